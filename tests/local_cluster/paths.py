@@ -1,0 +1,64 @@
+"""Where things are: the Go tool modules, the cache outside the checkout, the state of the running cluster."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+TOOLS = Path(__file__).parent / "tools"
+STATE_VARIABLE = "LOCAL_CLUSTER_STATE"
+DEFAULT_STATE = Path("/var/lib/openhands-sandbox-cluster")
+
+
+def cache_dir() -> Path:
+    """The cache of built binaries and images. Deleting it costs time and nothing else."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "openhands-sandbox"
+
+
+@dataclass(frozen=True)
+class State:
+    """The directory that holds everything of one running cluster."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> "State":
+        return cls(Path(os.environ.get(STATE_VARIABLE) or DEFAULT_STATE))
+
+    @property
+    def pki(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.root / "kubeconfig"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's audit log: one JSON event a line."""
+        return self.logs / "audit.log"
+
+    @property
+    def pids(self) -> Path:
+        return self.root / "pids"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config"
+
+    @property
+    def containerd(self) -> Path:
+        return self.root / "containerd"
+
+    @property
+    def containerd_socket(self) -> Path:
+        return self.containerd / "containerd.sock"
+
+    @property
+    def kubelet(self) -> Path:
+        return self.root / "kubelet"

@@ -1,0 +1,3 @@
+module openhands-sandbox/local-cluster/pause
+
+go 1.26.0
