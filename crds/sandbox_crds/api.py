@@ -1,0 +1,15 @@
+"""Names of the API group, and the labels that the project puts on objects."""
+
+GROUP = "sandbox.openhands.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "openhands"
+
+SANDBOX_LABEL = f"{GROUP}/sandbox"
+"""On everything that belongs to one sandbox; the value is the Sandbox's name."""
+
+API_KEY_LABEL = f"{GROUP}/api-key"
+"""On Secrets that hold the hash of one gateway API key; the value is `"true"`."""
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGER = "openhands-sandbox"

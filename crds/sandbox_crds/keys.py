@@ -1,0 +1,96 @@
+"""Session keys: derived from one master key, and self-describing.
+
+A session key is `ohs_<key id>_<mac>`. The key id names the master key's version and the sandbox, so the gateway knows
+from the text of a key which sandbox it opens, and whether it is genuine, without reading any Secret.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+_SESSION_KEY = re.compile(r"ohs_(v([1-9][0-9]{0,8})-[a-z2-7]{26})_([A-Za-z0-9_-]{43})")
+_VERSION_FILE = re.compile(r"v[1-9][0-9]{0,8}")
+_MINIMUM_BYTES = 32
+
+
+class MasterKeyError(Exception):
+    """The master key cannot be used; the text names the remedy."""
+
+
+@dataclass(frozen=True)
+class MasterKeys:
+    """All versions of the master key; new keys are made from the newest."""
+
+    versions: Mapping[int, bytes] = field(repr=False)
+
+    @classmethod
+    def load(cls, directory: Path) -> "MasterKeys":
+        """Read a mounted Secret whose entries are named `v1`, `v2`, … and hold at least 32 bytes each.
+
+        Raises MasterKeyError.
+        """
+        if not directory.is_dir():
+            raise MasterKeyError(f"{directory} is missing: mount the master key's Secret there")
+        versions = {
+            int(path.name[1:]): path.read_bytes().strip()
+            for path in directory.iterdir()
+            if _VERSION_FILE.fullmatch(path.name)
+        }
+        return cls.of(versions)
+
+    @classmethod
+    def of(cls, versions: Mapping[int, bytes]) -> "MasterKeys":
+        """Check and take the versions. Raises MasterKeyError."""
+        if not versions:
+            raise MasterKeyError("the master key's Secret has no entry named v1, v2, …: create one")
+        for version, secret in versions.items():
+            if len(secret) < _MINIMUM_BYTES:
+                raise MasterKeyError(f"entry v{version} of the master key is shorter than {_MINIMUM_BYTES} bytes")
+        return cls(dict(versions))
+
+    def key_id(self, uid: str) -> str:
+        """Id of the key of a sandbox that is born now, from the UID of its Sandbox."""
+        digest = base64.b32encode(hashlib.sha256(uid.encode()).digest()).decode().lower()[:26]
+        return f"v{max(self.versions)}-{digest}"
+
+    def session_key(self, key_id: str) -> str:
+        """The key that opens the agent server. Raises KeyError when the id's master version is gone."""
+        return f"ohs_{key_id}_{self._derive('session', key_id)}"
+
+    def secret_key(self, key_id: str) -> str:
+        """The key with which the agent server encrypts secrets at rest (`OH_SECRET_KEY`)."""
+        return self._derive("secret", key_id)
+
+    def verify(self, session_key: str) -> str | None:
+        """The key id of a genuine session key, else None. Compares in constant time."""
+        match = _SESSION_KEY.fullmatch(session_key)
+        if match is None or int(match[2]) not in self.versions:
+            return None
+        genuine = hmac.compare_digest(match[3], self._derive("session", match[1]))
+        return match[1] if genuine else None
+
+    def environment_hash(self, environment: Mapping[str, str]) -> str:
+        """Keyed hash of a client's environment (64 hex digits), or "" for an empty one.
+
+        Keyed, since values can be guessed from a plain hash that everybody who may read Sandboxes sees.
+        """
+        if not environment:
+            return ""
+        text = orjson.dumps(dict(environment), option=orjson.OPT_SORT_KEYS)
+        return hmac.new(self.versions[max(self.versions)], b"environment:" + text, hashlib.sha256).hexdigest()
+
+    def _derive(self, label: str, key_id: str) -> str:
+        version = int(key_id.partition("-")[0].removeprefix("v"))
+        mac = hmac.new(self.versions[version], f"{label}:{key_id}".encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(mac.digest()).decode().rstrip("=")
+
+
+def api_key_hash(api_key: str) -> str:
+    """SHA-256 of a gateway API key, 64 hex digits: the only form in which one is stored."""
+    return hashlib.sha256(api_key.encode(errors="surrogatepass")).hexdigest()

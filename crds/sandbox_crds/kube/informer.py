@@ -1,0 +1,155 @@
+"""A cache that follows one list of objects: LIST, then WATCH, and after each gap the difference of a new LIST.
+
+Written for one reason above all: a gap in a watch loses deletions, and only comparing with a fresh list finds them.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+
+import aiohttp
+import orjson
+import structlog
+
+from sandbox_crds.kube.client import ApiError, KubeClient, KubeObject
+from sandbox_crds.kube.resources import Resource
+
+type Handler[T] = Callable[[str, T | None], None]
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 15.0
+_SWEEP_SECONDS = 600.0
+"""A watch ends after about this long at the latest, and the list is read anew: the periodic sweep."""
+
+
+class _Expired(Exception):
+    """The watch cannot go on from its resource version."""
+
+
+class Informer[T]:
+    """Objects of one resource in one namespace by name, decoded by `decode`.
+
+    `on_change(name, object or None)` is called, in the event loop, for each object that is new, changed or gone.
+    An object that `decode` refuses (ValueError) is logged and counts as absent, so that it cannot stop the others.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        resource: Resource,
+        namespace: str,
+        decode: Callable[[KubeObject], T],
+        *,
+        label_selector: str = "",
+        on_change: Handler[T] | None = None,
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._namespace = namespace
+        self._decode = decode
+        self._query = {"labelSelector": label_selector} if label_selector else {}
+        self._handlers: list[Handler[T]] = [on_change] if on_change else []
+        self._objects: dict[str, T] = {}
+        self._versions: dict[str, str] = {}
+        self._synced = asyncio.Event()
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._objects.values())
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, name: str) -> T | None:
+        """The object of this name, as last seen."""
+        return self._objects.get(name)
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list has been read."""
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Return once the first list has been read."""
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """Follow the list until cancelled. No answer of the API server ends it; all are tried again."""
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                version = await self._list()
+                delay = _FIRST_DELAY
+                async with asyncio.timeout(_SWEEP_SECONDS):
+                    await self._watch(version)
+            except _Expired:
+                pass
+            except TimeoutError:
+                # The sweep is due, or the server fell silent: both read the list anew.
+                pass
+            except (ApiError, aiohttp.ClientError, OSError, orjson.JSONDecodeError) as error:
+                _log.warning("list or watch failed", resource=self._resource.plural, error=str(error), retry_in=delay)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
+            delay = min(delay * 2, _LONGEST_DELAY)
+
+    async def _list(self) -> str:
+        answer = await self._client.list(self._resource, self._namespace, **self._query)
+        seen: set[str] = set()
+        for item in answer["items"]:
+            seen.add(item["metadata"]["name"])
+            self._put(item)
+        for name in self._versions.keys() - seen:
+            self._drop(name)
+        self._synced.set()
+        return answer["metadata"]["resourceVersion"]
+
+    async def _watch(self, version: str) -> None:
+        while True:
+            query = {**self._query, "resourceVersion": version, "allowWatchBookmarks": "true"}
+            started = asyncio.get_running_loop().time()
+            async with self._client.watch(self._resource, self._namespace, **query) as lines:
+                while line := await lines.readline():
+                    version = self._apply(orjson.loads(line))
+            # A server that accepts and at once ends each watch must not be asked in a tight loop.
+            if asyncio.get_running_loop().time() - started < 1:
+                await asyncio.sleep(1)
+
+    def _apply(self, event: KubeObject) -> str:
+        item = event["object"]
+        match event["type"]:
+            case "ERROR":
+                if item.get("code") == 410:
+                    raise _Expired
+                raise ApiError(item.get("code", 500), item.get("reason", ""), item.get("message", ""))
+            case "DELETED":
+                self._drop(item["metadata"]["name"])
+            case "ADDED" | "MODIFIED":
+                self._put(item)
+            case _:
+                pass
+        return item["metadata"]["resourceVersion"]
+
+    def _put(self, item: KubeObject) -> None:
+        name, version = item["metadata"]["name"], item["metadata"]["resourceVersion"]
+        if self._versions.get(name) == version:
+            return
+        self._versions[name] = version
+        try:
+            decoded = self._decode(item)
+        except ValueError as error:
+            _log.error("object cannot be read", resource=self._resource.plural, name=name, error=str(error))
+            self._objects.pop(name, None)
+            self._tell(name, None)
+            return
+        self._objects[name] = decoded
+        self._tell(name, decoded)
+
+    def _drop(self, name: str) -> None:
+        self._versions.pop(name, None)
+        if self._objects.pop(name, None) is not None:
+            self._tell(name, None)
+
+    def _tell(self, name: str, item: T | None) -> None:
+        for handler in self._handlers:
+            handler(name, item)

@@ -1,0 +1,35 @@
+"""The resources that operator and gateway touch, and their paths."""
+
+from dataclasses import dataclass
+
+from sandbox_crds.api import GROUP, VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One namespaced resource of the Kubernetes API."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        """As in an object's `apiVersion`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
+        """URL path of the collection, of one object or of its subresource."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [f"{root}/namespaces/{namespace}/{self.plural}", name, subresource]
+        return "/".join(part for part in parts if part)
+
+
+PODS = Resource("", "v1", "pods", "Pod")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+SERVICES = Resource("", "v1", "services", "Service")
+VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+SANDBOXES = Resource(GROUP, VERSION, "sandboxes", "Sandbox")
+SANDBOX_CLASSES = Resource(GROUP, VERSION, "sandboxclasses", "SandboxClass")

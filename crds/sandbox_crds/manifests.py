@@ -1,0 +1,138 @@
+"""The CRD manifests, generated from the models: `python -m sandbox_crds.manifests DIRECTORY…` writes them."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from sandbox_crds.api import CATEGORY, GROUP, VERSION
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_crds.models.sandbox import NAME_RULE
+
+type Schema = dict[str, Any]
+
+_KEPT = frozenset(
+    {"type", "description", "default", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems"}
+    | {"maxItems", "minProperties", "maxProperties"}
+)
+
+_READY = '.status.conditions[?(@.type=="Ready")]'
+SANDBOX_COLUMNS = [
+    {"name": "Ready", "type": "string", "jsonPath": f"{_READY}.status"},
+    {"name": "Reason", "type": "string", "jsonPath": f"{_READY}.reason"},
+    {"name": "Class", "type": "string", "jsonPath": ".spec.className", "priority": 1},
+    {"name": "Owner", "type": "string", "jsonPath": ".spec.owner"},
+    {"name": "Restarts", "type": "integer", "jsonPath": ".status.restartCount"},
+    {"name": "Pod", "type": "string", "jsonPath": ".status.podName", "priority": 1},
+    {"name": "IP", "type": "string", "jsonPath": ".status.podIP", "priority": 1},
+    {"name": "Image", "type": "string", "jsonPath": ".spec.image", "priority": 1},
+    {"name": "Message", "type": "string", "jsonPath": f"{_READY}.message", "priority": 1},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+CLASS_COLUMNS = [
+    {"name": "CPU", "type": "string", "jsonPath": ".spec.resources.requests.cpu"},
+    {"name": "Memory", "type": "string", "jsonPath": ".spec.resources.requests.memory"},
+    {"name": "Persistent", "type": "boolean", "jsonPath": ".spec.workspace.persistent"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+
+
+def structural(schema: Schema, definitions: Schema) -> Schema:
+    """A pydantic JSON schema as the structural schema of a CRD: no references, no titles, no null."""
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].rsplit("/", 1)[1]]
+        return structural({**target, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions)
+    if "anyOf" in schema:
+        # `X | None` means that the field may be absent; Kubernetes writes no nulls.
+        [chosen] = [option for option in schema["anyOf"] if option.get("type") != "null"]
+        rest = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
+        return structural({**chosen, **rest}, definitions)
+    result = {key: value for key, value in schema.items() if key in _KEPT or key.startswith("x-kubernetes-")}
+    if result.get("type") == "integer":
+        result["format"] = "int64" if schema.get("maximum", 0) > 2**31 else "int32"
+    if "properties" in schema:
+        result["properties"] = {name: structural(part, definitions) for name, part in schema["properties"].items()}
+        if required := schema.get("required"):
+            result["required"] = list(required)
+    if "items" in schema:
+        result["items"] = structural(schema["items"], definitions)
+    additional = schema.get("additionalProperties")
+    if isinstance(additional, dict):
+        result["additionalProperties"] = structural(additional, definitions)
+    if result.get("default") in ({}, []) and result.get("type") in {"object", "array"}:
+        # Defaults are stored with each object; empty ones would only make it larger.
+        del result["default"]
+    return result
+
+
+def crd(
+    model: type[BaseModel], plural: str, short_name: str, columns: list[dict[str, Any]], *, status: bool
+) -> dict[str, Any]:
+    """The CustomResourceDefinition of one model."""
+    source = model.model_json_schema(by_alias=True)
+    definitions = source.get("$defs", {})
+    properties = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": structural(source["properties"]["spec"], definitions),
+    }
+    schema: Schema = {"type": "object", "description": source["description"], "properties": properties}
+    if "spec" in source.get("required", []):
+        schema["required"] = ["spec"]
+    version: dict[str, Any] = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "additionalPrinterColumns": columns,
+        "schema": {"openAPIV3Schema": schema},
+    }
+    if status:
+        properties["status"] = structural(source["properties"]["status"], definitions)
+        version["subresources"] = {"status": {}}
+        schema.update(NAME_RULE)
+    kind = model.__name__
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short_name],
+                "categories": [CATEGORY],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def manifests() -> dict[str, str]:
+    """File name to YAML text of each CRD."""
+    crds = {
+        "sandboxes.yaml": crd(Sandbox, "sandboxes", "ohsb", SANDBOX_COLUMNS, status=True),
+        "sandboxclasses.yaml": crd(SandboxClass, "sandboxclasses", "ohsc", CLASS_COLUMNS, status=False),
+    }
+    head = "# Generated from crds/sandbox_crds/models by `make generate`. Do not edit.\n"
+    return {name: head + yaml.safe_dump(body, sort_keys=False, width=120) for name, body in crds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the CustomResourceDefinitions as YAML.")
+    parser.add_argument("directory", nargs="+", type=Path, help="where to write them")
+    for directory in parser.parse_args().directory:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in manifests().items():
+            (directory / name).write_text(text)
+            print(directory / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""The custom resources as pydantic models: the single source of the CRD manifests."""
+
+from sandbox_crds.models.sandbox import Condition, EnvVar, Sandbox, SandboxSpec, SandboxStatus
+from sandbox_crds.models.sandbox_class import SandboxClass, SandboxClassSpec
+
+__all__ = ["Condition", "EnvVar", "Sandbox", "SandboxClass", "SandboxClassSpec", "SandboxSpec", "SandboxStatus"]

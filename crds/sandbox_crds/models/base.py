@@ -1,0 +1,38 @@
+"""What all models share: camelCase on the wire, and markers that the CRD generator reads."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Model(BaseModel):
+    """A part of a custom resource. Unknown fields are ignored, since a newer version may have written them."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+
+class Metadata(Model):
+    """The fields of `ObjectMeta` that the project reads."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+
+
+def rules(*entries: tuple[str, str]) -> dict[str, Any]:
+    """JSON-schema extra for CEL rules, each a pair (expression, message for the refused).
+
+    Each rule is paid for at every write of the object, status included; keep them few and on fields.
+    """
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in entries]}
+
+
+PRESERVE_UNKNOWN: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}

@@ -1,0 +1,140 @@
+"""`Sandbox`: one OpenHands agent server, wanted (spec) and as it is (status)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sandbox_crds.models.base import Metadata, Model, rules
+
+IMMUTABLE = rules(("self == oldSelf", "is immutable"))
+
+NAME_RULE = rules(
+    (
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$')",
+        "metadata.name must be a DNS label of at most 50 characters that starts with a letter: it becomes a host name",
+    )
+)
+
+
+class KeySelector(Model):
+    """One key of a Secret or ConfigMap in the sandbox's namespace."""
+
+    name: str = Field(max_length=253)
+    key: str = Field(max_length=253)
+    optional: bool | None = None
+
+
+class EnvVarSource(Model):
+    """Where a variable's value comes from."""
+
+    secret_key_ref: KeySelector | None = None
+    config_map_key_ref: KeySelector | None = None
+
+
+class EnvVar(Model):
+    """One environment variable, in the form of a container's `env`."""
+
+    name: str = Field(min_length=1, max_length=256)
+    value: str | None = Field(None, max_length=32768)
+    value_from: EnvVarSource | None = None
+
+
+class SandboxSpec(Model):
+    """What is wanted. Changes to all fields but `suspend` take effect when the pod is next made."""
+
+    image: str = Field(min_length=1, max_length=1024, description="Container image with an OpenHands agent server.")
+    command: list[Annotated[str, Field(max_length=8192)]] = Field(
+        default=[],
+        max_length=128,
+        description=(
+            "Entry point and arguments. Default: /usr/local/bin/openhands-agent-server on port 60000. "
+            "The port is read from `--port`; without one the agent server's own default, 8000, is taken."
+        ),
+    )
+    working_dir: str = Field(default="", max_length=4096, description="Working directory of the command.")
+    env: list[EnvVar] = Field(
+        default=[],
+        max_length=256,
+        description="Environment variables. Names that the operator owns (keys, lease) are ignored.",
+        json_schema_extra=rules(
+            ("self.all(e, !(has(e.value) && has(e.valueFrom)))", "an entry may have value or valueFrom, not both")
+        ),
+    )
+    environment_hash: str = Field(
+        default="",
+        max_length=64,
+        description="Set by the gateway: keyed hash of the client's environment, which is kept in a Secret.",
+        json_schema_extra=IMMUTABLE,
+    )
+    class_name: str = Field(default="default", max_length=253, description="SandboxClass that says how the pod looks.")
+    resource_factor: Literal[1, 2, 4, 8] = Field(
+        default=1, description="Multiplies the CPU and memory of the class, requests and limits alike."
+    )
+    run_as_user: int = Field(default=10001, ge=1, le=2147483647, description="User id of the process; never root.")
+    run_as_group: int = Field(default=10001, ge=1, le=2147483647, description="Group id of the process.")
+    fs_group: int = Field(default=10001, ge=1, le=2147483647, description="Group that owns the workspace volume.")
+    runtime_class_name: str = Field(
+        default="",
+        max_length=253,
+        description="Runtime class asked for; mapped by the class's `runtimeClasses`, dropped when not listed there.",
+    )
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    suspend: bool = Field(
+        default=False, description="True deletes the pod and keeps the keys and, if the class has one, the volume."
+    )
+    service: Literal["None", "Headless"] = Field(
+        default="Headless", description="Headless makes a Service of the sandbox's name, for clients in the cluster."
+    )
+    session_id: str = Field(
+        default="",
+        alias="sessionID",
+        max_length=1024,
+        description="Set by the gateway: the client's own handle for this sandbox.",
+        json_schema_extra=IMMUTABLE,
+    )
+    owner: str = Field(
+        default="",
+        max_length=253,
+        description="Set by the gateway: name of the API key that this sandbox belongs to.",
+        json_schema_extra=IMMUTABLE,
+    )
+
+
+class Condition(Model):
+    """A condition in the form of the Kubernetes API conventions; the type `Ready` sums up the sandbox."""
+
+    type: str = Field(max_length=64)
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(max_length=128)
+    message: str = Field(default="", max_length=4096)
+    last_transition_time: str = Field(description="When `status` or `reason` last changed, RFC 3339.")
+
+
+class SandboxStatus(Model):
+    """What is so, written by the operator."""
+
+    observed_generation: int = 0
+    conditions: list[Condition] = Field(
+        default=[],
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    pod_name: str = ""
+    pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server, if any.")
+    key_id: str = Field(default="", alias="keyID", description="Id of the session key, not the key itself.")
+    launch: Literal["", "Cold", "Resume"] = Field(default="", description="How the present pod came to be.")
+    restart_count: int = Field(default=0, description="Restarts of the agent server's container in the present pod.")
+    start_time: str = Field(default="", description="When the present pod was made, RFC 3339.")
+    ready_time: str = Field(default="", description="When the present pod was first ready, RFC 3339.")
+
+    def condition(self, type_: str) -> Condition | None:
+        """The condition of this type, or None."""
+        return next((condition for condition in self.conditions if condition.type == type_), None)
+
+
+class Sandbox(Model):
+    """An OpenHands agent server in a pod, with its keys, workspace and name."""
+
+    metadata: Metadata = Metadata()
+    spec: SandboxSpec
+    status: SandboxStatus = SandboxStatus()

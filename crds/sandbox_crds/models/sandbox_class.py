@@ -1,0 +1,84 @@
+"""`SandboxClass`: how the pods of one kind of sandbox look, as a StorageClass does for volumes."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from sandbox_crds.models.base import PRESERVE_UNKNOWN, Metadata, Model
+from sandbox_crds.models.sandbox import EnvVar
+
+Quantity = Annotated[
+    str,
+    Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", description="A Kubernetes quantity."),
+]
+Text = Annotated[str, Field(max_length=1024)]
+
+
+class Resources(Model):
+    """Compute resources of the agent server's container for resource factor 1."""
+
+    requests: dict[str, Quantity] = Field(default={}, max_length=16)
+    limits: dict[str, Quantity] = Field(default={}, max_length=16)
+
+
+class Workspace(Model):
+    """Where /workspace is kept."""
+
+    persistent: bool = Field(
+        default=False,
+        description="True keeps /workspace on a volume over suspend and resume; false loses it with the pod.",
+    )
+    size: Quantity = Field(default="10Gi", description="Size of the volume, or limit of the pod-local directory.")
+    storage_class_name: str = Field(
+        default="", max_length=253, description="StorageClass of the volume. Empty: the cluster's default."
+    )
+
+
+class PodOverlay(Model):
+    """What is added to each pod."""
+
+    labels: dict[str, Text] = Field(default={}, max_length=64)
+    annotations: dict[str, Text] = Field(default={}, max_length=64)
+    node_selector: dict[str, Text] = Field(default={}, max_length=64)
+    tolerations: list[Annotated[dict[str, Any], Field(json_schema_extra=PRESERVE_UNKNOWN)]] = Field(
+        default=[], max_length=64
+    )
+    affinity: dict[str, Any] = Field(default={}, json_schema_extra=PRESERVE_UNKNOWN)
+    priority_class_name: str = Field(default="", max_length=253)
+    image_pull_secrets: list[Text] = Field(default=[], max_length=16, description="Names of image pull Secrets.")
+    read_only_root_filesystem: bool = Field(
+        default=False, description="True makes all but /workspace, /tmp and the home directory read-only."
+    )
+    allow_privilege_escalation: bool = Field(
+        default=False, description="True lets set-uid programs such as sudo work inside the sandbox."
+    )
+
+
+class SandboxClassSpec(Model):
+    """How pods of this class look. Changes reach a sandbox when its pod is next made."""
+
+    resources: Resources = Resources()
+    workspace: Workspace = Workspace()
+    env: list[EnvVar] = Field(
+        default=[], max_length=128, description="Defaults for the environment; a sandbox's own values win."
+    )
+    runtime_classes: dict[str, Text] = Field(
+        default={},
+        max_length=64,
+        description=(
+            "From the runtime class a sandbox asks for to the one its pod gets; an empty value means the cluster's "
+            "default. A class that is not listed is dropped, with an Event."
+        ),
+    )
+    pod: PodOverlay = PodOverlay()
+    startup_timeout_seconds: int = Field(
+        default=300, ge=1, le=3600, description="How long the agent server may take to answer before it is restarted."
+    )
+    termination_grace_period_seconds: int = Field(default=30, ge=0, le=3600)
+
+
+class SandboxClass(Model):
+    """How the pods of one kind of sandbox look."""
+
+    metadata: Metadata = Metadata()
+    spec: SandboxClassSpec = SandboxClassSpec()

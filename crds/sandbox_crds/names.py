@@ -1,0 +1,31 @@
+"""Names of everything a sandbox consists of. Pure, so that each process derives the same ones without asking."""
+
+import base64
+import hashlib
+
+
+def _digest(text: bytes, length: int) -> str:
+    return base64.b32encode(hashlib.sha256(text).digest()).decode().lower()[:length]
+
+
+def runtime_id(owner: str, session_id: str) -> str:
+    """Name of the Sandbox of one client session, which is also its runtime id: a DNS label of 27 characters.
+
+    The same session of the same owner always has the same name, so creating it twice collides in the API server
+    instead of making two. The owner's length is hashed too, so that no two pairs run together.
+    """
+    text = f"{len(owner)}:{owner}{session_id}".encode(errors="surrogatepass")
+    return f"sb-{_digest(text, 24)}"
+
+
+def pod_name(sandbox: str, uid: str) -> str:
+    """Name of the pod, its keys' Secret and its volume claim.
+
+    It depends on the Sandbox's UID: a new Sandbox of an old name never meets the old one's pod.
+    """
+    return f"{sandbox}-{_digest(uid.encode(), 8)}"
+
+
+def environment_secret_name(sandbox: str, uid: str) -> str:
+    """Name of the Secret with the environment that a client sent."""
+    return f"{pod_name(sandbox, uid)}-env"
