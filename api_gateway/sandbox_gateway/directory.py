@@ -1,6 +1,7 @@
 """What the data plane asks about sandboxes: a seam, so that routing knows nothing of Kubernetes."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 
@@ -17,11 +18,20 @@ class Endpoint:
     detail: str = ""
 
 
+class NoSandbox(Enum):
+    """Why a session key opens no sandbox."""
+
+    NOT_GENUINE = "not genuine"
+    """This gateway's keys were never of this form: a wrong key."""
+    GONE = "gone"
+    """The key is genuine, but its sandbox has been deleted."""
+
+
 class Directory(Protocol):
     """Answers from memory; never blocks, never raises."""
 
-    def find_by_session_key(self, session_api_key: str) -> Endpoint | None:
-        """The sandbox that this key opens, or None when the key is not genuine or its sandbox is gone."""
+    def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
+        """The sandbox that this key opens, or why there is none."""
         ...
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
