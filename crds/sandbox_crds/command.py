@@ -10,8 +10,9 @@ _DEFAULT_PORT = 8000
 
 
 def agent_port(command: Sequence[str]) -> int:
-    """Port on which the agent server of this command listens; that of DEFAULT_COMMAND when it is empty."""
+    """Port on which the agent server of this command listens; that of DEFAULT_COMMAND when it is empty. The last one counts."""
     words = command or DEFAULT_COMMAND
+    port = _DEFAULT_PORT
     for index, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name != "--port":
@@ -19,5 +20,5 @@ def agent_port(command: Sequence[str]) -> int:
         if not equals:
             value = words[index + 1] if index + 1 < len(words) else ""
         if value.isascii() and value.isdigit() and 0 < int(value) < 65536:
-            return int(value)
-    return _DEFAULT_PORT
+            port = int(value)
+    return port

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel
@@ -60,7 +60,7 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
         result["items"] = structural(schema["items"], definitions)
     additional = schema.get("additionalProperties")
     if isinstance(additional, dict):
-        result["additionalProperties"] = structural(additional, definitions)
+        result["additionalProperties"] = structural(cast(Schema, additional), definitions)
     if result.get("default") in ({}, []) and result.get("type") in {"object", "array"}:
         # Defaults are stored with each object; empty ones would only make it larger.
         del result["default"]

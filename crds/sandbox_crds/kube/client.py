@@ -6,17 +6,20 @@ about ten times the CPU of a call.
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import urlencode
 
 import aiohttp
 import orjson
 from kubernetes.aio import client as kube_client
-from kubernetes.aio import config as kube_config
+from kubernetes.aio import config as _kube_config
 
 from sandbox_crds.kube.resources import Resource
 
 type KubeObject = dict[str, Any]
+
+# Without type annotations of their own, and checked as such.
+kube_config: Any = _kube_config
 
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
 _WATCH_SILENCE_SECONDS = 90
@@ -38,7 +41,7 @@ class KubeClient:
     """Requests to one API server. Time-outs raise TimeoutError, refused connections aiohttp.ClientError."""
 
     def __init__(self, api: kube_client.ApiClient) -> None:
-        self._api = api
+        self._api: Any = api
 
     @classmethod
     async def connect(cls, kubeconfig: str | None = None, user_agent: str = "openhands-sandbox") -> Self:
@@ -56,7 +59,7 @@ class KubeClient:
                 kube_config.load_incluster_config(client_configuration=configuration)
             except kube_config.ConfigException:
                 await kube_config.load_kube_config(client_configuration=configuration)
-        api = kube_client.ApiClient(configuration)
+        api: Any = kube_client.ApiClient(configuration)
         api.user_agent = user_agent
         return cls(api)
 
@@ -152,11 +155,10 @@ class KubeClient:
 
 def _refusal(response: aiohttp.ClientResponse, text: bytes) -> ApiError:
     try:
-        status = orjson.loads(text)
+        answer: Any = orjson.loads(text)
     except orjson.JSONDecodeError:
-        status = {}
-    if not isinstance(status, dict):
-        status = {}
+        answer = None
+    status = cast(KubeObject, answer) if isinstance(answer, dict) else {}
     seconds = response.headers.get("Retry-After", "")
     return ApiError(
         response.status,

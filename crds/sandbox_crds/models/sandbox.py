@@ -78,7 +78,9 @@ class SandboxSpec(Model):
         max_length=253,
         description="Runtime class asked for; mapped by the class's `runtimeClasses`, dropped when not listed there.",
     )
-    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(
+        default="IfNotPresent", description="When the kubelet pulls the image."
+    )
     suspend: bool = Field(
         default=False, description="True deletes the pod and keeps the keys and, if the class has one, the volume."
     )

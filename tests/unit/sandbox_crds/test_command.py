@@ -1,0 +1,26 @@
+"""The agent server's port, as read from its command."""
+
+import pytest
+
+from sandbox_crds.command import agent_port
+
+BINARY = "/usr/local/bin/openhands-agent-server"
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        ([], 60000),
+        ([BINARY], 8000),
+        ([BINARY, "--port", "60000"], 60000),
+        ([BINARY, "--port=9"], 9),
+        ([BINARY, "--port", "9", "--port", "10"], 10),
+        ([BINARY, "--port"], 8000),
+        ([BINARY, "--port", "many"], 8000),
+        ([BINARY, "--port", "0"], 8000),
+        ([BINARY, "--port", "65536"], 8000),
+        ([BINARY, "--port", "٣"], 8000),
+    ],
+)
+def test_agent_port(command: list[str], port: int) -> None:
+    assert agent_port(command) == port

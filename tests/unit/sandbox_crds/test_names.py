@@ -1,0 +1,42 @@
+"""Names are DNS labels, stable, and distinct."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox_crds import names
+
+LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+ANY_TEXT = st.text(max_size=300)
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_runtime_id_is_a_label_with_room_for_a_service_prefix(owner: str, session: str) -> None:
+    runtime_id = names.runtime_id(owner, session)
+    assert LABEL.fullmatch(runtime_id)
+    assert len(f"vscode-{runtime_id}") <= 63
+    assert runtime_id == names.runtime_id(owner, session)
+
+
+@given(ANY_TEXT, ANY_TEXT, ANY_TEXT, ANY_TEXT)
+def test_two_sessions_never_share_a_runtime_id(owner: str, session: str, owner_2: str, session_2: str) -> None:
+    same = (owner, session) == (owner_2, session_2)
+    assert (names.runtime_id(owner, session) == names.runtime_id(owner_2, session_2)) is same
+
+
+def test_owner_and_session_do_not_run_together() -> None:
+    assert names.runtime_id("ab", "c") != names.runtime_id("a", "bc")
+    assert names.runtime_id("1:a", "b") != names.runtime_id("", "1:ab")
+
+
+def test_a_lone_surrogate_has_a_name() -> None:
+    assert LABEL.fullmatch(names.runtime_id("o", "\ud800"))
+
+
+def test_a_new_sandbox_of_an_old_name_has_other_objects() -> None:
+    longest = "s" * 50
+    old, new = names.pod_name(longest, "uid-1"), names.pod_name(longest, "uid-2")
+    assert old != new
+    assert LABEL.fullmatch(old)
+    assert LABEL.fullmatch(names.environment_secret_name(longest, "uid-1"))
