@@ -10,7 +10,10 @@ from pydantic.alias_generators import to_camel
 class Model(BaseModel):
     """A part of a custom resource. Unknown fields are ignored, since a newer version may have written them."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    # Values stay out of errors: an `env` may hold a secret, and errors are logged.
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
 
 class Metadata(Model):

@@ -1,5 +1,7 @@
 """Models read what the API server stores."""
 
+import pytest
+
 from sandbox_crds.models import Sandbox
 
 
@@ -23,3 +25,10 @@ def test_names_on_the_wire_follow_the_conventions() -> None:
     assert (sandbox.status.pod_ip, sandbox.status.key_id) == ("10.0.0.1", "k")
     dumped = sandbox.status.model_dump(by_alias=True)
     assert {"podIP", "keyID", "observedGeneration", "restartCount"} <= dumped.keys()
+
+
+def test_an_error_does_not_repeat_the_values() -> None:
+    body = {"spec": {"image": "x", "env": [{"name": "TOKEN", "value": ["hunter2"]}]}}
+    with pytest.raises(ValueError, match=r"spec\.env\.0\.value") as caught:
+        Sandbox.model_validate(body)
+    assert "hunter2" not in str(caught.value)
