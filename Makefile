@@ -3,25 +3,67 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell scripts/find-python)
 VENV := .venv
-UV := $(VENV)/bin/uv
-RUN := $(VENV)/bin/
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-emit-index-url
+export PYTHONPATH := tests
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.synced: requirements-dev.lock.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python 3.12 or newer found. Install one (for example: apt-get install python3.13), or name it: make PYTHON=/path/to/python3.13"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "No Python 3.12 or newer found. Install one (apt-get install python3.13), or name it: make PYTHON=/path/to/python3.13"; exit 1; }
 	@echo "==> Python environment in $(VENV) ($(PYTHON))"
-	@test -x $(UV) || { "$(PYTHON)" -m venv $(VENV) && $(RUN)pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
-	@$(UV) pip sync --quiet --python $(RUN)python requirements-dev.lock.txt
-	@$(UV) pip install --quiet --python $(RUN)python --no-deps --editable .
+	@test -x $(UV) || { "$(PYTHON)" -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
+	@$(UV) pip sync --quiet --python $(BIN)/python requirements-dev.lock.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 .PHONY: venv
 venv: $(VENV)/.synced ## Make the Python environment
 
+.PHONY: demo
+demo: venv ## Cluster, images, chart and the SDK's example (CLUSTER=local, kind or current)
+	@$(BIN)/python -m demo run
+
+.PHONY: down
+down: venv ## Take the local cluster down, without a trace
+	@$(BIN)/python -m demo down
+
+.PHONY: test
+test: check test-unit test-control-plane test-cluster ## Run everything: checks and all tiers of tests
+
+.PHONY: check
+check: venv ## Lint, types, import boundaries, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+.PHONY: test-unit
+test-unit: venv ## Tests without Kubernetes
+	@$(BIN)/python -m local_cluster build helm
+	@$(BIN)/pytest tests/unit
+
+.PHONY: test-control-plane
+test-control-plane: venv ## Tests against a real API server and etcd
+	@$(BIN)/python -m local_cluster build kubernetes
+	@$(BIN)/pytest tests/control_plane
+
+.PHONY: test-cluster
+test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
+	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then \
+		$(BIN)/pytest tests/cluster; \
+	else \
+		printf '\n%s\n%s\n\n' '!!! THE CLUSTER TIER DID NOT RUN: it needs root on Linux.' '!!! Nothing has been tried with a kubelet, an agent server or the SDK. Run: sudo make test-cluster'; \
+	fi
+
+.PHONY: generate
+generate: venv ## Write the CRD manifests anew from the models
+	@$(BIN)/python -m sandbox_crds.manifests crds helm/openhands-sandbox/crds
+
 .PHONY: lock
-lock: ## Resolve the Python dependencies anew
-	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url pyproject.toml -o requirements.lock.txt
-	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url --group dev -c requirements.lock.txt pyproject.toml -o requirements-dev.lock.txt
+lock: venv ## Resolve all Python dependencies anew
+	$(COMPILE) --universal --python-version 3.12 pyproject.toml -o requirements.lock.txt
+	$(COMPILE) --universal --python-version 3.12 --group dev -c requirements.lock.txt pyproject.toml -o requirements-dev.lock.txt

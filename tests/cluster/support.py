@@ -1,0 +1,18 @@
+"""What several tests of this tier need."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+type Kubectl = Callable[..., Any]
+
+
+def eventually[T](look: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 30) -> T:
+    """What `look` gives once `wanted` holds for it; fails with the last thing seen after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if wanted(seen):
+            return seen
+        assert time.monotonic() < deadline, f"not so within {seconds:.0f} s, last seen: {seen}"
+        time.sleep(0.25)

@@ -1,0 +1,87 @@
+"""The SDK's own example, unmodified SDK, in both modes and from both sides of the cluster's edge.
+
+The example itself checks the command's output, that the agent's file appears and goes, and that the events came over
+the WebSocket; its exit code says whether all of it held.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from local_cluster.cluster import Cluster
+
+from cluster.support import eventually
+from demo.local_target import LocalTarget
+from demo.outside import run_example
+from demo.release import Release, install
+from demo.targets import Images
+from demo.workloads import deploy_model, job_succeeded, model_url, start_client_job
+from local_cluster.dns import SANDBOX_DOMAIN
+from local_cluster.paths import State
+from local_cluster.progress import Progress
+from sandbox_crds.api import SANDBOX_LABEL
+
+HOST_MODE_NAMESPACE = "cluster-tests-host-mode"
+
+
+def model(release: Release) -> Mapping[str, str]:
+    url = model_url(release.namespace)
+    return {"LLM_API_KEY": "scripted", "LLM_MODEL": "openai/scripted", "LLM_BASE_URL": url}
+
+
+def sandbox_objects(release: Release) -> list[str]:
+    """Whatever exists of sandboxes in the release's namespace."""
+    sandboxes = release.kubectl("get", "ohsb", "--output", "name").split()
+    kinds = "pods,secrets,services,persistentvolumeclaims"
+    return sandboxes + release.kubectl("get", kinds, "--selector", SANDBOX_LABEL, "--output", "name").split()
+
+
+def run_in_cluster(release: Release) -> str:
+    """Run the example as a Job; gives its transcript."""
+    start_client_job(release, "sdk-example", release.url, model(release))
+    transcript = release.kubectl("logs", "--follow", "job/sdk-example")
+    assert job_succeeded(release, "sdk-example"), transcript
+    return transcript
+
+
+def numbers(transcript: str) -> dict[str, Any]:
+    return json.loads(transcript.strip().splitlines()[-1])
+
+
+def test_client_in_the_cluster(release: Release) -> None:
+    before = sandbox_objects(release)
+    transcript = run_in_cluster(release)
+    assert "Hello from sandboxed environment!" in transcript
+    counted = numbers(transcript)
+    assert counted["events_over_websocket"] == counted["events"] > 0
+    eventually(lambda: sandbox_objects(release), lambda left: left == before)
+
+
+def test_client_outside_the_cluster(release: Release, gateway_url: str, sdk: Path) -> None:
+    before = sandbox_objects(release)
+    code, transcript = run_example(release, sdk, gateway_url, model(release))
+    assert code == 0, transcript
+    assert gateway_url in transcript, "in header mode the sandbox's address is the gateway's own"
+    eventually(lambda: sandbox_objects(release), lambda left: left == before)
+
+
+def test_host_mode(target: LocalTarget, images: Images, progress: Progress) -> None:
+    release = install(target, images, HOST_MODE_NAMESPACE, {"gateway": {"replicas": 1, "baseDomain": SANDBOX_DOMAIN}})
+    try:
+        deploy_model(release)
+        service = json.loads(release.kubectl("get", "service", "openhands-sandbox-gateway", "--output", "json"))
+        Cluster(State.from_environment(), progress).wildcard_dns(SANDBOX_DOMAIN, service["spec"]["clusterIP"])
+        assert f".{SANDBOX_DOMAIN}" in run_in_cluster(release)
+    finally:
+        target.kubectl("delete", "namespace", HOST_MODE_NAMESPACE, "--wait=false")
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}])
+def test_no_key_no_entry(gateway_url: str, release: Release, headers: dict[str, str]) -> None:
+    assert release.url
+    answer = httpx.get(f"{gateway_url}/sessions/any", headers=headers, trust_env=False)
+    assert answer.status_code == 401
+    assert "X-API-Key" in answer.json()["detail"]

@@ -1,0 +1,138 @@
+"""`make demo`: from nothing to the SDK's own example, with what to do next as its last words."""
+
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
+
+import typer
+
+from demo import workloads
+from demo.commands import follow
+from demo.outside import run_example, sdk_python
+from demo.release import NAME, Release, install
+from demo.targets import Images, Target, choose
+from local_cluster.errors import ClusterError
+from local_cluster.progress import Progress, elapsed
+
+NAMESPACE = "openhands"
+JOB = "sdk-example"
+
+ClusterOption = Annotated[
+    str, typer.Option(envvar="CLUSTER", help="local (this machine, needs root), kind (needs Docker), current, auto")
+]
+
+app = typer.Typer(no_args_is_help=True, help="Bring up a cluster, install the chart and run the SDK's example.")
+
+
+@app.command()
+def run(
+    cluster: ClusterOption = "auto",
+    egress: Annotated[
+        bool,
+        typer.Option(envvar="EGRESS", help="give the local cluster's pods a way out, for a language model elsewhere"),
+    ] = False,
+) -> None:
+    """Run the whole demo. The cluster stays up; `make down` takes it away.
+
+    With LLM_API_KEY (and LLM_MODEL, LLM_BASE_URL) in the environment the agent uses that model, else a scripted one.
+    """
+    started = time.monotonic()
+    progress = Progress(sys.stdout)
+    try:
+        target = choose(cluster, egress=egress)
+        images = _prepare(target, progress)
+        with progress.step("install the chart"):
+            release = install(target, images, NAMESPACE)
+        model = _model(release, progress)
+        numbers = [_in_cluster(release, model), _outside(release, model, progress)]
+    except ClusterError as error:
+        print(f"\nThe demo stopped: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    _closing_words(release, numbers, time.monotonic() - started)
+
+
+@app.command()
+def down(cluster: ClusterOption = "auto") -> None:
+    """Take away what the demo made: the local or kind cluster, or the namespace in the current one."""
+    try:
+        choose(cluster, egress=False).down(Progress(sys.stdout))
+    except ClusterError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _prepare(target: Target, progress: Progress) -> Images:
+    """Cluster and images side by side: one waits for the network while the other compiles."""
+    progress.say(f"==> Cluster ({target.name}) and images")
+    with ThreadPoolExecutor(2) as pool:
+        cluster = pool.submit(target.up, progress)
+        images = pool.submit(target.build_images, progress)
+        cluster.result()
+        built = images.result()
+    with progress.step("load the images into the cluster"):
+        target.load_images(built, progress)
+    return built
+
+
+def _model(release: Release, progress: Progress) -> dict[str, str]:
+    """The LLM_… variables of the example; deploys the scripted model unless a real one is named."""
+    if os.environ.get("LLM_API_KEY"):
+        names = ("LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL")
+        progress.say(f"  The agent's language model is {os.environ.get('LLM_MODEL', '(LLM_MODEL is not set)')}.")
+        return {name: os.environ[name] for name in names if os.environ.get(name)}
+    with progress.step("deploy the scripted language model"):
+        workloads.deploy_model(release)
+    return {
+        "LLM_API_KEY": "scripted",
+        "LLM_MODEL": "openai/scripted",
+        "LLM_BASE_URL": workloads.model_url(release.namespace),
+    }
+
+
+def _in_cluster(release: Release, model: dict[str, str]) -> dict[str, float]:
+    print("\n==> The SDK's example, as a client in the cluster", flush=True)
+    workloads.start_client_job(release, JOB, release.url, model)
+    _, text = follow(release.target.kubectl_command("--namespace", release.namespace, "logs", "--follow", f"job/{JOB}"))
+    if not workloads.job_succeeded(release, JOB):
+        raise ClusterError("the example failed in the cluster", remedy="its last line above says what did not hold")
+    return _numbers(text)
+
+
+def _outside(release: Release, model: dict[str, str], progress: Progress) -> dict[str, float]:
+    python = sdk_python(progress)
+    with release.target.gateway(release.namespace) as url:
+        print(f"\n==> The same from outside the cluster, through {url}", flush=True)
+        code, text = run_example(release, python, url, model)
+    if code != 0:
+        raise ClusterError("the example failed from outside", remedy="its last line above says what did not hold")
+    return _numbers(text)
+
+
+def _numbers(transcript: str) -> dict[str, float]:
+    return json.loads(transcript.strip().splitlines()[-1])["seconds"]
+
+
+def _closing_words(release: Release, numbers: list[dict[str, float]], seconds: float) -> None:
+    kubectl = " ".join(release.target.kubectl_command())
+    inside, outside = numbers
+    with release.target.gateway(release.namespace) as url:
+        print(f"""
+==> Done in {elapsed(seconds).strip()}. The sandbox was ready after {inside["constructor"]:.1f} s in the cluster and \
+{outside["constructor"]:.1f} s from outside.
+
+The cluster is still up. What next:
+  Runtime API URL   {url}
+  API key           {kubectl} -n {release.namespace} get secret {NAME}-api-key \\
+                      -o jsonpath='{{.data.api-key}}' | base64 -d
+  Agent image       {release.images.agent_server}
+  Sandboxes         {kubectl} -n {release.namespace} get ohsb
+  A sandbox by hand {kubectl} -n {release.namespace} apply -f examples/sandbox.yaml
+  Take it down      make down
+""")
+
+
+if __name__ == "__main__":
+    app()

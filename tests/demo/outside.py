@@ -1,0 +1,48 @@
+"""The SDK example from outside the cluster, with an SDK of its own from the locked requirements."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from demo.commands import ROOT, follow, run
+from demo.release import Release
+from demo.workloads import EXAMPLE
+from local_cluster.errors import ClusterError
+from local_cluster.progress import Progress
+
+REQUIREMENTS = ROOT / "agent_server_image" / "requirements.lock.txt"
+ENVIRONMENT = ROOT / ".venv-sdk"
+
+
+def sdk_python(progress: Progress) -> Path:
+    """Python of an environment with the unmodified SDK, made when it is missing or out of date. Raises ClusterError."""
+    python, stamp = ENVIRONMENT / "bin" / "python", ENVIRONMENT / ".requirements"
+    wanted = REQUIREMENTS.read_text()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    uv = shutil.which("uv") or str(ROOT / ".venv" / "bin" / "uv")
+    found = run([str(ROOT / "scripts" / "find-python")]).strip()
+    if not found:
+        raise ClusterError("no Python 3.12 or newer found", remedy="install python3.13; the SDK needs it")
+    with progress.step(f"install the SDK into {ENVIRONMENT.name}"):
+        run([uv, "venv", "--quiet", "--clear", "--python", found, str(ENVIRONMENT)])
+        # Versions are exact, so nothing is left to resolve; one of them is pinned below what a package asks for.
+        arguments = ["--quiet", "--no-deps", "--require-hashes", "--requirement", str(REQUIREMENTS)]
+        run([uv, "pip", "install", "--python", str(python), *arguments])
+        stamp.write_text(wanted)
+    return python
+
+
+def run_example(release: Release, python: Path, url: str, model: Mapping[str, str]) -> tuple[int, str]:
+    """Run the example on this machine against the gateway at `url`; gives exit code and transcript."""
+    env = {
+        "RUNTIME_API_URL": url,
+        "RUNTIME_API_KEY": release.api_key(),
+        "SERVER_IMAGE": release.images.agent_server,
+        # The address is the project's own; a proxy for the way out has no part in it.
+        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), url.split("/")[2].split(":")[0]])),
+        "PYTHONUNBUFFERED": "1",
+        **model,
+    }
+    return follow([str(python), str(EXAMPLE), "--json"], env=env)

@@ -1,0 +1,73 @@
+"""The chart, installed for the demo and for the cluster tests."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from demo.commands import ROOT
+from demo.targets import Images, Target
+
+CHART = ROOT / "helm" / "openhands-sandbox"
+NAME = "openhands-sandbox"
+NODE_PORT = 30080
+MODEL_LABELS = {"app.kubernetes.io/name": "scripted-model"}
+
+
+@dataclass(frozen=True)
+class Release:
+    """One installed release. `url` is the gateway's address inside the cluster."""
+
+    target: Target
+    namespace: str
+    images: Images
+
+    @property
+    def url(self) -> str:
+        return f"http://{NAME}-gateway.{self.namespace}.svc.cluster.local"
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """kubectl in the release's namespace. Raises ClusterError."""
+        return self.target.kubectl("--namespace", self.namespace, *arguments, stdin=stdin)
+
+    def api_key(self) -> str:
+        """The gateway API key that the chart made."""
+        secret = json.loads(self.kubectl("get", "secret", f"{NAME}-api-key", "--output", "json"))
+        return base64.b64decode(secret["data"]["api-key"]).decode()
+
+
+def values(images: Images) -> dict[str, Any]:
+    """The chart's values for the demo: our images, a fixed node port, and the way from sandboxes to the model."""
+    repository, _, tag = images.controller.rpartition(":")
+    return {
+        "image": {"repository": repository, "tag": tag},
+        "gateway": {"service": {"type": "NodePort", "nodePort": NODE_PORT}},
+        "networkPolicy": {"sandbox": {"extraEgress": [{"to": [{"podSelector": {"matchLabels": MODEL_LABELS}}]}]}},
+        "test": {"agentServerImage": images.agent_server},
+    }
+
+
+def install(target: Target, images: Images, namespace: str, overrides: Mapping[str, Any] | None = None) -> Release:
+    """Install or upgrade the release and wait until it is ready. Raises ClusterError.
+
+    The namespace enforces the Pod Security level `restricted`, so each pod made here proves that it fits.
+    """
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
+    target.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
+    target.helm(
+        "upgrade",
+        "--install",
+        NAME,
+        str(CHART),
+        "--namespace",
+        namespace,
+        "--wait",
+        "--timeout",
+        "5m",
+        "--values",
+        "-",
+        stdin=json.dumps({**values(images), **(overrides or {})}),
+    )
+    return Release(target, namespace, images)

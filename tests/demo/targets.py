@@ -1,0 +1,204 @@
+"""The clusters that the demo can run on: the project's own, kind, or the one that kubectl points to."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from demo.commands import ROOT, run
+from local_cluster.build import binary, ensure
+from local_cluster.errors import ClusterError
+from local_cluster.progress import Progress
+
+NAMESPACE = "openhands"
+"""Where the demo installs its release."""
+
+KIND_NAME = "openhands-sandbox"
+KIND_URL = "http://localhost:8080"
+
+
+@dataclass(frozen=True)
+class Images:
+    """References of the two images, as the cluster knows them."""
+
+    controller: str
+    agent_server: str
+
+
+class Target(Protocol):
+    """A cluster to run on."""
+
+    name: str
+
+    def up(self, progress: Progress) -> None:
+        """Bring the cluster up, or do nothing when it is. Raises ClusterError."""
+        ...
+
+    def down(self, progress: Progress) -> None:
+        """Take away what `up` made. Raises ClusterError."""
+        ...
+
+    def build_images(self, progress: Progress) -> Images:
+        """Build what has changed. Raises ClusterError."""
+        ...
+
+    def load_images(self, images: Images, progress: Progress) -> None:
+        """Bring the images to the nodes. Raises ClusterError."""
+        ...
+
+    def kubectl_command(self, *arguments: str) -> list[str]:
+        """The command line that runs kubectl on this cluster."""
+        ...
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl and return what it prints. Raises ClusterError."""
+        ...
+
+    def helm(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run helm and return what it prints. Raises ClusterError."""
+        ...
+
+    def gateway(self, namespace: str) -> "GatewayAddress":
+        """The gateway's URL as seen from this machine, while the context lasts."""
+        ...
+
+
+class GatewayAddress(Protocol):
+    """A context manager that gives the URL."""
+
+    def __enter__(self) -> str: ...
+    def __exit__(self, *error: object) -> object: ...
+
+
+class KindTarget:
+    """A kind cluster, made from kind-config.yaml; needs Docker."""
+
+    name = "kind"
+
+    def up(self, progress: Progress) -> None:
+        existing = run(["kind", "get", "clusters"], remedy="install kind: https://kind.sigs.k8s.io").split()
+        if KIND_NAME not in existing:
+            with progress.step("create the kind cluster"):
+                run(["kind", "create", "cluster", "--name", KIND_NAME, "--config", str(ROOT / "kind-config.yaml")])
+        ensure(["helm"], progress)
+
+    def down(self, progress: Progress) -> None:
+        with progress.step("delete the kind cluster"):
+            run(["kind", "delete", "cluster", "--name", KIND_NAME])
+
+    def build_images(self, progress: Progress) -> Images:
+        from images.build import build
+
+        return Images(
+            build("controller", progress, engine="docker").reference,
+            build("agent-server", progress, engine="docker").reference,
+        )
+
+    def load_images(self, images: Images, progress: Progress) -> None:
+        for reference in (images.controller, images.agent_server):
+            with progress.step(f"load {reference} into kind"):
+                run(["kind", "load", "docker-image", "--name", KIND_NAME, reference])
+
+    def kubectl_command(self, *arguments: str) -> list[str]:
+        return ["kubectl", "--context", f"kind-{KIND_NAME}", *arguments]
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return run(self.kubectl_command(*arguments), stdin=stdin)
+
+    def helm(self, *arguments: str, stdin: str | None = None) -> str:
+        return run([str(binary("helm")), "--kube-context", f"kind-{KIND_NAME}", *arguments], stdin=stdin)
+
+    @contextmanager
+    def gateway(self, namespace: str) -> Iterator[str]:
+        yield KIND_URL
+
+
+class CurrentTarget:
+    """The cluster of the current kubectl context; its nodes must be able to pull the images that are named."""
+
+    name = "current"
+
+    def up(self, progress: Progress) -> None:
+        context = run(["kubectl", "config", "current-context"], remedy="set a context: kubectl config use-context NAME")
+        run(["kubectl", "version"], remedy="check that the cluster of this context can be reached")
+        progress.say(f"  Using the current kubectl context: {context.strip()}")
+        ensure(["helm"], progress)
+
+    def build_images(self, progress: Progress) -> Images:
+        names = ("CONTROLLER_IMAGE", "AGENT_SERVER_IMAGE")
+        missing = [name for name in names if not os.environ.get(name)]
+        if missing:
+            raise ClusterError(
+                f"{' and '.join(missing)} not set: this cluster cannot be given local images",
+                remedy="push the two images to a registry it can reach and name them: "
+                "make demo CLUSTER=current CONTROLLER_IMAGE=… AGENT_SERVER_IMAGE=…",
+            )
+        return Images(*(os.environ[name] for name in names))
+
+    def load_images(self, images: Images, progress: Progress) -> None:
+        """The nodes pull by themselves."""
+
+    def kubectl_command(self, *arguments: str) -> list[str]:
+        return ["kubectl", *arguments]
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return run(self.kubectl_command(*arguments), stdin=stdin)
+
+    def helm(self, *arguments: str, stdin: str | None = None) -> str:
+        return run([str(binary("helm")), *arguments], stdin=stdin)
+
+    @contextmanager
+    def gateway(self, namespace: str) -> Iterator[str]:
+        with port_forward(["kubectl"], namespace) as url:
+            yield url
+
+
+@contextmanager
+def port_forward(kubectl: list[str], namespace: str) -> Iterator[str]:
+    """`kubectl port-forward` to the gateway on a free port of the loopback address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [*kubectl, "--namespace", namespace, "port-forward", "service/openhands-sandbox-gateway", f"{port}:80"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            for _ in range(100):
+                if process.poll() is not None:
+                    said = process.stderr.read() if process.stderr else ""
+                    raise ClusterError(f"kubectl port-forward ended: {said.strip()}")
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def choose(name: str, *, egress: bool) -> Target:
+    """The target of this name; `auto` takes the project's own cluster where it can run, else kind.
+
+    Raises ClusterError when there is none.
+    """
+    from demo.local_target import LocalTarget
+
+    if name == "auto":
+        if os.name == "posix" and os.geteuid() == 0 and os.uname().sysname == "Linux":
+            name = "local"
+        elif shutil.which("docker") and shutil.which("kind"):
+            name = "kind"
+        else:
+            raise ClusterError(
+                "no cluster can be made here",
+                remedy="run as root on Linux, or install Docker and kind, "
+                "or use a cluster that you have: make demo CLUSTER=current",
+            )
+    targets: dict[str, Target] = {"local": LocalTarget(egress), "kind": KindTarget(), "current": CurrentTarget()}
+    if name not in targets:
+        raise ClusterError(f"CLUSTER={name} is not known", remedy="one of: local, kind, current")
+    return targets[name]
