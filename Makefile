@@ -60,8 +60,9 @@ test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
 	fi
 
 .PHONY: generate
-generate: venv ## Write the CRD manifests anew from the models
+generate: venv ## Write the CRD manifests and the page of reasons anew
 	@$(BIN)/python -m sandbox_crds.manifests crds helm/openhands-sandbox/crds
+	@$(BIN)/python -m sandbox_crds.reference docs/reasons.md
 
 .PHONY: lock
 lock: venv ## Resolve all Python dependencies anew

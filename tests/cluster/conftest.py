@@ -12,16 +12,16 @@ from typing import Any
 
 import httpx
 import pytest
-from local_cluster.cluster import Cluster
 
 from cluster.support import Kubectl
-from demo.local_target import LocalTarget
+from demo.local_target import LocalTarget, node_port_url
 from demo.outside import sdk_python
 from demo.release import Release, install
 from demo.targets import Images
 from demo.workloads import deploy_model
 from local_cluster.paths import State
 from local_cluster.progress import Progress
+from local_cluster.remains import leftovers
 from sandbox_crds.api import SANDBOX_LABEL
 
 NAMESPACE = "cluster-tests"
@@ -35,20 +35,20 @@ def progress() -> Progress:
 
 @pytest.fixture(scope="session")
 def target(progress: Progress) -> Iterator[LocalTarget]:
-    cluster = Cluster(State.from_environment(), progress)
-    found = cluster.running()
+    state = State.from_environment()
+    found = bool(leftovers(state))
     target = LocalTarget(egress=False)
     target.up(progress)
     yield target
     if not found:
-        cluster.down()
-        assert cluster.leftovers() == []
+        target.down(progress)
+        assert leftovers(state) == []
 
 
 @pytest.fixture(scope="session")
 def images(target: LocalTarget, progress: Progress) -> Images:
     built = target.build_images(progress)
-    target.load_images(built, progress)
+    target.load_images(built)
     return built
 
 
@@ -62,9 +62,9 @@ def release(target: LocalTarget, images: Images) -> Iterator[Release]:
 
 
 @pytest.fixture(scope="session")
-def gateway_url(target: LocalTarget) -> str:
+def gateway_url() -> str:
     """The gateway's address outside of the node's network namespace."""
-    return target.node_port_url(NODE_PORT)
+    return node_port_url(NODE_PORT)
 
 
 @pytest.fixture(scope="session")

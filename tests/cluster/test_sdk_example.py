@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-from local_cluster.cluster import Cluster
 
 from cluster.support import eventually
 from demo.local_target import LocalTarget
@@ -19,9 +18,9 @@ from demo.outside import run_example
 from demo.release import Release, install
 from demo.targets import Images
 from demo.workloads import deploy_model, job_succeeded, model_url, start_client_job
-from local_cluster.dns import SANDBOX_DOMAIN
+from local_cluster.cluster import Cluster
+from local_cluster.dns import SANDBOX_DOMAIN, Wildcard
 from local_cluster.paths import State
-from local_cluster.progress import Progress
 from sandbox_crds.api import SANDBOX_LABEL
 
 HOST_MODE_NAMESPACE = "cluster-tests-host-mode"
@@ -68,12 +67,12 @@ def test_client_outside_the_cluster(release: Release, gateway_url: str, sdk: Pat
     eventually(lambda: sandbox_objects(release), lambda left: left == before)
 
 
-def test_host_mode(target: LocalTarget, images: Images, progress: Progress) -> None:
+def test_host_mode(target: LocalTarget, images: Images) -> None:
     release = install(target, images, HOST_MODE_NAMESPACE, {"gateway": {"replicas": 1, "baseDomain": SANDBOX_DOMAIN}})
     try:
         deploy_model(release)
         service = json.loads(release.kubectl("get", "service", "openhands-sandbox-gateway", "--output", "json"))
-        Cluster(State.from_environment(), progress).wildcard_dns(SANDBOX_DOMAIN, service["spec"]["clusterIP"])
+        Cluster(State.from_environment()).set_dns(Wildcard(SANDBOX_DOMAIN, service["spec"]["clusterIP"]))
         assert f".{SANDBOX_DOMAIN}" in run_in_cluster(release)
     finally:
         target.kubectl("delete", "namespace", HOST_MODE_NAMESPACE, "--wait=false")

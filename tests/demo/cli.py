@@ -73,7 +73,7 @@ def _prepare(target: Target, progress: Progress) -> Images:
         cluster.result()
         built = images.result()
     with progress.step("load the images into the cluster"):
-        target.load_images(built, progress)
+        target.load_images(built)
     return built
 
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from images.build import BuiltImage, build
-from local_cluster.cluster import Cluster
 
 from demo.commands import run
 from demo.release import NODE_PORT
 from demo.targets import Images
+from images.recipes import ImageName
 from local_cluster.build import binary
-from local_cluster.images import load
-from local_cluster.network import NODE_IP
+from local_cluster.cluster import Cluster
+from local_cluster.network import NODE_ADDRESS
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 
@@ -23,23 +23,24 @@ class LocalTarget:
 
     def __init__(self, egress: bool) -> None:
         self._state = State.from_environment()
+        self._cluster = Cluster(self._state)
         self._egress = egress
         self._built: list[BuiltImage] = []
 
     def up(self, progress: Progress) -> None:
-        Cluster(self._state, progress).up(egress=self._egress)
+        self._cluster.up(progress, way_out=self._egress)
 
     def down(self, progress: Progress) -> None:
-        Cluster(self._state, progress).down()
+        self._cluster.down(progress)
 
     def build_images(self, progress: Progress) -> Images:
-        controller, agent_server = build("controller", progress), build("agent-server", progress)
+        controller, agent_server = build(ImageName.CONTROLLER, progress), build(ImageName.AGENT_SERVER, progress)
         self._built = [controller, agent_server]
         return Images(controller.reference, agent_server.reference)
 
-    def load_images(self, images: Images, progress: Progress) -> None:
+    def load_images(self, images: Images) -> None:
         for image in self._built:
-            load(self._state, image.reference, image.archive, progress)
+            self._cluster.load_image(image.archive)
 
     def kubectl_command(self, *arguments: str) -> list[str]:
         return [str(binary("kubectl")), f"--kubeconfig={self._state.kubeconfig}", *arguments]
@@ -52,4 +53,9 @@ class LocalTarget:
 
     @contextmanager
     def gateway(self, namespace: str) -> Iterator[str]:
-        yield f"http://{NODE_IP}:{NODE_PORT}"
+        yield node_port_url(NODE_PORT)
+
+
+def node_port_url(port: int) -> str:
+    """A NodePort of this cluster, as reached from outside of its network namespace."""
+    return f"http://{NODE_ADDRESS}:{port}"

@@ -47,7 +47,7 @@ class Target(Protocol):
         """Build what has changed. Raises ClusterError."""
         ...
 
-    def load_images(self, images: Images, progress: Progress) -> None:
+    def load_images(self, images: Images) -> None:
         """Bring the images to the nodes. Raises ClusterError."""
         ...
 
@@ -99,10 +99,8 @@ class KindTarget:
             build("agent-server", progress, engine="docker").reference,
         )
 
-    def load_images(self, images: Images, progress: Progress) -> None:
-        for reference in (images.controller, images.agent_server):
-            with progress.step(f"load {reference} into kind"):
-                run(["kind", "load", "docker-image", "--name", KIND_NAME, reference])
+    def load_images(self, images: Images) -> None:
+        run(["kind", "load", "docker-image", "--name", KIND_NAME, images.controller, images.agent_server])
 
     def kubectl_command(self, *arguments: str) -> list[str]:
         return ["kubectl", "--context", f"kind-{KIND_NAME}", *arguments]
@@ -140,7 +138,7 @@ class CurrentTarget:
             )
         return Images(*(os.environ[name] for name in names))
 
-    def load_images(self, images: Images, progress: Progress) -> None:
+    def load_images(self, images: Images) -> None:
         """The nodes pull by themselves."""
 
     def kubectl_command(self, *arguments: str) -> list[str]:

@@ -1,0 +1,39 @@
+"""The reference page of reasons, generated: `python -m sandbox_crds.reference FILE` writes it."""
+
+import argparse
+from pathlib import Path
+
+from sandbox_crds.reasons import MEANINGS
+
+_HEAD = """\
+# Reasons
+
+Generated from `crds/sandbox_crds/reasons.py` by `make generate`. Do not edit.
+
+The condition `Ready` of a Sandbox has one of these reasons; its message has the evidence. `status` and `pod_status`
+are what the Runtime API tells its clients. Where a time stands, the reason is told as `error` and `failed` once it has
+lasted that long, since Kubernetes may still get over it; a client gives up at the first `failed`.
+
+| Reason | Meaning | status | pod_status | failed after |
+|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    rows = [
+        f"| `{reason}` | {meaning.text} | {meaning.lifecycle} | {meaning.pod_status} | "
+        f"{f'{meaning.fatal_after.total_seconds():.0f} s' if meaning.fatal_after else ''} |\n"
+        for reason, meaning in MEANINGS.items()
+    ]
+    return _HEAD + "".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the page of reasons.")
+    parser.add_argument("file", type=Path, help="where to write it")
+    parser.parse_args().file.write_text(page())
+
+
+if __name__ == "__main__":
+    main()
