@@ -60,5 +60,20 @@ class State:
         return self.containerd / "containerd.sock"
 
     @property
+    def bundles(self) -> Path:
+        """One directory for each container, named by its id, for as long as its shim runs."""
+        return self.containerd / "state" / "io.containerd.runtime.v2.task" / "k8s.io"
+
+    @property
+    def namespace(self) -> Path:
+        """The mount that keeps the node's network namespace."""
+        return self.root / "network-namespace"
+
+    @property
+    def marker(self) -> Path:
+        """Says that the directory is a cluster's, and may be deleted with all that is in it."""
+        return self.root / "cluster.json"
+
+    @property
     def kubelet(self) -> Path:
         return self.root / "kubelet"

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -25,7 +25,7 @@ class Progress:
             print(text, file=self._out, flush=True)
 
     @contextmanager
-    def step(self, title: str, detail: Callable[[], str] = lambda: "") -> Iterator[None]:
+    def step(self, title: str, detail: Callable[[], str] = lambda: "") -> Generator[None]:
         """Run the block as one step: its line comes when it ends; `detail` says what a long one is at."""
         started = time.monotonic()
         ended = threading.Event()

@@ -1,0 +1,289 @@
+"""The whole cluster: brought up, looked at, taken down."""
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local_cluster import build, components, dns, egress, images, kubeconfig, network, node, packages, pki, remains
+from local_cluster.api import Api, answers
+from local_cluster.daemons import PATH, Daemon, Daemons
+from local_cluster.errors import ClusterError
+from local_cluster.kubectl import apply
+from local_cluster.network import NODE_ADDRESS, Namespace
+from local_cluster.paths import STATE_VARIABLE, State, cache_dir
+from local_cluster.pki import Pki
+from local_cluster.progress import Progress
+
+API_PORT = 6443
+DAEMONS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "containerd",
+    "kubelet",
+    "kube-proxy",
+)
+NODE = f"/api/v1/nodes/{node.NODE_NAME}"
+DEFAULT_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
+# The kernel allows 107 characters for a Unix socket; the longest path below the state directory needs 40 of them.
+LONGEST_STATE_PATH = 60
+
+# The right to read logs and to exec goes to the API server's client certificate.
+KUBELET_ACCESS: Mapping[str, Any] = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "local-cluster:apiserver-to-kubelet"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
+    "subjects": [
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": pki.KUBELET_CLIENT.common_name},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part of the cluster, whether it is well, and where to look when it is not."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+class Cluster:
+    """The cluster of one state directory."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.namespace = Namespace(state.namespace)
+        self.pki = Pki(state.pki)
+        self.server = components.ApiServer(
+            address=NODE_ADDRESS,
+            port=API_PORT,
+            pki=self.pki,
+            etcd_socket=state.root / "client",
+            audit_policy=state.config / "audit-policy.yaml",
+            audit_log=state.audit_log,
+        )
+        self._daemons = Daemons(logs=state.logs, pids=state.pids, prefix=self.namespace.enter)
+
+    def up(self, progress: Progress, *, way_out: bool = False) -> bool:
+        """Bring the cluster up. Gives False when it was up already; a damaged one is cleared away and made anew."""
+        check_machine(self.state)
+        with _alone():
+            if all(check.ok for check in self.checks()):
+                if egress.record(self.state).exists() != way_out:
+                    raise ClusterError(
+                        f"the cluster runs {'without' if way_out else 'with'} a way out for pods",
+                        remedy="run `tests/local-cluster down` first",
+                    )
+                return False
+            packages.ensure(cache_dir() / "apt.log", progress)
+            build.ensure(build.CLUSTER_FAMILIES, progress)
+            archives = [images.PAUSE.archive(), images.COREDNS.archive()]
+            if left := remains.leftovers(self.state):
+                with progress.step(f"clear the remains of an earlier cluster ({len(left)} pieces)"):
+                    remains.clear(self.state)
+            self._start(progress, archives, way_out=way_out)
+            return True
+
+    def down(self, progress: Progress) -> bool:
+        """Take the cluster down, whatever state it is in. Gives False when nothing was there."""
+        check_machine(self.state)
+        with _alone():
+            if not remains.leftovers(self.state):
+                return False
+            with progress.step("take the cluster down"):
+                remains.clear(self.state)
+            if left := remains.leftovers(self.state):
+                raise ClusterError("these are left:\n" + "\n".join(f"  {line}" for line in left))
+            return True
+
+    def checks(self) -> list[Check]:
+        """The state of every part; all not ok when there is no cluster."""
+        checks = [Check(name, self._daemons.alive(name), f"log: {self._daemons.log(name)}") for name in DAEMONS]
+        if not all(check.ok for check in checks):
+            return checks
+        api = self._api()
+        return [
+            *checks,
+            Check("API server ready", api.ready(), self.server.url),
+            Check(f"node {node.NODE_NAME} Ready", api.condition(NODE, "Ready"), "kubectl describe node"),
+            Check("service rules written", _proxy_ready(), f"log: {self._daemons.log('kube-proxy')}"),
+            Check("DNS available", api.condition(dns.DEPLOYMENT, "Available"), "kubectl -n kube-system get pods"),
+        ]
+
+    def load_image(self, archive: Path) -> list[str]:
+        """Import a docker-archive into the node; gives the images' names, none when they are there already."""
+        return images.load(self.state, archive)
+
+    def set_dns(self, wildcard: dns.Wildcard | None) -> None:
+        """(Re)configure cluster DNS with this wildcard domain, or without one, and await it."""
+        upstreams = dns.upstreams(egress.resolv_conf()) if egress.record(self.state).exists() else []
+        self._apply(dns.manifests(dns.corefile(wildcard, upstreams)))
+        api = self._api()
+        self._daemons.await_ready("kubelet", lambda: _rolled_out(api), timeout=60, what="CoreDNS is not available")
+
+    def _start(self, progress: Progress, archives: Sequence[Path], *, way_out: bool) -> None:
+        network.guard_host()
+        with progress.step("network namespace and certificates"):
+            self._prepare()
+            if way_out:
+                egress.enable(self.state, self.namespace)
+        with progress.step("etcd"):
+            self._launch(
+                "etcd", components.etcd_command(build.binary("etcd"), self.state.root / "etcd", self.state.root)
+            )
+            self._daemons.await_ready("etcd", self.server.etcd_socket.exists, timeout=30)
+        with progress.step("kube-apiserver, containerd"):
+            self._start_containerd()
+            self._launch("kube-apiserver", components.apiserver_command(build.binary("kube-apiserver"), self.server))
+            self._daemons.await_ready("kube-apiserver", self._api().ready, timeout=60)
+            self._daemons.await_ready("containerd", self.state.containerd_socket.exists, timeout=30)
+        with progress.step("kube-controller-manager, kube-scheduler, kubelet, kube-proxy"):
+            for archive in archives:
+                self.load_image(archive)
+            self._start_rest()
+            api = self._api()
+            self._daemons.await_ready("kubelet", lambda: api.condition(NODE, "Ready"), timeout=60)
+            self._daemons.await_ready("kube-proxy", _proxy_ready, timeout=30)
+            self._daemons.await_ready(
+                "kube-controller-manager",
+                lambda: api.get(DEFAULT_ACCOUNT),
+                timeout=30,
+                what="the default service account does not exist",
+            )
+        with progress.step("CoreDNS"):
+            self._apply([KUBELET_ACCESS])
+            self.set_dns(None)
+
+    def _prepare(self) -> None:
+        state = self.state
+        state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.marker.write_text(
+            json.dumps({"binaries": [build.directory(name).name for name in build.CLUSTER_FAMILIES]})
+        )
+        network.create(self.namespace)
+        self.pki.create(
+            [
+                pki.apiserver([NODE_ADDRESS, components.SERVICE_IP]),
+                pki.kubelet_serving(node.NODE_NAME, NODE_ADDRESS),
+                pki.KUBELET_CLIENT,
+                *_clients().values(),
+            ]
+        )
+        for directory in (state.config, state.config / "cni", state.logs, state.kubelet):
+            directory.mkdir()
+        for name, identity in _clients().items():
+            kubeconfig.write(self._kubeconfig(name), self.server.url, self.pki, identity)
+        cni = packages.cni_plugins()
+        assert cni is not None  # installed by packages.ensure
+        files = {
+            state.config / "audit-policy.yaml": yaml.safe_dump(components.AUDIT_POLICY),
+            state.config / "containerd.toml": node.containerd_config(
+                state, sandbox_image=images.PAUSE.reference, cni_plugins=cni
+            ),
+            state.config / "cni" / "10-bridge.conflist": json.dumps(node.cni_config(state), indent=2),
+            state.config / "kubelet.yaml": yaml.safe_dump(node.kubelet_config(state)),
+            state.config / "kube-proxy.yaml": yaml.safe_dump(node.proxy_config(state)),
+        }
+        for path, text in files.items():
+            path.write_text(text)
+
+    def _start_containerd(self) -> None:
+        folder = build.directory("containerd")
+        self._daemons.start(
+            Daemon(
+                "containerd",
+                [str(folder / "containerd"), "--config", str(self.state.config / "containerd.toml")],
+                {"PATH": f"{folder}:{PATH}"},  # it starts its shims by name
+            )
+        )
+
+    def _start_rest(self) -> None:
+        self._launch(
+            "kube-controller-manager",
+            components.controller_manager_command(
+                build.binary("kube-controller-manager"),
+                self._kubeconfig("controller-manager"),
+                self.pki,
+                ["--allocate-node-cidrs", f"--cluster-cidr={network.POD_CIDR}"],
+            ),
+        )
+        scheduler = self._kubeconfig("scheduler")
+        self._launch("kube-scheduler", components.scheduler_command(build.binary("kube-scheduler"), scheduler))
+        self._launch("kubelet", node.kubelet_command(build.binary("kubelet"), self.state))
+        proxy = [str(build.binary("kube-proxy")), f"--config={self.state.config / 'kube-proxy.yaml'}"]
+        self._launch("kube-proxy", proxy)
+
+    def _launch(self, name: str, command: Sequence[str]) -> None:
+        self._daemons.start(Daemon(name, command))
+
+    def _kubeconfig(self, name: str) -> Path:
+        return self.state.kubeconfig if name == "admin" else self.state.config / f"{name}.kubeconfig"
+
+    def _apply(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        apply(self.state.kubeconfig, NODE_ADDRESS, objects)
+
+    def _api(self) -> Api:
+        return Api(self.server.url, self.pki)
+
+
+def check_machine(state: State) -> None:
+    """Raise ClusterError where a cluster cannot run at all."""
+    instead = (
+        "run it as root on Linux, use kind (kind-config.yaml), or use the current kubectl context: CLUSTER=current"
+    )
+    if sys.platform != "linux":
+        raise ClusterError("the local cluster runs on Linux only", remedy=instead)
+    if os.geteuid() != 0:
+        raise ClusterError(
+            "the local cluster needs root: it makes network namespaces, mounts and cgroups", remedy=instead
+        )
+    if len(str(state.root)) > LONGEST_STATE_PATH:
+        raise ClusterError(
+            f"{state.root} is too long a path for Unix sockets below it",
+            remedy=f"name a path of at most {LONGEST_STATE_PATH} characters in {STATE_VARIABLE}",
+        )
+
+
+def _clients() -> dict[str, pki.Identity]:
+    return {
+        identity.name: identity
+        for identity in (pki.ADMIN, pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.PROXY, pki.kubelet(node.NODE_NAME))
+    }
+
+
+def _proxy_ready() -> bool:
+    """Whether kube-proxy has written its rules at least once."""
+    return answers(f"http://{NODE_ADDRESS}:{node.PROXY_HEALTH_PORT}/healthz")
+
+
+def _rolled_out(api: Api) -> bool:
+    """Whether CoreDNS runs with its newest configuration only."""
+    deployment = api.get(dns.DEPLOYMENT)
+    if deployment is None:
+        return False
+    status, wanted = deployment.get("status", {}), deployment["spec"]["replicas"]
+    return (
+        status.get("observedGeneration") == deployment["metadata"]["generation"]
+        and status.get("updatedReplicas") == status.get("availableReplicas") == status.get("replicas") == wanted
+    )
+
+
+@contextmanager
+def _alone() -> Generator[None]:
+    """Keep two runs from working on the cluster at the same time."""
+    path = cache_dir() / "cluster.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

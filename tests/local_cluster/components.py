@@ -1,0 +1,109 @@
+"""The control plane's command lines and configuration: pure functions of the cluster's layout."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_cluster import pki
+from local_cluster.pki import Pki
+
+SERVICE_CIDR = "10.96.0.0/16"
+SERVICE_IP = "10.96.0.1"
+
+# Who did what to which object, once per request; no bodies. Tests count API writes from it.
+AUDIT_POLICY: dict[str, Any] = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """What differs between API servers. `address` is the IP it listens on and is known by."""
+
+    address: str
+    port: int
+    pki: Pki
+    etcd_socket: Path
+    audit_policy: Path
+    audit_log: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.address}:{self.port}"
+
+
+def etcd_command(binary: Path, data: Path, sockets: Path) -> list[str]:
+    """etcd with one member on Unix sockets (`client` and `peer` in `sockets`).
+
+    Nobody but the directory's owner can reach it, and it takes no ports. It does not sync to disk: the data is not
+    meant to outlive the machine.
+    """
+    # What a member tells others about itself. There are none, but it has to look like an address.
+    advertised = "http://localhost:1"
+    return [
+        str(binary),
+        "--name=local",
+        f"--data-dir={data}",
+        f"--listen-client-urls=unix://{sockets}/client",
+        f"--advertise-client-urls={advertised}",
+        f"--listen-peer-urls=unix://{sockets}/peer",
+        f"--initial-advertise-peer-urls={advertised}",
+        f"--initial-cluster=local={advertised}",
+        "--unsafe-no-fsync",
+        "--logger=zap",
+        "--log-level=warn",
+    ]
+
+
+def apiserver_command(binary: Path, server: ApiServer, extra: Sequence[str] = ()) -> list[str]:
+    """kube-apiserver with RBAC, the Node authorizer and restriction, webhook-free, and an audit log."""
+    certificates = server.pki
+    return [
+        str(binary),
+        f"--etcd-servers=unix://{server.etcd_socket}",
+        f"--bind-address={server.address}",
+        f"--advertise-address={server.address}",
+        f"--secure-port={server.port}",
+        f"--service-cluster-ip-range={SERVICE_CIDR}",
+        f"--tls-cert-file={certificates.certificate('apiserver')}",
+        f"--tls-private-key-file={certificates.key('apiserver')}",
+        f"--client-ca-file={certificates.ca}",
+        f"--kubelet-client-certificate={certificates.certificate(pki.KUBELET_CLIENT.name)}",
+        f"--kubelet-client-key={certificates.key(pki.KUBELET_CLIENT.name)}",
+        f"--kubelet-certificate-authority={certificates.ca}",
+        # The node's name resolves nowhere.
+        "--kubelet-preferred-address-types=InternalIP",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={certificates.service_account_public}",
+        f"--service-account-signing-key-file={certificates.service_account_key}",
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        "--allow-privileged=true",
+        f"--audit-policy-file={server.audit_policy}",
+        f"--audit-log-path={server.audit_log}",
+        "--audit-log-maxbackup=1",
+        *extra,
+    ]
+
+
+def controller_manager_command(binary: Path, kubeconfig: Path, pki: Pki, extra: Sequence[str] = ()) -> list[str]:
+    """kube-controller-manager without a port of its own; each controller uses its own service account."""
+    return [
+        str(binary),
+        f"--kubeconfig={kubeconfig}",
+        "--secure-port=0",
+        "--leader-elect=false",
+        "--use-service-account-credentials",
+        f"--service-account-private-key-file={pki.service_account_key}",
+        f"--root-ca-file={pki.ca}",
+        *extra,
+    ]
+
+
+def scheduler_command(binary: Path, kubeconfig: Path) -> list[str]:
+    """kube-scheduler without a port of its own."""
+    return [str(binary), f"--kubeconfig={kubeconfig}", "--secure-port=0", "--leader-elect=false"]

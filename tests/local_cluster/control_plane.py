@@ -1,0 +1,94 @@
+"""A bare control plane for tests: etcd and kube-apiserver on loopback, started in seconds, without root."""
+
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import yaml
+
+from local_cluster import build, components, kubeconfig, pki
+from local_cluster.api import Api
+from local_cluster.daemons import Daemon, Daemons
+from local_cluster.pki import Pki
+from local_cluster.progress import Progress
+
+ADDRESS = "127.0.0.1"
+# The daemons must not outlive a test run that is killed. The signal comes when the *thread* that started them ends,
+# so start a control plane from a thread that lives as long as it is needed.
+DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+class ControlPlane:
+    """A running control plane with RBAC and an audit log; without kubelets no pod ever runs.
+
+    `controller_manager` adds kube-controller-manager, for garbage collection and namespace deletion.
+    Use it as a context manager, or call `stop`. Raises ClusterError when a part does not start.
+    """
+
+    def __init__(self, *, controller_manager: bool = False, progress: Progress | None = None) -> None:
+        build.ensure(build.CONTROL_PLANE_FAMILIES, progress or Progress())
+        # Not below a test's own directory: the paths of Unix sockets may have 107 characters at most.
+        self.directory = Path(tempfile.mkdtemp(prefix="control-plane-"))
+        self._daemons = Daemons(logs=self.directory / "logs", pids=self.directory / "pids", prefix=DIE_WITH_PARENT)
+        try:
+            self._start(controller_manager)
+        except BaseException:
+            # The logs stay for the one who reads the error.
+            self._daemons.stop_all()
+            raise
+
+    def _start(self, controller_manager: bool) -> None:
+        certificates = Pki(self.directory / "pki")
+        certificates.create([pki.apiserver([]), pki.ADMIN, pki.CONTROLLER_MANAGER, pki.KUBELET_CLIENT])
+        server = components.ApiServer(
+            address=ADDRESS,
+            port=_free_port(),
+            pki=certificates,
+            etcd_socket=self.directory / "client",
+            audit_policy=self.directory / "audit-policy.yaml",
+            audit_log=self.directory / "logs" / "audit.log",
+        )
+        self.url = server.url
+        self.audit_log = server.audit_log
+        server.audit_policy.write_text(yaml.safe_dump(components.AUDIT_POLICY))
+        self.kubeconfig = kubeconfig.write(self.directory / "kubeconfig", server.url, certificates, pki.ADMIN)
+
+        etcd = components.etcd_command(build.binary("etcd"), self.directory / "etcd", self.directory)
+        self._daemons.start(Daemon("etcd", etcd))
+        self._daemons.await_ready("etcd", server.etcd_socket.exists, timeout=30)
+        # A loopback address cannot be an endpoint of the `kubernetes` Service.
+        command = components.apiserver_command(
+            build.binary("kube-apiserver"), server, ["--endpoint-reconciler-type=none"]
+        )
+        self._daemons.start(Daemon("kube-apiserver", command))
+        self._daemons.await_ready("kube-apiserver", Api(server.url, certificates).ready, timeout=60)
+        if controller_manager:
+            config = kubeconfig.write(
+                self.directory / "controller-manager.kubeconfig", server.url, certificates, pki.CONTROLLER_MANAGER
+            )
+            manager = components.controller_manager_command(
+                build.binary("kube-controller-manager"), config, certificates
+            )
+            self._daemons.start(Daemon("kube-controller-manager", manager))
+
+    def stop(self) -> None:
+        """End the processes and remove their files. Calling it again does nothing."""
+        self._daemons.stop_all()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,91 @@
+"""Daemons: started in a session of their own, logging to a file, recorded by pid and start time."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local_cluster.errors import ClusterError
+from local_cluster.processes import Process, end
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What to run. The environment is only what is given here: nothing of the caller's shell reaches a daemon."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": PATH})
+
+
+class Daemons:
+    """The daemons of one cluster.
+
+    `prefix` is put before each command, such as `nsenter` for a network namespace; it has to replace itself by the
+    command, so that the pid stays.
+    """
+
+    def __init__(self, *, logs: Path, pids: Path, prefix: Sequence[str] = ()) -> None:
+        self._logs = logs
+        self._pids = pids
+        self._prefix = prefix
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def start(self, daemon: Daemon) -> None:
+        """Start a daemon and record it; it is not awaited (see `await_ready`)."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._pids.mkdir(parents=True, exist_ok=True)
+        with self.log(daemon.name).open("ab") as log:
+            child = subprocess.Popen(
+                [*self._prefix, *daemon.command],
+                env=dict(daemon.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._children.append(child)
+        if (process := Process.of(child.pid)) is None:
+            raise ClusterError(f"{daemon.name} ended at once", log=self.log(daemon.name))
+        record = self._pids / daemon.name
+        temporary = record.with_suffix(".new")
+        temporary.write_text(json.dumps({"pid": process.pid, "started": process.started}))
+        temporary.rename(record)
+
+    def recorded(self) -> dict[str, Process]:
+        """The daemons that were started, dead or alive."""
+        records = sorted(self._pids.iterdir()) if self._pids.is_dir() else []
+        return {record.name: Process(**json.loads(record.read_text())) for record in records if not record.suffix}
+
+    def alive(self, name: str) -> bool:
+        process = self.recorded().get(name)
+        return process is not None and process.alive()
+
+    def stop_all(self, *, grace: float = 0.0) -> None:
+        """End all daemons. Raises ClusterError when one does not end."""
+        records = self.recorded()
+        if left := end(list(records.values()), grace=grace):
+            names = [name for name, process in records.items() if process in left]
+            raise ClusterError(f"{', '.join(names)} did not end", remedy="look at the processes' state with `ps`")
+        for name in records:
+            (self._pids / name).unlink()
+        for child in self._children:
+            child.wait()
+        self._children.clear()
+
+    def await_ready(self, name: str, ready: Callable[[], object], *, timeout: float, what: str = "") -> None:
+        """Wait until `ready` gives something true. Raises ClusterError when the daemon ends first, or on time-out."""
+        deadline = time.monotonic() + timeout
+        while not ready():
+            if not self.alive(name):
+                raise ClusterError(f"{name} ended", log=self.log(name))
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{what or f'{name} is not ready'} after {timeout:.0f} s", log=self.log(name))
+            time.sleep(0.05)

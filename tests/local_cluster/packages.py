@@ -1,0 +1,71 @@
+"""The programs that come from the distribution."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from local_cluster.daemons import PATH
+from local_cluster.errors import ClusterError
+from local_cluster.progress import Progress
+
+# Debian package: a program that it brings. CNI plugins lie outside of PATH.
+PROGRAMS = {
+    "runc": "runc",
+    "iptables": "iptables",
+    "iproute2": "ip",
+    "mount": "umount",
+    "procps": "sysctl",
+    "util-linux": "nsenter",
+}
+CNI_PACKAGE = "containernetworking-plugins"
+CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
+
+
+def cni_plugins() -> Path | None:
+    """The directory of the CNI plugins; None when they are not installed."""
+    return next((path for path in CNI_DIRECTORIES if (path / "bridge").exists()), None)
+
+
+def missing() -> list[str]:
+    """The Debian packages whose programs are not there."""
+    packages = [package for package, program in PROGRAMS.items() if shutil.which(program, path=PATH) is None]
+    return packages if cni_plugins() else [*packages, CNI_PACKAGE]
+
+
+def ensure(log: Path, progress: Progress) -> None:
+    """Install what is missing. Raises ClusterError when that fails, or where there is no apt-get."""
+    packages = missing()
+    if not packages:
+        return
+    if shutil.which("apt-get") is None:
+        raise ClusterError(
+            f"these are missing: {', '.join(packages)} (names of Debian packages)",
+            remedy="install them with your distribution's package manager, then run this again",
+        )
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with progress.step(f"install {', '.join(packages)} (apt-get)"):
+        # The package lists are fetched only when the ones at hand do not do: it takes longer than the installation.
+        if not _install(packages, log):
+            _apt(["update"], log)
+            if not _install(packages, log):
+                raise ClusterError("apt-get install failed", log=log, remedy=f"apt-get install {' '.join(packages)}")
+
+
+def _install(packages: Iterable[str], log: Path) -> bool:
+    return _apt(["install", "--yes", "--no-install-recommends", *packages], log)
+
+
+def _apt(arguments: Iterable[str], log: Path) -> bool:
+    environment = {"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    with log.open("ab") as output:
+        return (
+            subprocess.run(
+                ["apt-get", "--quiet", *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            ).returncode
+            == 0
+        )
