@@ -1,0 +1,72 @@
+"""The API server's audit log as a list of what was written."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from control_plane.waiting import eventually
+from sandbox_crds.kube import ApiError, KubeClient
+from sandbox_crds.kube.resources import PODS
+
+_WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One request that asked for a change.
+
+    `what` is like `create pods` or `patch sandboxes/status`; `name` is empty when a create was refused.
+    """
+
+    what: str
+    name: str
+    code: int
+    user_agent: str
+
+
+class Audit:
+    """Reads the audit log anew on each call; it is the size of one test run."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def writes(self, client: KubeClient, namespace: str, user_agent: str = "") -> list[Write]:
+        """All writes in a namespace so far whose user agent starts with `user_agent`, refused ones included.
+
+        The log is first awaited up to a read that is sent now, so nothing that has been answered is missed.
+        """
+        marker = f"marker-{secrets.token_hex(8)}"
+        with contextlib.suppress(ApiError):
+            await client.get(PODS, namespace, marker)
+
+        async def logged() -> bool:
+            return marker in self._path.read_text()
+
+        await eventually(logged)
+        return [write for write in self._writes(namespace) if write.user_agent.startswith(user_agent)]
+
+    def _writes(self, namespace: str) -> Iterator[Write]:
+        for line in self._path.read_bytes().splitlines():
+            event: dict[str, Any] = orjson.loads(line)
+            target: dict[str, str] = event.get("objectRef") or {}
+            if event["stage"] != "ResponseComplete" or event["verb"] not in _WRITES:
+                continue
+            if target.get("namespace") != namespace:
+                continue
+            resource = "/".join(part for part in (target["resource"], target.get("subresource")) if part)
+            yield Write(
+                f"{event['verb']} {resource}",
+                target.get("name", ""),
+                event["responseStatus"]["code"],
+                event.get("userAgent", ""),
+            )
+
+
+def kinds(writes: Sequence[Write]) -> list[str]:
+    """Sorted `what` of the writes."""
+    return sorted(write.what for write in writes)

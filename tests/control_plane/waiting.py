@@ -1,0 +1,23 @@
+"""Waiting for a state of the cluster."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sandbox_crds.kube import ApiError
+
+_INTERVAL = 0.02
+
+
+async def eventually[T](look: Callable[[], Awaitable[T | None]], timeout: float = 30) -> T:
+    """The first true result of `look`, which is called again and again; an ApiError counts as not yet.
+
+    Raises TimeoutError after `timeout` seconds.
+    """
+    async with asyncio.timeout(timeout):
+        while True:
+            try:
+                if found := await look():
+                    return found
+            except ApiError:
+                pass
+            await asyncio.sleep(_INTERVAL)
