@@ -2,10 +2,19 @@
 
 import base64
 import hashlib
+import re
+
+SANDBOX_NAME = "^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$"
+"""Pattern of a Sandbox's name: a DNS label with room for a service's prefix, so that it can be a host name."""
 
 
 def _digest(text: bytes, length: int) -> str:
     return base64.b32encode(hashlib.sha256(text).digest()).decode().lower()[:length]
+
+
+def is_sandbox_name(text: str) -> bool:
+    """Whether a Sandbox can have this name; only then may it become part of a URL path."""
+    return re.fullmatch(SANDBOX_NAME, text) is not None
 
 
 def runtime_id(owner: str, session_id: str) -> str:

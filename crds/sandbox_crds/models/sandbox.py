@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sandbox_crds.models.base import Metadata, Model, rules
+from sandbox_crds.names import SANDBOX_NAME
 
 IMMUTABLE = rules(("self == oldSelf", "is immutable"))
 
 NAME_RULE = rules(
     (
-        "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$')",
+        f"self.metadata.name.matches('{SANDBOX_NAME}')",
         "metadata.name must be a DNS label of at most 50 characters that starts with a letter: it becomes a host name",
     )
 )

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,3 +41,13 @@ def test_a_new_sandbox_of_an_old_name_has_other_objects() -> None:
     assert old != new
     assert LABEL.fullmatch(old)
     assert LABEL.fullmatch(names.environment_secret_name(longest, "uid-1"))
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_a_runtime_id_is_a_sandbox_name(owner: str, session: str) -> None:
+    assert names.is_sandbox_name(names.runtime_id(owner, session))
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "../x", "a?b", "A", "1a", "-a", "a-", "a\n", "a.b", "a" * 51])
+def test_text_that_is_no_sandbox_name_stays_out_of_paths(text: str) -> None:
+    assert not names.is_sandbox_name(text)
