@@ -1,0 +1,42 @@
+"""What the gateway answers by itself."""
+
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole response. `body` is JSON text, or empty."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def encode(self, *, close: bool, head_only: bool) -> bytes:
+        """The bytes to send; `head_only` for an answer to HEAD."""
+        parts = [b"HTTP/1.1 %d %b\r\n" % (self.status, HTTPStatus(self.status).phrase.encode())]
+        parts.append(b"Date: %b\r\n" % formatdate(usegmt=True).encode())
+        parts += [b"%b: %b\r\n" % header for header in self.headers]
+        if self.body:
+            parts.append(b"Content-Type: application/json\r\n")
+        if self.status != 204:
+            parts.append(b"Content-Length: %d\r\n" % len(self.body))
+        if close:
+            parts.append(b"Connection: close\r\n")
+        parts.append(b"\r\n")
+        if not head_only:
+            parts.append(self.body)
+        return b"".join(parts)
+
+
+HEALTHY = Answer(200, orjson.dumps({"status": "ok"}))
+
+
+def refuse(status: int, detail: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """An error as every client of the Runtime API reads it: a JSON object with `detail`."""
+    if status == 401:
+        headers = (*headers, (b"WWW-Authenticate", b"X-Session-API-Key"))
+    return Answer(status, orjson.dumps({"detail": detail}), headers)

@@ -1,0 +1,273 @@
+"""A client's HTTP connection: requests are taken one at a time, in order, each routed by itself."""
+
+import asyncio
+import socket
+import struct
+from enum import Enum, auto
+from typing import cast, override
+
+from sandbox_gateway.proxy.answers import Answer, refuse
+from sandbox_gateway.proxy.context import Context
+from sandbox_gateway.proxy.exchange import Exchange
+from sandbox_gateway.proxy.first_message import FirstMessage
+from sandbox_gateway.proxy.framing import Body, request_body
+from sandbox_gateway.proxy.head import BadMessageError, RequestHead, RequestReader
+from sandbox_gateway.proxy.headers import upstream_head
+from sandbox_gateway.proxy.linger import Linger
+from sandbox_gateway.proxy.routing import AwaitFirstMessage, ToControl, ToSandbox, route
+from sandbox_gateway.proxy.tunnel import Tunnel
+from sandbox_gateway.proxy.upstream import UpstreamConnection
+
+
+class State(Enum):
+    HEAD = auto()
+    """Between requests, or in the head of one."""
+    EXCHANGE = auto()
+    """A request is with an upstream."""
+    OVER = auto()
+    """Closed, or handed to Linger, FirstMessage or Tunnel."""
+
+
+TRANSITIONS = {
+    State.HEAD: {State.EXCHANGE, State.OVER},
+    State.EXCHANGE: {State.HEAD, State.OVER},
+    State.OVER: set[State](),
+}
+
+
+class ClientConnection(asyncio.Protocol):
+    """Implements `exchange.ClientSide` and `context.Client`."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._state = State.HEAD
+        self._reader = RequestReader()
+        self._exchange: Exchange | None = None
+        self._pending = b""  # received, but not to be looked at yet
+        self._pumping = False
+        self._client_ip = ""
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.write_paused = False
+
+    # What the transport calls
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        peer: tuple[str, int] | None = transport.get_extra_info("peername")
+        self._client_ip = peer[0] if peer else "unknown"  # None when it is gone already
+        self._context.join(self)
+        self._expect_within(self._context.limits.head_seconds)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._pending = self._pending + data if self._pending else data
+        self.pump()
+
+    @override
+    def eof_received(self) -> None:
+        if self._exchange is not None:  # a client that stops listening and one that only stops sending look the same
+            self._exchange.cancel()
+            self._exchange = None
+            self.transport.abort()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._exchange is not None:
+            self._exchange.cancel()
+        self._leave()
+
+    @override
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self._exchange is not None:
+            self._exchange.client_writable(writable=False)
+
+    @override
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._exchange is not None:
+            self._exchange.client_writable(writable=True)
+        self.pump()
+
+    # What the listener calls
+
+    def drain(self) -> None:
+        if self._state is State.HEAD and not self._reader.started:
+            self.transport.close()
+
+    def cut(self) -> None:
+        self.transport.abort()
+
+    # What the exchange calls
+
+    def send(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def pump(self) -> None:
+        """Work off what has been received, as far as the state allows; read on only when all of it is."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._pending and self._step():
+                pass
+        except BadMessageError as error:
+            self._refuse(error)
+        finally:
+            self._pumping = False
+        if self._state is not State.OVER and not self.transport.is_closing():
+            if self._pending:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def exchange_done(self, *, keep_alive: bool) -> None:
+        self._exchange = None
+        if not keep_alive or self._context.draining:
+            self._end()
+            return
+        self._enter(State.HEAD)
+        self._expect_within(self._context.limits.idle_seconds)
+        self.pump()
+
+    def exchange_failed(self, answer: Answer, request: RequestHead, body: Body) -> None:
+        self._exchange = None
+        self._enter(State.HEAD)
+        self._answer(answer, request, body)
+        self.pump()
+
+    def truncate(self, *, reset: bool) -> None:
+        self._exchange = None
+        if not reset:
+            self._end()
+            return
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+        self._leave()
+        self.transport.abort()
+
+    def switch(self, upstream: UpstreamConnection, rest: bytes) -> None:
+        self._exchange = None
+        if rest:
+            self.transport.write(rest)
+        if self._pending:
+            upstream.transport.write(self._pending)
+        self._leave()
+        Tunnel(self._context, self.transport, upstream.transport, paused=(self.write_paused, upstream.write_paused))
+
+    # Steps
+
+    def _step(self) -> bool:
+        """Use some of the pending bytes; False when none can be used now. Raises BadMessageError."""
+        if self._exchange is not None:
+            if not self._exchange.wants_body:
+                return False
+            data, self._pending = self._pending, b""
+            self._pending = self._exchange.request_data(data)
+            return True
+        if self._state is State.OVER or self.write_paused:
+            return False
+        first = not self._reader.started
+        rest = self._reader.feed(self._pending)
+        self._pending = rest or b""
+        if rest is None:
+            if first:
+                self._expect_within(self._context.limits.head_seconds)
+            return True
+        head, self._reader = self._reader.head(), RequestReader()
+        self._deadline = None
+        self._begin(head, request_body(head))
+        return True
+
+    def _begin(self, head: RequestHead, body: Body) -> None:
+        decision = route(head, self._context.directory, self._context.base_domain)
+        match decision:
+            case Answer():
+                self._answer(decision, head, body)
+            case AwaitFirstMessage():
+                self._await_first_message(head)
+            case ToControl() | ToSandbox():
+                to_control = isinstance(decision, ToControl)
+                forwarded = upstream_head(
+                    head, client_ip=self._client_ip, to_control=to_control, websocket=head.websocket
+                )
+                self._enter(State.EXCHANGE)
+                self._exchange = Exchange(self._context, self, decision, head, forwarded, body)
+                self._exchange.start()
+
+    def _answer(self, answer: Answer, head: RequestHead, body: Body) -> None:
+        head_only = head.method == b"HEAD"
+        if not head.keep_alive or not body.done or self._context.draining:
+            self._last_answer(answer, head_only=head_only)
+            return
+        self.transport.write(answer.encode(close=False, head_only=head_only))
+        self._expect_within(self._context.limits.idle_seconds)
+
+    def _await_first_message(self, head: RequestHead) -> None:
+        pending = self._pending
+        refusal = FirstMessage.refuses(head)
+        if refusal is not None:
+            self._last_answer(refusal, head_only=False)
+            return
+        self._leave()
+        FirstMessage(self._context, self.transport, head, client_ip=self._client_ip).data_received(pending)
+
+    def _refuse(self, error: BadMessageError) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.cancel()
+            if exchange.responding:
+                self._end()
+                return
+        self._last_answer(refuse(error.status, error.detail), head_only=False)
+
+    def _last_answer(self, answer: Answer, *, head_only: bool) -> None:
+        self.transport.write(answer.encode(close=True, head_only=head_only))
+        self._end()
+
+    def _end(self) -> None:
+        self._leave()
+        Linger(self._context, self.transport)
+
+    def _leave(self) -> None:
+        if self._state is not State.OVER:
+            self._enter(State.OVER)
+        self._pending = b""
+        self._deadline = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._context.leave(self)
+
+    def _enter(self, state: State) -> None:
+        if state not in TRANSITIONS[self._state]:
+            raise RuntimeError(f"{self._state} to {state}")
+        self._state = state
+
+    # The one timer: it runs out at the earliest deadline it was set for, and is wound up again if that has moved
+
+    def _expect_within(self, seconds: float) -> None:
+        self._deadline = deadline = self._loop.time() + seconds
+        if self._timer is None or self._timer.when() > deadline:
+            self._wind_up(deadline)
+
+    def _wind_up(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._wind_up(self._deadline)
+        elif self._reader.started:
+            self._last_answer(refuse(408, "The request head did not come in time."), head_only=False)
+        else:
+            self._leave()
+            self.transport.close()

@@ -1,0 +1,60 @@
+"""What all connections of one listener share."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sandbox_gateway.directory import Directory
+from sandbox_gateway.proxy.upstream import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds."""
+
+    head_seconds: float = 30.0
+    """For a request head, from its first byte (the first one of a connection: from the connection) to its end."""
+    idle_seconds: float = 75.0
+    """Between two requests of a client's connection."""
+    linger_seconds: float = 5.0
+    """For a client to read the last answer and close, while it makes no progress."""
+    first_message_seconds: float = 10.0
+    """For the first message of a WebSocket, as the agent server grants."""
+    first_message_bytes: int = 64 * 1024
+    handshake_seconds: float = 30.0
+    """For a sandbox to accept a WebSocket that the gateway has accepted before it."""
+    half_closed_seconds: float = 30.0
+    """For the other side of a tunnel to close, too."""
+
+
+class Client(Protocol):
+    """A client's connection, whatever it is being used for."""
+
+    def drain(self) -> None:
+        """Finish what is in flight and close; at once if that is nothing."""
+        ...
+
+    def cut(self) -> None:
+        """Close now."""
+        ...
+
+
+@dataclass(slots=True)
+class Context:
+    directory: Directory
+    pool: Pool
+    control_socket: str
+    base_domain: str
+    limits: Limits
+    draining: bool = False
+    clients: set[Client] = field(default_factory=set[Client])
+    all_gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the last client leaves a draining listener."""
+
+    def join(self, client: Client) -> None:
+        self.clients.add(client)
+
+    def leave(self, client: Client) -> None:
+        self.clients.discard(client)
+        if self.draining and not self.clients:
+            self.all_gone.set()

@@ -1,0 +1,228 @@
+"""One request and its response, between a client's connection and an upstream one."""
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from sandbox_gateway.proxy.answers import Answer, refuse
+from sandbox_gateway.proxy.context import Context
+from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
+from sandbox_gateway.proxy.head import BadMessageError, RequestHead, ResponseHead, ResponseReader
+from sandbox_gateway.proxy.headers import client_head
+from sandbox_gateway.proxy.routing import ToControl, ToSandbox
+from sandbox_gateway.proxy.upstream import UpstreamConnection
+
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+
+_log = structlog.get_logger()
+
+
+class ClientSide(Protocol):
+    """What an exchange needs of the client's connection."""
+
+    write_paused: bool
+
+    def send(self, data: bytes) -> None: ...
+
+    def pump(self) -> None:
+        """Take up the client's bytes again, after a change of what the exchange can take."""
+        ...
+
+    def exchange_done(self, *, keep_alive: bool) -> None: ...
+
+    def exchange_failed(self, answer: Answer, request: RequestHead, body: Body) -> None:
+        """Nothing of a response has been sent; `answer` is it."""
+        ...
+
+    def truncate(self, *, reset: bool) -> None:
+        """The response breaks off. With `reset`, a plain close would look like its end."""
+        ...
+
+    def switch(self, upstream: UpstreamConnection, rest: bytes) -> None:
+        """The upstream has switched protocols; `rest` are its first bytes in the new one."""
+        ...
+
+
+class Exchange:
+    """Begins with `start`; ends with one call of the client's last four methods, or with `cancel`."""
+
+    def __init__(
+        self,
+        context: Context,
+        client: ClientSide,
+        target: ToControl | ToSandbox,
+        request: RequestHead,
+        head: bytes,
+        body: Body,
+    ) -> None:
+        self._context = context
+        self._client = client
+        self._request = request
+        self._head = head
+        self._body = body
+        self._runtime_id = target.runtime_id if isinstance(target, ToSandbox) else None
+        self._address = target.address if isinstance(target, ToSandbox) else context.control_socket
+        self._upstream: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._retry = False
+        self._reader = ResponseReader()
+        self._response_body: Body | None = None
+        self._keep_client = False
+        self._keep_upstream = False
+
+    def start(self) -> None:
+        upstream = self._context.pool.take(self._address)
+        if upstream is None:
+            self._connect()
+            return
+        self._retry = self._request.method in _IDEMPOTENT and self._body.done
+        self._attach(upstream)
+
+    def cancel(self) -> None:
+        """The client is gone, or broke its request off."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._upstream is not None:
+            self._upstream.abort()
+            self._upstream = None
+
+    @property
+    def wants_body(self) -> bool:
+        """Whether `request_data` may be called now."""
+        return self._upstream is not None and not self._upstream.write_paused and not self._body.done
+
+    @property
+    def responding(self) -> bool:
+        """Whether the head of the response has gone to the client."""
+        return self._response_body is not None
+
+    def request_data(self, data: bytes) -> bytes:
+        """Pass on bytes of the request's body; the bytes behind its end. Raises BadMessageError."""
+        if self._upstream is None:
+            return data
+        forward, rest = self._body.feed(data)
+        if forward:
+            self._upstream.transport.write(forward)
+        return rest
+
+    def client_writable(self, *, writable: bool) -> None:
+        if self._upstream is None:
+            return
+        if writable:
+            self._upstream.transport.resume_reading()
+        else:
+            self._upstream.transport.pause_reading()
+
+    # What the upstream connection calls
+
+    def response_data(self, data: bytes) -> None:
+        self._retry = False
+        try:
+            if self._response_body is None:
+                self._read_head(data)
+            else:
+                self._pass_on(self._response_body, data)
+        except BadMessageError as error:
+            self._fail(error.detail)
+
+    def upstream_closed(self, *, clean: bool) -> None:
+        self._upstream = None
+        if self._retry:
+            self._retry = False
+            self._connect()
+        elif clean and isinstance(self._response_body, UntilCloseBody):
+            self._client.exchange_done(keep_alive=False)
+        else:
+            self._fail("it closed the connection")
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        del writable  # read from the connection when asked for
+        self._client.pump()
+
+    # Steps
+
+    def _connect(self) -> None:
+        self._connecting = asyncio.get_running_loop().create_task(self._connected())
+
+    async def _connected(self) -> None:
+        try:
+            upstream = await self._context.pool.connect(self._address)
+        except OSError as error:
+            self._connecting = None
+            _log.warning("upstream_unreachable", runtime_id=self._runtime_id, error=type(error).__name__)
+            self._answer(503, "cannot be reached at the moment. Try again.")
+            return
+        self._connecting = None
+        self._attach(upstream)
+        self._client.pump()
+
+    def _attach(self, upstream: UpstreamConnection) -> None:
+        self._upstream = upstream
+        upstream.sink = self
+        upstream.transport.write(self._head)
+        if self._client.write_paused:
+            upstream.transport.pause_reading()
+
+    def _read_head(self, data: bytes) -> None:
+        while (rest := self._reader.feed(data)) is not None:
+            head = self._reader.head()
+            if head.status >= 200:
+                self._pass_on(self._respond(head), rest)
+                return
+            if head.status == 101:
+                self._switch(head, rest)
+                return
+            if not self._request.http_1_0:
+                self._client.send(client_head(head, chunked=False, close=False))
+            self._reader, data = ResponseReader(), rest
+
+    def _respond(self, head: ResponseHead) -> Body:
+        body = response_body(head, request=self._request)
+        self._response_body = body
+        self._keep_upstream = head.keep_alive
+        until_close = isinstance(body, UntilCloseBody)
+        # A response before the end of its request is the last on this connection: the rest may never come.
+        self._keep_client = (
+            self._request.keep_alive and self._body.done and not until_close and not self._context.draining
+        )
+        chunked = not self._request.http_1_0 and b"transfer-encoding" in head.fields.joined and not body.done
+        self._client.send(client_head(head, chunked=chunked, close=not self._keep_client))
+        return body
+
+    def _pass_on(self, body: Body, data: bytes) -> None:
+        forward, rest = body.feed(data)
+        if forward:
+            self._client.send(forward)
+        if body.done:
+            self._finish(excess=bool(rest))
+
+    def _switch(self, head: ResponseHead, rest: bytes) -> None:
+        if not self._request.websocket or self._upstream is None:
+            raise BadMessageError(400, "it switched protocols unasked")
+        upstream, self._upstream = self._upstream, None
+        upstream.sink = None
+        self._client.send(client_head(head, chunked=False, close=False))
+        self._client.switch(upstream, rest)
+
+    def _finish(self, *, excess: bool) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            if self._keep_upstream and self._body.done and not excess:
+                self._context.pool.give_back(upstream)
+            else:
+                upstream.abort()
+        self._client.exchange_done(keep_alive=self._keep_client)
+
+    def _fail(self, reason: str) -> None:
+        _log.warning("upstream_failed", runtime_id=self._runtime_id, reason=reason, responding=self.responding)
+        self.cancel()
+        if self.responding:
+            close_delimited = isinstance(self._response_body, UntilCloseBody) or self._request.http_1_0
+            self._client.truncate(reset=close_delimited)
+        else:
+            self._answer(502, "broke off before it answered.")
+
+    def _answer(self, status: int, what: str) -> None:
+        who = "The control plane" if self._runtime_id is None else f"Sandbox {self._runtime_id}"
+        self._client.exchange_failed(refuse(status, f"{who} {what}"), self._request, self._body)

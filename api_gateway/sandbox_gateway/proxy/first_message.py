@@ -1,0 +1,239 @@
+"""A WebSocket whose sandbox is named by the key in the client's first message.
+
+The agent server takes the session key as the first message ({"type": "auth", "session_api_key": ...}, within 10 s), so
+its address is not known at the handshake. The gateway accepts the WebSocket, reads that message from a copy of the
+client's bytes, opens the WebSocket of that sandbox, and hands it all bytes as they came. From there on it is a tunnel.
+
+Neither side is offered an extension, since what was agreed with one would bind the other. Close codes: 1008 for a key
+that opens nothing, 1013 for a sandbox that is down. 4001 and 4004 are the agent server's; after 1000 and 1001 the SDK
+would come back at once and for ever.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from typing import Any, override
+
+import orjson
+import structlog
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+
+from sandbox_gateway.proxy.answers import Answer, refuse
+from sandbox_gateway.proxy.context import Context
+from sandbox_gateway.proxy.head import BadMessageError, RequestHead, ResponseHead, ResponseReader
+from sandbox_gateway.proxy.headers import upstream_head
+from sandbox_gateway.proxy.linger import Linger
+from sandbox_gateway.proxy.routing import ToSandbox, by_session_key
+from sandbox_gateway.proxy.tunnel import Tunnel
+from sandbox_gateway.proxy.upstream import UpstreamConnection
+
+_POLICY_VIOLATION = 1008
+_TOO_BIG = 1009
+_SERVICE_RESTART = 1012
+_TRY_AGAIN_LATER = 1013
+_ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 4.2.2
+
+_log = structlog.get_logger()
+
+
+class FirstMessage(asyncio.Protocol):
+    """Takes over a client's transport at its WebSocket handshake, and accepts it. Implements `context.Client`."""
+
+    def __init__(self, context: Context, transport: asyncio.Transport, request: RequestHead, *, client_ip: str) -> None:
+        self._context = context
+        self._transport = transport
+        self._request = request
+        self._client_ip = client_ip
+        self._accept = _accept(request)
+        self._websocket = Connection(ConnectionType.SERVER)
+        self._received = b""
+        self._text = ""
+        self._write_paused = False
+        self._opening: asyncio.Task[None] | None = None
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(context.limits.first_message_seconds, self._late)
+        context.join(self)
+        transport.set_protocol(self)
+        transport.resume_reading()
+        transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Accept: %b\r\n\r\n" % self._accept
+        )
+
+    @staticmethod
+    def refuses(request: RequestHead) -> Answer | None:
+        """The answer to a handshake that is not one of RFC 6455, else None."""
+        fields = request.fields.joined
+        if fields.get(b"sec-websocket-version") != b"13":
+            return refuse(400, "Only WebSocket version 13 is spoken here.", (b"Sec-WebSocket-Version", b"13"))
+        try:
+            key = base64.b64decode(fields.get(b"sec-websocket-key", b""), validate=True)
+        except binascii.Error:
+            key = b""
+        return None if len(key) == 16 else refuse(400, "The Sec-WebSocket-Key is missing or malformed.")
+
+    # What the transport calls
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self._opening is None:
+            self._look(data)
+        elif len(self._received) > self._context.limits.first_message_bytes:
+            self._transport.pause_reading()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        self._leave()
+
+    @override
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    @override
+    def resume_writing(self) -> None:
+        self._write_paused = False
+
+    # What the listener calls
+
+    def drain(self) -> None:
+        if self._opening is None:
+            self._close(_SERVICE_RESTART, "the gateway restarts")
+
+    def cut(self) -> None:
+        self._transport.abort()
+
+    # Steps
+
+    def _look(self, data: bytes) -> None:
+        self._websocket.receive_data(data)
+        for event in self._websocket.events():
+            match event:
+                case Ping() | Pong():
+                    pass  # the sandbox will answer
+                case TextMessage():
+                    self._text += event.data
+                    if len(self._text) > self._context.limits.first_message_bytes:
+                        break
+                    if event.message_finished:
+                        self._open(self._text)
+                        return
+                case BytesMessage():
+                    self._close(_POLICY_VIOLATION, "the first message must be the session key")
+                    return
+                case CloseConnection(code=code):
+                    self._close(code, "")
+                    return
+                case _:
+                    raise AssertionError(event)
+        if len(self._received) > self._context.limits.first_message_bytes:
+            self._close(_TOO_BIG, "the first message is too big")
+
+    def _late(self) -> None:
+        self._close(_POLICY_VIOLATION, "the session key did not come in time")
+
+    def _open(self, text: str) -> None:
+        self._timer.cancel()
+        key = _session_key(text)
+        if key is None:
+            self._close(_POLICY_VIOLATION, "the first message must be the session key")
+            return
+        target = by_session_key(key, self._context.directory)
+        if isinstance(target, ToSandbox):
+            self._opening = asyncio.get_running_loop().create_task(self._opened(target))
+        elif target.status == 503:
+            self._close(_TRY_AGAIN_LATER, "the sandbox is not running")
+        else:
+            self._close(_POLICY_VIOLATION, "the session key opens no sandbox")
+
+    async def _opened(self, target: ToSandbox) -> None:
+        head = upstream_head(self._request, client_ip=self._client_ip, to_control=False, websocket=True, offers=False)
+        upstream: UpstreamConnection | None = None
+        try:
+            async with asyncio.timeout(self._context.limits.handshake_seconds):
+                upstream = await self._context.pool.connect(target.address)
+                handshake = _Handshake(upstream)
+                upstream.transport.write(head)
+                response, rest = await handshake.result
+        except BaseException as error:
+            if upstream is not None:
+                upstream.abort()
+            if not isinstance(error, OSError | BadMessageError):
+                raise
+            _log.warning("upstream_unreachable", runtime_id=target.runtime_id, error=type(error).__name__)
+            self._close(_TRY_AGAIN_LATER, "the sandbox cannot be reached")
+            return
+        fields = response.fields.joined
+        agreed = fields.get(b"sec-websocket-accept") == self._accept and b"sec-websocket-extensions" not in fields
+        if response.status == 101 and agreed:
+            self._switch(upstream, rest)
+            return
+        upstream.abort()
+        code = _TRY_AGAIN_LATER if response.status >= 500 else _POLICY_VIOLATION
+        self._close(code, f"the sandbox refused the WebSocket with status {response.status}")
+
+    def _switch(self, upstream: UpstreamConnection, rest: bytes) -> None:
+        self._opening = None
+        upstream.transport.write(self._received)
+        if rest:
+            self._transport.write(rest)
+        self._leave()
+        Tunnel(self._context, self._transport, upstream.transport, paused=(self._write_paused, upstream.write_paused))
+
+    def _close(self, code: int, reason: str) -> None:
+        self._opening = None
+        self._transport.write(self._websocket.send(CloseConnection(code=code, reason=reason)))
+        self._leave()
+        Linger(self._context, self._transport)
+
+    def _leave(self) -> None:
+        self._timer.cancel()
+        self._context.leave(self)
+
+
+class _Handshake:
+    """The upstream's answer to a WebSocket handshake. Implements `upstream.Sink`."""
+
+    def __init__(self, upstream: UpstreamConnection) -> None:
+        self.result: asyncio.Future[tuple[ResponseHead, bytes]] = asyncio.get_running_loop().create_future()
+        self._upstream = upstream
+        self._reader = ResponseReader()
+        upstream.sink = self
+
+    def response_data(self, data: bytes) -> None:
+        try:
+            rest = self._reader.feed(data)
+            if rest is None or self.result.done():
+                return
+            self._upstream.transport.pause_reading()
+            self.result.set_result((self._reader.head(), rest))
+        except BadMessageError as error:
+            self.result.set_exception(error)
+
+    def upstream_closed(self, *, clean: bool) -> None:
+        if not self.result.done():
+            self.result.set_exception(ConnectionError(f"closed, clean: {clean}"))
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        pass
+
+
+def _accept(request: RequestHead) -> bytes:
+    key = request.fields.joined[b"sec-websocket-key"]
+    return base64.b64encode(hashlib.sha1(key + _ACCEPT_GUID, usedforsecurity=False).digest())
+
+
+def _session_key(text: str) -> str | None:
+    try:
+        message: Any = orjson.loads(text)
+    except ValueError:
+        return None
+    match message:
+        case {"type": "auth", "session_api_key": str(key)}:
+            return key
+        case _:
+            return None

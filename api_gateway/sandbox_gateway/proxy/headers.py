@@ -1,0 +1,80 @@
+"""What the gateway changes in the heads that it forwards.
+
+Removed are the hop-by-hop fields of RFC 9110, section 7.6.1, what clients say about where they come from, and the
+platform's API key on its way to a sandbox. Everything else passes as it was sent.
+"""
+
+from sandbox_gateway.proxy.head import Fields, RequestHead, ResponseHead
+
+_HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"}
+    | {b"upgrade", b"http2-settings"}
+)
+# Connection may name further hop-by-hop fields, but never one of these: it would change framing, routing or identity.
+_END_TO_END = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"authorization", b"x-api-key", b"x-session-api-key"}
+)
+_ORIGIN = frozenset({b"forwarded", b"x-real-ip"})
+_ORIGIN_PREFIX = b"x-forwarded-"
+_WEBSOCKET_OFFERS = frozenset({b"sec-websocket-extensions", b"sec-websocket-protocol"})
+_NOT_IN_TRAILERS = (
+    _HOP_BY_HOP
+    | _END_TO_END
+    | _ORIGIN
+    | {b"trailer", b"cookie", b"set-cookie", b"expect", b"cache-control", b"content-encoding", b"content-type"}
+    | {b"content-range", b"range", b"location", b"date", b"vary", b"www-authenticate"}
+)
+
+_SWITCH = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+
+def upstream_head(
+    request: RequestHead, *, client_ip: str, to_control: bool, websocket: bool, offers: bool = True
+) -> bytes:
+    """The request head for the upstream.
+
+    `websocket` asks it to switch protocols; without `offers`, no extension and no subprotocol is offered.
+    """
+    dropped = _HOP_BY_HOP | _named_by_connection(request.fields)
+    if not to_control:
+        dropped |= {b"x-api-key"}
+    if request.http_1_0:
+        dropped |= {b"expect"}
+    if not offers:
+        dropped |= _WEBSOCKET_OFFERS
+    parts = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", request.host, b"\r\n"]
+    for lower, name, value in request.fields.lines:
+        if lower in dropped or lower == b"host" or lower in _ORIGIN or lower.startswith(_ORIGIN_PREFIX):
+            continue
+        parts += (name, b": ", value, b"\r\n")
+    parts += (b"X-Forwarded-For: ", client_ip.encode(), b"\r\nX-Forwarded-Proto: http\r\n")
+    parts += (b"X-Forwarded-Host: ", request.host, b"\r\n", _SWITCH if websocket else b"", b"\r\n")
+    return b"".join(parts)
+
+
+def client_head(response: ResponseHead, *, chunked: bool, close: bool) -> bytes:
+    """The response head for the client. `chunked` says whether the body goes out chunked."""
+    dropped = _HOP_BY_HOP | _named_by_connection(response.fields)
+    if not chunked:
+        dropped |= {b"transfer-encoding"}
+    if response.status < 200 or response.status == 204:
+        dropped |= {b"content-length"}  # RFC 9110, section 8.6: such a response has no content
+    parts = [b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason)]
+    for lower, name, value in response.fields.lines:
+        if lower not in dropped:
+            parts += (name, b": ", value, b"\r\n")
+    if response.status == 101:
+        parts.append(_SWITCH)
+    elif close:
+        parts.append(b"Connection: close\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def allowed_in_trailers(name: bytes) -> bool:
+    """Whether a trailer field of this lower-case name may pass (RFC 9110, section 6.5.1)."""
+    return name not in _NOT_IN_TRAILERS and not name.startswith(_ORIGIN_PREFIX)
+
+
+def _named_by_connection(fields: Fields) -> frozenset[bytes]:
+    return frozenset(fields.tokens(b"connection")) - _END_TO_END

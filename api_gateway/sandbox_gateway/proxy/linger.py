@@ -1,0 +1,51 @@
+"""Closing a client's connection so that the last answer arrives.
+
+Closing a socket with unread bytes resets it, and the reset can destroy an answer that the client has not read yet. So
+the sending side is closed first, and what the client still sends is read and dropped until it closes, too.
+"""
+
+import asyncio
+from typing import override
+
+from sandbox_gateway.proxy.context import Context
+
+
+class Linger(asyncio.Protocol):
+    """Takes over a transport after the last write."""
+
+    def __init__(self, context: Context, transport: asyncio.Transport) -> None:
+        self._context = context
+        self._transport = transport
+        self._unsent = transport.get_write_buffer_size()
+        context.join(self)
+        transport.set_protocol(self)
+        if not transport.is_closing():
+            transport.write_eof()
+            transport.resume_reading()
+        self._timer = self._arm()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        pass
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self._context.leave(self)
+
+    def drain(self) -> None:
+        """It is ending already."""
+
+    def cut(self) -> None:
+        self._transport.abort()
+
+    def _arm(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(self._context.limits.linger_seconds, self._late)
+
+    def _late(self) -> None:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent == 0 or unsent >= self._unsent:
+            self._transport.abort()
+            return
+        self._unsent = unsent
+        self._timer = self._arm()

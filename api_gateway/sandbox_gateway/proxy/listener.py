@@ -1,0 +1,65 @@
+"""The port in front of everything."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+from sandbox_gateway.directory import Directory
+from sandbox_gateway.proxy.client import ClientConnection
+from sandbox_gateway.proxy.context import Context, Limits
+from sandbox_gateway.proxy.upstream import Pool, keep_alive
+
+_BACKLOG = 4096
+
+
+class Listener:
+    """An open port. Made by `serve`."""
+
+    def __init__(self, context: Context, server: asyncio.Server, port: int) -> None:
+        self._context = context
+        self._server = server
+        self.port = port
+
+    async def shutdown(self, grace_seconds: float) -> None:
+        """Stop accepting, close idle connections, let requests end, and cut what is left after the grace time."""
+        context = self._context
+        self._server.close()
+        context.draining = True
+        for client in list(context.clients):
+            client.drain()
+        if context.clients:
+            try:
+                async with asyncio.timeout(grace_seconds):
+                    await context.all_gone.wait()
+            except TimeoutError:
+                for client in list(context.clients):
+                    client.cut()
+                await asyncio.sleep(0)  # for the transports to tell their protocols
+        context.pool.close()
+
+
+async def serve(
+    host: str,
+    port: int,
+    *,
+    directory: Directory,
+    control_socket: Path,
+    base_domain: str,
+    limits: Limits | None = None,
+) -> Listener:
+    """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible."""
+    context = Context(
+        directory=directory,
+        pool=Pool(),
+        control_socket=str(control_socket),
+        base_domain=base_domain.lower().strip("."),
+        limits=limits or Limits(),
+    )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=host == "::")
+    keep_alive(sock)
+    sock.setblocking(False)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: ClientConnection(context), sock=sock, backlog=_BACKLOG
+    )
+    return Listener(context, server, sock.getsockname()[1])

@@ -1,0 +1,150 @@
+"""Connections to agent servers and to the control plane, kept open between requests."""
+
+import asyncio
+import socket
+from collections import defaultdict, deque
+from typing import Protocol, cast, override
+
+type Address = tuple[str, int] | str
+"""(IP, port), or the path of a Unix socket."""
+
+CONNECT_SECONDS = 5.0
+# uvicorn closes a connection that has been idle for 5 s; one that is reused must not be about to be closed.
+IDLE_SECONDS = 4.0
+IDLE_PER_ADDRESS = 64
+
+
+class Sink(Protocol):
+    """Whoever uses a connection at the moment."""
+
+    def response_data(self, data: bytes) -> None: ...
+
+    def upstream_closed(self, *, clean: bool) -> None:
+        """No more bytes will come; `clean` if the upstream said so (FIN). The connection is not usable any more."""
+        ...
+
+    def upstream_writable(self, *, writable: bool) -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection; without a `sink` it is idle, and anything that then comes closes it."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.sink: Sink | None = None
+        self.write_paused = False
+        self.idle_since = 0.0
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self.sink is None:
+            self.transport.abort()
+        else:
+            self.sink.response_data(data)
+
+    @override
+    def eof_received(self) -> None:
+        self._closed(clean=True)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed(clean=exc is None)
+
+    @override
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self.sink is not None:
+            self.sink.upstream_writable(writable=False)
+
+    @override
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self.sink is not None:
+            self.sink.upstream_writable(writable=True)
+
+    def abort(self) -> None:
+        """Close at once; the sink hears no more."""
+        self.sink = None
+        self.transport.abort()
+
+    def _closed(self, *, clean: bool) -> None:
+        sink, self.sink = self.sink, None
+        self.transport.abort()
+        if sink is not None:
+            sink.upstream_closed(clean=clean)
+
+
+class Pool:
+    """Idle connections by address, the last one given back first; it is the least likely to be closed by now."""
+
+    def __init__(self) -> None:
+        self._idle: defaultdict[Address, deque[UpstreamConnection]] = defaultdict(deque)
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def take(self, address: Address) -> UpstreamConnection | None:
+        """An open idle connection, or None."""
+        idle = self._idle.get(address)
+        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
+        while idle:
+            connection = idle.pop()
+            if connection.idle_since >= oldest and not connection.transport.is_closing():
+                return connection
+            connection.abort()
+        return None
+
+    async def connect(self, address: Address) -> UpstreamConnection:
+        """A new connection. Raises OSError (with its subclass TimeoutError)."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            if isinstance(address, str):
+                _, connection = await loop.create_unix_connection(lambda: UpstreamConnection(address), address)
+            else:
+                _, connection = await loop.create_connection(lambda: UpstreamConnection(address), *address)
+                keep_alive(connection.transport.get_extra_info("socket"))
+        return connection
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Keep a connection whose exchange has ended well."""
+        idle = self._idle[connection.address]
+        if connection.transport.is_closing() or connection.write_paused or len(idle) >= IDLE_PER_ADDRESS:
+            connection.abort()
+            return
+        loop = asyncio.get_running_loop()
+        connection.sink = None
+        connection.idle_since = loop.time()
+        connection.transport.resume_reading()
+        idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(IDLE_SECONDS, self._expire)
+
+    def close(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.abort()
+        self._idle.clear()
+
+    def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - IDLE_SECONDS
+        for address, idle in list(self._idle.items()):
+            while idle and (idle[0].idle_since < oldest or idle[0].transport.is_closing()):
+                idle.popleft().abort()
+            if not idle:
+                del self._idle[address]
+        self._sweep = loop.call_later(1.0, self._expire) if self._idle else None
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Notice a dead peer within about two minutes. Set on a listening socket, it holds for what that accepts."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
