@@ -26,7 +26,6 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -124,9 +123,8 @@ def describe(event: Any) -> str:
     """One line about an event of the SDK, or nothing when it tells a reader nothing."""
     match event.kind:
         case "MessageEvent":
-            return (
-                f"{event.source}: {shorten(' '.join(getattr(part, 'text', '') for part in event.llm_message.content))}"
-            )
+            texts = (getattr(part, "text", "") for part in event.llm_message.content)
+            return f"{event.source}: {shorten(' '.join(texts))}"
         case "ActionEvent":
             action = event.action.model_dump(exclude_defaults=True, exclude={"kind"}) if event.action else {}
             return f"agent calls {event.tool_name}: {shorten(json.dumps(action, ensure_ascii=False))}"
@@ -145,20 +143,7 @@ def shorten(text: str, limit: int = 160) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the example needs to know; see the module's text."""
-
-    runtime_api_url: str
-    runtime_api_key: str
-    server_image: str
-    llm_model: str
-    llm_base_url: str
-    llm_api_key: str
-    startup_timeout: float
-
-
-def run(settings: Settings, clock: Clock) -> dict[str, Any]:
+def run(settings: argparse.Namespace, clock: Clock) -> dict[str, Any]:
     """Run the whole example; return what was counted. Raises CheckFailed, or what the SDK raises."""
     clock.step("import_sdk", "Load the SDK")
     from openhands.sdk import LLM
@@ -264,8 +249,8 @@ def count_events(stored: list[Any], transcript: Transcript) -> dict[str, int]:
     return {"events": len(events), "events_over_websocket": len(live)}
 
 
-def wait_until_gone(settings: Settings, session_id: str, timeout: float = 30) -> None:
-    """Wait until the Runtime API no longer knows the session, for `timeout` seconds at most.
+def wait_until_gone(settings: argparse.Namespace, session_id: str, timeout: float = 30) -> None:
+    """Wait until the Runtime API no longer knows the session, or calls it stopped; for `timeout` seconds at most.
 
     The SDK only logs it when stopping a sandbox fails, so this is asked for anew.
     """
@@ -275,9 +260,9 @@ def wait_until_gone(settings: Settings, session_id: str, timeout: float = 30) ->
     deadline = time.monotonic() + timeout
     while True:
         answer = httpx.get(url, headers={"X-API-Key": settings.runtime_api_key}, timeout=60)
-        if answer.status_code == 404:
+        if answer.status_code == 404 or (answer.is_success and answer.json().get("status") == "stopped"):
             return
-        check(time.monotonic() < deadline, f"the sandbox is still known {timeout:.0f} s after its stop: {answer.text}")
+        check(time.monotonic() < deadline, f"{timeout:.0f} s after its stop the sandbox still runs: {answer.text}")
         time.sleep(0.5)
 
 
@@ -293,7 +278,7 @@ def reason(error: Exception) -> str:
     return text
 
 
-def read_settings() -> tuple[Settings, argparse.Namespace]:
+def read_settings() -> argparse.Namespace:
     """Read the command line and the environment; end with exit code 2 when something is missing."""
     parser = argparse.ArgumentParser(
         description="An agent writes three facts about a project in a sandbox, and deletes them again.",
@@ -310,29 +295,21 @@ def read_settings() -> tuple[Settings, argparse.Namespace]:
     parser.add_argument("--startup-timeout", type=float, default=300, metavar="SECONDS", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print the measured numbers as the last line, in JSON")
     parser.add_argument("--verbose", action="store_true", help="show the SDK's log, and where a failure came from")
-    args = parser.parse_args()
-    settings = Settings(
-        runtime_api_url=args.runtime_api_url,
-        runtime_api_key=os.environ.get("RUNTIME_API_KEY", ""),
-        server_image=args.server_image,
-        llm_model=args.llm_model,
-        llm_base_url=args.llm_base_url,
-        llm_api_key=os.environ.get("LLM_API_KEY", ""),
-        startup_timeout=args.startup_timeout,
-    )
-    optional = ("llm_base_url", "startup_timeout")
-    missing = [name.upper() for name, value in vars(settings).items() if not value and name not in optional]
-    if missing:
+    for name in ("RUNTIME_API_KEY", "LLM_API_KEY"):
+        parser.set_defaults(**{name.lower(): os.environ.get(name, "")})
+    settings = parser.parse_args()
+    needed = ("RUNTIME_API_URL", "RUNTIME_API_KEY", "SERVER_IMAGE", "LLM_MODEL", "LLM_API_KEY")
+    if missing := [name for name in needed if not getattr(settings, name.lower())]:
         parser.error(f"not set: {', '.join(missing)}")
-    return settings, args
+    return settings
 
 
 def main() -> int:
     """Run the example and report; return the exit code."""
-    settings, args = read_settings()
+    settings = read_settings()
     # Read by the SDK as it is imported: its log level, its banner, and LiteLLM's price list (from the package itself
     # rather than from the internet).
-    os.environ.setdefault("LOG_LEVEL", "INFO" if args.verbose else "ERROR")
+    os.environ.setdefault("LOG_LEVEL", "INFO" if settings.verbose else "ERROR")
     os.environ.setdefault("OPENHANDS_SUPPRESS_BANNER", "1")
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     clock = Clock()
@@ -340,13 +317,13 @@ def main() -> int:
     try:
         counted = run(settings, clock)
     except Exception as error:
-        if args.verbose:
+        if settings.verbose:
             traceback.print_exc()
-        print(f"FAILED at “{clock.text}”: {reason(error)}", flush=True)
+        print(f"FAILED at '{clock.text}': {reason(error)}", flush=True)
         return 1
     total = round(time.monotonic() - started, 3)
     print(f"Everything held, in {total:.1f} s.", flush=True)
-    if args.json:
+    if settings.json:
         print(json.dumps({"seconds": clock.seconds | {"total": total}} | counted), flush=True)
     return 0
 

@@ -88,13 +88,13 @@ class Message(BaseModel):
 
 
 class Function(BaseModel):
-    """A tool's declaration; only its name is used."""
+    """Declaration of a tool; only its name is used."""
 
     name: str
 
 
 class Tool(BaseModel):
-    """A tool that the agent offers."""
+    """One tool that the agent offers."""
 
     type: Literal["function"]
     function: Function
@@ -149,7 +149,7 @@ def facts_from(look: str) -> list[str]:
     heading = next((line.lstrip("#").strip() for line in readme.splitlines() if line.startswith("#")), "")
     facts = [f"The project is called {heading}."] if heading else []
     facts += _sentences(readme)
-    facts.append(f"Its folder holds {len(files)} entries: {', '.join(files)}." if files else "Its folder is empty.")
+    facts.append(f"Its folder holds {', '.join(files)}." if files else "Its folder is empty.")
     facts += [f"It lives in {folder}.", "It has no README.md." if not readme else "It has a README.md."]
     return facts[:FACTS_WANTED]
 
@@ -291,7 +291,8 @@ app = FastAPI(title="Scripted language model", openapi_url=None)
 async def refuse_body(_request: Request, error: RequestValidationError) -> JSONResponse:
     """A body that is no JSON, or not of the right shape."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:])
+    # For a body that is no JSON, the place is an offset and not a field.
+    where = "" if first["type"] == "json_invalid" else ".".join(str(part) for part in first["loc"][1:])
     return _error(400, f"{where}: {first['msg']}" if where else first["msg"], param=where or None)
 
 
