@@ -1,0 +1,186 @@
+{{/* Chart name, or what nameOverride says. */}}
+{{- define "openhands-sandbox.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Prefix of the names of all objects: 50 characters leave room for the longest suffix in a DNS label. */}}
+{{- define "openhands-sandbox.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "openhands-sandbox.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Labels by which a component's pods are selected. Argument: (dict "root" $ "component" "gateway"). */}}
+{{- define "openhands-sandbox.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "openhands-sandbox.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* All standard labels. Argument as above; without a component for what belongs to the whole release. */}}
+{{- define "openhands-sandbox.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ include "openhands-sandbox.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: openhands-sandbox
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- end }}
+
+{{- define "openhands-sandbox.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "openhands-sandbox.masterKeySecret" -}}
+{{ .Values.masterKey.existingSecret | default (printf "%s-master-key" (include "openhands-sandbox.fullname" .)) }}
+{{- end }}
+
+{{/* Name of the Secret with the clear API key; empty when the chart knows none. */}}
+{{- define "openhands-sandbox.apiKeySecret" -}}
+{{- if .Values.apiKey.create -}}
+{{ .Values.apiKey.existingSecret | default (printf "%s-api-key" (include "openhands-sandbox.fullname" .)) }}
+{{- end -}}
+{{- end }}
+
+{{/* The label that marks everything of a sandbox. */}}
+{{- define "openhands-sandbox.sandboxSelector" -}}
+matchExpressions:
+  - key: sandbox.openhands.dev/sandbox
+    operator: Exists
+{{- end }}
+
+{{/* Both security contexts meet the Pod Security level `restricted`; the root file system is read-only besides. */}}
+{{- define "openhands-sandbox.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "openhands-sandbox.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop:
+    - ALL
+{{- end }}
+
+{{/* Scheduling of one component. Argument: its values. */}}
+{{- define "openhands-sandbox.scheduling" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Probes of both components. A busy event loop may be late, so only a minute of silence restarts a container. */}}
+{{- define "openhands-sandbox.probes" -}}
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: health
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: health
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 3
+{{- end }}
+
+{{/* Egress rule: DNS. */}}
+{{- define "openhands-sandbox.egressToDNS" -}}
+- to:
+    {{- toYaml .Values.networkPolicy.dns.to | nindent 4 }}
+  ports:
+    {{- range .Values.networkPolicy.dns.ports }}
+    - port: {{ . }}
+      protocol: UDP
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+{{- end }}
+
+{{/* Egress rule: the API server, whose address no selector can give. */}}
+{{- define "openhands-sandbox.egressToAPIServer" -}}
+- ports:
+    {{- range .Values.networkPolicy.apiServer.ports }}
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+  {{- with .Values.networkPolicy.apiServer.cidrs }}
+  to:
+    {{- range . }}
+    - ipBlock:
+        cidr: {{ . }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
+{{/*
+What an untrusted process must not reach by address: IANA's special-purpose ranges, and 168.63.129.16, at which Azure
+serves credentials to its machines.
+*/}}
+{{- define "openhands-sandbox.deniedIPv4" -}}
+- 0.0.0.0/8
+- 10.0.0.0/8
+- 100.64.0.0/10
+- 127.0.0.0/8
+- 168.63.129.16/32
+- 169.254.0.0/16
+- 172.16.0.0/12
+- 192.0.0.0/24
+- 192.168.0.0/16
+- 198.18.0.0/15
+- 224.0.0.0/4
+- 240.0.0.0/4
+{{- end }}
+
+{{- define "openhands-sandbox.deniedIPv6" -}}
+- ::/96
+- ::ffff:0:0/96
+- 64:ff9b::/96
+- 64:ff9b:1::/48
+- fc00::/7
+- fe80::/10
+- ff00::/8
+{{- end }}
+
+{{/* Values that the schema cannot judge one by one. */}}
+{{- define "openhands-sandbox.validate" -}}
+{{- if and .Values.gateway.service.nodePort (eq .Values.gateway.service.type "ClusterIP") }}
+{{- fail "gateway.service.nodePort needs gateway.service.type NodePort or LoadBalancer" }}
+{{- end }}
+{{- if and .Values.apiKey.value .Values.apiKey.existingSecret }}
+{{- fail "apiKey.value and apiKey.existingSecret exclude each other: set one" }}
+{{- end }}
+{{- if and (not .Values.apiKey.create) (or .Values.apiKey.value .Values.apiKey.existingSecret) }}
+{{- fail "apiKey.create is false, so apiKey.value and apiKey.existingSecret must be empty" }}
+{{- end }}
+{{- end }}
