@@ -10,7 +10,7 @@ _DEFAULT_PORT = 8000
 
 
 def agent_port(command: Sequence[str]) -> int:
-    """Port on which the agent server of this command listens; that of DEFAULT_COMMAND when it is empty. The last one counts."""
+    """Port of this command's agent server; of DEFAULT_COMMAND when it is empty. The last `--port` counts."""
     words = command or DEFAULT_COMMAND
     port = _DEFAULT_PORT
     for index, word in enumerate(words):

@@ -67,6 +67,16 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
     return result
 
 
+def without_defaults(schema: Schema) -> Schema:
+    """The schema of something that the project itself writes, so that nothing is stored which was not written."""
+    kept = {key: value for key, value in schema.items() if key != "default"}
+    if "properties" in kept:
+        kept["properties"] = {name: without_defaults(part) for name, part in kept["properties"].items()}
+    if "items" in kept:
+        kept["items"] = without_defaults(kept["items"])
+    return kept
+
+
 def crd(
     model: type[BaseModel], plural: str, short_name: str, columns: list[dict[str, Any]], *, status: bool
 ) -> dict[str, Any]:
@@ -90,7 +100,7 @@ def crd(
         "schema": {"openAPIV3Schema": schema},
     }
     if status:
-        properties["status"] = structural(source["properties"]["status"], definitions)
+        properties["status"] = without_defaults(structural(source["properties"]["status"], definitions))
         version["subresources"] = {"status": {}}
         schema.update(NAME_RULE)
     kind = model.__name__

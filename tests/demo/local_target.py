@@ -1,13 +1,13 @@
 """The project's own cluster as a target of the demo."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-
-from images.build import BuiltImage, build
+from pathlib import Path
 
 from demo.commands import run
 from demo.release import NODE_PORT
 from demo.targets import Images
+from images.build import build
 from images.recipes import ImageName
 from local_cluster.build import binary
 from local_cluster.cluster import Cluster
@@ -25,7 +25,7 @@ class LocalTarget:
         self._state = State.from_environment()
         self._cluster = Cluster(self._state)
         self._egress = egress
-        self._built: list[BuiltImage] = []
+        self._archives: list[Path] = []
 
     def up(self, progress: Progress) -> None:
         self._cluster.up(progress, way_out=self._egress)
@@ -34,13 +34,14 @@ class LocalTarget:
         self._cluster.down(progress)
 
     def build_images(self, progress: Progress) -> Images:
-        controller, agent_server = build(ImageName.CONTROLLER, progress), build(ImageName.AGENT_SERVER, progress)
-        self._built = [controller, agent_server]
+        built = [build(name, progress=progress) for name in (ImageName.CONTROLLER, ImageName.AGENT_SERVER)]
+        self._archives = [image.archive for image in built if image.archive]
+        controller, agent_server = built
         return Images(controller.reference, agent_server.reference)
 
     def load_images(self, images: Images) -> None:
-        for image in self._built:
-            self._cluster.load_image(image.archive)
+        for archive in self._archives:
+            self._cluster.load_image(archive)
 
     def kubectl_command(self, *arguments: str) -> list[str]:
         return [str(binary("kubectl")), f"--kubeconfig={self._state.kubeconfig}", *arguments]
@@ -52,7 +53,7 @@ class LocalTarget:
         return run([str(binary("helm")), f"--kubeconfig={self._state.kubeconfig}", *arguments], stdin=stdin)
 
     @contextmanager
-    def gateway(self, namespace: str) -> Iterator[str]:
+    def gateway(self, namespace: str) -> Generator[str]:
         yield node_port_url(NODE_PORT)
 
 

@@ -5,12 +5,14 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from demo.commands import ROOT, run
+from images.build import Engine, build
+from images.recipes import ImageName
 from local_cluster.build import binary, ensure
 from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress
@@ -63,16 +65,9 @@ class Target(Protocol):
         """Run helm and return what it prints. Raises ClusterError."""
         ...
 
-    def gateway(self, namespace: str) -> "GatewayAddress":
+    def gateway(self, namespace: str) -> AbstractContextManager[str]:
         """The gateway's URL as seen from this machine, while the context lasts."""
         ...
-
-
-class GatewayAddress(Protocol):
-    """A context manager that gives the URL."""
-
-    def __enter__(self) -> str: ...
-    def __exit__(self, *error: object) -> object: ...
 
 
 class KindTarget:
@@ -92,12 +87,9 @@ class KindTarget:
             run(["kind", "delete", "cluster", "--name", KIND_NAME])
 
     def build_images(self, progress: Progress) -> Images:
-        from images.build import build
-
-        return Images(
-            build("controller", progress, engine="docker").reference,
-            build("agent-server", progress, engine="docker").reference,
-        )
+        controller = build(ImageName.CONTROLLER, Engine.DOCKER, progress)
+        agent_server = build(ImageName.AGENT_SERVER, Engine.DOCKER, progress)
+        return Images(controller.reference, agent_server.reference)
 
     def load_images(self, images: Images) -> None:
         run(["kind", "load", "docker-image", "--name", KIND_NAME, images.controller, images.agent_server])
@@ -112,7 +104,7 @@ class KindTarget:
         return run([str(binary("helm")), "--kube-context", f"kind-{KIND_NAME}", *arguments], stdin=stdin)
 
     @contextmanager
-    def gateway(self, namespace: str) -> Iterator[str]:
+    def gateway(self, namespace: str) -> Generator[str]:
         yield KIND_URL
 
 
@@ -126,6 +118,10 @@ class CurrentTarget:
         run(["kubectl", "version"], remedy="check that the cluster of this context can be reached")
         progress.say(f"  Using the current kubectl context: {context.strip()}")
         ensure(["helm"], progress)
+
+    def down(self, progress: Progress) -> None:
+        with progress.step(f"delete the namespace {NAMESPACE}"):
+            self.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
     def build_images(self, progress: Progress) -> Images:
         names = ("CONTROLLER_IMAGE", "AGENT_SERVER_IMAGE")
@@ -151,13 +147,13 @@ class CurrentTarget:
         return run([str(binary("helm")), *arguments], stdin=stdin)
 
     @contextmanager
-    def gateway(self, namespace: str) -> Iterator[str]:
+    def gateway(self, namespace: str) -> Generator[str]:
         with port_forward(["kubectl"], namespace) as url:
             yield url
 
 
 @contextmanager
-def port_forward(kubectl: list[str], namespace: str) -> Iterator[str]:
+def port_forward(kubectl: list[str], namespace: str) -> Generator[str]:
     """`kubectl port-forward` to the gateway on a free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

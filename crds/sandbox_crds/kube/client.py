@@ -6,7 +6,7 @@ about ten times the CPU of a call.
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 from urllib.parse import urlencode
 
 import aiohttp
@@ -35,6 +35,14 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+
+
+class Lines(Protocol):
+    """A stream that is read line by line."""
+
+    async def readline(self) -> bytes:
+        """The next line, or b"" at the end."""
+        ...
 
 
 class KubeClient:
@@ -110,7 +118,7 @@ class KubeClient:
                 raise
 
     @asynccontextmanager
-    async def watch(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[aiohttp.StreamReader]:
+    async def watch(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[Lines]:
         """The open stream of a watch, one JSON event a line. Raises ApiError when the server refuses it."""
         timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=_WATCH_SILENCE_SECONDS)
         response = await self._request("GET", resource.path(namespace), {**query, "watch": "true"}, timeout=timeout)

@@ -1,0 +1,153 @@
+"""What the API server takes and refuses as Sandbox and SandboxClass; each refusal names the field."""
+
+from typing import Any
+
+import pytest
+
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject
+from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES, Resource
+
+REQUIRED = {"image": "registry.example/agent-server:1"}
+
+
+def named(resource: Resource, name: str, spec: dict[str, Any]) -> KubeObject:
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+async def create(client: KubeClient, namespace: str, resource: Resource, name: str, spec: Any) -> KubeObject:
+    return await client.create(resource, namespace, named(resource, name, spec))
+
+
+async def test_an_image_is_all_a_sandbox_needs(client: KubeClient, namespace: str) -> None:
+    made = await create(client, namespace, SANDBOXES, "minimal", REQUIRED)
+    spec = made["spec"]
+    assert (spec["className"], spec["resourceFactor"], spec["suspend"], spec["service"]) == (
+        "default",
+        1,
+        False,
+        "Headless",
+    )
+
+
+async def test_everything_at_once(client: KubeClient, namespace: str) -> None:
+    spec = {
+        **REQUIRED,
+        "command": ["/usr/local/bin/openhands-agent-server", "--port", "60000"],
+        "workingDir": "/",
+        "env": [
+            {"name": "A", "value": "1"},
+            {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}},
+        ],
+        "environmentHash": "0" * 64,
+        "className": "large",
+        "resourceFactor": 8,
+        "runAsUser": 1000,
+        "runAsGroup": 1000,
+        "fsGroup": 1000,
+        "runtimeClassName": "gvisor",
+        "imagePullPolicy": "Always",
+        "suspend": True,
+        "service": "None",
+        "sessionID": "Session/1 ü " + "x" * 300,
+        "owner": "team-a",
+    }
+    made = await create(client, namespace, SANDBOXES, "everything", spec)
+    assert made["spec"] == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "words"),
+    [
+        ("no-image", {}, "spec.image"),
+        ("empty-image", {"image": ""}, "spec.image"),
+        ("command-text", {**REQUIRED, "command": "run me"}, "spec.command"),
+        ("odd-factor", {**REQUIRED, "resourceFactor": 3}, "spec.resourceFactor"),
+        ("root", {**REQUIRED, "runAsUser": 0}, "spec.runAsUser"),
+        ("root-group", {**REQUIRED, "fsGroup": 0}, "spec.fsGroup"),
+        ("bad-policy", {**REQUIRED, "imagePullPolicy": "Sometimes"}, "spec.imagePullPolicy"),
+        ("bad-service", {**REQUIRED, "service": "NodePort"}, "spec.service"),
+        ("suspend-text", {**REQUIRED, "suspend": "yes"}, "spec.suspend"),
+        (
+            "two-values",
+            {**REQUIRED, "env": [{"name": "A", "value": "", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
+            "value or valueFrom, not both",
+        ),
+        ("nameless-env", {**REQUIRED, "env": [{"value": "1"}]}, "spec.env[0].name"),
+        ("long-session", {**REQUIRED, "sessionID": "x" * 1025}, "spec.sessionID"),
+        ("dots.in.name", REQUIRED, "metadata.name must be a DNS label"),
+        ("0starts-with-a-digit", REQUIRED, "metadata.name must be a DNS label"),
+        ("n" * 51, REQUIRED, "metadata.name must be a DNS label"),
+    ],
+)
+async def test_a_bad_sandbox_is_refused(
+    client: KubeClient, namespace: str, name: str, spec: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ApiError) as refusal:
+        await create(client, namespace, SANDBOXES, name, spec)
+    assert refusal.value.code == 422
+    assert words in refusal.value.message
+
+
+@pytest.mark.parametrize("field", ["sessionID", "owner", "environmentHash"])
+@pytest.mark.parametrize("before", ["", "given"])
+async def test_identity_cannot_change(client: KubeClient, namespace: str, field: str, before: str) -> None:
+    name = f"identity-{field.lower()}-{before or 'none'}"
+    await create(client, namespace, SANDBOXES, name, {**REQUIRED, **({field: before} if before else {})})
+    with pytest.raises(ApiError) as refusal:
+        await client.patch(SANDBOXES, namespace, name, {"spec": {field: "other"}})
+    assert refusal.value.code == 422
+    assert f"spec.{field}" in refusal.value.message
+    assert "immutable" in refusal.value.message
+
+
+async def test_suspend_can_change(client: KubeClient, namespace: str) -> None:
+    await create(client, namespace, SANDBOXES, "sleepy", REQUIRED)
+    changed = await client.patch(SANDBOXES, namespace, "sleepy", {"spec": {"suspend": True}})
+    assert changed["metadata"]["generation"] == 2
+
+
+async def test_status_is_a_subresource(client: KubeClient, namespace: str) -> None:
+    await create(client, namespace, SANDBOXES, "told", REQUIRED)
+    condition = {"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    patch = {"status": {"conditions": [condition], "podIP": "10.0.0.1"}}
+    assert "status" not in await client.patch(SANDBOXES, namespace, "told", patch)
+    told = await client.patch(SANDBOXES, namespace, "told", patch, subresource="status")
+    assert told["status"] == patch["status"], "nothing is stored that was not written"
+    assert told["metadata"]["generation"] == 1
+
+
+async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
+    made = await create(client, namespace, SANDBOX_CLASSES, "bare", {})
+    assert made["spec"].get("startupTimeoutSeconds", 300) == 300
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"resources": {"requests": {"cpu": "lots"}}}, "spec.resources.requests.cpu"),
+        ({"workspace": {"size": "-1Gi"}}, "spec.workspace.size"),
+        ({"workspace": {"persistent": "yes"}}, "spec.workspace.persistent"),
+        ({"startupTimeoutSeconds": 0}, "spec.startupTimeoutSeconds"),
+        ({"runtimeClasses": {"a": 1}}, "spec.runtimeClasses.a"),
+        ({"pod": {"tolerations": ["any"]}}, "spec.pod.tolerations[0]"),
+    ],
+)
+async def test_a_bad_class_is_refused(client: KubeClient, namespace: str, spec: dict[str, Any], words: str) -> None:
+    with pytest.raises(ApiError) as refusal:
+        await create(client, namespace, SANDBOX_CLASSES, "bad", spec)
+    assert refusal.value.code == 422
+    assert words in refusal.value.message
+
+
+async def test_tolerations_and_affinity_are_kept_as_they_are(client: KubeClient, namespace: str) -> None:
+    pod: dict[str, Any] = {
+        "tolerations": [{"key": "sandbox", "operator": "Exists", "effect": "NoSchedule"}],
+        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    }
+    made = await create(client, namespace, SANDBOX_CLASSES, "placed", {"pod": pod})
+    assert made["spec"]["pod"] == pod | {key: value for key, value in made["spec"]["pod"].items() if key not in pod}

@@ -1,0 +1,133 @@
+"""Client and informer against a real API server."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from control_plane.waiting import eventually
+from local_cluster.control_plane import ControlPlane
+from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
+from sandbox_crds.kube.client import Lines
+from sandbox_crds.kube.resources import SECRETS
+
+
+def secret(name: str, **data: str) -> KubeObject:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+
+
+def data_keys(item: KubeObject) -> list[str]:
+    keys = sorted(item.get("data", {}))
+    if "unreadable" in keys:
+        raise ValueError("unreadable")
+    return keys
+
+
+@asynccontextmanager
+async def following(informer: Informer[Any]) -> AsyncGenerator[None]:
+    task = asyncio.create_task(informer.run())
+    try:
+        await asyncio.wait_for(informer.wait_synced(), 10)
+        yield
+    finally:
+        task.cancel()
+
+
+async def test_a_refusal_has_code_reason_and_message(client: KubeClient, namespace: str) -> None:
+    with pytest.raises(ApiError) as refusal:
+        await client.get(SECRETS, namespace, "none")
+    assert (refusal.value.code, refusal.value.reason) == (404, "NotFound")
+    assert '"none"' in refusal.value.message
+
+
+async def test_delete_minds_the_uid_and_forgives_absence(client: KubeClient, namespace: str) -> None:
+    made = await client.create(SECRETS, namespace, secret("one"))
+    with pytest.raises(ApiError) as refusal:
+        await client.delete(SECRETS, namespace, "one", uid="another")
+    assert refusal.value.code == 409
+    await client.delete(SECRETS, namespace, "one", uid=made["metadata"]["uid"])
+    await client.delete(SECRETS, namespace, "one")
+
+
+async def test_a_merge_patch_removes_what_is_null(client: KubeClient, namespace: str) -> None:
+    await client.create(SECRETS, namespace, secret("patched", a="1", b="2"))
+    patched = await client.patch(SECRETS, namespace, "patched", {"data": {"a": None}})
+    assert sorted(patched["data"]) == ["b"]
+
+
+async def test_an_unreachable_server_raises(control_plane: ControlPlane) -> None:
+    client = await KubeClient.connect(str(control_plane.kubeconfig))
+    client.configuration.host = "https://127.0.0.1:1"
+    with pytest.raises(OSError, match="Cannot connect"):
+        await client.get(SECRETS, "default", "none")
+    await client.close()
+
+
+async def test_the_informer_follows(client: KubeClient, namespace: str) -> None:
+    seen: list[tuple[str, list[str] | None]] = []
+    await client.create(SECRETS, namespace, secret("early", a="1"))
+    informer = Informer(client, SECRETS, namespace, data_keys, on_change=lambda name, item: seen.append((name, item)))
+    async with following(informer):
+        assert informer.get("early") == ["a"]
+        await client.create(SECRETS, namespace, secret("late", b="2"))
+        await eventually(lambda: asyncio.sleep(0, informer.get("late") == ["b"]))
+        await client.patch(SECRETS, namespace, "early", {"stringData": {"c": "3"}})
+        await eventually(lambda: asyncio.sleep(0, informer.get("early") == ["a", "c"]))
+        await client.delete(SECRETS, namespace, "late")
+        await eventually(lambda: asyncio.sleep(0, informer.get("late") is None))
+    assert seen == [("early", ["a"]), ("late", ["b"]), ("early", ["a", "c"]), ("late", None)]
+
+
+async def test_the_informer_sees_only_its_label(client: KubeClient, namespace: str) -> None:
+    labelled = secret("labelled")
+    labelled["metadata"]["labels"] = {"kind": "wanted"}
+    informer = Informer(client, SECRETS, namespace, data_keys, label_selector="kind=wanted")
+    async with following(informer):
+        await client.create(SECRETS, namespace, secret("other"))
+        await client.create(SECRETS, namespace, labelled)
+        await eventually(lambda: asyncio.sleep(0, informer.get("labelled") is not None))
+        assert len(informer) == 1
+        # Losing the label is being gone.
+        await client.patch(SECRETS, namespace, "labelled", {"metadata": {"labels": {"kind": None}}})
+        await eventually(lambda: asyncio.sleep(0, len(informer) == 0))
+
+
+async def test_an_unreadable_object_stops_nobody(client: KubeClient, namespace: str) -> None:
+    informer = Informer(client, SECRETS, namespace, data_keys)
+    async with following(informer):
+        await client.create(SECRETS, namespace, secret("bad", unreadable="1"))
+        await client.create(SECRETS, namespace, secret("good", a="1"))
+        await eventually(lambda: asyncio.sleep(0, informer.get("good") == ["a"]))
+        assert informer.get("bad") is None
+
+
+class Gap(KubeClient):
+    """A client whose watches the server has forgotten: each one ends at once with 410."""
+
+    def __init__(self, real: KubeClient) -> None:
+        super().__init__(real._api)  # pyright: ignore[reportPrivateUsage]
+
+    @asynccontextmanager
+    async def watch(self, *_arguments: Any, **_query: str) -> AsyncGenerator[Lines]:
+        reader = asyncio.StreamReader()
+        reader.feed_data(b'{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}\n')
+        reader.feed_eof()
+        yield reader
+
+
+async def test_a_deletion_in_a_watch_gap_is_found(client: KubeClient, namespace: str) -> None:
+    await client.create(SECRETS, namespace, secret("goes"))
+    gone: list[str] = []
+    informer = Informer(
+        Gap(client),
+        SECRETS,
+        namespace,
+        data_keys,
+        on_change=lambda name, item: gone.append(name) if item is None else None,
+    )
+    async with following(informer):
+        assert informer.get("goes") is not None
+        await client.delete(SECRETS, namespace, "goes")
+        await eventually(lambda: asyncio.sleep(0, gone == ["goes"]))
