@@ -4,7 +4,7 @@
 
 This is the SDK's own way to work with a remote sandbox, with the SDK as it comes from PyPI:
 
-    pip install openhands-sdk openhands-tools openhands-workspace
+    pip install openhands-sdk==1.58.2 openhands-tools==1.58.2 openhands-workspace==1.58.2
 
     export RUNTIME_API_URL=http://…      # where the gateway listens
     export RUNTIME_API_KEY=…             # an API key of the gateway
