@@ -1,0 +1,113 @@
+"""The gateway's knowledge of Sandboxes: the informer's cache, and ahead of it this replica's own writes."""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import Informer, KubeClient, KubeObject
+from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_crds.models import Sandbox
+
+_AHEAD_SECONDS = 30.0
+"""How long an own write may be unseen by the informer before it is taken for lost (made and deleted in a watch gap)."""
+_REMEMBERED_DELETIONS = 10_000
+
+
+class SandboxCache:
+    """Sandboxes of one namespace by name and by key id; those being deleted count as gone."""
+
+    def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
+        self._keys = keys
+        self._informer = Informer(client, SANDBOXES, namespace, Sandbox.model_validate, on_change=self._on_change)
+        self._ahead: dict[str, tuple[Sandbox, float]] = {}
+        self._deleted: dict[str, None] = {}
+        self._names: dict[str, str] = {}
+        self._key_ids: dict[str, str] = {}
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list has been read."""
+        return self._informer.synced
+
+    async def wait_synced(self) -> None:
+        """Return once the first list has been read."""
+        await self._informer.wait_synced()
+
+    async def run(self) -> None:
+        """Follow the API server until cancelled."""
+        await self._informer.run()
+
+    def get(self, name: str) -> Sandbox | None:
+        """The Sandbox of this name as last seen or written, unless it is being deleted."""
+        newest = self._newest(name)
+        if newest is None or newest.metadata.deletion_timestamp or newest.metadata.uid in self._deleted:
+            return None
+        return newest
+
+    def find_by_key_id(self, key_id: str) -> Sandbox | None:
+        """The Sandbox whose session key has this id."""
+        name = self._names.get(key_id)
+        sandbox = self.get(name) if name else None
+        return sandbox if sandbox and self.key_id(sandbox) == key_id else None
+
+    def key_id(self, sandbox: Sandbox) -> str:
+        """Id of the sandbox's session key, also before the operator has reported it."""
+        return sandbox.status.key_id or self._keys.key_id(sandbox.metadata.uid)
+
+    def remember(self, item: KubeObject) -> Sandbox:
+        """Take what the API server has just answered, without waiting for the informer."""
+        sandbox = Sandbox.model_validate(item)
+        name = sandbox.metadata.name
+        known = self._newest(name)
+        if known is None or _version(sandbox) > _version(known):
+            self._ahead[name] = (sandbox, asyncio.get_running_loop().time() + _AHEAD_SECONDS)
+            self._changed(name)
+        return sandbox
+
+    def forget(self, sandbox: Sandbox) -> None:
+        """Take it that this very Sandbox (by UID) has been deleted."""
+        self._deleted[sandbox.metadata.uid] = None
+        if len(self._deleted) > _REMEMBERED_DELETIONS:
+            del self._deleted[next(iter(self._deleted))]
+        self._changed(sandbox.metadata.name)
+
+    @contextmanager
+    def watching(self, name: str) -> Generator[asyncio.Event]:
+        """An event that is set at each change of this Sandbox; the caller clears it."""
+        event = asyncio.Event()
+        watchers = self._watchers.setdefault(name, set())
+        watchers.add(event)
+        try:
+            yield event
+        finally:
+            watchers.discard(event)
+            if not watchers:
+                self._watchers.pop(name, None)
+
+    def _newest(self, name: str) -> Sandbox | None:
+        seen = self._informer.get(name)
+        if name not in self._ahead:
+            return seen
+        ahead, until = self._ahead[name]
+        if asyncio.get_running_loop().time() < until and (seen is None or _version(ahead) > _version(seen)):
+            return ahead
+        del self._ahead[name]
+        return seen
+
+    def _on_change(self, name: str, _: Sandbox | None) -> None:
+        self._changed(name)
+
+    def _changed(self, name: str) -> None:
+        self._names.pop(self._key_ids.pop(name, ""), None)
+        if sandbox := self.get(name):
+            key_id = self.key_id(sandbox)
+            self._key_ids[name], self._names[key_id] = key_id, name
+        for event in self._watchers.get(name, ()):
+            event.set()
+
+
+def _version(sandbox: Sandbox) -> int:
+    # Resource versions may be compared as numbers since Kubernetes 1.35 (KEP-5504); etcd's always could.
+    return int(sandbox.metadata.resource_version)

@@ -1,0 +1,68 @@
+"""A sandbox as the Runtime API's response object."""
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.control.addresses import Addresses, Origin
+from sandbox_gateway.errors import UnavailableError
+from sandbox_gateway.models import ContainerStatus, Event, RuntimeResponse
+from sandbox_gateway.view import View
+
+_CONTAINER = "agent-server"
+
+
+class Answers:
+    """Makes response objects; the key and the URL are derived, so nothing is read for them."""
+
+    def __init__(self, keys: MasterKeys, cache: SandboxCache, addresses: Addresses) -> None:
+        self._keys = keys
+        self._cache = cache
+        self._addresses = addresses
+
+    def runtime(self, sandbox: Sandbox, seen: View, origin: Origin) -> RuntimeResponse:
+        """For a client that reached the gateway at `origin`. Raises UnavailableError, InvalidRequestError."""
+        key_id = self._cache.key_id(sandbox)
+        try:
+            session_api_key = self._keys.session_key(key_id)
+        except KeyError:
+            version = key_id.partition("-")[0]
+            raise UnavailableError(
+                f"Version {version} of the master key, which this sandbox's key was made from, is missing. "
+                "Put it back into the master key's Secret, or stop the sandbox."
+            ) from None
+        return RuntimeResponse(
+            runtime_id=sandbox.metadata.name,
+            session_id=sandbox.spec.session_id,
+            url=self._addresses.of(sandbox.metadata.name, origin),
+            session_api_key=session_api_key,
+            status=seen.status,
+            pod_status=seen.pod_status,
+            restart_count=seen.restart_count,
+            restart_reasons=[seen.explanation] if seen.restart_count and not seen.ready else [],
+            container_statuses=_container_statuses(sandbox, seen),
+            events=_events(seen),
+            pod_logs=seen.explanation if seen.status == "error" else "",
+            work_hosts={},
+            image=sandbox.spec.image,
+        )
+
+
+def _container_statuses(sandbox: Sandbox, seen: View) -> list[ContainerStatus]:
+    if not sandbox.status.pod_name or seen.status == "paused":
+        return []
+    return [
+        ContainerStatus(
+            name=_CONTAINER,
+            ready=seen.ready,
+            restart_count=seen.restart_count,
+            reason=seen.reason,
+            message=seen.message,
+        )
+    ]
+
+
+def _events(seen: View) -> list[Event]:
+    if seen.ready:
+        return []
+    normal = seen.status == "paused" or seen.reason in {"Pending", "Starting"}
+    return [Event(type="Normal" if normal else "Warning", reason=seen.reason, message=seen.message)]

@@ -1,0 +1,78 @@
+"""Every refusal as a JSON object with `detail`, a string for people; never a value that a client sent."""
+
+import aiohttp
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from sandbox_crds.kube import ApiError
+from sandbox_gateway.errors import GatewayError
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_BUSY = "The Kubernetes API server does not answer at the moment. Try again."
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Register all of them."""
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ApiError, _api_error)
+    for kind in (aiohttp.ClientError, ConnectionError, TimeoutError):
+        app.add_exception_handler(kind, _unreachable)
+    app.add_exception_handler(Exception, _bug)
+
+
+def _answer(status: int, detail: str) -> JSONResponse:
+    # What a client sent may hold lone surrogates, which no encoding can carry.
+    return JSONResponse({"detail": detail.encode(errors="backslashreplace").decode()}, status)
+
+
+def _gateway_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, GatewayError)  # noqa: S101
+    return _answer(error.status, error.detail)
+
+
+def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return _answer(422, "; ".join(_describe(entry["loc"], entry["type"], entry["msg"]) for entry in error.errors()))
+
+
+def _describe(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    if kind == "json_invalid":
+        return f"body: is not valid JSON (position {location[-1]})"
+    field = ".".join(str(part)[:64] for part in location[1:] if part != "[key]") or "body"
+    return f"{field}: {message.removeprefix('Value error, ')}"
+
+
+def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code in {404, 405}:
+        return _answer(error.status_code, f"The Runtime API has no {request.method} {request.url.path}")
+    return _answer(error.status_code, str(error.detail))
+
+
+def _api_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError)  # noqa: S101
+    _log.warning("API server refused", path=request.url.path, code=error.code, reason=error.reason, message=str(error))
+    if error.code == 403 and "exceeded quota" in error.message:
+        return _answer(429, f"The cluster's quota leaves no room: {error.message}")
+    if error.code in {400, 413, 422}:
+        return _answer(422, f"The cluster refuses this sandbox: {error.message}")
+    if error.code in {401, 403}:
+        return _answer(503, "The gateway lacks a permission in the cluster. Ask its administrator to look at its log.")
+    return _answer(503, _BUSY)
+
+
+def _unreachable(request: Request, error: Exception) -> JSONResponse:
+    problem = str(error) or type(error).__name__
+    _log.warning("API server not reached", path=request.url.path, error=problem)
+    return _answer(503, _BUSY)
+
+
+def _bug(_: Request, __: Exception) -> JSONResponse:
+    # The server logs the exception itself.
+    return _answer(500, "The gateway failed. Its log says why.")

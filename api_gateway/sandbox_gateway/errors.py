@@ -1,0 +1,32 @@
+"""What the gateway refuses, as HTTP status and words for the client."""
+
+
+class GatewayError(Exception):
+    """A refusal; `detail` is what the client reads."""
+
+    status = 500
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class NoSandboxError(GatewayError):
+    """There is no such sandbox, or it is another owner's."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("There is no such sandbox. Start one with POST /start.")
+
+
+class InvalidRequestError(GatewayError):
+    """The request cannot be carried out as it stands."""
+
+    status = 422
+
+
+class UnavailableError(GatewayError):
+    """Something that the gateway needs is not there for the moment."""
+
+    status = 503

@@ -1,0 +1,120 @@
+"""One gateway replica: its parts put together, its start and its end."""
+
+import asyncio
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import structlog
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import KubeClient
+from sandbox_gateway.api_keys import ApiKeys
+from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.control.addresses import Addresses, Origin
+from sandbox_gateway.control.answers import Answers
+from sandbox_gateway.control.app import create_app
+from sandbox_gateway.health import HealthChecks
+from sandbox_gateway.holding import Holding
+from sandbox_gateway.lookup import CacheDirectory
+from sandbox_gateway.proxy import listener
+from sandbox_gateway.servers import AppServer, probes_app, tcp_socket, unix_socket
+from sandbox_gateway.service import SandboxService
+from sandbox_gateway.settings import Settings
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """Serves until it is told to stop. Must be made inside the event loop."""
+
+    def __init__(
+        self, settings: Settings, keys: MasterKeys, client: KubeClient, session: aiohttp.ClientSession
+    ) -> None:
+        self._settings = settings
+        self.cache = SandboxCache(client, settings.namespace, keys)
+        self.api_keys = ApiKeys(client, settings.namespace)
+        self.directory = CacheDirectory(keys, self.cache)
+        self._holding = Holding(self.cache, HealthChecks(session))
+        service = SandboxService(
+            client,
+            settings.namespace,
+            keys,
+            self.cache,
+            self._holding,
+            sandbox_class=settings.sandbox_class,
+            start_hold_seconds=settings.start_hold_seconds,
+            poll_hold_seconds=settings.poll_hold_seconds,
+        )
+        public = Origin.parse(settings.public_url) if settings.public_url else None
+        answers = Answers(keys, self.cache, Addresses(settings.base_domain, public))
+        self.app = create_app(service, answers, self.api_keys)
+        self.ready = False
+        """Whether requests can be served: the answer of `/readyz`."""
+
+    async def wait_synced(self) -> None:
+        """Return once Sandboxes and API keys are known."""
+        await self.cache.wait_synced()
+        await self.api_keys.wait_synced()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set; then finish what is in flight.
+
+        Raises OSError when a port cannot be had, and an ExceptionGroup when a part of it fails.
+        """
+        settings = self._settings
+        health_socket = tcp_socket(settings.listen_host, settings.health_port)
+        probes = AppServer(probes_app(lambda: self.ready), health_socket, grace_seconds=1)
+        async with asyncio.TaskGroup() as tasks:
+            probing = tasks.create_task(probes.run())
+            background = [
+                tasks.create_task(self.cache.run()),
+                tasks.create_task(self.api_keys.run()),
+                stopping := tasks.create_task(stop.wait()),
+                synced := tasks.create_task(self.wait_synced()),
+            ]
+            await asyncio.wait({stopping, synced}, return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                await self._serve(tasks, stop)
+            probes.stop()
+            await probing
+            for task in background:
+                task.cancel()
+
+    async def _serve(self, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        settings = self._settings
+        # The directory is private to this process (mode 0700), since the control plane trusts who connects.
+        with tempfile.TemporaryDirectory(prefix="sandbox-gateway-") as directory:
+            path = Path(directory, "control.sock")
+            control = AppServer(self.app, unix_socket(str(path)), grace_seconds=settings.shutdown_grace_seconds)
+            controlling = tasks.create_task(control.run())
+            front = await listener.serve(
+                settings.listen_host,
+                settings.listen_port,
+                directory=self.directory,
+                control_socket=path,
+                base_domain=settings.base_domain,
+            )
+            self.ready = True
+            _log.info("gateway serves", host=settings.listen_host, port=front.port, base_domain=settings.base_domain)
+            await stop.wait()
+            _log.info("gateway drains", grace_seconds=settings.shutdown_grace_seconds)
+            self.ready = False
+            self._holding.release()
+            await front.shutdown(settings.shutdown_grace_seconds)
+            control.stop()
+            await controlling
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Connect to Kubernetes and run a gateway until `stop` is set.
+
+    Raises MasterKeyError, kubernetes.aio.config.ConfigException, and what `Gateway.run` does.
+    """
+    keys = MasterKeys.load(settings.master_key_dir)
+    async with AsyncExitStack() as stack:
+        client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway")
+        stack.push_async_callback(client.close)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        await Gateway(settings, keys, client, session).run(stop)

@@ -1,0 +1,79 @@
+"""The gateway's own look at a pod: `ready` is told only after its /health has answered this replica."""
+
+import asyncio
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+
+from sandbox_crds.command import agent_port
+from sandbox_crds.models import Sandbox
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_REMEMBERED = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Incarnation:
+    """One pod from one time that it became ready."""
+
+    uid: str
+    pod_name: str
+    ready_since: str
+
+
+class HealthChecks:
+    """Probes each incarnation of an agent server until it has answered once. One at a time, however many ask."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._reached: dict[_Incarnation, None] = {}
+        self._running: dict[_Incarnation, asyncio.Task[bool]] = {}
+
+    def reached(self, sandbox: Sandbox) -> bool:
+        """Whether this replica has had an answer. Does no I/O."""
+        return _incarnation(sandbox) in self._reached
+
+    async def probe(self, sandbox: Sandbox) -> bool:
+        """Ask now, unless an answer is known; False when there is none within 2 s."""
+        key = _incarnation(sandbox)
+        if key in self._reached:
+            return True
+        if key not in self._running:
+            self._running[key] = task = asyncio.create_task(self._get(address(sandbox)))
+            task.add_done_callback(lambda done: self._finish(key, done))
+        return await asyncio.shield(self._running[key])
+
+    def _finish(self, key: _Incarnation, task: asyncio.Task[bool]) -> None:
+        del self._running[key]
+        if task.cancelled() or task.exception() or not task.result():
+            return
+        self._reached[key] = None
+        if len(self._reached) > _REMEMBERED:
+            del self._reached[next(iter(self._reached))]
+
+    async def _get(self, target: tuple[str, int]) -> bool:
+        host, port = target
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}/health"
+        try:
+            async with self._session.get(url, timeout=_TIMEOUT, allow_redirects=False) as response:
+                if response.status == 200:
+                    return True
+                problem = f"status {response.status}"
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            problem = str(error) or type(error).__name__
+        _log.warning("agent server does not answer the gateway", url=url, problem=problem)
+        return False
+
+
+def address(sandbox: Sandbox) -> tuple[str, int]:
+    """IP and port of the agent server."""
+    return sandbox.status.pod_ip, agent_port(sandbox.spec.command)
+
+
+def _incarnation(sandbox: Sandbox) -> _Incarnation:
+    condition = sandbox.status.condition("Ready")
+    since = condition.last_transition_time if condition else ""
+    return _Incarnation(sandbox.metadata.uid, sandbox.status.pod_name, since)

@@ -1,0 +1,85 @@
+"""Holding an answer until a sandbox has settled: woken by its changes, its grace period's end and the probe."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.errors import NoSandboxError
+from sandbox_gateway.health import HealthChecks
+from sandbox_gateway.view import View, view
+
+_PROBE_AGAIN_SECONDS = 0.25
+
+
+class Holding:
+    """Looks at sandboxes, and waits for them."""
+
+    def __init__(self, cache: SandboxCache, health: HealthChecks) -> None:
+        self._cache = cache
+        self._health = health
+        self._released = False
+        self._events: set[asyncio.Event] = set()
+
+    def release(self) -> None:
+        """Let every held answer go now, and hold no more: the process is about to end."""
+        self._released = True
+        for event in self._events:
+            event.set()
+
+    async def until(self, name: str, settled: Callable[[View], bool], seconds: float) -> tuple[Sandbox, View]:
+        """The sandbox once `settled` holds for it, or as it is after `seconds`.
+
+        Raises NoSandboxError when it is deleted meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        with self._cache.watching(name) as changed:
+            self._events.add(changed)
+            try:
+                while True:
+                    changed.clear()
+                    sandbox, seen = await self._look(name, deadline)
+                    left = deadline - loop.time()
+                    if settled(seen) or left <= 0 or self._released:
+                        return sandbox, seen
+                    await _wait(changed, min(left, _until_change(seen)))
+            finally:
+                self._events.discard(changed)
+
+    async def _look(self, name: str, deadline: float) -> tuple[Sandbox, View]:
+        sandbox = self._cache.get(name)
+        if sandbox is None:
+            raise NoSandboxError
+        seen = view(sandbox, datetime.now(UTC), reached=self._health.reached(sandbox))
+        if not seen.unreached:
+            return sandbox, seen
+        try:
+            # Even an answer that must not be held gets one honest probe: without it nothing would ever be ready.
+            async with asyncio.timeout_at(max(deadline, asyncio.get_running_loop().time() + 1)):
+                reached = await self._health.probe(sandbox)
+        except TimeoutError:
+            reached = False
+        # The probe took time: look again.
+        sandbox = self._cache.get(name)
+        if sandbox is None:
+            raise NoSandboxError
+        return sandbox, view(sandbox, datetime.now(UTC), reached=reached and self._health.reached(sandbox))
+
+
+async def _wait(changed: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+    except TimeoutError:
+        pass
+
+
+def _until_change(seen: View) -> float:
+    """Seconds until this view may change with no news from the API server."""
+    if seen.unreached:
+        return _PROBE_AGAIN_SECONDS
+    if seen.changes_at is not None:
+        return max(0.0, (seen.changes_at - datetime.now(UTC)).total_seconds())
+    return float("inf")

@@ -1,0 +1,45 @@
+"""The command `sandbox-gateway`."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+import uvloop
+from kubernetes.aio.config import ConfigException
+from pydantic import ValidationError
+from pydantic_settings import CliApp
+
+from sandbox_crds import logs
+from sandbox_crds.keys import MasterKeyError
+from sandbox_gateway import gateway
+from sandbox_gateway.settings import Settings
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Run the gateway until SIGTERM or SIGINT. Exits with 2 for a wrong setting, with 1 when it cannot serve."""
+    try:
+        settings = CliApp.run(Settings)
+    except ValidationError as error:
+        for entry in error.errors():
+            field = "_".join(str(part) for part in entry["loc"])
+            print(f"sandbox-gateway: {field}: {entry['msg']}", file=sys.stderr)
+        print("sandbox-gateway: see --help", file=sys.stderr)
+        sys.exit(2)
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        uvloop.run(_run(settings))
+    except* (MasterKeyError, ConfigException, OSError) as group:
+        for error in group.exceptions:
+            _log.error("gateway cannot serve", error=str(error))
+        sys.exit(1)
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await gateway.run(settings, stop)

@@ -1,0 +1,177 @@
+"""Bodies of the Runtime API, with the field names of the clients.
+
+Sources: openhands_workspace 1.58.2 (`APIRemoteWorkspace`), openhands_ai 1.11.0 (`remote_sandbox_service`), and
+`RemoteRuntime` of OpenHands before its version 1. Unknown fields are ignored, so that newer clients work too.
+"""
+
+import re
+import shlex
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from sandbox_crds.reasons import Lifecycle, PodStatus
+
+_VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
+_ENVIRONMENT_BYTES = 1024 * 1024 - 4096
+"""A Secret holds at most 1 MiB."""
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds a lone surrogate, which is no character") from None
+    return text
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a NUL character, which a process cannot be given")
+    return text
+
+
+def _split(command: object) -> object:
+    if not isinstance(command, str):
+        return command
+    try:
+        return shlex.split(_encodable(command))
+    except ValueError as error:
+        raise ValueError(f"cannot be split into words: {str(error).lower()}") from None
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+ProcessText = Annotated[Text, AfterValidator(_no_nul)]
+Word = Annotated[ProcessText, StringConstraints(max_length=8192)]
+Id = Annotated[int, Field(strict=True, ge=1, le=2147483647)]
+
+
+class _Request(BaseModel):
+    # Values stay out of errors: an environment holds secrets.
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            return body
+        fields = cast("dict[str, Any]", body)
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class StartRequest(_Request):
+    """What to run, and under which session id."""
+
+    image: Annotated[ProcessText, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024)] = Field(
+        description="Container image with an OpenHands agent server."
+    )
+    session_id: Annotated[Text, StringConstraints(min_length=1, max_length=1024)] = Field(
+        description="The client's own handle for the sandbox: any text. The same one always names the same sandbox."
+    )
+    command: Annotated[
+        list[Word], Field(max_length=128), BeforeValidator(_split, json_schema_input_type=str | list[str])
+    ] = Field(
+        default=[],
+        description="Command line of the agent server: a list of words, or a string that is split as a shell would. "
+        "No shell runs it.",
+    )
+    working_dir: Annotated[ProcessText, StringConstraints(max_length=4096)] = Field(
+        default="", description="Working directory of the command: an absolute path."
+    )
+    environment: dict[Text, ProcessText] = Field(
+        default={}, description="Environment variables. Names that the operator owns are dropped."
+    )
+    run_as_user: Id = Field(default=10001, description="User id of the process; never 0.")
+    run_as_group: Id | None = Field(default=None, description="Group id of the process; `fs_group` when it is missing.")
+    fs_group: Id = Field(default=10001, description="Group that owns the workspace.")
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    runtime_class: Annotated[Text, StringConstraints(max_length=253)] = Field(
+        default="", description="Runtime class asked for; the sandbox class maps it, and drops one it does not list."
+    )
+    resource_factor: Literal[1, 2, 4, 8] = Field(default=1, description="Multiplies CPU and memory of the class.")
+
+    @field_validator("working_dir")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        if path and not path.startswith("/"):
+            raise ValueError("is not an absolute path")
+        return path
+
+    @field_validator("environment")
+    @classmethod
+    def _fits_a_secret(cls, environment: dict[str, str]) -> dict[str, str]:
+        for name in environment:
+            if not _VARIABLE.fullmatch(name) or name.startswith(".."):
+                raise ValueError(
+                    f"{name[:64]!r} is no name for a variable: use letters, digits, '_', '-' and '.', "
+                    "at most 253 of them, no digit first"
+                )
+        size = sum(len(name) + len(value.encode()) for name, value in environment.items())
+        if size > _ENVIRONMENT_BYTES:
+            raise ValueError(f"is too large: {size} bytes; a Secret holds about 1 MiB")
+        return environment
+
+
+class RuntimeRequest(_Request):
+    """Names one sandbox."""
+
+    runtime_id: Annotated[Text, StringConstraints(min_length=1)] = Field(description="`runtime_id` of its /start.")
+
+
+class ContainerStatus(BaseModel):
+    """The agent server's container."""
+
+    name: str
+    ready: bool
+    restart_count: int
+    reason: str
+    message: str
+
+
+class Event(BaseModel):
+    """What is going on with the sandbox."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+class RuntimeResponse(BaseModel):
+    """A sandbox. No field is ever null."""
+
+    runtime_id: str = Field(description="Name of the sandbox, a DNS label; the same over pause and resume.")
+    session_id: str = Field(description="The client's handle, as it was sent.")
+    url: str = Field(description="Where the agent server is reached: scheme and host, without a trailing slash.")
+    session_api_key: str = Field(description="For the header X-Session-API-Key; the same over pause and resume.")
+    status: Lifecycle = Field(description="Lifecycle of the sandbox.")
+    pod_status: PodStatus = Field(description="`ready` once the gateway has reached the agent server.")
+    restart_count: int = Field(description="Restarts of the agent server in the present pod.")
+    restart_reasons: list[str] = Field(description="Why it was restarted, as far as is known.")
+    container_statuses: list[ContainerStatus] = Field(description="Empty while there is no pod.")
+    events: list[Event] = Field(description="Why the sandbox is not ready; empty when it is.")
+    pod_logs: str = Field(description="`Reason: message` of a failure, such as `ImagePullBackOff: …`, else empty.")
+    work_hosts: dict[str, int] = Field(description="Further URLs of the sandbox and their ports.")
+    image: str = Field(description="The image it was started with.")
+
+
+class StopResponse(BaseModel):
+    """A sandbox that is gone."""
+
+    runtime_id: str
+    session_id: str
+    status: Literal["stopped"] = "stopped"
+
+
+class ErrorResponse(BaseModel):
+    """Why a request was refused."""
+
+    detail: str = Field(description="In words, naming the field if it is one.")

@@ -1,0 +1,68 @@
+"""Settings of the gateway: command line, then environment variables SANDBOX_GATEWAY_*, then defaults."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sandbox_crds.logs import LogFormat, LogLevel
+from sandbox_gateway.control.addresses import Origin
+
+_DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def _domain(text: str) -> str:
+    domain = text.strip().strip(".").lower()
+    if domain and not _DOMAIN.fullmatch(domain):
+        raise ValueError("must be a DNS name without scheme, port and wildcard")
+    return domain
+
+
+def _public_url(text: str) -> str:
+    if text:
+        Origin.parse(text)
+    return text.rstrip("/")
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Hold = Annotated[float, Field(ge=0, le=11)]
+
+
+class Settings(BaseSettings):
+    """Runtime API and data plane for OpenHands sandboxes on Kubernetes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SANDBOX_GATEWAY_", cli_prog_name="sandbox-gateway", cli_kebab_case=True, frozen=True
+    )
+
+    namespace: str = Field(default="default", min_length=1, description="Namespace of Sandboxes and API-key Secrets.")
+    master_key_dir: Path = Field(
+        default=Path("/etc/openhands-sandbox/master-key"), description="Where the master key's Secret is mounted."
+    )
+    listen_host: str = Field(default="0.0.0.0", description="Address of the listener for clients.")  # noqa: S104
+    listen_port: Port = Field(default=8080, description="Port of the listener for clients.")
+    health_port: Port = Field(default=8081, description="Port of /healthz and /readyz.")
+    base_domain: Annotated[str, AfterValidator(_domain)] = Field(
+        default="",
+        description="Host mode: sandboxes are {runtime_id}.{base_domain}. Empty: the session key names the sandbox.",
+    )
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        default="", description="URL of this gateway for clients; empty: what each client used to reach it."
+    )
+    sandbox_class: str = Field(default="default", description="SandboxClass of the sandboxes that are started.")
+    start_hold_seconds: Hold = Field(
+        default=10, description="How long /start, /resume and /pause are held. Some clients give up after 15 s."
+    )
+    poll_hold_seconds: Hold = Field(
+        default=10, description="How long GET /sessions/{id} of a starting sandbox is held."
+    )
+    shutdown_grace_seconds: float = Field(
+        default=25, ge=0, description="How long open connections may go on after SIGTERM."
+    )
+    kubeconfig: str | None = Field(
+        default=None, description="Kubeconfig file. Default: the pod's service account, or else the usual places."
+    )
+    log_level: LogLevel = Field(default="INFO", description="Least severity that is logged.")
+    log_format: LogFormat = Field(default="json", description="json: an object a line; console: for people.")

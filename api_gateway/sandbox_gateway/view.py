@@ -1,0 +1,85 @@
+"""A Sandbox as clients of the Runtime API see it. Pure: the time and the gateway's own probe are passed in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sandbox_crds.models import Condition, Sandbox
+from sandbox_crds.reasons import MEANINGS, Lifecycle, PodStatus, Reason
+
+_UNREACHED = "The pod is ready; the gateway has not reached its /health yet."
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Both states of the contract, and what explains them.
+
+    `reason` and `message` are those of the condition `Ready`, also while its grace period runs. `changes_at` is when
+    this view changes although the Sandbox does not: the end of a grace period.
+    """
+
+    status: Lifecycle
+    pod_status: PodStatus
+    reason: str
+    message: str
+    restart_count: int = 0
+    changes_at: datetime | None = None
+    unreached: bool = False
+    """Whether only the gateway's own probe is missing to be ready."""
+    suspended: bool = False
+    """Whether the sandbox is paused and its pod is gone."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the agent server answers."""
+        return self.pod_status == "ready"
+
+    @property
+    def explanation(self) -> str:
+        """`Reason: message`, the words that people and tools look for, such as `ImagePullBackOff`."""
+        return f"{self.reason}: {self.message}" if self.message else self.reason
+
+
+def view(sandbox: Sandbox, now: datetime, *, reached: bool) -> View:
+    """How this sandbox looks at `now` (with time zone); `reached` says whether the gateway's probe succeeded."""
+    condition = _current_condition(sandbox)
+    reason = Reason(condition.reason) if condition.reason in Reason else Reason.PENDING
+    message = condition.message or MEANINGS[reason].text
+    restarts = sandbox.status.restart_count
+
+    if sandbox.spec.suspend:
+        gone = reason is Reason.SUSPENDED
+        told = Reason.SUSPENDED if gone else Reason.SUSPENDING
+        message = message if reason is told else MEANINGS[told].text
+        return View("paused", "not found", told, message, restarts, suspended=gone)
+    if condition.status == "True":
+        if reached:
+            return View("running", "ready", condition.reason, message, restarts)
+        return View("starting", "pending", Reason.STARTING, _UNREACHED, restarts, unreached=True)
+
+    meaning = MEANINGS[reason]
+    if meaning.lifecycle not in {"starting", "error"}:
+        # A condition of another time, such as Suspended on a sandbox that shall run.
+        return View("starting", "pending", Reason.PENDING, MEANINGS[Reason.PENDING].text, restarts)
+    if meaning.fatal_after is None:
+        return View(meaning.lifecycle, meaning.pod_status, condition.reason, message, restarts)
+    fatal_at = datetime.fromisoformat(condition.last_transition_time) + meaning.fatal_after
+    if now >= fatal_at:
+        return View("error", "failed", condition.reason, message, restarts)
+    return View(meaning.lifecycle, meaning.pod_status, condition.reason, message, restarts, changes_at=fatal_at)
+
+
+def _current_condition(sandbox: Sandbox) -> Condition:
+    """The condition `Ready`, or a pending one while the operator has not seen the latest spec.
+
+    After `suspend` was taken back, the condition may still tell of the pod that is just being deleted.
+    """
+    condition = sandbox.status.condition("Ready")
+    if condition is not None and sandbox.status.observed_generation >= sandbox.metadata.generation:
+        return condition
+    return Condition(
+        type="Ready",
+        status="False",
+        reason=Reason.PENDING,
+        message=MEANINGS[Reason.PENDING].text,
+        last_transition_time=sandbox.metadata.creation_timestamp,
+    )
