@@ -27,8 +27,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-# Everything after the command's name goes to the program as it is, `--help` too.
-PASS_THROUGH: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+# Everything after the command's name goes to the program as it is, `--help` and a later `--` too.
+PASS_THROUGH: dict[str, Any] = {
+    "allow_extra_args": True,
+    "allow_interspersed_args": False,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
 
 
 @contextmanager

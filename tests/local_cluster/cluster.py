@@ -215,7 +215,12 @@ class Cluster:
                 build.binary("kube-controller-manager"),
                 self._kubeconfig("controller-manager"),
                 self.pki,
-                ["--allocate-node-cidrs", f"--cluster-cidr={network.POD_CIDR}"],
+                [
+                    "--allocate-node-cidrs",
+                    f"--cluster-cidr={network.POD_CIDR}",
+                    # It makes this directory wherever it is told to.
+                    f"--flex-volume-plugin-dir={self.state.kubelet / 'plugins-exec'}",
+                ],
             ),
         )
         scheduler = self._kubeconfig("scheduler")

@@ -26,6 +26,8 @@ def containerd_config(state: State, *, sandbox_image: str, cni_plugins: Path) ->
             "state": str(root / "state"),
         },
         "grpc": {"address": str(state.containerd_socket)},
+        # Plugins from elsewhere on the machine have no place here.
+        "plugins.'io.containerd.nri.v1.nri'": {"disable": True},
         f"plugins.'{cri}.images'": {"snapshotter": "overlayfs"},
         f"plugins.'{cri}.images'.pinned_images": {"sandbox": sandbox_image},
         f"plugins.'{cri}.runtime'": {
