@@ -31,6 +31,10 @@ demo: venv ## Cluster, images, chart and the SDK's example (CLUSTER=local, kind 
 down: venv ## Take the local cluster down, without a trace
 	@$(BIN)/python -m demo down
 
+.PHONY: env
+env: venv ## Print settings for a shell: eval "$$(make -s env)"
+	@$(BIN)/python -m demo env
+
 .PHONY: test
 test: check test-unit test-control-plane test-cluster ## Run everything: checks and all tiers of tests
 

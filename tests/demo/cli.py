@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,27 @@ def down(cluster: ClusterOption = "auto") -> None:
         raise typer.Exit(1) from None
 
 
+@app.command()
+def env(cluster: ClusterOption = "auto") -> None:
+    """Print settings for a shell: eval "$(make -s env)". One of them is the API key."""
+    try:
+        target = choose(cluster, egress=False)
+        release = Release(target, NAMESPACE, target.build_images(Progress()))
+        with target.gateway(NAMESPACE) as url:
+            settings = {
+                **target.environment(),
+                "AGENT_SERVER_IMAGE": release.images.agent_server,
+                "RUNTIME_API_URL": url,
+                "RUNTIME_API_KEY": release.api_key(),
+            }
+        release.kubectl("config", "set-context", "--current", f"--namespace={NAMESPACE}")
+    except ClusterError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    for name, value in settings.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
 def _prepare(target: Target, progress: Progress) -> Images:
     """Cluster and images side by side: one waits for the network while the other compiles."""
     progress.say(f"==> Cluster ({target.name}) and images")
@@ -116,7 +138,6 @@ def _numbers(transcript: str) -> dict[str, float]:
 
 
 def _closing_words(release: Release, numbers: list[dict[str, float]], seconds: float) -> None:
-    kubectl = " ".join(release.target.kubectl_command())
     inside, outside = numbers
     with release.target.gateway(release.namespace) as url:
         print(f"""
@@ -124,13 +145,12 @@ def _closing_words(release: Release, numbers: list[dict[str, float]], seconds: f
 {outside["constructor"]:.1f} s from outside.
 
 The cluster is still up. What next:
-  Runtime API URL   {url}
-  API key           {kubectl} -n {release.namespace} get secret {NAME}-api-key \\
-                      -o jsonpath='{{.data.api-key}}' | base64 -d
-  Agent image       {release.images.agent_server}
-  Sandboxes         {kubectl} -n {release.namespace} get ohsb
-  A sandbox by hand {kubectl} -n {release.namespace} apply -f examples/sandbox.yaml
-  Take it down      make down
+  eval "$(make -s env)"      kubectl, helm and these settings for your shell
+  Runtime API                {url}
+  API key                    entry api-key of the Secret {NAME}-api-key
+  Agent server image         {release.images.agent_server}
+  kubectl get ohsb           the sandboxes, in the namespace {release.namespace}
+  make down                  take it all down
 """)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from demo.commands import run
 from demo.release import NODE_PORT
-from demo.targets import Images
+from demo.targets import Images, path_with
 from images.build import build
 from images.recipes import ImageName
 from local_cluster.build import binary
@@ -42,6 +42,9 @@ class LocalTarget:
     def load_images(self, images: Images) -> None:
         for archive in self._archives:
             self._cluster.load_image(archive)
+
+    def environment(self) -> dict[str, str]:
+        return {"KUBECONFIG": str(self._state.kubeconfig), **path_with("kubectl", "helm")}
 
     def kubectl_command(self, *arguments: str) -> list[str]:
         return [str(binary("kubectl")), f"--kubeconfig={self._state.kubeconfig}", *arguments]

@@ -53,6 +53,10 @@ class Target(Protocol):
         """Bring the images to the nodes. Raises ClusterError."""
         ...
 
+    def environment(self) -> dict[str, str]:
+        """Variables with which a person's own kubectl and helm use this cluster."""
+        ...
+
     def kubectl_command(self, *arguments: str) -> list[str]:
         """The command line that runs kubectl on this cluster."""
         ...
@@ -93,6 +97,10 @@ class KindTarget:
 
     def load_images(self, images: Images) -> None:
         run(["kind", "load", "docker-image", "--name", KIND_NAME, images.controller, images.agent_server])
+
+    def environment(self) -> dict[str, str]:
+        run(["kubectl", "config", "use-context", f"kind-{KIND_NAME}"])
+        return path_with("helm")
 
     def kubectl_command(self, *arguments: str) -> list[str]:
         return ["kubectl", "--context", f"kind-{KIND_NAME}", *arguments]
@@ -137,6 +145,9 @@ class CurrentTarget:
     def load_images(self, images: Images) -> None:
         """The nodes pull by themselves."""
 
+    def environment(self) -> dict[str, str]:
+        return path_with("helm")
+
     def kubectl_command(self, *arguments: str) -> list[str]:
         return ["kubectl", *arguments]
 
@@ -172,6 +183,11 @@ def port_forward(kubectl: list[str], namespace: str) -> Generator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
+
+
+def path_with(*names: str) -> dict[str, str]:
+    """PATH with the directories of these binaries of the project in front."""
+    return {"PATH": ":".join([*(str(binary(name).parent) for name in names), os.environ["PATH"]])}
 
 
 def choose(name: str, *, egress: bool) -> Target:
