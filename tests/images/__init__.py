@@ -1,0 +1,1 @@
+"""Builds the project's container images, with Docker or without."""
