@@ -91,24 +91,19 @@ class _Reader:
     def feed(self, data: bytes) -> bytes | None:
         """The bytes after the head once it is complete, else None. Raises BadMessageError."""
         raw = self._raw
-        fed = before = len(raw)
+        before = len(raw)
         raw += data
-        search = max(before - 3, 0)
-        while True:
-            found = raw.find(_END, search)
-            end = found + len(_END) if found >= 0 else len(raw)
-            limit = min(end, MAX_HEAD_BYTES)
-            if limit > fed:
-                self._parse(bytes(raw[fed:limit]))
-                fed = limit
-            if self._complete:
-                del raw[end:]
-                return data[end - before :]
-            if end > MAX_HEAD_BYTES:
-                raise BadMessageError(431, f"The head of the message is larger than {MAX_HEAD_BYTES} bytes.")
-            if found < 0:
-                return None
-            search = found + 1  # it ended empty lines before the start line
+        found = raw.find(_END, max(before - 3, 0))
+        end = found + len(_END) if found >= 0 else len(raw)
+        self._parse(bytes(raw[before : min(end, MAX_HEAD_BYTES)]))
+        if self._complete:
+            del raw[end:]
+            return data[end - before :]
+        if end > MAX_HEAD_BYTES:
+            raise BadMessageError(431, f"The head of the message is larger than {MAX_HEAD_BYTES} bytes.")
+        if found >= 0:
+            raise BadMessageError(400, "Malformed HTTP: empty lines before the start line.")
+        return None
 
     def _parse(self, data: bytes) -> None:
         try:

@@ -1,0 +1,186 @@
+"""The table of whole exchanges: what a client sends, what an upstream gets and answers, and what the client gets."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """`steps` are (bytes that the upstream gets, bytes that it then answers), in order, whatever its connections."""
+
+    sent: bytes
+    steps: tuple[tuple[bytes, bytes], ...]
+    received: bytes
+    upstream_closes: bool = False
+    """After the last answer."""
+
+
+_KEY = b"X-Session-API-Key: key-of-abc\r\n"
+_FROM = b"X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: gw\r\n"
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+_OK_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
+def _sent(line: bytes, fields: bytes = b"", body: bytes = b"") -> bytes:
+    return line + b"\r\nHost: gw\r\n" + _KEY + fields + b"\r\n" + body
+
+
+def _forwarded(line: bytes, fields: bytes = b"", body: bytes = b"", *, added: bytes = b"") -> bytes:
+    return line + b"\r\nHost: gw\r\n" + _KEY + fields + _FROM + added + b"\r\n" + body
+
+
+_GET = b"GET /a HTTP/1.1"
+_POST = b"POST /a HTTP/1.1"
+_CHUNKS = b"3\r\nabc\r\n0\r\n\r\n"
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+EXCHANGES: dict[str, Exchange] = {
+    "plain": Exchange(_sent(_GET), ((_forwarded(_GET), _OK),), _OK),
+    "raw target": Exchange(
+        _sent(b"GET /a%2Fb/../%7e//c?q=%2F&&x#".rstrip(b"#") + b" HTTP/1.1"),
+        ((_forwarded(b"GET /a%2Fb/../%7e//c?q=%2F&&x HTTP/1.1"), _OK),),
+        _OK,
+    ),
+    "absolute form": Exchange(_sent(b"GET http://gw/a HTTP/1.1"), ((_forwarded(_GET), _OK),), _OK),
+    "two on one connection": Exchange(
+        _sent(_GET) + _sent(b"GET /b HTTP/1.1"),
+        ((_forwarded(_GET), _OK), (_forwarded(b"GET /b HTTP/1.1"), _OK)),
+        _OK + _OK,
+    ),
+    "body of known length": Exchange(
+        _sent(_POST, b"Content-Length: 4\r\n", b"data") + _sent(_GET),
+        ((_forwarded(_POST, b"Content-Length: 4\r\n", b"data"), _OK), (_forwarded(_GET), _OK)),
+        _OK + _OK,
+    ),
+    "chunked body": Exchange(
+        _sent(_POST, _CHUNKED, _CHUNKS) + _sent(_GET),
+        ((_forwarded(_POST, _CHUNKED, _CHUNKS), _OK), (_forwarded(_GET), _OK)),
+        _OK + _OK,
+    ),
+    "trailers of a request": Exchange(
+        _sent(_POST, _CHUNKED, b"1\r\nx\r\n0\r\nX-Sum: 1\r\nX-API-Key: no\r\n\r\n"),
+        ((_forwarded(_POST, _CHUNKED, b"1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n"), _OK),),
+        _OK,
+    ),
+    "body of a GET": Exchange(
+        _sent(_GET, b"Content-Length: 1\r\n", b"x"), ((_forwarded(_GET, b"Content-Length: 1\r\n", b"x"), _OK),), _OK
+    ),
+    "close by the client": Exchange(
+        _sent(_GET, b"Connection: close\r\n") + b"ignored", ((_forwarded(_GET), _OK),), _OK_CLOSE
+    ),
+    "close by the upstream": Exchange(
+        _sent(_GET) + _sent(_GET), ((_forwarded(_GET), _OK_CLOSE), (_forwarded(_GET), _OK)), _OK + _OK
+    ),
+    "hop-by-hop fields of a request": Exchange(
+        _sent(
+            _GET,
+            b"Connection: keep-alive, X-Hop, Host, X-Session-API-Key\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
+            b"Upgrade: h2c\r\nHTTP2-Settings: x\r\nProxy-Authorization: Basic eA==\r\nProxy-Connection: close\r\n"
+            b"X-Stays: 1\r\n",
+        ),
+        ((_forwarded(_GET, b"X-Stays: 1\r\n"), _OK),),
+        _OK,
+    ),
+    "claims of origin and the platform's key": Exchange(
+        _sent(
+            _GET,
+            b"X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nx-forwarded-host: evil\r\nX-Forwarded-Port: 1\r\n"
+            b"Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nX-API-Key: platform\r\nAuthorization: Bearer b\r\n"
+            b"Cookie: c=d\r\n",
+        ),
+        ((_forwarded(_GET, b"Authorization: Bearer b\r\nCookie: c=d\r\n"), _OK),),
+        _OK,
+    ),
+    "hop-by-hop fields of a response": Exchange(
+        _sent(_GET),
+        (
+            (
+                _forwarded(_GET),
+                b"HTTP/1.1 200 Fine\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nServer: s\r\n"
+                b"Content-Length: 0\r\n\r\n",
+            ),
+        ),
+        b"HTTP/1.1 200 Fine\r\nServer: s\r\nContent-Length: 0\r\n\r\n",
+    ),
+    "chunked response with trailers": Exchange(
+        _sent(_GET),
+        ((_forwarded(_GET), b"HTTP/1.1 200 OK\r\n" + _CHUNKED + b"\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\nHost: b\r\n\r\n"),),
+        b"HTTP/1.1 200 OK\r\n" + _CHUNKED + b"\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n",
+    ),
+    "HEAD": Exchange(
+        _sent(b"HEAD /a HTTP/1.1") + _sent(_GET),
+        (
+            (_forwarded(b"HEAD /a HTTP/1.1"), b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"),
+            (_forwarded(_GET), _OK),
+        ),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n" + _OK,
+    ),
+    "204 and 304": Exchange(
+        _sent(_GET) + _sent(_GET),
+        (
+            (_forwarded(_GET), b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"),
+            (_forwarded(_GET), b"HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 7\r\n\r\n"),
+        ),
+        b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 7\r\n\r\n",
+    ),
+    "redirect passes": Exchange(
+        _sent(_GET),
+        ((_forwarded(_GET), b"HTTP/1.1 307 T\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n"),),
+        b"HTTP/1.1 307 T\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n",
+    ),
+    "interim responses": Exchange(
+        _sent(_POST, b"Expect: 100-continue\r\nContent-Length: 1\r\n", b"x"),
+        (
+            (
+                _forwarded(_POST, b"Expect: 100-continue\r\nContent-Length: 1\r\n", b"x"),
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + _OK,
+            ),
+        ),
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + _OK,
+    ),
+    "response until close": Exchange(
+        _sent(_GET),
+        ((_forwarded(_GET), b"HTTP/1.1 200 OK\r\n\r\nall there is"),),
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall there is",
+        upstream_closes=True,
+    ),
+    "response in HTTP/1.0": Exchange(
+        _sent(_GET) + _sent(_GET),
+        ((_forwarded(_GET), b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"), (_forwarded(_GET), _OK)),
+        _OK + _OK,
+    ),
+    "client of HTTP/1.0": Exchange(
+        _sent(b"POST /a HTTP/1.0", b"Expect: 100-continue\r\nContent-Length: 1\r\n", b"x"),
+        (
+            (
+                _forwarded(_POST, b"Content-Length: 1\r\n", b"x"),
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" + _CHUNKED + b"\r\n" + _CHUNKS,
+            ),
+        ),
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc",
+    ),
+    "upgrade": Exchange(
+        _sent(_GET, b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Extensions: x\r\n")
+        + b"client bytes",
+        (
+            (
+                _forwarded(
+                    _GET,
+                    b"Sec-WebSocket-Extensions: x\r\n",
+                    added=b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
+                ),
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX: y\r\n\r\nhello",
+            ),
+            (b"client bytes", b"upstream bytes"),
+        ),
+        b"HTTP/1.1 101 Switching Protocols\r\nX: y\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        b"helloupstream bytes",
+    ),
+    "upgrade refused by the upstream": Exchange(
+        _sent(_GET, b"Connection: Upgrade\r\nUpgrade: websocket\r\n") + _sent(_GET),
+        (
+            (_forwarded(_GET, added=b"Connection: Upgrade\r\nUpgrade: websocket\r\n"), _OK),
+            (_forwarded(_GET), _OK),
+        ),
+        _OK + _OK,
+    ),
+}

@@ -1,0 +1,251 @@
+"""What the tests of the data plane share: a directory, a listener, raw servers and clients, transports in memory."""
+
+import asyncio
+import contextlib
+import socket
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Self, cast, override
+
+import uvicorn
+
+from sandbox_gateway.directory import Endpoint, NoSandbox
+from sandbox_gateway.proxy.client import ClientConnection
+from sandbox_gateway.proxy.context import Context, Limits
+from sandbox_gateway.proxy.listener import Listener, serve
+from sandbox_gateway.proxy.upstream import Address, Pool, UpstreamConnection
+
+KEY = "key-of-abc"
+GONE_KEY = "key-of-a-deleted-sandbox"
+DOWN_KEY = "key-of-down"
+DOWN = Endpoint("down", None, "Sandbox down is paused.")
+
+
+class MemoryDirectory:
+    """Implements `Directory` by two dictionaries."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, Endpoint | NoSandbox] = {GONE_KEY: NoSandbox.GONE, DOWN_KEY: DOWN}
+        self.by_id: dict[str, Endpoint] = {DOWN.runtime_id: DOWN}
+
+    def add(self, key: str, runtime_id: str, address: tuple[str, int]) -> None:
+        self.by_key[key] = self.by_id[runtime_id] = Endpoint(runtime_id, address)
+
+    def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
+        return self.by_key.get(session_api_key, NoSandbox.NOT_GENUINE)
+
+    def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
+        return self.by_id.get(runtime_id)
+
+
+type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Gateway:
+    """A listener on loopback, with whatever servers a test puts behind it."""
+
+    def __init__(self, directory: Path, *, base_domain: str = "", limits: Limits | None = None) -> None:
+        self.directory = MemoryDirectory()
+        self.control_socket = directory / "control.sock"
+        self._base_domain = base_domain
+        self._limits = limits
+        self._stack = contextlib.AsyncExitStack()
+        self.listener: Listener
+
+    async def __aenter__(self) -> Self:
+        self.listener = await serve(
+            "127.0.0.1",
+            0,
+            directory=self.directory,
+            control_socket=self.control_socket,
+            base_domain=self._base_domain,
+            limits=self._limits,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.listener.shutdown(0)
+        await self._stack.aclose()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.listener.port}"
+
+    async def add_raw(self, handler: Handler, key: str = KEY, runtime_id: str = "abc") -> None:
+        """A sandbox that is this handler of connections."""
+        server = await asyncio.start_server(_ending(handler), "127.0.0.1", 0)
+        self._stack.push_async_callback(_close, server)
+        self.directory.add(key, runtime_id, server.sockets[0].getsockname()[:2])
+
+    async def add_raw_control(self, handler: Handler) -> None:
+        server = await asyncio.start_unix_server(_ending(handler), self.control_socket)
+        self._stack.push_async_callback(_close, server)
+
+    async def add_app(self, app: Any, key: str = KEY, runtime_id: str = "abc") -> None:
+        """A sandbox that is this ASGI app under uvicorn."""
+        sock = socket.create_server(("127.0.0.1", 0))
+        await self._stack.enter_async_context(_uvicorn(app, sock))
+        self.directory.add(key, runtime_id, sock.getsockname())
+
+    async def add_control_app(self, app: Any) -> None:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(self.control_socket))
+        await self._stack.enter_async_context(_uvicorn(app, sock))
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.listener.port)
+
+    async def talk(self, sent: bytes) -> bytes:
+        """Send, and read until the gateway closes."""
+        reader, writer = await self.connect()
+        writer.write(sent)
+        received = await reader.read(-1)
+        writer.close()
+        return received
+
+
+async def _close(server: asyncio.Server) -> None:
+    server.close()
+
+
+def _ending(handler: Handler) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await handler(reader, writer)
+        finally:
+            writer.close()
+
+    return handle
+
+
+@contextlib.asynccontextmanager
+async def _uvicorn(app: Any, sock: socket.socket) -> AsyncGenerator[None]:
+    config = uvicorn.Config(app, lifespan="off", log_level="error", ws="wsproto", ws_max_size=32 * 1024 * 1024)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = server.force_exit = True
+        await task
+
+
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    return await reader.readuntil(b"\r\n\r\n")
+
+
+class MemoryTransport(asyncio.Transport):
+    """One end of a connection without a network: the test delivers what is received and sees what is written."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        super().__init__({"peername": ("127.0.0.1", 40000)})
+        self.written = b""
+        self.closed = False
+        self.sent_eof = False
+        self._protocol = protocol
+        self._incoming: deque[bytes] = deque()
+        self._reading = True
+        protocol.connection_made(self)
+
+    def deliver(self, data: bytes) -> None:
+        self._incoming.append(data)
+        self._flush()
+
+    def lose(self) -> None:
+        """The peer is gone."""
+        if not self.closed:
+            self.abort()
+
+    def _flush(self) -> None:
+        while self._incoming and self._reading and not self.closed:
+            self._protocol.data_received(self._incoming.popleft())
+
+    @override
+    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        if not self.closed:
+            self.written += bytes(data)
+
+    @override
+    def write_eof(self) -> None:
+        self.sent_eof = True
+
+    @override
+    def abort(self) -> None:
+        if not self.closed:
+            self.closed = True
+            asyncio.get_running_loop().call_soon(self._lost)
+
+    def _lost(self) -> None:
+        self._protocol.connection_lost(None)
+
+    @override
+    def close(self) -> None:
+        self.abort()
+
+    @override
+    def is_closing(self) -> bool:
+        return self.closed
+
+    @override
+    def pause_reading(self) -> None:
+        self._reading = False
+
+    @override
+    def resume_reading(self) -> None:
+        if not self._reading:
+            self._reading = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    @override
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = cast(asyncio.Protocol, protocol)
+
+    @override
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class MemoryPool(Pool):
+    """Connects to nothing: every upstream is a MemoryTransport."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[tuple[Address, MemoryTransport]] = []
+
+    @override
+    async def connect(self, address: Address) -> UpstreamConnection:
+        connection = UpstreamConnection(address)
+        self.opened.append((address, MemoryTransport(connection)))
+        return connection
+
+    def written(self) -> bytes:
+        """All that any upstream has got."""
+        return b"".join(transport.written for _, transport in self.opened)
+
+
+class MemoryClient:
+    """A client's connection of a gateway with one sandbox, without a network."""
+
+    def __init__(self) -> None:
+        directory = MemoryDirectory()
+        directory.add(KEY, "abc", ("192.0.2.1", 60000))
+        self.pool = MemoryPool()
+        self.context = Context(
+            directory=directory, pool=self.pool, control_socket="/control", base_domain="", limits=Limits()
+        )
+        self.transport = MemoryTransport(ClientConnection(self.context))
+
+    async def settle(self) -> None:
+        """Let everything that is due happen."""
+        for _ in range(6):
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        self.transport.lose()
+        await self.settle()
+        self.pool.close()
+        await self.settle()

@@ -1,0 +1,190 @@
+"""The routing table: which upstream, or which answer, for which request."""
+
+import orjson
+import pytest
+
+from sandbox_gateway.proxy.answers import HEALTHY, Answer
+from sandbox_gateway.proxy.head import RequestReader
+from sandbox_gateway.proxy.routing import AwaitFirstMessage, Decision, ToControl, ToSandbox, route
+from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, KEY, MemoryDirectory
+
+ADDRESS = ("192.0.2.1", 60000)
+SANDBOX = ToSandbox("abc", ADDRESS)
+UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+
+def decide(method: str, target: str, fields: str = "", *, host: str = "gateway", base_domain: str = "") -> Decision:
+    directory = MemoryDirectory()
+    directory.add(KEY, "abc", ADDRESS)
+    reader = RequestReader()
+    assert reader.feed(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode()) is not None
+    return route(reader.head(), directory, base_domain)
+
+
+def with_key(key: str) -> str:
+    return f"X-Session-API-Key: {key}\r\n"
+
+
+CONTROL = [
+    "/start",
+    "/stop",
+    "/pause?x=1",
+    "/resume",
+    "/list",
+    "/sessions/a%2Fb",
+    "/sessions/batch?ids=a&ids=b",
+    "/sessions/",
+    "/runtime/abc",
+    "/registry_prefix",
+    "/image_exists?image=x",
+    "/build",
+    "/build_status?build_id=1",
+    "/explain/abc",
+    "/api/warm-runtime-configs",
+    "/api/admin/challenge",
+    "/api/admin/warm-runtime-configs/a",
+    "/api/keys",
+    "/api/keys/3",
+]
+
+
+@pytest.mark.parametrize("target", CONTROL)
+@pytest.mark.parametrize("fields", ["", with_key(KEY), with_key("wrong")])
+@pytest.mark.parametrize("base_domain", ["", "box.example"])
+def test_the_runtime_api_is_the_control_planes(target: str, fields: str, base_domain: str) -> None:
+    assert decide("POST", target, fields, base_domain=base_domain) == ToControl()
+
+
+NOT_CONTROL = [
+    "/",
+    "/starts",
+    "/start/",
+    "/sessions",
+    "/listing",
+    "/api/keysx",
+    "/api/conversations",
+    "//start",
+    "/%73tart",
+    "/healthz",
+    "/readyz",
+    "/x?/start",
+    "/server_info",
+]
+
+
+@pytest.mark.parametrize("target", NOT_CONTROL)
+def test_every_other_path_is_a_sandboxs(target: str) -> None:
+    assert decide("GET", target, with_key(KEY)) == SANDBOX
+    answer = decide("GET", target)
+    assert isinstance(answer, Answer)
+    assert answer.status == 401
+    assert "X-Session-API-Key" in orjson.loads(answer.body)["detail"]
+
+
+@pytest.mark.parametrize("target", ["/docs", "/redoc", "/openapi.json"])
+def test_the_documentation_is_the_control_planes_without_a_key(target: str) -> None:
+    assert decide("GET", target) == ToControl()
+    assert decide("GET", target, with_key(KEY)) == SANDBOX
+
+
+@pytest.mark.parametrize("target", ["/health", "/alive", "/health?x"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_health_without_a_key_is_the_gateways(method: str, target: str) -> None:
+    assert decide(method, target) is HEALTHY
+    assert decide(method, target, with_key(KEY)) == SANDBOX
+
+
+def refused(decision: Decision) -> int:
+    assert isinstance(decision, Answer)
+    assert orjson.loads(decision.body).keys() == {"detail"}
+    return decision.status
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        (401, with_key("wrong")),
+        (401, with_key("")),
+        (401, with_key("k\xe9y")),
+        (404, with_key(GONE_KEY)),
+        (503, with_key(DOWN_KEY)),
+        (400, with_key(KEY) + with_key(KEY)),
+    ],
+)
+@pytest.mark.parametrize("upgrade", ["", UPGRADE])
+def test_keys_that_open_nothing(status: int, fields: str, upgrade: str) -> None:
+    assert refused(decide("GET", "/x", fields + upgrade)) == status
+
+
+def test_a_sandbox_that_is_down_says_why() -> None:
+    answer = decide("GET", "/x", with_key(DOWN_KEY))
+    assert isinstance(answer, Answer)
+    assert orjson.loads(answer.body) == {"detail": "Sandbox down is paused."}
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "expected"),
+    [
+        ("/sockets/events/1", "", AwaitFirstMessage()),
+        ("/sockets/events/1?resend_mode=all", "", AwaitFirstMessage()),
+        ("/sockets/events/1", with_key(KEY), SANDBOX),
+        (f"/sockets/events/1?a=b&session_api_key={KEY}", "", SANDBOX),
+        ("/sockets/events/1?session_api_key=key%2Dof-abc", "", SANDBOX),
+        (f"/sockets/events/1?session_api_key=wrong&session_api_key={KEY}", "", SANDBOX),
+    ],
+)
+def test_websockets_in_header_mode(target: str, fields: str, expected: Decision) -> None:
+    assert decide("GET", target, UPGRADE + fields) == expected
+
+
+def test_a_wrong_key_in_the_query_of_a_websocket() -> None:
+    assert refused(decide("GET", "/sockets/events/1?session_api_key=wrong", UPGRADE)) == 401
+
+
+def test_a_key_in_the_query_counts_for_websockets_only() -> None:
+    assert refused(decide("GET", f"/api/x?session_api_key={KEY}")) == 401
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("abc.box.example", SANDBOX),
+        ("ABC.Box.Example:8443", SANDBOX),
+        ("abc.box.example.", SANDBOX),
+        ("down.box.example", 503),
+        ("nobody.box.example", 404),
+        ("vscode-abc.box.example", 404),
+        ("x.abc.box.example", 404),
+        (".box.example", 404),
+        ("box.example", ToControl()),
+        ("xbox.example", ToControl()),
+        ("abc.other.example", ToControl()),
+        ("[::1]:8000", ToControl()),
+    ],
+)
+@pytest.mark.parametrize("fields", ["", UPGRADE, with_key("not looked at")])
+def test_host_mode(host: str, expected: ToSandbox | ToControl | int, fields: str) -> None:
+    for target in ("/start", "/health", "/api/x") if not isinstance(expected, ToControl) else ("/start",):
+        decision = decide("GET", target, fields, host=host, base_domain="box.example")
+        assert (refused(decision) if isinstance(expected, int) else decision) == expected
+
+
+def test_hosts_mean_nothing_without_a_base_domain() -> None:
+    assert decide("GET", "/start", host="abc.box.example") == ToControl()
+
+
+def test_a_preflight_has_no_key_and_passes_without_credentials() -> None:
+    asked = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: x-session-api-key\r\n"
+    answer = decide("OPTIONS", "/api/x", "Origin: https://page.example\r\n" + asked)
+    assert isinstance(answer, Answer)
+    assert answer.status == 204
+    headers = dict(answer.headers)
+    assert headers[b"Access-Control-Allow-Origin"] == b"https://page.example"
+    assert headers[b"Access-Control-Allow-Methods"] == b"POST"
+    assert headers[b"Access-Control-Allow-Headers"] == b"x-session-api-key"
+    assert b"Access-Control-Allow-Credentials" not in headers
+
+
+def test_other_options_need_a_key() -> None:
+    assert refused(decide("OPTIONS", "/api/x")) == 401
+    assert refused(decide("OPTIONS", "/api/x", "Origin: https://page.example\r\n")) == 401
