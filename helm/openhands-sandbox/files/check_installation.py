@@ -68,7 +68,7 @@ def run_command(client: httpx.Client, sandbox: dict[str, Any]) -> None:
     response = client.post(
         "/api/bash/execute_bash_command",
         json={"command": "echo six times seven is $((6 * 7))", "cwd": "/workspace", "timeout": 30},
-        headers={"Host": urlsplit(sandbox["url"]).netloc, "X-Session-API-Key": sandbox["session_api_key"]},
+        headers={"Host": urlsplit(str(sandbox["url"])).netloc, "X-Session-API-Key": sandbox["session_api_key"]},
         timeout=60,
     )
     result = answer(response)

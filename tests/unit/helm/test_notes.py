@@ -1,0 +1,40 @@
+"""What Helm tells a person after an install."""
+
+from typing import Any
+
+import pytest
+
+from unit.helm.rendering import PREFIX, Helm
+
+CASES: list[tuple[dict[str, Any], str]] = [
+    ({}, f"kubectl --namespace agents port-forward service/{PREFIX}-gateway 8080:80"),
+    ({}, f"get secret {PREFIX}-api-key --output jsonpath='{{.data.api-key}}' | base64 --decode"),
+    ({}, "get ohsb"),
+    ({}, "helm --namespace agents test demo"),
+    ({}, "hold only if this cluster's network plugin enforces them"),
+    ({"networkPolicy": {"enabled": False}}, "NetworkPolicies are off"),
+    ({"gateway": {"service": {"type": "NodePort"}}}, "{.spec.ports[0].nodePort}"),
+    ({"gateway": {"service": {"type": "LoadBalancer", "port": 81}}}, "{.status.loadBalancer.ingress[0].hostname}'):81"),
+    ({"gateway": {"publicURL": "https://boxes.example.com"}}, "export RUNTIME_API_URL=https://boxes.example.com"),
+    ({"gateway": {"baseDomain": "boxes.example.com"}}, "*.boxes.example.com must resolve to the gateway"),
+    ({"gateway": {"sandboxClass": "other"}}, "SandboxClass other (gateway.sandboxClass) is not made by this chart"),
+    ({"apiKey": {"create": False}}, "sandbox.openhands.dev/api-key=true"),
+    ({"test": {"agentServerImage": "my-image:1"}}, 'server_image="my-image:1"'),
+]
+
+
+@pytest.mark.parametrize(("values", "said"), CASES, ids=[said[:40] for _, said in CASES])
+def test_the_next_command_is_named(helm: Helm, values: dict[str, Any], said: str) -> None:
+    assert said in helm.notes(values)
+
+
+def test_what_does_not_apply_is_not_said(helm: Helm) -> None:
+    notes = helm.notes()
+    for unsaid in ("must resolve to the gateway", "is not made by this chart", "policies are off", "crds/"):
+        assert unsaid not in notes
+    assert "test demo" not in helm.notes({"apiKey": {"create": False}})
+
+
+def test_the_key_itself_is_not_shown(helm: Helm) -> None:
+    key = "a-key-of-the-tests-0123456789abcdef"
+    assert key not in helm.notes({"apiKey": {"value": key}})

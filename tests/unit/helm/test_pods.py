@@ -1,0 +1,130 @@
+"""The pods of the chart: hardened, and wired to what they need."""
+
+import pytest
+
+from unit.helm.rendering import CHART, PREFIX, Helm, Manifest, find, pod_templates
+
+COMPONENTS = ("operator", "gateway", "test")
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+RESTRICTED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+
+
+def test_all_pods_are_here(defaults: list[Manifest]) -> None:
+    assert set(pod_templates(defaults)) == set(COMPONENTS)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_pod_is_restricted(defaults: list[Manifest], component: str) -> None:
+    spec = pod_templates(defaults)[component]["spec"]
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
+    for volume in spec["volumes"]:
+        assert set(volume) - {"name"} <= RESTRICTED_VOLUMES
+    context = spec["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["runAsUser"] == context["runAsGroup"] == context["fsGroup"] == 65532
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    [container] = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not [port for port in container.get("ports", []) if "hostPort" in port]
+    assert spec["enableServiceLinks"] is False
+    # Only what talks to the API server has a token.
+    assert spec["automountServiceAccountToken"] is (component != "test")
+    assert container["resources"]["requests"]
+    assert container["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_keys_are_read_from_files_that_the_process_may_read(defaults: list[Manifest], component: str) -> None:
+    spec = pod_templates(defaults)[component]["spec"]
+    [secret] = [volume for volume in spec["volumes"] if "secret" in volume]
+    assert secret["secret"]["defaultMode"] == 0o440  # root and fsGroup
+    [container] = spec["containers"]
+    assert [mount for mount in container["volumeMounts"] if mount["name"] == secret["name"] and mount["readOnly"]]
+    assert not [variable for variable in container.get("env", []) if "secretKeyRef" in variable.get("valueFrom", {})]
+
+
+@pytest.mark.parametrize("component", ["operator", "gateway"])
+def test_environment_and_probes(defaults: list[Manifest], component: str) -> None:
+    [container] = pod_templates(defaults)[component]["spec"]["containers"]
+    assert container["command"] == [f"sandbox-{component}"]
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    prefix = f"SANDBOX_{component.upper()}_"
+    assert all(name.startswith(prefix) for name in environment)
+    [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "master-key"]
+    assert environment[f"{prefix}MASTER_KEY_DIR"] == mount["mountPath"]
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert environment[f"{prefix}HEALTH_PORT"] == ports["health"]
+    for probe, path in {"livenessProbe": "/healthz", "readinessProbe": "/readyz"}.items():
+        assert container[probe]["httpGet"] == {"path": path, "port": "health"}
+    if component == "gateway":
+        assert environment[f"{prefix}LISTEN_PORT"] == ports["http"]
+
+
+def test_the_service_reaches_the_gateway(defaults: list[Manifest]) -> None:
+    service = find(defaults, "Service", "gateway")["spec"]
+    template = pod_templates(defaults)["gateway"]
+    assert service["selector"].items() <= template["metadata"]["labels"].items()
+    assert not service["selector"].items() <= pod_templates(defaults)["operator"]["metadata"]["labels"].items()
+    [port] = service["ports"]
+    assert port["targetPort"] in [named["name"] for named in template["spec"]["containers"][0]["ports"]]
+
+
+def test_selectors_match_their_own_pods(defaults: list[Manifest]) -> None:
+    for component in ("operator", "gateway"):
+        spec = find(defaults, "Deployment", component)["spec"]
+        assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+        assert spec["selector"]["matchLabels"]["app.kubernetes.io/component"] == component
+    gateway = find(defaults, "Deployment", "gateway")["spec"]
+    assert find(defaults, "PodDisruptionBudget", "gateway")["spec"]["selector"] == gateway["selector"]
+    [spread] = gateway["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"] == gateway["selector"]
+
+
+def test_only_one_operator_runs_at_a_time(defaults: list[Manifest]) -> None:
+    spec = find(defaults, "Deployment", "operator")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_a_single_gateway_does_not_block_the_drain_of_its_node(helm: Helm) -> None:
+    manifests = helm.render({"gateway": {"replicas": 1}})
+    assert not [item for item in manifests if item["kind"] == "PodDisruptionBudget"]
+
+
+def test_the_check_is_the_file_that_is_tested(defaults: list[Manifest]) -> None:
+    script = find(defaults, "ConfigMap", "test")["data"]["check_installation.py"]
+    assert script.rstrip() == (CHART / "files" / "check_installation.py").read_text().rstrip()
+    [container] = pod_templates(defaults)["test"]["spec"]["containers"]
+    assert f"--gateway=http://{PREFIX}-gateway.agents.svc:80" in container["command"]
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "prefix"),
+    [
+        ("openhands-sandbox", {}, "openhands-sandbox"),
+        ("my-openhands-sandbox-2", {}, "my-openhands-sandbox-2"),
+        ("team", {}, "team-openhands-sandbox"),
+        ("team", {"nameOverride": "boxes"}, "team-boxes"),
+        ("team", {"fullnameOverride": "boxes"}, "boxes"),
+        ("r" * 53, {}, "r" * 50),
+        ("r" * 49, {}, "r" * 49),
+    ],
+)
+def test_names_follow_the_release_and_stay_dns_labels(
+    helm: Helm, release: str, values: dict[str, str], prefix: str
+) -> None:
+    text = helm.run("template", release, str(CHART), "--show-only", "templates/gateway/service.yaml", values=values)
+    assert f"\n  name: {prefix}-gateway\n" in text
+    assert len(f"{prefix}-api-key-hash") <= 63

@@ -1,0 +1,53 @@
+"""What operator and gateway may do: exactly this, in their own namespace."""
+
+from unit.helm.rendering import NAMESPACE, PREFIX, Manifest, find
+
+EXPECTED = {
+    "operator": {
+        ("sandbox.openhands.dev", "sandboxes"): {"list", "watch"},
+        ("sandbox.openhands.dev", "sandboxclasses"): {"list", "watch"},
+        ("sandbox.openhands.dev", "sandboxes/status"): {"patch"},
+        ("", "pods"): {"list", "watch", "create", "delete"},
+        ("", "secrets"): {"create"},
+        ("", "persistentvolumeclaims"): {"create"},
+        ("", "services"): {"create"},
+        ("events.k8s.io", "events"): {"create"},
+    },
+    "gateway": {
+        ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch", "create", "patch", "delete"},
+        ("", "secrets"): {"list", "watch", "create"},
+    },
+}
+
+
+def granted(role: Manifest) -> dict[tuple[str, str], set[str]]:
+    rights: dict[tuple[str, str], set[str]] = {}
+    for rule in role["rules"]:
+        assert set(rule) == {"apiGroups", "resources", "verbs"}
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                rights.setdefault((group, resource), set()).update(rule["verbs"])
+    return rights
+
+
+def test_the_rights_are_exactly_these(defaults: list[Manifest]) -> None:
+    for component, expected in EXPECTED.items():
+        assert granted(find(defaults, "Role", component)) == expected
+    assert len([item for item in defaults if item["kind"] == "Role"]) == len(EXPECTED)
+
+
+def test_nothing_is_cluster_wide(defaults: list[Manifest]) -> None:
+    kinds = {item["kind"] for item in defaults}
+    assert not {kind for kind in kinds if kind.startswith("Cluster")}
+    assert {item["metadata"].get("namespace") for item in defaults} == {NAMESPACE}
+    assert "*" not in str([item["rules"] for item in defaults if item["kind"] == "Role"])
+
+
+def test_each_process_has_its_own_account(defaults: list[Manifest]) -> None:
+    for component in EXPECTED:
+        name = f"{PREFIX}-{component}"
+        binding = find(defaults, "RoleBinding", component)
+        assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}]
+        assert find(defaults, "ServiceAccount", component)["automountServiceAccountToken"] is False
+        assert find(defaults, "Deployment", component)["spec"]["template"]["spec"]["serviceAccountName"] == name

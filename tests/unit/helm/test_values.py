@@ -1,0 +1,191 @@
+"""values.yaml and values.schema.json: complete, explained, in step with the CRD, and strict."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from sandbox_crds.manifests import manifests
+from unit.helm.rendering import CHART, Helm, RefusedError
+
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"gatway": {}}, "additional properties 'gatway' not allowed"),
+    ({"image": {"repository": ""}}, "/image/repository"),
+    ({"image": {"repository": "has space"}}, "/image/repository"),
+    ({"image": {"tag": "-bad"}}, "/image/tag"),
+    ({"image": {"tag": 1.5}}, "/image/tag"),
+    ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+    ({"imagePullSecrets": ["login"]}, "/imagePullSecrets/0"),
+    ({"log": {"level": "debug"}}, "/log/level"),
+    ({"log": {"format": "xml"}}, "/log/format"),
+    ({"nameOverride": "Upper"}, "/nameOverride"),
+    ({"fullnameOverride": "a.b"}, "/fullnameOverride"),
+    ({"operator": {"replicas": 2}}, "additional properties 'replicas' not allowed"),
+    ({"operator": {"resources": {"requests": {"memory": "1GB"}}}}, "/operator/resources/requests/memory"),
+    ({"operator": {"tolerations": [{"effect": "Never"}]}}, "/operator/tolerations/0/effect"),
+    ({"operator": {"podAnnotations": {"a": 1}}}, "/operator/podAnnotations/a"),
+    ({"gateway": {"replicas": 0}}, "/gateway/replicas"),
+    ({"gateway": {"replicas": "2"}}, "/gateway/replicas"),
+    ({"gateway": {"replicas": 1.5}}, "/gateway/replicas"),
+    ({"gateway": {"baseDomain": "*.example.com"}}, "/gateway/baseDomain"),
+    ({"gateway": {"baseDomain": "example.com:80"}}, "/gateway/baseDomain"),
+    ({"gateway": {"baseDomain": "Example.com"}}, "/gateway/baseDomain"),
+    ({"gateway": {"publicURL": "example.com"}}, "/gateway/publicURL"),
+    ({"gateway": {"publicURL": "https://example.com/"}}, "/gateway/publicURL"),
+    ({"gateway": {"publicURL": "https://example.com/api"}}, "/gateway/publicURL"),
+    ({"gateway": {"publicURL": "https://user:password@example.com"}}, "/gateway/publicURL"),
+    ({"gateway": {"sandboxClass": ""}}, "/gateway/sandboxClass"),
+    ({"gateway": {"service": {"type": "ExternalName"}}}, "/gateway/service/type"),
+    ({"gateway": {"service": {"port": 0}}}, "/gateway/service/port"),
+    ({"gateway": {"service": {"type": "NodePort", "nodePort": 70000}}}, "/gateway/service/nodePort"),
+    ({"gateway": {"service": {"nodePort": 30080}}}, "gateway.service.nodePort needs gateway.service.type"),
+    ({"gateway": {"terminationGracePeriodSeconds": 5}}, "/gateway/terminationGracePeriodSeconds"),
+    ({"gateway": {"affinity": {"nodeAfinity": {}}}}, "'nodeAfinity' not allowed"),
+    ({"masterKey": {"existingSecret": "Not A Name"}}, "/masterKey/existingSecret"),
+    ({"masterKey": {"value": "x"}}, "additional properties 'value' not allowed"),
+    ({"apiKey": {"value": "short"}}, "/apiKey/value"),
+    ({"apiKey": {"value": "x" * 31 + " "}}, "/apiKey/value"),
+    ({"apiKey": {"owner": ""}}, "/apiKey/owner"),
+    ({"apiKey": {"owner": " leading"}}, "/apiKey/owner"),
+    ({"apiKey": {"owner": "x" * 254}}, "/apiKey/owner"),
+    ({"apiKey": {"create": "no"}}, "/apiKey/create"),
+    ({"apiKey": {"value": "x" * 32, "existingSecret": "mine"}}, "apiKey.value and apiKey.existingSecret exclude"),
+    ({"apiKey": {"create": False, "value": "x" * 32}}, "apiKey.create is false"),
+    ({"apiKey": {"create": False, "existingSecret": "mine"}}, "apiKey.create is false"),
+    ({"apiKey": {"existingSecret": "absent"}}, "apiKey.existingSecret: there is no Secret absent"),
+    ({"sandboxClasses": {"Default": {}}}, "/sandboxClasses"),
+    ({"sandboxClasses": {"default": {"runtimeclasses": {}}}}, "'runtimeclasses' not allowed"),
+    (
+        {"sandboxClasses": {"default": {"resources": {"limits": {"cpu": 1}}}}},
+        "/sandboxClasses/default/resources/limits",
+    ),
+    ({"sandboxClasses": {"default": {"workspace": {"size": "big"}}}}, "/sandboxClasses/default/workspace/size"),
+    ({"sandboxClasses": {"default": {"env": [{"value": "x"}]}}}, "/sandboxClasses/default/env/0"),
+    ({"sandboxClasses": {"default": {"startupTimeoutSeconds": 0}}}, "/startupTimeoutSeconds"),
+    ({"networkPolicy": {"enabled": "yes"}}, "/networkPolicy/enabled"),
+    ({"networkPolicy": {"dns": {"to": []}}}, "/networkPolicy/dns/to"),
+    ({"networkPolicy": {"dns": {"to": [{}]}}}, "/networkPolicy/dns/to/0"),
+    ({"networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1"]}}}, "/networkPolicy/apiServer/cidrs/0"),
+    ({"networkPolicy": {"apiServer": {"ports": [0]}}}, "/networkPolicy/apiServer/ports/0"),
+    ({"networkPolicy": {"sandbox": {"deniedCIDRs": ["10.0.0.0/33"]}}}, "/networkPolicy/sandbox/deniedCIDRs/0"),
+    ({"networkPolicy": {"sandbox": {"extraEgress": [{"from": []}]}}}, "/networkPolicy/sandbox/extraEgress/0"),
+    ({"networkPolicy": {"sandbox": {"extraIngress": [{"to": []}]}}}, "/networkPolicy/sandbox/extraIngress/0"),
+    ({"test": {"agentServerImage": ""}}, "/test/agentServerImage"),
+    ({"test": {"startTimeoutSeconds": 0}}, "/test/startTimeoutSeconds"),
+]
+
+
+@pytest.mark.parametrize(("values", "named"), BAD, ids=[json.dumps(values)[:60] for values, _ in BAD])
+def test_a_bad_value_is_refused_by_name(helm: Helm, values: dict[str, Any], named: str) -> None:
+    with pytest.raises(RefusedError) as refusal:
+        helm.render(values)
+    assert named in str(refusal.value)
+
+
+def test_the_values_of_a_parent_chart_are_accepted(helm: Helm) -> None:
+    assert helm.render({"global": {"region": "north"}})
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with its reference, if it is one, followed."""
+    references = [schema, *schema.get("allOf", [])]
+    for reference in references:
+        if "$ref" in reference:
+            target = SCHEMA["definitions"][reference["$ref"].rsplit("/", 1)[1]]
+            return {**target, **{key: value for key, value in schema.items() if key not in ("$ref", "allOf")}}
+    return schema
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each place in the schema with its path."""
+    node = resolved(schema)
+    yield path, node
+    for name, part in {**node.get("properties", {}), **node.get("patternProperties", {})}.items():
+        yield from nodes(part, f"{path}/{name}")
+    if isinstance(node.get("additionalProperties"), dict):
+        yield from nodes(node["additionalProperties"], f"{path}/*")
+    if "items" in node:
+        yield from nodes(node["items"], f"{path}/[]")
+
+
+def test_every_field_of_the_schema_is_described() -> None:
+    bare = [
+        path for path, node in nodes(SCHEMA) if path and not path.endswith(("*", "[]")) and "description" not in node
+    ]
+    assert bare == []
+
+
+def test_the_schema_leaves_nothing_open() -> None:
+    # What a parent chart sets, and the parts of `affinity`, which the API server checks.
+    open_by_design = ("/global", "/nodeAffinity", "/podAffinity", "/podAntiAffinity")
+    open_objects = [
+        path
+        for path, node in nodes(SCHEMA)
+        if "object" in node["type"] and "additionalProperties" not in node and not path.endswith(open_by_design)
+    ]
+    assert open_objects == []
+
+
+def test_every_value_has_a_default_and_is_in_the_schema() -> None:
+    def compare(values: dict[str, Any], schema: dict[str, Any], path: str) -> None:
+        properties = resolved(schema).get("properties")
+        if properties is None or path == "/sandboxClasses":
+            return
+        assert set(values) == set(properties) - {"global"}, path
+        for name, value in values.items():
+            if isinstance(value, dict) and value and name != "resources":
+                compare(cast("dict[str, Any]", value), properties[name], f"{path}/{name}")
+
+    compare(VALUES, SCHEMA, "")
+
+
+def keys(node: Any, path: str = "") -> Iterator[tuple[str, int]]:
+    """Path and line (from 0) of each key, without those of lists and of resources."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    pairs = cast("list[tuple[yaml.ScalarNode, yaml.Node]]", node.value)  # pyright: ignore[reportUnknownMemberType]
+    for key, value in pairs:
+        name = cast("str", key.value)
+        yield f"{path}.{name}", key.start_mark.line
+        if name != "resources":
+            yield from keys(value, f"{path}.{name}")
+
+
+def test_every_value_has_a_comment() -> None:
+    text = (CHART / "values.yaml").read_text()
+    lines = text.splitlines()
+    document = cast("yaml.Node", yaml.compose(text))  # pyright: ignore[reportUnknownMemberType]
+    found = list(keys(document))
+    assert len(found) > 50
+    assert [path for path, line in found if not lines[line - 1].lstrip().startswith("#")] == []
+
+
+def test_the_schema_of_a_sandbox_class_is_that_of_the_crd() -> None:
+    crd = yaml.safe_load(manifests()["sandboxclasses.yaml"])
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    kept = ("pattern", "minLength", "maxLength", "minimum", "maximum", "maxItems", "maxProperties", "enum", "required")
+
+    def compare(ours: dict[str, Any], theirs: dict[str, Any], path: str) -> None:
+        if theirs.get("x-kubernetes-preserve-unknown-fields"):
+            return  # the CRD takes all, the chart only what Kubernetes knows
+        ours = resolved(ours)
+        assert {key: ours.get(key) for key in kept} == {key: theirs.get(key) for key in kept}, path
+        if "properties" in theirs:
+            assert set(ours["properties"]) == set(theirs["properties"]), path
+            for name, part in theirs["properties"].items():
+                compare(ours["properties"][name], part, f"{path}/{name}")
+        for inner in ("items", "additionalProperties"):
+            if isinstance(theirs.get(inner), dict):
+                compare(ours[inner], theirs[inner], f"{path}/{inner}")
+
+    compare(SCHEMA["definitions"]["sandboxClassSpec"], spec, "")
+
+
+def test_the_chart_holds_the_generated_crds() -> None:
+    shipped = {path.name: path.read_text() for path in (CHART / "crds").glob("*.yaml")}
+    assert shipped == manifests()
