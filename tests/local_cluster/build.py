@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from local_cluster.errors import ClusterError, tail
@@ -85,7 +86,7 @@ CONTROL_PLANE_FAMILIES = ("kubernetes",)
 def directory(name: str) -> Path:
     """The cache directory that holds (or will hold) the family's binaries, named by everything that decides them."""
     family = FAMILIES[name]
-    digest = hashlib.sha256(repr((_go_version(family), _arguments(family))).encode())
+    digest = hashlib.sha256(repr((_go_version(family.source), _arguments(family))).encode())
     for file in sorted(family.source.iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return cache_dir() / "bin" / f"{name}-{digest.hexdigest()[:16]}"
@@ -109,9 +110,12 @@ def ensure(names: Sequence[str], progress: Progress) -> None:
         f"Building {', '.join(family.name for family in missing)} from Go modules;"
         " all of them take about ten minutes on two cores, once"
     )
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for result in [pool.submit(_build, family, progress) for family in missing]:
+    pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+    try:
+        for result in as_completed([pool.submit(_build, family, progress) for family in missing]):
             result.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a failure only what is being built comes to its end
 
 
 def _build(family: Family, progress: Progress) -> None:
@@ -166,10 +170,11 @@ def _go() -> str:
     return found
 
 
-def _go_version(family: Family) -> str:
+@cache
+def _go_version(source: Path) -> str:
     """The version that builds this module; a go.mod may make an older `go` switch to a newer toolchain."""
     asked = subprocess.run(
-        [_go(), "env", "GOVERSION", "GOARCH"], cwd=family.source, capture_output=True, text=True, env=_environment()
+        [_go(), "env", "GOVERSION", "GOARCH"], cwd=source, capture_output=True, text=True, env=_environment()
     )
     if asked.returncode != 0:
         raise ClusterError(f"`go env` failed: {asked.stderr.strip()}", remedy="install the Go version it asks for")

@@ -50,6 +50,13 @@ def _cluster() -> Cluster:
     return Cluster(State.from_environment())
 
 
+def _running() -> Cluster:
+    cluster = _cluster()
+    if not cluster.state.kubeconfig.exists():
+        raise ClusterError("there is no cluster", remedy="tests/local-cluster up")
+    return cluster
+
+
 @app.command()
 def up(
     egress: Annotated[
@@ -117,7 +124,7 @@ def load_image(
 ) -> None:
     """Import images into the node, where pods find them with imagePullPolicy Never or IfNotPresent."""
     with _explained():
-        cluster, progress = _cluster(), Progress()
+        cluster, progress = _running(), Progress()
         for archive in archives:
             with progress.step(f"load {archive}"):
                 names = cluster.load_image(archive)
@@ -131,14 +138,14 @@ def wildcard_dns(
 ) -> None:
     """Point a whole domain at one address in cluster DNS; replaces an earlier one."""
     with _explained():
-        _cluster().set_dns(dns.Wildcard(domain, address))
+        _running().set_dns(dns.Wildcard(domain, address))
 
 
 @app.command()
 def kubeconfig() -> None:
     """Print the path of the administrator's kubeconfig."""
     with _explained():
-        print(_existing_kubeconfig())
+        print(_running().state.kubeconfig)
 
 
 @app.command(context_settings=PASS_THROUGH)
@@ -160,21 +167,14 @@ def execute(context: typer.Context) -> None:
     There, and not on this machine, pods and Services can be reached by their addresses.
     """
     with _explained():
-        cluster = _cluster()
-        config = _existing_kubeconfig()
+        cluster = _running()
         if not context.args:
             raise ClusterError("no command given", remedy="tests/local-cluster exec -- COMMAND [ARGUMENT...]")
-        os.execvpe("nsenter", [*cluster.namespace.enter, *context.args], environment(config, NODE_ADDRESS))  # noqa: S606
+        command = [*cluster.namespace.enter, *context.args]
+        os.execvpe(command[0], command, environment(cluster.state.kubeconfig, NODE_ADDRESS))  # noqa: S606
 
 
 def _replace(program: str, arguments: list[str]) -> None:
     with _explained():
-        path = builds.binary(program)
-        os.execve(path, [program, *arguments], environment(_existing_kubeconfig(), NODE_ADDRESS))  # noqa: S606
-
-
-def _existing_kubeconfig() -> Path:
-    path = State.from_environment().kubeconfig
-    if not path.exists():
-        raise ClusterError("there is no cluster", remedy="tests/local-cluster up")
-    return path
+        cluster, path = _running(), builds.binary(program)
+        os.execve(path, [program, *arguments], environment(cluster.state.kubeconfig, NODE_ADDRESS))  # noqa: S606

@@ -36,6 +36,8 @@ NODE = f"/api/v1/nodes/{node.NODE_NAME}"
 DEFAULT_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 # The kernel allows 107 characters for a Unix socket; the longest path below the state directory needs 40 of them.
 LONGEST_STATE_PATH = 60
+# Seconds; each part takes a few on an idle machine.
+READY_TIMEOUT = 120
 
 # The right to read logs and to exec goes to the API server's client certificate.
 KUBELET_ACCESS: Mapping[str, Any] = {
@@ -59,9 +61,10 @@ class Check:
 
 
 class Cluster:
-    """The cluster of one state directory."""
+    """The cluster of one state directory. Raises ClusterError on a machine where none can run."""
 
     def __init__(self, state: State) -> None:
+        _check_machine(state)
         self.state = state
         self.namespace = Namespace(state.namespace)
         self.pki = Pki(state.pki)
@@ -73,11 +76,15 @@ class Cluster:
             audit_policy=state.config / "audit-policy.yaml",
             audit_log=state.audit_log,
         )
-        self._daemons = Daemons(logs=state.logs, pids=state.pids, prefix=self.namespace.enter)
+        self._daemons = Daemons(
+            logs=state.logs,
+            pids=state.pids,
+            prefix=self.namespace.enter,
+            remedy="read the log, set right what it names, then: tests/local-cluster up",
+        )
 
     def up(self, progress: Progress, *, way_out: bool = False) -> bool:
         """Bring the cluster up. Gives False when it was up already; a damaged one is cleared away and made anew."""
-        check_machine(self.state)
         with _alone():
             if all(check.ok for check in self.checks()):
                 if egress.record(self.state).exists() != way_out:
@@ -97,7 +104,6 @@ class Cluster:
 
     def down(self, progress: Progress) -> bool:
         """Take the cluster down, whatever state it is in. Gives False when nothing was there."""
-        check_machine(self.state)
         with _alone():
             if not remains.leftovers(self.state):
                 return False
@@ -130,7 +136,9 @@ class Cluster:
         upstreams = dns.upstreams(egress.resolv_conf()) if egress.record(self.state).exists() else []
         self._apply(dns.manifests(dns.corefile(wildcard, upstreams)))
         api = self._api()
-        self._daemons.await_ready("kubelet", lambda: _rolled_out(api), timeout=60, what="CoreDNS is not available")
+        self._daemons.await_ready(
+            "kubelet", lambda: _rolled_out(api), timeout=READY_TIMEOUT, what="CoreDNS is not available"
+        )
 
     def _start(self, progress: Progress, archives: Sequence[Path], *, way_out: bool) -> None:
         network.guard_host()
@@ -142,23 +150,23 @@ class Cluster:
             self._launch(
                 "etcd", components.etcd_command(build.binary("etcd"), self.state.root / "etcd", self.state.root)
             )
-            self._daemons.await_ready("etcd", self.server.etcd_socket.exists, timeout=30)
+            self._daemons.await_ready("etcd", self.server.etcd_socket.exists, timeout=READY_TIMEOUT)
         with progress.step("kube-apiserver, containerd"):
-            self._start_containerd()
             self._launch("kube-apiserver", components.apiserver_command(build.binary("kube-apiserver"), self.server))
-            self._daemons.await_ready("kube-apiserver", self._api().ready, timeout=60)
-            self._daemons.await_ready("containerd", self.state.containerd_socket.exists, timeout=30)
-        with progress.step("kube-controller-manager, kube-scheduler, kubelet, kube-proxy"):
+            self._start_containerd()
+            self._daemons.await_ready("containerd", self.state.containerd_socket.exists, timeout=READY_TIMEOUT)
             for archive in archives:
                 self.load_image(archive)
+            self._daemons.await_ready("kube-apiserver", self._api().ready, timeout=READY_TIMEOUT)
+        with progress.step("kube-controller-manager, kube-scheduler, kubelet, kube-proxy"):
             self._start_rest()
             api = self._api()
-            self._daemons.await_ready("kubelet", lambda: api.condition(NODE, "Ready"), timeout=60)
-            self._daemons.await_ready("kube-proxy", _proxy_ready, timeout=30)
+            self._daemons.await_ready("kubelet", lambda: api.condition(NODE, "Ready"), timeout=READY_TIMEOUT)
+            self._daemons.await_ready("kube-proxy", _proxy_ready, timeout=READY_TIMEOUT)
             self._daemons.await_ready(
                 "kube-controller-manager",
                 lambda: api.get(DEFAULT_ACCOUNT),
-                timeout=30,
+                timeout=READY_TIMEOUT,
                 what="the default service account does not exist",
             )
         with progress.step("CoreDNS"):
@@ -242,7 +250,7 @@ class Cluster:
         return Api(self.server.url, self.pki)
 
 
-def check_machine(state: State) -> None:
+def _check_machine(state: State) -> None:
     """Raise ClusterError where a cluster cannot run at all."""
     instead = (
         "run it as root on Linux, use kind (kind-config.yaml), or use the current kubectl context: CLUSTER=current"

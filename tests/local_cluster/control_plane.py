@@ -32,7 +32,12 @@ class ControlPlane:
         build.ensure(build.CONTROL_PLANE_FAMILIES, progress or Progress())
         # Not below a test's own directory: the paths of Unix sockets may have 107 characters at most.
         self.directory = Path(tempfile.mkdtemp(prefix="control-plane-"))
-        self._daemons = Daemons(logs=self.directory / "logs", pids=self.directory / "pids", prefix=DIE_WITH_PARENT)
+        self._daemons = Daemons(
+            logs=self.directory / "logs",
+            pids=self.directory / "pids",
+            prefix=DIE_WITH_PARENT,
+            remedy="read the log; a port that was taken meanwhile is gone at the next try",
+        )
         try:
             self._start(controller_manager)
         except BaseException:

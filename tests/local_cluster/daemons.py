@@ -26,12 +26,13 @@ class Daemons:
     """The daemons of one cluster.
 
     `prefix` is put before each command, such as `nsenter` for a network namespace; it has to replace itself by the
-    command, so that the pid stays.
+    command, so that the pid stays. `remedy` is what an error about a daemon tells the user to do.
     """
 
-    def __init__(self, *, logs: Path, pids: Path, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, *, logs: Path, pids: Path, remedy: str, prefix: Sequence[str] = ()) -> None:
         self._logs = logs
         self._pids = pids
+        self._remedy = remedy
         self._prefix = prefix
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -53,7 +54,7 @@ class Daemons:
             )
         self._children.append(child)
         if (process := Process.of(child.pid)) is None:
-            raise ClusterError(f"{daemon.name} ended at once", log=self.log(daemon.name))
+            raise self._failed(daemon.name, "ended at once")
         record = self._pids / daemon.name
         temporary = record.with_suffix(".new")
         temporary.write_text(json.dumps({"pid": process.pid, "started": process.started}))
@@ -80,12 +81,17 @@ class Daemons:
             child.wait()
         self._children.clear()
 
-    def await_ready(self, name: str, ready: Callable[[], object], *, timeout: float, what: str = "") -> None:
+    def await_ready(
+        self, name: str, ready: Callable[[], object], *, timeout: float, what: str = "is not ready"
+    ) -> None:
         """Wait until `ready` gives something true. Raises ClusterError when the daemon ends first, or on time-out."""
         deadline = time.monotonic() + timeout
         while not ready():
             if not self.alive(name):
-                raise ClusterError(f"{name} ended", log=self.log(name))
+                raise self._failed(name, "ended")
             if time.monotonic() > deadline:
-                raise ClusterError(f"{what or f'{name} is not ready'} after {timeout:.0f} s", log=self.log(name))
+                raise self._failed(name, f"runs, but {what} after {timeout:.0f} s")
             time.sleep(0.05)
+
+    def _failed(self, name: str, what: str) -> ClusterError:
+        return ClusterError(f"{name} {what}", log=self.log(name), remedy=self._remedy)

@@ -23,7 +23,8 @@ class State:
 
     @classmethod
     def from_environment(cls) -> "State":
-        return cls(Path(os.environ.get(STATE_VARIABLE) or DEFAULT_STATE))
+        # Resolved, since the kernel's list of mounts has resolved paths.
+        return cls(Path(os.environ.get(STATE_VARIABLE) or DEFAULT_STATE).resolve())
 
     @property
     def pki(self) -> Path:

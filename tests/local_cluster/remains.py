@@ -31,6 +31,8 @@ PROGRAMS = frozenset(
         "containerd-shim-runc-v2",
     }
 )
+# Programs that are a kubelet, or have one in them.
+KUBELETS = frozenset({"kubelet", "k3s", "k0s", "kubelite"})
 CGROUPS = Path("/sys/fs/cgroup")
 # Paths that the kubelet, containerd and CNI use whatever they are told.
 DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
@@ -57,10 +59,13 @@ def processes(state: State) -> dict[Process, str]:
 
 
 def foreign_kubelet(state: State) -> int | None:
-    """The pid of another kubelet on this machine (not in a container): two of them would destroy each other's pods."""
+    """The pid of another kubelet on this machine, None if there is none (one in a container does not count).
+
+    Two kubelets would use the same cgroups and fixed paths, and destroy each other's pods.
+    """
     for process, directory in running():
         if (
-            _program(directory) == "kubelet"
+            _program(directory) in KUBELETS
             and f"{state.root}/" not in read(directory / "cmdline")
             and _inode(directory / "ns" / "mnt") == _inode(Path("/proc/self/ns/mnt"))
         ):
@@ -81,10 +86,11 @@ def parse_mount_point(line: str) -> Path:
 
 def leftovers(state: State) -> list[str]:
     """Everything of the cluster that is on the machine, one line each; empty after `clear`."""
+    alone = foreign_kubelet(state) is None
     return [
         *(f"process {process.pid} ({name})" for process, name in processes(state).items()),
         *(f"mount {point}" for point in mounts(state)),
-        *(f"cgroup {path}" for path in _cgroups()),
+        *(f"cgroup {path}" for path in _cgroups() if alone),
         *(f"file {path}" for path in _outside(state)),
         *egress.leftovers(state),
         *network.leftovers(),
@@ -146,7 +152,7 @@ def _outside(state: State) -> list[Path]:
         path for path in _entries(CONTAINER_LOGS) if path.is_symlink() and path.readlink().is_relative_to(state.root)
     ]
     results = [path for path in _entries(CNI_RESULTS) if path.name.startswith(f"{NETWORK_NAME}-")]
-    plugins = [DEVICE_PLUGINS] if DEVICE_PLUGINS.exists() and foreign_kubelet(state) is None else []
+    plugins = [DEVICE_PLUGINS] if foreign_kubelet(state) is None and DEVICE_PLUGINS.exists() else []
     return [*logs, *results, *plugins, *_shim_sockets(state)]
 
 
