@@ -164,7 +164,6 @@ serves credentials to its machines.
 
 {{- define "openhands-sandbox.deniedIPv6" -}}
 - ::/96
-- ::ffff:0:0/96
 - 64:ff9b::/96
 - 64:ff9b:1::/48
 - fc00::/7

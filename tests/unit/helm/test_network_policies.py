@@ -95,7 +95,6 @@ def test_the_operator_is_called_by_probes_alone(defaults: list[Manifest]) -> Non
         "224.0.0.1",
         "255.255.255.255",
         "::1",
-        "::ffff:10.0.0.1",
         "64:ff9b::a9fe:a9fe",  # 169.254.169.254 through NAT64
         "fd00:ec2::254",  # metadata of AWS
         "fe80::1",

@@ -1,0 +1,224 @@
+"""The chart on a real API server that knows nothing of the project yet."""
+
+import base64
+import json
+import secrets
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from local_cluster.build import binary, ensure
+from local_cluster.control_plane import ControlPlane
+from local_cluster.kubectl import environment
+from local_cluster.progress import Progress
+from sandbox_crds.keys import api_key_hash
+
+CHART = Path(__file__).parents[3] / "helm" / "openhands-sandbox"
+NAME = "openhands-sandbox"
+OPERATOR, GATEWAY = (f"{NAME}-{process}" for process in ("operator", "gateway"))
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Helm and kubectl in one namespace of the control plane."""
+
+    kubeconfig: Path
+    namespace: str
+
+    def run(self, tool: str, *arguments: str, stdin: str | None = None) -> str:
+        """Run the tool and return what it prints; its errors fail the test."""
+        done = self.try_to(tool, *arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def try_to(self, tool: str, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        command = [str(binary(tool)), "--namespace", self.namespace, *arguments]
+        env = environment(self.kubeconfig, "127.0.0.1")
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, env=env)
+
+    def install(self, *flags: str) -> str:
+        return self.run("helm", "upgrade", "--install", NAME, str(CHART), *flags)
+
+    def entries(self, secret: str) -> dict[str, str]:
+        """What the Secret holds."""
+        data = json.loads(self.run("kubectl", "get", "secret", secret, "--output", "json"))["data"]
+        return {name: base64.b64decode(value).decode() for name, value in data.items()}
+
+    def keys(self) -> tuple[dict[str, str], str]:
+        """All versions of the master key, and the API key, whose hash is checked."""
+        api_key = self.entries(f"{NAME}-api-key")["api-key"]
+        assert self.entries(f"{NAME}-api-key-hash")["sha256"] == api_key_hash(api_key)
+        return self.entries(f"{NAME}-master-key"), api_key
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[ControlPlane]:
+    """A control plane of its own, since the one that is shared has the CRDs already."""
+    ensure(["helm"], Progress())
+    with ControlPlane(controller_manager=True) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(bare: ControlPlane) -> Iterator[Cluster]:
+    """A fresh namespace that enforces Pod Security `restricted`."""
+    cluster = Cluster(bare.kubeconfig, f"test-{secrets.token_hex(4)}")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": cluster.namespace, "labels": labels}
+    cluster.run(
+        "kubectl",
+        "create",
+        "-f",
+        "-",
+        stdin=json.dumps({"kind": "Namespace", "apiVersion": "v1", "metadata": metadata}),
+    )
+    yield cluster
+    cluster.run("kubectl", "delete", "namespace", cluster.namespace, "--wait=false")
+
+
+def test_one_command_installs_crds_and_what_is_made_of_them(cluster: Cluster) -> None:
+    cluster.run("kubectl", "delete", "crd", "--ignore-not-found", "sandboxes.sandbox.openhands.dev")
+    cluster.run("kubectl", "delete", "crd", "--ignore-not-found", "sandboxclasses.sandbox.openhands.dev")
+    notes = cluster.install()
+    assert "kubectl apply --server-side" not in notes, "advice for upgrades"
+    sandbox_class = json.loads(cluster.run("kubectl", "get", "ohsc", "default", "--output", "json"))
+    assert sandbox_class["spec"]["runtimeClasses"] == {"sysbox-runc": ""}
+    assert sandbox_class["spec"]["startupTimeoutSeconds"] == 300, "the CRD's default"
+
+
+def test_the_api_server_takes_every_value(cluster: Cluster) -> None:
+    values = Path(__file__).parents[2] / "unit" / "helm" / "golden" / "everything.values.yaml"
+    cluster.install("--values", str(values))
+    assert set(cluster.run("kubectl", "get", "ohsc", "--output", "name").split()) == {
+        "sandboxclass.sandbox.openhands.dev/bare",
+        "sandboxclass.sandbox.openhands.dev/persistent",
+    }
+
+
+def test_an_upgrade_keeps_the_keys(cluster: Cluster) -> None:
+    cluster.install()
+    before = cluster.keys()
+    notes = cluster.install("--set", "gateway.replicas=3", "--set", "apiKey.owner=somebody")
+    assert cluster.keys() == before
+    assert cluster.entries(f"{NAME}-api-key-hash")["owner"] == "somebody"
+    assert "kubectl apply --server-side" in notes
+
+
+def test_versions_of_the_master_key_stay(cluster: Cluster) -> None:
+    cluster.install()
+    v1 = cluster.keys()[0]["v1"]
+    v2 = base64.b64encode(b"2" * 64).decode()
+    cluster.run("kubectl", "patch", "secret", f"{NAME}-master-key", "--patch", json.dumps({"data": {"v2": v2}}))
+    cluster.install()
+    assert cluster.keys()[0] == {"v1": v1, "v2": "2" * 64}
+    # An old version may go, and does not come back.
+    gone = json.dumps({"data": {"v1": None}})
+    cluster.run("kubectl", "patch", "secret", f"{NAME}-master-key", "--patch", gone)
+    cluster.install()
+    assert cluster.keys()[0] == {"v2": "2" * 64}
+
+
+def test_a_new_install_takes_up_the_master_key(cluster: Cluster) -> None:
+    cluster.install()
+    master, api_key = cluster.keys()
+    cluster.run("helm", "uninstall", NAME)
+    left = cluster.run("kubectl", "get", "secrets", "--output", "name").split()
+    assert left == [f"secret/{NAME}-master-key"]
+    cluster.install()
+    master_again, api_key_again = cluster.keys()
+    assert master_again == master
+    assert api_key_again != api_key
+
+
+def test_a_deleted_api_key_is_replaced(cluster: Cluster) -> None:
+    cluster.install()
+    master, api_key = cluster.keys()
+    cluster.run("kubectl", "delete", "secret", f"{NAME}-api-key")
+    cluster.install()
+    master_again, api_key_again = cluster.keys()
+    assert master_again == master
+    assert api_key_again != api_key
+
+
+def test_an_own_api_key_secret_is_read(cluster: Cluster) -> None:
+    missing = cluster.try_to("helm", "install", NAME, str(CHART), "--set", "apiKey.existingSecret=mine")
+    assert missing.returncode != 0
+    assert "apiKey.existingSecret: there is no Secret mine" in missing.stderr
+    cluster.run("kubectl", "create", "secret", "generic", "mine", "--from-literal=api-key=my-own-key\n")
+    cluster.install("--set", "apiKey.existingSecret=mine")
+    assert cluster.entries(f"{NAME}-api-key-hash")["sha256"] == api_key_hash("my-own-key")
+    assert cluster.try_to("kubectl", "get", "secret", f"{NAME}-api-key").returncode != 0
+
+
+def test_a_server_side_dry_run_writes_nothing(cluster: Cluster) -> None:
+    cluster.run("helm", "install", NAME, str(CHART), "--dry-run=server")
+    assert cluster.run("kubectl", "get", "secrets,deployments", "--output", "name") == ""
+
+
+def test_pod_security_admits_the_pods(cluster: Cluster) -> None:
+    cluster.install()
+    deployments = json.loads(cluster.run("kubectl", "get", "deployments", "--output", "json"))["items"]
+    hooks = cluster.run("helm", "get", "hooks", NAME)
+    templates = [item["spec"]["template"] for item in deployments]
+    pods = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"p{number}"}, "spec": template["spec"]}
+        for number, template in enumerate(templates)
+    ]
+    assert len(pods) == 2
+    for pod in pods:
+        cluster.run("kubectl", "create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+    cluster.run("kubectl", "create", "--dry-run=server", "-f", "-", stdin=hooks)
+    # The control: a pod that asks for more is refused here.
+    cast("dict[str, Any]", pods[0]["spec"])["hostNetwork"] = True
+    refused = cluster.try_to("kubectl", "create", "--dry-run=server", "-f", "-", stdin=json.dumps(pods[0]))
+    assert "violates PodSecurity" in refused.stderr
+
+
+RIGHTS = [
+    (OPERATOR, "create", "pods", True),
+    (OPERATOR, "patch", "sandboxes.sandbox.openhands.dev/status", True),
+    (OPERATOR, "patch", "sandboxes.sandbox.openhands.dev", False),
+    (OPERATOR, "get", "secrets", False),
+    (OPERATOR, "list", "secrets", False),
+    (OPERATOR, "create", "pods/exec", False),
+    (GATEWAY, "delete", "sandboxes.sandbox.openhands.dev", True),
+    (GATEWAY, "patch", "sandboxes.sandbox.openhands.dev/status", False),
+    (GATEWAY, "list", "secrets", True),
+    (GATEWAY, "delete", "secrets", False),
+    (GATEWAY, "create", "pods", False),
+]
+
+
+@pytest.fixture(scope="module")
+def installed(bare: ControlPlane) -> Iterator[Cluster]:
+    """One release for all questions about rights."""
+    cluster = Cluster(bare.kubeconfig, f"test-{secrets.token_hex(4)}")
+    cluster.install("--create-namespace")
+    yield cluster
+    cluster.run("kubectl", "delete", "namespace", cluster.namespace, "--wait=false")
+
+
+@pytest.mark.parametrize(("account", "verb", "resource", "allowed"), RIGHTS)
+def test_the_api_server_grants_these_rights(
+    installed: Cluster, account: str, verb: str, resource: str, allowed: bool
+) -> None:
+    name, _, subresource = resource.partition("/")
+    question = ["auth", "can-i", verb, name, f"--as=system:serviceaccount:{installed.namespace}:{account}"]
+    if subresource:
+        question.append(f"--subresource={subresource}")
+    assert installed.try_to("kubectl", *question).stdout.strip() == ("yes" if allowed else "no")
+    assert installed.try_to("kubectl", *question, "--namespace=default").stdout.strip() == "no"
+
+
+def test_the_crds_are_upgraded_as_the_chart_says(cluster: Cluster) -> None:
+    cluster.install()
+    # An older chart's CRD, as far as this field goes.
+    older = json.dumps({"spec": {"names": {"shortNames": ["old"]}}})
+    cluster.run("kubectl", "patch", "crd", "sandboxes.sandbox.openhands.dev", "--type=merge", "--patch", older)
+    cluster.run("kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+    names = json.loads(cluster.run("kubectl", "get", "crd", "sandboxes.sandbox.openhands.dev", "--output", "json"))
+    assert names["spec"]["names"]["shortNames"] == ["ohsb"]
