@@ -14,6 +14,7 @@ from pathlib import Path
 
 import orjson
 
+_KEY_ID = re.compile(r"v([1-9][0-9]{0,8})-[a-z2-7]{26}")
 _SESSION_KEY = re.compile(r"ohs_(v([1-9][0-9]{0,8})-[a-z2-7]{26})_([A-Za-z0-9_-]{43})")
 _VERSION_FILE = re.compile(r"v[1-9][0-9]{0,8}")
 _MINIMUM_BYTES = 32
@@ -58,6 +59,11 @@ class MasterKeys:
         """Id of the key of a sandbox that is born now, from the UID of its Sandbox."""
         digest = base64.b32encode(hashlib.sha256(uid.encode()).digest()).decode().lower()[:26]
         return f"v{max(self.versions)}-{digest}"
+
+    def knows(self, key_id: str) -> bool:
+        """Whether the id is one, and its master version is there, so that its keys can be derived."""
+        match = _KEY_ID.fullmatch(key_id)
+        return match is not None and int(match[1]) in self.versions
 
     def session_key(self, key_id: str) -> str:
         """The key that opens the agent server. Raises KeyError when the id's master version is gone."""

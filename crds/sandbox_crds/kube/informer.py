@@ -5,6 +5,7 @@ Written for one reason above all: a gap in a watch loses deletions, and only com
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterator
 
 import aiohttp
@@ -54,6 +55,8 @@ class Informer[T]:
         self._objects: dict[str, T] = {}
         self._versions: dict[str, str] = {}
         self._synced = asyncio.Event()
+        self.heard_at = time.monotonic()
+        """Monotonic time of the last sign of life of the server: a list, an event or a bookmark, one a minute."""
 
     def __iter__(self) -> Iterator[T]:
         return iter(self._objects.values())
@@ -102,6 +105,7 @@ class Informer[T]:
         for name in self._versions.keys() - seen:
             self._drop(name)
         self._synced.set()
+        self.heard_at = time.monotonic()
         return answer["metadata"]["resourceVersion"]
 
     async def _watch(self, version: str) -> None:
@@ -111,6 +115,7 @@ class Informer[T]:
             async with self._client.watch(self._resource, self._namespace, **query) as lines:
                 while line := await lines.readline():
                     version = self._apply(orjson.loads(line))
+                    self.heard_at = time.monotonic()
             # A server that accepts and at once ends each watch must not be asked in a tight loop.
             if asyncio.get_running_loop().time() - started < 1:
                 await asyncio.sleep(1)

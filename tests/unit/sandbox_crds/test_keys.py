@@ -39,6 +39,13 @@ def test_keys_survive_a_rotation_and_new_ones_use_the_new_master() -> None:
     assert KEYS.verify(ROTATED.session_key(ROTATED.key_id("uid"))) is None
 
 
+def test_ids_of_absent_masters_and_other_text_are_not_known() -> None:
+    assert ROTATED.knows(KEYS.key_id("uid"))
+    assert not KEYS.knows(ROTATED.key_id("uid"))
+    for text in ("", "v1", "v1-", "v1-short", "vx-" + "a" * 26, KEYS.session_key(KEYS.key_id("uid"))):
+        assert not KEYS.knows(text)
+
+
 def test_same_id_under_another_master_is_another_key() -> None:
     key_id = KEYS.key_id("uid")
     forged = MasterKeys.of({1: NEW}).session_key(key_id)

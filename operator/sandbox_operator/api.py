@@ -1,0 +1,132 @@
+"""What a plan says, sent to the API server."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import structlog
+
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject
+from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS
+from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
+from sandbox_operator.builders.secret import KEY_ID_ANNOTATION
+from sandbox_operator.plan import Create, Refusal
+from sandbox_operator.pods import Pod, controller_uid
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_REFUSALS = frozenset({400, 403, 413, 422})
+"""Status codes that the same request would get again."""
+
+
+class _Refused(Exception):
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Outcome:
+    """What has come of creations: the objects that are there now, by plural, and the refusal of another."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, KubeObject] = {}
+        self.created: set[str] = set()
+        self.refusal: Refusal | None = None
+
+    @property
+    def key_id(self) -> str:
+        """Id of the key that the Secret holds, or "" when there is none."""
+        secret = self.objects.get(SECRETS.plural)
+        annotations: dict[str, str] = (secret and secret["metadata"].get("annotations")) or {}
+        return annotations.get(KEY_ID_ANNOTATION, "")
+
+    @property
+    def pod(self) -> KubeObject | None:
+        """The pod, created or found."""
+        return self.objects.get(PODS.plural)
+
+    @property
+    def pod_created(self) -> bool:
+        """Whether the pod is new."""
+        return PODS.plural in self.created
+
+
+class Api:
+    """Writes of the operator in one namespace."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    async def create(self, creates: Sequence[Create], owner_uid: str) -> Outcome:
+        """POST all objects side by side; one that is there already and has this owner is as good as new.
+
+        Raises ApiError, TimeoutError and aiohttp.ClientError for failures that may pass.
+        """
+        outcome = Outcome()
+        results = await asyncio.gather(
+            *(self._create(create, owner_uid, outcome) for create in creates), return_exceptions=True
+        )
+        failures = [result for result in results if isinstance(result, BaseException)]
+        for failure in failures:
+            if isinstance(failure, _Refused):
+                outcome.refusal = failure.refusal
+            else:
+                raise failure
+        return outcome
+
+    async def _create(self, create: Create, owner_uid: str, outcome: Outcome) -> None:
+        plural = create.resource.plural
+        try:
+            outcome.objects[plural] = await self._client.create(create.resource, self._namespace, create.body)
+            outcome.created.add(plural)
+        except ApiError as error:
+            # Another 409 is a lost race inside of the API server, for instance about a quota.
+            if error.code == 409 and error.reason == "AlreadyExists":
+                outcome.objects[plural] = await self._existing(create, owner_uid)
+            elif error.code in _REFUSALS:
+                raise _Refused(_refusal(error)) from error
+            else:
+                raise
+
+    async def _existing(self, create: Create, owner_uid: str) -> KubeObject:
+        name = create.body["metadata"]["name"]
+        found = await self._client.get(create.resource, self._namespace, name)
+        if controller_uid(found) == owner_uid and "deletionTimestamp" not in found["metadata"]:
+            return found
+        what = f"{create.resource.kind} {name}"
+        message = f"There is a {what} that does not belong to this sandbox, or is being deleted. Waiting for it to go."
+        raise _Refused(Refusal(Reason.PENDING, message))
+
+    async def delete_pod(self, pod: Pod) -> None:
+        """Delete exactly this pod. Raises ApiError (409 when there is another of this name), as do all below."""
+        await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid)
+
+    async def patch_status(self, sandbox: Sandbox, status: Mapping[str, Any]) -> KubeObject:
+        """Write the status, if the Sandbox is still as it was seen (else ApiError 409); gives the Sandbox as stored."""
+        body = {"metadata": {"resourceVersion": sandbox.metadata.resource_version}, "status": status}
+        return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, body, subresource="status")
+
+    async def get(self, sandbox: Sandbox) -> KubeObject | None:
+        """The Sandbox as it is now; None when it is gone or has been replaced by another of its name."""
+        try:
+            found = await self._client.get(SANDBOXES, self._namespace, sandbox.metadata.name)
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+        return found if found["metadata"]["uid"] == sandbox.metadata.uid else None
+
+    async def tell(self, event: KubeObject) -> None:
+        """Post an Event. It is for people, so a failure is only logged."""
+        try:
+            await self._client.create(EVENTS, self._namespace, event)
+        except (ApiError, aiohttp.ClientError, OSError) as error:
+            _log.warning("event not posted", reason=event["reason"], error=str(error))
+
+
+def _refusal(error: ApiError) -> Refusal:
+    over_quota = error.code == 403 and "exceeded quota" in error.message
+    return Refusal(Reason.QUOTA_EXCEEDED if over_quota else Reason.POD_REFUSED, error.message)

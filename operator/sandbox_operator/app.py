@@ -1,0 +1,114 @@
+"""The operator's process, wired together."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable
+
+import structlog
+
+from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import Informer, KubeClient
+from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOXES
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator import glue, health
+from sandbox_operator.api import Api
+from sandbox_operator.builders.owned import sandbox_of_pod
+from sandbox_operator.pods import Pod, decode
+from sandbox_operator.queue import WorkQueue
+from sandbox_operator.reconciler import Reconciler
+from sandbox_operator.settings import Settings
+from sandbox_operator.store import Store, Sweeper
+
+USER_AGENT = "sandbox-operator"
+
+_STALE_SECONDS = 300.0
+"""A watch has a sign of life each minute; after five without one, a new process may do better."""
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Operator:
+    """All parts of one operator, around one client. Make it inside the event loop."""
+
+    def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
+        self.queue = WorkQueue()
+        self.sandboxes = Store(SANDBOXES, Sandbox, self.queue.add)
+        self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
+        self.pods: Informer[Pod] = Informer(
+            client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
+        )
+        # Classes come first: a sandbox that is looked at before its class is known would be refused.
+        self.sweeper = Sweeper(client, namespace, [self.classes, self.sandboxes])
+        self.reconciler = Reconciler(Api(client, namespace), keys, self.queue, self.sandboxes, self.classes, self.pods)
+
+    def _class_changed(self, name: str) -> None:
+        for sandbox in self.sandboxes:
+            if sandbox.spec.class_name == name:
+                self.queue.add(sandbox.metadata.name)
+
+    def _pod_changed(self, name: str, _: Pod | None) -> None:
+        self.queue.add(sandbox_of_pod(name))
+
+    @property
+    def synced(self) -> bool:
+        """Whether all caches have been filled."""
+        return self.pods.synced and self.sweeper.synced
+
+    async def work(self) -> None:
+        """Reconcile until cancelled, once the caches are filled. Run several of these side by side."""
+        await self._wait_synced()
+        await self.reconciler.work()
+
+    async def settle(self) -> None:
+        """Once the caches are filled, tune the garbage collector to what they hold."""
+        await self._wait_synced()
+        _log.info("caches filled", sandboxes=len(self.sandboxes), pods=len(self.pods))
+        # What lives now lives long; collecting it again and again would stop the loop for 0.1 s at a time.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 1000)
+
+    async def _wait_synced(self) -> None:
+        await self.pods.wait_synced()
+        await self.sweeper.wait_synced()
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises MasterKeyError, ConfigException, OSError, and what the parts die of."""
+    keys = MasterKeys.load(settings.master_key_dir)
+    client = await KubeClient.connect(str(settings.kubeconfig) if settings.kubeconfig else None, USER_AGENT)
+    try:
+        operator = Operator(client, settings.namespace, keys)
+        server = await health.serve(
+            settings.health_port, _healthy(operator), {"caches filled": lambda: operator.synced}
+        )
+        try:
+            await _run_parts(operator, client, settings)
+        finally:
+            await server.cleanup()
+    finally:
+        await client.close()
+
+
+async def _run_parts(operator: Operator, client: KubeClient, settings: Settings) -> None:
+    # When one part dies all end, and the process with them: Kubernetes starts a new one.
+    async with asyncio.TaskGroup() as group:
+        parts = [
+            group.create_task(operator.pods.run()),
+            group.create_task(operator.sweeper.run()),
+            group.create_task(operator.settle()),
+            *(group.create_task(operator.work()) for _ in range(settings.workers)),
+        ]
+        # The last, since kopf waits at its end for all that has started after it.
+        await glue.watch(client.configuration, settings.namespace, operator.sandboxes, operator.classes)
+        for part in parts:
+            part.cancel()
+
+
+def _healthy(operator: Operator) -> dict[str, Callable[[], bool]]:
+    return {
+        "pods are followed": lambda: time.monotonic() - operator.pods.heard_at < _STALE_SECONDS,
+        "sandboxes are listed": lambda: time.monotonic() - operator.sweeper.swept_at < 2 * Sweeper.INTERVAL,
+    }

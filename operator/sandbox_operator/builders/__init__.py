@@ -1,0 +1,1 @@
+"""The objects that a sandbox consists of, as dicts for the API server. Pure."""

@@ -1,0 +1,64 @@
+"""The agent server's environment: what comes from Secrets and what is written into the pod.
+
+Later sources win over earlier ones: the sandbox's own Secret (defaults of operator and class), the Secret with the
+client's environment, then the pod's `env`. So the client wins over defaults, and the operator over the client.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sandbox_crds.environment import is_reserved
+from sandbox_crds.models import EnvVar, Sandbox, SandboxClass
+from sandbox_crds.names import environment_secret_name
+from sandbox_operator.builders.owned import name_of
+
+SESSION_KEY = "OH_SESSION_API_KEYS_0"
+SECRET_KEY = "OH_SECRET_KEY"  # noqa: S105
+HOME = "/home/openhands"
+WORKSPACE = "/workspace"
+
+_DEFAULTS = {
+    "HOME": HOME,
+    # Everything that must outlive the pod lies on the workspace's volume; the agent server's own defaults do not
+    # (openhands_agent_server 1.58.2, config.py).
+    "OH_CONVERSATIONS_PATH": f"{WORKSPACE}/conversations",
+    "OH_BASH_EVENTS_DIR": f"{WORKSPACE}/bash_events",
+    "OH_PERSISTENCE_DIR": f"{WORKSPACE}/.openhands",
+    "OH_CONVERSATION_WORKTREE_ROOT": f"{WORKSPACE}/.worktrees",
+}
+
+
+def defaults(class_: SandboxClass) -> dict[str, str]:
+    """Literal values that a client's environment may override."""
+    of_class = {entry.name: entry.value or "" for entry in class_.spec.env if entry.value_from is None}
+    return {**_DEFAULTS, **{name: value for name, value in of_class.items() if not is_reserved(name)}}
+
+
+def sources(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """The container's `envFrom`."""
+    names = [name_of(sandbox)]
+    if sandbox.spec.environment_hash:
+        names.append(environment_secret_name(sandbox.metadata.name, sandbox.metadata.uid))
+    return [{"secretRef": {"name": name}} for name in names]
+
+
+def variables(sandbox: Sandbox, class_: SandboxClass) -> list[dict[str, Any]]:
+    """The container's `env`: the operator's own names, the class's references, the Sandbox's `spec.env`.
+
+    References of a class stand here since a Secret cannot hold them; they win over a client's environment.
+    """
+    secret = name_of(sandbox)
+    operator = [
+        {"name": SESSION_KEY, "valueFrom": {"secretKeyRef": {"name": secret, "key": SESSION_KEY}}},
+        {"name": SECRET_KEY, "valueFrom": {"secretKeyRef": {"name": secret, "key": SECRET_KEY}}},
+        # One pod has the workspace, so nobody else can hold a conversation; the agent server would wait 45 s for a
+        # killed predecessor otherwise (openhands_agent_server 1.58.2, conversation_lease.py).
+        {"name": "OH_LEASE_TTL_SECONDS", "value": "0"},
+    ]
+    own = {entry.name for entry in sandbox.spec.env}
+    references = [entry for entry in class_.spec.env if entry.value_from is not None and entry.name not in own]
+    return [*operator, *_entries(references), *_entries(sandbox.spec.env)]
+
+
+def _entries(env: Sequence[EnvVar]) -> list[dict[str, Any]]:
+    return [entry.model_dump(by_alias=True, exclude_none=True) for entry in env if not is_reserved(entry.name)]

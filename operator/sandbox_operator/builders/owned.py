@@ -1,0 +1,51 @@
+"""What all objects of a sandbox have in common."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox_crds.api import API_VERSION, MANAGED_BY_LABEL, MANAGER, SANDBOX_LABEL
+from sandbox_crds.kube import KubeObject, Resource
+from sandbox_crds.models import Sandbox
+from sandbox_crds.names import pod_name
+
+
+def name_of(sandbox: Sandbox) -> str:
+    """Name of the pod, its keys' Secret and its volume claim."""
+    return pod_name(sandbox.metadata.name, sandbox.metadata.uid)
+
+
+def sandbox_of_pod(name: str) -> str:
+    """Name of the Sandbox whose pod has this name; it is known from the name alone, so also of a pod that is gone."""
+    return name.rpartition("-")[0]
+
+
+def owned(
+    resource: Resource,
+    sandbox: Sandbox,
+    name: str,
+    *,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> KubeObject:
+    """`apiVersion`, `kind` and `metadata` of an object that goes when its Sandbox goes."""
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": sandbox.metadata.namespace,
+        "labels": {
+            **(labels or {}),
+            SANDBOX_LABEL: sandbox.metadata.name,
+            MANAGED_BY_LABEL: MANAGER,
+        },
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": "Sandbox",
+                "name": sandbox.metadata.name,
+                "uid": sandbox.metadata.uid,
+                "controller": True,
+            }
+        ],
+    }
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}

@@ -1,0 +1,131 @@
+"""The pod that runs a sandbox's agent server."""
+
+from typing import Any
+
+from sandbox_crds.command import DEFAULT_COMMAND, agent_port
+from sandbox_crds.kube import KubeObject
+from sandbox_crds.kube.resources import PODS
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.builders import environment
+from sandbox_operator.builders.owned import name_of, owned
+from sandbox_operator.pods import CONTAINER
+from sandbox_operator.quantity import scaled
+
+_SUDO_CAPABILITIES = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
+"""What set-uid programs such as sudo, and a package manager under it, use. The agent server itself, not being root,
+has none of them."""
+
+
+def runtime_class(sandbox: Sandbox, class_: SandboxClass) -> str | None:
+    """The pod's runtime class: "" for the cluster's default, None when the class does not know the one asked for."""
+    asked = sandbox.spec.runtime_class_name
+    return class_.spec.runtime_classes.get(asked) if asked else ""
+
+
+def build_pod(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
+    """The pod. Fields that have their default are left out: each byte is paid for at every write of the pod.
+
+    It passes the Pod Security Standard `restricted`, unless the class allows privilege escalation.
+    """
+    overlay = class_.spec.pod
+    pod = owned(PODS, sandbox, name_of(sandbox), labels=overlay.labels, annotations=overlay.annotations)
+    spec: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        # The container's command replaces the image's tini; the pause process reaps what shells leave behind.
+        "shareProcessNamespace": True,
+        "terminationGracePeriodSeconds": class_.spec.termination_grace_period_seconds,
+        "securityContext": {
+            "runAsUser": sandbox.spec.run_as_user,
+            "runAsGroup": sandbox.spec.run_as_group,
+            "runAsNonRoot": True,
+            "fsGroup": sandbox.spec.fs_group,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(sandbox, class_)],
+        "volumes": _volumes(sandbox, class_),
+    }
+    if handler := runtime_class(sandbox, class_):
+        spec["runtimeClassName"] = handler
+    if overlay.node_selector:
+        spec["nodeSelector"] = dict(overlay.node_selector)
+    if overlay.tolerations:
+        spec["tolerations"] = overlay.tolerations
+    if overlay.affinity:
+        spec["affinity"] = overlay.affinity
+    if overlay.priority_class_name:
+        spec["priorityClassName"] = overlay.priority_class_name
+    if overlay.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in overlay.image_pull_secrets]
+    return pod | {"spec": spec}
+
+
+def _container(sandbox: Sandbox, class_: SandboxClass) -> dict[str, Any]:
+    spec = sandbox.spec
+    port = agent_port(spec.command)
+    health = {"path": "/health", "port": port}
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": spec.image,
+        "imagePullPolicy": spec.image_pull_policy,
+        "command": list(spec.command or DEFAULT_COMMAND),
+        "ports": [{"name": "http", "containerPort": port}],
+        "envFrom": environment.sources(sandbox),
+        "env": environment.variables(sandbox, class_),
+        # The last log lines of a crash get into the pod's status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "startupProbe": {
+            "httpGet": health,
+            "periodSeconds": 1,
+            "failureThreshold": class_.spec.startup_timeout_seconds,
+        },
+        # The kubelet runs this one at once when the startup probe has succeeded, whatever its period
+        # (Kubernetes 1.36, pkg/kubelet/prober/prober_manager.go, UpdatePodStatus).
+        # There is no liveness probe: restarting a busy agent server would cost the user's processes.
+        "readinessProbe": {"httpGet": health, "periodSeconds": 5, "timeoutSeconds": 3},
+        "securityContext": _security(class_),
+        "volumeMounts": [
+            {"name": "workspace", "mountPath": environment.WORKSPACE},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        ],
+    }
+    if class_.spec.pod.read_only_root_filesystem:
+        container["volumeMounts"].append({"name": "home", "mountPath": environment.HOME})
+    if spec.working_dir:
+        container["workingDir"] = spec.working_dir
+    resources = class_.spec.resources
+    amounts = {
+        "requests": scaled(resources.requests, spec.resource_factor),
+        "limits": scaled(resources.limits, spec.resource_factor),
+    }
+    if given := {kind: amount for kind, amount in amounts.items() if amount}:
+        container["resources"] = given
+    return container
+
+
+def _security(class_: SandboxClass) -> dict[str, Any]:
+    overlay = class_.spec.pod
+    capabilities: dict[str, Any] = {"drop": ["ALL"]}
+    if overlay.allow_privilege_escalation:
+        capabilities["add"] = _SUDO_CAPABILITIES
+    context: dict[str, Any] = {
+        "allowPrivilegeEscalation": overlay.allow_privilege_escalation,
+        "capabilities": capabilities,
+    }
+    if overlay.read_only_root_filesystem:
+        context["readOnlyRootFilesystem"] = True
+    return context
+
+
+def _volumes(sandbox: Sandbox, class_: SandboxClass) -> list[dict[str, Any]]:
+    workspace = class_.spec.workspace
+    source: dict[str, Any] = (
+        {"persistentVolumeClaim": {"claimName": name_of(sandbox)}}
+        if workspace.persistent
+        else {"emptyDir": {"sizeLimit": workspace.size}}
+    )
+    volumes: list[dict[str, Any]] = [{"name": "workspace", **source}, {"name": "tmp", "emptyDir": {}}]
+    if class_.spec.pod.read_only_root_filesystem:
+        volumes.append({"name": "home", "emptyDir": {}})
+    return volumes

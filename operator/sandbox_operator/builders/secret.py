@@ -1,0 +1,25 @@
+"""The Secret with a sandbox's keys."""
+
+from sandbox_crds.api import GROUP
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import KubeObject
+from sandbox_crds.kube.resources import SECRETS
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY, defaults
+from sandbox_operator.builders.owned import name_of, owned
+
+KEY_ID_ANNOTATION = f"{GROUP}/key-id"
+"""On the Secret: which key it holds. The master key may change before that is written into the status."""
+
+
+def build_secret(sandbox: Sandbox, class_: SandboxClass, keys: MasterKeys, key_id: str) -> KubeObject:
+    """Session key, key for secrets at rest and default environment. Raises KeyError for an id of a lost master key."""
+    secret = owned(SECRETS, sandbox, name_of(sandbox), annotations={KEY_ID_ANNOTATION: key_id})
+    # Kubelets keep no watch on an immutable Secret.
+    secret["immutable"] = True
+    secret["stringData"] = {
+        **defaults(class_),
+        SESSION_KEY: keys.session_key(key_id),
+        SECRET_KEY: keys.secret_key(key_id),
+    }
+    return secret

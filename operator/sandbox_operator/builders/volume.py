@@ -1,0 +1,20 @@
+"""The claim for a workspace that outlives its pod."""
+
+from typing import Any
+
+from sandbox_crds.kube import KubeObject
+from sandbox_crds.kube.resources import VOLUME_CLAIMS
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.builders.owned import name_of, owned
+
+
+def build_volume_claim(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
+    """A claim as the class wants it."""
+    workspace = class_.spec.workspace
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": workspace.size}},
+    }
+    if workspace.storage_class_name:
+        spec["storageClassName"] = workspace.storage_class_name
+    return owned(VOLUME_CLAIMS, sandbox, name_of(sandbox)) | {"spec": spec}

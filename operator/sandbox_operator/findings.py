@@ -1,0 +1,183 @@
+"""What the pod of a sandbox says about its readiness: a chain of small predicates, the first that applies wins."""
+
+import re
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sandbox_crds.reasons import Reason
+from sandbox_operator.pods import Container, Pod, Run
+from sandbox_operator.redaction import tail
+
+_SHORT_RUN_SECONDS = 60.0
+_LOG_CHARACTERS = 1024
+_IMAGE_CHARACTERS = 256
+
+# Reasons of `state.waiting` (Kubernetes 1.36, pkg/kubelet: images/types.go, container/sync_result.go, cri-api errors).
+_BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
+_CRASH_LOOP = "CrashLoopBackOff"
+_RUN_ERROR = "RunContainerError"
+_INVALID_IMAGE = "InvalidImageName"
+_IMAGE_WAITS = frozenset(
+    {
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+_BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(?:: )?')
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A reason for the condition `Ready`, with the evidence for people.
+
+    `passing_since` marks a state that usually passes within milliseconds: it is worth a write only once it has lasted.
+    """
+
+    reason: Reason
+    message: str = ""
+    passing_since: datetime | None = None
+
+
+def _is_ready(pod: Pod) -> Finding | None:
+    return Finding(Reason.READY) if pod.is_ready else None
+
+
+def _is_unschedulable(pod: Pod) -> Finding | None:
+    if pod.scheduled is None or pod.scheduled.status:
+        return None
+    return Finding(Reason.UNSCHEDULABLE, pod.scheduled.message or pod.scheduled.reason)
+
+
+def _waits_for_node(pod: Pod) -> Finding | None:
+    if pod.node:
+        return None
+    return Finding(Reason.PENDING, "The pod waits for a node.", passing_since=pod.created)
+
+
+def _has_invalid_image(pod: Pod) -> Finding | None:
+    if pod.container is None or pod.container.waiting_reason != _INVALID_IMAGE:
+        return None
+    return Finding(Reason.INVALID_IMAGE_NAME, _sentence(f"InvalidImageName: {_image(pod)}", pod.container))
+
+
+def _cannot_pull_image(pod: Pod) -> Finding | None:
+    if pod.container is None or pod.container.waiting_reason not in _IMAGE_WAITS:
+        return None
+    # The kubelet changes between trying and waiting; both are told in the same words, so that nothing is written twice.
+    return Finding(
+        Reason.IMAGE_PULL_BACK_OFF,
+        _sentence(f"ImagePullBackOff: the image {_image(pod)} cannot be pulled", pod.container),
+    )
+
+
+def _has_lost_node(pod: Pod) -> Finding | None:
+    if pod.ready is None or pod.container is None or not pod.container.ready:
+        return None
+    # The kubelet calls the container ready and the pod is not: the node controller has overruled a silent kubelet.
+    return Finding(Reason.NOT_RESPONDING, f"Node {pod.node} does not report: {pod.ready.message or pod.ready.reason}")
+
+
+def _has_stopped_answering(pod: Pod) -> Finding | None:
+    container, ready = pod.container, pod.ready
+    if container is None or container.running_since is None or ready is None or ready.since is None:
+        return None
+    # A pod that became unready after this run began was ready in it.
+    if ready.since <= container.running_since:
+        return None
+    return Finding(Reason.NOT_RESPONDING, "The agent server runs and does not answer its readiness probe.")
+
+
+def _crashes_in_a_loop(pod: Pod) -> Finding | None:
+    container = pod.container
+    if container is None or not _is_crash_loop(container):
+        return None
+    run = container.last_run
+    reason = Reason.OOM_KILLED if run and run.reason == "OOMKilled" else Reason.CRASH_LOOP_BACK_OFF
+    return Finding(reason, _cause(run) if run else container.waiting_message)
+
+
+def _cannot_create_container(pod: Pod) -> Finding | None:
+    container = pod.container
+    if container is None or container.waiting_reason in _BENIGN_WAITS | {_CRASH_LOOP}:
+        return None
+    return Finding(Reason.CREATE_CONTAINER_ERROR, _sentence(container.waiting_reason, container))
+
+
+def _restarts(pod: Pod) -> Finding | None:
+    if pod.container is None or pod.container.last_run is None:
+        return None
+    return Finding(Reason.CONTAINER_RESTARTING, f"Started again. {_cause(pod.container.last_run)}")
+
+
+def _starts(pod: Pod) -> Finding:
+    return Finding(
+        Reason.STARTING,
+        f"On node {pod.node}: the image is pulled if it is not there, then the agent server boots.",
+        passing_since=pod.created,
+    )
+
+
+POLICIES: tuple[Callable[[Pod], Finding | None], ...] = (
+    _is_ready,
+    _is_unschedulable,
+    _waits_for_node,
+    _has_invalid_image,
+    _cannot_pull_image,
+    _has_lost_node,
+    _has_stopped_answering,
+    _crashes_in_a_loop,
+    _cannot_create_container,
+    _restarts,
+)
+"""In order of precedence; a pod to which none applies is starting."""
+
+
+def examine(pod: Pod) -> Finding:
+    """What a pod that is neither finished nor being deleted says about its sandbox."""
+    return next((finding for policy in POLICIES if (finding := policy(pod))), _starts(pod))
+
+
+def _is_crash_loop(container: Container) -> bool:
+    if container.waiting_reason == _CRASH_LOOP:
+        return True
+    run = container.last_run
+    if container.ready or run is None or run.seconds >= _SHORT_RUN_SECONDS:
+        return False
+    # A command that cannot be executed counts as a run, and its error shows instead of the crash loop in between.
+    return container.restarts >= (1 if container.waiting_reason == _RUN_ERROR else 2)
+
+
+def _cause(run: Run) -> str:
+    if run.reason == "OOMKilled":
+        how = f"The agent server ran out of memory (OOMKilled, exit code {run.exit_code})"
+    else:
+        how = f"The agent server ended with exit code {run.exit_code}{_signal_name(run.exit_code)}"
+        if run.reason not in {"", "Error", "Completed"}:
+            how += f", {run.reason}"
+    last_words = tail(run.message, _LOG_CHARACTERS)
+    return f"{how}: {last_words}" if last_words else f"{how}."
+
+
+def _signal_name(exit_code: int) -> str:
+    # Shells and container runtimes add 128 to the number of the signal that ended a process.
+    try:
+        return f" ({signal.Signals(exit_code - 128).name})"
+    except ValueError:
+        return ""
+
+
+def _image(pod: Pod) -> str:
+    return tail(pod.image, _IMAGE_CHARACTERS)
+
+
+def _sentence(what: str, container: Container) -> str:
+    why = _BACK_OFF.sub("", container.waiting_message, count=1)
+    for reason in _IMAGE_WAITS:
+        why = why.removeprefix(f"{reason}: ")
+    return f"{what}: {tail(why, _LOG_CHARACTERS)}" if why.strip() else f"{what}."

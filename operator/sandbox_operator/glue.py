@@ -1,0 +1,124 @@
+"""What kopf does here: it watches the custom resources, and each event marks one key. It writes nothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.store import Store
+
+_RETRY_SECONDS = (1, 1, 2, 3, 5, 8, 13)
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Nothing is compared with earlier states, so none is kept; kopf would copy each object whole for it."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """No handler is retried by kopf, so there is no progress to keep in annotations."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+class _ForEver:
+    """Delays between attempts without an end: kopf would end the process after the last one."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from _RETRY_SECONDS
+        while True:
+            yield _RETRY_SECONDS[-1]
+
+
+async def watch(
+    configuration: Configuration, namespace: str, sandboxes: Store[Sandbox], classes: Store[SandboxClass]
+) -> None:
+    """Feed both stores until SIGTERM or SIGINT, then return. Raises what kopf cannot go on from.
+
+    kopf waits at its end for every task that has started after it, 5 s long, and cancels it: start yours first.
+    """
+    await kopf.operator(
+        registry=_registry(configuration, sandboxes, classes),
+        settings=_settings(),
+        namespaces=[namespace],
+        standalone=True,
+    )
+
+
+def feed(store: Store[Sandbox] | Store[SandboxClass], event: Mapping[str, Any]) -> None:
+    """Bring one watch event into a store."""
+    item = event["object"]
+    if event["type"] == "DELETED":
+        store.drop(item["metadata"]["name"], item["metadata"]["uid"])
+    else:
+        store.put(item)
+
+
+def _registry(
+    configuration: Configuration, sandboxes: Store[Sandbox], classes: Store[SandboxClass]
+) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def _(**_: Any) -> kopf.ConnectionInfo:
+        return await connection(configuration)
+
+    for store in (sandboxes, classes):
+        resource = store.resource
+
+        # Handlers are told apart by their id, which is the function's name unless given.
+        @kopf.on.event(resource.group, resource.version, resource.plural, id=resource.plural, registry=registry)
+        async def _(event: Any, store: Store[Sandbox] | Store[SandboxClass] = store, **_: Any) -> None:
+            feed(store, event)
+
+    return registry
+
+
+async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Our client's address and credentials in kopf's words."""
+    header = await configuration.get_api_key_with_prefix("BearerToken")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        token=header.split()[-1] if header else None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.posting.enabled = False
+    # Without this kopf needs cluster-wide rights to watch namespaces and CRDs.
+    settings.scanning.disabled = True
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = _ForEver()
+    settings.process.ultimate_exiting_timeout = None
+    return settings

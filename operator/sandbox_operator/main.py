@@ -1,0 +1,32 @@
+"""The command `sandbox-operator`."""
+
+import logging
+import sys
+
+import structlog
+import uvloop
+from kubernetes.aio.config import ConfigException
+from pydantic_settings import CliApp
+
+from sandbox_crds import logs
+from sandbox_crds.keys import MasterKeyError
+from sandbox_operator.app import run
+from sandbox_operator.settings import Settings
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Run the operator; exits with 1 when it cannot start or one of its parts dies."""
+    settings = CliApp.run(Settings)
+    logs.configure(settings.log_level, settings.log_format)
+    # kopf reports each handled event at INFO.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    try:
+        uvloop.run(run(settings))
+    except (MasterKeyError, ConfigException, OSError) as error:
+        _log.error("cannot start", error=str(error))
+        sys.exit(1)
+    except Exception:
+        _log.exception("died")
+        sys.exit(1)

@@ -1,0 +1,47 @@
+"""Settings of the operator's process: from flags, else from SANDBOX_OPERATOR_… variables."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sandbox_crds.logs import LogFormat, LogLevel
+
+_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def _own_namespace() -> str:
+    try:
+        return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
+    except OSError:
+        return "default"
+
+
+class Settings(BaseSettings):
+    """Make each Sandbox of one namespace so: pod, keys, workspace and Service."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SANDBOX_OPERATOR_",
+        cli_prog_name="sandbox-operator",
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
+
+    namespace: str = Field(
+        default_factory=_own_namespace,
+        min_length=1,
+        description="Namespace of the Sandboxes, if not that of the service account, or else `default`.",
+    )
+    master_key_dir: Path = Field(
+        default=Path("/var/run/secrets/openhands/master"),
+        description="Where the master key's Secret is mounted, with entries v1, v2, …",
+    )
+    kubeconfig: Path | None = Field(
+        default=None,
+        description="kubeconfig file. Default: the service account, else $KUBECONFIG, else ~/.kube/config.",
+    )
+    health_port: int = Field(default=8081, ge=0, le=65535, description="Port of /healthz and /readyz.")
+    workers: int = Field(default=32, ge=1, le=512, description="How many sandboxes are worked on at the same time.")
+    log_level: LogLevel = Field(default="INFO", description="Least level that is logged.")
+    log_format: LogFormat = Field(default="json", description="json for machines, console for people.")

@@ -1,0 +1,120 @@
+"""Custom resources as last seen, fed by kopf's watch and set right by a list now and then.
+
+kopf's watch has no memory: what is deleted while it is interrupted is never told. So the store is compared with a
+fresh list at the start and every few minutes, which also makes good any event that was lost.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import aiohttp
+import structlog
+
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
+from sandbox_crds.models import Sandbox, SandboxClass
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Store[T: (Sandbox, SandboxClass)]:
+    """Objects of one resource in one namespace by name. `on_change(name)` is called for each that changes or goes."""
+
+    def __init__(self, resource: Resource, model: type[T], on_change: Callable[[str], None]) -> None:
+        self.resource = resource
+        self._model = model
+        self._on_change = on_change
+        self._objects: dict[str, T] = {}
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._objects.values())
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, name: str) -> T | None:
+        """The object of this name, as last seen."""
+        return self._objects.get(name)
+
+    def put(self, item: KubeObject) -> None:
+        """Take an object, unless a newer state of it is known.
+
+        Resource versions of one resource can be compared as numbers (Kubernetes 1.35, KEP-5504). An object that the
+        model refuses is logged and left out, so that it cannot stop the others.
+        """
+        metadata = item["metadata"]
+        known = self._objects.get(metadata["name"])
+        if known and int(known.metadata.resource_version) >= int(metadata["resourceVersion"]):
+            return
+        try:
+            self._objects[metadata["name"]] = self._model.model_validate(item)
+        except ValueError as error:
+            _log.error("object cannot be read", resource=self.resource.plural, name=metadata["name"], error=str(error))
+            return
+        self._on_change(metadata["name"])
+
+    def refresh(self, item: KubeObject) -> None:
+        """Take the answer to an own write, unless the object has been deleted meanwhile."""
+        known = self._objects.get(item["metadata"]["name"])
+        if known and known.metadata.uid == item["metadata"]["uid"]:
+            self.put(item)
+
+    def drop(self, name: str, uid: str) -> None:
+        """Forget an object that is gone; one of the same name and another UID stays."""
+        known = self._objects.get(name)
+        if known and known.metadata.uid == uid:
+            del self._objects[name]
+            self._on_change(name)
+
+    async def sweep(self, client: KubeClient, namespace: str) -> None:
+        """Become equal to a fresh list. Raises ApiError and what else KubeClient raises."""
+        before = {name: item.metadata.uid for name, item in self._objects.items()}
+        answer = await client.list(self.resource, namespace)
+        present = {item["metadata"]["uid"] for item in answer["items"]}
+        for item in answer["items"]:
+            self.put(item)
+        for name, uid in before.items():
+            if uid not in present:
+                self.drop(name, uid)
+
+
+class Sweeper:
+    """Sweeps stores: at once, then every few minutes."""
+
+    INTERVAL = 300.0
+    """Seconds between two sweeps."""
+    _RETRY = 5.0
+
+    def __init__(
+        self, client: KubeClient, namespace: str, stores: Sequence[Store[Sandbox] | Store[SandboxClass]]
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._stores = stores
+        self._synced = asyncio.Event()
+        self.swept_at = time.monotonic()
+        """Monotonic time of the last sweep that succeeded."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first sweep has succeeded."""
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Return once the first sweep has succeeded."""
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            delay = self.INTERVAL
+            try:
+                for store in self._stores:
+                    await store.sweep(self._client, self._namespace)
+                self.swept_at = time.monotonic()
+                self._synced.set()
+            except (ApiError, aiohttp.ClientError, OSError, ValueError) as error:
+                delay = self._RETRY
+                _log.warning("list failed", error=str(error), retry_in=delay)
+            await asyncio.sleep(delay * random.uniform(0.8, 1.0))  # noqa: S311
