@@ -86,7 +86,7 @@ CONTROL_PLANE_FAMILIES = ("kubernetes",)
 def directory(name: str) -> Path:
     """The cache directory that holds (or will hold) the family's binaries, named by everything that decides them."""
     family = FAMILIES[name]
-    digest = hashlib.sha256(repr((_go_version(family.source), _arguments(family))).encode())
+    digest = hashlib.sha256(repr((go_version(family.source), _arguments(family))).encode())
     for file in sorted(family.source.iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return cache_dir() / "bin" / f"{name}-{digest.hexdigest()[:16]}"
@@ -171,7 +171,7 @@ def _go() -> str:
 
 
 @cache
-def _go_version(source: Path) -> str:
+def go_version(source: Path) -> str:
     """The version that builds this module; a go.mod may make an older `go` switch to a newer toolchain."""
     asked = subprocess.run(
         [_go(), "env", "GOVERSION", "GOARCH"], cwd=source, capture_output=True, text=True, env=_environment()

@@ -134,7 +134,7 @@ class Cluster:
     def set_dns(self, wildcard: dns.Wildcard | None) -> None:
         """(Re)configure cluster DNS with this wildcard domain, or without one, and await it."""
         upstreams = dns.upstreams(egress.resolv_conf()) if egress.record(self.state).exists() else []
-        self._apply(dns.manifests(dns.corefile(wildcard, upstreams)))
+        self._apply(dns.manifests(dns.corefile(wildcard, upstreams), images.COREDNS.reference))
         api = self._api()
         self._daemons.await_ready(
             "kubelet", lambda: _rolled_out(api), timeout=READY_TIMEOUT, what="CoreDNS is not available"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_cluster.errors import ClusterError
-from local_cluster.images import COREDNS
 from local_cluster.node import CLUSTER_DOMAIN, DNS_IP
 
 # The domain under which the gateway's host mode is tried. `.test` is reserved for this (RFC 6761).
@@ -78,7 +77,7 @@ def upstreams(resolv_conf: str) -> list[str]:
     return [server for server in servers if not server.startswith("127.") and ":" not in server]
 
 
-def manifests(config: str) -> list[Mapping[str, Any]]:
+def manifests(config: str, image: str) -> list[Mapping[str, Any]]:
     """Every object of cluster DNS. A changed configuration changes the pod template, so applying it rolls the pod."""
     metadata = {"name": "coredns", "namespace": NAMESPACE}
     return [
@@ -127,14 +126,14 @@ def manifests(config: str) -> list[Mapping[str, Any]]:
                         "labels": LABELS,
                         "annotations": {"local-cluster/corefile": hashlib.sha256(config.encode()).hexdigest()},
                     },
-                    "spec": _pod_spec(),
+                    "spec": _pod_spec(image),
                 },
             },
         },
     ]
 
 
-def _pod_spec() -> Mapping[str, Any]:
+def _pod_spec(image: str) -> Mapping[str, Any]:
     return {
         "serviceAccountName": "coredns",
         "priorityClassName": "system-cluster-critical",
@@ -144,7 +143,7 @@ def _pod_spec() -> Mapping[str, Any]:
         "containers": [
             {
                 "name": "coredns",
-                "image": COREDNS.reference,
+                "image": image,
                 "imagePullPolicy": "Never",
                 "args": ["-conf", "/etc/coredns/Corefile"],
                 "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "170Mi"}},

@@ -109,7 +109,7 @@ def archive_images(path: Path) -> dict[str, str]:
             }
     except FileNotFoundError:
         raise ClusterError(f"{path} does not exist", remedy="give the path of a docker-archive") from None
-    except (tarfile.ReadError, KeyError, json.JSONDecodeError) as error:
+    except (tarfile.ReadError, IsADirectoryError, KeyError, json.JSONDecodeError) as error:
         raise ClusterError(
             f"{path} is not a docker-archive: {error}",
             remedy="make one with `buildah push IMAGE docker-archive:FILE:NAME` or `docker save -o FILE NAME`",

@@ -91,7 +91,7 @@ def leftovers(state: State) -> list[str]:
         *(f"process {process.pid} ({name})" for process, name in processes(state).items()),
         *(f"mount {point}" for point in mounts(state)),
         *(f"cgroup {path}" for path in _cgroups() if alone),
-        *(f"file {path}" for path in _outside(state)),
+        *(f"file {path}" for path in outside(state)),
         *egress.leftovers(state),
         *network.leftovers(),
         *([f"directory {state.root}"] if state.root.exists() else []),
@@ -110,11 +110,11 @@ def clear(state: State) -> None:
     for _ in range(2):
         if left := end(list(processes(state))):
             raise ClusterError(f"processes do not end: {[process.pid for process in left]}")
-    outside = _outside(state)
+    files = outside(state)
     egress.disable(state)
     _unmount(state)
     network.delete_link()
-    for path in outside:
+    for path in files:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     for directory in (DEVICE_PLUGINS, CONTAINER_LOGS, CNI_RESULTS, SHIM_SOCKETS):
         for empty in (directory, directory.parent):
@@ -146,7 +146,7 @@ def _unmount(state: State) -> None:
         )
 
 
-def _outside(state: State) -> list[Path]:
+def outside(state: State) -> list[Path]:
     """Files of this cluster outside of its directory."""
     logs = [
         path for path in _entries(CONTAINER_LOGS) if path.is_symlink() and path.readlink().is_relative_to(state.root)

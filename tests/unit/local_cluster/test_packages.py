@@ -1,0 +1,71 @@
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from local_cluster import packages
+from local_cluster.errors import ClusterError
+from local_cluster.progress import Progress
+
+APT = """\
+#!/bin/sh
+echo "apt-get $*"
+case "$*" in
+*update*) touch "{root}/lists" ;;
+*install*)
+    test -e "{root}/lists" || {{ echo "E: Unable to locate package ours"; exit 100; }}
+    printf '#!/bin/sh\\n' > "{root}/our-runtime"
+    chmod +x "{root}/our-runtime" ;;
+esac
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine that has the CNI plugins and lacks one program; its PATH is the directory given back."""
+    (tmp_path / "cni").mkdir()
+    (tmp_path / "cni" / "bridge").touch()
+    monkeypatch.setattr(packages, "CNI_DIRECTORIES", (tmp_path / "none", tmp_path / "cni"))
+    monkeypatch.setattr(packages, "PROGRAMS", {"ours": "our-runtime"})
+    monkeypatch.setattr(packages, "PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def test_nothing_is_done_when_nothing_is_missing(machine: Path) -> None:
+    (machine / "our-runtime").touch(mode=0o755)
+    out = io.StringIO()
+    packages.ensure(machine / "apt.log", Progress(out))
+    assert out.getvalue() == ""
+    assert not (machine / "apt.log").exists()
+
+
+def test_missing_packages_are_installed_and_the_lists_fetched_when_needed(machine: Path) -> None:
+    apt = machine / "apt-get"
+    apt.write_text(APT.format(root=machine))
+    apt.chmod(0o755)
+    out = io.StringIO()
+
+    packages.ensure(machine / "apt.log", Progress(out))
+
+    assert packages.missing() == []
+    assert "install ours (apt-get)" in out.getvalue()
+    ran = [line.split()[2] for line in (machine / "apt.log").read_text().splitlines() if line.startswith("apt-get")]
+    assert ran == ["install", "update", "install"]
+
+
+def test_a_failed_installation_shows_what_apt_said(machine: Path) -> None:
+    apt = machine / "apt-get"
+    apt.write_text("#!/bin/sh\necho 'E: no route to the archive'\nexit 100\n")
+    apt.chmod(0o755)
+    with pytest.raises(ClusterError, match="apt-get install failed") as failure:
+        packages.ensure(machine / "apt.log", Progress(io.StringIO()))
+    assert "no route to the archive" in str(failure.value)
+    assert "remedy: apt-get install ours" in str(failure.value)
+
+
+def test_without_apt_the_packages_are_named(machine: Path) -> None:
+    (machine / "cni" / "bridge").unlink()
+    with pytest.raises(ClusterError, match="missing: ours, containernetworking-plugins"):
+        packages.ensure(machine / "apt.log", Progress(io.StringIO()))
