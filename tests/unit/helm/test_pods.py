@@ -1,7 +1,10 @@
 """The pods of the chart: hardened, and wired to what they need."""
 
 import pytest
+from pydantic_settings import BaseSettings
 
+from sandbox_gateway.settings import Settings as GatewaySettings
+from sandbox_operator.settings import Settings as OperatorSettings
 from unit.helm.rendering import CHART, PREFIX, Helm, Manifest, find, pod_templates
 
 COMPONENTS = ("operator", "gateway", "test")
@@ -71,6 +74,32 @@ def test_environment_and_probes(defaults: list[Manifest], component: str) -> Non
         assert container[probe]["httpGet"] == {"path": path, "port": "health"}
     if component == "gateway":
         assert environment[f"{prefix}LISTEN_PORT"] == ports["http"]
+
+
+@pytest.mark.parametrize(("component", "settings"), [("operator", OperatorSettings), ("gateway", GatewaySettings)])
+def test_the_processes_know_their_environment(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch, component: str, settings: type[BaseSettings]
+) -> None:
+    url = "https://boxes.example.com:8443"
+    gateway = {"baseDomain": "boxes.example.com", "publicURL": url, "sandboxClass": "large"}
+    manifests = helm.render({"gateway": gateway, "log": {"level": "DEBUG", "format": "console"}})
+    [container] = pod_templates(manifests)[component]["spec"]["containers"]
+    prefix = f"SANDBOX_{component.upper()}_"
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable.get("value", "a-namespace"))
+    read = settings().model_dump(mode="json")
+    given = {variable["name"].removeprefix(prefix).lower(): variable for variable in container["env"]}
+    assert set(given) <= set(read), "a variable that the process does not read"
+    for name, variable in given.items():
+        assert str(read[name]).removesuffix(".0") == variable.get("value", "a-namespace")
+
+
+def test_the_gateway_ends_before_it_is_killed(defaults: list[Manifest]) -> None:
+    spec = pod_templates(defaults)["gateway"]["spec"]
+    [container] = spec["containers"]
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    grace = int(environment["SANDBOX_GATEWAY_SHUTDOWN_GRACE_SECONDS"])
+    assert container["lifecycle"]["preStop"]["sleep"]["seconds"] + grace < spec["terminationGracePeriodSeconds"]
 
 
 def test_the_service_reaches_the_gateway(defaults: list[Manifest]) -> None:

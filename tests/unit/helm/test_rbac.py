@@ -4,13 +4,13 @@ from unit.helm.rendering import NAMESPACE, PREFIX, Manifest, find
 
 EXPECTED = {
     "operator": {
-        ("sandbox.openhands.dev", "sandboxes"): {"list", "watch"},
+        ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch"},
         ("sandbox.openhands.dev", "sandboxclasses"): {"list", "watch"},
         ("sandbox.openhands.dev", "sandboxes/status"): {"patch"},
-        ("", "pods"): {"list", "watch", "create", "delete"},
-        ("", "secrets"): {"create"},
-        ("", "persistentvolumeclaims"): {"create"},
-        ("", "services"): {"create"},
+        ("", "pods"): {"get", "list", "watch", "create", "delete"},
+        ("", "secrets"): {"get", "create"},
+        ("", "persistentvolumeclaims"): {"get", "create"},
+        ("", "services"): {"get", "create"},
         ("events.k8s.io", "events"): {"create"},
     },
     "gateway": {

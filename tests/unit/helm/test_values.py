@@ -44,7 +44,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"gateway": {"service": {"port": 0}}}, "/gateway/service/port"),
     ({"gateway": {"service": {"type": "NodePort", "nodePort": 70000}}}, "/gateway/service/nodePort"),
     ({"gateway": {"service": {"nodePort": 30080}}}, "gateway.service.nodePort needs gateway.service.type"),
-    ({"gateway": {"terminationGracePeriodSeconds": 5}}, "/gateway/terminationGracePeriodSeconds"),
+    ({"gateway": {"terminationGracePeriodSeconds": 14}}, "/gateway/terminationGracePeriodSeconds"),
     ({"gateway": {"affinity": {"nodeAfinity": {}}}}, "'nodeAfinity' not allowed"),
     ({"masterKey": {"existingSecret": "Not A Name"}}, "/masterKey/existingSecret"),
     ({"masterKey": {"value": "x"}}, "additional properties 'value' not allowed"),
