@@ -72,11 +72,13 @@ class Gateway:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.listener.port}"
 
-    async def add_raw(self, handler: Handler, key: str = KEY, runtime_id: str = "abc") -> None:
+    async def add_raw(self, handler: Handler, sock: socket.socket | None = None) -> None:
         """A sandbox that is this handler of connections."""
-        server = await asyncio.start_server(_ending(handler), "127.0.0.1", 0)
+        sock = sock or socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        server = await asyncio.start_server(_ending(handler), sock=sock)
         self._stack.push_async_callback(_close, server)
-        self.directory.add(key, runtime_id, server.sockets[0].getsockname()[:2])
+        self.directory.add(KEY, "abc", sock.getsockname())
 
     async def add_raw_control(self, handler: Handler) -> None:
         server = await asyncio.start_unix_server(_ending(handler), self.control_socket)
@@ -149,11 +151,19 @@ class MemoryTransport(asyncio.Transport):
         self._protocol = protocol
         self._incoming: deque[bytes] = deque()
         self._reading = True
+        self._lost_already = False
         protocol.connection_made(self)
 
     def deliver(self, data: bytes) -> None:
         self._incoming.append(data)
         self._flush()
+
+    def block_writes(self) -> None:
+        """The peer does not read."""
+        self._protocol.pause_writing()
+
+    def unblock_writes(self) -> None:
+        self._protocol.resume_writing()
 
     def lose(self) -> None:
         """The peer is gone."""
@@ -166,6 +176,8 @@ class MemoryTransport(asyncio.Transport):
 
     @override
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        if self.sent_eof or self._lost_already:
+            raise RuntimeError("write() after write_eof() or connection_lost()")  # as uvloop does
         if not self.closed:
             self.written += bytes(data)
 
@@ -180,6 +192,7 @@ class MemoryTransport(asyncio.Transport):
             asyncio.get_running_loop().call_soon(self._lost)
 
     def _lost(self) -> None:
+        self._lost_already = True
         self._protocol.connection_lost(None)
 
     @override
@@ -189,6 +202,10 @@ class MemoryTransport(asyncio.Transport):
     @override
     def is_closing(self) -> bool:
         return self.closed
+
+    @override
+    def is_reading(self) -> bool:
+        return self._reading
 
     @override
     def pause_reading(self) -> None:

@@ -1,0 +1,90 @@
+"""Ending: what is in flight goes on to its end or to the end of the grace time; everything else closes at once."""
+
+import asyncio
+
+import pytest
+from websockets.asyncio.client import connect
+
+from unit.sandbox_gateway.proxy.support import Gateway, read_head
+
+REQUEST = b"GET /a HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\n\r\n"
+
+
+class Held:
+    """A sandbox that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.answer = asyncio.Event()
+        self.left = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        self.asked.set()
+        answering = asyncio.create_task(self.answer.wait())
+        leaving = asyncio.create_task(reader.read(1))
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await leaving
+        answering.cancel()
+        self.left.set()
+
+
+async def test_requests_end_and_idle_connections_close(gateway: Gateway) -> None:
+    held = Held()
+    await gateway.add_raw(held)
+    idle, idle_writer = await gateway.connect()
+    busy, busy_writer = await gateway.connect()
+    busy_writer.write(REQUEST)
+    await held.asked.wait()
+    ending = asyncio.create_task(gateway.listener.shutdown(30))
+    async with asyncio.timeout(10):
+        assert await idle.read(-1) == b""
+        with pytest.raises(ConnectionRefusedError):
+            await gateway.connect()
+        held.answer.set()
+        assert await busy.read(-1) == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+        busy_writer.close()
+        idle_writer.close()
+        await ending
+
+
+async def test_the_end_of_the_grace_time(gateway: Gateway) -> None:
+    held = Held()
+    await gateway.add_raw(held)
+    reader, writer = await gateway.connect()
+    writer.write(REQUEST)
+    await held.asked.wait()
+    async with asyncio.timeout(10):
+        await gateway.listener.shutdown(0.05)
+        assert await reader.read(-1) == b""
+        await held.left.wait()
+    writer.close()
+
+
+async def test_a_websocket_without_a_key_yet_is_told_to_come_back(gateway: Gateway) -> None:
+    websocket = await connect(f"ws://127.0.0.1:{gateway.listener.port}/sockets/events/1", proxy=None)
+    await gateway.listener.shutdown(5)
+    await websocket.wait_closed()
+    assert websocket.close_code == 1012
+
+
+async def test_a_tunnel_is_cut_on_both_sides(gateway: Gateway) -> None:
+    cut = asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        await reader.read(-1)
+        cut.set()
+
+    await gateway.add_raw(upstream)
+    reader, writer = await gateway.connect()
+    writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"))
+    await read_head(reader)
+    async with asyncio.timeout(10):
+        await gateway.listener.shutdown(0.05)
+        assert await reader.read(-1) == b""
+        await cut.wait()
+    writer.close()
