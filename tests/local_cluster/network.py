@@ -102,7 +102,7 @@ def create(namespace: Namespace) -> None:
 
 
 def link_exists() -> bool:
-    return Path("/sys/class/net", HOST_LINK).exists()
+    return subprocess.run(["ip", "link", "show", "dev", HOST_LINK], capture_output=True).returncode == 0
 
 
 def delete_link() -> None:
