@@ -59,7 +59,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         peer: tuple[str, int] | None = transport.get_extra_info("peername")
-        self._client_ip = peer[0] if peer else "unknown"  # None when it is gone already
+        # None when it is gone already; an IPv4 client of an IPv6 socket is still one of IPv4
+        self._client_ip = peer[0].removeprefix("::ffff:") if peer else "unknown"
         self._context.join(self)
         self._expect_within(self._context.limits.head_seconds)
 

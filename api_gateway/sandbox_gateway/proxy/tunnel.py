@@ -76,4 +76,5 @@ class _Side(asyncio.Protocol):
             self._there.close()
         else:
             self._there.abort()
+        self._tunnel.half_closed()
         self._tunnel.lost(self._here)

@@ -85,7 +85,7 @@ def read_by_h11(data: bytes) -> None:
             server.start_next_cycle()
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(actions)
 def test_any_bytes_in_any_order(steps: list[tuple[str, bytes]]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -95,6 +95,7 @@ def test_any_bytes_in_any_order(steps: list[tuple[str, bytes]]) -> None:
             read_by_h11(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_of_a_client(data: bytes) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
