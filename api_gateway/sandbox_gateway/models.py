@@ -34,10 +34,10 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _no_nul(text: str) -> str:
+def _passable(text: str) -> str:
     if "\0" in text:
         raise ValueError("holds a NUL character, which a process cannot be given")
-    return text
+    return _encodable(text)
 
 
 def _split(command: object) -> object:
@@ -49,9 +49,9 @@ def _split(command: object) -> object:
         raise ValueError(f"cannot be split into words: {str(error).lower()}") from None
 
 
-Text = Annotated[str, AfterValidator(_encodable)]
-ProcessText = Annotated[Text, AfterValidator(_no_nul)]
-Word = Annotated[ProcessText, StringConstraints(max_length=8192)]
+Encodable = AfterValidator(_encodable)
+Passable = AfterValidator(_passable)
+Word = Annotated[str, Field(max_length=8192), Passable]
 Id = Annotated[int, Field(strict=True, ge=1, le=2147483647)]
 
 
@@ -71,10 +71,10 @@ class _Request(BaseModel):
 class StartRequest(_Request):
     """What to run, and under which session id."""
 
-    image: Annotated[ProcessText, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024)] = Field(
+    image: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024), Passable] = Field(
         description="Container image with an OpenHands agent server."
     )
-    session_id: Annotated[Text, StringConstraints(min_length=1, max_length=1024)] = Field(
+    session_id: Annotated[str, Field(min_length=1, max_length=1024), Encodable] = Field(
         description="The client's own handle for the sandbox: any text. The same one always names the same sandbox."
     )
     command: Annotated[
@@ -84,17 +84,17 @@ class StartRequest(_Request):
         description="Command line of the agent server: a list of words, or a string that is split as a shell would. "
         "No shell runs it.",
     )
-    working_dir: Annotated[ProcessText, StringConstraints(max_length=4096)] = Field(
+    working_dir: Annotated[str, Field(max_length=4096), Passable] = Field(
         default="", description="Working directory of the command: an absolute path."
     )
-    environment: dict[Text, ProcessText] = Field(
+    environment: dict[Annotated[str, Encodable], Annotated[str, Passable]] = Field(
         default={}, description="Environment variables. Names that the operator owns are dropped."
     )
     run_as_user: Id = Field(default=10001, description="User id of the process; never 0.")
     run_as_group: Id | None = Field(default=None, description="Group id of the process; `fs_group` when it is missing.")
     fs_group: Id = Field(default=10001, description="Group that owns the workspace.")
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
-    runtime_class: Annotated[Text, StringConstraints(max_length=253)] = Field(
+    runtime_class: Annotated[str, Field(max_length=253), Encodable] = Field(
         default="", description="Runtime class asked for; the sandbox class maps it, and drops one it does not list."
     )
     resource_factor: Literal[1, 2, 4, 8] = Field(default=1, description="Multiplies CPU and memory of the class.")
@@ -124,7 +124,7 @@ class StartRequest(_Request):
 class RuntimeRequest(_Request):
     """Names one sandbox."""
 
-    runtime_id: Annotated[Text, StringConstraints(min_length=1)] = Field(description="`runtime_id` of its /start.")
+    runtime_id: Annotated[str, Field(min_length=1)] = Field(description="`runtime_id` of its /start.")
 
 
 class ContainerStatus(BaseModel):

@@ -12,9 +12,6 @@ from sandbox_gateway.control.gate import Gate
 from sandbox_gateway.control.routes import runtime_api
 from sandbox_gateway.service import SandboxService
 
-_MAXIMUM_BODY_BYTES = 4 * 1024 * 1024
-"""An environment is at most 1 MiB; JSON escapes may multiply it."""
-
 
 def create_app(service: SandboxService, answers: Answers, api_keys: ApiKeys) -> FastAPI:
     """The Runtime API. It trusts X-Forwarded-Proto and -Host, so only the gateway's own listener may reach it."""
@@ -25,7 +22,6 @@ def create_app(service: SandboxService, answers: Answers, api_keys: ApiKeys) -> 
         redoc_url=None,
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
-        max_body_size=_MAXIMUM_BODY_BYTES,
         middleware=[Middleware(Gate, api_keys)],
     )
     add_error_handlers(app)

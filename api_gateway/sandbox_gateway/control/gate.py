@@ -1,18 +1,24 @@
-"""The API key, checked before a request's body is read."""
+"""What a request must pass before its body is read: the API key, and a bound on the body."""
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox_gateway.api_keys import ApiKeys
 
 API_KEY_HEADER = "X-API-Key"
 _OPEN = frozenset({"/docs", "/openapi.json"})
+_MAXIMUM_BYTES = 4 * 1024 * 1024
+"""An environment is at most 1 MiB; JSON escapes may multiply it."""
+_TOO_LARGE = f"The body is larger than {_MAXIMUM_BYTES} bytes"
 
 
 class Gate:
-    """ASGI middleware: answers 401, or puts the key's owner into the request's state."""
+    """ASGI middleware: answers 401 and 413, and puts the key's owner into the request's state.
+
+    FastAPI's own bound would answer with plain text.
+    """
 
     def __init__(self, app: ASGIApp, api_keys: ApiKeys) -> None:
         self._app = app
@@ -20,17 +26,36 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["path"] not in _OPEN:
-            api_key = Headers(scope=scope).get(API_KEY_HEADER, "")
-            owner = self._api_keys.owner_of(api_key) if api_key else None
-            if owner is None:
-                detail = "is not a known API key" if api_key else "is missing: send your API key in it"
-                await JSONResponse({"detail": f"{API_KEY_HEADER} {detail}"}, 401)(scope, receive, send)
-                return
+        if scope["type"] != "http" or scope["path"] in _OPEN:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        api_key = headers.get(API_KEY_HEADER, "")
+        owner = self._api_keys.owner_of(api_key) if api_key else None
+        if owner is None:
+            detail = "is not a known API key" if api_key else "is missing: send your API key in it"
+            await JSONResponse({"detail": f"{API_KEY_HEADER} {detail}"}, 401)(scope, receive, send)
+        elif int(headers.get("content-length", "0")) > _MAXIMUM_BYTES:
+            await JSONResponse({"detail": _TOO_LARGE}, 413)(scope, receive, send)
+        else:
             scope.setdefault("state", {})["owner"] = owner
-        await self._app(scope, receive, send)
+            await self._app(scope, _bounded(receive), send)
 
 
 def owner_of(request: Request) -> str:
     """The owner that the gate has found."""
     return request.state.owner
+
+
+def _bounded(receive: Receive) -> Receive:
+    left = _MAXIMUM_BYTES
+
+    async def bounded() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, _TOO_LARGE)
+        return message
+
+    return bounded

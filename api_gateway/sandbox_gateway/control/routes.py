@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Request, Security
 from fastapi.security import APIKeyHeader
+from starlette.convertors import Convertor, register_url_convertor
 
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.control.addresses import Origin
@@ -17,6 +18,21 @@ from sandbox_gateway.view import View
 _KEY = APIKeyHeader(name=API_KEY_HEADER, auto_error=False, description="The platform's API key.")
 
 Owner = Annotated[str, Depends(owner_of)]
+
+
+class _Anything(Convertor[str]):
+    """All that is left of a path; Starlette's own `path` stops at a newline."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
 
 
 def runtime_api(service: SandboxService, answers: Answers) -> APIRouter:
@@ -41,7 +57,7 @@ def runtime_api(service: SandboxService, answers: Answers) -> APIRouter:
         """The session's sandbox: made, resumed, or replaced if it has failed. Held until it is ready, or a bound."""
         return tell(request, await service.start(owner, body))
 
-    @router.get("/sessions/{session_id:path}", summary="Look at a session", responses=missing)
+    @router.get("/sessions/{session_id:anything}", summary="Look at a session", responses=missing)
     async def session(request: Request, owner: Owner, session_id: str) -> RuntimeResponse:
         """The session's sandbox, held while it is starting. All behind `/sessions/` is the session id."""
         return tell(request, await service.get(owner, session_id + _query(request)))

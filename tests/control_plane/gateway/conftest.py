@@ -1,0 +1,59 @@
+"""One gateway replica on the real API server, and what stands in for operator and pod."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from control_plane.gateway.support import (
+    API_KEY,
+    OTHER_API_KEY,
+    Agent,
+    Operator,
+    Replica,
+    add_api_key,
+    replica,
+    running_agent,
+)
+from local_cluster.control_plane import ControlPlane
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import KubeClient
+
+
+@pytest.fixture
+async def api_keys(client: KubeClient, namespace: str) -> None:
+    """Keys of two owners."""
+    await add_api_key(client, namespace, API_KEY, "alice")
+    await add_api_key(client, namespace, OTHER_API_KEY, "bob")
+
+
+@pytest.fixture
+async def gateway(
+    control_plane: ControlPlane, namespace: str, master_keys: MasterKeys, api_keys: None
+) -> AsyncIterator[Replica]:
+    """A replica that holds answers for 0.3 s."""
+    async with replica(control_plane.kubeconfig, namespace, master_keys) as running:
+        yield running
+
+
+@pytest.fixture
+async def patient(
+    control_plane: ControlPlane, namespace: str, master_keys: MasterKeys, api_keys: None
+) -> AsyncIterator[Replica]:
+    """A replica that holds answers for 10 s, so that a test ends sooner only if it is woken."""
+    async with replica(
+        control_plane.kubeconfig, namespace, master_keys, start_hold_seconds=10, poll_hold_seconds=10
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def operator(client: KubeClient, namespace: str) -> Operator:
+    """Reports on the namespace's Sandbox."""
+    return Operator(client, namespace)
+
+
+@pytest.fixture
+async def agent() -> AsyncIterator[Agent]:
+    """An agent server on loopback."""
+    async with running_agent() as running:
+        yield running

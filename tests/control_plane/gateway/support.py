@@ -1,0 +1,169 @@
+"""Gateways in this process on the real API server; the test itself plays operator and kubelet."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx
+from aiohttp import web
+
+from control_plane.waiting import eventually
+from sandbox_crds.api import API_KEY_LABEL
+from sandbox_crds.keys import MasterKeys, api_key_hash
+from sandbox_crds.kube import KubeClient, KubeObject
+from sandbox_crds.kube.resources import SANDBOXES, SECRETS
+from sandbox_crds.reasons import Reason
+from sandbox_gateway.gateway import Gateway
+from sandbox_gateway.settings import Settings
+
+USER_AGENT = "sandbox-gateway"
+API_KEY = "key-of-alice"
+OTHER_API_KEY = "key-of-bob"
+
+
+async def add_api_key(client: KubeClient, namespace: str, api_key: str, owner: str) -> str:
+    """Store the hash of a key as the chart does; gives the Secret's name."""
+    body = {
+        "metadata": {"generateName": "api-key-", "labels": {API_KEY_LABEL: "true"}},
+        "stringData": {"sha256": api_key_hash(api_key), "owner": owner},
+    }
+    return (await client.create(SECRETS, namespace, body))["metadata"]["name"]
+
+
+@dataclass
+class Replica:
+    """One gateway replica and a client of its Runtime API that sends API_KEY."""
+
+    gateway: Gateway
+    http: httpx.AsyncClient
+
+    async def start(self, session_id: str, **fields: Any) -> dict[str, Any]:
+        """POST /start, which must succeed."""
+        return answer(await self.http.post("/start", json={"image": "agent:1", "session_id": session_id, **fields}))
+
+    async def session(self, session_id: str) -> dict[str, Any]:
+        """GET /sessions/{id}, which must succeed."""
+        return answer(await self.http.get(f"/sessions/{session_id}"))
+
+    async def post(self, path: str, runtime_id: str) -> dict[str, Any]:
+        """POST of a runtime id, which must succeed."""
+        return answer(await self.http.post(path, json={"runtime_id": runtime_id}))
+
+
+def answer(response: httpx.Response) -> dict[str, Any]:
+    """The body of a successful response."""
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def refusal(response: httpx.Response, status: int) -> str:
+    """The `detail` of a refusal, which must be a string in a JSON object."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert isinstance(body["detail"], str)
+    return body["detail"]
+
+
+@asynccontextmanager
+async def replica(kubeconfig: Path, namespace: str, keys: MasterKeys, **settings: Any) -> AsyncGenerator[Replica]:
+    """A synced gateway without its listener. Holds last 0.3 s unless told otherwise."""
+    chosen: dict[str, Any] = {"start_hold_seconds": 0.3, "poll_hold_seconds": 0.3, **settings}
+    client = await KubeClient.connect(str(kubeconfig), USER_AGENT)
+    async with aiohttp.ClientSession() as session:
+        gateway = Gateway(Settings(namespace=namespace, **chosen), keys, client, session)
+        followers = [asyncio.create_task(gateway.cache.run()), asyncio.create_task(gateway.api_keys.run())]
+        await asyncio.wait_for(gateway.wait_synced(), 10)
+        transport = httpx.ASGITransport(gateway.app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://gateway.test:8080", headers={"X-API-Key": API_KEY}, timeout=30
+        ) as http:
+            yield Replica(gateway, http)
+        for task in followers:
+            task.cancel()
+        await asyncio.gather(*followers, return_exceptions=True)
+    await client.close()
+
+
+@dataclass
+class Agent:
+    """An HTTP server in a pod's place."""
+
+    port: int
+    probes: int = 0
+    healthy: bool = True
+
+    @property
+    def command(self) -> str:
+        """Command line by which the gateway finds the port."""
+        return f"agent-server --port {self.port}"
+
+
+@asynccontextmanager
+async def running_agent() -> AsyncGenerator[Agent]:
+    """An agent server's /health on loopback."""
+    agent = Agent(0)
+
+    async def health(_: web.Request) -> web.Response:
+        agent.probes += 1
+        return web.json_response("OK") if agent.healthy else web.Response(status=503)
+
+    app = web.Application()
+    app.router.add_get("/health", health)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    agent.port = runner.addresses[0][1]
+    try:
+        yield agent
+    finally:
+        await runner.cleanup()
+
+
+class Operator:
+    """Writes a Sandbox's status as the operator does."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    async def sandboxes(self) -> list[KubeObject]:
+        """All Sandboxes of the namespace."""
+        return (await self._client.list(SANDBOXES, self._namespace))["items"]
+
+    async def only(self) -> KubeObject:
+        """The one Sandbox of the namespace, awaited."""
+        [sandbox] = await eventually(self.sandboxes)
+        return sandbox
+
+    async def report(self, reason: Reason, message: str = "", *, ago: float = 0, **status: Any) -> KubeObject:
+        """Set the condition Ready of the only Sandbox; it has been so for `ago` seconds."""
+        sandbox = await self.only()
+        since = datetime.now(UTC) - timedelta(seconds=ago)
+        condition: Mapping[str, str] = {
+            "type": "Ready",
+            "status": "True" if reason is Reason.READY else "False",
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": since.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        }
+        gone = reason is Reason.SUSPENDED
+        body = {
+            "status": {
+                "observedGeneration": sandbox["metadata"]["generation"],
+                "conditions": [condition],
+                "podName": "" if gone else "pod",
+                "podIP": "" if gone else "127.0.0.1",
+                **status,
+            }
+        }
+        return await self._client.patch(
+            SANDBOXES, self._namespace, sandbox["metadata"]["name"], body, subresource="status"
+        )
