@@ -1,9 +1,11 @@
 """What kopf does here: it watches the custom resources, and each event marks one key. It writes nothing."""
 
+import platform
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 from kubernetes.aio.client import Configuration
 
 from sandbox_crds.models import Sandbox, SandboxClass
@@ -65,6 +67,8 @@ async def watch(
         settings=_settings(),
         namespaces=[namespace],
         standalone=True,
+        # kopf would ask for the user's name, and a container's uid need not have one.
+        identity=Identity(platform.node()),
     )
 
 
