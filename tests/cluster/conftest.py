@@ -53,9 +53,9 @@ def images(target: LocalTarget, progress: Progress) -> Images:
 
 
 @pytest.fixture(scope="session")
-def release(target: LocalTarget, images: Images) -> Iterator[Release]:
+def release(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Release]:
     overrides = {"gateway": {"service": {"type": "NodePort", "nodePort": NODE_PORT}}}
-    release = install(target, images, NAMESPACE, overrides)
+    release = install(target, images, NAMESPACE, progress, overrides)
     deploy_model(release)
     yield release
     target.kubectl("delete", "namespace", NAMESPACE, "--wait")

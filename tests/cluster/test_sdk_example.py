@@ -21,6 +21,7 @@ from demo.workloads import deploy_model, job_succeeded, model_url, start_client_
 from local_cluster.cluster import Cluster
 from local_cluster.dns import SANDBOX_DOMAIN, Wildcard
 from local_cluster.paths import State
+from local_cluster.progress import Progress
 from sandbox_crds.api import SANDBOX_LABEL
 
 HOST_MODE_NAMESPACE = "cluster-tests-host-mode"
@@ -67,8 +68,10 @@ def test_client_outside_the_cluster(release: Release, gateway_url: str, sdk: Pat
     eventually(lambda: sandbox_objects(release), lambda left: left == before)
 
 
-def test_host_mode(target: LocalTarget, images: Images) -> None:
-    release = install(target, images, HOST_MODE_NAMESPACE, {"gateway": {"replicas": 1, "baseDomain": SANDBOX_DOMAIN}})
+def test_host_mode(target: LocalTarget, images: Images, progress: Progress) -> None:
+    release = install(
+        target, images, HOST_MODE_NAMESPACE, progress, {"gateway": {"replicas": 1, "baseDomain": SANDBOX_DOMAIN}}
+    )
     try:
         deploy_model(release)
         service = json.loads(release.kubectl("get", "service", "openhands-sandbox-gateway", "--output", "json"))

@@ -45,8 +45,7 @@ def run(
     try:
         target = choose(cluster, egress=egress)
         images = _prepare(target, progress)
-        with progress.step("install the chart"):
-            release = install(target, images, NAMESPACE)
+        release = install(target, images, NAMESPACE, progress)
         model = _model(release, progress)
         numbers = [_in_cluster(release, model), _outside(release, model, progress)]
     except ClusterError as error:

@@ -8,6 +8,8 @@ from typing import Any
 
 from demo.commands import ROOT
 from demo.targets import Images, Target
+from local_cluster.errors import ClusterError
+from local_cluster.progress import Progress
 
 CHART = ROOT / "helm" / "openhands-sandbox"
 NAME = "openhands-sandbox"
@@ -48,7 +50,9 @@ def values(images: Images) -> dict[str, Any]:
     }
 
 
-def install(target: Target, images: Images, namespace: str, overrides: Mapping[str, Any] | None = None) -> Release:
+def install(
+    target: Target, images: Images, namespace: str, progress: Progress, overrides: Mapping[str, Any] | None = None
+) -> Release:
     """Install or upgrade the release and wait until it is ready. Raises ClusterError.
 
     The namespace enforces the Pod Security level `restricted`, so each pod made here proves that it fits.
@@ -56,18 +60,24 @@ def install(target: Target, images: Images, namespace: str, overrides: Mapping[s
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
     target.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
-    target.helm(
-        "upgrade",
-        "--install",
-        NAME,
-        str(CHART),
-        "--namespace",
-        namespace,
-        "--wait",
-        "--timeout",
-        "5m",
-        "--values",
-        "-",
-        stdin=json.dumps({**values(images), **(overrides or {})}),
-    )
+    command = ["upgrade", "--install", NAME, str(CHART), "--namespace", namespace]
+    text = json.dumps({**values(images), **(overrides or {})})
+    with progress.step(f"install the chart into the namespace {namespace}", lambda: unready(target, namespace)):
+        try:
+            target.helm(*command, "--wait", "--timeout", "3m", "--values", "-", stdin=text)
+        except ClusterError as error:
+            pods = f"kubectl --namespace {namespace} describe pods; kubectl --namespace {namespace} logs POD"
+            raise ClusterError(f"{error}\n  {unready(target, namespace)}", remedy=pods) from error
     return Release(target, namespace, images)
+
+
+def unready(target: Target, namespace: str) -> str:
+    """The pods of a namespace that are not ready, and why, in one line."""
+    pods = json.loads(target.kubectl("get", "pods", "--namespace", namespace, "--output", "json"))["items"]
+    words: list[str] = []
+    for pod in pods:
+        for container in pod["status"].get("containerStatuses", []):
+            if not container["ready"]:
+                state = container["state"].get("waiting") or container["state"].get("terminated") or {}
+                words.append(f"{pod['metadata']['name']}: {state.get('reason', 'not ready yet')}")
+    return "; ".join(words)
