@@ -45,17 +45,18 @@ def wait_ready(client: httpx.Client, session_id: str, seconds: float) -> None:
     last = ""
     while True:
         session = answer(client.get(f"/sessions/{session_id}"))
-        state = f"status={session.get('status')} pod_status={session.get('pod_status')}"
+        events = cast("list[dict[str, Any]]", session.get("events") or [])
+        reasons = [f"{event.get('reason')}: {event.get('message')}" for event in events]
+        state = ", ".join([f"status {session.get('status')}", f"pod {session.get('pod_status')}", *reasons])
         if state != last:
             say(f"  {state}")
             last = state
         if session.get("pod_status") == "ready":
             return
-        details = {name: session[name] for name in ("pod_logs", "events", "container_statuses") if session.get(name)}
         if session.get("pod_status") == "failed":
-            raise CheckFailed(f"the sandbox did not start: {details or state}")
+            raise CheckFailed(f"the sandbox did not start: {session.get('pod_logs') or state}")
         if time.monotonic() > deadline:
-            raise CheckFailed(f"the sandbox is not ready after {seconds:.0f} s ({state}): {details}")
+            raise CheckFailed(f"the sandbox is not ready after {seconds:.0f} s: {state}")
         time.sleep(POLL_SECONDS)
 
 
@@ -126,7 +127,7 @@ def main() -> int:
     parser.add_argument("--gateway", required=True, help="URL of the gateway")
     parser.add_argument("--api-key-file", required=True, type=Path, help="file with the API key")
     parser.add_argument("--image", required=True, help="image of an OpenHands agent server")
-    parser.add_argument("--start-timeout", default=300, type=float, help="seconds that the start may take")
+    parser.add_argument("--start-timeout", default=240, type=float, help="seconds that the start may take")
     arguments = parser.parse_args()
     started = time.monotonic()
     try:

@@ -18,6 +18,7 @@ from unit.helm.rendering import CHART
 KEY = "the-api-key-of-this-test"
 SESSION_KEY = "the-session-key-of-this-test"
 ID = "sb-abc"
+WHY = {"type": "Warning", "reason": "Unschedulable", "message": "Insufficient memory"}
 
 
 def load_script() -> ModuleType:
@@ -175,11 +176,11 @@ def test_a_fault_is_told(gateway: Gateway, check: Check, fault: dict[str, Any], 
 
 
 def test_a_start_that_takes_too_long_is_told(gateway: Gateway, check: Check) -> None:
-    gateway.polls = [{"status": "starting", "pod_status": "pending", "events": [{"reason": "Unschedulable"}]}]
+    gateway.polls = [{"status": "starting", "pod_status": "pending", "events": [WHY]}]
     code, output = check.run(gateway.url, start_timeout=0.1)
     assert code == 1
     assert "not ready after" in output
-    assert "Unschedulable" in output
+    assert "Unschedulable: Insufficient memory" in output
     assert gateway.stopped
 
 

@@ -184,8 +184,3 @@ def test_the_schema_of_a_sandbox_class_is_that_of_the_crd() -> None:
                 compare(ours[inner], theirs[inner], f"{path}/{inner}")
 
     compare(SCHEMA["definitions"]["sandboxClassSpec"], spec, "")
-
-
-def test_the_chart_holds_the_generated_crds() -> None:
-    shipped = {path.name: path.read_text() for path in (CHART / "crds").glob("*.yaml")}
-    assert shipped == manifests()
