@@ -136,9 +136,8 @@ class Cluster:
         upstreams = dns.upstreams(egress.resolv_conf()) if egress.record(self.state).exists() else []
         self._apply(dns.manifests(dns.corefile(wildcard, upstreams), images.COREDNS.reference))
         api = self._api()
-        self._daemons.await_ready(
-            "kubelet", lambda: _rolled_out(api), timeout=READY_TIMEOUT, what="CoreDNS is not available"
-        )
+        what = f"CoreDNS is not available (its own log: {self.state.logs / 'pods'})"
+        self._daemons.await_ready("kubelet", lambda: _rolled_out(api), timeout=READY_TIMEOUT, what=what)
 
     def _start(self, progress: Progress, archives: Sequence[Path], *, way_out: bool) -> None:
         network.guard_host()

@@ -67,6 +67,7 @@ def guard_host() -> None:
                 f"the host has routes within {cidr} already: {[route['dst'] for route in others]}",
                 remedy="stop the cluster or network that uses this range, or use that cluster: CLUSTER=current",
             )
+    for cidr in GUARDED:
         if not guarded(cidr):
             run(["ip", "route", "add", "unreachable", cidr])
 

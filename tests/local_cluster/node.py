@@ -35,7 +35,12 @@ def containerd_config(state: State, *, sandbox_image: str, cni_plugins: Path) ->
             "restrict_oom_score_adj": True,
             "netns_mounts_under_state_dir": True,
         },
-        f"plugins.'{cri}.runtime'.cni": {"bin_dirs": [str(cni_plugins)], "conf_dir": str(state.config / "cni")},
+        f"plugins.'{cri}.runtime'.cni": {
+            "bin_dirs": [str(cni_plugins)],
+            "conf_dir": str(state.config / "cni"),
+            # The plugin would leave a file outside of the state directory for each pod.
+            "use_internal_loopback": True,
+        },
         f"plugins.'{cri}.runtime'.containerd": {"default_runtime_name": "runc"},
         f"plugins.'{cri}.runtime'.containerd.runtimes.runc": {"runtime_type": "io.containerd.runc.v2"},
         f"plugins.'{cri}.runtime'.containerd.runtimes.runc.options": {

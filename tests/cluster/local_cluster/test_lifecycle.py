@@ -1,0 +1,82 @@
+"""Up, killed, repaired and down: on a part of the machine set aside for it, whatever else runs."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cluster.local_cluster.machine import HIDDEN, Machine
+from local_cluster.cluster import DAEMONS
+from local_cluster.processes import Process
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    made = Machine("ohs-lifecycle-test")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def kill(machine: Machine) -> Callable[..., None]:
+    """Kills daemons by name."""
+
+    def kill(*names: str) -> None:
+        for name in names:
+            Process(**json.loads((machine.state / "pids" / name).read_text())).signal(signal.SIGKILL)
+
+    return kill
+
+
+def test_up_repairs_what_was_killed_and_down_leaves_nothing(machine: Machine, kill: Callable[..., None]) -> None:
+    before = machine.run("ip", "-oneline", "address").stdout, machine.run("cat", "/proc/self/mounts").stdout
+    assert machine.cluster("status").returncode == 3
+
+    up = machine.cluster("up")
+    assert up.returncode == 0, up.stderr
+    assert "The cluster is up after" in up.stderr
+    assert machine.cluster("status").returncode == 0
+    assert machine.cluster("up").stderr == "The cluster is up already.\n"
+
+    kill("etcd", "containerd", "kubelet")
+    status = machine.cluster("status")
+    assert status.returncode == 3
+    assert [line.split()[1] for line in status.stdout.splitlines() if "FAIL" in line] == [
+        "etcd",
+        "containerd",
+        "kubelet",
+    ]
+    repaired = machine.cluster("up")
+    assert repaired.returncode == 0, repaired.stderr
+    assert "clear the remains of an earlier cluster" in repaired.stderr
+    assert machine.cluster("status").returncode == 0
+
+    # As after a crash: no daemon, no record of it; pods, shims, mounts and links are still there.
+    kill(*DAEMONS)
+    for record in (machine.state / "pids").iterdir():
+        record.unlink()
+    assert "(containerd-shim-runc-v2)" in machine.cluster("status").stdout
+    down = machine.cluster("down")
+    assert down.returncode == 0, down.stderr
+
+    assert machine.processes() == []
+    assert not machine.state.exists()
+    after = machine.run("ip", "-oneline", "address").stdout, machine.run("cat", "/proc/self/mounts").stdout
+    assert after == before
+    assert machine.run("ip", "route").stdout == ""
+    assert "KUBE" not in machine.run("iptables-save").stdout
+    assert machine.run("find", *HIDDEN, "-mindepth", "1").stdout == ""
+    assert machine.run("find", "/sys/fs/cgroup", "-name", "kubepods*").stdout == ""
+    assert machine.cluster("down").stderr == "There is no cluster.\n"
+
+
+def test_a_machine_that_uses_the_service_range_is_left_as_it_is(machine: Machine) -> None:
+    machine.run("ip", "link", "set", "lo", "up")
+    machine.run("ip", "route", "add", "10.96.0.0/24", "dev", "lo")
+    refused = machine.cluster("up")
+    assert refused.returncode == 1
+    assert "the host has routes within 10.96.0.0/16 already: ['10.96.0.0/24']" in refused.stderr
+    assert "remedy:" in refused.stderr
+    assert not machine.state.exists()
+    assert machine.run("ip", "route").stdout == "10.96.0.0/24 dev lo scope link \n"
