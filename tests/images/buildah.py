@@ -67,10 +67,11 @@ class Buildah:
                 f"these are missing: {', '.join(missing)} (names of Debian packages)",
                 remedy="install them with your distribution's package manager, then run this again",
             )
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        self._run("fetch the package lists (apt-get)", ["apt-get", "--quiet", "update"], quiet)
-        install = ["apt-get", "--quiet", "install", "--yes", "--no-install-recommends", *missing]
-        self._run(f"install {', '.join(missing)} (apt-get)", install, quiet)
+        # The package lists are fetched only when the ones at hand do not do; another apt-get is waited for.
+        apt = "apt-get --quiet -o DPkg::Lock::Timeout=300"
+        install = f"{apt} install --yes --no-install-recommends {' '.join(missing)}"
+        command = ["sh", "-c", f"{install} || {{ {apt} update && {install}; }}"]
+        self._run(f"install {', '.join(missing)} (apt-get)", command, {"DEBIAN_FRONTEND": "noninteractive"})
 
     def _query(self, *arguments: str) -> bool:
         """Whether this buildah command succeeds."""
