@@ -121,8 +121,9 @@ class SandboxService:
                     known = await self._read(name)
                     continue
                 _log.info("sandbox created", sandbox=name, owner=owner)
-                await self._ensure_environment(created, environment)
+                await self._ensure_environment_or_undo(created, environment)
                 return created
+            _check_owner(known, owner)
             if known.metadata.deletion_timestamp:
                 await asyncio.sleep(_GONE_POLL_SECONDS)
                 known = await self._read(name)
@@ -152,6 +153,15 @@ class SandboxService:
         self._with_environment[uid] = None
         if len(self._with_environment) > _REMEMBERED_SECRETS:
             del self._with_environment[next(iter(self._with_environment))]
+
+    async def _ensure_environment_or_undo(self, created: Sandbox, environment: Mapping[str, str]) -> None:
+        """A client whose /start is refused has no runtime id to stop, so nothing may be left behind."""
+        try:
+            await self._ensure_environment(created, environment)
+        except ApiError as error:
+            if 400 <= error.code < 500:
+                await self._delete(created)
+            raise
 
     async def _suspend_if_needed(self, owner: str, runtime_id: str, wanted: bool) -> None:
         sandbox = await self._owned(owner, runtime_id)

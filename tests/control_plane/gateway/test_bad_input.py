@@ -64,7 +64,7 @@ async def test_a_runtime_id_is_no_path_to_other_sandboxes(
 
 
 async def test_what_a_client_may_leave_out_or_add_does_not_stop_a_start(gateway: Replica) -> None:
-    absent = dict.fromkeys(("command", "working_dir", "environment", "run_as_group", "resource_factor"))
+    absent: dict[str, Any] = dict.fromkeys(("command", "working_dir", "environment", "run_as_group", "resource_factor"))
     tolerated: tuple[dict[str, Any], ...] = (
         {"from_the_future": {"a": [1]}},
         absent,

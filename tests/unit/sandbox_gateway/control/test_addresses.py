@@ -1,0 +1,32 @@
+"""The URL of a sandbox in both modes."""
+
+import pytest
+
+from sandbox_gateway.control.addresses import Addresses, Origin
+from sandbox_gateway.errors import InvalidRequestError
+
+SEEN = Origin("http", "gw.test:8080")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "seen", "url"),
+    [
+        (Addresses(), SEEN, "http://gw.test:8080"),
+        (Addresses(), Origin("https", "gw.test"), "https://gw.test"),
+        (Addresses(), Origin("http", "[::1]:8080"), "http://[::1]:8080"),
+        (Addresses(public=Origin("https", "public.test")), SEEN, "https://public.test"),
+        (Addresses("box.test"), SEEN, "http://sb-a.box.test:8080"),
+        (Addresses("box.test"), Origin("http", "[::1]"), "http://sb-a.box.test"),
+        (Addresses("box.test"), Origin("http", "[::1]:81"), "http://sb-a.box.test:81"),
+        (Addresses("box.test"), Origin("http", ""), "http://sb-a.box.test"),
+        (Addresses("box.test", Origin("https", "public.test")), SEEN, "https://sb-a.box.test"),
+        (Addresses("box.test", Origin("https", "public.test:8443")), SEEN, "https://sb-a.box.test:8443"),
+    ],
+)
+def test_url(addresses: Addresses, seen: Origin, url: str) -> None:
+    assert addresses.of("sb-a", seen) == url
+
+
+def test_header_mode_needs_a_host() -> None:
+    with pytest.raises(InvalidRequestError, match="Host"):
+        Addresses().of("sb-a", Origin("http", ""))

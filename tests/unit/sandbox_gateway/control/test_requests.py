@@ -1,0 +1,179 @@
+"""Requests that are refused before the service is asked, and what reaches it."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unit.sandbox_gateway.support import ScriptedService, refusal, runtime_api
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def service() -> ScriptedService:
+    return ScriptedService()
+
+
+@pytest.fixture
+async def http(service: ScriptedService) -> AsyncIterator[httpx.AsyncClient]:
+    async with runtime_api(service) as client:
+        yield client
+
+
+def start_body(**fields: Any) -> dict[str, Any]:
+    return {"image": "i", "session_id": "s", **fields}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"session_id": "s"}, "image"),
+        (start_body(image=None), "image"),
+        (start_body(image=""), "image"),
+        (start_body(image="  "), "image"),
+        (start_body(image=["i"]), "image"),
+        (start_body(image="i" * 1025), "image"),
+        ({"image": "i"}, "session_id"),
+        (start_body(session_id=None), "session_id"),
+        (start_body(session_id=""), "session_id"),
+        (start_body(session_id=5), "session_id"),
+        (start_body(session_id="s" * 1025), "session_id"),
+        (start_body(session_id="\ud800"), "session_id"),
+        (start_body(command='unbalanced "quote'), "command"),
+        (start_body(command="\ud800"), "command"),
+        (start_body(command={"a": 1}), "command"),
+        (start_body(command=["a", 5]), "command.1"),
+        (start_body(command="nul\0"), "command.0"),
+        (start_body(command=["x"] * 129), "command"),
+        (start_body(command=["x" * 8193]), "command.0"),
+        (start_body(working_dir="relative"), "working_dir"),
+        (start_body(working_dir=7), "working_dir"),
+        (start_body(environment=["A"]), "environment"),
+        (start_body(environment={"A": 1}), "environment.A"),
+        (start_body(environment={"A": None}), "environment.A"),
+        (start_body(environment={"A=B": "1"}), "environment"),
+        (start_body(environment={"": "1"}), "environment"),
+        (start_body(environment={"1A": "1"}), "environment"),
+        (start_body(environment={"..": "1"}), "environment"),
+        (start_body(environment={"A" * 254: "1"}), "environment"),
+        (start_body(environment={"\ud800": "1"}), "environment"),
+        (start_body(environment={"A": "nul\0"}), "environment.A"),
+        (start_body(environment={"A": "\udfff"}), "environment.A"),
+        (start_body(environment={"A": "x" * 1024 * 1024}), "environment"),
+        (start_body(run_as_user=0), "run_as_user"),
+        (start_body(run_as_user=-1), "run_as_user"),
+        (start_body(run_as_user="10001"), "run_as_user"),
+        (start_body(run_as_user=True), "run_as_user"),
+        (start_body(run_as_user=2**31), "run_as_user"),
+        (start_body(run_as_group=0), "run_as_group"),
+        (start_body(fs_group=1.5), "fs_group"),
+        (start_body(image_pull_policy="Sometimes"), "image_pull_policy"),
+        (start_body(runtime_class=5), "runtime_class"),
+        (start_body(resource_factor=3), "resource_factor"),
+        (start_body(resource_factor="2"), "resource_factor"),
+        ([], "body"),
+        (None, "body"),
+        ("text", "body"),
+    ],
+)
+async def test_a_wrong_start_is_422_and_names_the_field(
+    http: httpx.AsyncClient, service: ScriptedService, body: Any, field: str
+) -> None:
+    detail = refusal(await http.post("/start", content=json.dumps(body), headers=JSON), 422)
+    assert detail.startswith((f"{field}: ", f"{field}."))
+    assert service.started == []
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"{not json}", b"\xff\xfe", b"[" * 100_000, b'{"image": "i", "session_id": "s"} x']
+)
+async def test_a_body_that_is_not_json_is_refused(http: httpx.AsyncClient, text: bytes) -> None:
+    response = await http.post("/start", content=text, headers=JSON)
+    assert response.status_code in {400, 422}
+    assert "body" in refusal(response, response.status_code)
+
+
+async def test_a_refusal_does_not_repeat_values(http: httpx.AsyncClient) -> None:
+    for environment in ({"A": ["hunter2"]}, {"A": "hunter2\0"}, ["hunter2"]):
+        response = await http.post("/start", json=start_body(environment=environment))
+        assert "hunter2" not in refusal(response, 422)
+
+
+async def test_a_body_beyond_the_bound_is_refused(http: httpx.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b" " * 1024 * 1024
+
+    big = b" " * (5 * 1024 * 1024)
+    refusal(await http.post("/start", content=big, headers=JSON), 413)
+    refusal(await http.post("/start", content=chunks(), headers=JSON), 413)
+
+
+@pytest.mark.parametrize("path", ["/stop", "/pause", "/resume"])
+@pytest.mark.parametrize("body", [{}, {"runtime_id": None}, {"runtime_id": 5}, {"runtime_id": ""}])
+async def test_a_missing_runtime_id_is_422(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
+    assert refusal(await http.post(path, json=body), 422).startswith("runtime_id: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/", 404),
+        ("GET", "/list", 404),
+        ("GET", "/redoc", 404),
+        ("GET", "/start", 405),
+        ("POST", "/sessions/x", 405),
+        ("POST", "/start/", 404),
+    ],
+)
+async def test_an_unknown_path_is_a_refusal_that_names_it(
+    http: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    assert f"{method} {path}" in refusal(await http.request(method, path), status)
+
+
+@pytest.mark.parametrize("key", [None, b"", b"bad", "göod".encode(), b"\xff"])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/start"), ("GET", "/sessions/s"), ("GET", "/nothing")])
+async def test_without_the_key_nothing_is_read(
+    http: httpx.AsyncClient, service: ScriptedService, key: bytes | None, method: str, path: str
+) -> None:
+    del http.headers["X-API-Key"]
+    headers = [] if key is None else [(b"X-API-Key", key)]
+    detail = refusal(await http.request(method, path, content=b"{not json", headers=headers), 401)
+    assert detail.startswith("X-API-Key ")
+    assert (service.started, service.asked) == ([], [])
+
+
+async def test_the_documentation_is_open(http: httpx.AsyncClient) -> None:
+    del http.headers["X-API-Key"]
+    assert (await http.get("/docs")).status_code == 200
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    assert list(paths) == ["/start", "/sessions/{session_id}", "/pause", "/resume", "/stop"]
+
+
+@settings(deadline=None, max_examples=50)  # each makes an application
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=300))
+async def test_any_session_id_arrives_as_it_was_sent(session_id: str) -> None:
+    service = ScriptedService()
+    async with runtime_api(service) as http:
+        # A path of dots is resolved by clients, encoded or not.
+        encoded = "".join(f"%{byte:02X}" for byte in session_id.encode())
+        url = httpx.URL("http://gateway.test").copy_with(raw_path=b"/sessions/" + encoded.encode())
+        assert (await http.get(url)).status_code == 200
+    assert service.asked == [session_id]
+
+
+@pytest.mark.parametrize("session_id", ["a/b", "a//b/", "a?b", "a?b=c d&e=%", "ü b", "a+b", "a&b=c"])
+async def test_a_session_id_that_a_client_does_not_encode_arrives_too(
+    http: httpx.AsyncClient, service: ScriptedService, session_id: str
+) -> None:
+    await http.get(f"/sessions/{session_id}")
+    await http.get(f"/sessions/{quote(session_id, safe='')}")
+    assert service.asked == [session_id] * 2

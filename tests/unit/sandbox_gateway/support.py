@@ -1,0 +1,131 @@
+"""Sandboxes, keys and a Runtime API for tests without a cluster."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import httpx
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import KubeClient, KubeObject
+from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
+from sandbox_gateway.api_keys import ApiKeys
+from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.control.addresses import Addresses
+from sandbox_gateway.control.answers import Answers
+from sandbox_gateway.control.app import create_app
+from sandbox_gateway.models import StartRequest
+from sandbox_gateway.service import SandboxService
+from sandbox_gateway.view import View
+
+KEYS = MasterKeys.of({1: b"k" * 32})
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def sandbox_object(
+    name: str = "sb-a", *, version: int = 1, uid: str = "uid-1", deleting: bool = False, **fields: Any
+) -> KubeObject:
+    """A Sandbox as the API server stores it; `fields` are spec and status."""
+    metadata: dict[str, Any] = {
+        "name": name,
+        "uid": uid,
+        "resourceVersion": str(version),
+        "generation": 1,
+        "creationTimestamp": "2026-01-02T03:04:00Z",
+    }
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-01-02T03:04:04Z"
+    return {
+        "metadata": metadata,
+        "spec": {"image": "agent:1", "owner": "alice", "sessionID": "s", **fields.get("spec", {})},
+        "status": fields.get("status", {}),
+    }
+
+
+def status(reason: Reason | str, message: str = "", *, since: datetime = NOW, **fields: Any) -> dict[str, Any]:
+    """A status with the condition Ready, as the operator writes it."""
+    condition = {
+        "type": "Ready",
+        "status": "True" if reason == Reason.READY else "False",
+        "reason": str(reason),
+        "message": message,
+        "lastTransitionTime": since.isoformat().replace("+00:00", "Z"),
+    }
+    return {"observedGeneration": 1, "conditions": [condition], "podName": "pod", "podIP": "127.0.0.1", **fields}
+
+
+def sandbox(**fields: Any) -> Sandbox:
+    """As `sandbox_object`, decoded."""
+    return Sandbox.model_validate(sandbox_object(**fields))
+
+
+def unconnected_cache(keys: MasterKeys = KEYS) -> SandboxCache:
+    """A cache whose informer does not run."""
+    return SandboxCache(cast("KubeClient", None), "test", keys)
+
+
+class FixedApiKeys:
+    """Keys without an informer."""
+
+    def owner_of(self, api_key: str) -> str | None:
+        """`good` is alice's."""
+        return "alice" if api_key == "good" else None
+
+
+class ScriptedService:
+    """Stands in for the service: remembers what it was asked, and gives or raises what it is told."""
+
+    def __init__(self) -> None:
+        self.started: list[StartRequest] = []
+        self.asked: list[str] = []
+        self.error: Exception | None = None
+        self.found = sandbox(status=status(Reason.READY))
+        self.view = View("running", "ready", Reason.READY, "")
+
+    async def start(self, owner: str, request: StartRequest) -> tuple[Sandbox, View]:
+        """Like SandboxService.start."""
+        self.started.append(request)
+        return self._tell(owner)
+
+    async def get(self, owner: str, name: str) -> tuple[Sandbox, View]:
+        """Like SandboxService.get, .pause and .resume."""
+        self.asked.append(name)
+        return self._tell(owner)
+
+    pause = resume = get
+
+    async def stop(self, owner: str, runtime_id: str) -> Sandbox:
+        """Like SandboxService.stop."""
+        self.asked.append(runtime_id)
+        return self._tell(owner)[0]
+
+    def _tell(self, owner: str) -> tuple[Sandbox, View]:
+        assert owner == "alice"
+        if self.error is not None:
+            raise self.error
+        return self.found, self.view
+
+
+@asynccontextmanager
+async def runtime_api(
+    service: ScriptedService, addresses: Addresses | None = None, keys: MasterKeys = KEYS
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of the real application over a scripted service."""
+    answers = Answers(keys, unconnected_cache(keys), addresses or Addresses())
+    app = create_app(cast("SandboxService", service), answers, cast("ApiKeys", FixedApiKeys()))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://gateway.test", headers={"X-API-Key": "good"}
+    ) as http:
+        yield http
+
+
+def refusal(response: httpx.Response, code: int) -> str:
+    """The `detail` of a refusal, which must be a string in a JSON object."""
+    assert response.status_code == code, response.text
+    assert response.headers["content-type"] == "application/json"
+    detail = response.json()["detail"]
+    assert isinstance(detail, str)
+    return detail

@@ -1,0 +1,68 @@
+"""Own writes ahead of the informer, deletions, and the index by key id."""
+
+from sandbox_crds.keys import MasterKeys
+from unit.sandbox_gateway.support import KEYS, sandbox, sandbox_object, unconnected_cache
+
+
+async def test_a_write_is_known_at_once_and_an_older_answer_does_not_undo_it() -> None:
+    cache = unconnected_cache()
+    cache.remember(sandbox_object(version=5, spec={"suspend": True}))
+    cache.remember(sandbox_object(version=4))
+    found = cache.get("sb-a")
+    assert found is not None
+    assert found.spec.suspend
+
+
+async def test_versions_are_compared_as_numbers() -> None:
+    cache = unconnected_cache()
+    cache.remember(sandbox_object(version=9))
+    cache.remember(sandbox_object(version=10, spec={"suspend": True}))
+    found = cache.get("sb-a")
+    assert found is not None
+    assert found.spec.suspend
+
+
+async def test_a_deleted_one_is_gone_and_a_new_one_of_its_name_is_not() -> None:
+    cache = unconnected_cache()
+    old = cache.remember(sandbox_object(version=1, uid="old"))
+    cache.forget(old)
+    assert cache.get("sb-a") is None
+    assert cache.find_by_key_id(KEYS.key_id("old")) is None
+    cache.remember(sandbox_object(version=2, uid="old"))
+    assert cache.get("sb-a") is None
+    cache.remember(sandbox_object(version=3, uid="new"))
+    assert cache.get("sb-a") is not None
+    assert cache.find_by_key_id(KEYS.key_id("old")) is None
+    assert cache.find_by_key_id(KEYS.key_id("new")) is not None
+
+
+async def test_one_that_is_being_deleted_counts_as_gone() -> None:
+    cache = unconnected_cache()
+    cache.remember(sandbox_object(deleting=True))
+    assert cache.get("sb-a") is None
+    assert cache.find_by_key_id(KEYS.key_id("uid-1")) is None
+
+
+async def test_the_key_id_is_the_reported_one_or_else_the_one_to_come() -> None:
+    newer = MasterKeys.of({1: b"k" * 32, 2: b"n" * 32})
+    cache = unconnected_cache(newer)
+    assert cache.key_id(sandbox()) == newer.key_id("uid-1")
+    reported = KEYS.key_id("uid-1")
+    assert cache.key_id(sandbox(status={"keyID": reported})) == reported
+    cache.remember(sandbox_object(version=1))
+    cache.remember(sandbox_object(version=2, status={"keyID": reported}))
+    assert cache.find_by_key_id(reported) is not None
+    assert cache.find_by_key_id(newer.key_id("uid-1")) is None
+
+
+async def test_who_watches_a_name_hears_of_its_changes_only() -> None:
+    cache = unconnected_cache()
+    with cache.watching("sb-a") as changed, cache.watching("sb-b") as other:
+        cache.remember(sandbox_object())
+        assert changed.is_set()
+        assert not other.is_set()
+        changed.clear()
+        cache.forget(sandbox())
+        assert changed.is_set()
+    with cache.watching("sb-a") as changed:
+        assert not changed.is_set()

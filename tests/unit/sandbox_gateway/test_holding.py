@@ -1,0 +1,180 @@
+"""Holding answers, and the gateway's probe."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from sandbox_crds.reasons import Reason
+from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.errors import NoSandboxError
+from sandbox_gateway.health import HealthChecks
+from sandbox_gateway.holding import Holding
+from sandbox_gateway.view import View
+from unit.sandbox_gateway.support import sandbox, sandbox_object, status, unconnected_cache
+
+
+class Agent:
+    """An agent server's /health with a script."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked = 0
+        self.code = 200
+        self.delay = 0.0
+
+    async def health(self, _: web.Request) -> web.Response:
+        self.asked += 1
+        await asyncio.sleep(self.delay)
+        return web.Response(status=self.code, headers={"Location": "/elsewhere"})
+
+
+@pytest.fixture
+async def agent() -> AsyncIterator[Agent]:
+    agent = Agent()
+    app = web.Application()
+    app.router.add_get("/health", agent.health)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    agent.port = runner.addresses[0][1]
+    yield agent
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def health() -> AsyncIterator[HealthChecks]:
+    async with aiohttp.ClientSession() as session:
+        yield HealthChecks(session)
+
+
+@pytest.fixture
+def cache() -> SandboxCache:
+    return unconnected_cache()
+
+
+def settled(seen: View) -> bool:
+    return seen.status != "starting"
+
+
+def ready(agent: Agent, **fields: Any) -> dict[str, Any]:
+    return {"spec": {"command": ["x", f"--port={agent.port}"]}, "status": status(Reason.READY, **fields)}
+
+
+async def test_many_ask_and_the_agent_server_is_asked_once(agent: Agent, health: HealthChecks) -> None:
+    agent.delay = 0.05
+    found = sandbox(**ready(agent))
+    assert not health.reached(found)
+    assert await asyncio.gather(*(health.probe(found) for _ in range(10))) == [True] * 10
+    assert health.reached(found)
+    assert await health.probe(found)
+    assert agent.asked == 1
+
+
+@pytest.mark.parametrize("code", [503, 404, 204, 302])
+async def test_only_200_counts(agent: Agent, health: HealthChecks, code: int) -> None:
+    agent.code = code
+    found = sandbox(**ready(agent))
+    assert not await health.probe(found)
+    assert not health.reached(found)
+    agent.code = 200
+    assert await health.probe(found)
+
+
+async def test_a_new_pod_and_a_new_readiness_are_probed_anew(agent: Agent, health: HealthChecks) -> None:
+    assert await health.probe(sandbox(**ready(agent)))
+    assert not health.reached(sandbox(**ready(agent, podName="other")))
+    later = status(Reason.READY, since=datetime.now(UTC))
+    assert not health.reached(sandbox(spec={}, status=later))
+
+
+async def test_one_caller_that_gives_up_does_not_stop_the_probe(agent: Agent, health: HealthChecks) -> None:
+    agent.delay = 0.2
+    found = sandbox(**ready(agent))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(health.probe(found), 0.05)
+    assert await health.probe(found)
+    assert agent.asked == 1
+
+
+async def test_nothing_listens(health: HealthChecks, unused_tcp_port: int) -> None:
+    command = ["x", "--port", str(unused_tcp_port)]
+    assert not await health.probe(sandbox(spec={"command": command}, status=status(Reason.READY)))
+
+
+async def test_a_settled_sandbox_is_told_at_once(cache: SandboxCache, health: HealthChecks) -> None:
+    cache.remember(sandbox_object(status=status(Reason.CRASH_LOOP_BACK_OFF)))
+    async with asyncio.timeout(5):
+        _, seen = await Holding(cache, health).until("sb-a", settled, 60)
+    assert seen.pod_status == "failed"
+
+
+async def test_a_change_wakes_it(cache: SandboxCache, health: HealthChecks, agent: Agent) -> None:
+    cache.remember(sandbox_object(version=1))
+    held = asyncio.create_task(Holding(cache, health).until("sb-a", settled, 60))
+    await asyncio.sleep(0.05)
+    cache.remember(sandbox_object(version=2, status=status(Reason.STARTING)))
+    await asyncio.sleep(0.05)
+    assert not held.done()
+    cache.remember(sandbox_object(version=3, **ready(agent)))
+    async with asyncio.timeout(5):
+        _, seen = await held
+    assert seen.ready
+
+
+async def test_the_end_of_a_grace_period_wakes_it(cache: SandboxCache, health: HealthChecks) -> None:
+    since = datetime.now(UTC) - timedelta(seconds=9.8)
+    cache.remember(sandbox_object(status=status(Reason.IMAGE_PULL_BACK_OFF, since=since)))
+    async with asyncio.timeout(5):
+        _, seen = await Holding(cache, health).until("sb-a", settled, 60)
+    assert seen.pod_status == "failed"
+
+
+async def test_a_failed_probe_is_tried_again(cache: SandboxCache, health: HealthChecks, agent: Agent) -> None:
+    agent.code = 503
+    cache.remember(sandbox_object(**ready(agent)))
+    held = asyncio.create_task(Holding(cache, health).until("sb-a", settled, 60))
+    while agent.asked < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert not held.done()
+    agent.code = 200
+    async with asyncio.timeout(5):
+        _, seen = await held
+    assert seen.ready
+
+
+async def test_it_ends_with_the_bound_even_if_the_probe_hangs(
+    cache: SandboxCache, health: HealthChecks, agent: Agent
+) -> None:
+    agent.delay = 60
+    cache.remember(sandbox_object(**ready(agent)))
+    async with asyncio.timeout(5):
+        _, seen = await Holding(cache, health).until("sb-a", settled, 0.1)
+    assert (seen.pod_status, seen.unreached) == ("pending", True)
+
+
+async def test_a_deletion_ends_it(cache: SandboxCache, health: HealthChecks) -> None:
+    holding = Holding(cache, health)
+    with pytest.raises(NoSandboxError):
+        await holding.until("sb-a", settled, 60)
+    found = cache.remember(sandbox_object())
+    held = asyncio.create_task(holding.until("sb-a", settled, 60))
+    await asyncio.sleep(0.05)
+    cache.forget(found)
+    with pytest.raises(NoSandboxError):
+        await asyncio.wait_for(held, 5)
+
+
+async def test_a_release_lets_all_go_and_holds_no_more(cache: SandboxCache, health: HealthChecks) -> None:
+    cache.remember(sandbox_object())
+    holding = Holding(cache, health)
+    held = [asyncio.create_task(holding.until("sb-a", settled, 60)) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    holding.release()
+    async with asyncio.timeout(5):
+        seen = await asyncio.gather(*held, holding.until("sb-a", settled, 60))
+    assert [view.pod_status for _, view in seen] == ["pending"] * 4

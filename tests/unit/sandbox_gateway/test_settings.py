@@ -1,0 +1,46 @@
+"""Settings from the environment, and what they refuse."""
+
+import pytest
+from pydantic import ValidationError
+
+from sandbox_gateway.settings import Settings
+
+
+def test_defaults_suit_the_chart() -> None:
+    settings = Settings()
+    assert (settings.listen_port, settings.health_port, settings.base_domain) == (8080, 8081, "")
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_GATEWAY_BASE_DOMAIN", "Sandboxes.Example.COM.")
+    monkeypatch.setenv("SANDBOX_GATEWAY_PUBLIC_URL", "https://gw.example.com:8443/")
+    monkeypatch.setenv("SANDBOX_GATEWAY_START_HOLD_SECONDS", "2.5")
+    settings = Settings()
+    assert settings.base_domain == "sandboxes.example.com"
+    assert settings.public_url == "https://gw.example.com:8443"
+    assert settings.start_hold_seconds == 2.5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("base_domain", "http://x"),
+        ("base_domain", "x:80"),
+        ("base_domain", "*.x"),
+        ("base_domain", "-x"),
+        ("public_url", "x"),
+        ("public_url", "ws://x"),
+        ("public_url", "http://x/path"),
+        ("public_url", "http://user@x"),
+        ("public_url", "http://x:port"),
+        ("public_url", "http://"),
+        ("listen_port", 70000),
+        ("start_hold_seconds", 15),
+        ("poll_hold_seconds", -1),
+        ("namespace", ""),
+        ("log_level", "LOUD"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Settings.model_validate({name: value})
