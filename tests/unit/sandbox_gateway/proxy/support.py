@@ -146,6 +146,7 @@ class MemoryTransport(asyncio.Transport):
     def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__({"peername": ("127.0.0.1", 40000)})
         self.written = b""
+        self.block_after_next_write = False
         self.closed = False
         self.sent_eof = False
         self._protocol = protocol
@@ -180,6 +181,9 @@ class MemoryTransport(asyncio.Transport):
             raise RuntimeError("write() after write_eof() or connection_lost()")  # as uvloop does
         if not self.closed:
             self.written += bytes(data)
+        if self.block_after_next_write:
+            self.block_after_next_write = False
+            self.block_writes()
 
     @override
     def write_eof(self) -> None:

@@ -419,6 +419,30 @@ async def test_bytes_behind_a_response_close_its_connection(gateway: Gateway) ->
     assert connections == 3
 
 
+@pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
+async def test_an_idle_upstream_that_ends_is_not_the_clients_concern(gateway: Gateway, last_words: bytes) -> None:
+    end, ended = asyncio.Event(), asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(OK)
+        await end.wait()
+        writer.write(last_words)
+        writer.write_eof()
+        assert await reader.read(-1) == CLOSED
+        ended.set()
+
+    await gateway.add_raw(upstream)
+    reader, writer = await gateway.connect()
+    writer.write(POST + b"\r\n")
+    assert await reader.readexactly(len(OK)) == OK
+    end.set()
+    await ended.wait()
+    writer.write(POST + b"\r\n")
+    assert await reader.readexactly(len(OK)) == OK
+    writer.close()
+
+
 async def test_a_hundred_local_answers_in_one_segment(gateway: Gateway) -> None:
     request = b"GET /health HTTP/1.1\r\nHost: gw\r\n\r\n"
     received = await gateway.talk(request * 99 + request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))

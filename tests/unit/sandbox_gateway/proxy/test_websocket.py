@@ -14,11 +14,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from sandbox_gateway.proxy.context import Limits
-from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, KEY, Gateway, read_head
+from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, KEY, Gateway, MemoryClient, read_head
 
 PATH = "/sockets/events/1?resend_mode=all"
 HEADER = {"X-Session-API-Key": KEY}
 LARGE = 16 * 1024 * 1024
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+)
 
 
 def auth(key: str) -> str:
@@ -215,15 +218,21 @@ async def test_a_sandbox_that_does_not_listen(gateway: Gateway) -> None:
 )
 async def test_a_sandbox_that_refuses_the_handshake(gateway: Gateway, answer: bytes, code: int) -> None:
     heads: list[bytes] = []
+    let_go = asyncio.Event()
 
     async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await read_head(reader))
         writer.write(answer)
+        if answer:
+            await reader.read(-1)
+        let_go.set()
 
     await gateway.add_raw(upstream)
     websocket = await connect(url(gateway), subprotocols=[Subprotocol("a")], proxy=None)
     await websocket.send(auth(KEY))
     assert await closed_with(websocket) == code
+    async with asyncio.timeout(5):
+        await let_go.wait()
     [head] = heads
     assert b"sec-websocket-key" in head.lower()
     assert b"sec-websocket-extensions" not in head.lower()
@@ -231,14 +240,18 @@ async def test_a_sandbox_that_refuses_the_handshake(gateway: Gateway, answer: by
 
 
 async def test_a_sandbox_that_never_answers_the_handshake(tmp_path: Path) -> None:
+    let_go = asyncio.Event()
+
     async def upstream(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read(-1)
+        let_go.set()
 
-    async with Gateway(tmp_path, limits=Limits(handshake_seconds=0.1)) as gateway:
+    async with Gateway(tmp_path, limits=Limits(handshake_seconds=0.1)) as gateway, asyncio.timeout(10):
         await gateway.add_raw(upstream)
         websocket = await connect(url(gateway), proxy=None)
         await websocket.send(auth(KEY))
         assert await closed_with(websocket) == 1013
+        await let_go.wait()
 
 
 @pytest.mark.parametrize(
@@ -286,6 +299,25 @@ async def test_a_handshake_that_the_sandbox_refuses_with_the_key_in_the_header(
     assert caught.value.response.status_code == 403
 
 
+async def test_a_tunnel_keeps_the_pace_of_its_slower_side() -> None:
+    client = MemoryClient()
+    client.transport.deliver(UPGRADE)
+    await client.settle()
+    upstream = client.pool.opened[0][1]
+    client.transport.block_after_next_write = True  # before there is a tunnel
+    upstream.deliver(b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    for _ in range(2):
+        assert not upstream.is_reading()
+        client.transport.unblock_writes()
+        assert upstream.is_reading()
+        client.transport.block_writes()
+    upstream.block_writes()
+    assert not client.transport.is_reading()
+    upstream.unblock_writes()
+    assert client.transport.is_reading()
+    await client.close()
+
+
 async def test_either_sides_end_is_the_others(gateway: Gateway) -> None:
     ended = asyncio.Event()
 
@@ -298,13 +330,13 @@ async def test_either_sides_end_is_the_others(gateway: Gateway) -> None:
 
     await gateway.add_raw(upstream)
     reader, writer = await gateway.connect()
-    writer.write(b"GET / HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\nConnection: Upgrade\r\n")
-    writer.write(b"Upgrade: websocket\r\n\r\n")
+    writer.write(UPGRADE)
     await read_head(reader)
     writer.write(b"to the end")
     writer.write_eof()
-    assert await reader.read(-1) == b"and an answer after it"
-    await ended.wait()
+    async with asyncio.timeout(10):
+        assert await reader.read(-1) == b"and an answer after it"
+        await ended.wait()
     writer.close()
 
 
@@ -318,8 +350,7 @@ async def test_a_half_closed_tunnel_does_not_stay(tmp_path: Path) -> None:
     async with Gateway(tmp_path, limits=Limits(half_closed_seconds=0.1)) as gateway, asyncio.timeout(5):
         await gateway.add_raw(upstream)
         reader, writer = await gateway.connect()
-        writer.write(b"GET / HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\nConnection: Upgrade\r\n")
-        writer.write(b"Upgrade: websocket\r\n\r\n")
+        writer.write(UPGRADE)
         await read_head(reader)
         writer.write_eof()
         assert await reader.read(-1) == b""
