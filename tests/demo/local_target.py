@@ -1,8 +1,9 @@
 """The project's own cluster as a target of the demo."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from demo.commands import run
 from demo.release import NODE_PORT
@@ -20,6 +21,14 @@ class LocalTarget:
     """Kubernetes in a network namespace of this machine; needs root on Linux."""
 
     name = "local"
+    # Its kubelet does not measure local storage, so the node has none to offer.
+    chart_values: Mapping[str, Any] = {
+        "sandboxClasses": {
+            "default": {
+                "resources": {"requests": {"ephemeral-storage": None}, "limits": {"ephemeral-storage": None}},
+            }
+        }
+    }
 
     def __init__(self, egress: bool) -> None:
         self._state = State.from_environment()

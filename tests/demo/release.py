@@ -61,7 +61,7 @@ def install(
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
     target.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
     command = ["upgrade", "--install", NAME, str(CHART), "--namespace", namespace]
-    text = json.dumps({**values(images), **(overrides or {})})
+    text = json.dumps({**values(images), **target.chart_values, **(overrides or {})})
     with progress.step(f"install the chart into the namespace {namespace}", lambda: unready(target, namespace)):
         try:
             target.helm(*command, "--wait", "--timeout", "3m", "--values", "-", stdin=text)
@@ -78,6 +78,6 @@ def unready(target: Target, namespace: str) -> str:
     for pod in pods:
         for container in pod["status"].get("containerStatuses", []):
             if not container["ready"]:
-                state = container["state"].get("waiting") or container["state"].get("terminated") or {}
+                state: dict[str, str] = container["state"].get("waiting") or container["state"].get("terminated") or {}
                 words.append(f"{pod['metadata']['name']}: {state.get('reason', 'not ready yet')}")
     return "; ".join(words)

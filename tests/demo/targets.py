@@ -5,10 +5,10 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from demo.commands import ROOT, run
 from images.build import Engine, build
@@ -33,9 +33,10 @@ class Images:
 
 
 class Target(Protocol):
-    """A cluster to run on."""
+    """A cluster to run on. `chart_values` are values of the chart that this cluster needs."""
 
     name: str
+    chart_values: Mapping[str, Any]
 
     def up(self, progress: Progress) -> None:
         """Bring the cluster up, or do nothing when it is. Raises ClusterError."""
@@ -78,6 +79,7 @@ class KindTarget:
     """A kind cluster, made from kind-config.yaml; needs Docker."""
 
     name = "kind"
+    chart_values: Mapping[str, Any] = {}
 
     def up(self, progress: Progress) -> None:
         existing = run(["kind", "get", "clusters"], remedy="install kind: https://kind.sigs.k8s.io").split()
@@ -120,6 +122,7 @@ class CurrentTarget:
     """The cluster of the current kubectl context; its nodes must be able to pull the images that are named."""
 
     name = "current"
+    chart_values: Mapping[str, Any] = {}
 
     def up(self, progress: Progress) -> None:
         context = run(["kubectl", "config", "current-context"], remedy="set a context: kubectl config use-context NAME")
@@ -202,6 +205,7 @@ def choose(name: str, *, egress: bool) -> Target:
             name = "local"
         elif shutil.which("docker") and shutil.which("kind"):
             name = "kind"
+    chart_values: Mapping[str, Any] = {}
         else:
             raise ClusterError(
                 "no cluster can be made here",

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,6 +10,30 @@ import pytest
 from cluster.local_cluster.machine import HIDDEN, Machine
 from local_cluster.cluster import DAEMONS
 from local_cluster.processes import Process
+
+# Asks cluster DNS for an A record (RFC 1035, section 4) and prints the address, or nothing if there is no such name.
+RESOLVE = """
+import socket, struct, sys
+labels = [label.encode() for label in sys.argv[1].split(".")]
+question = b"".join(bytes([len(label)]) + label for label in labels) + struct.pack(">xHH", 1, 1)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.settimeout(10)
+    client.sendto(struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + question, ("10.96.0.10", 53))
+    answer = client.recv(512)
+code = answer[3] & 15
+assert code in (0, 3), code
+print("" if code else socket.inet_ntoa(answer[-4:]), end="")
+"""
+
+
+def resolve(machine: Machine, name: str) -> str:
+    done = machine.cluster("exec", "--", sys.executable, "-c", RESOLVE, name)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def mounted(machine: Machine) -> set[str]:
+    return set(machine.run("cat", "/proc/self/mounts").stdout.splitlines())
 
 
 @pytest.fixture
@@ -30,7 +55,7 @@ def kill(machine: Machine) -> Callable[..., None]:
 
 
 def test_up_repairs_what_was_killed_and_down_leaves_nothing(machine: Machine, kill: Callable[..., None]) -> None:
-    before = machine.run("ip", "-oneline", "address").stdout, machine.run("cat", "/proc/self/mounts").stdout
+    mounts = mounted(machine)
     assert machine.cluster("status").returncode == 3
 
     up = machine.cluster("up")
@@ -38,6 +63,12 @@ def test_up_repairs_what_was_killed_and_down_leaves_nothing(machine: Machine, ki
     assert "The cluster is up after" in up.stderr
     assert machine.cluster("status").returncode == 0
     assert machine.cluster("up").stderr == "The cluster is up already.\n"
+
+    assert resolve(machine, "kubernetes.default.svc.cluster.local") == "10.96.0.1"
+    assert resolve(machine, "a-1.sandbox.test") == ""
+    assert machine.cluster("wildcard-dns", "sandbox.test", "10.96.5.5").returncode == 0
+    assert resolve(machine, "a-1.sandbox.test") == resolve(machine, "sandbox.test") == "10.96.5.5"
+    assert resolve(machine, "example.org") == ""
 
     kill("etcd", "containerd", "kubelet")
     status = machine.cluster("status")
@@ -62,8 +93,8 @@ def test_up_repairs_what_was_killed_and_down_leaves_nothing(machine: Machine, ki
 
     assert machine.processes() == []
     assert not machine.state.exists()
-    after = machine.run("ip", "-oneline", "address").stdout, machine.run("cat", "/proc/self/mounts").stdout
-    assert after == before
+    assert mounted(machine) <= mounts
+    assert machine.run("ip", "-oneline", "link").stdout.count("\n") == 1  # the loopback
     assert machine.run("ip", "route").stdout == ""
     assert "KUBE" not in machine.run("iptables-save").stdout
     assert machine.run("find", *HIDDEN, "-mindepth", "1").stdout == ""
