@@ -205,7 +205,6 @@ def choose(name: str, *, egress: bool) -> Target:
             name = "local"
         elif shutil.which("docker") and shutil.which("kind"):
             name = "kind"
-    chart_values: Mapping[str, Any] = {}
         else:
             raise ClusterError(
                 "no cluster can be made here",

@@ -162,7 +162,7 @@ def helm(context: typer.Context) -> None:
 
 @app.command(name="exec", context_settings={**PASS_THROUGH, "help_option_names": ["--help"]})
 def execute(context: typer.Context) -> None:
-    """Run a command in the node's network: local-cluster exec -- curl http://10.96.0.10:9153/
+    """Run a command in the node's network: local-cluster exec -- curl -k https://10.96.0.1/version
 
     There, and not on this machine, pods and Services can be reached by their addresses.
     """

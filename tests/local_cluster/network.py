@@ -98,6 +98,8 @@ def create(namespace: Namespace) -> None:
     namespace.run(["ip", "address", "add", f"{NODE_ADDRESS}/30", "dev", NODE_LINK])
     namespace.run(["ip", "link", "set", NODE_LINK, "up"])
     namespace.run(["ip", "link", "set", "lo", "up"])
+    # A packet of the node itself needs some route to a Service before kube-proxy's rules lead it elsewhere.
+    namespace.run(["ip", "route", "add", SERVICE_CIDR, "dev", "lo", "src", NODE_ADDRESS])
     for name, value in SYSCTLS.items():
         namespace.run(["sysctl", "-q", "-w", f"{name}={value}"])
 
