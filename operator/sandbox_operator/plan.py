@@ -92,7 +92,9 @@ def plan(world: World, keys: MasterKeys) -> Plan:
         return _tell(world, keys, ends)
     if pod and pod.is_finished:
         why = ": ".join(part for part in (pod.reason or pod.phase, pod.message) if part)
-        return replace(_tell(world, keys, Finding(Reason.POD_FAILED, f"{why}. It is replaced.")), delete=pod)
+        return replace(
+            _tell(world, keys, Finding(Reason.POD_FAILED, f"{why.rstrip('.')}. It is replaced.")), delete=pod
+        )
     if pod is None or not _is_complete(world, pod):
         return _create(world, keys)
     return _tell(world, keys, examine(pod))

@@ -17,7 +17,7 @@ _MESSAGE_CHARACTERS = 2048
 
 def reports(status: SandboxStatus, pod: Pod) -> bool:
     """Whether this status was written about this pod, and not about an earlier one of the same name."""
-    return bool(status.start_time) and status.start_time == times.rfc3339(pod.created)
+    return status.pod_uid == pod.uid
 
 
 def next_status(sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str, now: datetime) -> SandboxStatus:
@@ -39,7 +39,14 @@ def patch(old: SandboxStatus, new: SandboxStatus) -> dict[str, Any]:
     return {name: value for name, value in after.items() if value != before[name]}
 
 
-_WITHOUT_POD: dict[str, Any] = {"pod_name": "", "pod_ip": "", "restart_count": 0, "start_time": "", "ready_time": ""}
+_WITHOUT_POD: dict[str, Any] = {
+    "pod_name": "",
+    "pod_uid": "",
+    "pod_ip": "",
+    "restart_count": 0,
+    "start_time": "",
+    "ready_time": "",
+}
 
 
 def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
@@ -50,6 +57,7 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
         ready_time = times.rfc3339(pod.ready.since)
     return {
         "pod_name": pod.name,
+        "pod_uid": pod.uid,
         # Told from the first readiness on: an address by itself is not worth a write.
         "pod_ip": pod.ip if pod.is_ready or (same and old.pod_ip == pod.ip) else "",
         "launch": launch,

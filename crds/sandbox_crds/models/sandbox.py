@@ -123,6 +123,7 @@ class SandboxStatus(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     pod_name: str = ""
+    pod_uid: str = Field(default="", alias="podUID", description="The very pod that this status speaks of, if any.")
     pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server, if any.")
     key_id: str = Field(default="", alias="keyID", description="Id of the session key, not the key itself.")
     launch: Literal["", "Cold", "Resume"] = Field(default="", description="How the present pod came to be.")

@@ -1,0 +1,50 @@
+"""The administrator's connection, and what is outside of namespaces: namespaces and CustomResourceDefinitions."""
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from control_plane.waiting import eventually
+from local_cluster.control_plane import ControlPlane
+from sandbox_crds.kube import KubeClient, Resource
+
+
+class ClusterScoped(Resource):
+    """A resource outside of namespaces; the namespace is ignored."""
+
+    def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        return "/".join(part for part in [root, self.plural, name, subresource] if part)
+
+
+NAMESPACES = ClusterScoped("", "v1", "namespaces", "Namespace")
+CUSTOM_RESOURCES = ClusterScoped("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+_SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+
+
+@asynccontextmanager
+async def connected(control_plane: ControlPlane) -> AsyncGenerator[KubeClient]:
+    """A client with the administrator's rights; its user agent is `control-plane-tests`."""
+    client = await KubeClient.connect(str(control_plane.kubeconfig), "control-plane-tests")
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def fresh_namespace(client: KubeClient) -> AsyncGenerator[str]:
+    """A new namespace that enforces Pod Security `restricted`, so any lesser pod is refused; deleted afterwards."""
+    name = f"test-{secrets.token_hex(4)}"
+    labels = {
+        "pod-security.kubernetes.io/enforce": "restricted",
+        "pod-security.kubernetes.io/enforce-version": "latest",
+    }
+    await client.create(NAMESPACES, "", {"metadata": {"name": name, "labels": labels}})
+    # Without the account that kube-controller-manager makes, all pods are refused.
+    await eventually(partial(client.get, _SERVICE_ACCOUNTS, name, "default"))
+    try:
+        yield name
+    finally:
+        await client.delete(NAMESPACES, "", name)

@@ -1,0 +1,84 @@
+"""The operator as it runs in production: the console script, in a process of its own."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from control_plane.waiting import eventually
+
+_SCRIPT = Path(sys.executable).with_name("sandbox-operator")
+
+
+class OperatorProcess:
+    """A running operator of one namespace."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+        self._process = process
+        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+        self._log = log
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path) -> AsyncGenerator[Self]:
+        """One with filled caches; at the end it is asked to end, which must go well. `log` is added to."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                _SCRIPT,
+                f"--kubeconfig={kubeconfig}",
+                f"--namespace={namespace}",
+                f"--master-key-dir={master_key_dir}",
+                f"--health-port={port}",
+                "--log-level=DEBUG",
+                stdout=output,
+                stderr=output,
+            )
+        operator = cls(process, port, log)
+        try:
+            await eventually(operator._is_ready)
+            yield operator
+            assert await operator.stop() == 0
+        finally:
+            await operator.kill()
+
+    async def _is_ready(self) -> bool:
+        if self._process.returncode is not None:
+            raise AssertionError(f"the operator ended with {self._process.returncode}:\n{self.log}")
+        return await self.status("/readyz") == 200
+
+    async def status(self, path: str) -> int:
+        """Status code of a health endpoint; 0 when nobody listens."""
+        try:
+            return (await self._http.get(path)).status_code
+        except httpx.TransportError:
+            return 0
+
+    @property
+    def log(self) -> str:
+        """All that it has logged."""
+        return self._log.read_text()
+
+    async def stop(self) -> int:
+        """Ask it to end; gives its exit code."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+        return await self._ended()
+
+    async def kill(self) -> None:
+        """End it without a word."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._ended()
+
+    async def _ended(self) -> int:
+        await self._http.aclose()
+        return await self._process.wait()

@@ -1,0 +1,132 @@
+"""What each step in the life of a sandbox costs in API writes, counted from the API server's audit log.
+
+The numbers are a budget: a test that fails here because of one more write has found a defect.
+"""
+
+from typing import Any
+
+import pytest
+
+from control_plane.audit import Audit, kinds
+from control_plane.operator.kubelet import POD_IP, Kubelet
+from control_plane.operator.world import World
+from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
+from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
+from sandbox_operator.app import USER_AGENT
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+COLD_START = ["create pods", "create secrets", "patch sandboxes/status"]
+
+
+class Ledger:
+    """Writes of the operator for one test's Sandbox since the last look."""
+
+    def __init__(self, audit: Audit, world: World) -> None:
+        self._audit = audit
+        self._world = world
+        self._seen = 0
+
+    async def new(self) -> list[str]:
+        """What has been written since the last call, sorted."""
+        world = self._world
+        writes = [
+            write
+            for write in await self._audit.writes(world.client, world.namespace, USER_AGENT)
+            if write.name == world.name or write.name.startswith(f"{world.name}-")
+        ]
+        new = kinds(writes[self._seen :])
+        self._seen = len(writes)
+        return new
+
+
+@pytest.fixture
+def ledger(audit: Audit, world: World) -> Ledger:
+    return Ledger(audit, world)
+
+
+async def start(world: World, kubelet: Kubelet, **spec: Any) -> Sandbox:
+    """Bring up the test's Sandbox to its readiness, in less than a second."""
+    sandbox = await world.add(**spec)
+    pod = await world.pod(sandbox)
+    await kubelet.run(pod["metadata"]["name"])
+    return await world.until(Reason.READY)
+
+
+async def test_cold_start_and_stop(world: World, kubelet: Kubelet, ledger: Ledger) -> None:
+    sandbox = await start(world, kubelet)
+    assert await ledger.new() == COLD_START
+    status = sandbox.status
+    pod = await world.pod(sandbox)
+    assert (status.pod_name, status.pod_uid) == (pod["metadata"]["name"], pod["metadata"]["uid"])
+    assert (status.pod_ip, status.launch, status.restart_count) == (POD_IP, "Cold", 0)
+    assert status.key_id
+    assert status.start_time <= status.ready_time
+    assert status.observed_generation == sandbox.metadata.generation
+
+    await world.delete()
+    await world.gone(SECRETS, status.pod_name)
+    await world.pod(sandbox, keep=lambda pod: "deletionTimestamp" in pod["metadata"])
+    await kubelet.end(status.pod_name)
+    await world.gone(PODS, status.pod_name)
+    assert await ledger.new() == []
+
+
+async def test_volume_and_service_cost_one_write_each(world: World, kubelet: Kubelet, ledger: Ledger) -> None:
+    await start(world, kubelet, service="Headless", className="kept")
+    assert await ledger.new() == sorted([*COLD_START, "create persistentvolumeclaims", "create services"])
+    service = await world.client.get(SERVICES, world.namespace, world.name)
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["ports"][0]["port"] == 60000
+
+
+async def test_suspend_and_resume(world: World, kubelet: Kubelet, ledger: Ledger) -> None:
+    first = await start(world, kubelet, className="kept")
+    await ledger.new()
+
+    await world.suspend(True)
+    pod = await world.pod(first, keep=lambda pod: "deletionTimestamp" in pod["metadata"])
+    await kubelet.end(pod["metadata"]["name"])
+    suspended = await world.until(Reason.SUSPENDED)
+    assert await ledger.new() == ["delete pods", "patch sandboxes/status"]
+    assert (suspended.status.pod_name, suspended.status.pod_uid, suspended.status.pod_ip) == ("", "", "")
+    assert suspended.status.key_id == first.status.key_id
+    [condition] = suspended.status.conditions
+    assert condition.message == "The workspace is kept."
+    secret = await world.client.get(SECRETS, world.namespace, first.status.pod_name)
+    claim = await world.client.get(VOLUME_CLAIMS, world.namespace, first.status.pod_name)
+
+    await world.suspend(False)
+    await kubelet.run((await world.pod(first))["metadata"]["name"])
+    resumed = await world.until(Reason.READY)
+    # What was kept answers 409 and stays as it was.
+    assert await ledger.new() == sorted([*COLD_START, "create persistentvolumeclaims"])
+    assert (resumed.status.launch, resumed.status.key_id) == ("Resume", first.status.key_id)
+    for resource, kept in ((SECRETS, secret), (VOLUME_CLAIMS, claim)):
+        found = await world.client.get(resource, world.namespace, first.status.pod_name)
+        assert found["metadata"]["uid"] == kept["metadata"]["uid"]
+
+
+async def test_a_workspace_that_was_not_kept_is_said_to_be_lost(world: World, kubelet: Kubelet) -> None:
+    sandbox = await start(world, kubelet)
+    await world.suspend(True)
+    await world.pod(sandbox, keep=lambda pod: "deletionTimestamp" in pod["metadata"])
+    # The containers take their time: that is told.
+    await world.until(Reason.SUSPENDING)
+    await kubelet.end(sandbox.status.pod_name)
+    [condition] = (await world.until(Reason.SUSPENDED)).status.conditions
+    assert condition.message == "The workspace was not kept: the class default has no persistent workspace."
+
+
+async def test_a_slow_start_is_told_once(world: World, kubelet: Kubelet, ledger: Ledger) -> None:
+    sandbox = await world.add()
+    pod = (await world.pod(sandbox))["metadata"]["name"]
+    await kubelet.bind(pod)
+    await kubelet.report(pod, phase="Pending", state={"waiting": {"reason": "ContainerCreating"}})
+    starting = await world.until(Reason.STARTING)
+    assert (starting.status.pod_ip, starting.status.launch) == ("", "Cold")
+    await kubelet.report(pod)
+    await kubelet.report(pod, ready=True)
+    await world.until(Reason.READY)
+    assert await ledger.new() == sorted([*COLD_START, "patch sandboxes/status"])
