@@ -21,6 +21,11 @@ GONE_KEY = "key-of-a-deleted-sandbox"
 DOWN_KEY = "key-of-down"
 DOWN = Endpoint("down", None, "Sandbox down is paused.")
 
+HEADERS = {"X-Session-API-Key": KEY}
+REQUEST = b"GET /a HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\n\r\n"
+POST = b"POST /a HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
 
 class MemoryDirectory:
     """Implements `Directory` by two dictionaries."""
@@ -134,6 +139,17 @@ async def _uvicorn(app: Any, sock: socket.socket) -> AsyncGenerator[None]:
     finally:
         server.should_exit = server.force_exit = True
         await task
+
+
+async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """An ASGI app that answers with its name, or streams the request's body back as it comes."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-app", scope["root_path"].encode())]})
+    more = scope["method"] == "POST"
+    while more:
+        event = await receive()
+        more = event.get("more_body", False)
+        await send({"type": "http.response.body", "body": event.get("body", b""), "more_body": True})
+    await send({"type": "http.response.body", "body": scope["raw_path"]})
 
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:
