@@ -60,6 +60,8 @@ def install(
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
     target.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
+    # Helm installs CRDs once and never upgrades them.
+    target.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(CHART / "crds"))
     command = ["upgrade", "--install", NAME, str(CHART), "--namespace", namespace]
     text = json.dumps({**values(images), **target.chart_values, **(overrides or {})})
     with progress.step(f"install the chart into the namespace {namespace}", lambda: unready(target, namespace)):
