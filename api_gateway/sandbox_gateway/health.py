@@ -19,8 +19,8 @@ _REMEMBERED = 50_000
 class _Incarnation:
     """One pod from one time that it became ready."""
 
-    uid: str
-    pod_name: str
+    sandbox_uid: str
+    pod_uid: str
     ready_since: str
 
 
@@ -76,4 +76,4 @@ def address(sandbox: Sandbox) -> tuple[str, int]:
 def _incarnation(sandbox: Sandbox) -> _Incarnation:
     condition = sandbox.status.condition("Ready")
     since = condition.last_transition_time if condition else ""
-    return _Incarnation(sandbox.metadata.uid, sandbox.status.pod_name, since)
+    return _Incarnation(sandbox.metadata.uid, sandbox.status.pod_uid, since)

@@ -8,6 +8,7 @@ from sandbox_crds.reasons import MEANINGS, Reason
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.directory import Endpoint, NoSandbox
 from sandbox_gateway.health import address
+from sandbox_gateway.view import explain
 
 _VERIFIED_KEYS = 16_384
 
@@ -55,4 +56,4 @@ def _endpoint(sandbox: Sandbox) -> Endpoint:
         return Endpoint(name, None, f"The sandbox is starting: {MEANINGS[Reason.PENDING].text}")
     if condition.status == "True" and sandbox.status.pod_ip:
         return Endpoint(name, address(sandbox))
-    return Endpoint(name, None, f"The sandbox is not ready. {condition.reason}: {condition.message}")
+    return Endpoint(name, None, f"The sandbox is not ready. {explain(condition.reason, condition.message)}")

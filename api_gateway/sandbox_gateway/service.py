@@ -25,7 +25,7 @@ from sandbox_gateway.view import View, view
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_WRITE_SECONDS = 3.0
+_API_SECONDS = 3.0
 """What the API server may take beyond the hold: clients give up after 15 s (openhands_ai 1.11.0)."""
 _GONE_POLL_SECONDS = 0.2
 _REMEMBERED_SECRETS = 10_000
@@ -59,7 +59,7 @@ class SandboxService:
     async def start(self, owner: str, request: StartRequest) -> tuple[Sandbox, View]:
         """The session's sandbox, made or resumed if need be, held until it is ready or has failed."""
         deadline = asyncio.get_running_loop().time() + self._start_hold
-        async with asyncio.timeout_at(deadline + _WRITE_SECONDS):
+        async with asyncio.timeout_at(deadline + _API_SECONDS):
             sandbox = await self._live_or_new(owner, request)
             if sandbox.spec.suspend:
                 sandbox = await self._set_suspend(sandbox.metadata.name, False)
@@ -67,14 +67,15 @@ class SandboxService:
 
     async def get(self, owner: str, session_id: str) -> tuple[Sandbox, View]:
         """The session's sandbox, held while it is starting. NoSandboxError comes at once."""
-        sandbox = await self._owned(owner, names.runtime_id(owner, session_id))
+        async with asyncio.timeout(_API_SECONDS):
+            sandbox = await self._owned(owner, names.runtime_id(owner, session_id))
         deadline = asyncio.get_running_loop().time() + self._poll_hold
         return await self._settled(sandbox.metadata.name, deadline)
 
     async def pause(self, owner: str, runtime_id: str) -> tuple[Sandbox, View]:
         """Suspend it, held until its pod is gone."""
         deadline = asyncio.get_running_loop().time() + self._start_hold
-        async with asyncio.timeout_at(deadline + _WRITE_SECONDS):
+        async with asyncio.timeout_at(deadline + _API_SECONDS):
             await self._suspend_if_needed(owner, runtime_id, True)
         left = deadline - asyncio.get_running_loop().time()
         return await self._holding.until(runtime_id, lambda seen: seen.suspended or seen.status != "paused", left)
@@ -82,13 +83,13 @@ class SandboxService:
     async def resume(self, owner: str, runtime_id: str) -> tuple[Sandbox, View]:
         """Run it again, held until it is ready or has failed. A running one is left alone."""
         deadline = asyncio.get_running_loop().time() + self._start_hold
-        async with asyncio.timeout_at(deadline + _WRITE_SECONDS):
+        async with asyncio.timeout_at(deadline + _API_SECONDS):
             await self._suspend_if_needed(owner, runtime_id, False)
         return await self._settled(runtime_id, deadline)
 
     async def stop(self, owner: str, runtime_id: str) -> Sandbox:
         """Delete it; what it owns follows in the background."""
-        async with asyncio.timeout(self._start_hold + _WRITE_SECONDS):
+        async with asyncio.timeout(self._start_hold + _API_SECONDS):
             sandbox = await self._owned(owner, runtime_id)
             while not await self._delete(sandbox):
                 # Another replica has replaced it in the meantime; the client means the present one.

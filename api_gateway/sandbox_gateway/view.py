@@ -35,8 +35,15 @@ class View:
 
     @property
     def explanation(self) -> str:
-        """`Reason: message`, the words that people and tools look for, such as `ImagePullBackOff`."""
-        return f"{self.reason}: {self.message}" if self.message else self.reason
+        """Reason and message in one line."""
+        return explain(self.reason, self.message)
+
+
+def explain(reason: str, message: str) -> str:
+    """`Reason: message`; the reason is a word that people and tools look for, such as `ImagePullBackOff`."""
+    if message.startswith(reason):
+        return message
+    return f"{reason}: {message}" if message else reason
 
 
 def view(sandbox: Sandbox, now: datetime, *, reached: bool) -> View:

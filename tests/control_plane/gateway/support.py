@@ -160,6 +160,7 @@ class Operator:
                 "observedGeneration": sandbox["metadata"]["generation"],
                 "conditions": [condition],
                 "podName": "" if gone else "pod",
+                "podUID": "" if gone else "pod-uid",
                 "podIP": "" if gone else "127.0.0.1",
                 **status,
             }

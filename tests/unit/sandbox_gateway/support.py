@@ -53,7 +53,14 @@ def status(reason: Reason | str, message: str = "", *, since: datetime = NOW, **
         "message": message,
         "lastTransitionTime": since.isoformat().replace("+00:00", "Z"),
     }
-    return {"observedGeneration": 1, "conditions": [condition], "podName": "pod", "podIP": "127.0.0.1", **fields}
+    return {
+        "observedGeneration": 1,
+        "conditions": [condition],
+        "podName": "pod",
+        "podUID": "p1",
+        "podIP": "127.0.0.1",
+        **fields,
+    }
 
 
 def sandbox(**fields: Any) -> Sandbox:

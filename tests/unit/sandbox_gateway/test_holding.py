@@ -87,9 +87,9 @@ async def test_only_200_counts(agent: Agent, health: HealthChecks, code: int) ->
 
 async def test_a_new_pod_and_a_new_readiness_are_probed_anew(agent: Agent, health: HealthChecks) -> None:
     assert await health.probe(sandbox(**ready(agent)))
-    assert not health.reached(sandbox(**ready(agent, podName="other")))
+    assert not health.reached(sandbox(**ready(agent, podUID="p2")))
     later = status(Reason.READY, since=datetime.now(UTC))
-    assert not health.reached(sandbox(spec={}, status=later))
+    assert not health.reached(sandbox(status=later))
 
 
 async def test_one_caller_that_gives_up_does_not_stop_the_probe(agent: Agent, health: HealthChecks) -> None:

@@ -106,6 +106,12 @@ def test_a_reason_of_a_newer_operator_is_pending_and_told_as_it_is() -> None:
     assert (states(seen), seen.explanation) == (STARTING, "MoonPhase: new moon")
 
 
+def test_a_reason_that_the_message_begins_with_is_told_once() -> None:
+    message = "ImagePullBackOff: the image x cannot be pulled"
+    seen = view(sandbox(status=status(Reason.IMAGE_PULL_BACK_OFF, message)), NOW, reached=True)
+    assert seen.explanation == message
+
+
 def test_a_condition_without_a_message_is_explained_by_the_table() -> None:
     seen = view(sandbox(status=status(Reason.OOM_KILLED)), NOW, reached=True)
     assert seen.explanation == f"OOMKilled: {MEANINGS[Reason.OOM_KILLED].text}"
