@@ -10,9 +10,9 @@ import structlog
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
+from sandbox_gateway.addresses import Addresses, Origin
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
-from sandbox_gateway.control.addresses import Addresses, Origin
 from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.app import create_app
 from sandbox_gateway.health import HealthChecks

@@ -18,7 +18,7 @@ from sandbox_crds.kube.resources import SANDBOXES, SECRETS
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.builders import environment_secret, sandbox_body
 from sandbox_gateway.cache import SandboxCache
-from sandbox_gateway.errors import NoSandboxError
+from sandbox_gateway.errors import NoSandboxError, UnavailableError
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.models import StartRequest
 from sandbox_gateway.view import View, view
@@ -60,7 +60,7 @@ class SandboxService:
         """The session's sandbox, made or resumed if need be, held until it is ready or has failed."""
         deadline = asyncio.get_running_loop().time() + self._start_hold
         async with asyncio.timeout_at(deadline + _API_SECONDS):
-            sandbox = await self._live_or_new(owner, request)
+            sandbox = await self._live_or_new(owner, request, deadline)
             if sandbox.spec.suspend:
                 sandbox = await self._set_suspend(sandbox.metadata.name, False)
         return await self._settled(sandbox.metadata.name, deadline)
@@ -100,17 +100,12 @@ class SandboxService:
         left = deadline - asyncio.get_running_loop().time()
         return await self._holding.until(name, lambda seen: seen.status != "starting", left)
 
-    async def _live_or_new(self, owner: str, request: StartRequest) -> Sandbox:
+    async def _live_or_new(self, owner: str, request: StartRequest, deadline: float) -> Sandbox:
         """The session's Sandbox; one that is dead or just going is replaced."""
         name = names.runtime_id(owner, request.session_id)
         environment = _usable(request.environment, name)
-        body = sandbox_body(
-            name,
-            owner,
-            request,
-            environment_hash=self._keys.environment_hash(environment),
-            class_name=self._class,
-        )
+        environment_hash = self._keys.environment_hash(environment)
+        body = sandbox_body(name, owner, request, environment_hash=environment_hash, class_name=self._class)
         known = await self._read(name) if self._cache.get(name) else None
         while True:
             if known is None:
@@ -126,12 +121,14 @@ class SandboxService:
                 return created
             _check_owner(known, owner)
             if known.metadata.deletion_timestamp:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise UnavailableError("The session's old sandbox is still being deleted. Try again in a moment.")
                 await asyncio.sleep(_GONE_POLL_SECONDS)
                 known = await self._read(name)
                 continue
             seen = view(known, datetime.now(UTC), reached=True)
             if seen.status != "error":
-                if known.spec.environment_hash == body["spec"]["environmentHash"] and not seen.ready:
+                if known.spec.environment_hash == environment_hash and not seen.ready:
                     await self._ensure_environment(known, environment)
                 return known
             _log.warning("failed sandbox is replaced", sandbox=name, owner=owner, reason=seen.explanation)

@@ -2,8 +2,8 @@
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox
+from sandbox_gateway.addresses import Addresses, Origin
 from sandbox_gateway.cache import SandboxCache
-from sandbox_gateway.control.addresses import Addresses, Origin
 from sandbox_gateway.errors import UnavailableError
 from sandbox_gateway.models import ContainerStatus, Event, RuntimeResponse
 from sandbox_gateway.view import View

@@ -8,7 +8,7 @@ from fastapi.security import APIKeyHeader
 from starlette.convertors import Convertor, register_url_convertor
 
 from sandbox_crds.models import Sandbox
-from sandbox_gateway.control.addresses import Origin
+from sandbox_gateway.addresses import Origin
 from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.gate import API_KEY_HEADER, owner_of
 from sandbox_gateway.models import ErrorResponse, RuntimeRequest, RuntimeResponse, StartRequest, StopResponse

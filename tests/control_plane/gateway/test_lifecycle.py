@@ -156,7 +156,7 @@ async def test_start_right_after_stop_makes_a_new_one_with_a_new_key(gateway: Re
 async def test_start_waits_for_an_old_one_that_is_still_being_deleted(
     patient: Replica, operator: Operator, client: KubeClient, namespace: str
 ) -> None:
-    old = await operator_finalized(patient, operator, client, namespace)
+    old = await with_finalizer(patient, operator, client, namespace)
     await patient.post("/stop", old["runtime_id"])
     refusal(await patient.http.get("/sessions/s"), 404)
     starting = asyncio.create_task(patient.start("s"))
@@ -173,9 +173,18 @@ async def test_start_waits_for_an_old_one_that_is_still_being_deleted(
     assert (await starting)["session_api_key"] != old["session_api_key"]
 
 
-async def operator_finalized(
-    replica: Replica, operator: Operator, client: KubeClient, namespace: str
-) -> dict[str, Any]:
+async def test_a_deletion_that_takes_too_long_is_told(
+    gateway: Replica, operator: Operator, client: KubeClient, namespace: str
+) -> None:
+    old = await with_finalizer(gateway, operator, client, namespace)
+    await gateway.post("/stop", old["runtime_id"])
+    refused = await gateway.http.post("/start", json={"image": "i", "session_id": "s"})
+    assert "still being deleted" in refusal(refused, 503)
+    await client.patch(SANDBOXES, namespace, old["runtime_id"], {"metadata": {"finalizers": None}})
+    await gateway.start("s")
+
+
+async def with_finalizer(replica: Replica, operator: Operator, client: KubeClient, namespace: str) -> dict[str, Any]:
     """A session whose Sandbox does not go away when it is deleted."""
     starting = asyncio.create_task(replica.start("s"))
     sandbox = await operator.only()

@@ -11,9 +11,9 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient, KubeObject
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
+from sandbox_gateway.addresses import Addresses
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
-from sandbox_gateway.control.addresses import Addresses
 from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.app import create_app
 from sandbox_gateway.models import StartRequest

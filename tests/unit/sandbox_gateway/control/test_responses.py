@@ -10,7 +10,7 @@ import pytest
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.reasons import Reason
-from sandbox_gateway.control.addresses import Addresses
+from sandbox_gateway.addresses import Addresses
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.view import View
 from unit.sandbox_gateway.support import KEYS, ScriptedService, refusal, runtime_api, sandbox, status

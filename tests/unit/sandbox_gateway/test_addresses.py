@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox_gateway.control.addresses import Addresses, Origin
+from sandbox_gateway.addresses import Addresses, Origin
 from sandbox_gateway.errors import InvalidRequestError
 
 SEEN = Origin("http", "gw.test:8080")
