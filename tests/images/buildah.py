@@ -8,6 +8,7 @@ from pathlib import Path
 
 from images import base, host_settings, step
 from images.recipes import Recipe
+from local_cluster import packages
 from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress
 
@@ -60,18 +61,7 @@ class Buildah:
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
         if not KEYRING.exists():  # not a Debian system
             missing.append("debian-archive-keyring")
-        if not missing:
-            return
-        if shutil.which("apt-get") is None:
-            raise ClusterError(
-                f"these are missing: {', '.join(missing)} (names of Debian packages)",
-                remedy="install them with your distribution's package manager, then run this again",
-            )
-        # The package lists are fetched only when the ones at hand do not do; another apt-get is waited for.
-        apt = "apt-get --quiet -o DPkg::Lock::Timeout=300"
-        install = f"{apt} install --yes --no-install-recommends {' '.join(missing)}"
-        command = ["sh", "-c", f"{install} || {{ {apt} update && {install}; }}"]
-        self._run(f"install {', '.join(missing)} (apt-get)", command, {"DEBIAN_FRONTEND": "noninteractive"})
+        packages.install(missing, self.log, self.progress)
 
     def _query(self, *arguments: str) -> bool:
         """Whether this buildah command succeeds."""

@@ -1,20 +1,19 @@
 """Builds the cluster's binaries from the Go modules in `tools/`, and keeps them in the cache."""
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from local_cluster.errors import ClusterError, tail
+from local_cluster.locks import locked
 from local_cluster.paths import TOOLS, cache_dir
 from local_cluster.progress import Progress
 
@@ -122,7 +121,7 @@ def _build(family: Family, progress: Progress) -> None:
     final = directory(family.name)
     final.parent.mkdir(parents=True, exist_ok=True)
     log = final.parent / f"{final.name}.log"
-    with progress.step(f"build {family.name}", lambda: _current(log)), _locked(final.parent / f"{family.name}.lock"):
+    with progress.step(f"build {family.name}", lambda: _current(log)), locked(final.parent / f"{family.name}.lock"):
         if final.exists():  # another run built it while this one waited
             return
         with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{family.name}-") as temporary:
@@ -193,10 +192,3 @@ def _remedy(log: Path) -> str:
     if "dial tcp" in text or "proxy" in text:
         return "the Go module proxy could not be reached: check `go env GOPROXY` and the network, then run it again"
     return "read the log, then run it again; what is compiled stays in Go's own cache"
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

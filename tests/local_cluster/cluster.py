@@ -1,11 +1,10 @@
 """The whole cluster: brought up, looked at, taken down."""
 
-import fcntl
 import json
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from local_cluster.api import Api, answers
 from local_cluster.daemons import PATH, Daemon, Daemons
 from local_cluster.errors import ClusterError
 from local_cluster.kubectl import apply
+from local_cluster.locks import locked
 from local_cluster.network import NODE_ADDRESS, Namespace
 from local_cluster.paths import STATE_VARIABLE, State, cache_dir
 from local_cluster.pki import Pki
@@ -291,11 +291,6 @@ def _rolled_out(api: Api) -> bool:
     )
 
 
-@contextmanager
-def _alone() -> Generator[None]:
-    """Keep two runs from working on the cluster at the same time."""
-    path = cache_dir() / "cluster.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _alone() -> AbstractContextManager[None]:
+    """Keeps two runs from working on the cluster at the same time."""
+    return locked(cache_dir() / "cluster.lock")

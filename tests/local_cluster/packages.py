@@ -2,11 +2,13 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from local_cluster.daemons import PATH
 from local_cluster.errors import ClusterError
+from local_cluster.locks import locked
+from local_cluster.paths import cache_dir
 from local_cluster.progress import Progress
 
 # Debian package: a program that it brings. CNI plugins lie outside of PATH.
@@ -34,8 +36,12 @@ def missing() -> list[str]:
 
 
 def ensure(log: Path, progress: Progress) -> None:
-    """Install what is missing. Raises ClusterError when that fails, or where there is no apt-get."""
-    packages = missing()
+    """Install what the cluster lacks. Raises ClusterError when that fails, or where there is no apt-get."""
+    install(missing(), log, progress)
+
+
+def install(packages: Sequence[str], log: Path, progress: Progress) -> None:
+    """Install Debian packages, one run at a time. Raises ClusterError when that fails, or where there is no apt-get."""
     if not packages:
         return
     if shutil.which("apt-get") is None:
@@ -44,7 +50,7 @@ def ensure(log: Path, progress: Progress) -> None:
             remedy="install them with your distribution's package manager, then run this again",
         )
     log.parent.mkdir(parents=True, exist_ok=True)
-    with progress.step(f"install {', '.join(packages)} (apt-get)"):
+    with progress.step(f"install {', '.join(packages)} (apt-get)"), locked(cache_dir() / "apt.lock"):
         # The package lists are fetched only when the ones at hand do not do: it takes longer than the installation.
         if not _install(packages, log):
             _apt(["update"], log)
@@ -61,7 +67,7 @@ def _apt(arguments: Iterable[str], log: Path) -> bool:
     with log.open("ab") as output:
         return (
             subprocess.run(
-                ["apt-get", "--quiet", *arguments],
+                ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300", *arguments],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

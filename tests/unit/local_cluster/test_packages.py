@@ -51,7 +51,7 @@ def test_missing_packages_are_installed_and_the_lists_fetched_when_needed(machin
 
     assert packages.missing() == []
     assert "install ours (apt-get)" in out.getvalue()
-    ran = [line.split()[2] for line in (machine / "apt.log").read_text().splitlines() if line.startswith("apt-get")]
+    ran = [line.split()[4] for line in (machine / "apt.log").read_text().splitlines() if line.startswith("apt-get")]
     assert ran == ["install", "update", "install"]
 
 
