@@ -72,3 +72,5 @@ generate: venv ## Write the CRD manifests and the page of reasons anew
 lock: venv ## Resolve all Python dependencies anew
 	$(COMPILE) --universal --python-version 3.12 pyproject.toml -o requirements.lock.txt
 	$(COMPILE) --universal --python-version 3.12 --group dev -c requirements.lock.txt pyproject.toml -o requirements-dev.lock.txt
+	cd agent_server_image && ../$(COMPILE) --python-version 3.13 --python-platform linux --override overrides.txt requirements.in -o requirements.lock.txt
+	cd agent_server_image && ../$(COMPILE) --universal --python-version 3.13 build-tools.in -o build-tools.lock.txt

@@ -1,6 +1,8 @@
 """Sandboxes by hand: `kubectl apply` of five lines, suspend and resume with a volume, delete."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -10,7 +12,6 @@ from cluster.support import Kubectl, eventually
 from demo.commands import ROOT
 from demo.targets import Images
 
-NODE_DIRECTORY = "/var/tmp/openhands-sandbox-test-volume"
 CLASS = "cluster-test-volume"
 
 
@@ -45,7 +46,14 @@ def test_five_lines_make_a_sandbox(kubectl: Kubectl, images: Images, belongings:
 
 
 @pytest.fixture
-def volume_class(kubectl: Kubectl) -> Iterator[str]:
+def node_directory() -> Iterator[Path]:
+    """A directory for a volume; the node shares the file system of this machine."""
+    with TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def volume_class(kubectl: Kubectl, node_directory: Path) -> Iterator[str]:
     """A class with a volume, from one volume on the node that is bound when a pod wants it."""
     node = kubectl("get", "nodes", "--output", "json")["items"][0]["metadata"]["name"]
     items: list[dict[str, Any]] = [
@@ -65,7 +73,7 @@ def volume_class(kubectl: Kubectl) -> Iterator[str]:
                 "capacity": {"storage": "1Gi"},
                 "accessModes": ["ReadWriteOnce"],
                 "persistentVolumeReclaimPolicy": "Retain",
-                "local": {"path": NODE_DIRECTORY},
+                "local": {"path": str(node_directory)},
                 "nodeAffinity": {
                     "required": {
                         "nodeSelectorTerms": [
@@ -101,10 +109,8 @@ def test_suspend_keeps_the_volume(
     kubectl: Kubectl,
     images: Images,
     volume_class: str,
-    node_directory: str,
     belongings: Callable[[str], list[str]],
 ) -> None:
-    assert node_directory == NODE_DIRECTORY
     name = "keeps-its-files"
     sandbox = {
         "apiVersion": "sandbox.openhands.dev/v1alpha1",
