@@ -98,11 +98,7 @@ def belongings(kubectl: Kubectl) -> Callable[[str], list[str]]:
 
     def list_all(name: str) -> list[str]:
         kinds = "pods,secrets,services,persistentvolumeclaims"
-        found = kubectl("get", kinds, "--selector", f"{SANDBOX_LABEL}={name}", "--output", "json")["items"]
-        found += kubectl("get", "ohsb", name, "--ignore-not-found", "--output", "json") if sandbox_exists(name) else []
-        return sorted({f"{item['kind']}/{item['metadata']['name']}" for item in found})
-
-    def sandbox_exists(name: str) -> bool:
-        return name in kubectl("get", "ohsb", "--output", "name")
+        found = kubectl("get", kinds, "--selector", f"{SANDBOX_LABEL}={name}", "--output", "name").split()
+        return found + kubectl("get", "ohsb", name, "--ignore-not-found", "--output", "name").split()
 
     return list_all

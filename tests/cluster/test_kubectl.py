@@ -125,7 +125,7 @@ def test_suspend_keeps_the_volume(
 
     kubectl("patch", "ohsb", name, "--type", "merge", "--patch", '{"spec": {"suspend": true}}')
     eventually(lambda: ready(kubectl, name), lambda seen: seen == ("False", "Suspended"), 60)
-    assert not [item for item in belongings(name) if item.startswith("Pod/")]
+    assert not [item for item in belongings(name) if item.startswith("pod/")]
 
     kubectl("patch", "ohsb", name, "--type", "merge", "--patch", '{"spec": {"suspend": false}}')
     eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"), 120)
