@@ -64,7 +64,7 @@ async def watch(
     """
     await kopf.operator(
         registry=_registry(configuration, sandboxes, classes),
-        settings=_settings(),
+        settings=settings(),
         namespaces=[namespace],
         standalone=True,
         # kopf would ask for the user's name, and a container's uid need not have one.
@@ -114,15 +114,16 @@ async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
     )
 
 
-def _settings() -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    settings.persistence.diffbase_storage = _NoDiffBase()
-    settings.persistence.progress_storage = _NoProgress()
-    settings.posting.enabled = False
+def settings() -> kopf.OperatorSettings:
+    """kopf without writes and without an end."""
+    made = kopf.OperatorSettings()
+    made.persistence.diffbase_storage = _NoDiffBase()
+    made.persistence.progress_storage = _NoProgress()
+    made.posting.enabled = False
     # Without this kopf needs cluster-wide rights to watch namespaces and CRDs.
-    settings.scanning.disabled = True
-    settings.networking.request_timeout = 30
-    settings.networking.connect_timeout = 5
-    settings.networking.error_backoffs = _ForEver()
-    settings.process.ultimate_exiting_timeout = None
-    return settings
+    made.scanning.disabled = True
+    made.networking.request_timeout = 30
+    made.networking.connect_timeout = 5
+    made.networking.error_backoffs = _ForEver()
+    made.process.ultimate_exiting_timeout = None
+    return made

@@ -6,6 +6,7 @@ import sys
 import structlog
 import uvloop
 from kubernetes.aio.config import ConfigException
+from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from sandbox_crds import logs
@@ -18,7 +19,10 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 def main() -> None:
     """Run the operator; exits with 1 when it cannot start or one of its parts dies."""
-    settings = CliApp.run(Settings)
+    try:
+        settings = CliApp.run(Settings)
+    except ValidationError as error:
+        sys.exit(f"sandbox-operator: {error}")
     logs.configure(settings.log_level, settings.log_format)
     # kopf reports each handled event at INFO.
     logging.getLogger("kopf").setLevel(logging.WARNING)

@@ -1,0 +1,122 @@
+"""Sandboxes, classes and pods to decide about."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.models import Condition, Sandbox, SandboxClass, SandboxStatus
+from sandbox_crds.names import pod_name
+from sandbox_crds.reasons import Reason
+from sandbox_operator.pods import Container, Pod, PodCondition, Run
+from sandbox_operator.times import rfc3339
+
+KEYS = MasterKeys.of({1: b"m" * 32})
+UID = "6a1f0000-0000-4000-8000-000000000001"
+KEY_ID = KEYS.key_id(UID)
+POD_UID = "6a1f0000-0000-4000-8000-000000000002"
+IMAGE = "registry.example/agent-server:1"
+NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+"""When the pod was made; the Sandbox is as old."""
+SOON = NOW + timedelta(seconds=0.5)
+LATER = NOW + timedelta(seconds=30)
+
+
+def sandbox(*, status: SandboxStatus | None = None, deleted: bool = False, generation: int = 1, **spec: Any) -> Sandbox:
+    """The Sandbox `one`, without a Service unless `spec` says otherwise."""
+    metadata: dict[str, Any] = {
+        "name": "one",
+        "namespace": "here",
+        "uid": UID,
+        "generation": generation,
+        "resourceVersion": "7",
+        "creationTimestamp": rfc3339(NOW),
+    }
+    if deleted:
+        metadata["deletionTimestamp"] = rfc3339(NOW)
+    body = {"metadata": metadata, "spec": {"image": IMAGE, "service": "None", **spec}}
+    made = Sandbox.model_validate(body)
+    return made.model_copy(update={"status": status}) if status else made
+
+
+def class_(**spec: Any) -> SandboxClass:
+    """The SandboxClass `default`."""
+    return SandboxClass.model_validate({"metadata": {"name": "default"}, "spec": spec})
+
+
+def status(reason: Reason, message: str = "", **fields: Any) -> SandboxStatus:
+    """What was written when the sandbox's pod was `pod()`."""
+    condition = Condition(
+        type="Ready",
+        status="True" if reason is Reason.READY else "False",
+        reason=reason,
+        message=message,
+        last_transition_time=rfc3339(NOW),
+    )
+    of_pod: dict[str, Any] = {
+        "pod_name": pod_name("one", UID),
+        "pod_uid": POD_UID,
+        "start_time": rfc3339(NOW),
+        "launch": "Cold",
+        "key_id": KEY_ID,
+        "observed_generation": 1,
+    }
+    return SandboxStatus.model_validate({**of_pod, "conditions": [condition], **fields})
+
+
+def pod(**fields: Any) -> Pod:
+    """A pod that has just been made and waits for a node."""
+    made = Pod(name=pod_name("one", UID), uid=POD_UID, owner_uid=UID, created=NOW, image=IMAGE, phase="Pending")
+    return replace(made, **fields)
+
+
+def condition(status: bool, reason: str = "", message: str = "", since: datetime = NOW) -> PodCondition:
+    return PodCondition(status, reason, message, since)
+
+
+def container(**fields: Any) -> Container:
+    """A container that is being made."""
+    made = Container(
+        ready=False,
+        restarts=0,
+        waiting_reason="ContainerCreating",
+        waiting_message="",
+        running_since=None,
+        last_run=None,
+    )
+    return replace(made, **fields)
+
+
+def waits(reason: str, message: str = "", **fields: Any) -> Pod:
+    """A pod on a node whose container waits for this reason."""
+    return on_node(container(waiting_reason=reason, waiting_message=message, **fields))
+
+
+def runs(since: datetime = NOW, **fields: Any) -> Pod:
+    """A pod on a node whose container runs."""
+    return on_node(container(waiting_reason="", running_since=since, **fields))
+
+
+def on_node(container: Container, **fields: Any) -> Pod:
+    bound = {"node": "node-1", "scheduled": condition(True), "ready": condition(False), "container": container}
+    return pod(**{**bound, **fields})
+
+
+def ready(**fields: Any) -> Pod:
+    """A pod whose agent server answers."""
+    answering = container(waiting_reason="", running_since=NOW, ready=True)
+    return on_node(
+        answering, **{"phase": "Running", "ip": "10.244.0.7", "ready": condition(True, since=SOON), **fields}
+    )
+
+
+def podless(reason: Reason, message: str = "", **fields: Any) -> SandboxStatus:
+    """What was written when there was no pod."""
+    conditions = status(reason, message).conditions
+    return SandboxStatus.model_validate(
+        {"conditions": conditions, "key_id": KEY_ID, "observed_generation": 1, **fields}
+    )
+
+
+def run(exit_code: int, reason: str = "Error", message: str = "", seconds: float = 1) -> Run:
+    return Run(exit_code, reason, message, seconds)

@@ -1,0 +1,85 @@
+"""The objects of a sandbox."""
+
+from typing import Any
+
+import pytest
+
+from sandbox_crds.command import agent_port
+from sandbox_crds.environment import is_reserved
+from sandbox_crds.names import pod_name
+from sandbox_operator.builders.event import build_event
+from sandbox_operator.builders.owned import name_of, sandbox_of_pod
+from sandbox_operator.builders.pod import build_pod
+from sandbox_operator.builders.secret import build_secret
+from sandbox_operator.pods import CONTAINER, controller_uid
+from unit.sandbox_operator.golden import CASES, DIRECTORY, objects, text
+from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, UID, class_, sandbox
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_objects_are_those_that_were_agreed_on(name: str) -> None:
+    assert text(name) == (DIRECTORY / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_all_belong_to_the_sandbox(name: str) -> None:
+    for body in objects(name):
+        assert controller_uid(body) == UID
+        assert body["metadata"]["labels"]["sandbox.openhands.dev/sandbox"] == "one"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_pod_holds_no_key(name: str) -> None:
+    sandbox_, of_class = CASES[name]
+    body = str(build_pod(sandbox_, of_class))
+    assert KEYS.session_key(KEY_ID) not in body
+    assert KEYS.secret_key(KEY_ID) not in body
+
+
+def container(name: str) -> dict[str, Any]:
+    [found] = [body for body in objects(name) if body["kind"] == "Pod"]
+    [only] = found["spec"]["containers"]
+    assert only["name"] == CONTAINER
+    return only
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_probes_go_to_the_port_of_the_command(name: str) -> None:
+    made = container(name)
+    port = agent_port(made["command"])
+    assert [made[probe]["httpGet"]["port"] for probe in ("startupProbe", "readinessProbe")] == [port, port]
+    assert [entry["containerPort"] for entry in made["ports"]] == [port]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_variable_is_given_once_and_reserved_ones_by_the_operator_alone(name: str) -> None:
+    names = [entry["name"] for entry in container(name)["env"]]
+    assert len(names) == len(set(names))
+    assert [each for each in names if is_reserved(each)] == [
+        "OH_SESSION_API_KEYS_0",
+        "OH_SECRET_KEY",
+        "OH_LEASE_TTL_SECONDS",
+    ]
+
+
+def test_a_client_s_environment_wins_over_defaults() -> None:
+    own, client_s = container("from_the_sdk")["envFrom"]
+    assert client_s["secretRef"]["name"] == f"{own['secretRef']['name']}-env"
+
+
+def test_a_secret_for_a_lost_master_key_cannot_be_made() -> None:
+    with pytest.raises(KeyError):
+        build_secret(sandbox(), class_(), KEYS, "v9-" + "a" * 26)
+
+
+def test_an_event_fits_into_its_schema() -> None:
+    event = build_event(sandbox(), NOW, type_="Warning", reason="Why", action="Act", note="x" * 2000)
+    assert event["eventTime"] == "2026-11-23T12:00:00.000000Z"
+    assert len(event["note"]) == 1024
+    assert event["metadata"]["name"].startswith("one.")
+
+
+@pytest.mark.parametrize("name", ["a", "sb-abcdefghijklmnopqrstuvwx", "with-many-dashes-1"])
+def test_a_pod_s_name_names_its_sandbox(name: str) -> None:
+    assert sandbox_of_pod(pod_name(name, UID)) == name
+    assert name_of(sandbox()) == pod_name("one", UID)

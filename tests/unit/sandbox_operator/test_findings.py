@@ -1,0 +1,187 @@
+"""What a pod's state means."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from sandbox_crds.reasons import Reason
+from sandbox_operator.findings import examine
+from sandbox_operator.pods import Pod
+from unit.sandbox_operator.samples import (
+    IMAGE,
+    LATER,
+    NOW,
+    SOON,
+    condition,
+    container,
+    on_node,
+    pod,
+    ready,
+    run,
+    runs,
+    waits,
+)
+
+NOT_FOUND = f'rpc error: code = NotFound desc = failed to pull "{IMAGE}"'
+CASES: dict[str, tuple[Pod, Reason, str]] = {
+    "answers": (ready(), Reason.READY, ""),
+    "fits no node": (
+        pod(scheduled=condition(False, "Unschedulable", "0/1 nodes are available: 1 Insufficient cpu.")),
+        Reason.UNSCHEDULABLE,
+        "0/1 nodes are available: 1 Insufficient cpu.",
+    ),
+    "is held back from scheduling": (
+        pod(scheduled=condition(False, "SchedulingGated")),
+        Reason.UNSCHEDULABLE,
+        "SchedulingGated",
+    ),
+    "waits for a node": (pod(), Reason.PENDING, "The pod waits for a node."),
+    "has a node": (
+        pod(node="node-1", scheduled=condition(True)),
+        Reason.STARTING,
+        "On node node-1: the image is pulled if it is not there, then the agent server boots.",
+    ),
+    "is being made": (
+        on_node(container()),
+        Reason.STARTING,
+        "On node node-1: the image is pulled if it is not there, then the agent server boots.",
+    ),
+    "boots": (
+        runs(),
+        Reason.STARTING,
+        "On node node-1: the image is pulled if it is not there, then the agent server boots.",
+    ),
+    "cannot pull": (
+        waits("ErrImagePull", NOT_FOUND),
+        Reason.IMAGE_PULL_BACK_OFF,
+        f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {NOT_FOUND}",
+    ),
+    "waits to pull again": (
+        waits("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {NOT_FOUND}'),
+        Reason.IMAGE_PULL_BACK_OFF,
+        f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {NOT_FOUND}",
+    ),
+    "waits to pull again, older kubelet": (
+        waits("ImagePullBackOff", f'Back-off pulling image "{IMAGE}"'),
+        Reason.IMAGE_PULL_BACK_OFF,
+        f"ImagePullBackOff: the image {IMAGE} cannot be pulled.",
+    ),
+    "may not pull": (
+        waits("ErrImageNeverPull", f'Container image "{IMAGE}" is not present with pull policy of Never'),
+        Reason.IMAGE_PULL_BACK_OFF,
+        f"ImagePullBackOff: the image {IMAGE} cannot be pulled: "
+        f'Container image "{IMAGE}" is not present with pull policy of Never',
+    ),
+    "malformed image": (
+        waits("InvalidImageName", "couldn't parse image name"),
+        Reason.INVALID_IMAGE_NAME,
+        f"InvalidImageName: {IMAGE}: couldn't parse image name",
+    ),
+    "missing secret": (
+        waits("CreateContainerConfigError", 'secret "one" not found'),
+        Reason.CREATE_CONTAINER_ERROR,
+        'CreateContainerConfigError: secret "one" not found',
+    ),
+    "no such program, first time": (
+        waits("RunContainerError", 'exec: "nope": executable file not found in $PATH'),
+        Reason.CREATE_CONTAINER_ERROR,
+        'RunContainerError: exec: "nope": executable file not found in $PATH',
+    ),
+    "no such program, again": (
+        waits("RunContainerError", "exec", restarts=1, last_run=run(128, "StartError", 'exec: "nope"', 0)),
+        Reason.CRASH_LOOP_BACK_OFF,
+        'The agent server ended with exit code 128, StartError: exec: "nope"',
+    ),
+    "ended once": (
+        on_node(container(waiting_reason="", last_run=run(3, message="Application startup failed\n"))),
+        Reason.CONTAINER_RESTARTING,
+        "Started again. The agent server ended with exit code 3: Application startup failed",
+    ),
+    "boots again": (
+        runs(restarts=1, last_run=run(0, "Completed", seconds=4)),
+        Reason.CONTAINER_RESTARTING,
+        "Started again. The agent server ended with exit code 0.",
+    ),
+    "ended after long service": (
+        runs(restarts=7, last_run=run(139, seconds=60)),
+        Reason.CONTAINER_RESTARTING,
+        "Started again. The agent server ended with exit code 139 (SIGSEGV).",
+    ),
+    "ends again and again": (
+        runs(restarts=2, last_run=run(143, seconds=59)),
+        Reason.CRASH_LOOP_BACK_OFF,
+        "The agent server ended with exit code 143 (SIGTERM).",
+    ),
+    "waits after a crash": (
+        waits("CrashLoopBackOff", "back-off 10s restarting", restarts=1, last_run=run(1)),
+        Reason.CRASH_LOOP_BACK_OFF,
+        "The agent server ended with exit code 1.",
+    ),
+    "waits after a crash that was forgotten": (
+        waits("CrashLoopBackOff", "back-off 10s restarting"),
+        Reason.CRASH_LOOP_BACK_OFF,
+        "back-off 10s restarting",
+    ),
+    "out of memory once": (
+        runs(restarts=1, last_run=run(137, "OOMKilled", seconds=5)),
+        Reason.CONTAINER_RESTARTING,
+        "Started again. The agent server ran out of memory (OOMKilled, exit code 137).",
+    ),
+    "out of memory again and again": (
+        waits("CrashLoopBackOff", restarts=3, last_run=run(137, "OOMKilled")),
+        Reason.OOM_KILLED,
+        "The agent server ran out of memory (OOMKilled, exit code 137).",
+    ),
+    "stopped answering": (
+        on_node(
+            container(waiting_reason="", running_since=NOW, restarts=3, last_run=run(1)),
+            ready=condition(False, since=LATER),
+        ),
+        Reason.NOT_RESPONDING,
+        "The agent server runs and does not answer its readiness probe.",
+    ),
+    "node is silent": (
+        on_node(
+            container(waiting_reason="", running_since=NOW, ready=True),
+            ready=condition(False, "NodeNotReady", since=LATER),
+        ),
+        Reason.NOT_RESPONDING,
+        "Node node-1 does not report: NodeNotReady",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_states(case: str) -> None:
+    seen, reason, message = CASES[case]
+    finding = examine(seen)
+    assert (finding.reason, finding.message) == (reason, message)
+
+
+def test_only_states_that_usually_pass_are_marked_so() -> None:
+    passing = {CASES[case][1] for case in CASES if examine(CASES[case][0]).passing_since == NOW}
+    lasting = {CASES[case][1] for case in CASES if examine(CASES[case][0]).passing_since is None}
+    assert passing == {Reason.PENDING, Reason.STARTING}
+    assert not passing & lasting
+
+
+def test_a_container_that_started_a_second_after_the_pod_lost_readiness_still_boots() -> None:
+    again = on_node(
+        container(waiting_reason="", running_since=NOW + timedelta(seconds=1), restarts=1, last_run=run(1, seconds=99)),
+        ready=condition(False, since=SOON),
+    )
+    assert examine(again).reason is Reason.CONTAINER_RESTARTING
+
+
+def test_long_last_words_are_cut_at_their_beginning() -> None:
+    lines = "\n".join(f"line {number}" for number in range(1000))
+    finding = examine(on_node(container(waiting_reason="", last_run=run(1, message=lines))))
+    assert finding.message.endswith("line 999")
+    assert len(finding.message) < 1200
+
+
+def test_a_long_image_name_leaves_room_for_the_cause() -> None:
+    finding = examine(replace(waits("ErrImagePull", "not found"), image="registry.example/" + "a" * 1000))
+    assert finding.message.endswith("cannot be pulled: not found")
+    assert len(finding.message) < 400

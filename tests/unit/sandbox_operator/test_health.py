@@ -1,0 +1,52 @@
+"""The health endpoints."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from sandbox_operator import health
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def state() -> dict[str, bool]:
+    return {"turns": True, "filled": False}
+
+
+@pytest.fixture
+async def http(port: int, state: dict[str, bool]) -> AsyncIterator[httpx.AsyncClient]:
+    healthy = {"turns": lambda: state["turns"]}
+    ready = {**healthy, "filled": lambda: state["filled"]}
+    runner = await health.serve(port, healthy, ready)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        yield client
+    await runner.cleanup()
+
+
+async def test_each_check_has_its_line(http: httpx.AsyncClient, state: dict[str, bool]) -> None:
+    answer = await http.get("/healthz")
+    assert (answer.status_code, answer.text) == (200, "turns: ok\n")
+    answer = await http.get("/readyz")
+    assert (answer.status_code, answer.text) == (503, "turns: ok\nfilled: failed\n")
+    state.update(filled=True)
+    assert (await http.get("/readyz")).status_code == 200
+    state.update(turns=False)
+    assert (await http.get("/healthz")).status_code == 503
+
+
+async def test_other_paths_and_methods_are_refused(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/metrics")).status_code == 404
+    assert (await http.post("/healthz")).status_code == 405
+
+
+async def test_a_port_that_is_taken_is_an_error(http: httpx.AsyncClient, port: int) -> None:
+    with pytest.raises(OSError, match="in use"):
+        await health.serve(port, {}, {})

@@ -1,0 +1,344 @@
+"""World in, writes out."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
+from sandbox_crds.reasons import Reason
+from sandbox_operator.plan import PATIENCE, Made, Plan, Refusal, World, plan
+from sandbox_operator.pods import Pod
+from sandbox_operator.times import rfc3339
+from unit.sandbox_operator.samples import (
+    IMAGE,
+    KEY_ID,
+    KEYS,
+    LATER,
+    NOW,
+    POD_UID,
+    SOON,
+    class_,
+    condition,
+    container,
+    on_node,
+    pod,
+    podless,
+    ready,
+    run,
+    runs,
+    sandbox,
+    status,
+    waits,
+)
+
+CLASS = class_()
+KEPT = class_(workspace={"persistent": True})
+MADE = Made(KEY_ID, POD_UID)
+
+
+def decide(
+    sandbox_: Sandbox,
+    pod_: Pod | None = None,
+    *,
+    class_: SandboxClass | None = CLASS,
+    now: datetime = SOON,
+    made: Made | None = None,
+    refusal: Refusal | None = None,
+) -> Plan:
+    return plan(World(sandbox_, class_, pod_, now, made, refusal), KEYS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """`writes` are creations and deletions by plural; `told` is the reason that is written, if any."""
+
+    sandbox: Sandbox
+    pod: Pod | None = None
+    class_: SandboxClass | None = CLASS
+    now: datetime = SOON
+    made: Made | None = None
+    refusal: Refusal | None = None
+    writes: tuple[str, ...] = ()
+    told: Reason | None = None
+    message: str = ""
+    requeue_at: datetime | None = None
+
+
+READY = status(Reason.READY, pod_ip="10.244.0.7", ready_time=rfc3339(SOON))
+SUSPENDED = podless(Reason.SUSPENDED, "The workspace is kept.", launch="Cold")
+BOOTING = "On node node-1: the image is pulled if it is not there, then the agent server boots."
+REPLACES = "The earlier pod is gone, this one replaces it."
+OTHER_POD = replace(runs(), uid="another", created=LATER)
+ENDING = replace(ready(), deletion_requested=LATER)
+FAILED = pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
+
+CASES = {
+    # Cold start
+    "new": Case(sandbox(), writes=("secrets", "pods")),
+    "new, with volume": Case(sandbox(), class_=KEPT, writes=("secrets", "persistentvolumeclaims", "pods")),
+    "new, with Service": Case(sandbox(service="Headless"), writes=("secrets", "services", "pods")),
+    "new, class missing": Case(sandbox(), class_=None, requeue_at=NOW + PATIENCE),
+    "class missing for long": Case(
+        sandbox(),
+        class_=None,
+        now=LATER,
+        told=Reason.SANDBOX_CLASS_NOT_FOUND,
+        message="There is no SandboxClass default in this namespace.",
+    ),
+    "just made": Case(sandbox(), pod(), made=MADE, requeue_at=NOW + PATIENCE),
+    "boots": Case(sandbox(), runs(), made=MADE, requeue_at=NOW + PATIENCE),
+    "boots for long": Case(sandbox(), runs(), made=MADE, now=LATER, told=Reason.STARTING, message=BOOTING),
+    "waits for a node for long": Case(
+        sandbox(), pod(), made=MADE, now=LATER, told=Reason.PENDING, message="The pod waits for a node."
+    ),
+    "is ready soon": Case(sandbox(), ready(), made=MADE, told=Reason.READY),
+    "has something to say at once": Case(
+        sandbox(),
+        waits("ErrImagePull", "not found"),
+        made=MADE,
+        told=Reason.IMAGE_PULL_BACK_OFF,
+        message=f"ImagePullBackOff: the image {IMAGE} cannot be pulled: not found",
+    ),
+    # After a crash of the operator nobody knows whether all was made.
+    "pod made by a predecessor": Case(sandbox(), runs(), writes=("secrets",)),
+    "pod made by a predecessor, class gone": Case(sandbox(), runs(), class_=None, requeue_at=NOW + PATIENCE),
+    "all made but the pod": Case(sandbox(), made=Made(KEY_ID), writes=("secrets", "pods")),
+    "pod told by a predecessor": Case(sandbox(status=status(Reason.STARTING, BOOTING)), runs(), now=LATER),
+    # Nothing to do
+    "settled": Case(sandbox(status=READY), ready(), now=LATER),
+    "settled, class gone": Case(sandbox(status=READY), ready(), class_=None, now=LATER),
+    "settled, spec edited": Case(
+        sandbox(status=READY, generation=2, image="other"), ready(), now=LATER, told=Reason.READY
+    ),
+    "being deleted": Case(sandbox(deleted=True)),
+    "being deleted with its pod": Case(sandbox(status=READY, deleted=True), ready()),
+    "told already": Case(sandbox(status=status(Reason.STARTING, "in other words")), runs(), now=LATER),
+    # Trouble
+    "no longer answers": Case(
+        sandbox(status=READY),
+        on_node(container(waiting_reason="", running_since=NOW), ip="10.244.0.7", ready=condition(False, since=LATER)),
+        now=LATER,
+        told=Reason.NOT_RESPONDING,
+        message="The agent server runs and does not answer its readiness probe.",
+    ),
+    "restarts": Case(
+        sandbox(status=READY),
+        runs(restarts=1, last_run=run(1, seconds=300)),
+        now=LATER,
+        told=Reason.CONTAINER_RESTARTING,
+        message="Started again. The agent server ended with exit code 1.",
+    ),
+    "restarted once more": Case(
+        sandbox(status=status(Reason.CRASH_LOOP_BACK_OFF, "The agent server ended with exit code 1.", restart_count=2)),
+        runs(restarts=3, last_run=run(1)),
+        now=LATER,
+        told=Reason.CRASH_LOOP_BACK_OFF,
+        message="The agent server ended with exit code 1.",
+    ),
+    "evicted": Case(
+        sandbox(status=READY),
+        FAILED,
+        now=LATER,
+        writes=("delete pods",),
+        told=Reason.POD_FAILED,
+        message="Evicted: The node was low on resource: memory. It is replaced.",
+    ),
+    "deleted by somebody": Case(
+        sandbox(status=READY),
+        ENDING,
+        now=LATER,
+        told=Reason.POD_TERMINATING,
+        message="The pod ends; a new one follows.",
+    ),
+    "pod vanished": Case(sandbox(status=READY), now=LATER, writes=("secrets", "pods")),
+    "pod vanished, another is there": Case(
+        sandbox(status=READY),
+        OTHER_POD,
+        now=LATER,
+        made=Made(KEY_ID, "another"),
+        told=Reason.STARTING,
+        message=f"{REPLACES} {BOOTING}",
+    ),
+    "pod vanished while it started, another is there": Case(
+        sandbox(status=status(Reason.STARTING, BOOTING)),
+        OTHER_POD,
+        now=LATER,
+        made=Made(KEY_ID, "another"),
+        requeue_at=LATER + PATIENCE,
+    ),
+    "pod of somebody else": Case(sandbox(), pod(owner_uid="other"), writes=("secrets", "pods")),
+    # Refusals
+    "refused": Case(
+        sandbox(),
+        refusal=Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota: small"),
+        made=Made(KEY_ID),
+        told=Reason.QUOTA_EXCEEDED,
+        message="exceeded quota: small",
+    ),
+    "refused again": Case(
+        sandbox(status=podless(Reason.QUOTA_EXCEEDED, "exceeded quota: small")),
+        refusal=Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota: small"),
+        made=Made(KEY_ID),
+    ),
+    # Suspend and resume
+    "suspended from the start": Case(sandbox(suspend=True), told=Reason.SUSPENDED),
+    "suspend": Case(
+        sandbox(status=READY, suspend=True), ready(), now=LATER, writes=("delete pods",), requeue_at=LATER + PATIENCE
+    ),
+    "suspending": Case(sandbox(status=READY, suspend=True), ENDING, now=LATER, requeue_at=LATER + PATIENCE),
+    "suspending for long": Case(
+        sandbox(status=READY, suspend=True),
+        ENDING,
+        now=LATER + PATIENCE,
+        told=Reason.SUSPENDING,
+        message="The pod ends.",
+    ),
+    "suspended": Case(
+        sandbox(status=READY, suspend=True), class_=KEPT, told=Reason.SUSPENDED, message="The workspace is kept."
+    ),
+    "suspended without a volume": Case(
+        sandbox(status=READY, suspend=True),
+        told=Reason.SUSPENDED,
+        message="The workspace was not kept: the class default has no persistent workspace.",
+    ),
+    "suspended, class gone": Case(sandbox(status=READY, suspend=True), class_=None, told=Reason.SUSPENDED),
+    "still suspended, class changed": Case(sandbox(status=SUSPENDED, suspend=True), now=LATER),
+    "resume": Case(sandbox(status=SUSPENDED), now=LATER, writes=("secrets", "pods")),
+    "resume before the old pod has ended": Case(
+        sandbox(status=status(Reason.SUSPENDING, "The pod ends.")), ENDING, now=LATER, requeue_at=LATER + PATIENCE
+    ),
+}
+
+
+def writes(made: Plan) -> tuple[str, ...]:
+    return (*(create.resource.plural for create in made.creates), *(["delete pods"] if made.delete else []))
+
+
+def applied(old: SandboxStatus, patch: dict[str, Any]) -> SandboxStatus:
+    return SandboxStatus.model_validate({**old.model_dump(by_alias=True), **patch})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cases(name: str) -> None:
+    case = CASES[name]
+    made = decide(case.sandbox, case.pod, class_=case.class_, now=case.now, made=case.made, refusal=case.refusal)
+    assert writes(made) == case.writes
+    assert made.requeue_at == case.requeue_at
+    if case.told is None:
+        assert made.status is None
+    else:
+        conditions = (made.status or {}).get(
+            "conditions", [each.model_dump() for each in case.sandbox.status.conditions]
+        )
+        assert (conditions[0]["reason"], conditions[0]["message"]) == (case.told, case.message)
+        assert made.status
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_only_our_own_pod_is_deleted(name: str) -> None:
+    case = CASES[name]
+    made = decide(case.sandbox, case.pod, class_=case.class_, now=case.now, made=case.made, refusal=case.refusal)
+    assert made.delete in (None, case.pod)
+
+
+def fields(made: Plan) -> dict[str, Any]:
+    assert made.status is not None
+    return made.status
+
+
+def test_the_first_status_has_everything_at_once() -> None:
+    told = fields(decide(sandbox(), ready(), made=MADE))
+    assert told == {
+        "observedGeneration": 1,
+        "conditions": [
+            {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": rfc3339(SOON)}
+        ],
+        "podName": pod().name,
+        "podUID": POD_UID,
+        "podIP": "10.244.0.7",
+        "keyID": KEY_ID,
+        "launch": "Cold",
+        "startTime": rfc3339(NOW),
+        "readyTime": rfc3339(SOON),
+    }
+
+
+def test_only_what_has_changed_is_written() -> None:
+    restarted = replace(ready(), container=container(waiting_reason="", running_since=NOW, ready=True, restarts=1))
+    assert fields(decide(sandbox(status=READY), restarted, now=LATER)) == {"restartCount": 1}
+
+
+def test_a_reason_that_changes_is_a_transition_and_a_message_is_none() -> None:
+    starting = sandbox(status=status(Reason.STARTING, BOOTING))
+    [changed] = fields(decide(starting, waits("ErrImagePull", "no"), now=LATER))["conditions"]
+    assert changed["lastTransitionTime"] == rfc3339(LATER)
+    pulling = sandbox(status=status(Reason.IMAGE_PULL_BACK_OFF, "another cause"))
+    [same] = fields(decide(pulling, waits("ErrImagePull", "no"), now=LATER))["conditions"]
+    assert same["lastTransitionTime"] == rfc3339(NOW)
+
+
+def test_conditions_of_others_stay() -> None:
+    other = condition_of("Archived")
+    old = status(Reason.STARTING, BOOTING)
+    kept = sandbox(status=old.model_copy(update={"conditions": [other, *old.conditions]}))
+    told = fields(decide(kept, ready(), now=LATER))["conditions"]
+    assert [each["type"] for each in told] == ["Ready", "Archived"]
+
+
+def condition_of(type_: str) -> Any:
+    return status(Reason.READY).conditions[0].model_copy(update={"type": type_})
+
+
+def test_an_address_that_does_not_answer_stays_known_and_a_new_pod_s_is_told_when_it_does() -> None:
+    silent = on_node(
+        container(waiting_reason="", running_since=NOW), ip="10.244.0.7", ready=condition(False, since=LATER)
+    )
+    assert "podIP" not in fields(decide(sandbox(status=READY), silent, now=LATER))
+    other = replace(silent, uid="another", ip="10.244.0.8", ready=condition(False), created=NOW)
+    told = fields(decide(sandbox(status=READY), other, now=LATER, made=Made(KEY_ID, "another")))
+    assert (told["podIP"], told["readyTime"], told["launch"]) == ("", "", "Resume")
+
+
+def test_the_secret_says_which_key_it_holds() -> None:
+    """A predecessor with another master key has made the Secret; its answer counts."""
+    theirs = "v1-" + "z" * 26
+    assert fields(decide(sandbox(), ready(), made=Made(theirs, POD_UID)))["keyID"] == theirs
+
+
+@pytest.mark.parametrize(("old", "new"), [(KEY_ID, KEY_ID), ("v9-" + "a" * 26, KEY_ID), ("", KEY_ID), ("junk", KEY_ID)])
+def test_a_key_is_kept_as_long_as_its_master_is_there(old: str, new: str) -> None:
+    made = decide(sandbox(status=SUSPENDED.model_copy(update={"key_id": old})))
+    [secret] = [create.body for create in made.creates if create.resource.plural == "secrets"]
+    assert secret["metadata"]["annotations"] == {"sandbox.openhands.dev/key-id": new}
+
+
+def test_keys_do_not_get_into_a_message() -> None:
+    leak = f"{KEYS.session_key(KEY_ID)} {KEYS.secret_key(KEY_ID)}"
+    seen = on_node(container(waiting_reason="", last_run=run(1, message=leak)))
+    told = str(fields(decide(sandbox(), seen, made=MADE)))
+    assert KEYS.session_key(KEY_ID) not in told
+    assert KEYS.secret_key(KEY_ID) not in told
+
+
+def test_messages_fit_into_the_schema() -> None:
+    told = fields(decide(sandbox(), refusal=Refusal(Reason.POD_REFUSED, "x" * 10_000)))
+    assert len(told["conditions"][0]["message"]) <= 4096
+
+
+@pytest.mark.parametrize(
+    ("asked", "known", "dropped"),
+    [("", {}, False), ("vm", {"vm": "kata"}, False), ("vm", {"vm": ""}, False), ("vm", {"other": "kata"}, True)],
+)
+def test_a_runtime_class_that_is_not_listed_is_told_once_a_pod(
+    asked: str, known: dict[str, str], dropped: bool
+) -> None:
+    made = decide(sandbox(runtimeClassName=asked), class_=class_(runtimeClasses=known))
+    assert [event["reason"] for event in made.events] == ["RuntimeClassDropped"] * dropped
+    again = decide(sandbox(runtimeClassName=asked), runs(), class_=class_(runtimeClasses=known))
+    assert again.events == ()
+
+
+def test_patience_covers_times_of_whole_seconds() -> None:
+    assert timedelta(seconds=2) <= PATIENCE

@@ -1,0 +1,115 @@
+"""Pods of the API server, reduced."""
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sandbox_operator.pods import CONTAINER, controller_uid, decode
+
+POD: dict[str, Any] = {
+    "metadata": {
+        "name": "one-abcdefgh",
+        "uid": "pod-uid",
+        "creationTimestamp": "2026-11-23T12:00:00Z",
+        "ownerReferences": [{"uid": "other", "controller": False}, {"uid": "owner", "controller": True}],
+    },
+    "spec": {
+        "nodeName": "node-1",
+        "containers": [{"name": "sidecar", "image": "mesh"}, {"name": CONTAINER, "image": "agent"}],
+    },
+    "status": {
+        "phase": "Running",
+        "podIP": "10.244.0.7",
+        "conditions": [
+            {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-23T12:00:05Z"},
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"},
+        ],
+        "containerStatuses": [
+            {"name": "sidecar", "ready": False, "restartCount": 9},
+            {
+                "name": CONTAINER,
+                "ready": True,
+                "restartCount": 2,
+                "state": {"running": {"startedAt": "2026-11-23T12:00:04Z"}},
+                "lastState": {
+                    "terminated": {
+                        "exitCode": 3,
+                        "reason": "Error",
+                        "message": "why",
+                        "startedAt": "2026-11-23T12:00:00Z",
+                        "finishedAt": "2026-11-23T12:00:02Z",
+                    }
+                },
+            },
+        ],
+    },
+}
+
+
+def at(second: int) -> datetime:
+    return datetime(2026, 11, 23, 12, 0, second, tzinfo=UTC)
+
+
+def test_a_running_pod() -> None:
+    pod = decode(POD)
+    assert (pod.name, pod.uid, pod.owner_uid, pod.image) == ("one-abcdefgh", "pod-uid", "owner", "agent")
+    assert (pod.node, pod.ip, pod.phase, pod.created) == ("node-1", "10.244.0.7", "Running", at(0))
+    assert pod.is_ready
+    assert not pod.is_finished
+    assert pod.ready
+    assert pod.ready.since == at(5)
+    assert pod.scheduled
+    assert (pod.scheduled.status, pod.scheduled.reason, pod.scheduled.message) == (False, "Unschedulable", "no room")
+    assert pod.container
+    assert (pod.container.ready, pod.container.restarts, pod.container.running_since) == (True, 2, at(4))
+    assert pod.container.last_run
+    run = pod.container.last_run
+    assert (run.exit_code, run.reason, run.message, run.seconds) == (3, "Error", "why", 2.0)
+
+
+def test_the_present_end_is_later_than_the_last_one() -> None:
+    body = copy.deepcopy(POD)
+    body["status"]["containerStatuses"][1]["state"] = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    container = decode(body).container
+    assert container
+    assert container.last_run
+    assert (container.last_run.reason, container.last_run.seconds) == ("OOMKilled", 0.0)
+
+
+def test_deletion_is_asked_for_a_grace_period_before_its_timestamp() -> None:
+    body = copy.deepcopy(POD)
+    body["metadata"] |= {"deletionTimestamp": "2026-11-23T12:00:40Z", "deletionGracePeriodSeconds": 30}
+    assert decode(body).deletion_requested == at(10)
+
+
+def test_a_pod_that_was_just_made_has_no_status() -> None:
+    body = {key: value for key, value in POD.items() if key != "status"}
+    pod = decode(body)
+    assert (pod.phase, pod.ip, pod.container, pod.ready, pod.is_ready) == ("", "", None, None, False)
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_finished_phases(phase: str) -> None:
+    assert decode(POD | {"status": {"phase": phase}}).is_finished
+
+
+def test_an_object_without_controller_has_no_owner() -> None:
+    assert controller_uid({"metadata": {}}) == ""
+    assert controller_uid({"metadata": {"ownerReferences": [{"uid": "other"}]}}) == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"metadata": {}},
+        {"metadata": {**POD["metadata"], "creationTimestamp": "yesterday"}, "spec": POD["spec"]},
+        {"metadata": POD["metadata"], "spec": {}},
+        {"metadata": POD["metadata"], "spec": POD["spec"], "status": "Running"},
+    ],
+)
+def test_what_is_no_pod_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        decode(body)

@@ -1,0 +1,140 @@
+"""The store behind kopf's watch."""
+
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from sandbox_crds.kube import ApiError, KubeClient
+from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_crds.models import Sandbox
+from sandbox_operator import store as module
+from sandbox_operator.glue import feed
+from sandbox_operator.store import Store, Sweeper
+
+
+def item(name: str = "one", version: int = 5, uid: str = "", **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "uid": uid or f"uid of {name}", "resourceVersion": str(version)},
+        "spec": {"image": f"image:{version}", **spec},
+    }
+
+
+class Watched:
+    """A store, and the names that it called."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.store: Store[Sandbox] = Store(SANDBOXES, Sandbox, self.called.append)
+
+    def image(self, name: str = "one") -> str | None:
+        found = self.store.get(name)
+        return found.spec.image if found else None
+
+
+def test_events_change_the_store() -> None:
+    watched = Watched()
+    feed(watched.store, {"type": None, "object": item(version=5)})
+    feed(watched.store, {"type": "ADDED", "object": item("two")})
+    feed(watched.store, {"type": "MODIFIED", "object": item(version=10)})
+    assert (watched.image(), len(watched.store)) == ("image:10", 2)
+    feed(watched.store, {"type": "DELETED", "object": item(version=11)})
+    assert [sandbox.metadata.name for sandbox in watched.store] == ["two"]
+    assert watched.called == ["one", "two", "one", "one"]
+
+
+@pytest.mark.parametrize("version", [4, 5, 9, 10])
+def test_older_states_and_repetitions_are_passed_over(version: int) -> None:
+    watched = Watched()
+    watched.store.put(item(version=10))
+    watched.store.put(item(version=version))
+    assert (watched.image(), watched.called) == ("image:10", ["one"])
+
+
+def test_a_late_deletion_leaves_the_successor_alone() -> None:
+    watched = Watched()
+    watched.store.put(item(version=10, uid="new"))
+    watched.store.drop("one", "old")
+    watched.store.drop("two", "old")
+    assert (watched.image(), watched.called) == ("image:10", ["one"])
+
+
+def test_the_answer_to_a_write_does_not_bring_back_what_was_deleted() -> None:
+    watched = Watched()
+    watched.store.refresh(item())
+    assert watched.image() is None
+    watched.store.put(item(version=5))
+    watched.store.refresh(item(version=6))
+    watched.store.refresh(item(version=7, uid="other"))
+    assert watched.image() == "image:6"
+
+
+def test_an_object_that_cannot_be_read_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched()
+    watched.store.put(item(version=5))
+    watched.store.put(item(version=6, env=[{"name": "SECRET", "value": {"not": "a string, hunter2"}}]))
+    watched.store.put(item("two"))
+    assert (watched.image(), watched.called) == ("image:5", ["one", "two"])
+    assert "hunter2" not in caplog.text
+
+
+class Listing:
+    """A client that only lists: what `answers` has, one after the other."""
+
+    def __init__(self, *answers: list[dict[str, Any]] | Exception) -> None:
+        self.answers = list(answers)
+
+    async def list(self, *_: Any) -> dict[str, Any]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {"items": answer}
+
+
+async def test_a_sweep_finds_what_the_watch_has_lost() -> None:
+    watched = Watched()
+    for each in (item("kept"), item("gone"), item("changed"), item("remade", uid="old")):
+        watched.store.put(each)
+    watched.called.clear()
+    found = [item("kept"), item("changed", 7), item("new"), item("remade", 8, uid="new")]
+    await watched.store.sweep(cast(KubeClient, Listing(found)), "here")
+    assert sorted(watched.called) == ["changed", "gone", "new", "remade"]
+    assert {each.metadata.name for each in watched.store} == {"kept", "changed", "new", "remade"}
+
+
+async def test_what_comes_during_a_sweep_is_not_swept_away() -> None:
+    watched = Watched()
+
+    class Slow(Listing):
+        async def list(self, *_: Any) -> dict[str, Any]:
+            watched.store.put(item("meanwhile", 9))
+            return {"items": []}
+
+    await watched.store.sweep(cast(KubeClient, Slow()), "here")
+    assert watched.image("meanwhile")
+
+
+@pytest.mark.parametrize(
+    "failure", [ApiError(503, "", ""), aiohttp.ClientError(), TimeoutError(), ConnectionRefusedError(), ValueError()]
+)
+async def test_a_sweep_that_fails_is_repeated(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(BaseException):
+        pass
+
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise Enough
+
+    monkeypatch.setattr(module.asyncio, "sleep", pause)
+    watched = Watched()
+    sweeper = Sweeper(cast(KubeClient, Listing(failure, [item()])), "here", [watched.store])
+    assert not sweeper.synced
+    with pytest.raises(Enough):
+        await sweeper.run()
+    assert sweeper.synced
+    await sweeper.wait_synced()
+    assert watched.called == ["one"]
+    assert pauses[0] < pauses[1] <= Sweeper.INTERVAL
