@@ -41,6 +41,13 @@ class Replica:
 
     gateway: Gateway
     http: httpx.AsyncClient
+    followers: list[asyncio.Task[None]]
+
+    async def freeze(self) -> None:
+        """End its watches: from now on it knows of no other's doing, like a replica whose watches lag."""
+        for task in self.followers:
+            task.cancel()
+        await asyncio.gather(*self.followers, return_exceptions=True)
 
     async def start(self, session_id: str, **fields: Any) -> dict[str, Any]:
         """POST /start, which must succeed."""
@@ -84,10 +91,9 @@ async def replica(kubeconfig: Path, namespace: str, keys: MasterKeys, **settings
         async with httpx.AsyncClient(
             transport=transport, base_url="http://gateway.test:8080", headers={"X-API-Key": API_KEY}, timeout=30
         ) as http:
-            yield Replica(gateway, http)
-        for task in followers:
-            task.cancel()
-        await asyncio.gather(*followers, return_exceptions=True)
+            running = Replica(gateway, http, followers)
+            yield running
+            await running.freeze()
     await client.close()
 
 

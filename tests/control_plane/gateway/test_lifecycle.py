@@ -246,17 +246,32 @@ async def test_twenty_starts_at_once_through_two_replicas_make_one_sandbox(
     assert len(await operator.sandboxes()) == 1
 
 
-async def test_another_replica_knows_it_at_once(
+async def test_a_replica_whose_watches_lag_does_the_right_thing(
     control_plane: ControlPlane, namespace: str, master_keys: MasterKeys, gateway: Replica, operator: Operator
 ) -> None:
-    async with replica(control_plane.kubeconfig, namespace, master_keys) as second:
-        for session in ("a", "b", "c"):
-            started = await gateway.start(session)
-            assert await second.session(session) == started
-            await second.post("/pause", started["runtime_id"])
-            # The first replica may not have seen the pause: it must not take it for running.
-            await gateway.post("/resume", started["runtime_id"])
-        assert [item["spec"].get("suspend") for item in await operator.sandboxes()] == [False] * 3
+    async with replica(control_plane.kubeconfig, namespace, master_keys) as lagging:
+        await lagging.freeze()
+        started = await gateway.start("s")
+        runtime_id = started["runtime_id"]
+        assert await lagging.session("s") == started
+
+        await gateway.post("/pause", runtime_id)
+        await lagging.post("/resume", runtime_id)
+        assert not (await operator.only())["spec"]["suspend"]
+        await gateway.post("/pause", runtime_id)
+        assert (await lagging.start("s"))["status"] == "starting"
+        assert not (await operator.only())["spec"]["suspend"]
+
+        await gateway.post("/stop", runtime_id)
+        second = await lagging.start("s")
+        assert second["session_api_key"] != started["session_api_key"]
+        await gateway.post("/stop", runtime_id)
+        await gateway.start("s")
+        # It means the present sandbox of this id, not the one that it remembers.
+        await lagging.post("/stop", runtime_id)
+        assert await operator.sandboxes() == []
+        for path in ("/pause", "/resume", "/stop"):
+            refusal(await lagging.http.post(path, json={"runtime_id": runtime_id}), 404)
 
 
 async def test_writes_stay_in_the_budget(
