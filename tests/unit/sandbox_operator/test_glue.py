@@ -1,5 +1,7 @@
 """kopf's part: credentials and settings. That it really feeds the stores is tried on a real API server."""
 
+import asyncio
+import getpass
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +11,10 @@ import kopf
 import pytest
 from kubernetes.aio.client import Configuration
 
+from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
+from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator import glue
+from sandbox_operator.store import Store
 
 
 async def test_credentials_are_those_of_our_client(tmp_path: Path) -> None:
@@ -55,3 +60,26 @@ def test_kopf_tries_for_ever_and_needs_no_rights_outside_of_its_namespace(settin
         assert len(list(itertools.islice(backoffs, 1000))) == 1000
     assert settings.scanning.disabled
     assert not settings.posting.enabled
+
+
+async def test_kopf_runs_for_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    sandboxes = Store(SANDBOXES, Sandbox, lambda _: None)
+    classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
+    started = asyncio.Event()
+
+    async def login(_: Configuration) -> kopf.ConnectionInfo:
+        started.set()
+        return kopf.ConnectionInfo(server="http://127.0.0.1:1")
+
+    monkeypatch.setattr(glue, "connection", login)
+    watching = asyncio.create_task(glue.watch(Configuration(), "here", sandboxes, classes))
+    # Nobody listens there, so it goes on trying.
+    await asyncio.wait([watching, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
+    assert not watching.done()
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
