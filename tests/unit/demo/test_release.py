@@ -1,0 +1,35 @@
+"""The chart's values for the demo, and what is said of pods that hold it up."""
+
+import json
+from typing import Any
+
+import pytest
+
+from demo.local_target import LocalTarget
+from demo.release import unready, values
+from demo.targets import Images
+
+
+def test_the_image_reference_is_taken_apart_at_its_tag() -> None:
+    made = values(Images("registry.example:5000/team/sandbox:abc", "agent:1"))
+    assert made["image"] == {"repository": "registry.example:5000/team/sandbox", "tag": "abc"}
+    assert made["test"] == {"agentServerImage": "agent:1"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ([], ""),
+        ([{"ready": True, "state": {"running": {}}}], ""),
+        ([{"ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}], "pod-0: CrashLoopBackOff"),
+        ([{"ready": False, "state": {"terminated": {"reason": "Error"}}}], "pod-0: Error"),
+        ([{"ready": False, "state": {"running": {"startedAt": "now"}}}], "pod-0: not ready yet"),
+    ],
+)
+def test_unready_pods_are_named_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, statuses: list[dict[str, Any]], said: str
+) -> None:
+    pods = {"items": [{"metadata": {"name": "pod-0"}, "status": {"containerStatuses": statuses}}]}
+    target = LocalTarget(egress=False)
+    monkeypatch.setattr(target, "kubectl", lambda *_arguments: json.dumps(pods))
+    assert unready(target, "any") == said
