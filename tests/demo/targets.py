@@ -211,7 +211,12 @@ def choose(name: str, *, egress: bool) -> Target:
                 remedy="run as root on Linux, or install Docker and kind, "
                 "or use a cluster that you have: make demo CLUSTER=current",
             )
-    targets: dict[str, Target] = {"local": LocalTarget(egress), "kind": KindTarget(), "current": CurrentTarget()}
-    if name not in targets:
-        raise ClusterError(f"CLUSTER={name} is not known", remedy="one of: local, kind, current")
-    return targets[name]
+    match name:
+        case "local":
+            return LocalTarget(egress)
+        case "kind":
+            return KindTarget()
+        case "current":
+            return CurrentTarget()
+        case _:
+            raise ClusterError(f"CLUSTER={name} is not known", remedy="one of: local, kind, current")

@@ -31,5 +31,9 @@ def test_unready_pods_are_named_with_the_reason(
 ) -> None:
     pods = {"items": [{"metadata": {"name": "pod-0"}, "status": {"containerStatuses": statuses}}]}
     target = LocalTarget(egress=False)
-    monkeypatch.setattr(target, "kubectl", lambda *_arguments: json.dumps(pods))
+
+    def kubectl(*_arguments: str) -> str:
+        return json.dumps(pods)
+
+    monkeypatch.setattr(target, "kubectl", kubectl)
     assert unready(target, "any") == said

@@ -9,6 +9,14 @@ from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress
 
 
+def nowhere(_name: str) -> None:
+    return None
+
+
+def everywhere(name: str) -> str:
+    return f"/usr/bin/{name}"
+
+
 def test_an_unknown_cluster_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ClusterError, match="nonsense") as refusal:
         choose("nonsense", egress=False)
@@ -22,7 +30,7 @@ def test_a_named_cluster_is_taken(name: str) -> None:
 
 def test_without_root_and_without_kind_there_is_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("shutil.which", lambda _name: None)
+    monkeypatch.setattr("shutil.which", nowhere)
     with pytest.raises(ClusterError) as refusal:
         choose("auto", egress=False)
     assert "CLUSTER=current" in str(refusal.value)
@@ -30,7 +38,7 @@ def test_without_root_and_without_kind_there_is_a_remedy(monkeypatch: pytest.Mon
 
 def test_kind_is_taken_without_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr("shutil.which", everywhere)
     assert choose("auto", egress=False).name == "kind"
 
 
