@@ -16,11 +16,14 @@ def test_the_image_reference_is_taken_apart_at_its_tag() -> None:
     assert made["test"] == {"agentServerImage": "agent:1"}
 
 
+RUNNING: dict[str, Any] = {"ready": True, "state": {"running": {}}}
+
+
 @pytest.mark.parametrize(
     ("statuses", "said"),
     [
         ([], ""),
-        ([{"ready": True, "state": {"running": {}}}], ""),
+        ([RUNNING], ""),
         ([{"ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}], "pod-0: CrashLoopBackOff"),
         ([{"ready": False, "state": {"terminated": {"reason": "Error"}}}], "pod-0: Error"),
         ([{"ready": False, "state": {"running": {"startedAt": "now"}}}], "pod-0: not ready yet"),
