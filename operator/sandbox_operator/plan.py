@@ -17,7 +17,7 @@ from sandbox_operator.builders.service import build_service
 from sandbox_operator.builders.volume import build_volume_claim
 from sandbox_operator.findings import Finding, examine
 from sandbox_operator.pods import Pod
-from sandbox_operator.redaction import redacted
+from sandbox_operator.redaction import redacted, redacted_pod
 from sandbox_operator.status import READY, next_status, patch, reports
 
 PATIENCE = timedelta(seconds=2)
@@ -82,7 +82,7 @@ def plan(world: World, keys: MasterKeys) -> Plan:
     if world.pod and world.pod.owner_uid != sandbox.metadata.uid:
         # Not ours: it is neither touched nor reported. To create ours is refused as long as it is there.
         world = replace(world, pod=None)
-    pod = world.pod
+    pod = redacted_pod(world.pod, _secrets(world, keys)) if world.pod else None
     if world.refusal:
         return _tell(replace(world, pod=None), keys, Finding(world.refusal.reason, world.refusal.message))
     if sandbox.spec.suspend:
@@ -160,12 +160,16 @@ def _key_id(world: World, keys: MasterKeys) -> str:
     return known if known and keys.knows(known) else keys.key_id(world.sandbox.metadata.uid)
 
 
+def _secrets(world: World, keys: MasterKeys) -> tuple[str, str]:
+    """What no message may hold."""
+    key_id = _key_id(world, keys)
+    return keys.session_key(key_id), keys.secret_key(key_id)
+
+
 def _tell(world: World, keys: MasterKeys, finding: Finding) -> Plan:
     """The plan that writes the finding into the status, now or when it has lasted."""
     sandbox, pod = world.sandbox, world.pod
-    key_id = _key_id(world, keys)
-    secrets = (keys.session_key(key_id), keys.secret_key(key_id))
-    finding = replace(finding, message=redacted(_with_history(world, finding), secrets))
+    finding = replace(finding, message=redacted(_with_history(world, finding), _secrets(world, keys)))
     if finding.passing_since:
         due = finding.passing_since + PATIENCE
         if world.now < due and not _contradicts(sandbox, finding):

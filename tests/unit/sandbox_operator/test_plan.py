@@ -322,6 +322,23 @@ def test_keys_do_not_get_into_a_message() -> None:
     assert KEYS.secret_key(KEY_ID) not in told
 
 
+@pytest.mark.parametrize("cut", [8, 20, 42, 43, 60])
+def test_no_part_of_a_key_is_left_where_a_long_message_is_cut(cut: int) -> None:
+    """The id of a key is known to all, so the rest of it would be enough."""
+    for key in (KEYS.session_key(KEY_ID), KEYS.secret_key(KEY_ID)):
+        line = key + "x" * (1023 - cut)
+        seen = on_node(container(waiting_reason="", last_run=run(1, message=line)))
+        told = fields(decide(sandbox(), seen, made=MADE))["conditions"][0]["message"]
+        assert "xxxx" in told
+        assert key[-8:] not in told
+
+
+def test_the_end_of_a_key_that_the_kubelet_cut_does_not_get_into_a_message() -> None:
+    for key in (KEYS.session_key(KEY_ID), KEYS.secret_key(KEY_ID)):
+        seen = on_node(container(waiting_reason="", last_run=run(1, message=f"{key[-30:]} was the key")))
+        assert key[-8:] not in str(fields(decide(sandbox(), seen, made=MADE)))
+
+
 def test_messages_fit_into_the_schema() -> None:
     told = fields(decide(sandbox(), refusal=Refusal(Reason.POD_REFUSED, "x" * 10_000)))
     assert len(told["conditions"][0]["message"]) <= 4096
