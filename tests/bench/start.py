@@ -7,6 +7,7 @@ Ready is timed by the arrival of the watch event here, since Kubernetes' own tim
 
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
@@ -14,7 +15,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -24,7 +25,6 @@ from demo.local_target import LocalTarget
 from demo.outside import sdk_python
 from demo.release import Release
 from demo.targets import NAMESPACE
-from local_cluster.node import NODE_NAME
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from sandbox_crds.api import SANDBOX_LABEL
@@ -43,9 +43,19 @@ for _ in range(int(starts)):
 """
 
 
+_READ_CGROUP = """
+cd /sys/fs/cgroup
+if [ -f cpu.stat ]; then
+    awk '/^usage_usec/ {print $2 / 1e6}' cpu.stat; awk '/^anon / {print $2 / 2^20}' memory.stat
+else
+    awk '{print $1 / 1e9}' cpuacct/cpuacct.usage; awk '/^total_rss / {print $2 / 2^20}' memory/memory.stat
+fi
+"""
+
+
 @dataclass(frozen=True)
 class Start:
-    """One cold start; all in seconds but `memory`, the pod's working set in MiB."""
+    """One cold start; all in seconds but `memory`, the container's anonymous memory in MiB."""
 
     constructor: float
     pod_to_ready: float
@@ -106,22 +116,21 @@ async def measure(release: Release, url: str, python: Path, starts: int) -> list
 
 @asynccontextmanager
 async def _process(*command: str) -> AsyncGenerator[asyncio.subprocess.Process]:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    pipe, env = (
+        asyncio.subprocess.PIPE,
+        {**os.environ, "OPENHANDS_SUPPRESS_BANNER": "1", "LOG_LEVEL": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+    )
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=env)
     yield process
     if await process.wait() != 0:
         raise SystemExit("the SDK's client failed; its error is above")
 
 
 def _usage(release: Release, sandbox: str) -> tuple[float, float]:
-    """CPU seconds so far and working set in MiB of a sandbox's pod, from the kubelet."""
-    # With this parameter the kubelet measures now instead of answering with numbers up to 10 s old.
-    path = f"/api/v1/nodes/{NODE_NAME}/proxy/stats/summary?only_cpu_and_memory=true"
-    summary: Any = json.loads(release.kubectl("get", "--raw", path))
-    for pod in summary["pods"]:
-        if pod["podRef"]["name"].startswith(f"{sandbox}-"):
-            return pod["cpu"]["usageCoreNanoSeconds"] / 1e9, pod["memory"]["workingSetBytes"] / 2**20
-    return float("nan"), float("nan")
+    """CPU seconds so far and anonymous memory in MiB of a sandbox's container, from its cgroup (version 1 or 2)."""
+    status = json.loads(release.kubectl("get", "ohsb", sandbox, "--output", "json"))["status"]
+    cpu, memory = release.kubectl("exec", status["podName"], "--", "sh", "-c", _READ_CGROUP).split()
+    return float(cpu), float(memory)
 
 
 def main(
