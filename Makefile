@@ -32,7 +32,7 @@ down: venv ## Take the local cluster down, without a trace
 	@$(BIN)/python -m demo down
 
 .PHONY: env
-env: venv ## Print settings for a shell: eval "$$(make -s env)"
+env: venv ## Print settings for a shell: eval "$(make -s env)"
 	@$(BIN)/python -m demo env
 
 .PHONY: test
