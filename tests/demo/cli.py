@@ -14,11 +14,10 @@ from demo import workloads
 from demo.commands import follow
 from demo.outside import run_example, sdk_python
 from demo.release import NAME, Release, install
-from demo.targets import Images, Target, choose
+from demo.targets import NAMESPACE, Images, Target, choose
 from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress, elapsed
 
-NAMESPACE = "openhands"
 JOB = "sdk-example"
 
 ClusterOption = Annotated[
@@ -66,23 +65,28 @@ def down(cluster: ClusterOption = "auto") -> None:
 
 @app.command()
 def env(cluster: ClusterOption = "auto") -> None:
-    """Print settings for a shell: eval "$(make -s env)". One of them is the API key."""
+    """Print settings for a shell: eval "$(make -s env)". One of them is the API key.
+
+    Also makes `openhands` the namespace that kubectl and helm take by default in this cluster's context.
+    """
     try:
         target = choose(cluster, egress=False)
         release = Release(target, NAMESPACE, target.build_images(Progress()))
-        with target.gateway(NAMESPACE) as url:
-            settings = {
-                **target.environment(),
-                "AGENT_SERVER_IMAGE": release.images.agent_server,
-                "RUNTIME_API_URL": url,
-                "RUNTIME_API_KEY": release.api_key(),
-            }
+        settings = {
+            **target.environment(),
+            "CONTROLLER_IMAGE": release.images.controller,
+            "AGENT_SERVER_IMAGE": release.images.agent_server,
+            "RUNTIME_API_URL": target.url,
+            "RUNTIME_API_KEY": release.api_key(),
+        }
         release.kubectl("config", "set-context", "--current", f"--namespace={NAMESPACE}")
     except ClusterError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
     for name, value in settings.items():
         print(f"export {name}={shlex.quote(value)}")
+    if target.forward:
+        print(f"RUNTIME_API_URL answers while this runs, in another terminal: {target.forward}", file=sys.stderr)
 
 
 def _prepare(target: Target, progress: Progress) -> Images:
@@ -138,20 +142,16 @@ def _numbers(transcript: str) -> dict[str, float]:
 
 def _closing_words(release: Release, numbers: list[dict[str, float]], seconds: float) -> None:
     inside, outside = numbers
-    with release.target.gateway(release.namespace) as url:
-        print(f"""
+    forward = release.target.forward and f", while this runs: {release.target.forward}"
+    print(f"""
 ==> Done in {elapsed(seconds).strip()}. The sandbox was ready after {inside["constructor"]:.1f} s in the cluster and \
 {outside["constructor"]:.1f} s from outside.
 
 The cluster is still up. What next:
   eval "$(make -s env)"      kubectl, helm and these settings for your shell
-  Runtime API                {url}
+  Runtime API                {release.target.url}{forward}
   API key                    entry api-key of the Secret {NAME}-api-key
   Agent server image         {release.images.agent_server}
   kubectl get ohsb           the sandboxes, in the namespace {release.namespace}
   make down                  take it all down
 """)
-
-
-if __name__ == "__main__":
-    app()

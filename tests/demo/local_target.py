@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from demo.commands import run
 from demo.release import NODE_PORT
 from demo.targets import Images, path_with
@@ -16,19 +18,21 @@ from local_cluster.network import NODE_ADDRESS
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 
+VALUES = Path(__file__).with_name("local-cluster-values.yaml")
+
+
+def node_port_url(port: int) -> str:
+    """A NodePort of this cluster, as reached from outside of its network namespace."""
+    return f"http://{NODE_ADDRESS}:{port}"
+
 
 class LocalTarget:
     """Kubernetes in a network namespace of this machine; needs root on Linux."""
 
     name = "local"
-    # Its kubelet does not measure local storage, so the node has none to offer.
-    chart_values: Mapping[str, Any] = {
-        "sandboxClasses": {
-            "default": {
-                "resources": {"requests": {"ephemeral-storage": None}, "limits": {"ephemeral-storage": None}},
-            }
-        }
-    }
+    chart_values: Mapping[str, Any] = yaml.safe_load(VALUES.read_text())
+    url = node_port_url(NODE_PORT)
+    forward = ""
 
     def __init__(self, egress: bool) -> None:
         self._state = State.from_environment()
@@ -66,9 +70,4 @@ class LocalTarget:
 
     @contextmanager
     def gateway(self, namespace: str) -> Generator[str]:
-        yield node_port_url(NODE_PORT)
-
-
-def node_port_url(port: int) -> str:
-    """A NodePort of this cluster, as reached from outside of its network namespace."""
-    return f"http://{NODE_ADDRESS}:{port}"
+        yield self.url

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from demo.commands import ROOT
-from demo.targets import Images, Target
+from demo.targets import NAMESPACE_LABELS, Images, Target
 from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress
 
@@ -57,7 +57,7 @@ def install(
 
     The namespace enforces the Pod Security level `restricted`, so each pod made here proves that it fits.
     """
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", **NAMESPACE_LABELS}
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
     target.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
     # Helm installs CRDs once and never upgrades them.

@@ -20,8 +20,12 @@ from local_cluster.progress import Progress
 NAMESPACE = "openhands"
 """Where the demo installs its release."""
 
+NAMESPACE_LABELS = {"app.kubernetes.io/managed-by": "openhands-sandbox-demo"}
+"""What tells a namespace that the demo made from one of somebody else."""
+
 KIND_NAME = "openhands-sandbox"
 KIND_URL = "http://localhost:8080"
+FORWARDED_PORT = 8080
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,15 @@ class Images:
 
 
 class Target(Protocol):
-    """A cluster to run on. `chart_values` are values of the chart that this cluster needs."""
+    """A cluster to run on. `chart_values` are values of the chart that this cluster needs.
+
+    `url` is where a person reaches the gateway; when `forward` is not empty, only while that command runs.
+    """
 
     name: str
     chart_values: Mapping[str, Any]
+    url: str
+    forward: str
 
     def up(self, progress: Progress) -> None:
         """Bring the cluster up, or do nothing when it is. Raises ClusterError."""
@@ -80,6 +89,8 @@ class KindTarget:
 
     name = "kind"
     chart_values: Mapping[str, Any] = {}
+    url = KIND_URL
+    forward = ""
 
     def up(self, progress: Progress) -> None:
         existing = run(["kind", "get", "clusters"], remedy="install kind: https://kind.sigs.k8s.io").split()
@@ -115,7 +126,7 @@ class KindTarget:
 
     @contextmanager
     def gateway(self, namespace: str) -> Generator[str]:
-        yield KIND_URL
+        yield self.url
 
 
 class CurrentTarget:
@@ -123,16 +134,34 @@ class CurrentTarget:
 
     name = "current"
     chart_values: Mapping[str, Any] = {}
+    url = f"http://127.0.0.1:{FORWARDED_PORT}"
+    forward = f"kubectl --namespace {NAMESPACE} port-forward service/openhands-sandbox-gateway {FORWARDED_PORT}:80"
 
     def up(self, progress: Progress) -> None:
         context = run(["kubectl", "config", "current-context"], remedy="set a context: kubectl config use-context NAME")
         run(["kubectl", "version"], remedy="check that the cluster of this context can be reached")
         progress.say(f"  Using the current kubectl context: {context.strip()}")
+        if self._namespaces() and not self._namespaces(own=True):
+            raise ClusterError(
+                f"the namespace {NAMESPACE} of this cluster was not made by the demo, which would change it",
+                remedy="install the chart there yourself, or point kubectl to another cluster",
+            )
         ensure(["helm"], progress)
 
     def down(self, progress: Progress) -> None:
+        names = self._namespaces(own=True)
+        if not names:
+            progress.say(f"  There is no namespace {NAMESPACE} of the demo in this cluster.")
+            return
         with progress.step(f"delete the namespace {NAMESPACE}"):
-            self.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+            self.kubectl("delete", *names, "--ignore-not-found")
+
+    def _namespaces(self, *, own: bool = False) -> list[str]:
+        """The demo's namespace if it is there; with `own`, only if the demo made it."""
+        wanted = [f"--field-selector=metadata.name={NAMESPACE}"]
+        if own:
+            wanted.append("--selector=" + ",".join(f"{key}={value}" for key, value in NAMESPACE_LABELS.items()))
+        return self.kubectl("get", "namespaces", *wanted, "--output=name").split()
 
     def build_images(self, progress: Progress) -> Images:
         names = ("CONTROLLER_IMAGE", "AGENT_SERVER_IMAGE")

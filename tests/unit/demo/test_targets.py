@@ -54,3 +54,61 @@ def test_a_cluster_of_ones_own_needs_image_names(monkeypatch: pytest.MonkeyPatch
         "registry.example/controller:1",
         "registry.example/agent-server:1",
     )
+
+
+class Cluster(CurrentTarget):
+    """A cluster of one's own with a namespace of the demo's name, whose label tells whether the demo made it."""
+
+    def __init__(self, namespaces: str, own: str) -> None:
+        self.answers = {False: namespaces, True: own}
+        self.asked: list[tuple[str, ...]] = []
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        self.asked.append(arguments)
+        return self.answers[any(argument.startswith("--selector=") for argument in arguments)]
+
+    @property
+    def deleted(self) -> list[tuple[str, ...]]:
+        return [arguments for arguments in self.asked if arguments[0] == "delete"]
+
+
+@pytest.fixture
+def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_arguments: object, **_options: object) -> str:
+        return ""
+
+    monkeypatch.setattr("demo.targets.run", nothing)
+    monkeypatch.setattr("demo.targets.ensure", nothing)
+
+
+@pytest.mark.usefixtures("no_programs")
+def test_a_namespace_of_somebody_else_is_left_alone() -> None:
+    cluster = Cluster("namespace/openhands", own="")
+    with pytest.raises(ClusterError, match="not made by the demo"):
+        cluster.up(Progress(io.StringIO()))
+    said = io.StringIO()
+    cluster.down(Progress(said))
+    assert cluster.deleted == []
+    assert "There is no namespace openhands of the demo" in said.getvalue()
+
+
+@pytest.mark.usefixtures("no_programs")
+@pytest.mark.parametrize("namespaces", ["", "namespace/openhands"])
+def test_a_new_namespace_and_the_demos_own_are_taken(namespaces: str) -> None:
+    Cluster(namespaces, own=namespaces).up(Progress(io.StringIO()))
+
+
+def test_the_demos_own_namespace_is_deleted() -> None:
+    cluster = Cluster("namespace/openhands", own="namespace/openhands")
+    cluster.down(Progress(io.StringIO()))
+    assert cluster.deleted == [("delete", "namespace/openhands", "--ignore-not-found")]
+
+
+def test_every_cluster_says_where_a_person_reaches_the_gateway() -> None:
+    addresses = {name: choose(name, egress=False) for name in ("local", "kind", "current")}
+    assert {name: target.url for name, target in addresses.items()} == {
+        "local": "http://198.18.0.2:30080",
+        "kind": "http://localhost:8080",
+        "current": "http://127.0.0.1:8080",
+    }
+    assert "port-forward service/openhands-sandbox-gateway 8080:80" in addresses["current"].forward
