@@ -24,6 +24,8 @@ from sandbox_crds.reasons import Lifecycle, PodStatus
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
 _ENVIRONMENT_BYTES = 1024 * 1024 - 4096
 """A Secret holds at most 1 MiB."""
+_VARIABLE_BYTES = 128 * 1024
+"""Linux starts no process with a longer string in its environment (execve(2)): `NAME=value` and a NUL."""
 
 
 def _encodable(text: str) -> str:
@@ -110,12 +112,16 @@ class StartRequest(_Request):
     @classmethod
     def _fits_a_secret(cls, environment: dict[str, str]) -> dict[str, str]:
         for name in environment:
-            if not _VARIABLE.fullmatch(name) or name.startswith(".."):
+            if not _VARIABLE.fullmatch(name) or name == "." or name.startswith(".."):
                 raise ValueError(
                     f"{name[:64]!r} is no name for a variable: use letters, digits, '_', '-' and '.', "
                     "at most 253 of them, no digit first"
                 )
-        size = sum(len(name) + len(value.encode()) for name, value in environment.items())
+        sizes = {name: len(name) + len(value.encode()) + 2 for name, value in environment.items()}
+        for name, size in sizes.items():
+            if size > _VARIABLE_BYTES:
+                raise ValueError(f"{name[:64]} is too large: {size} bytes; a process takes at most {_VARIABLE_BYTES}")
+        size = sum(sizes.values())
         if size > _ENVIRONMENT_BYTES:
             raise ValueError(f"is too large: {size} bytes; a Secret holds about 1 MiB")
         return environment

@@ -52,6 +52,9 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code in {404, 405}:
         return _answer(error.status_code, f"The Runtime API has no {request.method} {request.url.path}")
+    if error.status_code == 400:
+        # FastAPI's answer to what the JSON parser cannot even reject: wrong encoding, too deep, too long a number.
+        return _answer(422, "body: is not valid JSON")
     return _answer(error.status_code, str(error.detail))
 
 

@@ -81,6 +81,6 @@ async def test_a_retry_heals_a_crash_between_the_two_writes(
 
 
 async def test_one_that_no_secret_holds_is_refused_and_leaves_nothing(gateway: Replica, operator: Operator) -> None:
-    body = {"image": "i", "session_id": "s", "environment": {"BIG": "x" * (1024 * 1024)}}
+    body = {"image": "i", "session_id": "s", "environment": {f"BIG{number}": "x" * 120 * 1024 for number in range(9)}}
     assert refusal(await gateway.http.post("/start", json=body), 422).startswith("environment: is too large")
     assert await operator.sandboxes() == []

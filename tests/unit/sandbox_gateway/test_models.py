@@ -92,7 +92,8 @@ def test_any_text_that_can_be_sent_is_a_session_id(session_id: str) -> None:
 @given(st.text(), st.text())
 def test_an_environment_is_taken_whole_or_refused(name: str, value: str) -> None:
     characters = set(string.ascii_letters + string.digits + "._-")
-    usable = name and set(name) <= characters and name[0] not in string.digits and not name.startswith("..")
+    usable = name not in {"", "."} and set(name) <= characters and name[0] not in string.digits
+    usable = usable and not name.startswith("..")
     good = usable and len(name) <= 253 and "\0" not in value
     body = {**SDK, "environment": {name: value}}
     if good:
@@ -100,6 +101,11 @@ def test_an_environment_is_taken_whole_or_refused(name: str, value: str) -> None
     else:
         with pytest.raises(ValidationError):
             StartRequest.model_validate(body)
+
+
+def test_a_variable_as_large_as_linux_takes_one_is_accepted() -> None:
+    environment = {"A": "x" * (128 * 1024 - 3)}
+    assert StartRequest.model_validate({**SDK, "environment": environment}).environment == environment
 
 
 def test_an_error_tells_the_field_and_not_the_value() -> None:
