@@ -1,6 +1,7 @@
 """Names of environment variables that clients may not set, since the operator owns them."""
 
-_RESERVED = frozenset({"SESSION_API_KEY", "OH_SECRET_KEY", "OH_LEASE_TTL_SECONDS", "OH_DEFERRED_INIT"})
+_RESERVED = frozenset({"OH", "SESSION_API_KEY", "OH_SECRET_KEY", "OH_LEASE_TTL_SECONDS", "OH_DEFERRED_INIT"})
+"""`OH` can hold the whole configuration as JSON, so also further session keys."""
 _RESERVED_LIST = "OH_SESSION_API_KEYS"
 """The agent server reads lists as JSON from this name, or one by one with an index behind it."""
 

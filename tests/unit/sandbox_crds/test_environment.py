@@ -8,6 +8,7 @@ from sandbox_crds.environment import is_reserved
 @pytest.mark.parametrize(
     "name",
     [
+        "OH",
         "OH_SESSION_API_KEYS",
         "OH_SESSION_API_KEYS_0",
         "OH_SESSION_API_KEYS_17",
