@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sandbox_crds.models.base import PRESERVE_UNKNOWN, Metadata, Model
+from sandbox_crds.models.base import PRESERVE_UNKNOWN, Metadata, Model, rules
 from sandbox_crds.models.sandbox import EnvVar
 
 Quantity = Annotated[
@@ -34,10 +34,18 @@ class Workspace(Model):
     )
 
 
+_NOT_OF_THE_RELEASE = rules(
+    (
+        "!('app.kubernetes.io/component' in self)",
+        "app.kubernetes.io/component belongs to the release: its Services and policies select their own pods by it",
+    )
+)
+
+
 class PodOverlay(Model):
     """What is added to each pod."""
 
-    labels: dict[str, Text] = Field(default={}, max_length=64)
+    labels: dict[str, Text] = Field(default={}, max_length=64, json_schema_extra=_NOT_OF_THE_RELEASE)
     annotations: dict[str, Text] = Field(default={}, max_length=64)
     node_selector: dict[str, Text] = Field(default={}, max_length=64)
     tolerations: list[Annotated[dict[str, Any], Field(json_schema_extra=PRESERVE_UNKNOWN)]] = Field(

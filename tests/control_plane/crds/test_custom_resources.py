@@ -135,6 +135,7 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
         ({"startupTimeoutSeconds": 0}, "spec.startupTimeoutSeconds"),
         ({"runtimeClasses": {"a": 1}}, "spec.runtimeClasses.a"),
         ({"pod": {"tolerations": ["any"]}}, "spec.pod.tolerations[0]"),
+        ({"pod": {"labels": {"app.kubernetes.io/component": "gateway"}}}, "spec.pod.labels"),
     ],
 )
 async def test_a_bad_class_is_refused(client: KubeClient, namespace: str, spec: dict[str, Any], words: str) -> None:
