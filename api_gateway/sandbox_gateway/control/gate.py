@@ -1,4 +1,6 @@
-"""What a request must pass before its body is read: the API key, and a bound on the body."""
+"""What a request must pass before its body is read: the API key, and bounds on the body."""
+
+import asyncio
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
@@ -11,6 +13,8 @@ API_KEY_HEADER = "X-API-Key"
 _OPEN = frozenset({"/docs", "/openapi.json"})
 _MAXIMUM_BYTES = 4 * 1024 * 1024
 """An environment is at most 1 MiB; JSON escapes may multiply it."""
+BODY_SECONDS = 60.0
+"""For all of it; whoever sends a byte now and then would hold a connection for ever otherwise."""
 _TOO_LARGE = f"The body is larger than {_MAXIMUM_BYTES} bytes"
 
 
@@ -49,10 +53,17 @@ def owner_of(request: Request) -> str:
 
 def _bounded(receive: Receive) -> Receive:
     left = _MAXIMUM_BYTES
+    deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def bounded() -> Message:
-        nonlocal left
-        message = await receive()
+        nonlocal left, deadline
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "The body did not come in time.") from None
+        if not message.get("more_body", False):
+            deadline = None  # what may still come is the end of the connection
         left -= len(message.get("body", b""))
         if left < 0:
             raise HTTPException(413, _TOO_LARGE)

@@ -1,5 +1,6 @@
 """Requests that are refused before the service is asked, and what reaches it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox_gateway.control import gate
 from unit.sandbox_gateway.support import ScriptedService, refusal, runtime_api
 
 JSON = {"Content-Type": "application/json"}
@@ -122,6 +124,18 @@ async def test_a_body_beyond_the_bound_is_refused(http: httpx.AsyncClient) -> No
     big = b" " * (5 * 1024 * 1024)
     refusal(await http.post("/start", content=big, headers=JSON), 413)
     refusal(await http.post("/start", content=chunks(), headers=JSON), 413)
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    http: httpx.AsyncClient, service: ScriptedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.05)
+    assert "in time" in refusal(await http.post("/start", content=chunks(), headers=JSON), 408)
+    assert service.started == []
 
 
 @pytest.mark.parametrize("path", ["/stop", "/pause", "/resume"])
