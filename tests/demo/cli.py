@@ -13,7 +13,7 @@ import typer
 from demo import workloads
 from demo.commands import follow
 from demo.outside import run_example, sdk_python
-from demo.release import NAME, Release, install
+from demo.release import NAME, Release, install, installed
 from demo.targets import NAMESPACE, Images, Target, choose
 from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress, elapsed
@@ -71,7 +71,7 @@ def env(cluster: ClusterOption = "auto") -> None:
     """
     try:
         target = choose(cluster, egress=False)
-        release = Release(target, NAMESPACE, target.build_images(Progress()))
+        release = installed(target, NAMESPACE)
         settings = {
             **target.environment(),
             "CONTROLLER_IMAGE": release.images.controller,

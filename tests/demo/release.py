@@ -50,6 +50,16 @@ def values(images: Images) -> dict[str, Any]:
     }
 
 
+def installed(target: Target, namespace: str) -> Release:
+    """The release that is there, with the images it was installed with. Raises ClusterError."""
+    try:
+        values = json.loads(target.helm("get", "values", NAME, "--namespace", namespace, "--output", "json"))
+    except ClusterError as error:
+        raise ClusterError(error.what, remedy="bring the demo up first: make demo") from error
+    controller = f"{values['image']['repository']}:{values['image']['tag']}"
+    return Release(target, namespace, Images(controller, values["test"]["agentServerImage"]))
+
+
 def install(
     target: Target, images: Images, namespace: str, progress: Progress, overrides: Mapping[str, Any] | None = None
 ) -> Release:
@@ -60,8 +70,9 @@ def install(
     labels = {"pod-security.kubernetes.io/enforce": "restricted", **NAMESPACE_LABELS}
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
     target.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
-    # Helm installs CRDs once and never upgrades them.
-    target.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(CHART / "crds"))
+    # Helm installs CRDs once and never upgrades them; under its name, it may install the chart elsewhere, too.
+    apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm"]
+    target.kubectl(*apply, "--filename", str(CHART / "crds"))
     command = ["upgrade", "--install", NAME, str(CHART), "--namespace", namespace]
     text = json.dumps({**values(images), **target.chart_values, **(overrides or {})})
     with progress.step(f"install the chart into the namespace {namespace}", lambda: unready(target, namespace)):

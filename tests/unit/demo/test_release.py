@@ -6,14 +6,37 @@ from typing import Any
 import pytest
 
 from demo.local_target import LocalTarget
-from demo.release import unready, values
+from demo.release import installed, unready, values
 from demo.targets import Images
+from local_cluster.errors import ClusterError
 
 
 def test_the_image_reference_is_taken_apart_at_its_tag() -> None:
     made = values(Images("registry.example:5000/team/sandbox:abc", "agent:1"))
     assert made["image"] == {"repository": "registry.example:5000/team/sandbox", "tag": "abc"}
     assert made["test"] == {"agentServerImage": "agent:1"}
+
+
+def test_the_installed_images_are_those_of_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = Images("registry.example:5000/team/sandbox:abc", "agent:1")
+    target = LocalTarget(egress=False)
+
+    def helm(*_arguments: str) -> str:
+        return json.dumps(values(images))
+
+    monkeypatch.setattr(target, "helm", helm)
+    assert installed(target, "any").images == images
+
+
+def test_without_an_installation_the_remedy_is_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = LocalTarget(egress=False)
+
+    def helm(*_arguments: str) -> str:
+        raise ClusterError("helm get values failed: release: not found")
+
+    monkeypatch.setattr(target, "helm", helm)
+    with pytest.raises(ClusterError, match="make demo"):
+        installed(target, "any")
 
 
 RUNNING: dict[str, Any] = {"ready": True, "state": {"running": {}}}
