@@ -18,6 +18,7 @@ _IMAGE_CHARACTERS = 256
 _BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 _CRASH_LOOP = "CrashLoopBackOff"
 _RUN_ERROR = "RunContainerError"
+_NO_RUN = "The command cannot be run"
 _INVALID_IMAGE = "InvalidImageName"
 _IMAGE_WAITS = frozenset(
     {
@@ -99,14 +100,14 @@ def _crashes_in_a_loop(pod: Pod) -> Finding | None:
         return None
     run = container.last_run
     reason = Reason.OOM_KILLED if run and run.reason == "OOMKilled" else Reason.CRASH_LOOP_BACK_OFF
-    return Finding(reason, _cause(run) if run else container.waiting_message)
+    return Finding(reason, _cause(run) if run else _obstacle(container))
 
 
 def _cannot_create_container(pod: Pod) -> Finding | None:
     container = pod.container
     if container is None or container.waiting_reason in _BENIGN_WAITS | {_CRASH_LOOP}:
         return None
-    return Finding(Reason.CREATE_CONTAINER_ERROR, _sentence(container.waiting_reason, container))
+    return Finding(Reason.CREATE_CONTAINER_ERROR, _obstacle(container))
 
 
 def _restarts(pod: Pod) -> Finding | None:
@@ -146,15 +147,25 @@ def examine(pod: Pod) -> Finding:
 def _is_crash_loop(container: Container) -> bool:
     if container.waiting_reason == _CRASH_LOOP:
         return True
+    if container.waiting_reason == _RUN_ERROR:
+        # A command that cannot be executed shows its error instead of the crash loop in between.
+        return container.restarts >= 1
     run = container.last_run
     if container.ready or run is None or run.seconds >= _SHORT_RUN_SECONDS:
         return False
-    # A command that cannot be executed counts as a run, and its error shows instead of the crash loop in between.
-    return container.restarts >= (1 if container.waiting_reason == _RUN_ERROR else 2)
+    return container.restarts >= 2
+
+
+def _obstacle(container: Container) -> str:
+    what = _NO_RUN if container.waiting_reason == _RUN_ERROR else container.waiting_reason
+    return _sentence(what, container)
 
 
 def _cause(run: Run) -> str:
-    if run.reason == "OOMKilled":
+    if run.reason == "StartError":
+        # The same in the words of `_obstacle`, since both take turns.
+        how = _NO_RUN
+    elif run.reason == "OOMKilled":
         how = f"The agent server ran out of memory (OOMKilled, exit code {run.exit_code})"
     else:
         how = f"The agent server ended with exit code {run.exit_code}{_signal_name(run.exit_code)}"

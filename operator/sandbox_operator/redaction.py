@@ -17,6 +17,8 @@ def redacted(text: str, secrets: Collection[str] = ()) -> str:
 
     Kubelets cut long texts at their beginning, so the end of a secret at the start of the text goes too.
     """
+    if not text:
+        return text
     for secret in secrets:
         text = text.replace(secret, REDACTED)
         for length in range(len(secret) - 1, _SHORTEST_PIECE - 1, -1):

@@ -86,12 +86,22 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
     "no such program, first time": (
         waits("RunContainerError", 'exec: "nope": executable file not found in $PATH'),
         Reason.CREATE_CONTAINER_ERROR,
-        'RunContainerError: exec: "nope": executable file not found in $PATH',
+        'The command cannot be run: exec: "nope": executable file not found in $PATH',
     ),
     "no such program, again": (
-        waits("RunContainerError", "exec", restarts=1, last_run=run(128, "StartError", 'exec: "nope"', 0)),
+        waits("RunContainerError", 'exec: "nope": executable file not found in $PATH', restarts=1),
         Reason.CRASH_LOOP_BACK_OFF,
-        'The agent server ended with exit code 128, StartError: exec: "nope"',
+        'The command cannot be run: exec: "nope": executable file not found in $PATH',
+    ),
+    "no such program, in between": (
+        waits(
+            "CrashLoopBackOff",
+            "back-off 10s restarting",
+            restarts=1,
+            last_run=run(128, "StartError", 'exec: "nope": executable file not found in $PATH', 0),
+        ),
+        Reason.CRASH_LOOP_BACK_OFF,
+        'The command cannot be run: exec: "nope": executable file not found in $PATH',
     ),
     "ended once": (
         on_node(container(waiting_reason="", last_run=run(3, message="Application startup failed\n"))),
@@ -121,7 +131,7 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
     "waits after a crash that was forgotten": (
         waits("CrashLoopBackOff", "back-off 10s restarting"),
         Reason.CRASH_LOOP_BACK_OFF,
-        "back-off 10s restarting",
+        "CrashLoopBackOff: back-off 10s restarting",
     ),
     "out of memory once": (
         runs(restarts=1, last_run=run(137, "OOMKilled", seconds=5)),

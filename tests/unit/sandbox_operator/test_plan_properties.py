@@ -135,7 +135,7 @@ class Cluster(RuleBasedStateMachine):
             steps = self._plan(refusal)
             assert not steps.creates
         if steps.delete:
-            assert self.pod is steps.delete
+            assert self.pod == steps.delete
             self.pod = replace(steps.delete, deletion_requested=self.now)
             writes += 1
         if steps.status:
