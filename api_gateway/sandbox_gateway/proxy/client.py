@@ -194,9 +194,9 @@ class ClientConnection(asyncio.Protocol):
                 self._await_first_message(head)
             case ToControl() | ToSandbox():
                 to_control = isinstance(decision, ToControl)
-                forwarded = upstream_head(
-                    head, client_ip=self._client_ip, to_control=to_control, websocket=head.websocket
-                )
+                # The control plane has no WebSockets; asked for one, its server would log two warnings each time.
+                websocket = head.websocket and not to_control
+                forwarded = upstream_head(head, client_ip=self._client_ip, to_control=to_control, websocket=websocket)
                 self._enter(State.EXCHANGE)
                 self._exchange = Exchange(self._context, self, decision, head, forwarded, body)
                 self._exchange.start()

@@ -59,6 +59,20 @@ async def test_the_platforms_key_goes_to_the_control_plane_only(gateway: Gateway
     assert b"x-api-key: platform\r\n" in heads["control"].lower()
 
 
+async def test_the_control_plane_is_not_asked_for_a_websocket(gateway: Gateway) -> None:
+    heads: list[bytes] = []
+
+    async def control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_head(reader))
+        writer.write(OK)
+
+    await gateway.add_raw_control(control)
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        assert (await client.get("/sessions/one", headers=upgrade)).status_code == 200
+    assert b"upgrade" not in heads[0].lower()
+
+
 @pytest.mark.parametrize(("key", "status"), [(DOWN_KEY, 503), (GONE_KEY, 404), ("wrong", 401), (None, 401)])
 async def test_no_sandbox_to_ask(gateway: Gateway, key: str | None, status: int) -> None:
     async with httpx.AsyncClient(base_url=gateway.url) as client:
