@@ -1,0 +1,69 @@
+"""An API server that fails on demand: objects in a dict, and answers that are prepared."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
+
+type Key = tuple[str, str]
+
+ALREADY_EXISTS = ApiError(409, "AlreadyExists", "it is there")
+
+
+class Server:
+    """Stands in for KubeClient. `fail["create pods"]` is raised instead of the answer, once for each entry."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Key, KubeObject] = {}
+        self.fail: dict[str, list[Exception]] = {}
+        self.seen: list[str] = []
+        self._uids = 0
+
+    @property
+    def client(self) -> KubeClient:
+        return cast(KubeClient, self)
+
+    async def create(self, resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
+        self._answer("create", resource)
+        key = (resource.plural, body["metadata"]["name"])
+        if key in self.objects:
+            raise ALREADY_EXISTS
+        self._uids += 1
+        stamp = {"uid": f"uid-{self._uids}", "creationTimestamp": "2026-11-23T12:00:00Z", "resourceVersion": "1"}
+        self.objects[key] = {**body, "metadata": {**body["metadata"], **stamp}}
+        return self.objects[key]
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> KubeObject:
+        self._answer("get", resource)
+        return self._find(resource, name)
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
+    ) -> KubeObject:
+        self._answer("patch", resource)
+        found = self._find(resource, name)
+        version = int(found["metadata"]["resourceVersion"])
+        if body["metadata"]["resourceVersion"] != str(version):
+            raise ApiError(409, "Conflict", "the object has been modified")
+        found["status"] = {**found.get("status", {}), **body["status"]}
+        found["metadata"]["resourceVersion"] = str(version + 1)
+        return found
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
+    ) -> None:
+        self._answer("delete", resource)
+        if self._find(resource, name)["metadata"]["uid"] != uid:
+            raise ApiError(409, "Conflict", "the UID differs")
+
+    def _find(self, resource: Resource, name: str) -> KubeObject:
+        found = self.objects.get((resource.plural, name))
+        if found is None:
+            raise ApiError(404, "NotFound", f"{name} not found")
+        return found
+
+    def _answer(self, verb: str, resource: Resource) -> None:
+        what = f"{verb} {resource.plural}"
+        self.seen.append(what)
+        if prepared := self.fail.get(what):
+            raise prepared.pop(0)

@@ -1,0 +1,153 @@
+"""What the API server's answers mean."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from sandbox_crds.kube import ApiError, KubeObject, Resource
+from sandbox_crds.kube.resources import PODS, SANDBOXES, SECRETS
+from sandbox_crds.reasons import Reason
+from sandbox_operator.api import Api
+from sandbox_operator.builders.event import build_event
+from sandbox_operator.plan import Create, World, plan
+from unit.sandbox_operator.faults import Server
+from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, UID, class_, pod, sandbox
+
+CREATES = plan(World(sandbox(), class_(), None, NOW), KEYS).creates
+EXCEEDED = ApiError(403, "Forbidden", 'pods "one" is forbidden: exceeded quota: small, requested: pods=1')
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def api(server: Server) -> Api:
+    return Api(server.client, "here")
+
+
+async def test_all_are_made(api: Api, server: Server) -> None:
+    outcome = await api.create(CREATES, UID)
+    assert outcome.refusal is None
+    assert outcome.pod == server.objects["pods", pod().name]
+    assert (outcome.pod_created, outcome.key_id) == (True, KEY_ID)
+
+
+async def test_they_are_made_side_by_side(monkeypatch: pytest.MonkeyPatch, api: Api, server: Server) -> None:
+    meeting = asyncio.Barrier(len(CREATES))
+    create = server.create
+
+    async def create_together(resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
+        await meeting.wait()
+        return await create(resource, namespace, body)
+
+    monkeypatch.setattr(server, "create", create_together)
+    async with asyncio.timeout(5):
+        await api.create(CREATES, UID)
+
+
+async def test_what_is_there_already_is_as_good_as_new(api: Api, server: Server) -> None:
+    first = await api.create(CREATES, UID)
+    server.objects["secrets", pod().name]["metadata"]["annotations"] = {"sandbox.openhands.dev/key-id": "older"}
+    second = await api.create(CREATES, UID)
+    assert (second.pod, second.pod_created, second.key_id) == (first.pod, False, "older")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ownerReferences": []},
+        {"ownerReferences": [{"uid": "other", "controller": True}]},
+        {"deletionTimestamp": "2026-11-23T12:00:00Z"},
+    ],
+)
+async def test_what_is_another_s_or_about_to_go_is_waited_for(
+    api: Api, server: Server, change: dict[str, object]
+) -> None:
+    await api.create(CREATES, UID)
+    server.objects["pods", pod().name]["metadata"].update(change)
+    refusal = (await api.create(CREATES, UID)).refusal
+    assert refusal
+    assert refusal.reason is Reason.PENDING
+    assert f"There is a Pod {pod().name} that does not belong to this sandbox" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (EXCEEDED, Reason.QUOTA_EXCEEDED),
+        (ApiError(403, "Forbidden", 'RuntimeClass "absent" not found'), Reason.POD_REFUSED),
+        (ApiError(422, "Invalid", "spec.containers[0].image: Required value"), Reason.POD_REFUSED),
+        (ApiError(400, "BadRequest", "strict decoding error"), Reason.POD_REFUSED),
+        (ApiError(413, "RequestEntityTooLarge", "limit is 3145728"), Reason.POD_REFUSED),
+    ],
+)
+async def test_refusals(api: Api, server: Server, error: ApiError, reason: Reason) -> None:
+    server.fail["create pods"] = [error]
+    outcome = await api.create(CREATES, UID)
+    assert outcome.refusal
+    assert (outcome.refusal.reason, outcome.refusal.message) == (reason, error.message)
+    assert (outcome.pod, outcome.key_id) == (None, KEY_ID)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ApiError(409, "Conflict", "Operation cannot be fulfilled on resourcequotas"),
+        ApiError(401, "Unauthorized", ""),
+        ApiError(404, "NotFound", "namespaces here not found"),
+        ApiError(429, "TooManyRequests", "", 3),
+        ApiError(500, "InternalError", ""),
+        TimeoutError(),
+        aiohttp.ClientConnectionError(),
+    ],
+)
+async def test_failures_that_may_pass_are_raised_even_beside_a_refusal(
+    api: Api, server: Server, error: Exception
+) -> None:
+    server.fail = {"create secrets": [EXCEEDED], "create pods": [error]}
+    with pytest.raises(type(error)):
+        await api.create(CREATES, UID)
+
+
+async def test_a_found_object_that_goes_meanwhile_is_tried_again(api: Api, server: Server) -> None:
+    await api.create(CREATES, UID)
+    server.fail["get pods"] = [ApiError(404, "NotFound", "")]
+    with pytest.raises(ApiError):
+        await api.create(CREATES, UID)
+
+
+async def test_only_the_pod_that_was_meant_is_deleted(api: Api, server: Server) -> None:
+    await api.create([Create(PODS, CREATES[-1].body)], UID)
+    with pytest.raises(ApiError, match="the UID differs"):
+        await api.delete_pod(pod(uid="other"))
+
+
+async def test_a_status_is_written_only_upon_what_was_seen(api: Api, server: Server) -> None:
+    server.objects[SANDBOXES.plural, "one"] = {"metadata": {"uid": UID, "resourceVersion": "8"}}
+    with pytest.raises(ApiError, match="modified"):
+        await api.patch_status(sandbox(), {"podName": "x"})
+
+
+async def test_a_sandbox_of_the_same_name_is_another_one(api: Api, server: Server) -> None:
+    assert await api.get(sandbox()) is None
+    server.objects[SANDBOXES.plural, "one"] = {"metadata": {"uid": "other"}}
+    assert await api.get(sandbox()) is None
+    server.objects[SANDBOXES.plural, "one"] = {"metadata": {"uid": UID}}
+    assert await api.get(sandbox())
+    server.fail["get sandboxes"] = [ApiError(500, "", "")]
+    with pytest.raises(ApiError):
+        await api.get(sandbox())
+
+
+@pytest.mark.parametrize("error", [ApiError(403, "Forbidden", ""), TimeoutError(), aiohttp.ClientConnectionError()])
+async def test_an_event_that_cannot_be_posted_stops_nothing(api: Api, server: Server, error: Exception) -> None:
+    server.fail["create events"] = [error]
+    await api.tell(build_event(sandbox(), NOW, type_="Normal", reason="Why", action="Act", note=""))
+    assert server.seen == ["create events"]
+
+
+def test_the_secret_is_always_among_what_is_made() -> None:
+    assert CREATES[0].resource == SECRETS
