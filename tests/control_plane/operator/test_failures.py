@@ -179,6 +179,20 @@ async def test_a_full_quota(world: World, kubelet: Kubelet) -> None:
     await world.until(Reason.READY)
 
 
+async def test_pods_meet_the_restricted_pod_security_standard(world: World) -> None:
+    """The namespace enforces it, as the second class shows; so all other pods of these tests meet it too."""
+    await world.add_class("read-only", pod={"readOnlyRootFilesystem": True})
+    await world.add_class("sudo", pod={"allowPrivilegeEscalation": True})
+    sandbox = await world.add(className="read-only", environmentHash="0" * 64)
+    pod = await world.pod(sandbox)
+    assert pod["metadata"]["namespace"] == world.namespace
+    other = World(world.client, world.namespace, f"{world.name}-sudo")
+    await other.add(className="sudo")
+    told = message(await other.until(Reason.POD_REFUSED))
+    assert 'violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false' in told
+    await other.delete()
+
+
 async def test_a_runtime_class_that_the_cluster_does_not_have(world: World) -> None:
     await world.add_class("vm", runtimeClasses={"sysbox-runc": "absent"})
     await world.add(className="vm", runtimeClassName="sysbox-runc")
