@@ -57,8 +57,8 @@ async def test_a_runtime_id_is_no_path_to_other_sandboxes(
     gateway: Replica, operator: Operator, client: KubeClient, namespace: str
 ) -> None:
     body = {"apiVersion": "sandbox.openhands.dev/v1alpha1", "kind": "Sandbox", "metadata": {"name": "by-hand"}}
-    await client.create(SANDBOXES, namespace, {**body, "spec": {"image": "i"}})
-    for runtime_id in ("by-hand", "by-hand/", "./by-hand", "x/../by-hand"):
+    await client.create(SANDBOXES, namespace, {**body, "spec": {"image": "i", "owner": "alice"}})
+    for runtime_id in ("by-hand/", "./by-hand", "x/../by-hand", "by-hand?x", "by-hand#x", "by-hand\n"):
         refusal(await gateway.http.post("/stop", json={"runtime_id": runtime_id}), 404)
     assert len(await operator.sandboxes()) == 1
 

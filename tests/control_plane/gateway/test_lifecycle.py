@@ -246,6 +246,29 @@ async def test_twenty_starts_at_once_through_two_replicas_make_one_sandbox(
     assert len(await operator.sandboxes()) == 1
 
 
+async def test_a_late_deletion_does_not_hit_the_replacement(
+    gateway: Replica, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = await gateway.start("s")
+    await operator.report(Reason.POD_REFUSED)
+    delete = KubeClient.delete
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def late(*args: Any, **options: Any) -> None:
+        if not entered.is_set():
+            entered.set()
+            await go_on.wait()
+        await delete(*args, **options)
+
+    monkeypatch.setattr(KubeClient, "delete", late)
+    first = asyncio.create_task(gateway.start("s"))
+    await asyncio.wait_for(entered.wait(), 5)
+    second = await gateway.start("s")
+    go_on.set()
+    assert (await first)["session_api_key"] == second["session_api_key"] != old["session_api_key"]
+    assert len(await operator.sandboxes()) == 1
+
+
 async def test_a_replica_whose_watches_lag_does_the_right_thing(
     control_plane: ControlPlane, namespace: str, master_keys: MasterKeys, gateway: Replica, operator: Operator
 ) -> None:

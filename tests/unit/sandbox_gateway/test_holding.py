@@ -138,8 +138,9 @@ async def test_a_failed_probe_is_tried_again(cache: SandboxCache, health: Health
     agent.code = 503
     cache.remember(sandbox_object(**ready(agent)))
     held = asyncio.create_task(Holding(cache, health).until("sb-a", settled, 60))
-    while agent.asked < 2:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        while agent.asked < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     assert not held.done()
     agent.code = 200
     async with asyncio.timeout(5):
