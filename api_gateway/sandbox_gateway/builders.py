@@ -18,7 +18,8 @@ def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_ha
         "metadata": {"name": name, "labels": {MANAGED_BY_LABEL: MANAGER}},
         "spec": {
             "image": request.image,
-            "command": request.command,
+            # Kubernetes would expand $(NAME) in it; `$$` is its way to write a plain `$`.
+            "command": [word.replace("$", "$$") for word in request.command],
             "workingDir": request.working_dir,
             "environmentHash": environment_hash,
             "className": class_name,

@@ -55,3 +55,12 @@ def test_the_environments_secret() -> None:
         "immutable": True,
         "stringData": {"A": "1"},
     }
+
+
+def test_a_command_reaches_the_process_as_it_was_sent() -> None:
+    # Kubernetes expands $(NAME) in commands and reads $$ as a plain $.
+    request = StartRequest.model_validate(
+        {"image": "a", "session_id": "s", "command": ["sh", "-c", "echo $$ $(ID) $x"]}
+    )
+    body = sandbox_body("sb-a", "alice", request, environment_hash="", class_name="big")
+    assert body["spec"]["command"] == ["sh", "-c", "echo $$$$ $$(ID) $$x"]
