@@ -8,7 +8,7 @@ This is the SDK's own way to work with a remote sandbox, with the SDK as it come
 
     export RUNTIME_API_URL=http://…      # where the gateway listens
     export RUNTIME_API_KEY=…             # an API key of the gateway
-    export SERVER_IMAGE=…                # the agent server image the sandbox runs
+    export AGENT_SERVER_IMAGE=…          # the agent server image the sandbox runs
     export LLM_MODEL=… LLM_API_KEY=…     # and LLM_BASE_URL, for a server of your own
     python facts_about_project.py
 
@@ -156,11 +156,11 @@ def run(settings: argparse.Namespace, clock: Clock) -> dict[str, Any]:
         base_url=settings.llm_base_url or None,
         api_key=SecretStr(settings.llm_api_key),
     )
-    clock.step("constructor", f"Start a sandbox from {settings.server_image}")
+    clock.step("constructor", f"Start a sandbox from {settings.agent_server_image}")
     with APIRemoteWorkspace(
         runtime_api_url=settings.runtime_api_url,
         runtime_api_key=settings.runtime_api_key,
-        server_image=settings.server_image,
+        server_image=settings.agent_server_image,
         startup_wait_timeout=settings.startup_timeout,
     ) as workspace:
         clock.step("command", "Run a command in it")
@@ -286,7 +286,7 @@ def read_settings() -> argparse.Namespace:
     )
     for name, text in (
         ("RUNTIME_API_URL", "the gateway's address"),
-        ("SERVER_IMAGE", "the agent server image to run"),
+        ("AGENT_SERVER_IMAGE", "the agent server image to run"),
         ("LLM_MODEL", "the language model, as LiteLLM names it"),
         ("LLM_BASE_URL", "its address as seen from the sandbox; not needed for a known provider"),
     ):
@@ -298,7 +298,7 @@ def read_settings() -> argparse.Namespace:
     for name in ("RUNTIME_API_KEY", "LLM_API_KEY"):
         parser.set_defaults(**{name.lower(): os.environ.get(name, "")})
     settings = parser.parse_args()
-    needed = ("RUNTIME_API_URL", "RUNTIME_API_KEY", "SERVER_IMAGE", "LLM_MODEL", "LLM_API_KEY")
+    needed = ("RUNTIME_API_URL", "RUNTIME_API_KEY", "AGENT_SERVER_IMAGE", "LLM_MODEL", "LLM_API_KEY")
     if missing := [name for name in needed if not getattr(settings, name.lower())]:
         parser.error(f"not set: {', '.join(missing)}")
     return settings

@@ -39,7 +39,7 @@ def run_example(release: Release, python: Path, url: str, model: Mapping[str, st
     env = {
         "RUNTIME_API_URL": url,
         "RUNTIME_API_KEY": release.api_key(),
-        "SERVER_IMAGE": release.images.agent_server,
+        "AGENT_SERVER_IMAGE": release.images.agent_server,
         # The address is the project's own; a proxy for the way out has no part in it.
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), url.split("/")[2].split(":")[0]])),
         "PYTHONUNBUFFERED": "1",

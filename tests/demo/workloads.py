@@ -99,7 +99,7 @@ def start_client_job(release: Release, name: str, url: str, model: Mapping[str, 
     pod = _container(release.images.agent_server, [SDK_PYTHON, f"/example/{EXAMPLE.name}", "--json"], name)
     plain = {
         "RUNTIME_API_URL": url,
-        "SERVER_IMAGE": release.images.agent_server,
+        "AGENT_SERVER_IMAGE": release.images.agent_server,
         "HOME": "/tmp",
         "PYTHONUNBUFFERED": "1",
         **{key: value for key, value in model.items() if key != "LLM_API_KEY"},

@@ -56,7 +56,7 @@ class SandboxSpec(Model):
     env: list[EnvVar] = Field(
         default=[],
         max_length=256,
-        description="Environment variables. Names that the operator owns (keys, lease) are ignored.",
+        description="Environment variables. Names of keys and others that the operator sets are ignored.",
         json_schema_extra=rules(
             ("self.all(e, !(has(e.value) && has(e.valueFrom)))", "an entry may have value or valueFrom, not both")
         ),

@@ -82,7 +82,9 @@ class SandboxClassSpec(Model):
     startup_timeout_seconds: int = Field(
         default=300, ge=1, le=3600, description="How long the agent server may take to answer before it is restarted."
     )
-    termination_grace_period_seconds: int = Field(default=30, ge=0, le=3600)
+    termination_grace_period_seconds: int = Field(
+        default=30, ge=0, le=3600, description="How long the agent server may take to end before it is killed."
+    )
 
 
 class SandboxClass(Model):
