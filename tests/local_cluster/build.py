@@ -188,7 +188,7 @@ def _current(log: Path) -> str:
 def _remedy(log: Path) -> str:
     text = log.read_text(errors="replace")
     if "no space left on device" in text:
-        return "free some 5 GB on the disk of the Go build cache (`go env GOCACHE`) and of the cache directory"
+        return "free some 15 GB on the disk of the Go build cache (`go env GOCACHE`) and of the cache directory"
     if "dial tcp" in text or "proxy" in text:
         return "the Go module proxy could not be reached: check `go env GOPROXY` and the network, then run it again"
     return "read the log, then run it again; what is compiled stays in Go's own cache"
