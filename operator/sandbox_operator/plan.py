@@ -23,6 +23,9 @@ from sandbox_operator.status import READY, next_status, patch, reports
 PATIENCE = timedelta(seconds=2)
 """How long a passing state lasts before it is told: a second, and one more since times have whole seconds."""
 
+SHORTEST_LIFE = timedelta(seconds=10)
+"""How old a failed pod must be to be replaced: one that its node rejects at once would be made again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -64,7 +67,7 @@ class Create:
 class Plan:
     """What to do, in this order: all creations side by side and then the events; the pod's deletion; the status.
 
-    A plan that creates ends there: the next one is made with the outcome. `status` is a merge patch, empty for none.
+    A plan that creates ends there: the next one is made with the outcome. `status` is a merge patch, or None.
     """
 
     creates: tuple[Create, ...] = ()
@@ -91,13 +94,17 @@ def plan(world: World, keys: MasterKeys) -> Plan:
         ends = Finding(Reason.POD_TERMINATING, "The pod ends; a new one follows.", pod.deletion_requested)
         return _tell(world, keys, ends)
     if pod and pod.is_finished:
-        why = ": ".join(part for part in (pod.reason or pod.phase, pod.message) if part)
-        return replace(
-            _tell(world, keys, Finding(Reason.POD_FAILED, f"{why.rstrip('.')}. It is replaced.")), delete=pod
-        )
+        return _replace_failed(world, keys, pod)
     if pod is None or not _is_complete(world, pod):
         return _create(world, keys)
     return _tell(world, keys, examine(pod))
+
+
+def _replace_failed(world: World, keys: MasterKeys, pod: Pod) -> Plan:
+    why = ": ".join(part for part in (pod.reason or pod.phase, pod.message) if part)
+    told = _tell(world, keys, Finding(Reason.POD_FAILED, f"{why.rstrip('.')}. It is replaced."))
+    due = pod.created + SHORTEST_LIFE
+    return replace(told, delete=pod) if world.now >= due else replace(told, requeue_at=due)
 
 
 def _suspend(world: World, keys: MasterKeys) -> Plan:

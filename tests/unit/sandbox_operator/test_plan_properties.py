@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
 from sandbox_crds.reasons import Reason
-from sandbox_operator.plan import PATIENCE, Made, Plan, Refusal, World, plan
+from sandbox_operator.plan import PATIENCE, SHORTEST_LIFE, Made, Plan, Refusal, World, plan
 from sandbox_operator.pods import Pod
 from unit.sandbox_operator.samples import (
     KEY_ID,
@@ -145,7 +145,7 @@ class Cluster(RuleBasedStateMachine):
             self.sandbox = self.sandbox.model_copy(update={"status": status})
             writes += 1
         if steps.requeue_at:
-            assert self.now < steps.requeue_at <= self.now + PATIENCE
+            assert self.now < steps.requeue_at <= self.now + SHORTEST_LIFE
         return writes
 
     def _create(self, kinds: Collection[str]) -> Refusal | None:
