@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 import time
 from collections.abc import Callable
 
@@ -76,7 +77,13 @@ class Operator:
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises MasterKeyError, ConfigException, OSError, and what the parts die of."""
+    """Run until SIGTERM or SIGINT. Raises MasterKeyError, ConfigException, OSError, and what the parts die of.
+
+    A signal that comes before kopf, which handles them later, has started, ends it with CancelledError.
+    """
+    if this := asyncio.current_task():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     keys = MasterKeys.load(settings.master_key_dir)
     client = await KubeClient.connect(str(settings.kubeconfig) if settings.kubeconfig else None, USER_AGENT)
     try:
@@ -101,6 +108,8 @@ async def _run_parts(operator: Operator, client: KubeClient, settings: Settings)
             group.create_task(operator.settle()),
             *(group.create_task(operator.work()) for _ in range(settings.workers)),
         ]
+        # kopf would never watch custom resources whose definitions come after its start.
+        await operator.sweeper.wait_synced()
         # The last, since kopf waits at its end for all that has started after it.
         await glue.watch(client.configuration, settings.namespace, operator.sandboxes, operator.classes)
         for part in parts:

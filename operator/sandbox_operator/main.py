@@ -1,5 +1,6 @@
 """The command `sandbox-operator`."""
 
+import asyncio
 import logging
 import sys
 
@@ -28,6 +29,8 @@ def main() -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         uvloop.run(run(settings))
+    except asyncio.CancelledError:
+        _log.info("ended before it had started")
     except (MasterKeyError, ConfigException, OSError) as error:
         _log.error("cannot start", error=str(error))
         sys.exit(1)

@@ -28,6 +28,17 @@ class OperatorProcess:
     @asynccontextmanager
     async def running(cls, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path) -> AsyncGenerator[Self]:
         """One with filled caches; at the end it is asked to end, which must go well. `log` is added to."""
+        operator = await cls.start(kubeconfig, namespace, master_key_dir, log)
+        try:
+            await eventually(operator._is_ready)
+            yield operator
+            assert await operator.stop() == 0
+        finally:
+            await operator.kill()
+
+    @classmethod
+    async def start(cls, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path) -> Self:
+        """One that may not be ready yet; stop or kill it."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
@@ -42,13 +53,7 @@ class OperatorProcess:
                 stdout=output,
                 stderr=output,
             )
-        operator = cls(process, port, log)
-        try:
-            await eventually(operator._is_ready)
-            yield operator
-            assert await operator.stop() == 0
-        finally:
-            await operator.kill()
+        return cls(process, port, log)
 
     async def _is_ready(self) -> bool:
         if self._process.returncode is not None:

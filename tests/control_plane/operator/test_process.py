@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,20 @@ from control_plane.audit import Audit, kinds
 from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
+from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.kube import KubeClient
 from sandbox_crds.reasons import Reason
 from sandbox_operator.app import USER_AGENT
+
+NOWHERE = """
+apiVersion: v1
+kind: Config
+clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: nobody, user: {}}]
+contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
+current-context: nowhere
+"""
 
 type Start = Callable[[str], AbstractAsyncContextManager[OperatorProcess]]
 
@@ -92,3 +103,17 @@ async def test_without_a_master_key_it_says_what_to_do(
         async with OperatorProcess.running(control_plane.kubeconfig, namespace, missing, log):
             pass
     assert f"{missing} is missing: mount the master key's Secret there" in await asyncio.to_thread(log.read_text)
+
+
+async def test_it_waits_for_an_api_server_and_ends_when_asked(tmp_path: Path, master_key_dir: Path) -> None:
+    kubeconfig, log = tmp_path / "kubeconfig", tmp_path / "log"
+    kubeconfig.write_text(NOWHERE)
+    operator = await OperatorProcess.start(kubeconfig, "here", master_key_dir, log)
+    try:
+        assert await eventually(partial(operator.status, "/readyz")) == 503
+        assert await operator.status("/healthz") == 200
+        assert await operator.stop() == 0
+    finally:
+        await operator.kill()
+    assert "list failed" in operator.log
+    assert "Traceback" not in operator.log
