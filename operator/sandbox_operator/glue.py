@@ -2,10 +2,9 @@
 
 import platform
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import kopf
-from kopf._core.engines.peering import Identity
 from kubernetes.aio.client import Configuration
 
 from sandbox_crds.models import Sandbox, SandboxClass
@@ -68,7 +67,7 @@ async def watch(
         namespaces=[namespace],
         standalone=True,
         # kopf would ask for the user's name, and a container's uid need not have one.
-        identity=Identity(platform.node()),
+        identity=cast(Any, platform.node()),
     )
 
 
