@@ -5,6 +5,7 @@ What it lets pass is checked here: extra spaces and other protocols in the start
 """
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import override
 
@@ -74,7 +75,7 @@ class ResponseHead:
     keep_alive: bool
 
 
-class _Reader:
+class _Reader(ABC):
     """Takes bytes in any portions until the empty line that ends a head."""
 
     def __init__(self) -> None:
@@ -120,8 +121,8 @@ class _Reader:
             raise BadMessageError(400, "Malformed HTTP: bare CR or LF before the start line.")
         return stripped[: stripped.index(b"\r\n") + 2]
 
-    def _make_parser(self) -> HttpRequestParser | HttpResponseParser:
-        raise NotImplementedError
+    @abstractmethod
+    def _make_parser(self) -> HttpRequestParser | HttpResponseParser: ...
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.add(name, value)
