@@ -107,7 +107,7 @@ def ensure(names: Sequence[str], progress: Progress) -> None:
         return
     progress.say(
         f"Building {', '.join(family.name for family in missing)} from Go modules;"
-        " all of them take about ten minutes on two cores, once"
+        " all of them take ten to twenty minutes on two cores, once"
     )
     pool = ThreadPoolExecutor(SIDE_BY_SIDE)
     try:
