@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ import typer
 from demo import workloads
 from demo.commands import follow
 from demo.outside import run_example, sdk_python
-from demo.release import NAME, Release, install, installed
+from demo.release import NAME, Release, install, installed, read_values
 from demo.targets import NAMESPACE, Images, Target, choose
 from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress, elapsed
@@ -34,6 +35,10 @@ def run(
         bool,
         typer.Option(envvar="EGRESS", help="give the local cluster's pods a way out, for a language model elsewhere"),
     ] = False,
+    values: Annotated[
+        Path | None,
+        typer.Option(envvar="VALUES", exists=True, dir_okay=False, help="values of the chart that this cluster needs"),
+    ] = None,
 ) -> None:
     """Run the whole demo. The cluster stays up; `make down` takes it away.
 
@@ -44,7 +49,7 @@ def run(
     try:
         target = choose(cluster, egress=egress)
         images = _prepare(target, progress)
-        release = install(target, images, NAMESPACE, progress)
+        release = install(target, images, NAMESPACE, progress, read_values(values) if values else None)
         model = _model(release, progress)
         numbers = [_in_cluster(release, model), _outside(release, model, progress)]
     except ClusterError as error:
@@ -142,16 +147,18 @@ def _numbers(transcript: str) -> dict[str, float]:
 
 def _closing_words(release: Release, numbers: list[dict[str, float]], seconds: float) -> None:
     inside, outside = numbers
+    option = "" if release.target.name == "local" else f" CLUSTER={release.target.name}"
     forward = release.target.forward and f", while this runs: {release.target.forward}"
     print(f"""
 ==> Done in {elapsed(seconds).strip()}. The sandbox was ready after {inside["constructor"]:.1f} s in the cluster and \
 {outside["constructor"]:.1f} s from outside.
 
 The cluster is still up. What next:
-  eval "$(make -s env)"      kubectl, helm and these settings for your shell
+  eval "$(make -s env{option})"
+                             kubectl, helm and these settings for your shell
   Runtime API                {release.target.url}{forward}
   API key                    entry api-key of the Secret {NAME}-api-key
   Agent server image         {release.images.agent_server}
   kubectl get ohsb           the sandboxes, in the namespace {release.namespace}
-  make down                  take it all down
+  make down{option:<18}take it all down
 """)

@@ -4,7 +4,10 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
 
 from demo.commands import ROOT
 from demo.targets import NAMESPACE_LABELS, Images, Target
@@ -48,6 +51,17 @@ def values(images: Images) -> dict[str, Any]:
         "networkPolicy": {"sandbox": {"extraEgress": [{"to": [{"podSelector": {"matchLabels": MODEL_LABELS}}]}]}},
         "test": {"agentServerImage": images.agent_server},
     }
+
+
+def read_values(file: Path) -> dict[str, Any]:
+    """A file of chart values. Raises ClusterError when it is not one."""
+    try:
+        values: Any = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ClusterError(f"{file} is no YAML: {error}", remedy="see helm/openhands-sandbox/values.yaml") from error
+    if not isinstance(values, dict):
+        raise ClusterError(f"{file} holds no values by name", remedy="see helm/openhands-sandbox/values.yaml")
+    return cast(dict[str, Any], values)
 
 
 def installed(target: Target, namespace: str) -> Release:

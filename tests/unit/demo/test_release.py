@@ -1,12 +1,13 @@
 """The chart's values for the demo, and what is said of pods that hold it up."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from demo.local_target import LocalTarget
-from demo.release import installed, unready, values
+from demo.release import installed, read_values, unready, values
 from demo.targets import Images
 from local_cluster.errors import ClusterError
 
@@ -63,3 +64,20 @@ def test_unready_pods_are_named_with_the_reason(
 
     monkeypatch.setattr(target, "kubectl", kubectl)
     assert unready(target, "any") == said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("a: [", "is no YAML"), ("- a", "holds no values"), ("", "holds no values")]
+)
+def test_a_file_that_holds_no_values_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(text)
+    with pytest.raises(ClusterError, match=words) as refusal:
+        read_values(file)
+    assert str(file) in str(refusal.value)
+
+
+def test_values_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text("gateway: {replicas: 1}")
+    assert read_values(file) == {"gateway": {"replicas": 1}}
