@@ -15,6 +15,7 @@ from images.build import Engine, build
 from images.recipes import ImageName
 from local_cluster.build import binary, ensure
 from local_cluster.errors import ClusterError
+from local_cluster.ports import free_port
 from local_cluster.progress import Progress
 
 NAMESPACE = "openhands"
@@ -198,9 +199,7 @@ class CurrentTarget:
 @contextmanager
 def port_forward(kubectl: list[str], namespace: str) -> Generator[str]:
     """`kubectl port-forward` to the gateway on a free port of the loopback address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [*kubectl, "--namespace", namespace, "port-forward", "service/openhands-sandbox-gateway", f"{port}:80"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -1,7 +1,6 @@
 """A bare control plane for tests: etcd and kube-apiserver on loopback, started in seconds, without root."""
 
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +12,9 @@ from local_cluster import build, components, kubeconfig, pki
 from local_cluster.api import Api
 from local_cluster.daemons import Daemon, Daemons
 from local_cluster.pki import Pki
+from local_cluster.ports import ADDRESS, free_port
 from local_cluster.progress import Progress
 
-ADDRESS = "127.0.0.1"
 # The daemons must not outlive a test run that is killed. The signal comes when the *thread* that started them ends,
 # so start a control plane from a thread that lives as long as it is needed.
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
@@ -50,7 +49,7 @@ class ControlPlane:
         certificates.create([pki.apiserver([]), pki.ADMIN, pki.CONTROLLER_MANAGER, pki.KUBELET_CLIENT])
         server = components.ApiServer(
             address=ADDRESS,
-            port=_free_port(),
+            port=free_port(),
             pki=certificates,
             etcd_socket=self.directory / "client",
             audit_policy=self.directory / "audit-policy.yaml",
@@ -91,9 +90,3 @@ class ControlPlane:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        return probe.getsockname()[1]

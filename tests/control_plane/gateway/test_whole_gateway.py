@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,13 +13,8 @@ import pytest
 from control_plane.gateway.support import API_KEY, Agent, Operator, answer, refusal
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
+from local_cluster.ports import free_port
 from sandbox_crds.reasons import Reason
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 class Process:

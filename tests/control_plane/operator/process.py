@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Self
 import httpx
 
 from control_plane.waiting import eventually
+from local_cluster.ports import free_port
 
 _SCRIPT = Path(sys.executable).with_name("sandbox-operator")
 
@@ -39,9 +39,7 @@ class OperatorProcess:
     @classmethod
     async def start(cls, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path) -> Self:
         """One that may not be ready yet; stop or kill it."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        port = free_port()
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 _SCRIPT,

@@ -1,19 +1,17 @@
 """The health endpoints."""
 
-import socket
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
+from local_cluster.ports import free_port
 from sandbox_operator import health
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture
