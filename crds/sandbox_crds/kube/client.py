@@ -4,7 +4,7 @@
 about ten times the CPU of a call.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, Self, cast
 from urllib.parse import urlencode
@@ -134,10 +134,10 @@ class KubeClient:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | Sequence[Any] | None = None,
+        body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> KubeObject:
-        response = await self._request(method, path, query, body, content_type, _REQUEST_TIMEOUT)
+        response = await self._request(method, path, query, body, content_type, timeout=_REQUEST_TIMEOUT)
         text = await response.read()
         if response.status >= 300:
             raise _refusal(response, text)
@@ -147,10 +147,11 @@ class KubeClient:
         self,
         method: str,
         path: str,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | Sequence[Any] | None = None,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-        timeout: aiohttp.ClientTimeout = _REQUEST_TIMEOUT,
+        *,
+        timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": self._api.user_agent}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
