@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sandbox_crds.models import Condition, Sandbox
-from sandbox_crds.reasons import MEANINGS, Lifecycle, PodStatus, Reason
+from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Lifecycle, PodStatus, Reason
 
 _UNREACHED = "The pod is ready; the gateway has not reached its /health yet."
 
@@ -54,8 +54,8 @@ def view(sandbox: Sandbox, now: datetime, *, reached: bool) -> View:
     restarts = sandbox.status.restart_count
 
     if sandbox.spec.suspend:
-        gone = reason is Reason.SUSPENDED
-        told = Reason.SUSPENDED if gone else Reason.SUSPENDING
+        gone = reason in SUSPENSIONS.values()
+        told = reason if gone else Reason.SUSPENDING
         message = message if reason is told else MEANINGS[told].text
         return View("paused", "not found", told, message, restarts, suspended=gone)
     if condition.status == "True":

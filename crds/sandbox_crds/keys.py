@@ -81,6 +81,17 @@ class MasterKeys:
         genuine = hmac.compare_digest(match[3], self._derive("session", match[1]))
         return match[1] if genuine else None
 
+    def internal_token(self) -> str:
+        """What operator and gateway show each other as `Authorization: Bearer …`."""
+        return self._derive("internal", f"v{max(self.versions)}")
+
+    def is_internal_token(self, token: str) -> bool:
+        """Whether the token comes from who has one of the master keys. Compares in constant time."""
+        return any(
+            hmac.compare_digest(token.encode(errors="replace"), self._derive("internal", f"v{version}").encode())
+            for version in self.versions
+        )
+
     def environment_hash(self, environment: Mapping[str, str]) -> str:
         """Keyed hash of a client's environment (64 hex digits), or "" for an empty one.
 

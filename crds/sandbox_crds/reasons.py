@@ -27,6 +27,9 @@ class Reason(StrEnum):
     CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
     OOM_KILLED = "OOMKilled"
     NOT_RESPONDING = "NotResponding"
+    NODE_LOST = "NodeLost"
+    VOLUME_NOT_BOUND = "VolumeNotBound"
+    EVICTED = "Evicted"
     POD_FAILED = "PodFailed"
     POD_TERMINATING = "PodTerminating"
     POD_REFUSED = "PodRefused"
@@ -34,6 +37,16 @@ class Reason(StrEnum):
     SANDBOX_CLASS_NOT_FOUND = "SandboxClassNotFound"
     SUSPENDING = "Suspending"
     SUSPENDED = "Suspended"
+    IDLE = "Idle"
+    START_TIMEOUT = "StartTimeout"
+
+
+class ExpiryReason(StrEnum):
+    """Reason of the condition `Expiring`, which announces that the sandbox will be deleted."""
+
+    MAXIMUM_LIFE = "MaximumLife"
+    SUSPENDED_TOO_LONG = "SuspendedTooLong"
+    NEVER_READY = "NeverReady"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,7 @@ class Meaning:
     lifecycle: Lifecycle
     pod_status: PodStatus
     fatal_after: timedelta | None = None
+    remedy: str = ""
 
 
 _GRACE = timedelta(seconds=10)
@@ -70,11 +84,26 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.CRASH_LOOP_BACK_OFF: Meaning("The agent server ends again and again.", "error", "failed"),
     Reason.OOM_KILLED: Meaning("The agent server runs out of memory again and again.", "error", "failed"),
     Reason.NOT_RESPONDING: Meaning("The agent server runs and has stopped answering.", "starting", "pending"),
-    Reason.POD_FAILED: Meaning("The pod was ended by its node, for instance evicted.", "starting", "pending"),
+    Reason.NODE_LOST: Meaning("The pod's node does not report.", "starting", "pending"),
+    Reason.VOLUME_NOT_BOUND: Meaning("The workspace's volume is not there.", "starting", "pending", 6 * _GRACE),
+    Reason.EVICTED: Meaning("The node has evicted the pod; a new one follows.", "starting", "pending"),
+    Reason.POD_FAILED: Meaning("The pod was ended by its node; a new one follows.", "starting", "pending"),
     Reason.POD_TERMINATING: Meaning("The old pod ends; a new one follows.", "starting", "pending"),
     Reason.POD_REFUSED: Meaning("The cluster refuses the pod.", "error", "failed"),
     Reason.QUOTA_EXCEEDED: Meaning("A ResourceQuota leaves no room for the pod.", "starting", "pending"),
     Reason.SANDBOX_CLASS_NOT_FOUND: Meaning("The SandboxClass does not exist.", "error", "failed"),
     Reason.SUSPENDING: Meaning("The pod ends, since the sandbox is suspended.", "paused", "not found"),
     Reason.SUSPENDED: Meaning("There is no pod, since the sandbox is suspended.", "paused", "not found"),
+    Reason.IDLE: Meaning("There is no pod, since the sandbox was idle. A request wakes it.", "paused", "not found"),
+    Reason.START_TIMEOUT: Meaning(
+        "There is no pod, since it did not become ready in time.", "paused", "not found", remedy="Resume it."
+    ),
 }
+
+SUSPENSIONS: dict[str, Reason] = {
+    "": Reason.SUSPENDED,
+    "Requested": Reason.SUSPENDED,
+    "Idle": Reason.IDLE,
+    "StartTimeout": Reason.START_TIMEOUT,
+}
+"""From a Sandbox's `suspendReason` to the reason of its condition once the pod is gone."""

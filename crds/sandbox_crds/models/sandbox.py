@@ -85,6 +85,30 @@ class SandboxSpec(Model):
     suspend: bool = Field(
         default=False, description="True deletes the pod and keeps the keys and, if the class has one, the volume."
     )
+    suspend_reason: Literal["", "Requested", "Idle", "StartTimeout"] = Field(
+        default="",
+        description="Why it is suspended, set together with `suspend`. A request wakes a sandbox that is so for Idle.",
+    )
+    idle_timeout_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=31536000,
+        description="Suspended after so long without work or requests; 0: never. Default: that of the class.",
+    )
+    maximum_life_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=315360000,
+        description="Deleted when it is so old, running or suspended; 0: never. Default: that of the class.",
+    )
+    restarted_at: str = Field(
+        default="",
+        max_length=32,
+        description="RFC 3339. A pod that was made before this time is replaced; keys and volume stay.",
+        json_schema_extra=rules(
+            ("self == '' || self.matches('^[0-9-]{10}T[0-9:]{8}Z$')", "must be a time such as 2026-01-31T12:00:00Z")
+        ),
+    )
     service: Literal["None", "Headless"] = Field(
         default="Headless", description="Headless makes a Service of the sandbox's name, for clients in the cluster."
     )
@@ -126,8 +150,12 @@ class SandboxStatus(Model):
     pod_uid: str = Field(default="", alias="podUID", description="The very pod that this status speaks of, if any.")
     pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server, if any.")
     key_id: str = Field(default="", alias="keyID", description="Id of the session key, not the key itself.")
-    launch: Literal["", "Cold", "Resume"] = Field(default="", description="How the present pod came to be.")
+    launch: Literal["", "Cold", "Resume"] = Field(
+        default="", description="How the present pod came to be; Resume when the sandbox was ready in an earlier one."
+    )
     restart_count: int = Field(default=0, description="Restarts of the agent server's container in the present pod.")
+    restart_reason: str = Field(default="", max_length=1024, description="Why the container was last restarted.")
+    first_ready_time: str = Field(default="", description="When the sandbox was ready for the first time, RFC 3339.")
     start_time: str = Field(default="", description="When the present pod was made, RFC 3339.")
     ready_time: str = Field(default="", description="When the present pod was first ready, RFC 3339.")
 

@@ -82,6 +82,37 @@ class SandboxClassSpec(Model):
     startup_timeout_seconds: int = Field(
         default=300, ge=1, le=3600, description="How long the agent server may take to answer before it is restarted."
     )
+    progress_deadline_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=604800,
+        description=(
+            "How long a start may take in all; 0: for ever. Then a sandbox that was never ready is deleted, since its "
+            "client has given up; one that was is suspended, and keeps its volume."
+        ),
+    )
+    idle_timeout_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=31536000,
+        description="Suspended after so long without work or requests; 0: never. A sandbox's own value wins.",
+    )
+    wake_on_web_socket: bool = Field(
+        default=False,
+        description=(
+            "True: a WebSocket handshake wakes an idle sandbox, as other requests do. Clients that reconnect for ever "
+            "then keep it from staying suspended."
+        ),
+    )
+    maximum_life_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=315360000,
+        description="Deleted when it is so old, running or suspended; 0: never. A sandbox's own value wins.",
+    )
+    maximum_suspended_seconds: int = Field(
+        default=0, ge=0, le=315360000, description="Deleted with its volume after so long a suspension; 0: never."
+    )
     termination_grace_period_seconds: int = Field(
         default=30, ge=0, le=3600, description="How long the agent server may take to end before it is killed."
     )

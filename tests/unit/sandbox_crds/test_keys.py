@@ -97,3 +97,12 @@ def test_load_refuses_a_missing_directory(tmp_path: Path) -> None:
 
 def test_api_key_hash_is_sha256() -> None:
     assert api_key_hash("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_internal_token_is_known_to_all_who_have_the_master_key() -> None:
+    older, both = MasterKeys.of({1: b"a" * 32}), MasterKeys.of({1: b"a" * 32, 2: b"b" * 32})
+    assert both.is_internal_token(older.internal_token())
+    assert both.is_internal_token(both.internal_token())
+    assert not older.is_internal_token(both.internal_token())
+    assert not older.is_internal_token("")
+    assert not older.is_internal_token("\udcff")

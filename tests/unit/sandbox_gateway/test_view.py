@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from sandbox_crds.reasons import MEANINGS, Reason
+from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_gateway.view import View, view
 from unit.sandbox_gateway.support import NOW, sandbox, status
 
@@ -33,6 +33,11 @@ EXPECTED = {
     # Conditions of a pause that has been taken back.
     Reason.SUSPENDING: STARTING,
     Reason.SUSPENDED: STARTING,
+    Reason.IDLE: STARTING,
+    Reason.START_TIMEOUT: STARTING,
+    Reason.NODE_LOST: STARTING,
+    Reason.VOLUME_NOT_BOUND: STARTING,
+    Reason.EVICTED: STARTING,
 }
 
 
@@ -46,7 +51,7 @@ def test_each_reason_when_it_is_new(reason: Reason) -> None:
     assert states(seen) == EXPECTED[reason]
     assert seen.restart_count == 2
     assert not seen.suspended
-    if reason not in {Reason.SUSPENDED, Reason.SUSPENDING}:
+    if reason not in {Reason.SUSPENDING, *SUSPENSIONS.values()}:
         assert seen.explanation == f"{reason}: why"
 
 
@@ -74,8 +79,8 @@ def test_a_reason_without_grace_never_changes_by_itself(reason: Reason) -> None:
 def test_a_suspended_sandbox_is_paused_whatever_its_pod_does(reason: Reason, reached: bool) -> None:
     seen = view(sandbox(spec={"suspend": True}, status=status(reason)), NOW, reached=reached)
     assert states(seen) == PAUSED
-    assert seen.suspended is (reason is Reason.SUSPENDED)
-    assert seen.reason == (Reason.SUSPENDED if reason is Reason.SUSPENDED else Reason.SUSPENDING)
+    assert seen.suspended is (reason in SUSPENSIONS.values())
+    assert seen.reason == (reason if reason in SUSPENSIONS.values() else Reason.SUSPENDING)
     assert not seen.unreached
 
 
