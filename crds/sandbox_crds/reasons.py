@@ -55,6 +55,7 @@ class Meaning:
 
     A `failed` pod status ends a client's start for good, so a reason that can still pass has `fatal_after`: how long
     it must have lasted before it is told as `error` and `failed`. Until then it is `starting` and `pending`.
+    `remedy` is what a person can do, as one or more sentences; "" when there is nothing to do but wait.
     """
 
     text: str
@@ -67,36 +68,121 @@ class Meaning:
 _GRACE = timedelta(seconds=10)
 """Two attempts of the kubelet: it tries again 10 s after the first failure."""
 
+_SHORT_OF_THE_CLIENT = timedelta(seconds=240)
+"""For what only others can end: the SDK gives a start up after 300 s, and would then not say why
+(openhands_workspace 1.58.2, APIRemoteWorkspace)."""
+
+_RESUME = "Resume it: POST /resume, or set spec.suspend to false."
+
 MEANINGS: dict[Reason, Meaning] = {
     Reason.READY: Meaning("The agent server answers.", "running", "ready"),
     Reason.PENDING: Meaning("The pod is about to be made.", "starting", "pending"),
-    Reason.UNSCHEDULABLE: Meaning("No node has room for the pod, or none fits it.", "starting", "pending"),
+    Reason.UNSCHEDULABLE: Meaning(
+        "The pod cannot be scheduled: no node has room for it, or none fits it.",
+        "starting",
+        "pending",
+        _SHORT_OF_THE_CLIENT,
+        "Add nodes, stop or pause other sandboxes, or lower resources.requests of the SandboxClass.",
+    ),
     Reason.STARTING: Meaning("The pod has a node: image pull, then boot.", "starting", "pending"),
-    Reason.IMAGE_PULL_BACK_OFF: Meaning("The image cannot be pulled.", "starting", "pending", _GRACE),
-    Reason.INVALID_IMAGE_NAME: Meaning("The image reference is malformed.", "error", "failed"),
+    Reason.IMAGE_PULL_BACK_OFF: Meaning(
+        "The image cannot be pulled.",
+        "starting",
+        "pending",
+        _GRACE,
+        "Check spec.image. A private registry needs a Secret in pod.imagePullSecrets of the SandboxClass.",
+    ),
+    Reason.INVALID_IMAGE_NAME: Meaning(
+        "The image reference is malformed.", "error", "failed", remedy="Correct spec.image."
+    ),
     Reason.CREATE_CONTAINER_ERROR: Meaning(
         "The container cannot be made: a missing Secret or ConfigMap, volume or runtime handler.",
         "starting",
         "pending",
         2 * _GRACE,
+        "Make what the message names, or take it out of the Sandbox or its SandboxClass.",
     ),
-    Reason.CONTAINER_RESTARTING: Meaning("The agent server ended and is started again.", "starting", "pending"),
-    Reason.CRASH_LOOP_BACK_OFF: Meaning("The agent server ends again and again.", "error", "failed"),
-    Reason.OOM_KILLED: Meaning("The agent server runs out of memory again and again.", "error", "failed"),
-    Reason.NOT_RESPONDING: Meaning("The agent server runs and has stopped answering.", "starting", "pending"),
-    Reason.NODE_LOST: Meaning("The pod's node does not report.", "starting", "pending"),
-    Reason.VOLUME_NOT_BOUND: Meaning("The workspace's volume is not there.", "starting", "pending", 6 * _GRACE),
-    Reason.EVICTED: Meaning("The node has evicted the pod; a new one follows.", "starting", "pending"),
-    Reason.POD_FAILED: Meaning("The pod was ended by its node; a new one follows.", "starting", "pending"),
+    Reason.CONTAINER_RESTARTING: Meaning(
+        "The agent server ended and is started again.",
+        "starting",
+        "pending",
+        remedy="If it ends again, read `kubectl logs --previous` of the pod.",
+    ),
+    Reason.CRASH_LOOP_BACK_OFF: Meaning(
+        "The agent server ends again and again.",
+        "error",
+        "failed",
+        remedy="Read `kubectl logs --previous` of the pod, and correct the image, the command or the environment.",
+    ),
+    Reason.OOM_KILLED: Meaning(
+        "The agent server runs out of memory again and again.",
+        "error",
+        "failed",
+        remedy="Start it with a larger resource_factor, or raise resources.limits.memory of the SandboxClass.",
+    ),
+    Reason.NOT_RESPONDING: Meaning(
+        "The agent server runs and has stopped answering.",
+        "starting",
+        "pending",
+        remedy="Read `kubectl logs` of the pod. `kubectl delete pod` replaces it.",
+    ),
+    Reason.NODE_LOST: Meaning(
+        "The pod's node does not report.",
+        "starting",
+        "pending",
+        remedy=(
+            "See `kubectl describe node`. If the node is gone for good, `kubectl delete node` lets the pod be replaced."
+        ),
+    ),
+    Reason.VOLUME_NOT_BOUND: Meaning(
+        "The workspace's volume is not there.",
+        "starting",
+        "pending",
+        6 * _GRACE,
+        "See `kubectl describe pvc` and `kubectl get storageclass`: workspace.storageClassName of the SandboxClass "
+        "must name a StorageClass whose provisioner runs.",
+    ),
+    Reason.EVICTED: Meaning(
+        "The pod was evicted; a new one follows.",
+        "starting",
+        "pending",
+        remedy="If it recurs, raise resources.requests of the SandboxClass, or give the nodes more room.",
+    ),
+    Reason.POD_FAILED: Meaning(
+        "The pod was ended by its node; a new one follows.",
+        "starting",
+        "pending",
+        remedy="If it recurs, see `kubectl describe node`.",
+    ),
     Reason.POD_TERMINATING: Meaning("The old pod ends; a new one follows.", "starting", "pending"),
-    Reason.POD_REFUSED: Meaning("The cluster refuses the pod.", "error", "failed"),
-    Reason.QUOTA_EXCEEDED: Meaning("A ResourceQuota leaves no room for the pod.", "starting", "pending"),
-    Reason.SANDBOX_CLASS_NOT_FOUND: Meaning("The SandboxClass does not exist.", "error", "failed"),
+    Reason.POD_REFUSED: Meaning(
+        "The cluster refuses the pod.",
+        "error",
+        "failed",
+        remedy="Change what the message names in the Sandbox, its SandboxClass or the namespace's policy.",
+    ),
+    Reason.QUOTA_EXCEEDED: Meaning(
+        "A ResourceQuota leaves no room for the pod.",
+        "starting",
+        "pending",
+        _SHORT_OF_THE_CLIENT,
+        "Stop or pause other sandboxes, or raise the ResourceQuota: `kubectl describe resourcequota`.",
+    ),
+    Reason.SANDBOX_CLASS_NOT_FOUND: Meaning(
+        "The SandboxClass does not exist.",
+        "error",
+        "failed",
+        remedy="Make it, or start the sandbox with one of `kubectl get sandboxclasses`.",
+    ),
     Reason.SUSPENDING: Meaning("The pod ends, since the sandbox is suspended.", "paused", "not found"),
-    Reason.SUSPENDED: Meaning("There is no pod, since the sandbox is suspended.", "paused", "not found"),
-    Reason.IDLE: Meaning("There is no pod, since the sandbox was idle. A request wakes it.", "paused", "not found"),
+    Reason.SUSPENDED: Meaning(
+        "There is no pod, since the sandbox is suspended.", "paused", "not found", remedy=_RESUME
+    ),
+    Reason.IDLE: Meaning(
+        "There is no pod, since the sandbox was idle. A request wakes it.", "paused", "not found", remedy=_RESUME
+    ),
     Reason.START_TIMEOUT: Meaning(
-        "There is no pod, since it did not become ready in time.", "paused", "not found", remedy="Resume it."
+        "There is no pod, since it did not become ready in time.", "paused", "not found", remedy=_RESUME
     ),
 }
 
@@ -107,3 +193,25 @@ SUSPENSIONS: dict[str, Reason] = {
     "StartTimeout": Reason.START_TIMEOUT,
 }
 """From a Sandbox's `suspendReason` to the reason of its condition once the pod is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Why a sandbox will be deleted, and what keeps it; `remedy` is empty when nothing does."""
+
+    text: str
+    remedy: str = ""
+
+
+EXPIRIES: dict[ExpiryReason, Expiry] = {
+    ExpiryReason.MAXIMUM_LIFE: Expiry(
+        "It reaches the age that maximumLifeSeconds allows.", "Raise spec.maximumLifeSeconds of the Sandbox."
+    ),
+    ExpiryReason.SUSPENDED_TOO_LONG: Expiry(
+        "It has been suspended for as long as maximumSuspendedSeconds of its SandboxClass allows.", _RESUME
+    ),
+    ExpiryReason.NEVER_READY: Expiry(
+        "It has never been ready, for as long as progressDeadlineSeconds of its SandboxClass allows.",
+        "See the condition Ready for what it lacks.",
+    ),
+}

@@ -3,30 +3,43 @@
 import argparse
 from pathlib import Path
 
-from sandbox_crds.reasons import MEANINGS
+from sandbox_crds.reasons import EXPIRIES, MEANINGS
 
 _HEAD = """\
 # Reasons
 
 Generated from `crds/sandbox_crds/reasons.py` by `make generate`. Do not edit.
 
-The condition `Ready` of a Sandbox has one of these reasons; its message has the evidence. `status` and `pod_status`
-are what the Runtime API tells its clients. Where a time stands, the reason is told as `error` and `failed` once it has
-lasted that long, since Kubernetes may still get over it; a client gives up at the first `failed`.
+## Ready
 
-| Reason | Meaning | status | pod_status | failed after |
-|---|---|---|---|---|
+The condition `Ready` of a Sandbox has one of these reasons; its message has the evidence and ends with the remedy.
+`status` and `pod_status` are what the Runtime API tells its clients. Where a time stands, the reason is told as `error`
+and `failed` once it has lasted that long, since Kubernetes may still get over it; a client gives up at the first
+`failed`.
+
+| Reason | Meaning | status | pod_status | failed after | Remedy |
+|---|---|---|---|---|---|
+"""
+
+_EXPIRING = """
+## Expiring
+
+The condition `Expiring` announces that the sandbox will be deleted, and when; so does an Event `ExpiringSoon`.
+
+| Reason | Meaning | Remedy |
+|---|---|---|
 """
 
 
 def page() -> str:
     """The page as Markdown."""
-    rows = [
+    ready = [
         f"| `{reason}` | {meaning.text} | {meaning.lifecycle} | {meaning.pod_status} | "
-        f"{f'{meaning.fatal_after.total_seconds():.0f} s' if meaning.fatal_after else ''} |\n"
+        f"{f'{meaning.fatal_after.total_seconds():.0f} s' if meaning.fatal_after else ''} | {meaning.remedy} |\n"
         for reason, meaning in MEANINGS.items()
     ]
-    return _HEAD + "".join(rows)
+    expiring = [f"| `{reason}` | {expiry.text} | {expiry.remedy} |\n" for reason, expiry in EXPIRIES.items()]
+    return "".join([_HEAD, *ready, _EXPIRING, *expiring])
 
 
 def main() -> None:

@@ -1,10 +1,22 @@
 """The table of reasons is complete, and keeps the rules that clients depend on."""
 
-from sandbox_crds.reasons import MEANINGS, Reason
+import pytest
+
+from sandbox_crds.reasons import EXPIRIES, MEANINGS, SUSPENSIONS, ExpiryReason, Reason
+
+CLASSIFIED = ("OOMKill", "OutOfMemory", "ImagePullBackOff", "ErrImagePull", "cannot be scheduled", "Insufficient ")
+"""What clients look for in an error's text to know its cause; so each may stand only where it is true."""
+
+SELF_EVIDENT = {Reason.READY, Reason.PENDING, Reason.STARTING, Reason.POD_TERMINATING, Reason.SUSPENDING}
+"""Reasons with which there is nothing to do but wait."""
 
 
 def test_every_reason_has_a_meaning() -> None:
     assert set(MEANINGS) == set(Reason)
+
+
+def test_every_expiry_has_a_text() -> None:
+    assert set(EXPIRIES) == set(ExpiryReason)
 
 
 def test_only_ready_is_told_as_ready() -> None:
@@ -20,3 +32,26 @@ def test_failed_and_error_go_together() -> None:
 def test_a_grace_belongs_to_what_can_still_pass() -> None:
     for reason, meaning in MEANINGS.items():
         assert meaning.fatal_after is None or meaning.lifecycle == "starting", reason
+
+
+def test_a_remedy_stands_wherever_a_person_can_do_something() -> None:
+    assert {reason for reason, meaning in MEANINGS.items() if not meaning.remedy} == SELF_EVIDENT
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_remedies_are_whole_sentences_without_another_cause_s_words(reason: Reason) -> None:
+    remedy = MEANINGS[reason].remedy
+    assert remedy == "" or remedy.endswith(".")
+    assert len(remedy) <= 200
+    assert not [word for word in CLASSIFIED if word in remedy]
+
+
+def test_what_only_others_can_end_is_told_before_the_sdk_gives_up() -> None:
+    for reason in (Reason.UNSCHEDULABLE, Reason.QUOTA_EXCEEDED, Reason.VOLUME_NOT_BOUND):
+        fatal_after = MEANINGS[reason].fatal_after
+        assert fatal_after
+        assert fatal_after.total_seconds() < 300
+
+
+def test_every_suspension_is_told_as_paused() -> None:
+    assert {MEANINGS[reason].lifecycle for reason in SUSPENSIONS.values()} == {"paused"}
