@@ -1,80 +1,17 @@
 """A whole gateway process with its listener, on the real API server, with agent servers on loopback."""
 
 import asyncio
-import signal
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from control_plane.gateway.process import command, serving
 from control_plane.gateway.support import API_KEY, Agent, Operator, answer, refusal
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
 from sandbox_crds.reasons import Reason
-
-
-class Process:
-    """The command `sandbox-gateway`."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int, health_port: int) -> None:
-        self._process = process
-        self.url = f"http://127.0.0.1:{port}"
-        self._health_url = f"http://127.0.0.1:{health_port}"
-
-    async def readyz(self) -> int:
-        """Status of /readyz, 0 when nothing answers."""
-        async with httpx.AsyncClient() as http:
-            try:
-                return (await http.get(f"{self._health_url}/readyz")).status_code
-            except httpx.TransportError:
-                return 0
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self._process.send_signal(signal.SIGTERM)
-
-    async def ended(self) -> tuple[int, str]:
-        """Exit code and log."""
-        output, _ = await asyncio.wait_for(self._process.communicate(), 20)
-        assert self._process.returncode is not None
-        return self._process.returncode, output.decode()
-
-
-@asynccontextmanager
-async def command(*arguments: str) -> AsyncGenerator[Process]:
-    """Start `sandbox-gateway` on free ports of loopback."""
-    port, health_port = free_port(), free_port()
-    process = await asyncio.create_subprocess_exec(
-        *(str(Path(sys.executable).with_name("sandbox-gateway")), "--listen-host=127.0.0.1"),
-        *(f"--listen-port={port}", f"--health-port={health_port}", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        yield Process(process, port, health_port)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-@asynccontextmanager
-async def serving(
-    control_plane: ControlPlane, namespace: str, master_key_dir: Path, *arguments: str
-) -> AsyncGenerator[Process]:
-    """A gateway that is ready."""
-    common = (f"--namespace={namespace}", f"--master-key-dir={master_key_dir}")
-    async with command(*common, f"--kubeconfig={control_plane.kubeconfig}", *arguments) as process:
-
-        async def ready() -> bool:
-            return await process.readyz() == 200
-
-        await eventually(ready)
-        yield process
 
 
 @pytest.mark.usefixtures("api_keys")

@@ -1,0 +1,102 @@
+"""The gateway as it runs in production: the console script, in a process of its own."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, Self
+
+import httpx
+
+from control_plane.waiting import eventually
+from local_cluster.control_plane import ControlPlane
+from local_cluster.ports import free_port
+
+_SCRIPT = Path(sys.executable).with_name("sandbox-gateway")
+
+
+class Process:
+    """The command `sandbox-gateway`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, health_port: int, log: IO[bytes]) -> None:
+        self._process = process
+        self.url = f"http://127.0.0.1:{port}"
+        self._health_url = f"http://127.0.0.1:{health_port}"
+        self._log = log
+
+    @classmethod
+    async def start(cls, *arguments: str) -> Self:
+        """One on free ports of loopback; it may not be ready yet. Kill it at the end."""
+        port, health_port = free_port(), free_port()
+        # Not a pipe: nobody would read it before the end.
+        log = tempfile.TemporaryFile("a+b")  # noqa: SIM115
+        process = await asyncio.create_subprocess_exec(
+            *(_SCRIPT, "--listen-host=127.0.0.1"),
+            *(f"--listen-port={port}", f"--health-port={health_port}", *arguments),
+            stdout=log,
+            stderr=log,
+        )
+        return cls(process, port, health_port, log)
+
+    async def readyz(self) -> int:
+        """Status of /readyz, 0 when nothing answers."""
+        async with httpx.AsyncClient(trust_env=False) as http:
+            try:
+                return (await http.get(f"{self._health_url}/readyz")).status_code
+            except httpx.TransportError:
+                return 0
+
+    async def until_ready(self) -> None:
+        """Return once requests can be served."""
+
+        async def ready() -> bool:
+            if self._process.returncode is not None:
+                raise AssertionError(f"the gateway ended with {self._process.returncode}:\n{self.log}")
+            return await self.readyz() == 200
+
+        await eventually(ready)
+
+    @property
+    def log(self) -> str:
+        """All that it has logged."""
+        self._log.seek(0)
+        return self._log.read().decode()
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._process.send_signal(signal.SIGTERM)
+
+    async def ended(self) -> tuple[int, str]:
+        """Exit code and log."""
+        return await asyncio.wait_for(self._process.wait(), 20), self.log
+
+    async def kill(self) -> None:
+        """End it without a word, if it has not ended, and forget its log."""
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        self._log.close()
+
+
+@asynccontextmanager
+async def command(*arguments: str) -> AsyncGenerator[Process]:
+    """Start `sandbox-gateway` on free ports of loopback; it is killed at the end."""
+    process = await Process.start(*arguments)
+    try:
+        yield process
+    finally:
+        await process.kill()
+
+
+@asynccontextmanager
+async def serving(
+    control_plane: ControlPlane, namespace: str, master_key_dir: Path, *arguments: str
+) -> AsyncGenerator[Process]:
+    """A gateway that is ready."""
+    common = (f"--namespace={namespace}", f"--master-key-dir={master_key_dir}")
+    async with command(*common, f"--kubeconfig={control_plane.kubeconfig}", *arguments) as process:
+        await process.until_ready()
+        yield process
