@@ -1,7 +1,7 @@
 """A real node with the chart installed, shared by all tests of this tier.
 
 A cluster that is up already is used and left as it is; one that this run brought up is taken down at the end, and
-then nothing of it may be left on the machine.
+then nothing of it may be left on the machine. Runs side by side need namespaces of their own: CLUSTER_TESTS_NAMESPACE.
 """
 
 import json
@@ -13,19 +13,16 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.support import Kubectl
+from cluster.support import NAMESPACE, Kubectl
 from demo.local_target import LocalTarget, node_port_url
 from demo.outside import sdk_python
-from demo.release import Release, install
+from demo.release import NAME, Release, install
 from demo.targets import Images
 from demo.workloads import deploy_model
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.remains import leftovers
 from sandbox_crds.api import SANDBOX_LABEL
-
-NAMESPACE = "cluster-tests"
-NODE_PORT = 30081
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +51,7 @@ def images(target: LocalTarget, progress: Progress) -> Images:
 
 @pytest.fixture(scope="session")
 def release(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Release]:
-    overrides = {"gateway": {"service": {"type": "NodePort", "nodePort": NODE_PORT}}}
+    overrides = {"gateway": {"service": {"type": "NodePort"}}}
     release = install(target, images, NAMESPACE, progress, overrides)
     deploy_model(release)
     yield release
@@ -62,9 +59,10 @@ def release(target: LocalTarget, images: Images, progress: Progress) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def gateway_url() -> str:
+def gateway_url(release: Release) -> str:
     """The gateway's address outside of the node's network namespace."""
-    return node_port_url(NODE_PORT)
+    service = json.loads(release.kubectl("get", "service", f"{NAME}-gateway", "--output", "json"))
+    return node_port_url(service["spec"]["ports"][0]["nodePort"])
 
 
 @pytest.fixture(scope="session")

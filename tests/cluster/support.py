@@ -1,10 +1,14 @@
 """What several tests of this tier need."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 type Kubectl = Callable[..., Any]
+
+NAMESPACE = os.environ.get("CLUSTER_TESTS_NAMESPACE", "cluster-tests")
+"""Where the tests install their release; others of theirs have it as a prefix."""
 
 
 def eventually[T](look: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 30) -> T:

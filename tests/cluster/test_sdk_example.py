@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.support import eventually
+from cluster.support import NAMESPACE, eventually
 from demo.local_target import LocalTarget
 from demo.outside import run_example
 from demo.release import Release, install
@@ -23,8 +23,6 @@ from local_cluster.dns import SANDBOX_DOMAIN, Wildcard
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from sandbox_crds.api import SANDBOX_LABEL
-
-HOST_MODE_NAMESPACE = "cluster-tests-host-mode"
 
 
 def model(release: Release) -> Mapping[str, str]:
@@ -69,16 +67,15 @@ def test_client_outside_the_cluster(release: Release, gateway_url: str, sdk: Pat
 
 
 def test_host_mode(target: LocalTarget, images: Images, progress: Progress) -> None:
-    release = install(
-        target, images, HOST_MODE_NAMESPACE, progress, {"gateway": {"replicas": 1, "baseDomain": SANDBOX_DOMAIN}}
-    )
+    namespace = f"{NAMESPACE}-host-mode"
+    release = install(target, images, namespace, progress, {"gateway": {"replicas": 1, "baseDomain": SANDBOX_DOMAIN}})
     try:
         deploy_model(release)
         service = json.loads(release.kubectl("get", "service", "openhands-sandbox-gateway", "--output", "json"))
         Cluster(State.from_environment()).set_dns(Wildcard(SANDBOX_DOMAIN, service["spec"]["clusterIP"]))
         assert f".{SANDBOX_DOMAIN}" in run_in_cluster(release)
     finally:
-        target.kubectl("delete", "namespace", HOST_MODE_NAMESPACE, "--wait=false")
+        target.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}])
