@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import structlog
@@ -14,6 +14,7 @@ from sandbox_crds.reasons import Reason
 from sandbox_operator.builders.secret import KEY_ID_ANNOTATION
 from sandbox_operator.plan import Create, Refusal
 from sandbox_operator.pods import Pod, controller_uid
+from sandbox_operator.suspension import suspension_patch
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -109,6 +110,14 @@ class Api:
         body = {"metadata": {"resourceVersion": sandbox.metadata.resource_version}, "status": status}
         return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, body, subresource="status")
 
+    async def suspend(self, sandbox: Sandbox, reason: Literal["Idle", "StartTimeout"], note: str) -> KubeObject:
+        """Suspend the Sandbox, if it is still as it was seen (else ApiError 409); gives the Sandbox as stored.
+
+        `note` says why in whole sentences; the condition will begin with it.
+        """
+        body = suspension_patch(sandbox, reason, note)
+        return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, body)
+
     async def get(self, sandbox: Sandbox) -> KubeObject | None:
         """The Sandbox as it is now; None when it is gone or has been replaced by another of its name."""
         try:
@@ -124,6 +133,9 @@ class Api:
         try:
             await self._client.create(EVENTS, self._namespace, event)
         except (ApiError, aiohttp.ClientError, OSError) as error:
+            if isinstance(error, ApiError) and error.code == 409:
+                # It has been posted by a predecessor.
+                return
             _log.warning("event not posted", reason=event["reason"], error=str(error))
 
 

@@ -10,7 +10,7 @@ from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
 from sandbox_operator import times
-from sandbox_operator.builders.event import build_event
+from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.pod import build_pod, runtime_class
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.builders.service import build_service
@@ -158,7 +158,9 @@ def _runtime_class_dropped(sandbox: Sandbox, now: datetime) -> KubeObject:
         f"Runtime class {sandbox.spec.runtime_class_name} is not listed in runtimeClasses of SandboxClass "
         f"{sandbox.spec.class_name}: the pod runs with the cluster's default."
     )
-    return build_event(sandbox, now, type_="Warning", reason="RuntimeClassDropped", action="CreatePod", note=note)
+    return build_event(
+        sandbox, now, type_="Warning", reason=EventReason.RUNTIME_CLASS_DROPPED, action="CreatePod", note=note
+    )
 
 
 def _key_id(world: World, keys: MasterKeys) -> str:

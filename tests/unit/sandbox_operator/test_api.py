@@ -9,7 +9,7 @@ from sandbox_crds.kube import ApiError, KubeObject, Resource
 from sandbox_crds.kube.resources import PODS, SANDBOXES, SECRETS
 from sandbox_crds.reasons import Reason
 from sandbox_operator.api import Api
-from sandbox_operator.builders.event import build_event
+from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.plan import Create, World, plan
 from unit.sandbox_operator.faults import Server
 from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, UID, class_, pod, sandbox
@@ -145,7 +145,7 @@ async def test_a_sandbox_of_the_same_name_is_another_one(api: Api, server: Serve
 @pytest.mark.parametrize("error", [ApiError(403, "Forbidden", ""), TimeoutError(), aiohttp.ClientConnectionError()])
 async def test_an_event_that_cannot_be_posted_stops_nothing(api: Api, server: Server, error: Exception) -> None:
     server.fail["create events"] = [error]
-    await api.tell(build_event(sandbox(), NOW, type_="Normal", reason="Why", action="Act", note=""))
+    await api.tell(build_event(sandbox(), NOW, type_="Normal", reason=EventReason.POD_LOST, action="Act", note=""))
     assert server.seen == ["create events"]
 
 
