@@ -52,6 +52,10 @@ class SandboxCache:
         sandbox = self.get(name) if name else None
         return sandbox if sandbox and self.key_id(sandbox) == key_id else None
 
+    def owned_by(self, owner: str) -> list[Sandbox]:
+        """All Sandboxes of this owner, in no order."""
+        return [found for name in tuple(self._key_ids) if (found := self.get(name)) and found.spec.owner == owner]
+
     def key_id(self, sandbox: Sandbox) -> str:
         """Id of the sandbox's session key, also before the operator has reported it."""
         return sandbox.status.key_id or self._keys.key_id(sandbox.metadata.uid)
