@@ -1,4 +1,4 @@
-"""The administrator's view of an API server: readiness and a few reads, without kubectl's start-up time."""
+"""The administrator's view of an API server or kubelet: readiness and a few reads, without kubectl's start-up time."""
 
 import json
 import ssl
@@ -24,6 +24,10 @@ class Api:
     def ready(self) -> bool:
         """Whether the API server says that it is ready."""
         return self._read("/readyz") == b"ok"
+
+    def healthy(self) -> bool:
+        """Whether the server, which may also be a kubelet, says that it is in health."""
+        return self._read("/healthz") == b"ok"
 
     def get(self, path: str) -> dict[str, Any] | None:
         """One object; None when it is not there or the API server does not answer."""

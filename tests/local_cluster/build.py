@@ -72,13 +72,23 @@ FAMILIES: Mapping[str, Family] = {
             version_of="helm.sh/helm/v4",
             stamp=("helm.sh/helm/v4/internal/version.version",),
         ),
+        Family("local-path-provisioner", ("local-path-provisioner",)),
         Family("pause", ("pause",), packages="."),
+        Family("volume-helper", ("volume-helper",), packages="."),
         Family("kwok", ("kwok",)),
     )
 }
 
 # What a cluster needs, the longest build first. kwok (simulated nodes) is built when somebody asks for it.
-CLUSTER_FAMILIES = ("kubernetes", "containerd", "coredns", "helm", "pause")
+CLUSTER_FAMILIES = (
+    "kubernetes",
+    "containerd",
+    "coredns",
+    "helm",
+    "local-path-provisioner",
+    "pause",
+    "volume-helper",
+)
 CONTROL_PLANE_FAMILIES = ("kubernetes",)
 
 

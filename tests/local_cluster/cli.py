@@ -63,7 +63,7 @@ def up(
         bool, typer.Option("--egress", help="Let pods reach what this machine can reach (a remote language model).")
     ] = False,
 ) -> None:
-    """Bring the cluster up; does nothing when it is up, and repairs what is left of a killed one."""
+    """Bring the cluster up; does nothing when it is up, and starts again what has ended of it."""
     with _explained():
         started = time.monotonic()
         cluster, progress = _cluster(), Progress()
@@ -97,7 +97,7 @@ def status() -> None:
         for check in checks:
             print(f"  {'ok' if check.ok else 'FAIL':<5} {check.name:<26} {'' if check.ok else check.detail}".rstrip())
         if not all(check.ok for check in checks):
-            print("Repair it (its objects are lost): tests/local-cluster up")
+            print("Repair it: tests/local-cluster up")
             raise typer.Exit(3)
 
 

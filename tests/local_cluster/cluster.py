@@ -11,7 +11,20 @@ from typing import Any
 
 import yaml
 
-from local_cluster import build, components, dns, egress, images, kubeconfig, network, node, packages, pki, remains
+from local_cluster import (
+    build,
+    components,
+    dns,
+    egress,
+    images,
+    kubeconfig,
+    network,
+    node,
+    packages,
+    pki,
+    remains,
+    storage,
+)
 from local_cluster.api import Api, answers
 from local_cluster.daemons import PATH, Daemon, Daemons
 from local_cluster.errors import ClusterError
@@ -38,17 +51,6 @@ DEFAULT_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 LONGEST_STATE_PATH = 60
 # Seconds; each part takes a few on an idle machine.
 READY_TIMEOUT = 120
-
-# The right to read logs and to exec goes to the API server's client certificate.
-KUBELET_ACCESS: Mapping[str, Any] = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "ClusterRoleBinding",
-    "metadata": {"name": "local-cluster:apiserver-to-kubelet"},
-    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
-    "subjects": [
-        {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": pki.KUBELET_CLIENT.common_name},
-    ],
-}
 
 
 @dataclass(frozen=True)
@@ -80,26 +82,41 @@ class Cluster:
             logs=state.logs,
             pids=state.pids,
             prefix=self.namespace.enter,
-            remedy="read the log, set right what it names, then: tests/local-cluster up",
+            remedy="read the log, set right what it names, then: tests/local-cluster up (`down` before it begins anew)",
         )
 
     def up(self, progress: Progress, *, way_out: bool = False) -> bool:
-        """Bring the cluster up. Gives False when it was up already; a damaged one is cleared away and made anew."""
+        """Bring the cluster up. Gives False when it was up already.
+
+        Daemons that have ended are started again, and go on with the objects, pods and volumes that there are. What
+        cannot go on (after a restart of the machine, or from other binaries) is cleared away and made anew.
+        """
         with _alone():
-            if all(check.ok for check in self.checks()):
-                if egress.record(self.state).exists() != way_out:
-                    raise ClusterError(
-                        f"the cluster runs {'without' if way_out else 'with'} a way out for pods",
-                        remedy="run `tests/local-cluster down` first",
-                    )
+            well = all(check.ok for check in self.checks())
+            whole = well or self._whole()
+            if whole and egress.record(self.state).exists() != way_out:
+                raise ClusterError(
+                    f"the cluster runs {'without' if way_out else 'with'} a way out for pods",
+                    remedy="run `tests/local-cluster down` first",
+                )
+            if well:
                 return False
             packages.ensure(cache_dir() / "apt.log", progress)
             build.ensure(build.CLUSTER_FAMILIES, progress)
-            archives = [images.PAUSE.archive(), images.COREDNS.archive()]
-            if left := remains.leftovers(self.state):
-                with progress.step(f"clear the remains of an earlier cluster ({len(left)} pieces)"):
-                    remains.clear(self.state)
-            self._start(progress, archives, way_out=way_out)
+            if not whole:
+                if left := remains.leftovers(self.state):
+                    with progress.step(f"clear the remains of an earlier cluster ({len(left)} pieces)"):
+                        remains.clear(self.state)
+                network.guard_host()
+                with progress.step("network namespace and certificates"):
+                    self._prepare(way_out=way_out)
+            self._start(progress)
+            with progress.step("CoreDNS, local-path-provisioner"):
+                if not whole:
+                    self._install()
+                for deployment in (dns.DEPLOYMENT, storage.DEPLOYMENT):
+                    self._await_rollout(deployment)
+            self._mark(complete=True)
             return True
 
     def down(self, progress: Progress) -> bool:
@@ -125,6 +142,11 @@ class Cluster:
             Check(f"node {node.NODE_NAME} Ready", api.condition(NODE, "Ready"), "kubectl describe node"),
             Check("service rules written", _proxy_ready(), f"log: {self._daemons.log('kube-proxy')}"),
             Check("DNS available", api.condition(dns.DEPLOYMENT, "Available"), "kubectl -n kube-system get pods"),
+            Check(
+                "volume provisioner available",
+                api.condition(storage.DEPLOYMENT, "Available"),
+                f"kubectl -n {storage.NAMESPACE} get pods",
+            ),
         ]
 
     def load_image(self, archive: Path) -> list[str]:
@@ -133,33 +155,48 @@ class Cluster:
 
     def set_dns(self, wildcard: dns.Wildcard | None) -> None:
         """(Re)configure cluster DNS with this wildcard domain, or without one, and await it."""
-        upstreams = dns.upstreams(egress.resolv_conf()) if egress.record(self.state).exists() else []
-        self._apply(dns.manifests(dns.corefile(wildcard, upstreams), images.COREDNS.reference))
-        api = self._api()
-        what = f"CoreDNS is not available (its own log: {self.state.logs / 'pods'})"
-        self._daemons.await_ready("kubelet", lambda: _rolled_out(api), timeout=READY_TIMEOUT, what=what)
+        self._apply(self._dns(wildcard))
+        self._await_rollout(dns.DEPLOYMENT)
 
-    def _start(self, progress: Progress, archives: Sequence[Path], *, way_out: bool) -> None:
-        network.guard_host()
-        with progress.step("network namespace and certificates"):
-            self._prepare()
-            if way_out:
-                egress.enable(self.state, self.namespace)
+    def _dns(self, wildcard: dns.Wildcard | None) -> list[Mapping[str, Any]]:
+        upstreams = dns.upstreams(egress.resolv_conf()) if egress.record(self.state).exists() else []
+        return dns.manifests(dns.corefile(wildcard, upstreams), images.COREDNS.reference)
+
+    def _whole(self) -> bool:
+        """Whether all that the cluster's objects, pods and volumes live in is there, from these very binaries."""
+        try:
+            made = json.loads(self.state.marker.read_text())
+        except FileNotFoundError:
+            return False
+        return made == self._made(complete=True) and self.state.namespace in remains.mounts(self.state)
+
+    def _mark(self, *, complete: bool) -> None:
+        self.state.marker.write_text(json.dumps(self._made(complete=complete)))
+
+    def _made(self, *, complete: bool) -> Mapping[str, Any]:
+        return {"binaries": [build.directory(name).name for name in build.CLUSTER_FAMILIES], "complete": complete}
+
+    def _start(self, progress: Progress) -> None:
+        """Start the daemons that do not run, and await all."""
         with progress.step("etcd"):
             self._launch(
-                "etcd", components.etcd_command(build.binary("etcd"), self.state.root / "etcd", self.state.root)
+                "etcd",
+                components.etcd_command(build.binary("etcd"), self.state.root / "etcd", self.state.root),
+                socket=self.server.etcd_socket,
             )
             self._daemons.await_ready("etcd", self.server.etcd_socket.exists, timeout=READY_TIMEOUT)
         with progress.step("kube-apiserver, containerd"):
             self._launch("kube-apiserver", components.apiserver_command(build.binary("kube-apiserver"), self.server))
             self._start_containerd()
             self._daemons.await_ready("containerd", self.state.containerd_socket.exists, timeout=READY_TIMEOUT)
-            for archive in archives:
-                self.load_image(archive)
+            for image in images.NODE_IMAGES:
+                self.load_image(image.archive())
             self._daemons.await_ready("kube-apiserver", self._api().ready, timeout=READY_TIMEOUT)
         with progress.step("kube-controller-manager, kube-scheduler, kubelet, kube-proxy"):
             self._start_rest()
-            api = self._api()
+            api, kubelet = self._api(), Api(f"https://{NODE_ADDRESS}:{node.KUBELET_PORT}", self.pki)
+            # A kubelet that was killed is Ready in its object until the node controller sees that it is silent.
+            self._daemons.await_ready("kubelet", kubelet.healthy, timeout=READY_TIMEOUT)
             self._daemons.await_ready("kubelet", lambda: api.condition(NODE, "Ready"), timeout=READY_TIMEOUT)
             self._daemons.await_ready("kube-proxy", _proxy_ready, timeout=READY_TIMEOUT)
             self._daemons.await_ready(
@@ -168,17 +205,27 @@ class Cluster:
                 timeout=READY_TIMEOUT,
                 what="the default service account does not exist",
             )
-        with progress.step("CoreDNS"):
-            self._apply([KUBELET_ACCESS])
-            self.set_dns(None)
 
-    def _prepare(self) -> None:
+    def _install(self) -> None:
+        """What every cluster is given: DNS, volumes, and the API server's right to read logs and to exec."""
+        volumes = storage.manifests(
+            self.state.volumes, image=images.PROVISIONER.reference, helper_image=images.VOLUME_HELPER.reference
+        )
+        self._apply([components.KUBELET_ACCESS, *volumes, *self._dns(None)])
+
+    def _await_rollout(self, deployment: str) -> None:
+        api = self._api()
+        what = f"{deployment.rpartition('/')[2]} is not available (its own log: {self.state.logs / 'pods'})"
+        self._daemons.await_ready("kubelet", lambda: _rolled_out(api, deployment), timeout=READY_TIMEOUT, what=what)
+
+    def _prepare(self, *, way_out: bool) -> None:
+        """Everything that is there before the first daemon."""
         state = self.state
         state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state.marker.write_text(
-            json.dumps({"binaries": [build.directory(name).name for name in build.CLUSTER_FAMILIES]})
-        )
+        self._mark(complete=False)
         network.create(self.namespace)
+        if way_out:
+            egress.enable(state, self.namespace)
         self.pki.create(
             [
                 pki.apiserver([NODE_ADDRESS, components.SERVICE_IP]),
@@ -207,12 +254,11 @@ class Cluster:
 
     def _start_containerd(self) -> None:
         folder = build.directory("containerd")
-        self._daemons.start(
-            Daemon(
-                "containerd",
-                [str(folder / "containerd"), "--config", str(self.state.config / "containerd.toml")],
-                {"PATH": f"{folder}:{PATH}"},  # it starts its shims by name
-            )
+        self._launch(
+            "containerd",
+            [str(folder / "containerd"), "--config", str(self.state.config / "containerd.toml")],
+            path=f"{folder}:{PATH}",  # it starts its shims by name
+            socket=self.state.containerd_socket,
         )
 
     def _start_rest(self) -> None:
@@ -236,8 +282,13 @@ class Cluster:
         proxy = [str(build.binary("kube-proxy")), f"--config={self.state.config / 'kube-proxy.yaml'}"]
         self._launch("kube-proxy", proxy)
 
-    def _launch(self, name: str, command: Sequence[str]) -> None:
-        self._daemons.start(Daemon(name, command))
+    def _launch(self, name: str, command: Sequence[str], *, path: str = PATH, socket: Path | None = None) -> None:
+        """Start a daemon unless it runs. `socket` is where it will listen: one that a killed daemon left is removed."""
+        if self._daemons.alive(name):
+            return
+        if socket is not None:
+            socket.unlink(missing_ok=True)
+        self._daemons.start(Daemon(name, command, {"PATH": path}))
 
     def _kubeconfig(self, name: str) -> Path:
         return self.state.kubeconfig if name == "admin" else self.state.config / f"{name}.kubeconfig"
@@ -279,9 +330,9 @@ def _proxy_ready() -> bool:
     return answers(f"http://{NODE_ADDRESS}:{node.PROXY_HEALTH_PORT}/healthz")
 
 
-def _rolled_out(api: Api) -> bool:
-    """Whether CoreDNS runs with its newest configuration only."""
-    deployment = api.get(dns.DEPLOYMENT)
+def _rolled_out(api: Api, path: str) -> bool:
+    """Whether the Deployment runs with its newest configuration only."""
+    deployment = api.get(path)
     if deployment is None:
         return False
     status, wanted = deployment.get("status", {}), deployment["spec"]["replicas"]

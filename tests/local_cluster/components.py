@@ -19,6 +19,17 @@ AUDIT_POLICY: dict[str, Any] = {
     "rules": [{"level": "Metadata"}],
 }
 
+# The right to read logs and to exec goes to the API server's client certificate.
+KUBELET_ACCESS: dict[str, Any] = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "local-cluster:apiserver-to-kubelet"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
+    "subjects": [
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": pki.KUBELET_CLIENT.common_name},
+    ],
+}
+
 
 @dataclass(frozen=True)
 class ApiServer:

@@ -49,6 +49,10 @@ class Scratch:
 
 PAUSE = Scratch("pause", "65535:65535")
 COREDNS = Scratch("coredns", "65532:65532")
+PROVISIONER = Scratch("local-path-provisioner", "65532:65532")
+# The directories' parent belongs to root.
+VOLUME_HELPER = Scratch("volume-helper", "0:0")
+NODE_IMAGES = (PAUSE, COREDNS, PROVISIONER, VOLUME_HELPER)
 
 
 def write_archive(path: Path, reference: str, files: Mapping[str, bytes], config: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from local_cluster.paths import State
 NODE_NAME = "node0"
 DNS_IP = "10.96.0.10"
 CLUSTER_DOMAIN = "cluster.local"
+KUBELET_PORT = 10250
 PROXY_HEALTH_PORT = 10256
 NETWORK_NAME = "openhands-sandbox"
 

@@ -78,3 +78,8 @@ class State:
     @property
     def kubelet(self) -> Path:
         return self.root / "kubelet"
+
+    @property
+    def volumes(self) -> Path:
+        """One directory for each dynamic volume."""
+        return self.root / "volumes"

@@ -4,10 +4,12 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from cluster.local_cluster.machine import HIDDEN, Machine
+from local_cluster import images
 from local_cluster.cluster import DAEMONS
 from local_cluster.processes import Process
 
@@ -32,6 +34,39 @@ def resolve(machine: Machine, name: str) -> str:
     return done.stdout
 
 
+def pods(machine: Machine) -> set[str]:
+    """The UIDs of all pods, which are running."""
+    listed = machine.cluster("kubectl", "get", "pods", "--all-namespaces", "--output", "json")
+    assert listed.returncode == 0, listed.stderr
+    items = json.loads(listed.stdout)["items"]
+    assert all(pod["status"]["phase"] == "Running" for pod in items)
+    return {pod["metadata"]["uid"] for pod in items}
+
+
+def make_pod_with_volume(machine: Machine, directory: Path) -> None:
+    """A pod that runs with a dynamic volume."""
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    container = {
+        "name": "pause",
+        "image": images.PAUSE.reference,
+        "imagePullPolicy": "Never",
+        "volumeMounts": [{"name": "volume", "mountPath": "/volume"}],
+    }
+    pod = {
+        "containers": [container],
+        "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": "kept"}}],
+    }
+    items = [
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "kept"}, "spec": claim},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "kept"}, "spec": pod},
+    ]
+    manifest = directory / "pod.json"
+    manifest.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    for command in (["apply", "--filename", str(manifest)], ["wait", "--for=condition=Ready", "pod/kept"]):
+        done = machine.cluster("kubectl", *command, "--timeout=60s")
+        assert done.returncode == 0, done.stderr
+
+
 def mounted(machine: Machine) -> set[str]:
     return set(machine.run("cat", "/proc/self/mounts").stdout.splitlines())
 
@@ -54,7 +89,9 @@ def kill(machine: Machine) -> Callable[..., None]:
     return kill
 
 
-def test_up_repairs_what_was_killed_and_down_leaves_nothing(machine: Machine, kill: Callable[..., None]) -> None:
+def test_up_repairs_what_was_killed_and_down_leaves_nothing(
+    machine: Machine, kill: Callable[..., None], tmp_path: Path
+) -> None:
     mounts = mounted(machine)
     assert machine.cluster("status").returncode == 3
 
@@ -70,6 +107,8 @@ def test_up_repairs_what_was_killed_and_down_leaves_nothing(machine: Machine, ki
     assert resolve(machine, "a-1.sandbox.test") == resolve(machine, "sandbox.test") == "10.96.5.5"
     assert resolve(machine, "example.org") == ""
 
+    make_pod_with_volume(machine, tmp_path)
+    before = pods(machine)
     kill("etcd", "containerd", "kubelet")
     status = machine.cluster("status")
     assert status.returncode == 3
@@ -80,8 +119,22 @@ def test_up_repairs_what_was_killed_and_down_leaves_nothing(machine: Machine, ki
     ]
     repaired = machine.cluster("up")
     assert repaired.returncode == 0, repaired.stderr
-    assert "clear the remains of an earlier cluster" in repaired.stderr
     assert machine.cluster("status").returncode == 0
+    # Nothing was lost: objects and DNS are as they were.
+    assert pods(machine) == before
+    assert len(list((machine.state / "volumes").iterdir())) == 1
+    assert resolve(machine, "a-1.sandbox.test") == "10.96.5.5"
+
+    # As after a restart of the machine: the directory is there, the network namespace is not.
+    kill(*DAEMONS)
+    assert machine.run("umount", machine.state / "network-namespace").returncode == 0
+    anew = machine.cluster("up")
+    assert anew.returncode == 0, anew.stderr
+    assert "clear the remains of an earlier cluster" in anew.stderr
+    assert machine.cluster("status").returncode == 0
+    assert pods(machine) & before == set()
+    assert not (machine.state / "volumes").exists()
+    make_pod_with_volume(machine, tmp_path)
 
     # As after a crash: no daemon, no record of it; pods, shims, mounts and links are still there.
     kill(*DAEMONS)

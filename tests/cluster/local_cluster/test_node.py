@@ -9,11 +9,10 @@ from demo.local_target import LocalTarget
 from local_cluster.cluster import DAEMONS, Cluster
 from local_cluster.errors import ClusterError
 from local_cluster.network import NODE_ADDRESS
+from local_cluster.node import KUBELET_PORT
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.remains import leftovers
-
-KUBELET_PORT = 10250
 
 
 @pytest.fixture
@@ -34,7 +33,10 @@ def test_a_way_out_is_not_opened_behind_a_running_clusters_back(cluster: Cluster
 
 def test_all_that_has_to_go_with_the_cluster_is_known(cluster: Cluster) -> None:
     found = "\n".join(leftovers(cluster.state))
-    assert all(f"({name})" in found for name in (*DAEMONS, "containerd-shim-runc-v2", "pause", "coredns"))
+    assert all(
+        f"({name})" in found
+        for name in (*DAEMONS, "containerd-shim-runc-v2", "pause", "coredns", "local-path-provisioner")
+    )
     assert all(f"{kind} " in found for kind in ("mount", "cgroup", "link", "route", "file", "directory"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local_cluster import components, dns, node
+from local_cluster import components, dns, node, storage
 from local_cluster.paths import State
 from local_cluster.pki import Pki
 
@@ -54,6 +54,11 @@ def dns_objects() -> str:
     return yaml.safe_dump_all(objects, sort_keys=False, default_flow_style=False)
 
 
+def storage_objects() -> str:
+    objects = storage.manifests(STATE.volumes, image="localhost/provisioner:1", helper_image="localhost/helper:1")
+    return yaml.safe_dump_all(objects, sort_keys=False, default_flow_style=False)
+
+
 RENDERINGS: dict[str, Callable[[], str]] = {
     "commands.yaml": commands,
     "containerd.toml": containerd_config,
@@ -62,6 +67,7 @@ RENDERINGS: dict[str, Callable[[], str]] = {
     "kube-proxy.yaml": lambda: yaml.safe_dump(node.proxy_config(STATE)),
     "audit-policy.yaml": lambda: yaml.safe_dump(components.AUDIT_POLICY),
     "dns.yaml": dns_objects,
+    "storage.yaml": storage_objects,
     "Corefile.plain": lambda: dns.corefile(None, []),
     "Corefile.wildcard": lambda: dns.corefile(dns.Wildcard("sandbox.test", "10.96.1.2"), []),
     "Corefile.upstreams": lambda: dns.corefile(None, ["192.0.2.53", "192.0.2.54"]),
