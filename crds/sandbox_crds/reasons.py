@@ -106,7 +106,8 @@ MEANINGS: dict[Reason, Meaning] = {
         "The agent server ended and is started again.",
         "starting",
         "pending",
-        remedy="If it ends again, read `kubectl logs --previous` of the pod.",
+        remedy="If it ends again: raise resources.limits.memory of the SandboxClass if it ran out of memory, else read "
+        "`kubectl logs --previous` of the pod.",
     ),
     Reason.CRASH_LOOP_BACK_OFF: Meaning(
         "The agent server ends again and again.",

@@ -4,18 +4,22 @@ import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sandbox_crds.reasons import Reason
-from sandbox_operator.pods import Container, Pod, Run
+from sandbox_operator import times
+from sandbox_operator.pods import BENIGN_WAITS, Container, Pod, Run
 from sandbox_operator.redaction import tail
 
 _SHORT_RUN_SECONDS = 60.0
 _LOG_CHARACTERS = 1024
 _IMAGE_CHARACTERS = 256
+_RESTART_CHARACTERS = 512
+
+OVERDUE = timedelta(seconds=15)
+"""How long after a deleted pod was to have ended its node counts as lost: a kubelet kills it at that time."""
 
 # Reasons of `state.waiting` (Kubernetes 1.36, pkg/kubelet: images/types.go, container/sync_result.go, cri-api errors).
-_BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 _CRASH_LOOP = "CrashLoopBackOff"
 _RUN_ERROR = "RunContainerError"
 _NO_RUN = "The command cannot be run"
@@ -30,6 +34,14 @@ _IMAGE_WAITS = frozenset(
         "SignatureValidationFailed",
     }
 )
+# Reasons of the condition `Ready` that kubelets give (pkg/kubelet/status/generate.go).
+_KUBELET_UNREADY = frozenset({"ContainersNotReady", "ReadinessGatesNotReady", "PodCompleted", "PodFailed"})
+# Causes for which a pod fits no node that lie in its volume claim alone (pkg/scheduler, volumebinding).
+_UNBOUND = re.compile(
+    r"unbound immediate PersistentVolumeClaims|persistentvolumeclaim \"[^\"]*\" not found"
+    r"|find available persistent volumes to bind|bound to non-existent|binding volumes"
+)
+_OTHER_CAUSES = ("Insufficient", "untolerated taint", "affinity/selector", "unschedulable.")
 _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(?:: )?')
 
 
@@ -52,7 +64,12 @@ def _is_ready(pod: Pod) -> Finding | None:
 def _is_unschedulable(pod: Pod) -> Finding | None:
     if pod.scheduled is None or pod.scheduled.status:
         return None
-    return Finding(Reason.UNSCHEDULABLE, pod.scheduled.message or pod.scheduled.reason)
+    words = pod.scheduled.message or pod.scheduled.reason
+    told = f"The pod cannot be scheduled: {words}"
+    if _UNBOUND.search(words) and not any(cause in words for cause in _OTHER_CAUSES):
+        # Usual for a moment: the claim is made side by side with the pod, and is bound after it.
+        return Finding(Reason.VOLUME_NOT_BOUND, told, passing_since=pod.created)
+    return Finding(Reason.UNSCHEDULABLE, told)
 
 
 def _waits_for_node(pod: Pod) -> Finding | None:
@@ -78,10 +95,20 @@ def _cannot_pull_image(pod: Pod) -> Finding | None:
 
 
 def _has_lost_node(pod: Pod) -> Finding | None:
-    if pod.ready is None or pod.container is None or not pod.container.ready:
+    """The node controller has overruled a silent kubelet: that calls the container ready, and the pod is not."""
+    ready = pod.ready
+    if ready is None or ready.status or ready.reason in _KUBELET_UNREADY:
         return None
-    # The kubelet calls the container ready and the pod is not: the node controller has overruled a silent kubelet.
-    return Finding(Reason.NOT_RESPONDING, f"Node {pod.node} does not report: {pod.ready.message or pod.ready.reason}")
+    if pod.container is None or not pod.container.ready:
+        return None
+    return Finding(Reason.NODE_LOST, f"Node {pod.node} does not report{f': {ready.message}' if ready.message else '.'}")
+
+
+def _waits_for_others(pod: Pod) -> Finding | None:
+    if pod.container is None or not pod.container.ready or pod.ready is None:
+        return None
+    why = pod.ready.message or pod.ready.reason
+    return Finding(Reason.STARTING, f"The agent server answers, the rest of the pod is not ready: {why}")
 
 
 def _has_stopped_answering(pod: Pod) -> Finding | None:
@@ -105,9 +132,17 @@ def _crashes_in_a_loop(pod: Pod) -> Finding | None:
 
 def _cannot_create_container(pod: Pod) -> Finding | None:
     container = pod.container
-    if container is None or container.waiting_reason in _BENIGN_WAITS | {_CRASH_LOOP}:
+    if container is None or container.waiting_reason in BENIGN_WAITS | {_CRASH_LOOP}:
         return None
     return Finding(Reason.CREATE_CONTAINER_ERROR, _obstacle(container))
+
+
+def _is_held_up(pod: Pod) -> Finding | None:
+    obstacle = pod.obstacle
+    if obstacle is None or (pod.container and pod.container.running_since):
+        return None
+    why = f": {tail(obstacle.message, _LOG_CHARACTERS)}" if obstacle.message.strip() else "."
+    return Finding(Reason.CREATE_CONTAINER_ERROR, f"Container {obstacle.container}: {obstacle.reason}{why}")
 
 
 def _restarts(pod: Pod) -> Finding | None:
@@ -131,9 +166,11 @@ POLICIES: tuple[Callable[[Pod], Finding | None], ...] = (
     _has_invalid_image,
     _cannot_pull_image,
     _has_lost_node,
+    _waits_for_others,
     _has_stopped_answering,
     _crashes_in_a_loop,
     _cannot_create_container,
+    _is_held_up,
     _restarts,
 )
 """In order of precedence; a pod to which none applies is starting."""
@@ -142,6 +179,47 @@ POLICIES: tuple[Callable[[Pod], Finding | None], ...] = (
 def examine(pod: Pod) -> Finding:
     """What a pod that is neither finished nor being deleted says about its sandbox."""
     return next((finding for policy in POLICIES if (finding := policy(pod))), _starts(pod))
+
+
+def lost_node(pod: Pod, now: datetime) -> Finding | None:
+    """That the pod's node is silent, if it is; also of a pod that is being deleted."""
+    if pod.deletion_due and not pod.is_finished and pod.node and now >= pod.deletion_due + OVERDUE:
+        due = times.rfc3339(pod.deletion_due)
+        return Finding(Reason.NODE_LOST, f"Node {pod.node} does not report: the pod was to have ended at {due}.")
+    return _has_lost_node(pod)
+
+
+def ending(pod: Pod, now: datetime) -> Finding:
+    """What a pod says that another than the operator has deleted. It may change at `deletion_due` + OVERDUE."""
+    if lost := lost_node(pod, now):
+        return lost
+    if pod.disruption and pod.disruption.status:
+        return Finding(Reason.EVICTED, f"{_departure(pod)} The pod ends; a new one follows.")
+    return Finding(
+        Reason.POD_TERMINATING, "The pod ends; a new one follows.", passing_since=pod.deletion_requested or now
+    )
+
+
+def finished(pod: Pod) -> Finding:
+    """What a pod says none of whose containers runs ever again."""
+    evicted = pod.reason == "Evicted" or (pod.disruption and pod.disruption.status)
+    return Finding(Reason.EVICTED if evicted else Reason.POD_FAILED, f"{_departure(pod)} It is replaced.")
+
+
+def restart_reason(pod: Pod) -> str:
+    """Why the container was last restarted, at most 1,024 characters; "" when it was not, or nobody knows any more."""
+    container = pod.container
+    if container is None or container.last_run is None or not container.restarts:
+        return ""
+    return _cause(container.last_run, _RESTART_CHARACTERS)
+
+
+def _departure(pod: Pod) -> str:
+    """Who ended the pod, and why: as its node says, else as the one who asked for it does."""
+    reason, message = pod.reason, pod.message
+    if pod.disruption and pod.disruption.status and not message:
+        reason, message = pod.disruption.reason, pod.disruption.message
+    return ": ".join(part for part in (reason or pod.phase, message) if part).rstrip(".") + "."
 
 
 def _is_crash_loop(container: Container) -> bool:
@@ -161,7 +239,7 @@ def _obstacle(container: Container) -> str:
     return _sentence(what, container)
 
 
-def _cause(run: Run) -> str:
+def _cause(run: Run, limit: int = _LOG_CHARACTERS) -> str:
     if run.reason == "StartError":
         # The same in the words of `_obstacle`, since both take turns.
         how = _NO_RUN
@@ -171,7 +249,7 @@ def _cause(run: Run) -> str:
         how = f"The agent server ended with exit code {run.exit_code}{_signal_name(run.exit_code)}"
         if run.reason not in {"", "Error", "Completed"}:
             how += f", {run.reason}"
-    last_words = tail(run.message, _LOG_CHARACTERS)
+    last_words = tail(run.message, limit)
     return f"{how}: {last_words}" if last_words else f"{how}."
 
 

@@ -10,6 +10,9 @@ from sandbox_operator import times
 CONTAINER = "agent-server"
 """Name of the container with the agent server; others may have been injected beside it."""
 
+BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
+"""Reasons of `state.waiting` of a container that is on its way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -44,8 +47,21 @@ class PodCondition:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why another container of the pod does not run; others are injected, and may hold up the agent server's."""
+
+    container: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
-    """`deletion_requested` is when somebody deleted the pod; it then ends within its grace period."""
+    """`deletion_requested` is when somebody deleted the pod; it is to have ended at `deletion_due`.
+
+    `disruption` is the condition `DisruptionTarget`: who is about to end the pod, or has. `has_network` says that the
+    kubelet has mounted the volumes and made the pod's network; kubelets before Kubernetes 1.29 do not tell.
+    """
 
     name: str
     uid: str
@@ -53,6 +69,7 @@ class Pod:
     created: datetime
     image: str
     deletion_requested: datetime | None = None
+    deletion_due: datetime | None = None
     phase: str = "Pending"
     reason: str = ""
     message: str = ""
@@ -60,7 +77,10 @@ class Pod:
     node: str = ""
     scheduled: PodCondition | None = None
     ready: PodCondition | None = None
+    disruption: PodCondition | None = None
+    has_network: bool = False
     container: Container | None = None
+    obstacle: Obstacle | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -85,7 +105,9 @@ def _decode(item: KubeObject) -> Pod:
     metadata, spec, status = _part(item, "metadata"), _part(item, "spec"), _part(item, "status")
     containers: list[dict[str, Any]] = spec["containers"]
     conditions = {condition["type"]: condition for condition in _parts(status, "conditions")}
-    reported = next((part for part in _parts(status, "containerStatuses") if part["name"] == CONTAINER), None)
+    statuses = [*_parts(status, "initContainerStatuses"), *_parts(status, "containerStatuses")]
+    reported = next((part for part in statuses if part["name"] == CONTAINER), None)
+    network = _condition(conditions.get("PodReadyToStartContainers"))
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -93,6 +115,7 @@ def _decode(item: KubeObject) -> Pod:
         created=times.parse(metadata["creationTimestamp"]),
         image=next((part["image"] for part in containers if part["name"] == CONTAINER), ""),
         deletion_requested=_deletion_requested(metadata),
+        deletion_due=_time(metadata, "deletionTimestamp"),
         phase=status.get("phase", ""),
         reason=status.get("reason", ""),
         message=status.get("message", ""),
@@ -100,7 +123,10 @@ def _decode(item: KubeObject) -> Pod:
         node=spec.get("nodeName", ""),
         scheduled=_condition(conditions.get("PodScheduled")),
         ready=_condition(conditions.get("Ready")),
+        disruption=_condition(conditions.get("DisruptionTarget")),
+        has_network=network is not None and network.status,
         container=_container(reported) if reported else None,
+        obstacle=next((found for part in statuses if part["name"] != CONTAINER and (found := _obstacle(part))), None),
     )
 
 
@@ -125,6 +151,16 @@ def _condition(condition: dict[str, Any] | None) -> PodCondition | None:
         message=condition.get("message", ""),
         since=_time(condition, "lastTransitionTime"),
     )
+
+
+def _obstacle(status: dict[str, Any]) -> Obstacle | None:
+    waiting = _part(_part(status, "state"), "waiting")
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in BENIGN_WAITS:
+        return None
+    last = _part(_part(status, "lastState"), "terminated")
+    # The end of the last run says more than the wait for the next.
+    return Obstacle(status["name"], reason, last.get("message") or message)
 
 
 def _container(status: dict[str, Any]) -> Container:

@@ -41,7 +41,8 @@ def redacted_pod(pod: Pod, secrets: Collection[str]) -> Pod:
             waiting_message=redacted(container.waiting_message, secrets),
             last_run=run and replace(run, message=redacted(run.message, secrets)),
         )
-    return replace(pod, message=redacted(pod.message, secrets), container=container)
+    obstacle = pod.obstacle and replace(pod.obstacle, message=redacted(pod.obstacle.message, secrets))
+    return replace(pod, message=redacted(pod.message, secrets), container=container, obstacle=obstacle)
 
 
 def tail(text: str, limit: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_operator.pods import CONTAINER, controller_uid, decode
+from sandbox_operator.pods import CONTAINER, Obstacle, controller_uid, decode
 
 POD: dict[str, Any] = {
     "metadata": {
@@ -81,7 +81,61 @@ def test_the_present_end_is_later_than_the_last_one() -> None:
 def test_deletion_is_asked_for_a_grace_period_before_its_timestamp() -> None:
     body = copy.deepcopy(POD)
     body["metadata"] |= {"deletionTimestamp": "2026-11-23T12:00:40Z", "deletionGracePeriodSeconds": 30}
-    assert decode(body).deletion_requested == at(10)
+    pod = decode(body)
+    assert (pod.deletion_requested, pod.deletion_due) == (at(10), at(40))
+
+
+def test_who_is_about_to_end_the_pod() -> None:
+    body = copy.deepcopy(POD)
+    body["status"]["conditions"].append(
+        {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API"}
+    )
+    disruption = decode(body).disruption
+    assert disruption
+    assert (disruption.status, disruption.reason, disruption.message) == (True, "EvictionByEvictionAPI", "Eviction API")
+    assert decode(POD).disruption is None
+
+
+@pytest.mark.parametrize(("status", "has_network"), [("True", True), ("False", False), ("Unknown", False)])
+def test_whether_volumes_and_network_are_there(status: str, has_network: bool) -> None:
+    body = copy.deepcopy(POD)
+    body["status"]["conditions"].append({"type": "PodReadyToStartContainers", "status": status})
+    assert decode(body).has_network is has_network
+    assert not decode(POD).has_network
+
+
+WAITING = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}}
+OBSTACLES: dict[str, tuple[dict[str, Any], Obstacle | None]] = {
+    "none": ({}, None),
+    "done": ({"initContainerStatuses": [{"name": "mesh-init", "state": {"terminated": {"exitCode": 0}}}]}, None),
+    "on its way": (
+        {"initContainerStatuses": [{"name": "mesh-init", "state": {"waiting": {"reason": "PodInitializing"}}}]},
+        None,
+    ),
+    "an init container": (
+        {"initContainerStatuses": [{"name": "mesh-init", **WAITING}]},
+        Obstacle("mesh-init", "CrashLoopBackOff", "back-off 10s"),
+    ),
+    "with last words": (
+        {
+            "initContainerStatuses": [
+                {"name": "mesh-init", **WAITING, "lastState": {"terminated": {"exitCode": 1, "message": "why"}}}
+            ]
+        },
+        Obstacle("mesh-init", "CrashLoopBackOff", "why"),
+    ),
+    "a sidecar": (
+        {"containerStatuses": [{"name": CONTAINER, **WAITING}, {"name": "mesh", **WAITING}]},
+        Obstacle("mesh", "CrashLoopBackOff", "back-off 10s"),
+    ),
+    "only itself": ({"containerStatuses": [{"name": CONTAINER, **WAITING}]}, None),
+}
+
+
+@pytest.mark.parametrize("case", OBSTACLES)
+def test_injected_containers_that_cannot_run(case: str) -> None:
+    status, obstacle = OBSTACLES[case]
+    assert decode(POD | {"status": status}).obstacle == obstacle
 
 
 def test_a_pod_that_was_just_made_has_no_status() -> None:
