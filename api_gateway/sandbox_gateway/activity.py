@@ -1,30 +1,12 @@
-"""What clients have lately done with each sandbox through this replica: the gateway's half of the idle clock.
-
-Only ages are told, never times, so that no two clocks are ever compared.
-"""
+"""What clients have lately done with each sandbox through this replica: the gateway's half of the idle clock."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from sandbox_crds.activity import Report, Use
 
 _REMEMBERED = 100_000
 """Sandboxes, ten times what one namespace holds; each costs some 200 bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Exchanges in flight, and seconds since the last sign of activity (0 while one is in flight)."""
-
-    in_flight: int
-    idle_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """`uptime_seconds` is how far back the memory reaches: every sandbox used since then is remembered."""
-
-    uptime_seconds: float
-    sandboxes: dict[str, Use]
 
 
 class Activity:

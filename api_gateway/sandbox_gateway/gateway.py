@@ -10,18 +10,21 @@ import structlog
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
-from sandbox_gateway.addresses import Addresses, Origin
+from sandbox_gateway.activity import Activity
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
-from sandbox_gateway.control.answers import Answers
-from sandbox_gateway.control.app import create_app
+from sandbox_gateway.classes import SandboxClasses
+from sandbox_gateway.control.plane import control_plane
 from sandbox_gateway.health import HealthChecks
 from sandbox_gateway.holding import Holding
+from sandbox_gateway.internal import ActivityReports
 from sandbox_gateway.lookup import CacheDirectory
 from sandbox_gateway.proxy import listener
+from sandbox_gateway.proxy.context import Limits
 from sandbox_gateway.servers import AppServer, probes_app, tcp_socket, unix_socket
-from sandbox_gateway.service import SandboxService
 from sandbox_gateway.settings import Settings
+from sandbox_gateway.suspensions import Suspensions
+from sandbox_gateway.wake import Wakes
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -35,21 +38,21 @@ class Gateway:
         self._settings = settings
         self.cache = SandboxCache(client, settings.namespace, keys)
         self.api_keys = ApiKeys(client, settings.namespace)
-        self.directory = CacheDirectory(keys, self.cache)
+        self.activity = Activity()
+        self._reports = ActivityReports(self.activity, keys)
+        self.classes = SandboxClasses(client, settings.namespace)
         self._holding = Holding(self.cache, HealthChecks(session))
-        service = SandboxService(
+        self._suspensions = Suspensions(self.cache)
+        self._wakes = Wakes(
             client,
             settings.namespace,
-            keys,
             self.cache,
             self._holding,
-            sandbox_class=settings.sandbox_class,
-            start_hold_seconds=settings.start_hold_seconds,
-            poll_hold_seconds=settings.poll_hold_seconds,
+            self._suspensions,
+            hold_seconds=settings.wake_hold_seconds,
         )
-        public = Origin.parse(settings.public_url) if settings.public_url else None
-        answers = Answers(keys, self.cache, Addresses(settings.base_domain, public))
-        self.app = create_app(service, answers, self.api_keys)
+        self.directory = CacheDirectory(keys, self.cache, self.classes, self._suspensions, self._wakes)
+        self.app = control_plane(settings, keys, client, self.cache, self._holding, self.api_keys)
         self.ready = False
         """Whether requests can be served: the answer of `/readyz`."""
 
@@ -65,12 +68,13 @@ class Gateway:
         """
         settings = self._settings
         health_socket = tcp_socket(settings.listen_host, settings.health_port)
-        probes = AppServer(probes_app(lambda: self.ready), health_socket, grace_seconds=1)
+        probes = AppServer(probes_app(lambda: self.ready, self._reports.route), health_socket, grace_seconds=1)
         async with asyncio.TaskGroup() as tasks:
             probing = tasks.create_task(probes.run())
             background = [
                 tasks.create_task(self.cache.run()),
                 tasks.create_task(self.api_keys.run()),
+                tasks.create_task(self.classes.run()),
                 stopping := tasks.create_task(stop.wait()),
                 synced := tasks.create_task(self.wait_synced()),
             ]
@@ -93,18 +97,24 @@ class Gateway:
                 settings.listen_host,
                 settings.listen_port,
                 directory=self.directory,
+                activity=self.activity,
+                waker=self._wakes,
                 control_socket=path,
                 base_domain=settings.base_domain,
+                limits=Limits(wake_hold_seconds=settings.wake_hold_seconds),
             )
+            self._suspensions.on_suspended.append(front.cut)
             self.ready = True
             _log.info("gateway serves", host=settings.listen_host, port=front.port, base_domain=settings.base_domain)
             await stop.wait()
             _log.info("gateway drains", grace_seconds=settings.shutdown_grace_seconds)
             self.ready = False
             self._holding.release()
+            deadline = asyncio.get_running_loop().time() + settings.shutdown_grace_seconds
             await front.shutdown(settings.shutdown_grace_seconds)
             control.stop()
             await controlling
+            await self._reports.hand_over(deadline - asyncio.get_running_loop().time())
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

@@ -65,8 +65,8 @@ def tcp_socket(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=1024)
 
 
-def probes_app(ready: Callable[[], bool]) -> Starlette:
-    """`/healthz` says that the event loop turns, `/readyz` whether requests can be served."""
+def probes_app(ready: Callable[[], bool], *more: Route) -> Starlette:
+    """`/healthz` says that the event loop turns, `/readyz` whether requests can be served; and more routes."""
 
     async def healthz(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok")
@@ -74,4 +74,4 @@ def probes_app(ready: Callable[[], bool]) -> Starlette:
     async def readyz(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok") if ready() else PlainTextResponse("not ready", 503)
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz)])
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), *more])

@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sandbox_crds.logs import LogFormat, LogLevel
 from sandbox_gateway.addresses import Origin
+from sandbox_gateway.registry.reference import registry_name
 
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -24,6 +25,10 @@ def _public_url(text: str) -> str:
     if text:
         Origin.parse(text)
     return text.rstrip("/")
+
+
+def _registries(names: object) -> object:
+    return [registry_name(name) for name in names.split(",") if name.strip()] if isinstance(names, str) else names
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -43,7 +48,7 @@ class Settings(BaseSettings):
     )
     listen_host: str = Field(default="0.0.0.0", description="Address of the listener for clients.")  # noqa: S104
     listen_port: Port = Field(default=8080, description="Port of the listener for clients.")
-    health_port: Port = Field(default=8081, description="Port of /healthz and /readyz.")
+    health_port: Port = Field(default=8081, description="Port of /healthz, /readyz and /internal/activity.")
     base_domain: Annotated[str, AfterValidator(_domain)] = Field(
         default="",
         description="Host mode: sandboxes are {runtime_id}.{base_domain}. Empty: the session key names the sandbox.",
@@ -57,6 +62,20 @@ class Settings(BaseSettings):
     )
     poll_hold_seconds: Hold = Field(
         default=10, description="How long GET /sessions/{id} of a starting sandbox is held."
+    )
+    registry_prefix: str = Field(
+        default="", description="What GET /registry_prefix tells clients that build images; the gateway builds none."
+    )
+    image_registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_registries)] = Field(
+        default=(),
+        description="Registries that GET /image_exists may ask, over https: hosts, separated by commas, such as "
+        "docker.io,ghcr.io. Of images elsewhere it says that it does not know.",
+    )
+    wake_hold_seconds: float = Field(
+        default=50,
+        ge=1,
+        le=600,
+        description="How long a request to an idle sandbox is held while it wakes. The SDK waits 60 s for an answer.",
     )
     shutdown_grace_seconds: float = Field(
         default=25, ge=0, description="How long open connections may go on after SIGTERM."

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_gateway.activity import Activity, Use
+from sandbox_crds.activity import Use
+from sandbox_gateway.activity import Activity
 
 
 @dataclass
