@@ -30,3 +30,9 @@ class UnavailableError(GatewayError):
     """Something that the gateway needs is not there for the moment."""
 
     status = 503
+
+
+class NotOfferedError(GatewayError):
+    """A part of the Runtime API that this gateway leaves out."""
+
+    status = 501

@@ -8,6 +8,8 @@ from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Lifecycle, PodStatus, Re
 
 _UNREACHED = "The pod is ready; the gateway has not reached its /health yet."
 
+_NORMAL = frozenset({Reason.PENDING, Reason.STARTING, Reason.SUSPENDING, Reason.SUSPENDED, Reason.IDLE})
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -32,6 +34,11 @@ class View:
     def ready(self) -> bool:
         """Whether the agent server answers."""
         return self.pod_status == "ready"
+
+    @property
+    def normal(self) -> bool:
+        """Whether nothing is wrong: it runs, starts as usual, or is paused as somebody wanted or the class says."""
+        return self.ready or self.reason in _NORMAL
 
     @property
     def explanation(self) -> str:

@@ -99,13 +99,26 @@ class MasterKeys:
         """
         if not environment:
             return ""
-        text = orjson.dumps(dict(environment), option=orjson.OPT_SORT_KEYS)
-        return hmac.new(self.versions[max(self.versions)], b"environment:" + text, hashlib.sha256).hexdigest()
+        return _environment_hash(self.versions[max(self.versions)], environment)
+
+    def is_environment_hash(self, text: str, environment: Mapping[str, str]) -> bool:
+        """Whether the text is this environment's hash, made with any version of the master key."""
+        if not environment:
+            return not text
+        return any(
+            hmac.compare_digest(text.encode(), _environment_hash(key, environment).encode())
+            for key in self.versions.values()
+        )
 
     def _derive(self, label: str, key_id: str) -> str:
         version = int(key_id.partition("-")[0].removeprefix("v"))
         mac = hmac.new(self.versions[version], f"{label}:{key_id}".encode(), hashlib.sha256)
         return base64.urlsafe_b64encode(mac.digest()).decode().rstrip("=")
+
+
+def _environment_hash(key: bytes, environment: Mapping[str, str]) -> str:
+    text = orjson.dumps(dict(environment), option=orjson.OPT_SORT_KEYS)
+    return hmac.new(key, b"environment:" + text, hashlib.sha256).hexdigest()
 
 
 def api_key_hash(api_key: str) -> str:

@@ -5,7 +5,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_gateway.addresses import Addresses, Origin
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.errors import UnavailableError
-from sandbox_gateway.models import ContainerStatus, Event, RuntimeResponse
+from sandbox_gateway.responses import ContainerStatus, Event, RuntimeResponse
 from sandbox_gateway.view import View
 
 _CONTAINER = "agent-server"
@@ -38,10 +38,10 @@ class Answers:
             status=seen.status,
             pod_status=seen.pod_status,
             restart_count=seen.restart_count,
-            restart_reasons=[seen.explanation] if seen.restart_count and not seen.ready else [],
+            restart_reasons=[sandbox.status.restart_reason] if sandbox.status.restart_reason else [],
             container_statuses=_container_statuses(sandbox, seen),
-            events=_events(seen),
-            pod_logs=seen.explanation if seen.status == "error" else "",
+            events=_events(sandbox, seen),
+            pod_logs="" if seen.normal else seen.explanation,
             work_hosts={},
             image=sandbox.spec.image,
         )
@@ -61,8 +61,11 @@ def _container_statuses(sandbox: Sandbox, seen: View) -> list[ContainerStatus]:
     ]
 
 
-def _events(seen: View) -> list[Event]:
-    if seen.ready:
-        return []
-    normal = seen.status == "paused" or seen.reason in {"Pending", "Starting"}
-    return [Event(type="Normal" if normal else "Warning", reason=seen.reason, message=seen.message)]
+def _events(sandbox: Sandbox, seen: View) -> list[Event]:
+    events: list[Event] = []
+    if not seen.ready:
+        events.append(Event(type="Normal" if seen.normal else "Warning", reason=seen.reason, message=seen.message))
+    expiring = sandbox.status.condition("Expiring")
+    if expiring is not None and expiring.status == "True":
+        events.append(Event(type="Warning", reason=expiring.reason, message=expiring.message))
+    return events

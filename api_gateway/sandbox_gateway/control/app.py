@@ -2,28 +2,53 @@
 
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Security
+from fastapi.security import APIKeyHeader
 from starlette.middleware import Middleware
 
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.errors import add_error_handlers
-from sandbox_gateway.control.gate import Gate
-from sandbox_gateway.control.routes import runtime_api
+from sandbox_gateway.control.gate import API_KEY_HEADER, Gate
+from sandbox_gateway.control.images import image_routes
+from sandbox_gateway.control.openapi import refusals
+from sandbox_gateway.control.routes import sandbox_routes
+from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.registry.images import Images
 from sandbox_gateway.service import SandboxService
 
+_DESCRIPTION = """\
+Every call needs an API key in the header `X-API-Key`; a sandbox belongs to the key that started it, and does not exist
+for others. Refusals are JSON objects with `detail`, a text for people.
 
-def create_app(service: SandboxService, answers: Answers, api_keys: ApiKeys) -> FastAPI:
+The answers' `url` leads to the sandbox's agent server; its own API needs `session_api_key` in `X-Session-API-Key`.
+"""
+_KEY = APIKeyHeader(name=API_KEY_HEADER, auto_error=False, description="The platform's API key.")
+
+
+def create_app(
+    service: SandboxService,
+    answers: Answers,
+    explanations: Explanations,
+    images: Images,
+    api_keys: ApiKeys,
+    *,
+    registry_prefix: str = "",
+) -> FastAPI:
     """The Runtime API. It trusts X-Forwarded-Proto and -Host, so only the gateway's own listener may reach it."""
     app = FastAPI(
         title="OpenHands Runtime API",
         version=version("openhands-sandbox"),
         summary="Starts, pauses, resumes and stops OpenHands agent servers on Kubernetes.",
+        description=_DESCRIPTION,
         redoc_url=None,
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
         middleware=[Middleware(Gate, api_keys)],
     )
     add_error_handlers(app)
-    app.include_router(runtime_api(service, answers))
+    api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 503))
+    api.include_router(sandbox_routes(service, answers, explanations))
+    api.include_router(image_routes(images, registry_prefix))
+    app.include_router(api)
     return app

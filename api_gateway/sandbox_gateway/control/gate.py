@@ -19,7 +19,7 @@ _TOO_LARGE = f"The body is larger than {_MAXIMUM_BYTES} bytes"
 
 
 class Gate:
-    """ASGI middleware: answers 401 and 413, and puts the key's owner into the request's state.
+    """ASGI middleware: answers 401, bounds the body, and puts the key's owner into the request's state.
 
     FastAPI's own bound would answer with plain text.
     """
@@ -39,11 +39,9 @@ class Gate:
         if owner is None:
             detail = "is not a known API key" if api_key else "is missing: send your API key in it"
             await JSONResponse({"detail": f"{API_KEY_HEADER} {detail}"}, 401)(scope, receive, send)
-        elif int(headers.get("content-length", "0")) > _MAXIMUM_BYTES:
-            await JSONResponse({"detail": _TOO_LARGE}, 413)(scope, receive, send)
         else:
             scope.setdefault("state", {})["owner"] = owner
-            await self._app(scope, _bounded(receive), send)
+            await self._app(scope, _bounded(receive, int(headers.get("content-length", "0"))), send)
 
 
 def owner_of(request: Request) -> str:
@@ -51,12 +49,14 @@ def owner_of(request: Request) -> str:
     return request.state.owner
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, announced: int) -> Receive:
     left = _MAXIMUM_BYTES
     deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def bounded() -> Message:
         nonlocal left, deadline
+        if announced > _MAXIMUM_BYTES:
+            raise HTTPException(413, _TOO_LARGE)
         try:
             async with asyncio.timeout_at(deadline):
                 message = await receive()

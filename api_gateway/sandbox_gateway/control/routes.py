@@ -1,23 +1,31 @@
-"""The Runtime API's endpoints: parse, ask the service, answer."""
+"""The Runtime API's endpoints for sandboxes: parse, ask the service, answer."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, Request, Security
-from fastapi.security import APIKeyHeader
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
 
-from sandbox_crds.models import Sandbox
 from sandbox_gateway.addresses import Origin
+from sandbox_gateway.control import examples
 from sandbox_gateway.control.answers import Answers
-from sandbox_gateway.control.gate import API_KEY_HEADER, owner_of
-from sandbox_gateway.models import ErrorResponse, RuntimeRequest, RuntimeResponse, StartRequest, StopResponse
-from sandbox_gateway.service import SandboxService
-from sandbox_gateway.view import View
-
-_KEY = APIKeyHeader(name=API_KEY_HEADER, auto_error=False, description="The platform's API key.")
+from sandbox_gateway.control.gate import owner_of
+from sandbox_gateway.control.openapi import answers as described
+from sandbox_gateway.control.openapi import bodies
+from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.requests import RuntimeRequest, StartRequest
+from sandbox_gateway.responses import (
+    ExplainResponse,
+    ListResponse,
+    RuntimeResponse,
+    StopResponse,
+    WarmRuntimeConfigsResponse,
+)
+from sandbox_gateway.service import Found, SandboxService
 
 Owner = Annotated[str, Depends(owner_of)]
+RuntimeId = Annotated[str, Path(description="`runtime_id` of its /start.", examples=[examples.RUNTIME_ID])]
+Runtime = Annotated[RuntimeRequest, Body(openapi_examples=bodies(a_sandbox=examples.RUNTIME))]
 
 
 class _Anything(Convertor[str]):
@@ -35,48 +43,121 @@ class _Anything(Convertor[str]):
 register_url_convertor("anything", _Anything())
 
 
-def runtime_api(service: SandboxService, answers: Answers) -> APIRouter:
+def sandbox_routes(service: SandboxService, answers: Answers, explanations: Explanations) -> APIRouter:
     """The endpoints over one service."""
-    router = APIRouter(
-        dependencies=[Security(_KEY)],
-        responses={
-            401: {"model": ErrorResponse, "description": "The API key is missing or unknown."},
-            422: {"model": ErrorResponse, "description": "A field is missing or wrong; `detail` names it."},
-            503: {"model": ErrorResponse, "description": "The Kubernetes API server does not answer."},
-        },
-    )
-    missing: dict[int | str, dict[str, Any]] = {
-        404: {"model": ErrorResponse, "description": "There is no such sandbox."}
-    }
+    router = APIRouter(tags=["sandboxes"])
 
-    def tell(request: Request, found: tuple[Sandbox, View]) -> RuntimeResponse:
+    def tell(request: Request, found: Found) -> RuntimeResponse:
         return answers.runtime(*found, _origin(request))
 
-    @router.post("/start", summary="Start a sandbox")
-    async def start(request: Request, owner: Owner, body: StartRequest) -> RuntimeResponse:
-        """The session's sandbox: made, resumed, or replaced if it has failed. Held until it is ready, or a bound."""
+    def tell_all(request: Request, found: list[Found]) -> list[RuntimeResponse]:
+        return [tell(request, entry) for entry in found]
+
+    @router.post(
+        "/start",
+        summary="Start a sandbox",
+        responses=described(408, 413, 429, running=examples.RUNNING, failed=examples.FAILED),
+    )
+    async def start(
+        request: Request,
+        owner: Owner,
+        body: Annotated[
+            StartRequest,
+            Body(openapi_examples=bodies(as_the_SDK_sends_it=examples.SDK_START, as_the_app_does=examples.APP_START)),
+        ],
+    ) -> RuntimeResponse:
+        """The session's sandbox, made, found or resumed; held until it is ready or has failed, or about 10 s have gone.
+
+        One that has failed is given a new pod if it has ever been ready and the environment is the same, which keeps
+        its workspace volume; else it is replaced by a new one with a new key.
+        """
         return tell(request, await service.start(owner, body))
 
-    @router.get("/sessions/{session_id:anything}", summary="Look at a session", responses=missing)
-    async def session(request: Request, owner: Owner, session_id: str) -> RuntimeResponse:
-        """The session's sandbox, held while it is starting. All behind `/sessions/` is the session id."""
-        return tell(request, await service.get(owner, session_id + _query(request)))
+    @router.get(
+        "/sessions/batch",
+        summary="Look at several sessions",
+        responses=described(404, sandboxes=[examples.RUNNING, examples.PAUSED], the_session_batch=examples.RUNNING),
+    )
+    async def batch(
+        request: Request,
+        owner: Owner,
+        ids: Annotated[
+            list[str] | None, Query(description="A session id; give it once for each.", examples=["a-session"])
+        ] = None,
+    ) -> list[RuntimeResponse] | RuntimeResponse:
+        """Those of the sessions that there are, from memory: the answer is not held.
 
-    @router.post("/pause", summary="Pause a sandbox", responses=missing)
-    async def pause(request: Request, owner: Owner, body: RuntimeRequest) -> RuntimeResponse:
-        """Delete its pod; keep its URL, its key and, if its class has one, its volume."""
+        Without `ids` it means the session whose id is `batch`.
+        """
+        if ids is None:
+            return tell(request, await service.get_session(owner, "batch" + _query(request)))
+        return tell_all(request, await service.get_batch(owner, ids))
+
+    @router.get(
+        "/sessions/{session_id:anything}",
+        summary="Look at a session",
+        responses=described(404, running=examples.RUNNING, failed=examples.FAILED, paused=examples.PAUSED),
+    )
+    async def session(
+        request: Request,
+        owner: Owner,
+        session_id: Annotated[
+            str, Path(description="The client's own handle.", examples=[examples.SDK_START["session_id"]])
+        ],
+    ) -> RuntimeResponse:
+        """The session's sandbox, held for about 10 s while it starts. All behind `/sessions/` is the session id."""
+        return tell(request, await service.get_session(owner, session_id + _query(request)))
+
+    @router.get(
+        "/runtime/{runtime_id}", summary="Look at a sandbox", responses=described(404, running=examples.RUNNING)
+    )
+    async def runtime(request: Request, owner: Owner, runtime_id: RuntimeId) -> RuntimeResponse:
+        """As `/sessions/{session_id}`, by the sandbox's name."""
+        return tell(request, await service.get(owner, runtime_id))
+
+    @router.get(
+        "/list",
+        summary="List the sandboxes that start or run",
+        responses=described(sandboxes={"runtimes": [examples.RUNNING], "total": 1}),
+    )
+    async def list_live(request: Request, owner: Owner) -> ListResponse:
+        """Those of this API key, from memory: it costs the cluster nothing, however often it is asked."""
+        runtimes = tell_all(request, await service.list_live(owner))
+        return ListResponse(runtimes=runtimes, total=len(runtimes))
+
+    @router.post("/pause", summary="Pause a sandbox", responses=described(404, 408, 413, paused=examples.PAUSED))
+    async def pause(request: Request, owner: Owner, body: Runtime) -> RuntimeResponse:
+        """Delete its pod; keep its URL, its key and, if its class has one, its volume.
+
+        `events` say whether the workspace is kept. Only /resume and /start run it again, also when it had been paused
+        before because it was idle.
+        """
         return tell(request, await service.pause(owner, body.runtime_id))
 
-    @router.post("/resume", summary="Resume a sandbox", responses=missing)
-    async def resume(request: Request, owner: Owner, body: RuntimeRequest) -> RuntimeResponse:
+    @router.post("/resume", summary="Resume a sandbox", responses=described(404, 408, 413, running=examples.RUNNING))
+    async def resume(request: Request, owner: Owner, body: Runtime) -> RuntimeResponse:
         """Give a paused sandbox a new pod. A running one is left alone."""
         return tell(request, await service.resume(owner, body.runtime_id))
 
-    @router.post("/stop", summary="Stop a sandbox", responses=missing)
-    async def stop(owner: Owner, body: RuntimeRequest) -> StopResponse:
-        """Delete it with everything that belongs to it."""
+    @router.post("/stop", summary="Stop a sandbox", responses=described(404, 408, 413, stopped=examples.STOPPED))
+    async def stop(owner: Owner, body: Runtime) -> StopResponse:
+        """Delete it with everything that belongs to it, in the background."""
         sandbox = await service.stop(owner, body.runtime_id)
         return StopResponse(runtime_id=sandbox.metadata.name, session_id=sandbox.spec.session_id)
+
+    @router.get(
+        "/explain/{runtime_id}",
+        summary="Say why a sandbox is as it is",
+        responses=described(404, unschedulable=examples.EXPLAINED),
+    )
+    async def explain(owner: Owner, runtime_id: RuntimeId) -> ExplainResponse:
+        """The cause in words, what it is known from, and what to do about it."""
+        return await explanations.of(owner, runtime_id)
+
+    @router.get("/api/warm-runtime-configs", summary="List the pools of warm sandboxes", tags=["pools"])
+    async def warm_runtime_configs() -> WarmRuntimeConfigsResponse:
+        """What each pool keeps ready. There are no pools, so the list is empty."""
+        return WarmRuntimeConfigsResponse(configs=[])
 
     return router
 

@@ -16,7 +16,11 @@ from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.app import create_app
-from sandbox_gateway.models import StartRequest
+from sandbox_gateway.explain import Surroundings, explain
+from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.registry.images import Images
+from sandbox_gateway.requests import StartRequest
+from sandbox_gateway.responses import ExplainResponse
 from sandbox_gateway.service import SandboxService
 from sandbox_gateway.view import View
 
@@ -97,11 +101,20 @@ class ScriptedService:
         return self._tell(owner)
 
     async def get(self, owner: str, name: str) -> tuple[Sandbox, View]:
-        """Like SandboxService.get, .pause and .resume."""
+        """Like SandboxService.get, .get_session, .pause and .resume."""
         self.asked.append(name)
         return self._tell(owner)
 
-    pause = resume = get
+    get_session = pause = resume = get
+
+    async def list_live(self, owner: str) -> list[tuple[Sandbox, View]]:
+        """Like SandboxService.list_live: the one sandbox."""
+        return [self._tell(owner)]
+
+    async def get_batch(self, owner: str, session_ids: list[str]) -> list[tuple[Sandbox, View]]:
+        """Like SandboxService.get_batch: the one sandbox for each session."""
+        self.asked += session_ids
+        return [self._tell(owner) for _ in session_ids]
 
     async def stop(self, owner: str, runtime_id: str) -> Sandbox:
         """Like SandboxService.stop."""
@@ -115,13 +128,31 @@ class ScriptedService:
         return self.found, self.view
 
 
+class ScriptedExplanations:
+    """Explains the scripted service's sandbox, to which no Event has happened."""
+
+    def __init__(self, service: ScriptedService) -> None:
+        self._service = service
+
+    async def of(self, owner: str, runtime_id: str) -> ExplainResponse:
+        """Like Explanations.of."""
+        return explain(*await self._service.get(owner, runtime_id), Surroundings())
+
+
 @asynccontextmanager
 async def runtime_api(
     service: ScriptedService, addresses: Addresses | None = None, keys: MasterKeys = KEYS
 ) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the real application over a scripted service."""
     answers = Answers(keys, unconnected_cache(keys), addresses or Addresses())
-    app = create_app(cast("SandboxService", service), answers, cast("ApiKeys", FixedApiKeys()))
+    app = create_app(
+        cast("SandboxService", service),
+        answers,
+        cast("Explanations", ScriptedExplanations(service)),
+        Images(()),
+        cast("ApiKeys", FixedApiKeys()),
+        registry_prefix="registry.test/images",
+    )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://gateway.test", headers={"X-API-Key": "good"}

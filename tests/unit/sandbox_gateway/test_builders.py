@@ -1,7 +1,7 @@
 """The two objects that the gateway creates, whole."""
 
 from sandbox_gateway.builders import environment_secret, sandbox_body
-from sandbox_gateway.models import StartRequest
+from sandbox_gateway.requests import StartRequest
 from unit.sandbox_gateway.support import sandbox
 
 REQUEST = StartRequest.model_validate(

@@ -19,8 +19,6 @@ from pydantic import (
     model_validator,
 )
 
-from sandbox_crds.reasons import Lifecycle, PodStatus
-
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
 _ENVIRONMENT_BYTES = 1024 * 1024 - 4096
 """A Secret holds at most 1 MiB."""
@@ -100,6 +98,9 @@ class StartRequest(_Request):
         default="", description="Runtime class asked for; the sandbox class maps it, and drops one it does not list."
     )
     resource_factor: Literal[1, 2, 4, 8] = Field(default=1, description="Multiplies CPU and memory of the class.")
+    idle_timeout_seconds: Annotated[int, Field(strict=True, ge=0, le=31536000)] | None = Field(
+        default=None, description="Paused after so long without work or requests; 0: never. Default: that of the class."
+    )
 
     @field_validator("working_dir")
     @classmethod
@@ -131,53 +132,3 @@ class RuntimeRequest(_Request):
     """Names one sandbox."""
 
     runtime_id: Annotated[str, Field(min_length=1)] = Field(description="`runtime_id` of its /start.")
-
-
-class ContainerStatus(BaseModel):
-    """The agent server's container."""
-
-    name: str
-    ready: bool
-    restart_count: int
-    reason: str
-    message: str
-
-
-class Event(BaseModel):
-    """What is going on with the sandbox."""
-
-    type: Literal["Normal", "Warning"]
-    reason: str
-    message: str
-
-
-class RuntimeResponse(BaseModel):
-    """A sandbox. No field is ever null."""
-
-    runtime_id: str = Field(description="Name of the sandbox, a DNS label; the same over pause and resume.")
-    session_id: str = Field(description="The client's handle, as it was sent.")
-    url: str = Field(description="Where the agent server is reached: scheme and host, without a trailing slash.")
-    session_api_key: str = Field(description="For the header X-Session-API-Key; the same over pause and resume.")
-    status: Lifecycle = Field(description="Lifecycle of the sandbox.")
-    pod_status: PodStatus = Field(description="`ready` once the gateway has reached the agent server.")
-    restart_count: int = Field(description="Restarts of the agent server in the present pod.")
-    restart_reasons: list[str] = Field(description="Why it was restarted, as far as is known.")
-    container_statuses: list[ContainerStatus] = Field(description="Empty while there is no pod.")
-    events: list[Event] = Field(description="Why the sandbox is not ready; empty when it is.")
-    pod_logs: str = Field(description="`Reason: message` of a failure, such as `ImagePullBackOff: …`, else empty.")
-    work_hosts: dict[str, int] = Field(description="Further URLs of the sandbox and their ports.")
-    image: str = Field(description="The image it was started with.")
-
-
-class StopResponse(BaseModel):
-    """A sandbox that is gone."""
-
-    runtime_id: str
-    session_id: str
-    status: Literal["stopped"] = "stopped"
-
-
-class ErrorResponse(BaseModel):
-    """Why a request was refused."""
-
-    detail: str = Field(description="In words, naming the field if it is one.")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sandbox_crds import names
-from sandbox_gateway.models import StartRequest
+from sandbox_gateway.requests import StartRequest
 
 # openhands_workspace 1.58.2, APIRemoteWorkspace
 SDK: dict[str, Any] = {

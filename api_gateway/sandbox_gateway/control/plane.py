@@ -1,0 +1,45 @@
+"""The control plane of one replica, put together."""
+
+from fastapi import FastAPI
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import KubeClient
+from sandbox_gateway.addresses import Addresses, Origin
+from sandbox_gateway.api_keys import ApiKeys
+from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.control.answers import Answers
+from sandbox_gateway.control.app import create_app
+from sandbox_gateway.environments import Environments
+from sandbox_gateway.events import ClusterEvents
+from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.holding import Holding
+from sandbox_gateway.registry.images import Images
+from sandbox_gateway.sandboxes import Sandboxes
+from sandbox_gateway.service import SandboxService
+from sandbox_gateway.settings import Settings
+from sandbox_gateway.starting import Starter
+
+
+def control_plane(
+    settings: Settings, keys: MasterKeys, client: KubeClient, cache: SandboxCache, holding: Holding, api_keys: ApiKeys
+) -> FastAPI:
+    """The application over this replica's cache. Must be made inside the event loop."""
+    namespace = settings.namespace
+    sandboxes = Sandboxes(client, namespace, cache)
+    starter = Starter(sandboxes, Environments(client, namespace), keys, sandbox_class=settings.sandbox_class)
+    service = SandboxService(
+        sandboxes,
+        starter,
+        holding,
+        start_hold_seconds=settings.start_hold_seconds,
+        poll_hold_seconds=settings.poll_hold_seconds,
+    )
+    public = Origin.parse(settings.public_url) if settings.public_url else None
+    return create_app(
+        service,
+        Answers(keys, cache, Addresses(settings.base_domain, public)),
+        Explanations(service, ClusterEvents(client, namespace), keys, cache, settings.base_domain),
+        Images(settings.image_registries),
+        api_keys,
+        registry_prefix=settings.registry_prefix,
+    )

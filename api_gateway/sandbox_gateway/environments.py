@@ -1,0 +1,49 @@
+"""What clients send as environment: kept in a Secret that belongs to the Sandbox, and nowhere else."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from sandbox_crds.environment import is_reserved
+from sandbox_crds.kube import ApiError, KubeClient
+from sandbox_crds.kube.resources import SECRETS
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.builders import environment_secret
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_REMEMBERED = 10_000
+
+
+class Environments:
+    """Makes the Secrets of one namespace. Raises ApiError, and what KubeClient raises when it is not reached."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._made: dict[str, None] = {}
+
+    async def ensure(self, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
+        """Make the sandbox's Secret, unless this replica has done so.
+
+        Also for a Sandbox that is there already: who made it may have ended between the two writes.
+        """
+        uid = sandbox.metadata.uid
+        if not environment or uid in self._made:
+            return
+        try:
+            await self._client.create(SECRETS, self._namespace, environment_secret(sandbox, environment))
+        except ApiError as error:
+            if error.code != 409:
+                raise
+        self._made[uid] = None
+        if len(self._made) > _REMEMBERED:
+            del self._made[next(iter(self._made))]
+
+
+def usable(environment: Mapping[str, str], name: str) -> dict[str, str]:
+    """Without the variables that the operator owns; what is dropped is logged by name."""
+    reserved = sorted(filter(is_reserved, environment))
+    if reserved:
+        _log.warning("reserved variables dropped", sandbox=name, variables=reserved)
+    return {key: value for key, value in environment.items() if not is_reserved(key)}

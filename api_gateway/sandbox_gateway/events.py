@@ -1,0 +1,74 @@
+"""Kubernetes Events about a sandbox and about the objects of its pod's name, read when somebody asks."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox_crds.kube import KubeClient, KubeObject
+from sandbox_crds.kube.resources import EVENTS
+from sandbox_crds.models import Sandbox
+from sandbox_crds.names import pod_name
+
+_LIMIT = "500"
+_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEvent:
+    """One Event, reduced; `count` occurrences, the last of them at `seen`."""
+
+    type: str
+    reason: str
+    note: str
+    regarding: str
+    """`Kind name`."""
+    seen: datetime
+    count: int = 1
+
+
+class ClusterEvents:
+    """The Events of one namespace."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    async def about(self, sandbox: Sandbox) -> list[ClusterEvent]:
+        """Those about this very Sandbox, and about its pod and volume claim, in no order.
+
+        Raises ApiError, and what KubeClient raises when the API server is not reached.
+        """
+        name, uid = sandbox.metadata.name, sandbox.metadata.uid
+        async with asyncio.timeout(_SECONDS):
+            own, pods = await asyncio.gather(self._regarding(name), self._regarding(pod_name(name, uid)))
+        # The pod's name depends on the Sandbox's UID; the Sandbox's own name may have had another one before.
+        about = [item for item in own if _part(item, "regarding").get("uid") == uid]
+        return [decode(item) for item in (*about, *pods)]
+
+    async def _regarding(self, name: str) -> list[KubeObject]:
+        answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}", limit=_LIMIT)
+        return answer["items"]
+
+
+def decode(item: KubeObject) -> ClusterEvent:
+    """From an Event of events.k8s.io/v1: recorders of the older API leave eventTime empty, newer ones the rest."""
+    series, regarding = _part(item, "series"), _part(item, "regarding")
+    seen = (
+        series.get("lastObservedTime")
+        or item.get("deprecatedLastTimestamp")
+        or item.get("eventTime")
+        or item["metadata"]["creationTimestamp"]
+    )
+    return ClusterEvent(
+        type=item.get("type") or "Normal",
+        reason=item.get("reason") or "",
+        note=item.get("note") or "",
+        regarding=f"{regarding.get('kind', '')} {regarding.get('name', '')}".strip(),
+        seen=datetime.fromisoformat(seen).astimezone(UTC),
+        count=series.get("count") or item.get("deprecatedCount") or 1,
+    )
+
+
+def _part(item: KubeObject, name: str) -> dict[str, Any]:
+    return item.get(name) or {}

@@ -1,0 +1,36 @@
+"""Where the gateway lets others send it: neither clients nor registries may make it reach into the cluster."""
+
+import asyncio
+import ipaddress
+import socket
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""IPv6 addresses that stand for IPv4 ones, private ones included (RFC 6052)."""
+
+
+class PrivateAddressError(Exception):
+    """A host that is not, or not only, on the internet."""
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the internet: not private, loopback, link-local, multicast or reserved."""
+    ip = ipaddress.ip_address(address)
+    if ip.version == 6:
+        if ip.ipv4_mapped:
+            return is_public(str(ip.ipv4_mapped))
+        if ip in _NAT64:
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+async def public_address(host: str, port: int) -> str:
+    """An IP address of the host, to connect to as it is: looked up again, the name could have another one.
+
+    Raises PrivateAddressError when one of its addresses is not public, and OSError when it has none.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    addresses = [str(entry[4][0]) for entry in found]
+    if not addresses or not all(is_public(address) for address in addresses):
+        raise PrivateAddressError(host)
+    return addresses[0]

@@ -1,0 +1,125 @@
+"""GET requests to registries and where they send us: https alone, bounded, anonymous or with their own token."""
+
+import re
+import ssl
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx
+import orjson
+
+from sandbox_gateway.registry.addresses import public_address
+
+_MAXIMUM_BYTES = 4 * 1024 * 1024
+"""The largest manifest that a registry must take (OCI distribution specification 1.1, "Pushing Manifests")."""
+_REDIRECTS = 5
+_TIMES = httpx.Timeout(5)
+_CHALLENGE = re.compile(r"\bbearer\s+(.*)", re.IGNORECASE)
+_PARAMETER = re.compile(r'([a-z_]+)\s*=\s*"([^"]*)"', re.IGNORECASE)
+_TOKEN = re.compile(r"[!-~]{1,16384}")
+
+
+class RegistryError(Exception):
+    """Why a registry's answer cannot be had; the text is for the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is whole."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+class RegistryClient:
+    """A conversation with one registry. `trusted` hosts (authorities) may have any address, all others a public one.
+
+    Raises RegistryError, PrivateAddressError, httpx.HTTPError, httpx.InvalidURL and OSError.
+    """
+
+    def __init__(self, registry: str, trusted: Collection[str], tls: ssl.SSLContext) -> None:
+        self._origin = httpx.URL(f"https://{registry}")
+        self._trusted = {authority(name) for name in trusted}
+        # With a transport of its own it heeds no proxy of the environment, which would resolve names by itself.
+        transport = httpx.AsyncHTTPTransport(verify=tls)
+        self._http = httpx.AsyncClient(transport=transport, follow_redirects=False, timeout=_TIMES)
+        self._token = ""
+
+    async def __aenter__(self) -> "RegistryClient":
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._http.__aexit__(*error)
+
+    async def get(self, path: str, *, scope: str, accept: str = "*/*") -> Answer:
+        """The answer to GET of an absolute path, after redirects, with a token of this scope if one is wanted."""
+        url = self._origin.join(path)
+        answer = await self._follow(url, accept)
+        if answer.status == 401 and not self._token:
+            self._token = await self._anonymous_token(answer.headers.get("www-authenticate", ""), scope)
+            if self._token:
+                answer = await self._follow(url, accept)
+        return answer
+
+    async def _anonymous_token(self, challenge: str, scope: str) -> str:
+        """A token for everybody, as the registry's challenge says (distribution's token specification), or ""."""
+        match = _CHALLENGE.search(challenge)
+        parameters = {name.lower(): value for name, value in _PARAMETER.findall(match[1])} if match else {}
+        if not parameters.get("realm"):
+            return ""
+        query = {"scope": parameters.get("scope") or scope}
+        if service := parameters.get("service"):
+            query["service"] = service
+        answer = await self._follow(httpx.URL(parameters["realm"]).copy_merge_params(query), "application/json")
+        if answer.status != 200:
+            return ""
+        body = json_object(answer.body)
+        token = body.get("token") or body.get("access_token")
+        return token if isinstance(token, str) and _TOKEN.fullmatch(token) else ""
+
+    async def _follow(self, url: httpx.URL, accept: str) -> Answer:
+        for _ in range(_REDIRECTS + 1):
+            answer = await self._send(url, accept)
+            location = answer.headers.get("location")
+            if answer.status not in {301, 302, 303, 307, 308} or not location:
+                return answer
+            url = url.join(location)
+        raise RegistryError("it redirects too often")
+
+    async def _send(self, url: httpx.URL, accept: str) -> Answer:
+        if url.scheme != "https" or url.userinfo or not url.host:
+            raise RegistryError("it leads to a URL that is not plain https")
+        # Not compressed: a few bytes could become gigabytes.
+        headers = {"Accept": accept, "Accept-Encoding": "identity"}
+        if self._token and url.netloc == self._origin.netloc:
+            headers["Authorization"] = f"Bearer {self._token}"
+        extensions: dict[str, Any] = {}
+        if url.netloc.decode() not in self._trusted:
+            host = url.raw_host.decode()
+            headers["Host"] = url.netloc.decode()
+            extensions["sni_hostname"] = host
+            url = url.copy_with(host=await public_address(host, url.port or 443))
+        body = bytearray()
+        async with self._http.stream("GET", url, headers=headers, extensions=extensions) as response:
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > _MAXIMUM_BYTES:
+                    raise RegistryError(f"it answers with more than {_MAXIMUM_BYTES} bytes")
+        return Answer(response.status_code, response.headers, bytes(body))
+
+
+def authority(registry: str) -> str:
+    """`host` or `host:port` as a URL has it: the default port is left out."""
+    return httpx.URL(f"https://{registry}").netloc.decode()
+
+
+def json_object(text: bytes) -> Mapping[str, Any]:
+    """A JSON object; empty when the text is none."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}

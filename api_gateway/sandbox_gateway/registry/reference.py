@@ -1,0 +1,53 @@
+"""Image references, read as container runtimes read them (github.com/distribution/reference). Pure."""
+
+import re
+from dataclasses import dataclass
+
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+REGISTRY = re.compile(_HOST)
+_REFERENCE = re.compile(
+    rf"(?P<name>(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?"
+)
+_LONGEST_NAME = 255
+_DEFAULT_REGISTRY = "docker.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image in a registry. `version` is its digest, or else its tag."""
+
+    registry: str
+    repository: str
+    version: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Reference":
+        """From text such as `python`, `ghcr.io/a/b:tag` or `host:5000/a@sha256:…`. Raises ValueError."""
+        match = _REFERENCE.fullmatch(text)
+        if match is None or len(match["name"]) > _LONGEST_NAME:
+            raise ValueError("is no image reference, such as registry.example/name:tag")
+        registry, repository = _split(match["name"])
+        return cls(registry, repository, match["digest"] or match["tag"] or "latest")
+
+
+def registry_name(text: str) -> str:
+    """A registry's name in the one form in which references have it. Raises ValueError."""
+    name = text.strip().lower()
+    if not REGISTRY.fullmatch(name):
+        raise ValueError(f"{text!r} is no registry: give host or host:port, without scheme and path")
+    return _DEFAULT_REGISTRY if name == f"index.{_DEFAULT_REGISTRY}" else name
+
+
+def _split(name: str) -> tuple[str, str]:
+    first, slash, rest = name.partition("/")
+    if not slash or not (set(first) & set(".:[") or first == "localhost" or first != first.lower()):
+        registry, repository = _DEFAULT_REGISTRY, name
+    else:
+        registry, repository = registry_name(first), rest
+    if registry == _DEFAULT_REGISTRY and "/" not in repository:
+        repository = f"library/{repository}"
+    return registry, repository

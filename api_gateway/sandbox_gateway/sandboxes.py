@@ -1,0 +1,96 @@
+"""Sandbox objects in the API server: reads past the cache and all writes, which the cache learns of at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from sandbox_crds import names
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject
+from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.errors import NoSandboxError
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Sandboxes:
+    """The Sandboxes of one namespace. All methods raise ApiError, and what KubeClient raises when it is not reached."""
+
+    def __init__(self, client: KubeClient, namespace: str, cache: SandboxCache) -> None:
+        self._client = client
+        self._namespace = namespace
+        self.cache = cache
+
+    async def read(self, name: str) -> Sandbox | None:
+        """A fresh read; also one that is just being deleted. None when there is none, or the name is no name."""
+        if not names.is_sandbox_name(name):
+            return None
+        try:
+            return self.cache.remember(await self._client.get(SANDBOXES, self._namespace, name))
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return None
+
+    async def owned(self, owner: str, name: str) -> Sandbox:
+        """From the cache, or else from the API server: another replica may just have made it. Raises NoSandboxError."""
+        sandbox = self.cache.get(name)
+        if sandbox is None:
+            return await self.read_owned(owner, name)
+        return check_owner(sandbox, owner)
+
+    async def read_owned(self, owner: str, name: str) -> Sandbox:
+        """A fresh read. Raises NoSandboxError."""
+        sandbox = await self.read(name)
+        if sandbox is None or sandbox.metadata.deletion_timestamp:
+            raise NoSandboxError
+        return check_owner(sandbox, owner)
+
+    async def create(self, body: KubeObject) -> Sandbox | None:
+        """The new Sandbox, or None when its name is taken."""
+        try:
+            return self.cache.remember(await self._client.create(SANDBOXES, self._namespace, body))
+        except ApiError as error:
+            if error.code != 409:
+                raise
+            return None
+
+    async def set_spec(self, name: str, spec: Mapping[str, Any], *, version: str = "") -> Sandbox | None:
+        """Merge these fields into the spec; with `version`, only if that is still its resourceVersion, else None.
+
+        Raises NoSandboxError when it is gone.
+        """
+        body: dict[str, Any] = {"spec": dict(spec)}
+        if version:
+            body["metadata"] = {"resourceVersion": version}
+        try:
+            return self.cache.remember(await self._client.patch(SANDBOXES, self._namespace, name, body))
+        except ApiError as error:
+            if error.code == 404:
+                raise NoSandboxError from None
+            if error.code == 409 and version:
+                return None
+            raise
+
+    async def delete(self, sandbox: Sandbox) -> bool:
+        """Delete this very Sandbox, by UID. False when another one has taken its name."""
+        metadata = sandbox.metadata
+        try:
+            await self._client.delete(SANDBOXES, self._namespace, metadata.name, uid=metadata.uid)
+        except ApiError as error:
+            if error.code != 409:
+                raise
+            self.cache.forget(sandbox)
+            return False
+        self.cache.forget(sandbox)
+        _log.info("sandbox deleted", sandbox=metadata.name, owner=sandbox.spec.owner)
+        return True
+
+
+def check_owner(sandbox: Sandbox, owner: str) -> Sandbox:
+    """The same Sandbox. Raises NoSandboxError when it is another owner's: to others it does not exist."""
+    if sandbox.spec.owner != owner:
+        raise NoSandboxError
+    return sandbox

@@ -1,0 +1,101 @@
+"""`/start`: the session's Sandbox made, found, restarted or replaced."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import structlog
+
+from sandbox_crds import names
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import ApiError
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.builders import RUNNING, restart_spec, sandbox_body
+from sandbox_gateway.environments import Environments, usable
+from sandbox_gateway.errors import NoSandboxError, UnavailableError
+from sandbox_gateway.requests import StartRequest
+from sandbox_gateway.sandboxes import Sandboxes, check_owner
+from sandbox_gateway.view import view
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_GONE_POLL_SECONDS = 0.2
+
+
+class Starter:
+    """Brings a session's Sandbox into a state in which it shall run.
+
+    Raises GatewayError, ApiError, and what KubeClient raises when it is not reached.
+    """
+
+    def __init__(
+        self, sandboxes: Sandboxes, environments: Environments, keys: MasterKeys, *, sandbox_class: str
+    ) -> None:
+        self._sandboxes = sandboxes
+        self._environments = environments
+        self._keys = keys
+        self._class = sandbox_class
+
+    async def start(self, owner: str, request: StartRequest, deadline: float) -> Sandbox:
+        """The session's Sandbox. An old one that is still being deleted is awaited until `deadline` (loop time)."""
+        name = names.runtime_id(owner, request.session_id)
+        environment = usable(request.environment, name)
+        known = await self._sandboxes.read(name) if self._sandboxes.cache.get(name) else None
+        while True:
+            if known is None:
+                if created := await self._create(name, owner, request, environment):
+                    return created
+                known = await self._sandboxes.read(name)
+                continue
+            check_owner(known, owner)
+            try:
+                if not known.metadata.deletion_timestamp:
+                    if running := await self._revive(known, request, environment):
+                        return running
+                elif asyncio.get_running_loop().time() >= deadline:
+                    raise UnavailableError("The session's old sandbox is still being deleted. Try again in a moment.")
+                else:
+                    await asyncio.sleep(_GONE_POLL_SECONDS)
+            except NoSandboxError:
+                pass  # deleted in between
+            known = await self._sandboxes.read(name)
+
+    async def _create(
+        self, name: str, owner: str, request: StartRequest, environment: Mapping[str, str]
+    ) -> Sandbox | None:
+        """The new Sandbox with its environment, or None when the name is taken."""
+        environment_hash = self._keys.environment_hash(environment)
+        body = sandbox_body(name, owner, request, environment_hash=environment_hash, class_name=self._class)
+        created = await self._sandboxes.create(body)
+        if created is None:
+            return None
+        _log.info("sandbox created", sandbox=name, owner=owner)
+        try:
+            await self._environments.ensure(created, environment)
+        except ApiError as error:
+            # A client whose /start is refused has no runtime id to stop, so nothing may be left behind.
+            if 400 <= error.code < 500:
+                await self._sandboxes.delete(created)
+            raise
+        return created
+
+    async def _revive(self, known: Sandbox, request: StartRequest, environment: Mapping[str, str]) -> Sandbox | None:
+        """The Sandbox, running or about to; None when it has gone or changed, so that it must be looked at again."""
+        metadata = known.metadata
+        seen = view(known, datetime.now(UTC), reached=True)
+        same_environment = self._keys.is_environment_hash(known.spec.environment_hash, environment)
+        if seen.status == "error" and not (known.status.first_ready_time and same_environment):
+            _log.warning("failed sandbox is replaced", sandbox=metadata.name, reason=seen.explanation)
+            await self._sandboxes.delete(known)
+            return None
+        if same_environment and not seen.ready:
+            await self._environments.ensure(known, environment)
+        if seen.status == "error":
+            # It may have work on its volume, which would go with it.
+            _log.warning("failed sandbox is restarted", sandbox=metadata.name, reason=seen.explanation)
+            spec = restart_spec(known, request, datetime.now(UTC))
+            return await self._sandboxes.set_spec(metadata.name, spec, version=metadata.resource_version)
+        if known.spec.suspend:
+            _log.info("sandbox resumed", sandbox=metadata.name)
+            return await self._sandboxes.set_spec(metadata.name, RUNNING)
+        return known
