@@ -1,31 +1,10 @@
 """Text of containers and nodes on its way into a status that many may read."""
 
-import re
 from collections.abc import Collection
 from dataclasses import replace
 
+from sandbox_crds.redaction import redacted
 from sandbox_operator.pods import Pod
-
-REDACTED = "[redacted]"
-
-_SESSION_KEY = re.compile(r"(?:ohs_)?v[1-9][0-9]{0,8}-[a-z2-7]{26}_[A-Za-z0-9_-]{1,43}")
-_SHORTEST_PIECE = 8
-
-
-def redacted(text: str, secrets: Collection[str] = ()) -> str:
-    """The text without anything that looks like a session key, and without `secrets`.
-
-    Kubelets cut long texts at their beginning, so the end of a secret at the start of the text goes too.
-    """
-    if not text:
-        return text
-    for secret in secrets:
-        text = text.replace(secret, REDACTED)
-        for length in range(len(secret) - 1, _SHORTEST_PIECE - 1, -1):
-            if text.startswith(secret[-length:]):
-                text = REDACTED + text[length:]
-                break
-    return _SESSION_KEY.sub(REDACTED, text)
 
 
 def redacted_pod(pod: Pod, secrets: Collection[str]) -> Pod:

@@ -14,8 +14,8 @@ from sandbox_crds.kube import Resource
 from sandbox_crds.kube.resources import EVENTS, PODS, SECRETS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
+from sandbox_crds.redaction import REDACTED
 from sandbox_operator.app import USER_AGENT
-from sandbox_operator.redaction import REDACTED
 from sandbox_operator.status import READY
 from sandbox_operator.times import rfc3339
 

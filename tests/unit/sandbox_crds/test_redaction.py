@@ -1,0 +1,43 @@
+"""No key gets into a message."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.redaction import REDACTED, redacted
+
+KEYS = MasterKeys.of({1: b"m" * 32})
+KEY_ID = KEYS.key_id("6a1f0000-0000-4000-8000-000000000001")
+SESSION = KEYS.session_key(KEY_ID)
+SECRET = KEYS.secret_key(KEY_ID)
+
+
+@given(st.text(), st.text())
+def test_keys_are_taken_out_wherever_they_stand(before: str, after: str) -> None:
+    text = redacted(f"{before}{SESSION}{after}{SECRET}{after}", [SESSION, SECRET])
+    assert SESSION not in text
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"key={SESSION}",
+        f"{SESSION[:60]}",
+        f"{SESSION.removeprefix('ohs_')} and more",
+        f"a\n{SESSION}\nb {SESSION}",
+    ],
+)
+def test_keys_of_other_sandboxes_are_known_by_their_form(text: str) -> None:
+    assert SESSION.rpartition("_")[2][:20] not in redacted(text)
+
+
+@pytest.mark.parametrize("length", [8, 20, 42])
+def test_the_end_of_a_key_that_the_kubelet_cut_is_taken_out(length: int) -> None:
+    assert redacted(f"{SECRET[-length:]} is what it was", [SECRET]) == f"{REDACTED} is what it was"
+
+
+@pytest.mark.parametrize("text", ["", "ohs_", "ohs_v1-x_y", "Application startup failed", "v1-alpha_beta"])
+def test_other_text_stays(text: str) -> None:
+    assert redacted(text, [SESSION, SECRET]) == text
