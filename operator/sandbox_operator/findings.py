@@ -193,8 +193,8 @@ def ending(pod: Pod, now: datetime) -> Finding:
     """What a pod says that another than the operator has deleted. It may change at `deletion_due` + OVERDUE."""
     if lost := lost_node(pod, now):
         return lost
-    if pod.disruption and pod.disruption.status:
-        return Finding(Reason.EVICTED, f"{_departure(pod)} The pod ends; a new one follows.")
+    if who := disrupted_by(pod):
+        return Finding(Reason.EVICTED, f"{who} The pod ends; a new one follows.")
     return Finding(
         Reason.POD_TERMINATING, "The pod ends; a new one follows.", passing_since=pod.deletion_requested or now
     )
@@ -202,8 +202,17 @@ def ending(pod: Pod, now: datetime) -> Finding:
 
 def finished(pod: Pod) -> Finding:
     """What a pod says none of whose containers runs ever again."""
-    evicted = pod.reason == "Evicted" or (pod.disruption and pod.disruption.status)
-    return Finding(Reason.EVICTED if evicted else Reason.POD_FAILED, f"{_departure(pod)} It is replaced.")
+    who = disrupted_by(pod)
+    why = who if who and not pod.message else _in_words(pod.reason or pod.phase, pod.message)
+    evicted = who or pod.reason == "Evicted"
+    return Finding(Reason.EVICTED if evicted else Reason.POD_FAILED, f"{why} It is replaced.")
+
+
+def disrupted_by(pod: Pod) -> str:
+    """Who is about to end the pod, or has, and why, in one sentence of theirs; "" when nobody says so."""
+    if pod.disruption is None or not pod.disruption.status:
+        return ""
+    return _in_words(pod.disruption.reason, pod.disruption.message)
 
 
 def restart_reason(pod: Pod) -> str:
@@ -214,12 +223,8 @@ def restart_reason(pod: Pod) -> str:
     return _cause(container.last_run, _RESTART_CHARACTERS)
 
 
-def _departure(pod: Pod) -> str:
-    """Who ended the pod, and why: as its node says, else as the one who asked for it does."""
-    reason, message = pod.reason, pod.message
-    if pod.disruption and pod.disruption.status and not message:
-        reason, message = pod.disruption.reason, pod.disruption.message
-    return ": ".join(part for part in (reason or pod.phase, message) if part).rstrip(".") + "."
+def _in_words(reason: str, message: str) -> str:
+    return ": ".join(part for part in (reason, message) if part).rstrip(".") + "."
 
 
 def _is_crash_loop(container: Container) -> bool:
