@@ -6,14 +6,16 @@ then nothing of it may be left on the machine. Runs side by side need namespaces
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
-from cluster.support import NAMESPACE, Kubectl
+from cluster.support import NAMESPACE, Kubectl, Site
 from demo.local_target import LocalTarget, node_port_url
 from demo.outside import sdk_python
 from demo.release import NAME, Release, install
@@ -23,6 +25,8 @@ from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.remains import leftovers
 from sandbox_crds.api import SANDBOX_LABEL
+
+VALUES = Path(__file__).with_name("values.yaml")
 
 
 @pytest.fixture(scope="session")
@@ -49,28 +53,53 @@ def images(target: LocalTarget, progress: Progress) -> Images:
     return built
 
 
-@pytest.fixture(scope="session")
-def release(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Release]:
-    overrides = {"gateway": {"service": {"type": "NodePort"}}}
-    release = install(target, images, NAMESPACE, progress, overrides)
-    deploy_model(release)
-    yield release
-    target.kubectl("delete", "namespace", NAMESPACE, "--wait")
+@contextmanager
+def installed(
+    target: LocalTarget, images: Images, progress: Progress, namespace: str, **gateway: object
+) -> Generator[Site]:
+    """A release with the model of the examples, while the context lasts. `gateway` are values of the chart."""
+    values: dict[str, Any] = yaml.safe_load(VALUES.read_text())
+    values["gateway"] |= gateway
+    try:
+        release = install(target, images, namespace, progress, values)
+        deploy_model(release)
+        service = json.loads(release.kubectl("get", "service", f"{NAME}-gateway", "--output", "json"))
+        url = node_port_url(service["spec"]["ports"][0]["nodePort"])
+        headers = {"X-API-Key": release.api_key()}
+        with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
+            yield Site(release, url, client)
+    finally:
+        target.kubectl("delete", "namespace", namespace, "--wait")
 
 
 @pytest.fixture(scope="session")
-def gateway_url(release: Release) -> str:
+def site(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Site]:
+    with installed(target, images, progress, NAMESPACE) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def persistent(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Site]:
+    """A second release, whose gateway gives each sandbox a volume."""
+    with installed(target, images, progress, f"{NAMESPACE}-persistent", sandboxClass="persistent") as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def release(site: Site) -> Release:
+    return site.release
+
+
+@pytest.fixture(scope="session")
+def gateway_url(site: Site) -> str:
     """The gateway's address outside of the node's network namespace."""
-    service = json.loads(release.kubectl("get", "service", f"{NAME}-gateway", "--output", "json"))
-    return node_port_url(service["spec"]["ports"][0]["nodePort"])
+    return site.url
 
 
 @pytest.fixture(scope="session")
-def gateway(release: Release, gateway_url: str) -> Iterator[httpx.Client]:
+def gateway(site: Site) -> httpx.Client:
     """A client of the Runtime API, outside of the cluster."""
-    headers = {"X-API-Key": release.api_key()}
-    with httpx.Client(base_url=gateway_url, headers=headers, timeout=60, trust_env=False) as client:
-        yield client
+    return site.gateway
 
 
 @pytest.fixture(scope="session")
@@ -79,15 +108,10 @@ def sdk(progress: Progress) -> Path:
     return sdk_python(progress)
 
 
-@pytest.fixture
-def kubectl(release: Release) -> Kubectl:
+@pytest.fixture(scope="session")
+def kubectl(site: Site) -> Kubectl:
     """Runs kubectl in the release's namespace; with `--output json` gives the parsed answer."""
-
-    def run(*arguments: str, body: object = None) -> Any:
-        text = release.kubectl(*arguments, stdin=None if body is None else json.dumps(body))
-        return json.loads(text) if "json" in arguments else text
-
-    return run
+    return site.kubectl
 
 
 @pytest.fixture

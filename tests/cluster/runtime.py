@@ -1,0 +1,100 @@
+"""A sandbox as a plain HTTP client of the Runtime API has it."""
+
+import uuid
+from typing import Any, Self
+
+import httpx
+
+from cluster.support import Site, eventually
+
+# Twice what a boot takes on a busy machine.
+READY_SECONDS = 120
+
+
+class Runtime:
+    """One session. `identity` is what must never change: runtime id, URL and session key."""
+
+    def __init__(self, site: Site, image: str, **body: Any) -> None:
+        """Start it; `body` are more fields of /start."""
+        self.site = site
+        self.session_id = uuid.uuid4().hex
+        self._image, self._body = image, body
+        started = self.start()
+        self.identity = identity(started)
+        self.id, url, key = self.identity
+        self.agent = httpx.Client(base_url=url, headers={"X-Session-API-Key": key}, timeout=60, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.agent.close()
+        self.call("stop")
+
+    def start(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"session_id": self.session_id, "image": self._image, "environment": {}, **self._body}
+        answer = self.site.gateway.post("/start", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def call(self, action: str) -> dict[str, Any]:
+        """POST /pause, /resume or /stop."""
+        answer = self.site.gateway.post(f"/{action}", json={"runtime_id": self.id})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def look(self) -> dict[str, Any]:
+        answer = self.site.gateway.get(f"/sessions/{self.session_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def await_ready(self) -> dict[str, Any]:
+        return eventually(self.look, lambda seen: seen["pod_status"] == "ready", READY_SECONDS)
+
+    def pause(self) -> dict[str, Any]:
+        """Pause it and await the end of its pod; gives what /pause answered."""
+        answer = self.call("pause")
+        eventually(lambda: self.condition()["reason"], lambda reason: reason == "Suspended", 60)
+        return answer
+
+    def resume(self) -> None:
+        assert identity(self.call("resume")) == self.identity
+        assert identity(self.await_ready()) == self.identity
+
+    def object(self) -> dict[str, Any]:
+        """The Sandbox."""
+        return self.site.kubectl("get", "ohsb", self.id, "--output", "json")
+
+    def condition(self, kind: str = "Ready") -> dict[str, Any]:
+        conditions = self.object().get("status", {}).get("conditions", [])
+        return next((condition for condition in conditions if condition["type"] == kind), {"reason": ""})
+
+    def run(self, command: str) -> str:
+        """Standard output of a command that succeeds."""
+        answer = self.agent.post("/api/bash/execute_bash_command", json={"command": command, "cwd": "/workspace"})
+        assert answer.status_code == 200, answer.text
+        output = answer.json()
+        assert output["exit_code"] == 0, output
+        return output["stdout"]
+
+    def converse(self, task: str, model: str) -> str:
+        """Give an agent with the scripted model at the URL `model` a task; gives the conversation's id at once."""
+        llm = {"usage_id": "agent", "model": "openai/scripted", "base_url": model, "api_key": "any"}
+        message = {"role": "user", "content": [{"type": "text", "text": task}], "run": True}
+        body: dict[str, Any] = {
+            "agent": {"kind": "Agent", "llm": llm, "tools": [{"name": "terminal"}, {"name": "file_editor"}]},
+            "workspace": {"kind": "LocalWorkspace", "working_dir": "/workspace"},
+            "initial_message": message,
+        }
+        answer = self.agent.post("/api/conversations", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def conversation_status(self, conversation: str) -> str:
+        answer = self.agent.get(f"/api/conversations/{conversation}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["execution_status"]
+
+
+def identity(answer: dict[str, Any]) -> tuple[str, str, str]:
+    return answer["runtime_id"], answer["url"], answer["session_api_key"]
