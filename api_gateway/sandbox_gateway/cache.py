@@ -1,7 +1,7 @@
 """The gateway's knowledge of Sandboxes: the informer's cache, and ahead of it this replica's own writes."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from sandbox_crds.keys import MasterKeys
@@ -25,6 +25,7 @@ class SandboxCache:
         self._names: dict[str, str] = {}
         self._key_ids: dict[str, str] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._listeners: list[Callable[[str, Sandbox | None], None]] = []
 
     @property
     def synced(self) -> bool:
@@ -77,6 +78,10 @@ class SandboxCache:
             del self._deleted[next(iter(self._deleted))]
         self._changed(sandbox.metadata.name)
 
+    def listen(self, listener: Callable[[str, Sandbox | None], None]) -> None:
+        """Call `listener(name, what get() gives for it)` at each change of any Sandbox."""
+        self._listeners.append(listener)
+
     @contextmanager
     def watching(self, name: str) -> Generator[asyncio.Event]:
         """An event that is set at each change of this Sandbox; the caller clears it."""
@@ -105,9 +110,12 @@ class SandboxCache:
 
     def _changed(self, name: str) -> None:
         self._names.pop(self._key_ids.pop(name, ""), None)
-        if sandbox := self.get(name):
+        sandbox = self.get(name)
+        if sandbox:
             key_id = self.key_id(sandbox)
             self._key_ids[name], self._names[key_id] = key_id, name
+        for listener in self._listeners:
+            listener(name, sandbox)
         for event in self._watchers.get(name, ()):
             event.set()
 

@@ -10,12 +10,15 @@ class Endpoint:
     """One sandbox as the data plane sees it.
 
     `address` is (IP, port) of its agent server, or None while the sandbox exists but cannot be reached
-    (starting, paused, failed); `detail` then says why, in words for the client.
+    (starting, paused, failed); `detail` then says why, in words for the client. `wakes` and `wakes_on_websocket` tell
+    whether a request and a WebSocket handshake with its session key are held until it is awake.
     """
 
     runtime_id: str
     address: tuple[str, int] | None
     detail: str = ""
+    wakes: bool = False
+    wakes_on_websocket: bool = False
 
 
 class NoSandbox(Enum):
@@ -36,4 +39,8 @@ class Directory(Protocol):
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
         """The sandbox of this name (lower case), or None when there is none."""
+        ...
+
+    def opens(self, session_api_key: str, runtime_id: str) -> bool:
+        """Whether this is the genuine key of the sandbox of this name."""
         ...

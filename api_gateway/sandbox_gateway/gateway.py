@@ -21,6 +21,7 @@ from sandbox_gateway.internal import ActivityReports
 from sandbox_gateway.lookup import CacheDirectory
 from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.sandboxes import Sandboxes
 from sandbox_gateway.servers import AppServer, probes_app, tcp_socket, unix_socket
 from sandbox_gateway.settings import Settings
 from sandbox_gateway.suspensions import Suspensions
@@ -43,14 +44,8 @@ class Gateway:
         self.classes = SandboxClasses(client, settings.namespace)
         self._holding = Holding(self.cache, HealthChecks(session))
         self._suspensions = Suspensions(self.cache)
-        self._wakes = Wakes(
-            client,
-            settings.namespace,
-            self.cache,
-            self._holding,
-            self._suspensions,
-            hold_seconds=settings.wake_hold_seconds,
-        )
+        sandboxes = Sandboxes(client, settings.namespace, self.cache)
+        self._wakes = Wakes(sandboxes, self._holding, self._suspensions, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._suspensions, self._wakes)
         self.app = control_plane(settings, keys, client, self.cache, self._holding, self.api_keys)
         self.ready = False

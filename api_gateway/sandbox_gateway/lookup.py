@@ -6,11 +6,21 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import MEANINGS, Reason
 from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.directory import Endpoint, NoSandbox
 from sandbox_gateway.health import address
+from sandbox_gateway.suspensions import Suspensions
 from sandbox_gateway.view import explain
+from sandbox_gateway.wake import Wakes, is_idle
 
 _VERIFIED_KEYS = 16_384
+
+_IDLE = (
+    "The sandbox is suspended, since it was idle. An HTTP request with its key in X-Session-API-Key wakes it (a health "
+    "check does not), and so does POST /resume."
+)
+_PAUSED = "The sandbox is paused. Resume it with POST /resume."
+_PENDING = f"The sandbox is starting: {MEANINGS[Reason.PENDING].text}"
 
 
 class _NotGenuineError(Exception):
@@ -20,9 +30,14 @@ class _NotGenuineError(Exception):
 class CacheDirectory:
     """A `Directory` over the sandbox cache."""
 
-    def __init__(self, keys: MasterKeys, cache: SandboxCache) -> None:
+    def __init__(
+        self, keys: MasterKeys, cache: SandboxCache, classes: SandboxClasses, suspensions: Suspensions, wakes: Wakes
+    ) -> None:
         self._keys = keys
         self._cache = cache
+        self._classes = classes
+        self._suspensions = suspensions
+        self._wakes = wakes
         # Exceptions are not cached, so made-up keys cannot push genuine ones out.
         self._key_id = lru_cache(_VERIFIED_KEYS)(self._verify)
 
@@ -33,12 +48,20 @@ class CacheDirectory:
         except _NotGenuineError:
             return NoSandbox.NOT_GENUINE
         sandbox = self._cache.find_by_key_id(key_id)
-        return _endpoint(sandbox) if sandbox else NoSandbox.GONE
+        return self._endpoint(sandbox) if sandbox else NoSandbox.GONE
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
         """The sandbox of this name (lower case), or None when there is none."""
         sandbox = self._cache.get(runtime_id)
-        return _endpoint(sandbox) if sandbox else None
+        return self._endpoint(sandbox) if sandbox else None
+
+    def opens(self, session_api_key: str, runtime_id: str) -> bool:
+        """Whether this is the genuine key of the sandbox of this name."""
+        try:
+            sandbox = self._cache.find_by_key_id(self._key_id(session_api_key))
+        except _NotGenuineError:
+            return False
+        return sandbox is not None and sandbox.metadata.name == runtime_id
 
     def _verify(self, session_api_key: str) -> str:
         key_id = self._keys.verify(session_api_key)
@@ -46,14 +69,20 @@ class CacheDirectory:
             raise _NotGenuineError
         return key_id
 
+    def _endpoint(self, sandbox: Sandbox) -> Endpoint:
+        name = sandbox.metadata.name
+        if sandbox.spec.suspend:
+            return self._sleeping(sandbox, _IDLE) if is_idle(sandbox) else Endpoint(name, None, _PAUSED)
+        condition = sandbox.status.condition("Ready")
+        is_ready = condition is not None and condition.status == "True" and sandbox.status.pod_ip
+        if is_ready and not self._suspensions.has_left(sandbox):
+            return Endpoint(name, address(sandbox))
+        if condition is None or sandbox.status.observed_generation < sandbox.metadata.generation:
+            detail = _PENDING
+        else:
+            detail = f"The sandbox is not ready. {explain(condition.reason, condition.message)}"
+        return self._sleeping(sandbox, detail) if self._wakes.under_way(name) else Endpoint(name, None, detail)
 
-def _endpoint(sandbox: Sandbox) -> Endpoint:
-    name = sandbox.metadata.name
-    condition = sandbox.status.condition("Ready")
-    if sandbox.spec.suspend:
-        return Endpoint(name, None, "The sandbox is paused. Resume it with POST /resume.")
-    if condition is None:
-        return Endpoint(name, None, f"The sandbox is starting: {MEANINGS[Reason.PENDING].text}")
-    if condition.status == "True" and sandbox.status.pod_ip:
-        return Endpoint(name, address(sandbox))
-    return Endpoint(name, None, f"The sandbox is not ready. {explain(condition.reason, condition.message)}")
+    def _sleeping(self, sandbox: Sandbox, detail: str) -> Endpoint:
+        on_websocket = self._classes.wakes_on_websocket(sandbox.spec.class_name)
+        return Endpoint(sandbox.metadata.name, None, detail, wakes=True, wakes_on_websocket=on_websocket)

@@ -32,6 +32,9 @@ class Answer:
         return b"".join(parts)
 
 
+RETRY_AFTER = (b"Retry-After", b"5")
+"""In seconds, of a refusal that another attempt may not meet."""
+
 HEALTHY = Answer(200, orjson.dumps({"status": "ok"}))
 
 

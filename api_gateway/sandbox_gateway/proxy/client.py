@@ -13,8 +13,9 @@ from sandbox_gateway.proxy.first_message import FirstMessage
 from sandbox_gateway.proxy.framing import Body, request_body
 from sandbox_gateway.proxy.head import BadMessageError, RequestHead, RequestReader
 from sandbox_gateway.proxy.headers import upstream_head
+from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, hold, not_woken
 from sandbox_gateway.proxy.linger import Linger
-from sandbox_gateway.proxy.routing import AwaitFirstMessage, ToControl, ToSandbox, route
+from sandbox_gateway.proxy.routing import AwaitFirstMessage, ToControl, ToSandbox, ToSleeping, route
 from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
 
@@ -22,6 +23,8 @@ from sandbox_gateway.proxy.upstream import UpstreamConnection
 class State(Enum):
     HEAD = auto()
     """Between requests, or in the head of one."""
+    HELD = auto()
+    """A request waits for its sandbox to wake."""
     EXCHANGE = auto()
     """A request is with an upstream."""
     OVER = auto()
@@ -29,7 +32,8 @@ class State(Enum):
 
 
 TRANSITIONS = {
-    State.HEAD: {State.EXCHANGE, State.OVER},
+    State.HEAD: {State.HELD, State.EXCHANGE, State.OVER},
+    State.HELD: {State.HEAD, State.OVER},
     State.EXCHANGE: {State.HEAD, State.OVER},
     State.OVER: set[State](),
 }
@@ -45,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._state = State.HEAD
         self._reader = RequestReader()
+        self._hold: Hold | None = None
         self._exchange: Exchange | None = None
         self._pending = b""  # received, but not to be looked at yet
         self._pumping = False
@@ -67,19 +72,20 @@ class ClientConnection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         self._pending = self._pending + data if self._pending else data
+        if self._hold is not None:
+            self._hold.receive(len(data))
         self.pump()
 
     @override
     def eof_received(self) -> None:
-        if self._exchange is not None:  # a client that stops listening and one that only stops sending look the same
-            self._exchange.cancel()
-            self._exchange = None
+        if self._hold is not None or self._exchange is not None:
+            # A client that stops listening and one that only stops sending look the same.
+            self._cancel()
             self.transport.abort()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._exchange is not None:
-            self._exchange.cancel()
+        self._cancel()
         self._leave()
 
     @override
@@ -98,7 +104,9 @@ class ClientConnection(asyncio.Protocol):
     # What the listener calls
 
     def drain(self) -> None:
-        if self._state is State.HEAD and not self._reader.started:
+        if self._hold is not None:
+            self._hold.drain()
+        elif self._state is State.HEAD and not self._reader.started:
             self.transport.close()
 
     def cut(self) -> None:
@@ -122,7 +130,7 @@ class ClientConnection(asyncio.Protocol):
         finally:
             self._pumping = False
         if self._state is not State.OVER and not self.transport.is_closing():
-            if self._pending:
+            if self._pending and (self._hold is None or len(self._pending) >= READ_AHEAD):
                 self.transport.pause_reading()
             else:
                 self.transport.resume_reading()
@@ -171,7 +179,7 @@ class ClientConnection(asyncio.Protocol):
             data, self._pending = self._pending, b""
             self._pending = self._exchange.request_data(data)
             return True
-        if self._state is State.OVER or self.write_paused:
+        if self._state is not State.HEAD or self.write_paused:
             return False
         first = not self._reader.started
         rest = self._reader.feed(self._pending)
@@ -185,13 +193,18 @@ class ClientConnection(asyncio.Protocol):
         self._begin(head, request_body(head))
         return True
 
-    def _begin(self, head: RequestHead, body: Body) -> None:
+    def _begin(self, head: RequestHead, body: Body, *, held: bool = False) -> None:
         decision = route(head, self._context.directory, self._context.base_domain)
         match decision:
             case Answer():
                 self._answer(decision, head, body)
             case AwaitFirstMessage():
                 self._await_first_message(head)
+            case ToSleeping():
+                if held:
+                    self._answer(not_woken(decision), head, body)
+                else:
+                    self._hold_back(decision, head, body)
             case ToControl() | ToSandbox():
                 to_control = isinstance(decision, ToControl)
                 # The control plane has no WebSockets; asked for one, its server would log two warnings each time.
@@ -200,6 +213,23 @@ class ClientConnection(asyncio.Protocol):
                 self._enter(State.EXCHANGE)
                 self._exchange = Exchange(self._context, self, decision, head, forwarded, body)
                 self._exchange.start()
+
+    def _hold_back(self, target: ToSleeping, head: RequestHead, body: Body) -> None:
+        def done(answer: Answer | None) -> None:
+            self._hold = None
+            self._enter(State.HEAD)
+            if answer is None:
+                self._begin(head, body, held=True)
+            else:
+                self._answer(answer, head, body)
+            self.pump()
+
+        held = hold(self._context, target, head.size + len(self._pending), done)
+        if isinstance(held, Answer):
+            self._answer(held, head, body)
+            return
+        self._enter(State.HELD)
+        self._hold = held
 
     def _answer(self, answer: Answer, head: RequestHead, body: Body) -> None:
         head_only = head.method == b"HEAD"
@@ -230,6 +260,14 @@ class ClientConnection(asyncio.Protocol):
     def _last_answer(self, answer: Answer, *, head_only: bool) -> None:
         self.transport.write(answer.encode(close=True, head_only=head_only))
         self._end()
+
+    def _cancel(self) -> None:
+        held, self._hold = self._hold, None
+        exchange, self._exchange = self._exchange, None
+        if held is not None:
+            held.cancel()
+        if exchange is not None:
+            exchange.cancel()
 
     def _end(self) -> None:
         self._leave()

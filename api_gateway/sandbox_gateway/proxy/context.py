@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sandbox_gateway.directory import Directory
+from sandbox_gateway.proxy.flights import Flights
+from sandbox_gateway.proxy.places import Places
 from sandbox_gateway.proxy.upstream import Pool
 
 
@@ -25,6 +27,8 @@ class Limits:
     """For a sandbox to accept a WebSocket that the gateway has accepted before it."""
     half_closed_seconds: float = 30.0
     """For the other side of a tunnel to close, too."""
+    wake_hold_seconds: float = 50.0
+    """For an idle sandbox to wake: the SDK waits 60 s for an answer (openhands_workspace 1.58.2, `api_timeout`)."""
 
 
 class Client(Protocol):
@@ -39,13 +43,44 @@ class Client(Protocol):
         ...
 
 
+class Activity(Protocol):
+    """Takes note of the requests to each sandbox that count."""
+
+    def begin(self, runtime_id: str) -> None:
+        """One more is in flight."""
+        ...
+
+    def end(self, runtime_id: str) -> None:
+        """One that `begin` has told is over, however it ended."""
+        ...
+
+    def touch(self, runtime_id: str) -> None:
+        """There was one just now."""
+        ...
+
+
+class Waker(Protocol):
+    """Wakes idle sandboxes."""
+
+    async def wake(self, runtime_id: str) -> None:
+        """Return when the sandbox is awake, or when waiting for that has become useless.
+
+        Many may wait for one sandbox; who is cancelled disturbs neither the others nor the waking.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Context:
     directory: Directory
+    activity: Activity
+    waker: Waker
     pool: Pool
     control_socket: str
     base_domain: str
     limits: Limits
+    places: Places = field(default_factory=Places)
+    flights: Flights = field(default_factory=Flights)
     draining: bool = False
     clients: set[Client] = field(default_factory=set[Client])
     all_gone: asyncio.Event = field(default_factory=asyncio.Event)

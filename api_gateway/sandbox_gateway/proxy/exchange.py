@@ -5,7 +5,7 @@ from typing import Protocol
 
 import structlog
 
-from sandbox_gateway.proxy.answers import Answer, refuse
+from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, refuse
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
 from sandbox_gateway.proxy.head import BadMessageError, RequestHead, ResponseHead, ResponseReader
@@ -45,7 +45,10 @@ class ClientSide(Protocol):
 
 
 class Exchange:
-    """Begins with `start`; ends with one call of the client's last four methods, or with `cancel`."""
+    """Begins with `start`; ends with one call of the client's last four methods, or with `cancel`.
+
+    Implements `upstream.Sink` and `flights.Flight`.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Exchange:
         self._request = request
         self._head = head
         self._body = body
+        self._sandbox = target if isinstance(target, ToSandbox) else None
         self._runtime_id = target.runtime_id if isinstance(target, ToSandbox) else None
         self._address = target.address if isinstance(target, ToSandbox) else context.control_socket
         self._upstream: UpstreamConnection | None = None
@@ -72,6 +76,7 @@ class Exchange:
         self._keep_upstream = False
 
     def start(self) -> None:
+        self._begin()
         upstream = self._context.pool.take(self._address)
         if upstream is None:
             self._connect()
@@ -81,11 +86,16 @@ class Exchange:
 
     def cancel(self) -> None:
         """The client is gone, or broke its request off."""
+        self._end()
         if self._connecting is not None:
             self._connecting.cancel()
         if self._upstream is not None:
             self._upstream.abort()
             self._upstream = None
+
+    def cut(self) -> None:
+        """The sandbox is being suspended."""
+        self._break_off(503, "has been suspended while it worked on this request.", RETRY_AFTER)
 
     @property
     def wants_body(self) -> bool:
@@ -132,6 +142,7 @@ class Exchange:
             self._retry = False
             self._connect()
         elif clean and isinstance(self._response_body, UntilCloseBody):
+            self._end()
             self._client.exchange_done(keep_alive=False)
         else:
             self._fail("it closed the connection")
@@ -141,6 +152,27 @@ class Exchange:
         self._client.pump()
 
     # Steps
+
+    def _begin(self) -> None:
+        if self._sandbox is None:
+            return
+        runtime_id = self._sandbox.runtime_id
+        self._context.flights.join(runtime_id, self)
+        if self._sandbox.counts:
+            # A WebSocket that merely stays open is no activity; its handshake is.
+            if self._request.websocket:
+                self._context.activity.touch(runtime_id)
+            else:
+                self._context.activity.begin(runtime_id)
+
+    def _end(self) -> None:
+        """Told once, whatever ends it."""
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is None:
+            return
+        self._context.flights.leave(sandbox.runtime_id, self)
+        if sandbox.counts and not self._request.websocket:
+            self._context.activity.end(sandbox.runtime_id)
 
     def _connect(self) -> None:
         self._connecting = asyncio.get_running_loop().create_task(self._connected())
@@ -202,10 +234,12 @@ class Exchange:
             raise BadMessageError(400, "it switched protocols unasked")
         upstream, self._upstream = self._upstream, None
         upstream.sink = None
+        self._end()
         self._client.send(client_head(head, chunked=False, close=False))
         self._client.switch(upstream, rest)
 
     def _finish(self, *, excess: bool) -> None:
+        self._end()
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if self._keep_upstream and self._body.done and not excess:
@@ -216,13 +250,17 @@ class Exchange:
 
     def _fail(self, reason: str) -> None:
         _log.warning("upstream_failed", runtime_id=self._runtime_id, reason=reason, responding=self.responding)
+        self._break_off(502, "broke off before it answered.")
+
+    def _break_off(self, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
         self.cancel()
         if self.responding:
             close_delimited = isinstance(self._response_body, UntilCloseBody) or self._request.http_1_0
             self._client.truncate(reset=close_delimited)
         else:
-            self._answer(502, "broke off before it answered.")
+            self._answer(status, what, *headers)
 
-    def _answer(self, status: int, what: str) -> None:
+    def _answer(self, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
+        self._end()
         who = "The control plane" if self._runtime_id is None else f"Sandbox {self._runtime_id}"
-        self._client.exchange_failed(refuse(status, f"{who} {what}"), self._request, self._body)
+        self._client.exchange_failed(refuse(status, f"{who} {what}", *headers), self._request, self._body)

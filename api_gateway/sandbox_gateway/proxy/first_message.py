@@ -3,6 +3,7 @@
 The agent server takes the session key as the first message ({"type": "auth", "session_api_key": ...}, within 10 s), so
 its address is not known at the handshake. The gateway accepts the WebSocket, reads that message from a copy of the
 client's bytes, opens the WebSocket of that sandbox, and hands it all bytes as they came. From there on it is a tunnel.
+If the sandbox has to be woken first, the client's pings are answered meanwhile.
 
 Neither side is offered an extension, since what was agreed with one would bind the other. Close codes: 1008 for a key
 that opens nothing, 1013 for a sandbox that is down. 4001 and 4004 are the agent server's; after 1000 and 1001 the SDK
@@ -24,8 +25,9 @@ from sandbox_gateway.proxy.answers import Answer, refuse
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.head import BadMessageError, RequestHead, ResponseHead, ResponseReader
 from sandbox_gateway.proxy.headers import upstream_head
+from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, hold
 from sandbox_gateway.proxy.linger import Linger
-from sandbox_gateway.proxy.routing import ToSandbox, by_session_key
+from sandbox_gateway.proxy.routing import ToSandbox, ToSleeping, by_session_key
 from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
 
@@ -51,6 +53,7 @@ class FirstMessage(asyncio.Protocol):
         self._received = b""
         self._text = ""
         self._write_paused = False
+        self._hold: Hold | None = None
         self._opening: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(context.limits.first_message_seconds, self._late)
@@ -79,7 +82,9 @@ class FirstMessage(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if self._opening is None:
+        if self._hold is not None:
+            self._receive_held(self._hold, data)
+        elif self._opening is None:
             self._look(data)
         elif len(self._received) > self._context.limits.first_message_bytes:
             self._transport.pause_reading()
@@ -102,6 +107,7 @@ class FirstMessage(asyncio.Protocol):
 
     def drain(self) -> None:
         if self._opening is None:
+            # Also one that is held: its client comes back to another replica.
             self._close(_SERVICE_RESTART, "the gateway restarts")
 
     def cut(self) -> None:
@@ -141,14 +147,53 @@ class FirstMessage(asyncio.Protocol):
         key = _session_key(text)
         if key is None:
             self._close(_POLICY_VIOLATION, "the first message must be the session key")
-            return
-        target = by_session_key(key, self._context.directory)
-        if isinstance(target, ToSandbox):
-            self._opening = asyncio.get_running_loop().create_task(self._opened(target))
-        elif target.status == 503:
-            self._close(_TRY_AGAIN_LATER, "the sandbox is not running")
         else:
-            self._close(_POLICY_VIOLATION, "the session key opens no sandbox")
+            self._route(key)
+
+    def _route(self, key: str, *, held: bool = False) -> None:
+        target = by_session_key(key, self._request, self._context.directory)
+        match target:
+            case ToSandbox():
+                if target.counts:
+                    self._context.activity.touch(target.runtime_id)
+                self._opening = asyncio.get_running_loop().create_task(self._opened(target))
+            case ToSleeping() if not held:
+                self._hold_back(target, key)
+            case ToSleeping() | Answer(status=503):
+                self._close(_TRY_AGAIN_LATER, "the sandbox is not running")
+            case _:
+                self._close(_POLICY_VIOLATION, "the session key opens no sandbox")
+
+    def _hold_back(self, target: ToSleeping, key: str) -> None:
+        def done(answer: Answer | None) -> None:
+            self._hold = None
+            if answer is None:
+                self._route(key, held=True)
+            else:
+                self._close(_TRY_AGAIN_LATER, "the sandbox cannot be woken now")
+
+        held = hold(self._context, target, self._request.size + len(self._received), done)
+        if isinstance(held, Answer):
+            done(held)
+        else:
+            self._hold = held
+
+    def _receive_held(self, held: Hold, data: bytes) -> None:
+        held.receive(len(data))
+        if self._hold is None:
+            return
+        if len(self._received) >= READ_AHEAD:
+            self._transport.pause_reading()
+        self._websocket.receive_data(data)
+        for event in self._websocket.events():
+            match event:
+                case Ping():
+                    self._transport.write(self._websocket.send(event.response()))
+                case CloseConnection(code=code):
+                    self._close(code, "")
+                    return
+                case _:
+                    pass  # for the sandbox
 
     async def _opened(self, target: ToSandbox) -> None:
         head = upstream_head(self._request, client_ip=self._client_ip, to_control=False, websocket=True, offers=False)
@@ -191,6 +236,9 @@ class FirstMessage(asyncio.Protocol):
         Linger(self._context, self._transport)
 
     def _leave(self) -> None:
+        held, self._hold = self._hold, None
+        if held is not None:
+            held.cancel()
         self._timer.cancel()
         self._context.leave(self)
 

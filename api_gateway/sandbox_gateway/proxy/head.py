@@ -65,6 +65,11 @@ class RequestHead:
     keep_alive: bool
     websocket: bool
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return len(self.target) + sum(len(name) + len(value) for _, name, value in self.fields.lines)
+
 
 @dataclass(slots=True)
 class ResponseHead:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sandbox_gateway.directory import Directory
 from sandbox_gateway.proxy.client import ClientConnection
-from sandbox_gateway.proxy.context import Context, Limits
+from sandbox_gateway.proxy.context import Activity, Context, Limits, Waker
 from sandbox_gateway.proxy.upstream import Pool, keep_alive
 
 _BACKLOG = 4096
@@ -20,8 +20,15 @@ class Listener:
         self._server = server
         self.port = port
 
+    def cut(self, runtime_id: str) -> None:
+        """Break off the requests under way to this sandbox, which is being suspended. WebSockets are its own to end."""
+        self._context.flights.cut(runtime_id)
+
     async def shutdown(self, grace_seconds: float) -> None:
-        """Stop accepting, close idle connections, let requests end, and cut what is left after the grace time."""
+        """Stop accepting, close idle connections, let requests end, and cut what is left after the grace time.
+
+        Requests that are held while their sandboxes wake are refused.
+        """
         context = self._context
         self._server.close()
         context.draining = True
@@ -43,6 +50,8 @@ async def serve(
     port: int,
     *,
     directory: Directory,
+    activity: Activity,
+    waker: Waker,
     control_socket: Path,
     base_domain: str,
     limits: Limits | None = None,
@@ -50,6 +59,8 @@ async def serve(
     """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible."""
     context = Context(
         directory=directory,
+        activity=activity,
+        waker=waker,
         pool=Pool(),
         control_socket=str(control_socket),
         base_domain=base_domain.lower().strip("."),

@@ -2,14 +2,17 @@
 
 Host mode: `{runtime_id}.{base_domain}` is that sandbox, whole; its agent server checks the key. On any other host the
 Runtime API's paths are the control plane, and all else goes to the sandbox whose key comes along (header mode).
+
+In both, a request counts (as activity, and to wake an idle sandbox) if it carries the sandbox's key and asks for more
+than its health.
 """
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from sandbox_gateway.directory import Directory, Endpoint, NoSandbox
 from sandbox_gateway.proxy.answers import HEALTHY, Answer, refuse
+from sandbox_gateway.proxy.credentials import key_in_query, presents_key
 from sandbox_gateway.proxy.head import RequestHead
 
 _CONTROL_PATHS = re.compile(
@@ -19,6 +22,8 @@ _CONTROL_PATHS = re.compile(
 )
 _CONTROL_DOCS = frozenset({b"/docs", b"/redoc", b"/openapi.json"})
 _HEALTH_PATHS = frozenset({b"/health", b"/alive"})
+_PROBES = frozenset({b"GET", b"HEAD"})
+_PROBED_PATHS = _HEALTH_PATHS | {b"/ready", b"/server_info"}
 
 _NO_KEY = "This path belongs to a sandbox: send its key in the X-Session-API-Key header."
 _WRONG_KEY = "The key in X-Session-API-Key is not one of this gateway's session keys."
@@ -36,6 +41,16 @@ class ToSandbox:
 
     runtime_id: str
     address: tuple[str, int]
+    counts: bool
+    """Whether the request counts as activity."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToSleeping:
+    """The sandbox is to be woken, and the request then to be routed again. `detail` says how it is now."""
+
+    runtime_id: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,7 @@ class AwaitFirstMessage:
     """A WebSocket whose first message will name the sandbox."""
 
 
-type Decision = ToControl | ToSandbox | Answer | AwaitFirstMessage
+type Decision = ToControl | ToSandbox | ToSleeping | AwaitFirstMessage | Answer
 
 
 def route(request: RequestHead, directory: Directory, base_domain: str) -> Decision:
@@ -51,7 +66,7 @@ def route(request: RequestHead, directory: Directory, base_domain: str) -> Decis
     if base_domain:
         host = request.host.decode("ascii").lower().partition(":")[0].removesuffix(".")
         if host.endswith("." + base_domain):
-            return _by_runtime_id(host.removesuffix("." + base_domain), directory)
+            return _by_runtime_id(host.removesuffix("." + base_domain), request, directory)
     path = request.target.partition(b"?")[0]
     if _CONTROL_PATHS.fullmatch(path):
         return ToControl()
@@ -59,14 +74,14 @@ def route(request: RequestHead, directory: Directory, base_domain: str) -> Decis
         return refuse(400, "X-Session-API-Key is given more than once.")
     in_header = request.fields.joined.get(b"x-session-api-key")
     if in_header is not None:
-        return by_session_key(in_header.decode("latin-1"), directory)
+        return by_session_key(in_header.decode("latin-1"), request, directory)
     if not request.websocket:
         return _without_key(request, path)
-    in_query = _key_in_query(request.target)
-    return AwaitFirstMessage() if in_query is None else by_session_key(in_query, directory)
+    in_query = key_in_query(request.target)
+    return AwaitFirstMessage() if in_query is None else by_session_key(in_query, request, directory)
 
 
-def by_session_key(key: str, directory: Directory) -> ToSandbox | Answer:
+def by_session_key(key: str, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
     """The sandbox that this session key opens, or why none: 401, 404 or 503."""
     match directory.find_by_session_key(key):
         case NoSandbox.NOT_GENUINE:
@@ -74,32 +89,46 @@ def by_session_key(key: str, directory: Directory) -> ToSandbox | Answer:
         case NoSandbox.GONE:
             return refuse(404, _GONE)
         case Endpoint() as endpoint:
-            return _to(endpoint)
+            return _to(endpoint, request, counts=not _is_probe(request))
 
 
-def _by_runtime_id(label: str, directory: Directory) -> ToSandbox | Answer:
+def _by_runtime_id(label: str, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
     endpoint = directory.find_by_runtime_id(label)
     if endpoint is None:
         return refuse(404, "There is no sandbox at this host name.")
-    return _to(endpoint)
+    if endpoint.wakes and _is_preflight(request):
+        return _preflight(request.fields.joined)  # without it, no browser sends the request that wakes
+    counts = not _is_probe(request) and presents_key(request, endpoint.runtime_id, directory)
+    return _to(endpoint, request, counts=counts)
 
 
-def _to(endpoint: Endpoint) -> ToSandbox | Answer:
-    if endpoint.address is None:
-        return refuse(503, endpoint.detail or f"Sandbox {endpoint.runtime_id} is not running.")
-    return ToSandbox(endpoint.runtime_id, endpoint.address)
+def _to(endpoint: Endpoint, request: RequestHead, *, counts: bool) -> ToSandbox | ToSleeping | Answer:
+    if endpoint.address is not None:
+        return ToSandbox(endpoint.runtime_id, endpoint.address, counts)
+    detail = endpoint.detail or f"Sandbox {endpoint.runtime_id} is not running."
+    if counts and (endpoint.wakes_on_websocket if request.websocket else endpoint.wakes):
+        return ToSleeping(endpoint.runtime_id, detail)
+    return refuse(503, detail)
+
+
+def _is_probe(request: RequestHead) -> bool:
+    return request.method in _PROBES and request.target.partition(b"?")[0] in _PROBED_PATHS
 
 
 def _without_key(request: RequestHead, path: bytes) -> Decision:
-    if path in _HEALTH_PATHS and request.method in (b"GET", b"HEAD"):
+    if path in _HEALTH_PATHS and request.method in _PROBES:
         # True for every sandbox whose start was reported as ready: the gateway had reached that one's /health.
         return HEALTHY
     if path in _CONTROL_DOCS:
         return ToControl()
-    fields = request.fields.joined
-    if request.method == b"OPTIONS" and b"origin" in fields and b"access-control-request-method" in fields:
-        return _preflight(fields)
+    if _is_preflight(request):
+        return _preflight(request.fields.joined)
     return refuse(401, _NO_KEY)
+
+
+def _is_preflight(request: RequestHead) -> bool:
+    fields = request.fields.joined
+    return request.method == b"OPTIONS" and b"origin" in fields and b"access-control-request-method" in fields
 
 
 def _preflight(fields: dict[bytes, bytes]) -> Answer:
@@ -118,10 +147,3 @@ def _preflight(fields: dict[bytes, bytes]) -> Answer:
     if requested := fields.get(b"access-control-request-headers"):
         headers.append((b"Access-Control-Allow-Headers", requested))
     return Answer(204, headers=tuple(headers))
-
-
-def _key_in_query(target: bytes) -> str | None:
-    """The agent server still takes `session_api_key` as a query parameter of its WebSockets."""
-    query = target.partition(b"?")[2].decode("latin-1")
-    values = parse_qs(query).get("session_api_key") if query else None
-    return values[-1] if values else None  # the last one counts there, too

@@ -6,59 +6,122 @@ import pytest
 
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.directory import Endpoint, NoSandbox
-from sandbox_gateway.lookup import CacheDirectory
-from unit.sandbox_gateway.support import KEYS, sandbox, sandbox_object, status, unconnected_cache
+from unit.sandbox_gateway.support import KEYS, sandbox, status
+from unit.sandbox_gateway.waking import IDLE, Plane
 
 KEY = KEYS.session_key(KEYS.key_id("uid-1"))
+OTHER_KEY = KEYS.session_key(KEYS.key_id("uid-2"))
+REQUESTED = {"suspend": True, "suspendReason": "Requested"}
 
 
-async def test_a_ready_sandbox_is_found_by_key_and_by_name() -> None:
-    cache = unconnected_cache()
-    directory = CacheDirectory(KEYS, cache)
-    command = ["server", "--port", "1234"]
-    cache.remember(sandbox_object(spec={"command": command}, status=status(Reason.READY, podIP="10.0.0.9")))
-    expected = Endpoint("sb-a", ("10.0.0.9", 1234))
-    assert directory.find_by_session_key(KEY) == expected
-    assert directory.find_by_session_key(KEY) == expected
-    assert directory.find_by_runtime_id("sb-a") == expected
-    assert directory.find_by_runtime_id("sb-b") is None
+@pytest.fixture
+def plane() -> Plane:
+    return Plane()
+
+
+def found(plane: Plane) -> Endpoint:
+    """The same by both ways."""
+    endpoint = plane.directory.find_by_session_key(KEY)
+    assert isinstance(endpoint, Endpoint)
+    assert plane.directory.find_by_runtime_id("sb-a") == endpoint
+    return endpoint
+
+
+async def test_a_ready_sandbox_is_found_by_key_and_by_name(plane: Plane) -> None:
+    plane.see(spec={"command": ["server", "--port", "1234"]}, status=status(Reason.READY, podIP="10.0.0.9"))
+    for _ in range(2):
+        assert found(plane) == Endpoint("sb-a", ("10.0.0.9", 1234))
+    assert plane.directory.find_by_runtime_id("sb-b") is None
+
+
+async def test_a_key_opens_its_own_sandbox_only(plane: Plane) -> None:
+    assert not plane.directory.opens(KEY, "sb-a")
+    plane.see(status=status(Reason.READY))
+    assert plane.directory.opens(KEY, "sb-a")
+    assert not plane.directory.opens(KEY, "sb-b")
+    for wrong in ("", "ohs_", KEY[:-1], OTHER_KEY, "\ud800"):
+        assert not plane.directory.opens(wrong, "sb-a")
+    plane.see(deleting=True)
+    assert not plane.directory.opens(KEY, "sb-a")
 
 
 @pytest.mark.parametrize("key", ["", "ohs_", KEY[:-1], KEY + "A", KEY.replace("ohs", "OHS"), "\ud800"])
-async def test_a_wrong_key_is_not_genuine(key: str) -> None:
-    cache = unconnected_cache()
-    cache.remember(sandbox_object(status=status(Reason.READY)))
-    assert CacheDirectory(KEYS, cache).find_by_session_key(key) is NoSandbox.NOT_GENUINE
+async def test_a_wrong_key_is_not_genuine(plane: Plane, key: str) -> None:
+    plane.see(status=status(Reason.READY))
+    assert plane.directory.find_by_session_key(key) is NoSandbox.NOT_GENUINE
 
 
-async def test_a_genuine_key_of_a_deleted_sandbox_is_gone() -> None:
-    cache = unconnected_cache()
-    directory = CacheDirectory(KEYS, cache)
-    assert directory.find_by_session_key(KEY) is NoSandbox.GONE
-    cache.remember(sandbox_object(status=status(Reason.READY)))
-    cache.forget(sandbox())
-    assert directory.find_by_session_key(KEY) is NoSandbox.GONE
-    assert directory.find_by_runtime_id("sb-a") is None
+async def test_a_genuine_key_of_a_deleted_sandbox_is_gone(plane: Plane) -> None:
+    assert plane.directory.find_by_session_key(KEY) is NoSandbox.GONE
+    plane.see(status=status(Reason.READY))
+    plane.cache.forget(sandbox())
+    assert plane.directory.find_by_session_key(KEY) is NoSandbox.GONE
+    assert plane.directory.find_by_runtime_id("sb-a") is None
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.READY])
-async def test_one_that_is_not_ready_has_no_address_but_a_reason(reason: Reason) -> None:
-    cache = unconnected_cache()
-    cache.remember(sandbox_object(status=status(reason, "why")))
-    endpoint = CacheDirectory(KEYS, cache).find_by_runtime_id("sb-a")
-    assert endpoint is not None
-    assert endpoint.address is None
+async def test_one_that_is_not_ready_has_no_address_but_a_reason(plane: Plane, reason: Reason) -> None:
+    plane.see(status=status(reason, "why"))
+    endpoint = found(plane)
+    assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, False, False)
     assert f"{reason}: why" in endpoint.detail
 
 
 @pytest.mark.parametrize(
-    ("fields", "word"),
-    [({"spec": {"suspend": True}, "status": status(Reason.READY)}, "paused"), ({}, "starting")],
+    ("spec", "said", "words"),
+    [
+        (REQUESTED, status(Reason.READY), "paused. Resume it with POST /resume"),
+        ({"suspend": True}, status(Reason.READY), "paused"),
+        ({"suspend": True, "suspendReason": "StartTimeout"}, {}, "paused"),
+        ({}, {}, "starting"),
+    ],
 )
-async def test_one_that_is_paused_or_new_has_no_address(fields: dict[str, Any], word: str) -> None:
-    cache = unconnected_cache()
-    cache.remember(sandbox_object(**fields))
-    endpoint = CacheDirectory(KEYS, cache).find_by_session_key(KEY)
-    assert isinstance(endpoint, Endpoint)
-    assert endpoint.address is None
-    assert word in endpoint.detail
+@pytest.mark.parametrize("class_name", ["wakeful", "other"])
+async def test_one_that_is_paused_or_new_has_no_address_and_sleeps_on(
+    plane: Plane, spec: dict[str, Any], said: dict[str, Any], words: str, class_name: str
+) -> None:
+    plane.see(spec={**spec, "className": class_name}, status=said)
+    endpoint = found(plane)
+    assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, False, False)
+    assert words in endpoint.detail
+
+
+@pytest.mark.parametrize(("class_name", "on_websocket"), [("wakeful", True), ("other", False)])
+@pytest.mark.parametrize("reason", [Reason.READY, Reason.SUSPENDING, Reason.IDLE])
+async def test_an_idle_one_wakes(plane: Plane, reason: Reason, class_name: str, on_websocket: bool) -> None:
+    plane.see(spec={**IDLE, "className": class_name}, status=status(reason))
+    endpoint = found(plane)
+    assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, True, on_websocket)
+    assert "X-Session-API-Key" in endpoint.detail
+    assert "POST /resume" in endpoint.detail
+
+
+@pytest.mark.parametrize(("class_name", "on_websocket"), [("wakeful", True), ("other", False)])
+async def test_one_that_is_being_woken_can_be_waited_for(plane: Plane, class_name: str, on_websocket: bool) -> None:
+    spec = {"className": class_name}
+    plane.see(spec={**IDLE, **spec}, status=status(Reason.IDLE))
+    plane.see(generation=2, spec=spec, status=status(Reason.UNSCHEDULABLE, "no room", observedGeneration=2))
+    endpoint = found(plane)
+    assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, True, on_websocket)
+    assert "Unschedulable: no room" in endpoint.detail
+    plane.see(generation=2, spec=spec, status=status(Reason.READY, observedGeneration=2))
+    assert found(plane).address
+
+
+async def test_no_request_goes_to_the_pod_that_a_suspension_has_left(plane: Plane) -> None:
+    """Its address may be another sandbox's by now."""
+    old = status(Reason.READY, podUID="old", podIP="10.0.0.1")
+    plane.see(status=old)
+    plane.see(generation=2, spec=IDLE, status=old)
+    plane.see(generation=3, status=old)
+    assert found(plane).address is None
+    assert "starting" in found(plane).detail
+    plane.see(generation=3, status=status(Reason.READY, podUID="new", podIP="10.0.0.2", observedGeneration=3))
+    assert found(plane).address == ("10.0.0.2", 60000)
+
+
+async def test_a_harmless_change_of_the_spec_keeps_no_request_away(plane: Plane) -> None:
+    """Not even while no operator is there to see it."""
+    plane.see(status=status(Reason.READY))
+    plane.see(generation=2, spec={"idleTimeoutSeconds": 5}, status=status(Reason.READY))
+    assert found(plane).address == ("127.0.0.1", 60000)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self, cast, override
@@ -19,6 +19,7 @@ from sandbox_gateway.proxy.upstream import Address, Pool, UpstreamConnection
 KEY = "key-of-abc"
 GONE_KEY = "key-of-a-deleted-sandbox"
 DOWN_KEY = "key-of-down"
+ADDRESS = ("192.0.2.1", 60000)
 DOWN = Endpoint("down", None, "Sandbox down is paused.")
 
 HEADERS = {"X-Session-API-Key": KEY}
@@ -35,13 +36,61 @@ class MemoryDirectory:
         self.by_id: dict[str, Endpoint] = {DOWN.runtime_id: DOWN}
 
     def add(self, key: str, runtime_id: str, address: tuple[str, int]) -> None:
-        self.by_key[key] = self.by_id[runtime_id] = Endpoint(runtime_id, address)
+        self.put(key, Endpoint(runtime_id, address))
+
+    def put(self, key: str, endpoint: Endpoint) -> None:
+        self.by_key[key] = self.by_id[endpoint.runtime_id] = endpoint
 
     def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
         return self.by_key.get(session_api_key, NoSandbox.NOT_GENUINE)
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
         return self.by_id.get(runtime_id)
+
+    def opens(self, session_api_key: str, runtime_id: str) -> bool:
+        found = self.by_key.get(session_api_key)
+        return isinstance(found, Endpoint) and found.runtime_id == runtime_id
+
+
+class CountingActivity:
+    """Implements `Activity`."""
+
+    def __init__(self) -> None:
+        self.in_flight: Counter[str] = Counter()
+        self.begun: Counter[str] = Counter()
+        self.touched: Counter[str] = Counter()
+
+    def begin(self, runtime_id: str) -> None:
+        self.begun[runtime_id] += 1
+        self.in_flight[runtime_id] += 1
+
+    def end(self, runtime_id: str) -> None:
+        assert self.in_flight[runtime_id] > 0, "ended twice"
+        self.in_flight[runtime_id] -= 1
+
+    def touch(self, runtime_id: str) -> None:
+        self.touched[runtime_id] += 1
+
+
+class ScriptedWaker:
+    """Implements `Waker`: returns when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+        self._told = asyncio.Event()
+
+    async def wake(self, runtime_id: str) -> None:
+        self.asked[runtime_id] += 1
+        self.waiting[runtime_id] += 1
+        try:
+            await self._told.wait()
+        finally:
+            self.waiting[runtime_id] -= 1
+
+    def let_go(self) -> None:
+        """Return to all that wait, and to those who come."""
+        self._told.set()
 
 
 type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -52,6 +101,8 @@ class Gateway:
 
     def __init__(self, directory: Path, *, base_domain: str = "", limits: Limits | None = None) -> None:
         self.directory = MemoryDirectory()
+        self.activity = CountingActivity()
+        self.waker = ScriptedWaker()
         self.control_socket = directory / "control.sock"
         self._base_domain = base_domain
         self._limits = limits
@@ -63,6 +114,8 @@ class Gateway:
             "127.0.0.1",
             0,
             directory=self.directory,
+            activity=self.activity,
+            waker=self.waker,
             control_socket=self.control_socket,
             base_domain=self._base_domain,
             limits=self._limits,
@@ -72,6 +125,7 @@ class Gateway:
     async def __aexit__(self, *_: object) -> None:
         await self.listener.shutdown(0)
         await self._stack.aclose()
+        assert not self.activity.in_flight.total()
 
     @property
     def url(self) -> str:
@@ -264,17 +318,31 @@ class MemoryPool(Pool):
         return b"".join(transport.written for _, transport in self.opened)
 
 
+def memory_context(**fields: Any) -> Context:
+    """What the connections of a gateway with one sandbox share, without a network."""
+    directory = MemoryDirectory()
+    directory.add(KEY, "abc", ADDRESS)
+    chosen: dict[str, Any] = {
+        "directory": directory,
+        "activity": CountingActivity(),
+        "waker": ScriptedWaker(),
+        "pool": MemoryPool(),
+        "limits": Limits(),
+        **fields,
+    }
+    return Context(control_socket="/control", base_domain="", **chosen)
+
+
 class MemoryClient:
     """A client's connection of a gateway with one sandbox, without a network."""
 
-    def __init__(self) -> None:
-        directory = MemoryDirectory()
-        directory.add(KEY, "abc", ("192.0.2.1", 60000))
-        self.pool = MemoryPool()
-        self.context = Context(
-            directory=directory, pool=self.pool, control_socket="/control", base_domain="", limits=Limits()
-        )
+    def __init__(self, context: Context | None = None) -> None:
+        self.context = context or memory_context()
         self.transport = MemoryTransport(ClientConnection(self.context))
+
+    @property
+    def pool(self) -> MemoryPool:
+        return cast(MemoryPool, self.context.pool)
 
     async def settle(self) -> None:
         """Let everything that is due happen."""

@@ -6,10 +6,10 @@ import pytest
 from sandbox_gateway.proxy.answers import HEALTHY, Answer
 from sandbox_gateway.proxy.head import RequestReader
 from sandbox_gateway.proxy.routing import AwaitFirstMessage, Decision, ToControl, ToSandbox, route
-from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, KEY, MemoryDirectory
+from unit.sandbox_gateway.proxy.support import ADDRESS, DOWN_KEY, GONE_KEY, KEY, MemoryDirectory
 
-ADDRESS = ("192.0.2.1", 60000)
-SANDBOX = ToSandbox("abc", ADDRESS)
+SANDBOX = ToSandbox("abc", ADDRESS, counts=True)
+UNCOUNTED = ToSandbox("abc", ADDRESS, counts=False)
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
@@ -68,7 +68,7 @@ NOT_CONTROL = [
     "/healthz",
     "/readyz",
     "/x?/start",
-    "/server_info",
+    "/server_info/x",
 ]
 
 
@@ -91,7 +91,7 @@ def test_the_documentation_is_the_control_planes_without_a_key(target: str) -> N
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_health_without_a_key_is_the_gateways(method: str, target: str) -> None:
     assert decide(method, target) is HEALTHY
-    assert decide(method, target, with_key(KEY)) == SANDBOX
+    assert decide(method, target, with_key(KEY)) == UNCOUNTED
 
 
 def refused(decision: Decision) -> int:
@@ -148,9 +148,9 @@ def test_a_key_in_the_query_counts_for_websockets_only() -> None:
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("abc.box.example", SANDBOX),
-        ("ABC.Box.Example:8443", SANDBOX),
-        ("abc.box.example.", SANDBOX),
+        ("abc.box.example", UNCOUNTED),
+        ("ABC.Box.Example:8443", UNCOUNTED),
+        ("abc.box.example.", UNCOUNTED),
         ("down.box.example", 503),
         ("nobody.box.example", 404),
         ("vscode-abc.box.example", 404),
@@ -162,7 +162,7 @@ def test_a_key_in_the_query_counts_for_websockets_only() -> None:
         ("[::1]:8000", ToControl()),
     ],
 )
-@pytest.mark.parametrize("fields", ["", UPGRADE, with_key("not looked at")])
+@pytest.mark.parametrize("fields", ["", UPGRADE, with_key("wrong")])
 def test_host_mode(host: str, expected: ToSandbox | ToControl | int, fields: str) -> None:
     for target in ("/start", "/health", "/api/x") if not isinstance(expected, ToControl) else ("/start",):
         decision = decide("GET", target, fields, host=host, base_domain="box.example")

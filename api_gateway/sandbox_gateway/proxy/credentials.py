@@ -1,0 +1,41 @@
+"""The session key in a request, at every place from which the agent server takes one.
+
+The header X-Session-API-Key; `Authorization: Bearer`, of its OpenAI-like routes; the cookie with which browsers read
+workspace files; `session_api_key` in the query of its WebSockets (openhands_agent_server 1.58.2).
+"""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs
+
+from sandbox_gateway.directory import Directory
+from sandbox_gateway.proxy.head import RequestHead
+
+_COOKIE = b"oh_workspace_session_key"
+_QUERY = "session_api_key"
+
+
+def presents_key(request: RequestHead, runtime_id: str, directory: Directory) -> bool:
+    """Whether the request carries the genuine key of this sandbox."""
+    return any(directory.opens(key, runtime_id) for key in _session_keys(request))
+
+
+def key_in_query(target: bytes) -> str | None:
+    """The key in the query of a request target."""
+    query = target.partition(b"?")[2].decode("latin-1")
+    values = parse_qs(query).get(_QUERY) if query else None
+    return values[-1] if values else None  # the last one counts there, too
+
+
+def _session_keys(request: RequestHead) -> Iterator[str]:
+    fields = request.fields.joined
+    if in_header := fields.get(b"x-session-api-key"):
+        yield in_header.decode("latin-1")
+    scheme, _, token = fields.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer":
+        yield token.strip().decode("latin-1")
+    for pair in fields.get(b"cookie", b"").split(b";"):
+        name, _, value = pair.strip().partition(b"=")
+        if name == _COOKIE:
+            yield value.decode("latin-1")
+    if in_query := key_in_query(request.target):
+        yield in_query

@@ -1,0 +1,88 @@
+"""What waking and routing need of a gateway, over a cache that the test fills and an API server that it scripts."""
+
+import asyncio
+from typing import Any, cast
+
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject
+from sandbox_gateway.classes import SandboxClasses
+from sandbox_gateway.health import HealthChecks
+from sandbox_gateway.holding import Holding
+from sandbox_gateway.lookup import CacheDirectory
+from sandbox_gateway.sandboxes import Sandboxes
+from sandbox_gateway.suspensions import Suspensions
+from sandbox_gateway.wake import Wakes
+from unit.sandbox_gateway.support import KEYS, sandbox_object, unconnected_cache
+
+IDLE = {"suspend": True, "suspendReason": "Idle"}
+
+
+class Stored:
+    """An API server with one Sandbox, None when it is gone. It fails with each of `failures` first."""
+
+    def __init__(self) -> None:
+        self.sandbox: KubeObject | None = None
+        self.failures: list[Exception] = []
+        self.patches: list[KubeObject] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def patch(self, _resource: object, _namespace: str, name: str, body: KubeObject) -> KubeObject:
+        """Merge metadata and spec, if the resource version is the present one."""
+        self.patches.append(body)
+        found = await self.get(_resource, _namespace, name)
+        if body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", "the object has been modified")
+        version = str(int(found["metadata"]["resourceVersion"]) + 1)
+        metadata = {**found["metadata"], "resourceVersion": version, "generation": found["metadata"]["generation"] + 1}
+        self.sandbox = {**found, "metadata": metadata, "spec": {**found["spec"], **body["spec"]}}
+        return self.sandbox
+
+    async def get(self, _resource: object, _namespace: str, _name: str) -> KubeObject:
+        """The present object."""
+        await self.gate.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.sandbox is None:
+            raise ApiError(404, "NotFound", "gone")
+        return self.sandbox
+
+
+class ReachedHealth:
+    """Health checks whose answer is always yes."""
+
+    def reached(self, _: object) -> bool:
+        """Like HealthChecks.reached."""
+        return True
+
+
+class Wakeful:
+    """Only the class `wakeful` wakes its sandboxes on WebSockets."""
+
+    def wakes_on_websocket(self, name: str) -> bool:
+        """Like SandboxClasses.wakes_on_websocket."""
+        return name == "wakeful"
+
+
+class Plane:
+    """The parts of a replica that wake and route. `hold_seconds` bounds a wake."""
+
+    def __init__(self, *, hold_seconds: float = 50) -> None:
+        self._version = 0
+        self.stored = Stored()
+        self.cache = unconnected_cache()
+        self.suspensions = Suspensions(self.cache)
+        self.holding = Holding(self.cache, cast("HealthChecks", ReachedHealth()))
+        sandboxes = Sandboxes(cast("KubeClient", self.stored), "test", self.cache)
+        self.wakes = Wakes(sandboxes, self.holding, self.suspensions, hold_seconds=hold_seconds)
+        classes = cast("SandboxClasses", Wakeful())
+        self.directory = CacheDirectory(KEYS, self.cache, classes, self.suspensions, self.wakes)
+
+    def see(self, *, generation: int = 1, cached: bool = True, **fields: Any) -> KubeObject:
+        """The Sandbox changes; unless it is `cached`, this replica's watch has not told so yet."""
+        self._version += 10
+        item = sandbox_object(version=self._version, **fields)
+        item["metadata"]["generation"] = generation
+        self.stored.sandbox = item
+        if cached:
+            self.cache.remember(item)
+        return item
