@@ -4,10 +4,16 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
+
+import yaml
 
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.kube import KubeClient, Resource
+from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
+
+_CRDS = Path(__file__).parents[2] / "crds"
 
 
 class ClusterScoped(Resource):
@@ -31,6 +37,14 @@ async def connected(control_plane: ControlPlane) -> AsyncGenerator[KubeClient]:
         yield client
     finally:
         await client.close()
+
+
+async def install_custom_resources(client: KubeClient) -> None:
+    """Create our CustomResourceDefinitions; return once they are served."""
+    for path in sorted(_CRDS.glob("*.yaml")):
+        await client.create(CUSTOM_RESOURCES, "", yaml.safe_load(path.read_text()))
+    for resource in (SANDBOXES, SANDBOX_CLASSES):
+        await eventually(partial(client.list, resource, "default"))
 
 
 @asynccontextmanager

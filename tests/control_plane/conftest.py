@@ -2,21 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
 
 from control_plane.audit import Audit
-from control_plane.cluster_scope import CUSTOM_RESOURCES, connected, fresh_namespace
-from control_plane.waiting import eventually
+from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
 
-CRDS = Path(__file__).parents[2] / "crds"
 MASTER = "master-key-of-the-tests-0123456789abcdef"
 """Version 1 of the master key of everything that a test starts."""
 
@@ -25,16 +20,13 @@ MASTER = "master-key-of-the-tests-0123456789abcdef"
 def control_plane() -> Iterator[ControlPlane]:
     """etcd, kube-apiserver and kube-controller-manager, which follows ownerReferences. `.kubeconfig` is the admin's."""
     with ControlPlane(controller_manager=True) as running:
-        asyncio.run(_install_crds(running))
+        asyncio.run(_install(running))
         yield running
 
 
-async def _install_crds(running: ControlPlane) -> None:
+async def _install(running: ControlPlane) -> None:
     async with connected(running) as client:
-        for path in sorted(CRDS.glob("*.yaml")):
-            await client.create(CUSTOM_RESOURCES, "", yaml.safe_load(path.read_text()))
-        for resource in (SANDBOXES, SANDBOX_CLASSES):
-            await eventually(partial(client.list, resource, "default"))
+        await install_custom_resources(client)
 
 
 @pytest.fixture

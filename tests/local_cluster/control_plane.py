@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,14 +24,23 @@ DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 class ControlPlane:
     """A running control plane with RBAC and an audit log; without kubelets no pod ever runs.
 
-    `controller_manager` adds kube-controller-manager, for garbage collection and namespace deletion.
+    `controller_manager` adds kube-controller-manager, for garbage collection and namespace deletion, with
+    `manager_flags`; `scheduler` adds kube-scheduler, for simulated nodes.
     Use it as a context manager, or call `stop`. Raises ClusterError when a part does not start.
     """
 
-    def __init__(self, *, controller_manager: bool = False, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        controller_manager: bool = False,
+        manager_flags: Sequence[str] = (),
+        scheduler: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
         build.ensure(build.CONTROL_PLANE_FAMILIES, progress or Progress())
         # Not below a test's own directory: the paths of Unix sockets may have 107 characters at most.
         self.directory = Path(tempfile.mkdtemp(prefix="control-plane-"))
+        self._certificates = Pki(self.directory / "pki")
         self._daemons = Daemons(
             logs=self.directory / "logs",
             pids=self.directory / "pids",
@@ -38,15 +48,19 @@ class ControlPlane:
             remedy="read the log; a port that was taken meanwhile is gone at the next try",
         )
         try:
-            self._start(controller_manager)
+            self._start()
+            if controller_manager:
+                self._start_controller_manager(manager_flags)
+            if scheduler:
+                self._start_scheduler()
         except BaseException:
             # The logs stay for the one who reads the error.
             self._daemons.stop_all()
             raise
 
-    def _start(self, controller_manager: bool) -> None:
-        certificates = Pki(self.directory / "pki")
-        certificates.create([pki.apiserver([]), pki.ADMIN, pki.CONTROLLER_MANAGER, pki.KUBELET_CLIENT])
+    def _start(self) -> None:
+        certificates = self._certificates
+        certificates.create([pki.apiserver([]), pki.ADMIN, pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.KUBELET_CLIENT])
         server = components.ApiServer(
             address=ADDRESS,
             port=free_port(),
@@ -69,14 +83,20 @@ class ControlPlane:
         )
         self._daemons.start(Daemon("kube-apiserver", command))
         self._daemons.await_ready("kube-apiserver", Api(server.url, certificates).ready, timeout=60)
-        if controller_manager:
-            config = kubeconfig.write(
-                self.directory / "controller-manager.kubeconfig", server.url, certificates, pki.CONTROLLER_MANAGER
-            )
-            manager = components.controller_manager_command(
-                build.binary("kube-controller-manager"), config, certificates
-            )
-            self._daemons.start(Daemon("kube-controller-manager", manager))
+
+    def _start_controller_manager(self, flags: Sequence[str]) -> None:
+        name = "kube-controller-manager"
+        config = self._kubeconfig(pki.CONTROLLER_MANAGER)
+        command = components.controller_manager_command(build.binary(name), config, self._certificates, flags)
+        self._daemons.start(Daemon(name, command))
+
+    def _start_scheduler(self) -> None:
+        name = "kube-scheduler"
+        command = components.scheduler_command(build.binary(name), self._kubeconfig(pki.SCHEDULER))
+        self._daemons.start(Daemon(name, command))
+
+    def _kubeconfig(self, identity: pki.Identity) -> Path:
+        return kubeconfig.write(self.directory / f"{identity.name}.kubeconfig", self.url, self._certificates, identity)
 
     def stop(self) -> None:
         """End the processes and remove their files. Calling it again does nothing."""

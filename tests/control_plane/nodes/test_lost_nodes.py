@@ -1,0 +1,204 @@
+"""Nodes that fall silent, are drained or needed for others: the real scheduler, node and taint controllers act."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from control_plane.cluster_scope import ClusterScoped
+from control_plane.nodes.conftest import FRAIL, NODES, OWNER, STEADY, Town
+from control_plane.operator.world import World
+from control_plane.waiting import eventually
+from failures.observer import has_condition, is_being_deleted
+from sandbox_crds.kube import KubeClient, KubeObject, Resource
+from sandbox_crds.kube.resources import EVENTS, PODS
+from sandbox_crds.models import Sandbox
+from sandbox_crds.names import runtime_id
+from sandbox_crds.reasons import MEANINGS, Reason
+from sandbox_operator.status import READY
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CPU = "1500m"
+"""What a sandbox asks for: more than half of a node."""
+PRIORITIES = ClusterScoped("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass")
+ALL_PODS = ClusterScoped("", "v1", "pods", "Pod")
+_OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+async def classes(town: Town) -> None:
+    """Sandboxes start on the frail node if it has room; `impatient` ones give a silent node up after a second."""
+    world = World(town.client, town.namespace, "none")
+    on_frail = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [FRAIL]}]}
+    preferred = [{"weight": 100, "preference": on_frail}]
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+    gives_up = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "tolerationSeconds": 1}
+    resources = {"requests": {"cpu": CPU}}
+    await world.add_class(pod={"affinity": affinity}, resources=resources)
+    tolerations = [{"operator": "Exists", **gives_up}]
+    await world.add_class("impatient", pod={"affinity": affinity, "tolerations": tolerations}, resources=resources)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(town: Town, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """For one Sandbox, which the gateway knows as the session with the test's name."""
+    world = World(town.client, town.namespace, runtime_id(OWNER, request.node.name))
+    yield world
+    town.frail.speak()
+    await world.delete()
+    await eventually(lambda: _is_free(town.client, FRAIL))
+
+
+async def _is_free(client: KubeClient, name: str) -> bool:
+    node = await client.get(NODES, "", name)
+    pods = (await client.list(ALL_PODS, "", fieldSelector=f"spec.nodeName={name}"))["items"]
+    return not node["spec"].get("taints") and not pods
+
+
+async def started(world: World, session_id: str, **spec: Any) -> Sandbox:
+    """A sandbox that is ready on the frail node."""
+    sandbox = await world.add(owner=OWNER, sessionID=session_id, **spec)
+    ready = await world.until(Reason.READY)
+    assert (await world.pod(sandbox))["spec"]["nodeName"] == FRAIL
+    return ready
+
+
+def message(sandbox: Sandbox) -> str:
+    condition = sandbox.status.condition(READY)
+    assert condition
+    return condition.message
+
+
+def with_remedy(cause: str, reason: Reason) -> str:
+    return f"{cause} Remedy: {MEANINGS[reason].remedy}"
+
+
+async def seen_by_client(town: Town, session_id: str) -> dict[str, Any]:
+    """The session as the Runtime API tells it."""
+    answer = await town.gateway.get(f"/sessions/{session_id}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def explained(town: Town, world: World) -> dict[str, Any]:
+    answer = await town.gateway.get(f"/explain/{world.name}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def pod_lost_event(world: World) -> KubeObject:
+    """The Event about the lost pod."""
+
+    async def look() -> KubeObject | None:
+        events = (await world.client.list(EVENTS, world.namespace, fieldSelector="reason=PodLost"))["items"]
+        return next((event for event in events if event["regarding"]["name"] == world.name), None)
+
+    return await eventually(look)
+
+
+async def test_a_node_that_falls_silent_and_comes_back(
+    town: Town, world: World, request: pytest.FixtureRequest, record_property: Any
+) -> None:
+    session_id = request.node.name
+    ready = await started(world, session_id)
+    town.frail.fall_silent()
+    lost = await world.until(Reason.NODE_LOST)
+    cause = f"Node {FRAIL} does not report."
+    assert message(lost) == with_remedy(cause, Reason.NODE_LOST)
+
+    told = await seen_by_client(town, session_id)
+    assert (told["status"], told["pod_status"]) == ("starting", "pending")
+    assert told["pod_logs"].startswith(f"NodeLost: {cause}")
+    assert [(event["type"], event["reason"]) for event in told["events"]] == [("Warning", "NodeLost")]
+    assert [status["reason"] for status in told["container_statuses"]] == ["NodeLost"]
+    why = await explained(town, world)
+    assert (why["reason"], why["remedy"]) == ("NodeLost", MEANINGS[Reason.NODE_LOST].remedy)
+    assert cause in why["cause"]
+    assert any(item["source"] == "event" and "Node is not ready" in item["text"] for item in why["evidence"])
+
+    seconds = town.observer.delay(world.name, Reason.NODE_LOST, PODS, has_condition("Ready", "False"))
+    record_property("NodeLost", seconds)
+    town.frail.speak()
+    again = await world.until(Reason.READY)
+    # The agent server has never stopped: it is the same pod.
+    assert again.status.pod_uid == ready.status.pod_uid
+
+
+async def test_a_node_that_never_comes_back(town: Town, world: World, request: pytest.FixtureRequest) -> None:
+    first = await started(world, request.node.name, className="impatient")
+    town.frail.fall_silent()
+    await world.until(Reason.NODE_LOST)
+    await world.pod(first, keep=is_being_deleted)
+    # The administrator says that the machine is off.
+    node = await town.client.get(NODES, "", FRAIL)
+    taints = {"spec": {"taints": [*node["spec"]["taints"], _OUT_OF_SERVICE]}}
+    await town.client.patch(NODES, "", FRAIL, taints)
+    try:
+        # Kubernetes looks for such pods every 20 s.
+        moved = await world.until(Reason.READY)
+        assert (await world.pod(first))["spec"]["nodeName"] == STEADY
+        assert moved.status.pod_uid != first.status.pod_uid
+        assert moved.status.launch == "Resume"
+        # All the time the node was the cause, also while its pod was to be deleted.
+        reasons = town.observer.reasons(world.name)
+        assert reasons[reasons.index("Ready") :][:2] == ["Ready", "NodeLost"]
+        assert not {"PodTerminating", "Evicted"} & set(reasons)
+        assert "was not kept" in (await pod_lost_event(world))["note"]
+    finally:
+        await town.client.patch(NODES, "", FRAIL, {"spec": {"taints": node["spec"]["taints"]}})
+
+
+async def test_a_node_that_is_drained(
+    town: Town, world: World, request: pytest.FixtureRequest, record_property: Any
+) -> None:
+    first = await started(world, request.node.name)
+    pod = first.status.pod_name
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+    await town.client.create(Resource("", "v1", f"pods/{pod}/eviction", "Eviction"), town.namespace, eviction)
+    evicted = await world.until(Reason.EVICTED)
+    cause = "EvictionByEvictionAPI: Eviction API: evicting. The pod ends; a new one follows."
+    assert message(evicted) == with_remedy(cause, Reason.EVICTED)
+    told = await seen_by_client(town, request.node.name)
+    assert told["pod_status"] in {"pending", "ready"}
+    second = await world.until(Reason.READY, keep=lambda it: it.status.pod_uid != first.status.pod_uid)
+    assert second.status.key_id == first.status.key_id
+    note = (await pod_lost_event(world))["note"]
+    assert "Eviction API: evicting" in note
+    assert "was not kept" in note
+    seconds = town.observer.delay(world.name, Reason.EVICTED, PODS, has_condition("DisruptionTarget", "True"))
+    record_property("Evicted", seconds)
+
+
+async def test_a_pod_of_higher_priority_takes_the_room(
+    town: Town, world: World, request: pytest.FixtureRequest, record_property: Any
+) -> None:
+    await town.client.create(PRIORITIES, "", {"metadata": {"name": "first"}, "value": 1000})
+    first = await started(world, request.node.name)
+    # One of the two finds the free node, the other takes the sandbox's.
+    others = ["first-one", "first-two"]
+    spec = {
+        "priorityClassName": "first",
+        "containers": [{"name": "busy", "image": "busy", "resources": {"requests": {"cpu": CPU}}}],
+    }
+    for name in others:
+        await town.client.create(PODS, "default", {"metadata": {"name": name}, "spec": spec})
+    try:
+        homeless = await world.until(Reason.UNSCHEDULABLE)
+        assert message(homeless).startswith("The pod cannot be scheduled: 0/2 nodes are available: 2 Insufficient cpu.")
+        told = await seen_by_client(town, request.node.name)
+        assert (told["status"], told["pod_status"]) == ("starting", "pending")
+        for words in ("Unschedulable", "cannot be scheduled", "Insufficient cpu"):
+            assert words in told["pod_logs"]
+        why = await explained(town, world)
+        assert (why["reason"], why["remedy"]) == ("Unschedulable", MEANINGS[Reason.UNSCHEDULABLE].remedy)
+        assert "Evicted" in town.observer.reasons(world.name)
+        assert "preempting" in (await pod_lost_event(world))["note"]
+        seconds = town.observer.delay(world.name, Reason.UNSCHEDULABLE, PODS, has_condition("PodScheduled", "False"))
+        record_property("Unschedulable", seconds)
+    finally:
+        for name in others:
+            await town.client.delete(PODS, "default", name, grace_seconds=0)
+    again = await world.until(Reason.READY)
+    assert again.status.pod_uid != first.status.pod_uid

@@ -1,0 +1,148 @@
+"""Simulated nodes for a control plane: kwok says what kubelets would say, so nodes can fall silent at will.
+
+Pods that are scheduled to them are told as running and ready; nothing runs. Deleted ones go a
+second later.
+"""
+
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from local_cluster import build
+from local_cluster.control_plane import DIE_WITH_PARENT, ControlPlane
+from local_cluster.daemons import Daemon, Daemons
+from local_cluster.progress import Progress
+
+POD_CIDR = "127.7.0.0/24"
+"""Addresses that lead nowhere outside of this machine, whoever takes them for a pod's."""
+
+HEARTBEAT_SECONDS = 1
+"""How often a node renews its lease."""
+
+_GROUP_LABEL = "simulated-by"
+_ENDING_MILLISECONDS = 1000
+
+_UNREADY = {
+    "key": '.status.conditions.[] | select(.type == "Ready") | .status',
+    "operator": "NotIn",
+    "values": ["True"],
+}
+_DELETED = ".metadata.deletionTimestamp"
+_NODE_STATUS = """\
+conditions:
+- type: Ready
+  status: "True"
+  reason: KubeletReady
+  lastHeartbeatTime: {{ Now | Quote }}
+  lastTransitionTime: {{ Now | Quote }}
+"""
+_POD_STATUS = """\
+{{ $now := Now }}
+phase: Running
+startTime: {{ $now | Quote }}
+conditions:
+{{ range $type := list "PodReadyToStartContainers" "Initialized" "ContainersReady" "Ready" }}
+- {type: {{ $type }}, status: "True", lastTransitionTime: {{ $now | Quote }}}
+{{ end }}
+containerStatuses:
+{{ range .spec.containers }}
+- name: {{ .name | Quote }}
+  image: {{ .image | Quote }}
+  imageID: ""
+  ready: true
+  started: true
+  restartCount: 0
+  state: {running: {startedAt: {{ $now | Quote }}}}
+{{ end }}
+podIP: {{ PodIPWith .spec.nodeName false .metadata.uid .metadata.name .metadata.namespace | Quote }}
+"""
+
+
+def stages() -> list[dict[str, Any]]:
+    """What the nodes do: they and their pods become ready, and deleted pods go."""
+    return [
+        _stage("node-ready", "Node", [_UNREADY], {"statusTemplate": _NODE_STATUS}),
+        _stage(
+            "pod-ready",
+            "Pod",
+            [{"key": _DELETED, "operator": "DoesNotExist"}, _UNREADY],
+            {"statusTemplate": _POD_STATUS},
+        ),
+        _stage("pod-gone", "Pod", [{"key": _DELETED, "operator": "Exists"}], {"delete": True}, _ENDING_MILLISECONDS),
+    ]
+
+
+def _stage(
+    name: str, kind: str, matching: list[dict[str, Any]], next_: dict[str, Any], delay: int = 0
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": name},
+        "spec": {
+            "resourceRef": {"apiGroup": "v1", "kind": kind},
+            "selector": {"matchExpressions": matching},
+            "delay": {"durationMilliseconds": delay},
+            "next": next_,
+        },
+    }
+
+
+def node(name: str, group: str, *, cpu: str = "2", memory: str = "8Gi") -> dict[str, Any]:
+    """A Node for the kwok of this group to bring to life."""
+    room = {"cpu": cpu, "memory": memory, "pods": "20"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, _GROUP_LABEL: group}},
+        "status": {"capacity": room, "allocatable": room},
+    }
+
+
+class SimulatedNodes:
+    """A kwok for one group of nodes of a control plane. Use it as a context manager.
+
+    `fall_silent` stops all heartbeats and all reports about pods, as when the machines are cut off; `speak` starts them
+    again. Raises ClusterError when kwok cannot be built.
+    """
+
+    def __init__(self, control_plane: ControlPlane, group: str, progress: Progress | None = None) -> None:
+        self._group = group
+        build.ensure(["kwok"], progress or Progress())
+        self._daemons = Daemons(
+            logs=control_plane.directory / "logs",
+            pids=control_plane.directory / f"kwok-{group}",
+            prefix=DIE_WITH_PARENT,
+            remedy="read the log",
+        )
+        configuration = control_plane.directory / "kwok.yaml"
+        configuration.write_text(yaml.safe_dump_all(stages()))
+        self._command = [
+            str(build.binary("kwok")),
+            f"--kubeconfig={control_plane.kubeconfig}",
+            f"--config={configuration}",
+            f"--manage-nodes-with-label-selector={_GROUP_LABEL}={group}",
+            f"--cidr={POD_CIDR}",
+            # It renews a lease when a quarter of it has passed.
+            f"--node-lease-duration-seconds={4 * HEARTBEAT_SECONDS}",
+        ]
+
+    def speak(self) -> None:
+        """Start the nodes' reports, if they have been stopped."""
+        name = f"kwok-{self._group}"
+        if not self._daemons.alive(name):
+            self._daemons.start(Daemon(name, self._command))
+
+    def fall_silent(self) -> None:
+        """Stop the nodes' reports, at once."""
+        self._daemons.stop_all()
+
+    def __enter__(self) -> Self:
+        self.speak()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.fall_silent()
