@@ -4,29 +4,23 @@ A cluster that is up already is used and left as it is; one that this run brough
 then nothing of it may be left on the machine. Runs side by side need namespaces of their own: CLUSTER_TESTS_NAMESPACE.
 """
 
-import json
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import yaml
 
-from cluster.support import NAMESPACE, Kubectl, Site
-from demo.local_target import LocalTarget, node_port_url
+from cluster.site import Site, installed
+from cluster.support import NAMESPACE, Kubectl
+from demo.local_target import LocalTarget
 from demo.outside import sdk_python
-from demo.release import NAME, Release, install
+from demo.release import Release
 from demo.targets import Images
-from demo.workloads import deploy_model
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.remains import leftovers
 from sandbox_crds.api import SANDBOX_LABEL
-
-VALUES = Path(__file__).with_name("values.yaml")
 
 
 @pytest.fixture(scope="session")
@@ -51,25 +45,6 @@ def images(target: LocalTarget, progress: Progress) -> Images:
     built = target.build_images(progress)
     target.load_images(built)
     return built
-
-
-@contextmanager
-def installed(
-    target: LocalTarget, images: Images, progress: Progress, namespace: str, **gateway: object
-) -> Generator[Site]:
-    """A release with the model of the examples, while the context lasts. `gateway` are values of the chart."""
-    values: dict[str, Any] = yaml.safe_load(VALUES.read_text())
-    values["gateway"] |= gateway
-    try:
-        release = install(target, images, namespace, progress, values)
-        deploy_model(release)
-        service = json.loads(release.kubectl("get", "service", f"{NAME}-gateway", "--output", "json"))
-        url = node_port_url(service["spec"]["ports"][0]["nodePort"])
-        headers = {"X-API-Key": release.api_key()}
-        with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
-            yield Site(release, url, client)
-    finally:
-        target.kubectl("delete", "namespace", namespace, "--wait")
 
 
 @pytest.fixture(scope="session")

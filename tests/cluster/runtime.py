@@ -5,7 +5,8 @@ from typing import Any, Self
 
 import httpx
 
-from cluster.support import Site, eventually
+from cluster.site import Site
+from cluster.support import eventually
 
 # Twice what a boot takes on a busy machine.
 READY_SECONDS = 120

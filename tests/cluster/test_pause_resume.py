@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cluster.runtime import Runtime, identity
-from cluster.support import Site, eventually
+from cluster.site import Site
+from cluster.support import eventually
 from demo.local_target import LocalTarget
 from demo.release import NAME
 from demo.targets import Images

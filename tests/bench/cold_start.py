@@ -1,0 +1,148 @@
+"""Where the time of a start goes: `python -m bench.cold_start --help`.
+
+Installs releases of its own on the local cluster and measures four ways to a usable sandbox: a cold start of the
+default class, one of a class with a volume, the resume of a paused one, and the wake of an idle one by a request.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.chart import chart
+from bench.steps import STEPS, MissingTimeError, Times, medians, process_start, request_time, seconds, steps
+from cluster.runtime import Runtime
+from cluster.site import Site, installed
+from cluster.support import eventually
+from demo.commands import ROOT
+from demo.local_target import LocalTarget
+from local_cluster.paths import State
+from local_cluster.progress import Progress
+
+NAMESPACE = "bench"
+COLD, VOLUME, RESUME, WAKE = "cold start", "cold start, volume", "resume, volume", "wake, volume"
+TITLE = "Seconds from the call to a usable sandbox (medians)"
+
+# Now, uptime, the server's start in clock ticks after boot, ticks a second.
+READ_START = """
+server=$(pgrep -o -f openhands-agent-server)
+start=$(sed 's/.*) //' /proc/$server/stat | cut -d' ' -f20)
+echo $(date +%s.%N) $(cut -d' ' -f1 /proc/uptime) $start $(getconf CLK_TCK)
+"""
+SERVING = "Uvicorn running on"
+
+
+class Audit:
+    """The API server's audit log from now on."""
+
+    def __init__(self) -> None:
+        self._path = State.from_environment().audit_log
+        self._offset = self._path.stat().st_size
+
+    def lines(self, name: str) -> list[Mapping[str, Any]]:
+        """The requests for objects of this name."""
+        with self._path.open() as log:
+            log.seek(self._offset)
+            return [json.loads(line) for line in log if f'"{name}"' in line]
+
+
+def timed(runtime: Runtime, audit: Audit, called: float, answered: float, *, new_volume: bool) -> dict[str, float]:
+    """The steps of a start that has just been answered. Raises MissingTimeError."""
+    kubectl = runtime.site.release.kubectl
+    pod = runtime.object()["status"]["podName"]  # the claim has this name, too
+    lines = audit.lines(pod)
+    served = [line for line in kubectl("logs", "--timestamps", pod).splitlines() if SERVING in line]
+    if not served:
+        raise MissingTimeError(f"the log of {pod} does not say {SERVING!r}")
+    scheduler = "kube-scheduler"
+    chosen = request_time(lines, {"patch", "update"}, "persistentvolumeclaims", scheduler) if new_volume else None
+    times = Times(
+        called=called,
+        made=request_time(lines, {"create"}, "pods", "sandbox-operator"),
+        claimed=chosen,
+        bound=request_time(lines, {"create"}, "pods/binding", scheduler),
+        running=process_start(kubectl("exec", pod, "--", "sh", "-c", READ_START)),
+        serving=seconds(served[-1].split()[0]),
+        # The kubelet writes a pod's status when it changes: the last change before the answer made it Ready.
+        ready=request_time(lines, {"patch"}, "pods/status", "kubelet", until=answered),
+        answered=answered,
+    )
+    return steps(times)
+
+
+def measure(site: Site, image: str, *, volume: bool) -> dict[str, dict[str, float]]:
+    """One sandbox's cold start and, with a volume, its resume and its wake."""
+    audit, called = Audit(), time.time()
+    with Runtime(site, image) as runtime:
+        runtime.await_ready()
+        found = {VOLUME if volume else COLD: timed(runtime, audit, called, time.time(), new_volume=volume)}
+        if volume:
+            found[RESUME] = again(runtime, runtime.pause, runtime.resume)
+            found[WAKE] = again(runtime, lambda: idle(runtime), lambda: ask(runtime))
+    return found
+
+
+def again(runtime: Runtime, end: Callable[[], object], begin: Callable[[], object]) -> dict[str, float]:
+    """The steps of a second start, which `begin` causes and awaits."""
+    end()
+    audit, called = Audit(), time.time()
+    begin()
+    return timed(runtime, audit, called, time.time(), new_volume=False)
+
+
+def ask(runtime: Runtime) -> None:
+    """A request as any client has it, to the agent server."""
+    runtime.agent.get("/api/conversations/count").raise_for_status()
+
+
+def idle(runtime: Runtime) -> None:
+    """Suspend it as the operator does when nobody has used it for long enough."""
+    patch = json.dumps({"spec": {"suspend": True, "suspendReason": "Idle"}})
+    runtime.site.kubectl("patch", "ohsb", runtime.id, "--type=merge", f"--patch={patch}")
+    eventually(lambda: runtime.condition()["reason"], lambda reason: reason == "Idle", 60)
+
+
+def main(
+    runs: Annotated[int, typer.Option(min=1, help="of each kind, one after the other")] = 10,
+    output: Annotated[Path, typer.Option("--json", help="where the numbers go")] = ROOT / "docs" / "cold-start.json",
+    svg: Annotated[Path, typer.Option("--svg", help="where the chart goes")] = ROOT / "docs" / "cold-start.svg",
+) -> None:
+    """Measure starts on the local cluster step by step; write a table, the numbers and a chart."""
+    target, progress = LocalTarget(egress=False), Progress()
+    target.up(progress)
+    images = target.build_images(progress)
+    target.load_images(images)
+    results: dict[str, list[dict[str, float]]] = {}
+    for sandbox_class in ("default", "persistent"):
+        namespace = f"{NAMESPACE}-{sandbox_class}"
+        with installed(target, images, progress, namespace, sandboxClass=sandbox_class) as site:
+            for run in range(runs):
+                found = measure(site, images.agent_server, volume=sandbox_class == "persistent")
+                for kind, seconds_of in found.items():
+                    results.setdefault(kind, []).append(seconds_of)
+                totals = ", ".join(f"{kind} {sum(parts.values()):.1f} s" for kind, parts in found.items())
+                print(f"run {run + 1} of {runs}: {totals}", file=sys.stderr)
+    show(results)
+    output.write_text(json.dumps(results, indent=2) + "\n")
+    svg.write_text(chart(TITLE, {kind: medians(runs_of) for kind, runs_of in results.items()}, STEPS))
+
+
+def show(results: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+    """Print medians, and the range of the whole."""
+    table = Table("", *STEPS, "whole: min", "median", "max", title="Seconds, medians of each step")
+    for kind, runs in results.items():
+        totals = sorted(sum(run.values()) for run in runs)
+        row = [*medians(runs).values(), totals[0], statistics.median(totals), totals[-1]]
+        table.add_row(kind, *(f"{value:.2f}" for value in row))
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,52 @@
+"""A release on the running cluster, and the ways to it."""
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from demo.local_target import LocalTarget, node_port_url
+from demo.release import NAME, Release, install
+from demo.targets import Images
+from demo.workloads import deploy_model
+from local_cluster.progress import Progress
+
+VALUES = Path(__file__).with_name("values.yaml")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One installed release, and the ways to it. `url` is its gateway's address outside of the node's network."""
+
+    release: Release
+    url: str
+    gateway: httpx.Client
+
+    def kubectl(self, *arguments: str, body: object = None) -> Any:
+        """Run kubectl in the release's namespace; with `--output json` gives the parsed answer."""
+        text = self.release.kubectl(*arguments, stdin=None if body is None else json.dumps(body))
+        return json.loads(text) if "json" in arguments else text
+
+
+@contextmanager
+def installed(
+    target: LocalTarget, images: Images, progress: Progress, namespace: str, **gateway: object
+) -> Generator[Site]:
+    """A release with the model of the examples, while the context lasts. `gateway` are values of the chart."""
+    values: dict[str, Any] = yaml.safe_load(VALUES.read_text())
+    values["gateway"] |= gateway
+    try:
+        release = install(target, images, namespace, progress, values)
+        deploy_model(release)
+        service = json.loads(release.kubectl("get", "service", f"{NAME}-gateway", "--output", "json"))
+        url = node_port_url(service["spec"]["ports"][0]["nodePort"])
+        headers = {"X-API-Key": release.api_key()}
+        with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
+            yield Site(release, url, client)
+    finally:
+        target.kubectl("delete", "namespace", namespace, "--wait")
