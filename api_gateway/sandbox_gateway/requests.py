@@ -6,7 +6,7 @@ Sources: openhands_workspace 1.58.2 (`APIRemoteWorkspace`), openhands_ai 1.11.0 
 
 import re
 import shlex
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, override
 
 from pydantic import (
     AfterValidator,
@@ -14,12 +14,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     StringConstraints,
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-_VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
+_VARIABLE = r"[-_a-zA-Z][-._a-zA-Z0-9]{0,252}|\.[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,251}"
 _ENVIRONMENT_BYTES = 1024 * 1024 - 4096
 """A Secret holds at most 1 MiB."""
 _VARIABLE_BYTES = 128 * 1024
@@ -40,6 +44,13 @@ def _passable(text: str) -> str:
     return _encodable(text)
 
 
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 1.0 is 1. Python knows a boolean as one, too."""
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _split(command: object) -> object:
     if not isinstance(command, str):
         return command
@@ -49,10 +60,22 @@ def _split(command: object) -> object:
         raise ValueError(f"cannot be split into words: {str(error).lower()}") from None
 
 
+# Patterns for the description alone: the functions above check, and say more than that a text does not match.
+_NO_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
+_VISIBLE: JsonDict = {"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
+_ABSOLUTE: JsonDict = {"pattern": r"^(?:/[^\u0000]*)?$"}
+_SPLITTABLE: JsonDict = {
+    "pattern": r"""^(?:[^'"\\\u0000]|\\[^\u0000]|'[^'\u0000]*'|"(?:[^"\\\u0000]|\\[^\u0000])*")*$"""
+}
+
 Encodable = AfterValidator(_encodable)
 Passable = AfterValidator(_passable)
-Word = Annotated[str, Field(max_length=8192), Passable]
-Id = Annotated[int, Field(strict=True, ge=1, le=2147483647)]
+Text = Annotated[str, Passable, Field(json_schema_extra=_NO_NUL)]
+Word = Annotated[str, Field(max_length=8192, json_schema_extra=_NO_NUL), Passable]
+Words = Annotated[list[Word], Field(max_length=128)]
+CommandLine = Annotated[str, Field(json_schema_extra=_SPLITTABLE)]
+Whole = BeforeValidator(_whole)
+Id = Annotated[int, Field(strict=True, ge=1, le=2147483647), Whole]
 
 
 class _Request(BaseModel):
@@ -67,28 +90,44 @@ class _Request(BaseModel):
         fields = cast("dict[str, Any]", body)
         return {name: value for name, value in fields.items() if value is not None}
 
+    @classmethod
+    @override
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        for name, field in schema["properties"].items():
+            if name not in schema["required"] and {"type": "null"} not in field.get("anyOf", ()):
+                schema["properties"][name] = _or_null(field)
+        return schema
+
+
+def _or_null(field: JsonSchemaValue) -> JsonSchemaValue:
+    told = {key: field[key] for key in ("title", "description", "default") if key in field}
+    plain = {key: value for key, value in field.items() if key not in told}
+    return {"anyOf": [*plain.get("anyOf", [plain]), {"type": "null"}], **told}
+
 
 class StartRequest(_Request):
     """What to run, and under which session id."""
 
     image: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024), Passable] = Field(
-        description="Container image with an OpenHands agent server."
+        description="Container image with an OpenHands agent server.", json_schema_extra=_VISIBLE
     )
     session_id: Annotated[str, Field(min_length=1, max_length=1024), Encodable] = Field(
         description="The client's own handle for the sandbox: any text. The same one always names the same sandbox."
     )
-    command: Annotated[
-        list[Word], Field(max_length=128), BeforeValidator(_split, json_schema_input_type=str | list[str])
-    ] = Field(
+    command: Annotated[Words, BeforeValidator(_split, json_schema_input_type=CommandLine | Words)] = Field(
         default=[],
         description="Command line of the agent server: a list of words, or a string that is split as a shell would. "
         "No shell runs it.",
     )
     working_dir: Annotated[str, Field(max_length=4096), Passable] = Field(
-        default="", description="Working directory of the command: an absolute path."
+        default="", description="Working directory of the command: an absolute path.", json_schema_extra=_ABSOLUTE
     )
-    environment: dict[Annotated[str, Encodable], Annotated[str, Passable]] = Field(
-        default={}, description="Environment variables. Names that the operator owns are dropped."
+    environment: dict[Annotated[str, Encodable], Text] = Field(
+        default={},
+        description="Environment variables, at most 128 KiB each and 1 MiB in all. Names that the operator owns "
+        "are dropped.",
+        json_schema_extra={"propertyNames": {"pattern": f"^(?:{_VARIABLE})$"}},
     )
     run_as_user: Id = Field(default=10001, description="User id of the process; never 0.")
     run_as_group: Id | None = Field(default=None, description="Group id of the process; `fs_group` when it is missing.")
@@ -97,8 +136,10 @@ class StartRequest(_Request):
     runtime_class: Annotated[str, Field(max_length=253), Encodable] = Field(
         default="", description="Runtime class asked for; the sandbox class maps it, and drops one it does not list."
     )
-    resource_factor: Literal[1, 2, 4, 8] = Field(default=1, description="Multiplies CPU and memory of the class.")
-    idle_timeout_seconds: Annotated[int, Field(strict=True, ge=0, le=31536000)] | None = Field(
+    resource_factor: Annotated[Literal[1, 2, 4, 8], Whole] = Field(
+        default=1, description="Multiplies CPU and memory of the class."
+    )
+    idle_timeout_seconds: Annotated[int, Field(strict=True, ge=0, le=31536000), Whole] | None = Field(
         default=None, description="Paused after so long without work or requests; 0: never. Default: that of the class."
     )
 
@@ -113,7 +154,7 @@ class StartRequest(_Request):
     @classmethod
     def _fits_a_secret(cls, environment: dict[str, str]) -> dict[str, str]:
         for name in environment:
-            if not _VARIABLE.fullmatch(name) or name == "." or name.startswith(".."):
+            if not re.fullmatch(_VARIABLE, name):
                 raise ValueError(
                     f"{name[:64]!r} is no name for a variable: use letters, digits, '_', '-' and '.', "
                     "at most 253 of them, no digit first"

@@ -1,5 +1,7 @@
 """Every refusal as a JSON object with `detail`, a string for people; never a value that a client sent."""
 
+from collections.abc import Mapping
+
 import aiohttp
 import structlog
 from fastapi import FastAPI, Request
@@ -26,9 +28,9 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
-def _answer(status: int, detail: str) -> JSONResponse:
+def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     # What a client sent may hold lone surrogates, which no encoding can carry.
-    return JSONResponse({"detail": detail.encode(errors="backslashreplace").decode()}, status)
+    return JSONResponse({"detail": detail.encode(errors="backslashreplace").decode()}, status, headers)
 
 
 def _gateway_error(_: Request, error: Exception) -> JSONResponse:
@@ -51,7 +53,7 @@ def _describe(location: tuple[int | str, ...], kind: str, message: str) -> str:
 def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code in {404, 405}:
-        return _answer(error.status_code, f"The Runtime API has no {request.method} {request.url.path}")
+        return _answer(error.status_code, f"The Runtime API has no {request.method} {request.url.path}", error.headers)
     if error.status_code == 400:
         # FastAPI's answer to what the JSON parser cannot even reject: wrong encoding, too deep, too long a number.
         return _answer(422, "body: is not valid JSON")

@@ -9,7 +9,7 @@ from sandbox_gateway.control.openapi import answers as described
 from sandbox_gateway.control.openapi import refusals
 from sandbox_gateway.errors import InvalidRequestError, NotOfferedError
 from sandbox_gateway.registry.images import Images
-from sandbox_gateway.registry.reference import Reference
+from sandbox_gateway.registry.reference import PATTERN, Reference
 from sandbox_gateway.responses import ImageExistsResponse, RegistryPrefixResponse
 
 _NO_BUILDS = (
@@ -41,7 +41,12 @@ def image_routes(images: Images, registry_prefix: str) -> APIRouter:
     async def image_exists(
         image: Annotated[
             str,
-            Query(description="Image reference.", max_length=1024, examples=[examples.SDK_START["image"]]),
+            Query(
+                description="Image reference.",
+                max_length=1024,
+                json_schema_extra={"pattern": PATTERN},
+                examples=[examples.SDK_START["image"]],
+            ),
         ],
     ) -> ImageExistsResponse:
         """Ask the registry, without credentials, if the gateway is set up to ask that one.
@@ -49,7 +54,7 @@ def image_routes(images: Images, registry_prefix: str) -> APIRouter:
         Where it cannot know, `exists` is true, `known` is false and `detail` says why: nodes may have credentials.
         """
         try:
-            reference = Reference.parse(image.strip())
+            reference = Reference.parse(image)
         except ValueError as error:
             raise InvalidRequestError(f"image: {error}") from None
         return await images.look(reference)

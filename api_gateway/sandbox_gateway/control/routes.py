@@ -82,14 +82,15 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
         request: Request,
         owner: Owner,
         ids: Annotated[
-            list[str] | None, Query(description="A session id; give it once for each.", examples=["a-session"])
-        ] = None,
+            list[str],
+            Query(default_factory=list, description="A session id; give it once for each.", examples=["a-session"]),
+        ],
     ) -> list[RuntimeResponse] | RuntimeResponse:
         """Those of the sessions that there are, from memory: the answer is not held.
 
         Without `ids` it means the session whose id is `batch`.
         """
-        if ids is None:
+        if not ids:
             return tell(request, await service.get_session(owner, "batch" + _query(request)))
         return tell_all(request, await service.get_batch(owner, ids))
 

@@ -57,7 +57,7 @@ class Images:
 
     def __init__(self, registries: Collection[str], tls: ssl.SSLContext | None = None) -> None:
         self._registries = frozenset(registries)
-        self._tls = tls or httpx.create_ssl_context()
+        self._tls = tls
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def look(self, image: Reference) -> ImageExistsResponse:
@@ -65,6 +65,8 @@ class Images:
         registry = image.registry
         if registry not in self._registries:
             return _unknown(f"This gateway is not set up to ask {registry}: list it in its setting image_registries.")
+        # Made when it is first needed: it takes a tenth of a second, and most gateways are never asked.
+        self._tls = self._tls or httpx.create_ssl_context()
         trusted = [_API_HOSTS.get(name, name) for name in self._registries]
         try:
             async with (

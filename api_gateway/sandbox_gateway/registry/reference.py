@@ -12,7 +12,9 @@ _REFERENCE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?"
 )
-_LONGEST_NAME = 255
+PATTERN = "^" + re.sub(r"\?P<[a-z]+>", "?:", _REFERENCE.pattern) + "$"
+"""The same for descriptions, in the common part of all dialects of regular expressions."""
+
 _DEFAULT_REGISTRY = "docker.io"
 
 
@@ -28,7 +30,7 @@ class Reference:
     def parse(cls, text: str) -> "Reference":
         """From text such as `python`, `ghcr.io/a/b:tag` or `host:5000/a@sha256:…`. Raises ValueError."""
         match = _REFERENCE.fullmatch(text)
-        if match is None or len(match["name"]) > _LONGEST_NAME:
+        if match is None:
             raise ValueError("is no image reference, such as registry.example/name:tag")
         registry, repository = _split(match["name"])
         return cls(registry, repository, match["digest"] or match["tag"] or "latest")

@@ -81,6 +81,12 @@ def start_body(**fields: Any) -> dict[str, Any]:
         (start_body(runtime_class=5), "runtime_class"),
         (start_body(resource_factor=3), "resource_factor"),
         (start_body(resource_factor="2"), "resource_factor"),
+        (start_body(resource_factor=True), "resource_factor"),
+        (start_body(idle_timeout_seconds=-1), "idle_timeout_seconds"),
+        (start_body(idle_timeout_seconds=31536001), "idle_timeout_seconds"),
+        (start_body(idle_timeout_seconds=1.5), "idle_timeout_seconds"),
+        (start_body(idle_timeout_seconds="60"), "idle_timeout_seconds"),
+        (start_body(idle_timeout_seconds=True), "idle_timeout_seconds"),
         ([], "body"),
         (None, "body"),
         ("text", "body"),
@@ -149,21 +155,45 @@ async def test_a_missing_runtime_id_is_422(http: httpx.AsyncClient, path: str, b
     [
         ("GET", "/nothing", 404),
         ("GET", "/", 404),
-        ("GET", "/list", 404),
+        ("GET", "/list/x", 404),
+        ("GET", "/sessions", 404),
+        ("GET", "/runtime", 404),
+        ("GET", "/runtime/", 404),
+        ("GET", "/runtime/a/b", 404),
+        ("GET", "/explain/a/b", 404),
+        ("GET", "/api/warm-runtime-configs/x", 404),
         ("GET", "/redoc", 404),
         ("GET", "/start", 405),
         ("POST", "/sessions/x", 405),
+        ("POST", "/sessions/batch", 405),
+        ("DELETE", "/list", 405),
+        ("GET", "/build", 405),
+        ("POST", "/image_exists", 405),
+        ("POST", "/explain/x", 405),
         ("POST", "/start/", 404),
     ],
 )
 async def test_an_unknown_path_is_a_refusal_that_names_it(
     http: httpx.AsyncClient, method: str, path: str, status: int
 ) -> None:
-    assert f"{method} {path}" in refusal(await http.request(method, path), status)
+    response = await http.request(method, path)
+    assert f"{method} {path}" in refusal(response, status)
+    assert ("allow" in response.headers) is (status == 405)
 
 
 @pytest.mark.parametrize("key", [None, b"", b"bad", "göod".encode(), b"\xff"])
-@pytest.mark.parametrize(("method", "path"), [("POST", "/start"), ("GET", "/sessions/s"), ("GET", "/nothing")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("POST", path) for path in ("/start", "/pause", "/resume", "/stop", "/build")),
+        *(
+            ("GET", path)
+            for path in ("/sessions/s", "/sessions/batch?ids=s", "/runtime/sb-a", "/explain/sb-a", "/list")
+        ),
+        *(("GET", path) for path in ("/registry_prefix", "/image_exists?image=a", "/build_status", "/nothing")),
+        ("GET", "/api/warm-runtime-configs"),
+    ],
+)
 async def test_without_the_key_nothing_is_read(
     http: httpx.AsyncClient, service: ScriptedService, key: bytes | None, method: str, path: str
 ) -> None:
@@ -177,8 +207,44 @@ async def test_without_the_key_nothing_is_read(
 async def test_the_documentation_is_open(http: httpx.AsyncClient) -> None:
     del http.headers["X-API-Key"]
     assert (await http.get("/docs")).status_code == 200
-    paths = (await http.get("/openapi.json")).json()["paths"]
-    assert list(paths) == ["/start", "/sessions/{session_id}", "/pause", "/resume", "/stop"]
+    description = await http.get("/openapi.json")
+    assert description.json()["info"]["title"] == "OpenHands Runtime API"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("", "image=", "image=%20", "image=UPPER", "image=a%20b", "image=a%3A", "image=a%40sha256:0", "image=%3A%3A"),
+        *("image=http://ghcr.io/a", "image=a%3Ftag", "image=..%2F..%2Fsecret", "image=a%00", "image=" + "a" * 1025),
+        *("other=a", "image=user:pass%40ghcr.io/a/b"),
+    ],
+)
+async def test_a_malformed_image_is_422(http: httpx.AsyncClient, query: str) -> None:
+    assert refusal(await http.get(f"/image_exists?{query}"), 422).startswith("image: ")
+
+
+async def test_the_image_builder_is_refused_with_what_to_do_instead(http: httpx.AsyncClient) -> None:
+    # As RemoteRuntime of OpenHands before its version 1 sends it, and larger than other bodies may be.
+    files = {"context": ("context.tar.gz", b"H4sI" * 2 * 1024 * 1024)}
+    built = await http.post("/build", files=files, data={"target_image": "a", "tags": ["b"]})
+    for response in (built, await http.get("/build_status?build_id=1"), await http.get("/build_status")):
+        assert "push it to a registry" in refusal(response, 501)
+
+
+async def test_many_sessions_at_once_are_asked_for_by_repeated_ids(
+    http: httpx.AsyncClient, service: ScriptedService
+) -> None:
+    ids = ["a", "b/c", "d?e", "batch", "", "ü"]
+    assert len((await http.get("/sessions/batch", params={"ids": ids})).json()) == len(ids)
+    assert service.asked == ids
+
+
+@pytest.mark.parametrize("path", ["/sessions/batch", "/sessions/%62atch", "/sessions/batch?x=1"])
+async def test_without_ids_it_is_the_session_called_batch(
+    http: httpx.AsyncClient, service: ScriptedService, path: str
+) -> None:
+    assert (await http.get(path)).json()["runtime_id"] == "sb-a"
+    assert service.asked == ["batch" + path.removeprefix("/sessions/batch").removeprefix("/sessions/%62atch")]
 
 
 @settings(deadline=None, max_examples=50)  # each makes an application

@@ -38,6 +38,7 @@ async def calls(http: httpx.AsyncClient) -> list[httpx.Response]:
         await http.get("/sessions/s"),
         await http.post("/pause", json=runtime),
         await http.post("/resume", json=runtime),
+        await http.get("/runtime/sb-a"),
     ]
 
 
@@ -62,35 +63,88 @@ async def test_a_ready_sandbox(http: httpx.AsyncClient) -> None:
     for response in await calls(http):
         assert response.status_code == 200
         assert response.json() == expected
+    assert (await http.get("/list")).json() == {"runtimes": [expected], "total": 1}
+    assert (await http.get("/sessions/batch?ids=s&ids=s")).json() == [expected, expected]
     stopped = await http.post("/stop", json={"runtime_id": "sb-a"})
     assert stopped.json() == {"runtime_id": "sb-a", "session_id": "s", "status": "stopped"}
 
 
 async def test_a_failed_one_says_why(http: httpx.AsyncClient, service: ScriptedService) -> None:
     service.view = View("error", "failed", Reason.OOM_KILLED, "exit code 137, limit 1Gi", restart_count=3)
+    service.found = sandbox(status=status(Reason.OOM_KILLED, restartReason="OOMKilled, exit code 137"))
     words = "OOMKilled: exit code 137, limit 1Gi"
     body = (await http.get("/sessions/s")).json()
-    assert (body["pod_logs"], body["restart_reasons"], body["restart_count"]) == (words, [words], 3)
+    assert (body["pod_logs"], body["restart_count"]) == (words, 3)
+    assert body["restart_reasons"] == ["OOMKilled, exit code 137"]
     assert body["events"] == [{"type": "Warning", "reason": "OOMKilled", "message": "exit code 137, limit 1Gi"}]
     [container] = body["container_statuses"]
     assert (container["ready"], container["reason"]) == (False, "OOMKilled")
 
 
-async def test_a_pending_one_tells_what_goes_on_and_no_failure(
+async def test_one_that_is_ready_again_says_why_it_was_restarted(
     http: httpx.AsyncClient, service: ScriptedService
 ) -> None:
+    service.found = sandbox(status=status(Reason.READY, restartReason="OOMKilled, exit code 137"))
+    service.view = View("running", "ready", Reason.READY, "", restart_count=1)
+    body = (await http.get("/sessions/s")).json()
+    assert (body["restart_count"], body["restart_reasons"]) == (1, ["OOMKilled, exit code 137"])
+    assert (body["pod_logs"], body["events"]) == ("", [])
+
+
+async def test_one_that_will_be_deleted_says_so_while_it_runs(
+    http: httpx.AsyncClient, service: ScriptedService
+) -> None:
+    conditions = [
+        *status(Reason.READY)["conditions"],
+        {**status("MaximumLife", "Deleted at 12:00.")["conditions"][0], "type": "Expiring", "status": "True"},
+    ]
+    service.found = sandbox(status=status(Reason.READY, conditions=conditions))
+    body = (await http.get("/sessions/s")).json()
+    assert body["events"] == [{"type": "Warning", "reason": "MaximumLife", "message": "Deleted at 12:00."}]
+
+
+@pytest.mark.parametrize("reason", [Reason.PENDING, Reason.STARTING])
+async def test_a_start_as_usual_has_no_warning(
+    http: httpx.AsyncClient, service: ScriptedService, reason: Reason
+) -> None:
+    service.view = View("starting", "pending", reason, "why")
+    body = (await http.get("/sessions/s")).json()
+    assert (body["pod_logs"], body["events"][0]["type"]) == ("", "Normal")
+
+
+async def test_a_pending_one_tells_what_is_wrong(http: httpx.AsyncClient, service: ScriptedService) -> None:
     service.found = sandbox()
     service.view = View("starting", "pending", Reason.UNSCHEDULABLE, "0/1 nodes: Insufficient memory")
     body = (await http.get("/sessions/s")).json()
-    assert (body["pod_logs"], body["container_statuses"]) == ("", [])
-    assert body["events"][0]["message"] == "0/1 nodes: Insufficient memory"
+    assert body["pod_logs"] == "Unschedulable: 0/1 nodes: Insufficient memory"
+    assert body["container_statuses"] == []
+    assert body["events"] == [
+        {"type": "Warning", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"}
+    ]
 
 
 async def test_a_paused_one_has_no_container(http: httpx.AsyncClient, service: ScriptedService) -> None:
-    service.view = View("paused", "not found", Reason.SUSPENDED, "")
+    service.view = View("paused", "not found", Reason.SUSPENDED, "The workspace is kept.")
     body = (await http.get("/sessions/s")).json()
     assert (body["status"], body["pod_status"], body["container_statuses"]) == ("paused", "not found", [])
-    assert body["events"][0]["type"] == "Normal"
+    assert body["events"] == [{"type": "Normal", "reason": "Suspended", "message": "The workspace is kept."}]
+    assert body["pod_logs"] == ""
+
+
+async def test_one_whose_start_took_too_long_warns(http: httpx.AsyncClient, service: ScriptedService) -> None:
+    service.view = View("paused", "not found", Reason.START_TIMEOUT, "Not ready within 300 s.")
+    body = (await http.get("/sessions/s")).json()
+    assert (body["status"], body["events"][0]["type"]) == ("paused", "Warning")
+    assert body["pod_logs"] == "StartTimeout: Not ready within 300 s."
+
+
+async def test_what_does_not_depend_on_a_sandbox(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/registry_prefix")).json() == {"registry_prefix": "registry.test/images"}
+    assert (await http.get("/api/warm-runtime-configs")).json() == {"configs": []}
+    image = (await http.get("/image_exists?image=ghcr.io/a/b:1")).json()
+    assert (image["exists"], image["known"]) == (True, False)
+    assert "image_registries" in image["detail"]
+    assert image["image"] == {"upload_time": "", "image_size_bytes": 0}
 
 
 async def test_the_forwarded_origin_makes_the_url(http: httpx.AsyncClient) -> None:
@@ -137,8 +191,13 @@ async def test_every_error_is_json_with_words_and_no_trace(
     http: httpx.AsyncClient, service: ScriptedService, error: Exception, code: int, words: str
 ) -> None:
     service.error = error
-    stop = await http.post("/stop", json={"runtime_id": "sb-a"})
-    for response in [*await calls(http), stop]:
+    others = [
+        await http.post("/stop", json={"runtime_id": "sb-a"}),
+        await http.get("/list"),
+        await http.get("/sessions/batch?ids=s"),
+        await http.get("/explain/sb-a"),
+    ]
+    for response in [*await calls(http), *others]:
         assert words in refusal(response, code)
         assert "hunter2" not in response.text
         assert "Traceback" not in response.text
