@@ -28,9 +28,21 @@ async def public_address(host: str, port: int) -> str:
 
     Raises PrivateAddressError when one of its addresses is not public, and OSError when it has none.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = [host] if _is_address(host) else await _look_up(host, port)
     if not addresses or not all(is_public(address) for address in addresses):
         raise PrivateAddressError(host)
     return addresses[0]
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return [str(entry[4][0]) for entry in found]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -42,8 +42,9 @@ class RegistryClient:
     def __init__(self, registry: str, trusted: Collection[str], tls: ssl.SSLContext) -> None:
         self._origin = httpx.URL(f"https://{registry}")
         self._trusted = {authority(name) for name in trusted}
-        # With a transport of its own it heeds no proxy of the environment, which would resolve names by itself.
-        transport = httpx.AsyncHTTPTransport(verify=tls)
+        # With a transport of its own it heeds no proxy of the environment, which would resolve names by itself. No
+        # connection is used twice: pools know it by its address, and two names at one address are two servers.
+        transport = httpx.AsyncHTTPTransport(verify=tls, limits=httpx.Limits(max_keepalive_connections=0))
         self._http = httpx.AsyncClient(transport=transport, follow_redirects=False, timeout=_TIMES)
         self._token = ""
 
