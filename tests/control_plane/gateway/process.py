@@ -24,7 +24,7 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process, port: int, health_port: int, log: IO[bytes]) -> None:
         self._process = process
         self.url = f"http://127.0.0.1:{port}"
-        self._health_url = f"http://127.0.0.1:{health_port}"
+        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{health_port}", trust_env=False)
         self._log = log
 
     @classmethod
@@ -43,11 +43,10 @@ class Process:
 
     async def readyz(self) -> int:
         """Status of /readyz, 0 when nothing answers."""
-        async with httpx.AsyncClient(trust_env=False) as http:
-            try:
-                return (await http.get(f"{self._health_url}/readyz")).status_code
-            except httpx.TransportError:
-                return 0
+        try:
+            return (await self._http.get("/readyz")).status_code
+        except httpx.TransportError:
+            return 0
 
     async def until_ready(self) -> None:
         """Return once requests can be served."""
@@ -57,7 +56,10 @@ class Process:
                 raise AssertionError(f"the gateway ended with {self._process.returncode}:\n{self.log}")
             return await self.readyz() == 200
 
-        await eventually(ready)
+        try:
+            await eventually(ready)
+        except TimeoutError:
+            raise AssertionError(f"the gateway does not become ready:\n{self.log}") from None
 
     @property
     def log(self) -> str:
@@ -78,6 +80,7 @@ class Process:
         if self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
+        await self._http.aclose()
         self._log.close()
 
 

@@ -13,7 +13,8 @@ from sandbox_operator.pods import CONTAINER
 from sandbox_operator.times import rfc3339
 
 NODE = "node-1"
-POD_IP = "10.244.0.7"
+POD_IP = "127.0.0.7"
+"""On loopback, since the operator calls pods that are ready; nobody listens there unless a test does."""
 
 
 class Kubelet:
@@ -23,9 +24,9 @@ class Kubelet:
         self._client = client
         self._namespace = namespace
 
-    async def bind(self, pod: str) -> None:
+    async def bind(self, pod: str, node: str = NODE) -> None:
         """Schedule the pod."""
-        body = {"metadata": {"name": pod}, "target": {"kind": "Node", "name": NODE}}
+        body = {"metadata": {"name": pod}, "target": {"kind": "Node", "name": node}}
         await self._client.create(Resource("", "v1", f"pods/{pod}/binding", "Binding"), self._namespace, body)
 
     async def report(

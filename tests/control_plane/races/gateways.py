@@ -13,6 +13,8 @@ import orjson
 from control_plane.gateway.process import Process
 from control_plane.gateway.support import API_KEY
 
+OWNER = "alice"
+REPLICAS = 2
 PUBLIC_URL = "http://gateway.test"
 
 
@@ -39,24 +41,25 @@ class Gateways:
         self._numbers = itertools.count()
         self._processes: dict[int, Process] = {}
         self._current: list[int] = []
+        self._ended: set[int] = set()
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, replicas: int, *arguments: str) -> AsyncGenerator[Self]:
-        """That many, ready; at the end they are killed."""
+    async def running(cls, *arguments: str) -> AsyncGenerator[Self]:
+        """REPLICAS of them, ready; at the end they are killed."""
         # Requests that run at the same time need connections of their own.
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, headers={"X-API-Key": API_KEY}) as http:
             gateways = cls(http, arguments)
             try:
-                gateways._current = await asyncio.gather(*(gateways._start() for _ in range(replicas)))
+                gateways._current = await asyncio.gather(*(gateways._start() for _ in range(REPLICAS)))
                 yield gateways
             finally:
                 for process in gateways._processes.values():
                     await process.kill()
 
     async def call(self, index: int, method: str, path: str, **body: Any) -> Answer | None:
-        """The answer of this replica; None if it was lost, since nobody listened or the connection broke."""
+        """The answer of this replica; None if it was lost together with the replica."""
         number = self._current[index]
         return await self._send(number, method, path, {}, body or None)
 
@@ -72,11 +75,19 @@ class Gateways:
             async with self._http.request(method, url, headers=headers, json=body) as response:
                 return Answer(number, response.status, await response.read())
         except aiohttp.ClientError:
+            if not self.is_ended(number):
+                raise
             return None
+
+    def is_ended(self, number: int) -> bool:
+        """Whether this process has been killed or asked to end."""
+        return number in self._ended
 
     async def restart(self, index: int, *, kill: bool) -> None:
         """End this replica, at once or when it has finished what it does, and put a new one into its place."""
-        process = self._processes[self._current[index]]
+        number = self._current[index]
+        process = self._processes[number]
+        self._ended.add(number)
         if kill:
             await process.kill()
         else:

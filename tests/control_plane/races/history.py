@@ -16,9 +16,9 @@ Kind = Literal["start", "stop", "pause", "resume", "look"]
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A session's Sandbox, which is there: a new one has another UID."""
+    """A session's Sandbox, which is there. A new one has another session key."""
 
-    uid: str
+    key: str
     suspended: bool
 
 
@@ -116,9 +116,9 @@ class _Search:
             case "stop", Alive():
                 wanted: State = GONE
             case "pause" | "resume", Alive():
-                wanted = Alive(now.uid, call.kind == "pause")
+                wanted = Alive(now.key, call.kind == "pause")
             case "start", Alive():
-                wanted = Alive(now.uid, False)
+                wanted = Alive(now.key, False)
             case "start", Nothing.GONE:
                 return self._new(position)
             case _:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from control_plane.audit import Audit
 from control_plane.gateway.support import API_KEY, USER_AGENT, add_api_key
-from control_plane.races.gateways import PUBLIC_URL, Answer, Gateways
+from control_plane.races.gateways import OWNER, PUBLIC_URL, REPLICAS, Answer, Gateways
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import Informer, KubeClient, KubeObject
@@ -26,8 +26,8 @@ async def test_of_parallel_starts_one_makes_a_sandbox_and_all_answers_name_it(
     audit: Audit,
 ) -> None:
     """The session is the same in all rounds and stopped in between, so each replica remembers what is gone."""
-    await add_api_key(client, namespace, API_KEY, "alice")
-    name = runtime_id("alice", "s")
+    await add_api_key(client, namespace, API_KEY, OWNER)
+    name = runtime_id(OWNER, "s")
     uids: list[str] = []
 
     def made(_: str, item: KubeObject | None) -> None:
@@ -43,13 +43,13 @@ async def test_of_parallel_starts_one_makes_a_sandbox_and_all_answers_name_it(
         "--log-level=WARNING",
     )
     keys: list[str] = []
-    async with Gateways.running(2, *arguments) as gateways:
+    async with Gateways.running(*arguments) as gateways:
         for number in range(ROUNDS):
-            starts = [gateways.call(n % 2, "POST", "/start", image="i", session_id="s") for n in range(CLIENTS)]
+            starts = [gateways.call(n % REPLICAS, "POST", "/start", image="i", session_id="s") for n in range(CLIENTS)]
             body = _only(await asyncio.gather(*starts))
             assert (body["runtime_id"], body["url"], body["status"]) == (name, PUBLIC_URL, "starting")
             keys.append(body["session_api_key"])
-            stopped = await gateways.call(number % 2, "POST", "/stop", runtime_id=name)
+            stopped = await gateways.call(number % REPLICAS, "POST", "/stop", runtime_id=name)
             assert stopped is not None
             assert (stopped.status, stopped.body["status"]) == (200, "stopped")
     writes = await audit.writes(client, namespace, USER_AGENT)

@@ -1,0 +1,90 @@
+"""How a session must be in the end, when nobody asks for anything any more."""
+
+import asyncio
+
+from control_plane.races.arena import Arena
+from control_plane.races.gateways import REPLICAS
+from control_plane.races.history import GONE, Alive, State
+from control_plane.races.session import Session
+from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.kube.resources import PODS, SECRETS, VOLUME_CLAIMS
+from sandbox_crds.reasons import SUSPENSIONS, Reason
+from sandbox_operator.status import READY
+
+_SECONDS = 20.0
+_PAUSE = 0.05
+
+
+async def settle(arena: Arena, *sessions: Session) -> None:
+    """Wait until each session is as its Sandbox wants it, and everybody says so; then check all that has been told.
+
+    All calls must have been answered or lost.
+    """
+    await asyncio.gather(*(_settle(arena, session) for session in sessions))
+    assert arena.node.most_at_once <= 1, "a Sandbox had several pods at once"
+
+
+async def _settle(arena: Arena, session: Session) -> None:
+    deadline = asyncio.get_running_loop().time() + _SECONDS
+    while complaints := await _complaints(arena, session):
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError("\n".join(["not settled:", *complaints, session.story]))
+        await asyncio.sleep(_PAUSE)
+    session.judge()
+
+
+async def _complaints(arena: Arena, session: Session) -> list[str]:
+    """What is not yet as it must be."""
+    state = session.now
+    complaints = await _about_objects(arena, session, state)
+    if state is not GONE and not complaints:
+        complaints = await _about_sandbox(arena, session, state)
+    if not complaints:
+        for replica in range(REPLICAS):
+            complaints += await _about_answers(arena, session, state, replica)
+    return complaints
+
+
+async def _about_objects(arena: Arena, session: Session, state: State) -> list[str]:
+    """All that belongs to the session's Sandboxes belongs to the present one, of which a pod only if it runs."""
+    world, uid = arena.world, None if state is GONE else arena.uid(state)
+    complaints: list[str] = []
+    for resource in (PODS, SECRETS, VOLUME_CLAIMS):
+        selector = f"{SANDBOX_LABEL}={session.name}"
+        for item in (await world.client.list(resource, world.namespace, labelSelector=selector))["items"]:
+            [owner] = item["metadata"]["ownerReferences"]
+            if owner["uid"] != uid or (resource is PODS and state is not GONE and state.suspended):
+                complaints.append(f"{resource.kind} {item['metadata']['name']} is left over")
+    return complaints
+
+
+async def _about_sandbox(arena: Arena, session: Session, state: Alive) -> list[str]:
+    """Pod and status are as the spec wants them."""
+    sandbox = await arena.world.sandbox(session.name)
+    condition = sandbox.status.condition(READY)
+    reason = condition.reason if condition else ""
+    expected = SUSPENSIONS[sandbox.spec.suspend_reason] if state.suspended else Reason.READY
+    complaints = [] if reason == expected else [f"its status says {reason}"]
+    if not state.suspended:
+        pods = arena.node.pods(arena.uid(state))
+        if [pod["metadata"]["uid"] for pod in pods] != [sandbox.status.pod_uid]:
+            complaints.append(f"its status speaks of pod {sandbox.status.pod_uid}")
+    return complaints
+
+
+async def _about_answers(arena: Arena, session: Session, state: State, replica: int) -> list[str]:
+    """Every replica tells how it is, and gives way to it or not."""
+    call = await arena.call(session, "look", replica)
+    complaints = [] if call.outcome == state else [f"replica {replica} tells {call.outcome} instead of {state}"]
+    for key in session.keys:
+        expected = _visited(state, key)
+        if (status := await arena.visit(session, replica, key)) != expected:
+            complaints.append(f"replica {replica} answers a visit with {status} instead of {expected}")
+    return complaints
+
+
+def _visited(state: State, key: str) -> int:
+    """Status of the answer to a request with this session key."""
+    if state is GONE or key != state.key:
+        return 404
+    return 503 if state.suspended else 200

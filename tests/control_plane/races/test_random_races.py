@@ -1,0 +1,137 @@
+"""Clients that ask for anything at any time, while processes are killed: whatever the order, no answer is a lie.
+
+RACES_SEED and RACES_EXAMPLES (default: 0 and what takes about a minute) run others, and more. A failure tells what
+happened, one line a request, state and answer; to see it again takes the same seed, and luck, since time is real.
+"""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from control_plane.races.arena import Arena
+from control_plane.races.gateways import REPLICAS
+from control_plane.races.history import Kind
+from control_plane.races.session import Session
+from control_plane.races.settling import settle
+from local_cluster.control_plane import ControlPlane
+
+SESSIONS = 3
+STEPS = 25
+EXAMPLES = int(os.environ.get("RACES_EXAMPLES", "12"))
+SEED = int(os.environ.get("RACES_SEED", "0"))
+
+sessions = st.integers(0, SESSIONS - 1)
+replicas = st.integers(0, REPLICAS - 1)
+moments = st.sampled_from((0.0, 0.0, 0.01, 0.1, 0.4))
+
+
+class Races(RuleBasedStateMachine):
+    """Requests are sent without waiting for the answers to earlier ones. Time passes only while a rule runs."""
+
+    def __init__(self, arena: Arena, runner: asyncio.Runner) -> None:
+        super().__init__()
+        self._arena = arena
+        self._runner = runner
+        self._open: list[asyncio.Task[Any]] = []
+        self._sessions: list[Session] = []
+        self._restarts = {"operator", *map(str, range(REPLICAS))}
+        """What may still be restarted."""
+
+    @initialize(delays=st.integers(0, 2**32))
+    def begin(self, delays: int) -> None:
+        self._arena.node.seed(delays)
+        self._sessions = [self._arena.session() for _ in range(SESSIONS)]
+
+    @rule(number=sessions, replica=replicas, moment=moments, environment=st.sampled_from(({}, {"TOKEN": "t"})))
+    def start(self, number: int, replica: int, moment: float, environment: dict[str, str]) -> None:
+        self._ask("start", number, replica, moment, environment=environment)
+
+    @rule(number=sessions, replica=replicas, moment=moments)
+    def stop(self, number: int, replica: int, moment: float) -> None:
+        self._ask("stop", number, replica, moment)
+
+    @rule(number=sessions, replica=replicas, moment=moments)
+    def pause(self, number: int, replica: int, moment: float) -> None:
+        self._ask("pause", number, replica, moment)
+
+    @rule(number=sessions, replica=replicas, moment=moments)
+    def resume(self, number: int, replica: int, moment: float) -> None:
+        self._ask("resume", number, replica, moment)
+
+    @rule(number=sessions, replica=replicas, moment=moments)
+    def look(self, number: int, replica: int, moment: float) -> None:
+        self._ask("look", number, replica, moment)
+
+    @rule(number=sessions, moment=moments)
+    def lose_pod(self, number: int, moment: float) -> None:
+        self._do(self._arena.lose_pod(self._sessions[number]), moment)
+
+    @rule()
+    def wait_for_all_answers(self) -> None:
+        self._runner.run(self._answers())
+
+    @precondition(lambda self: "operator" in self._restarts)
+    @rule(moment=moments)
+    def kill_operator(self, moment: float) -> None:
+        self._restarts.remove("operator")
+        self._do(self._arena.operators.restart(), moment)
+
+    @precondition(lambda self: len(self._restarts & {"0", "1"}) == REPLICAS)
+    @rule(replica=replicas, moment=moments, kill=st.booleans())
+    def end_gateway(self, replica: int, moment: float, kill: bool) -> None:
+        self._restarts.remove(str(replica))
+        self._do(self._arena.gateways.restart(replica, kill=kill), moment)
+
+    def teardown(self) -> None:
+        self._runner.run(self._end())
+
+    def _ask(self, kind: Kind, number: int, replica: int, moment: float, **fields: Any) -> None:
+        self._do(self._arena.call(self._sessions[number], kind, replica, **fields), moment)
+
+    def _do(self, action: Coroutine[Any, Any, Any], moment: float) -> None:
+        async def begin() -> None:
+            self._open.append(asyncio.create_task(action))
+            await asyncio.sleep(moment)
+
+        self._runner.run(begin())
+
+    async def _answers(self) -> None:
+        tasks, self._open = self._open, []
+        await asyncio.gather(*tasks)
+
+    async def _end(self) -> None:
+        try:
+            await self._answers()
+            await settle(self._arena, *self._sessions)
+        finally:
+            stops = [self._arena.call(session, "stop", 0) for session in self._sessions]
+            await asyncio.gather(*stops, return_exceptions=True)
+
+
+def test_whatever_is_asked(control_plane: ControlPlane, master_key_dir: Path, tmp_path: Path) -> None:
+    print(f"RACES_SEED={SEED} RACES_EXAMPLES={EXAMPLES}")
+    with asyncio.Runner() as runner:
+        opening = Arena.open(control_plane, master_key_dir, tmp_path)
+        arena = runner.run(opening.__aenter__())
+        try:
+            # Shrinking would run each smaller example at another pace, and prove nothing.
+            run_state_machine_as_test(
+                seed(SEED)(cast("type[RuleBasedStateMachine]", partial(Races, arena, runner))),
+                settings=settings(
+                    max_examples=EXAMPLES,
+                    stateful_step_count=STEPS,
+                    phases=(Phase.generate,),
+                    database=None,
+                    deadline=None,
+                    suppress_health_check=(HealthCheck.too_slow,),
+                ),
+            )
+        finally:
+            runner.run(opening.__aexit__(None, None, None))
