@@ -1,30 +1,33 @@
-"""What the tests of the data plane share: a directory, a listener, raw servers and clients, transports in memory."""
+"""What the tests of the data plane share: a directory, a listener, raw servers and clients."""
 
 import asyncio
 import contextlib
 import socket
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Self, cast, override
+from typing import Any, Self
 
 import uvicorn
 
 from sandbox_gateway.directory import Endpoint, NoSandbox
-from sandbox_gateway.proxy.client import ClientConnection
-from sandbox_gateway.proxy.context import Context, Limits
+from sandbox_gateway.proxy.context import Limits
 from sandbox_gateway.proxy.listener import Listener, serve
-from sandbox_gateway.proxy.upstream import Address, Pool, UpstreamConnection
 
 KEY = "key-of-abc"
 GONE_KEY = "key-of-a-deleted-sandbox"
 DOWN_KEY = "key-of-down"
 ADDRESS = ("192.0.2.1", 60000)
 DOWN = Endpoint("down", None, "Sandbox down is paused.")
+IDLE = Endpoint("abc", None, "It is asleep.", wakes=True)
+IDLE_FOR_WEBSOCKETS = Endpoint("abc", None, "It is asleep.", wakes=True, wakes_on_websocket=True)
+PAUSED = Endpoint("abc", None, "It is paused.")
 
 HEADERS = {"X-Session-API-Key": KEY}
 REQUEST = b"GET /a HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\n"
+UPGRADE = REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -89,8 +92,15 @@ class ScriptedWaker:
             self.waiting[runtime_id] -= 1
 
     def let_go(self) -> None:
-        """Return to all that wait, and to those who come."""
+        """Return to all that wait."""
         self._told.set()
+        self._told = asyncio.Event()
+
+    async def has(self, count: int, runtime_id: str = "abc") -> None:
+        """Return once so many wait."""
+        async with asyncio.timeout(5):
+            while self.waiting[runtime_id] != count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -208,149 +218,3 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
-
-
-class MemoryTransport(asyncio.Transport):
-    """One end of a connection without a network: the test delivers what is received and sees what is written."""
-
-    def __init__(self, protocol: asyncio.Protocol) -> None:
-        super().__init__({"peername": ("127.0.0.1", 40000)})
-        self.written = b""
-        self.block_after_next_write = False
-        self.closed = False
-        self.sent_eof = False
-        self._protocol = protocol
-        self._incoming: deque[bytes] = deque()
-        self._reading = True
-        self._lost_already = False
-        protocol.connection_made(self)
-
-    def deliver(self, data: bytes) -> None:
-        self._incoming.append(data)
-        self._flush()
-
-    def block_writes(self) -> None:
-        """The peer does not read."""
-        self._protocol.pause_writing()
-
-    def unblock_writes(self) -> None:
-        self._protocol.resume_writing()
-
-    def lose(self) -> None:
-        """The peer is gone."""
-        if not self.closed:
-            self.abort()
-
-    def _flush(self) -> None:
-        while self._incoming and self._reading and not self.closed:
-            self._protocol.data_received(self._incoming.popleft())
-
-    @override
-    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
-        if self.sent_eof or self._lost_already:
-            raise RuntimeError("write() after write_eof() or connection_lost()")  # as uvloop does
-        if not self.closed:
-            self.written += bytes(data)
-        if self.block_after_next_write:
-            self.block_after_next_write = False
-            self.block_writes()
-
-    @override
-    def write_eof(self) -> None:
-        self.sent_eof = True
-
-    @override
-    def abort(self) -> None:
-        if not self.closed:
-            self.closed = True
-            asyncio.get_running_loop().call_soon(self._lost)
-
-    def _lost(self) -> None:
-        self._lost_already = True
-        self._protocol.connection_lost(None)
-
-    @override
-    def close(self) -> None:
-        self.abort()
-
-    @override
-    def is_closing(self) -> bool:
-        return self.closed
-
-    @override
-    def is_reading(self) -> bool:
-        return self._reading
-
-    @override
-    def pause_reading(self) -> None:
-        self._reading = False
-
-    @override
-    def resume_reading(self) -> None:
-        if not self._reading:
-            self._reading = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    @override
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._protocol = cast(asyncio.Protocol, protocol)
-
-    @override
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-
-class MemoryPool(Pool):
-    """Connects to nothing: every upstream is a MemoryTransport."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.opened: list[tuple[Address, MemoryTransport]] = []
-
-    @override
-    async def connect(self, address: Address) -> UpstreamConnection:
-        connection = UpstreamConnection(address)
-        self.opened.append((address, MemoryTransport(connection)))
-        return connection
-
-    def written(self) -> bytes:
-        """All that any upstream has got."""
-        return b"".join(transport.written for _, transport in self.opened)
-
-
-def memory_context(**fields: Any) -> Context:
-    """What the connections of a gateway with one sandbox share, without a network."""
-    directory = MemoryDirectory()
-    directory.add(KEY, "abc", ADDRESS)
-    chosen: dict[str, Any] = {
-        "directory": directory,
-        "activity": CountingActivity(),
-        "waker": ScriptedWaker(),
-        "pool": MemoryPool(),
-        "limits": Limits(),
-        **fields,
-    }
-    return Context(control_socket="/control", base_domain="", **chosen)
-
-
-class MemoryClient:
-    """A client's connection of a gateway with one sandbox, without a network."""
-
-    def __init__(self, context: Context | None = None) -> None:
-        self.context = context or memory_context()
-        self.transport = MemoryTransport(ClientConnection(self.context))
-
-    @property
-    def pool(self) -> MemoryPool:
-        return cast(MemoryPool, self.context.pool)
-
-    async def settle(self) -> None:
-        """Let everything that is due happen."""
-        for _ in range(6):
-            await asyncio.sleep(0)
-
-    async def close(self) -> None:
-        self.transport.lose()
-        await self.settle()
-        self.pool.close()
-        await self.settle()

@@ -7,15 +7,12 @@ from sandbox_gateway.directory import Endpoint
 from sandbox_gateway.proxy.answers import Answer
 from sandbox_gateway.proxy.head import RequestReader
 from sandbox_gateway.proxy.routing import AwaitFirstMessage, Decision, ToSandbox, ToSleeping, route
-from unit.sandbox_gateway.proxy.support import ADDRESS, KEY, MemoryDirectory
+from unit.sandbox_gateway.proxy.support import ADDRESS, IDLE, IDLE_FOR_WEBSOCKETS, KEY, PAUSED, MemoryDirectory
 
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 HOST = "abc.box.example"
 OTHER_KEY = "key-of-another-sandbox"
 RUNNING = Endpoint("abc", ADDRESS)
-IDLE = Endpoint("abc", None, "It is asleep; a request wakes it.", wakes=True)
-IDLE_FOR_WEBSOCKETS = Endpoint("abc", None, "It is asleep.", wakes=True, wakes_on_websocket=True)
-PAUSED = Endpoint("abc", None, "It is paused.")
 
 
 def decide(method: str, target: str, fields: str, endpoint: Endpoint = RUNNING, host: str = HOST) -> Decision:

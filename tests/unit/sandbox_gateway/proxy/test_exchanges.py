@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from unit.sandbox_gateway.proxy.exchanges import EXCHANGES, Exchange
-from unit.sandbox_gateway.proxy.support import Gateway, MemoryClient
+from unit.sandbox_gateway.proxy.memory import MemoryClient
+from unit.sandbox_gateway.proxy.support import Gateway
 
 
 async def play(exchange: Exchange, cut: int | None, *, cut_answers: bool = False) -> tuple[bytes, bytes]:

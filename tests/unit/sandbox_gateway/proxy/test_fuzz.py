@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unit.sandbox_gateway.proxy.exchanges import EXCHANGES
+from unit.sandbox_gateway.proxy.memory import MemoryClient
 from unit.sandbox_gateway.proxy.refusals import REFUSED_CHUNKS, REFUSED_FRAMING, REFUSED_HEADS, framed_request
-from unit.sandbox_gateway.proxy.support import MemoryClient
 
 _TOKENS = [
     *(b"\r\n", b"\n", b"\r\n\r\n", b"GET /a HTTP/1.1\r\n", b"Host: gw\r\n", b"X-Session-API-Key: key-of-abc\r\n"),

@@ -7,18 +7,8 @@ import httpx
 import orjson
 import pytest
 
-from unit.sandbox_gateway.proxy.support import (
-    DOWN_KEY,
-    GONE_KEY,
-    HEADERS,
-    KEY,
-    OK,
-    POST,
-    Gateway,
-    MemoryClient,
-    echo,
-    read_head,
-)
+from unit.sandbox_gateway.proxy.memory import MemoryClient
+from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, HEADERS, KEY, OK, POST, Gateway, echo, read_head
 
 
 def named(name: str) -> Any:

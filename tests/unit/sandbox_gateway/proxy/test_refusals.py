@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
+from unit.sandbox_gateway.proxy.memory import MemoryClient
 from unit.sandbox_gateway.proxy.refusals import REFUSED_CHUNKS, REFUSED_FRAMING, REFUSED_HEADS, framed_request
-from unit.sandbox_gateway.proxy.support import MemoryClient
 
 GOOD = b"GET /good HTTP/1.1\r\nHost: a\r\nX-Session-API-Key: key-of-abc\r\n\r\n"
 

@@ -4,11 +4,8 @@ import asyncio
 from pathlib import Path
 
 from sandbox_gateway.proxy.context import Limits
-from unit.sandbox_gateway.proxy.support import (
-    Gateway,
-    MemoryClient,
-    read_head,
-)
+from unit.sandbox_gateway.proxy.memory import MemoryClient
+from unit.sandbox_gateway.proxy.support import Gateway, read_head
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
