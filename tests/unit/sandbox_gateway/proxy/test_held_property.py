@@ -132,7 +132,7 @@ async def perform(steps: list[Step]) -> None:
             case "fail":
                 for _, upstream in asleep.clients[0].pool.opened:
                     upstream.lose()
-            case "drain":
+            case _:  # "drain"
                 asleep.context.draining = True
                 for client in list(asleep.context.clients):
                     client.drain()
