@@ -100,15 +100,24 @@ class KubeClient:
         return await self._send("PATCH", path, body=body, content_type="application/merge-patch+json")
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        grace_seconds: int | None = None,
     ) -> None:
         """Delete; what it owns is deleted in the background. An object that is gone is no error.
 
-        With `uid` only the object of this uid is deleted. Raises ApiError (409 when it is another).
+        With `uid` only the object of this uid is deleted, with `resource_version` only in this state of it. Raises
+        ApiError (409 when it is another).
         """
         body: KubeObject = {"propagationPolicy": "Background"}
-        if uid:
-            body["preconditions"] = {"uid": uid}
+        wanted = {"uid": uid, "resourceVersion": resource_version}
+        if preconditions := {name: value for name, value in wanted.items() if value}:
+            body["preconditions"] = preconditions
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
         try:

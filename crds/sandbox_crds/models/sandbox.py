@@ -156,6 +156,13 @@ class SandboxStatus(Model):
     restart_count: int = Field(default=0, description="Restarts of the agent server's container in the present pod.")
     restart_reason: str = Field(default="", max_length=1024, description="Why the container was last restarted.")
     first_ready_time: str = Field(default="", description="When the sandbox was ready for the first time, RFC 3339.")
+    starting_since: str = Field(
+        default="",
+        description=(
+            "Since when a start is under way, RFC 3339; empty while suspended and once the present pod has been ready. "
+            "The class's progressDeadlineSeconds counts from here."
+        ),
+    )
     start_time: str = Field(default="", description="When the present pod was made, RFC 3339.")
     ready_time: str = Field(default="", description="When the present pod was first ready, RFC 3339.")
 
