@@ -1,7 +1,7 @@
 """What a plan says, sent to the API server."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import aiohttp
@@ -12,6 +12,7 @@ from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator.builders.secret import KEY_ID_ANNOTATION
+from sandbox_operator.evidence import Evidence, decode
 from sandbox_operator.plan import Create, Refusal
 from sandbox_operator.pods import Pod, controller_uid
 from sandbox_operator.suspension import suspension_patch
@@ -33,7 +34,6 @@ class Outcome:
 
     def __init__(self) -> None:
         self.objects: dict[str, KubeObject] = {}
-        self.created: set[str] = set()
         self.refusal: Refusal | None = None
 
     @property
@@ -47,11 +47,6 @@ class Outcome:
     def pod(self) -> KubeObject | None:
         """The pod, created or found."""
         return self.objects.get(PODS.plural)
-
-    @property
-    def pod_created(self) -> bool:
-        """Whether the pod is new."""
-        return PODS.plural in self.created
 
 
 class Api:
@@ -82,7 +77,8 @@ class Api:
         plural = create.resource.plural
         try:
             outcome.objects[plural] = await self._client.create(create.resource, self._namespace, create.body)
-            outcome.created.add(plural)
+            if create.event:
+                await self.tell(create.event)
         except ApiError as error:
             # Another 409 is a lost race inside of the API server, for instance about a quota.
             if error.code == 409 and error.reason == "AlreadyExists":
@@ -104,6 +100,18 @@ class Api:
     async def delete_pod(self, pod: Pod) -> None:
         """Delete exactly this pod. Raises ApiError (409 when there is another of this name), as do all below."""
         await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid)
+
+    async def delete_sandbox(self, sandbox: Sandbox) -> None:
+        """Delete the Sandbox, if it is still as it was seen (else ApiError 409)."""
+        metadata = sandbox.metadata
+        await self._client.delete(
+            SANDBOXES, self._namespace, metadata.name, uid=metadata.uid, resource_version=metadata.resource_version
+        )
+
+    async def evidence(self, name: str) -> tuple[Evidence, ...]:
+        """The Events about objects of this name; those that cannot be read are left out."""
+        answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}")
+        return tuple(_readable(answer["items"]))
 
     async def patch_status(self, sandbox: Sandbox, status: Mapping[str, Any]) -> KubeObject:
         """Write the status, if the Sandbox is still as it was seen (else ApiError 409); gives the Sandbox as stored."""
@@ -137,6 +145,14 @@ class Api:
                 # It has been posted by a predecessor.
                 return
             _log.warning("event not posted", reason=event["reason"], error=str(error))
+
+
+def _readable(events: Sequence[KubeObject]) -> Iterator[Evidence]:
+    for event in events:
+        try:
+            yield decode(event)
+        except ValueError as error:
+            _log.warning("event cannot be read", error=str(error))
 
 
 def _refusal(error: ApiError) -> Refusal:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
+import aiohttp
 import structlog
 
 from sandbox_crds.api import SANDBOX_LABEL
@@ -14,6 +15,7 @@ from sandbox_crds.kube import Informer, KubeClient
 from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator import glue, health
+from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
 from sandbox_operator.builders.owned import sandbox_of_pod
 from sandbox_operator.pods import Pod, decode
@@ -33,7 +35,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Operator:
     """All parts of one operator, around one client. Make it inside the event loop."""
 
-    def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
+    def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys, agents: AgentServers) -> None:
         self.queue = WorkQueue()
         self.sandboxes = Store(SANDBOXES, Sandbox, self.queue.add)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
@@ -42,7 +44,9 @@ class Operator:
         )
         # Classes come first: a sandbox that is looked at before its class is known would be refused.
         self.sweeper = Sweeper(client, namespace, [self.classes, self.sandboxes])
-        self.reconciler = Reconciler(Api(client, namespace), keys, self.queue, self.sandboxes, self.classes, self.pods)
+        self.reconciler = Reconciler(
+            Api(client, namespace), agents, keys, self.queue, self.sandboxes, self.classes, self.pods
+        )
 
     def _class_changed(self, name: str) -> None:
         for sandbox in self.sandboxes:
@@ -87,14 +91,16 @@ async def run(settings: Settings) -> None:
     keys = MasterKeys.load(settings.master_key_dir)
     client = await KubeClient.connect(str(settings.kubeconfig) if settings.kubeconfig else None, USER_AGENT)
     try:
-        operator = Operator(client, settings.namespace, keys)
-        server = await health.serve(
-            settings.health_port, _healthy(operator), {"caches filled": lambda: operator.synced}
-        )
-        try:
-            await _run_parts(operator, client, settings)
-        finally:
-            await server.cleanup()
+        # Pods are asked directly, whatever proxy the environment names.
+        async with aiohttp.ClientSession(trust_env=False) as session:
+            operator = Operator(client, settings.namespace, keys, AgentServers(session, keys))
+            server = await health.serve(
+                settings.health_port, _healthy(operator), {"caches filled": lambda: operator.synced}
+            )
+            try:
+                await _run_parts(operator, client, settings)
+            finally:
+                await server.cleanup()
     finally:
         await client.close()
 

@@ -78,20 +78,25 @@ def redacted_evidence(evidence: Iterable[Evidence], secrets: Collection[str]) ->
     return tuple(replace(seen, message=redacted(seen.message, secrets)) for seen in evidence)
 
 
+def is_needed(pod: Pod) -> bool:
+    """Whether the cause for which a pod waits may stand in Events alone."""
+    if examine(pod).reason not in UNEXPLAINED:
+        return False
+    return not pod.node or not (pod.has_network or (pod.container and not _is_being_made(pod)))
+
+
 def find(pod: Pod, evidence: Collection[Evidence]) -> Finding | None:
     """What the Events about a pod's name say of this pod; None when it speaks for itself, or they say nothing.
 
     Events of an earlier pod of the same name, and of what has passed since, do not count.
     """
-    if examine(pod).reason not in UNEXPLAINED:
+    if not is_needed(pod):
         return None
     if not pod.node:
         about = [
             seen for seen in evidence if seen.regarding_kind == _CLAIM and seen.last_seen >= pod.created - _TOGETHER
         ]
         return _finding(Reason.VOLUME_NOT_BOUND, "The workspace's volume is not bound", about, _UNBOUND, _BINDS)
-    if pod.has_network or (pod.container and not _is_being_made(pod)):
-        return None
     about = [seen for seen in evidence if seen.regarding_kind == _POD and seen.regarding_uid == pod.uid]
     return _finding(Reason.CREATE_CONTAINER_ERROR, "The container cannot be made", about, _CANNOT_CREATE, _CREATES)
 

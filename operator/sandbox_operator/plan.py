@@ -8,17 +8,37 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeObject, Resource
 from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_crds.reasons import Reason
+from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_operator import times
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.pod import build_pod, runtime_class
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.builders.service import build_service
 from sandbox_operator.builders.volume import build_volume_claim
-from sandbox_operator.findings import Finding, examine
+from sandbox_operator.evidence import Evidence, find, is_needed, redacted_evidence
+from sandbox_operator.findings import OVERDUE, Finding, ending, examine, finished, lost_node
+from sandbox_operator.lifetime import (
+    announcement,
+    expired_event,
+    expires_at,
+    expiring_events,
+    nearest_limit,
+    next_step_at,
+    start_deadline,
+    start_timeout_event,
+    start_timeout_note,
+)
 from sandbox_operator.pods import Pod
 from sandbox_operator.redaction import redacted, redacted_pod
-from sandbox_operator.status import READY, next_status, patch, reports
+from sandbox_operator.replacement import deletion_event, is_outdated, vanishing_event
+from sandbox_operator.status import READY, next_status, patch, reports, said
+from sandbox_operator.suspension import suspended_message
+
+SILENCE = timedelta(seconds=5)
+"""How long a pod waits without telling why before the Events about it are read."""
+
+LOOK_INTERVAL = timedelta(seconds=5)
+"""Between two reads of the Events about one pod."""
 
 PATIENCE = timedelta(seconds=2)
 """How long a passing state lasts before it is told: a second, and one more since times have whole seconds."""
@@ -45,7 +65,11 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is known of one sandbox. `refusal` is that of the creation that has just been tried."""
+    """What is known of one sandbox.
+
+    `refusal` is that of the creation that has just been tried. `prepared` is the UID of the pod whose agent server has
+    just been asked to prepare for its end. `evidence` are the Events that were read at `looked`, if ever.
+    """
 
     sandbox: Sandbox
     class_: SandboxClass | None
@@ -53,27 +77,47 @@ class World:
     now: datetime
     made: Made | None = None
     refusal: Refusal | None = None
+    prepared: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    looked: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """One object to POST."""
+    """One object to POST, and the event to post once it is new."""
 
     resource: Resource
     body: KubeObject
+    event: KubeObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """A pod whose agent server, opened by the key of this id, is to save its work before the pod is deleted."""
+
+    pod: Pod
+    key_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in this order: all creations side by side and then the events; the pod's deletion; the status.
+    """What to do, in this order.
 
-    A plan that creates ends there: the next one is made with the outcome. `status` is a merge patch, or None.
+    `look`: read the Events about this pod. `events`: post them. `creates`: make these, side by side. `status`: a merge
+    patch. `prepare`: have this pod's agent server save its work. `delete`: delete this pod. `suspend`: suspend
+    the sandbox since it did not start in time, with this note. `expire`: delete the sandbox. `afterwards`: post these
+    events. After `look`, `creates` and `prepare` the next plan is made with the outcome.
     """
 
-    creates: tuple[Create, ...] = ()
+    look: Pod | None = None
     events: tuple[KubeObject, ...] = ()
-    delete: Pod | None = None
+    creates: tuple[Create, ...] = ()
     status: dict[str, Any] | None = None
+    prepare: Prepare | None = None
+    delete: Pod | None = None
+    suspend: str = ""
+    expire: bool = False
+    afterwards: tuple[KubeObject, ...] = ()
     requeue_at: datetime | None = None
 
 
@@ -85,46 +129,101 @@ def plan(world: World, keys: MasterKeys) -> Plan:
     if world.pod and world.pod.owner_uid != sandbox.metadata.uid:
         # Not ours: it is neither touched nor reported. To create ours is refused as long as it is there.
         world = replace(world, pod=None)
-    pod = redacted_pod(world.pod, _secrets(world, keys)) if world.pod else None
+    world = _without_keys(world, keys)
+    return _within_limits(world) or _until_limits(world, _steps(world, keys))
+
+
+def _steps(world: World, keys: MasterKeys) -> Plan:
+    """What is to be done about a sandbox that is within its limits: the first that applies."""
+    sandbox, pod = world.sandbox, world.pod
     if world.refusal:
         return _tell(replace(world, pod=None), keys, Finding(world.refusal.reason, world.refusal.message))
     if sandbox.spec.suspend:
-        return _suspend(world, keys)
+        return _suspend(world, keys, pod)
     if pod and pod.deletion_requested:
-        ends = Finding(Reason.POD_TERMINATING, "The pod ends; a new one follows.", pod.deletion_requested)
-        return _tell(world, keys, ends)
+        return _follow_deletion(world, keys, pod)
+    if pod and is_outdated(sandbox, pod):
+        restarts = Finding(Reason.POD_TERMINATING, "Restarted on request: the pod ends; a new one follows.")
+        return _end(world, keys, _tell(world, keys, restarts), pod)
     if pod and pod.is_finished:
-        return _replace_failed(world, keys, pod)
+        return _replace_finished(world, keys, pod)
     if pod is None or not _is_complete(world, pod):
         return _create(world, keys)
-    return _tell(world, keys, examine(pod))
+    return _examine(world, keys, pod)
 
 
-def _replace_failed(world: World, keys: MasterKeys, pod: Pod) -> Plan:
-    why = ": ".join(part for part in (pod.reason or pod.phase, pod.message) if part)
-    told = _tell(world, keys, Finding(Reason.POD_FAILED, f"{why.rstrip('.')}. It is replaced."))
+def _within_limits(world: World) -> Plan | None:
+    """The end of a sandbox, or of its start, that has reached a limit; None as long as it has not."""
+    sandbox, class_, now = world.sandbox, world.class_, world.now
+    limit = nearest_limit(sandbox, class_, world.pod)
+    end = expires_at(sandbox, limit) if limit else None
+    if limit and end and now >= end:
+        return Plan(expire=True, afterwards=(expired_event(sandbox, limit, now),))
+    deadline = start_deadline(sandbox, class_, world.pod)
+    if deadline and now >= deadline:
+        note = start_timeout_note(sandbox, class_)
+        return Plan(suspend=note, afterwards=(start_timeout_event(sandbox, note, now),))
+    return None
+
+
+def _until_limits(world: World, steps: Plan) -> Plan:
+    """The same steps, to be looked at again when the next limit is due."""
+    sandbox, class_ = world.sandbox, world.class_
+    limit = nearest_limit(sandbox, class_, world.pod)
+    next_step = limit and next_step_at(sandbox, limit, world.now)
+    return _again_at(steps, next_step, start_deadline(sandbox, class_, world.pod))
+
+
+def _end(world: World, keys: MasterKeys, told: Plan, pod: Pod) -> Plan:
+    """The plan that also deletes the pod, and before lets its agent server save its work if it answers."""
+    if pod.is_ready and world.prepared != pod.uid:
+        return replace(told, prepare=Prepare(pod, _key_id(world, keys)))
+    return replace(told, delete=pod)
+
+
+def _follow_deletion(world: World, keys: MasterKeys, pod: Pod) -> Plan:
+    finding = ending(pod, world.now)
+    told = _tell(world, keys, finding)
+    if told.status and finding.reason is not Reason.NODE_LOST:
+        event = deletion_event(world.sandbox, world.class_, pod, world.now)
+        told = replace(told, events=(*told.events, event) if event else told.events)
+    return _again_at(told, _overdue(pod, world.now))
+
+
+def _replace_finished(world: World, keys: MasterKeys, pod: Pod) -> Plan:
+    told = _tell(world, keys, finished(pod))
     due = pod.created + SHORTEST_LIFE
     return replace(told, delete=pod) if world.now >= due else replace(told, requeue_at=due)
 
 
-def _suspend(world: World, keys: MasterKeys) -> Plan:
-    pod = world.pod
+def _suspend(world: World, keys: MasterKeys, pod: Pod | None) -> Plan:
+    message = suspended_message(world.sandbox, world.class_)
     if pod is None:
-        return _tell(world, keys, Finding(Reason.SUSPENDED, _suspended_message(world)))
-    ends = Finding(Reason.SUSPENDING, "The pod ends.", passing_since=pod.deletion_requested or world.now)
-    return replace(_tell(world, keys, ends), delete=None if pod.deletion_requested else pod)
+        return _tell(world, keys, Finding(SUSPENSIONS[world.sandbox.spec.suspend_reason], message))
+    if pod.deletion_requested is None:
+        ends = Finding(Reason.SUSPENDING, f"The pod ends. {message}", passing_since=world.now)
+        return _end(world, keys, _tell(world, keys, ends), pod)
+    lost = lost_node(pod, world.now)
+    if lost:
+        return _tell(world, keys, Finding(Reason.SUSPENDING, f"The pod cannot end. {lost.message} {message}"))
+    ends = Finding(Reason.SUSPENDING, f"The pod ends. {message}", passing_since=pod.deletion_requested)
+    return _again_at(_tell(world, keys, ends), _overdue(pod, world.now))
 
 
-def _suspended_message(world: World) -> str:
-    condition = world.sandbox.status.condition(READY)
-    if condition and condition.reason == Reason.SUSPENDED:
-        # What was said at the time holds, even if the class has been changed since.
-        return condition.message
-    if not world.sandbox.status.launch or world.class_ is None:
-        return ""
-    if world.class_.spec.workspace.persistent:
-        return "The workspace is kept."
-    return f"The workspace was not kept: the class {world.sandbox.spec.class_name} has no persistent workspace."
+def _overdue(pod: Pod, now: datetime) -> datetime | None:
+    """When a deleted pod's node is to be taken for lost; None when it is so already, or that is not known."""
+    due = pod.deletion_due and pod.deletion_due + OVERDUE
+    return due if due and now < due else None
+
+
+def _examine(world: World, keys: MasterKeys, pod: Pod) -> Plan:
+    finding = examine(pod)
+    if not is_needed(pod):
+        return _tell(world, keys, finding)
+    due = (world.looked + LOOK_INTERVAL) if world.looked else pod.created + SILENCE
+    if world.now >= due:
+        return Plan(look=pod)
+    return _again_at(_tell(world, keys, find(pod, world.evidence) or finding), due)
 
 
 def _is_complete(world: World, pod: Pod) -> bool:
@@ -145,12 +244,13 @@ def _create(world: World, keys: MasterKeys) -> Plan:
         creates.append(Create(VOLUME_CLAIMS, build_volume_claim(sandbox, class_)))
     if sandbox.spec.service == "Headless":
         creates.append(Create(SERVICES, build_service(sandbox)))
-    events: list[KubeObject] = []
+    lost: KubeObject | None = None
     if world.pod is None:
-        creates.append(Create(PODS, build_pod(sandbox, class_)))
-        if runtime_class(sandbox, class_) is None:
-            events.append(_runtime_class_dropped(sandbox, world.now))
-    return Plan(creates=tuple(creates), events=tuple(events))
+        dropped = runtime_class(sandbox, class_) is None
+        event = _runtime_class_dropped(sandbox, world.now) if dropped else None
+        creates.append(Create(PODS, build_pod(sandbox, class_), event))
+        lost = vanishing_event(sandbox, class_, world.now)
+    return Plan(creates=tuple(creates), events=(lost,) if lost else ())
 
 
 def _runtime_class_dropped(sandbox: Sandbox, now: datetime) -> KubeObject:
@@ -184,8 +284,23 @@ def _tell(world: World, keys: MasterKeys, finding: Finding) -> Plan:
         if world.now < due and not _contradicts(sandbox, finding):
             return Plan(requeue_at=due)
     written = world.made.key_id if world.made else sandbox.status.key_id
-    status = next_status(sandbox, pod, finding, written, world.now)
-    return Plan(status=patch(sandbox.status, status) or None)
+    limit = nearest_limit(sandbox, world.class_, pod)
+    expiring = announcement(sandbox, limit, world.now)
+    status = next_status(sandbox, pod, finding, written, world.now, expiring)
+    events = expiring_events(sandbox, limit, expiring, world.now)
+    return Plan(events=events, status=patch(sandbox.status, status) or None)
+
+
+def _again_at(steps: Plan, *due: datetime | None) -> Plan:
+    """The same steps, with another look at the first of these times."""
+    return replace(steps, requeue_at=min((time for time in (steps.requeue_at, *due) if time), default=None))
+
+
+def _without_keys(world: World, keys: MasterKeys) -> World:
+    """The same world, in which no text holds a key; texts are cut later on, and a part of a key is not known."""
+    secrets = _secrets(world, keys)
+    pod = world.pod and redacted_pod(world.pod, secrets)
+    return replace(world, pod=pod, evidence=redacted_evidence(world.evidence, secrets))
 
 
 def _with_history(world: World, finding: Finding) -> str:
@@ -195,7 +310,7 @@ def _with_history(world: World, finding: Finding) -> str:
     condition = status.condition(READY)
     if reports(status, pod):
         # A passing state is told once: its details are not worth further writes.
-        return condition.message if condition and condition.reason == finding.reason else finding.message
+        return said(condition) if condition and condition.reason == finding.reason else finding.message
     if status.pod_name and finding.reason in {Reason.PENDING, Reason.STARTING}:
         return f"The earlier pod is gone, this one replaces it. {finding.message}"
     return finding.message

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sandbox_crds.api import GROUP
 from sandbox_crds.kube import KubeObject
 from sandbox_operator import times
 
 CONTAINER = "agent-server"
 """Name of the container with the agent server; others may have been injected beside it."""
+
+RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
+"""On a pod: the Sandbox's `restartedAt` when it was made."""
 
 BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons of `state.waiting` of a container that is on its way."""
@@ -68,6 +72,7 @@ class Pod:
     owner_uid: str
     created: datetime
     image: str
+    restarted_at: str = ""
     deletion_requested: datetime | None = None
     deletion_due: datetime | None = None
     phase: str = "Pending"
@@ -114,6 +119,7 @@ def _decode(item: KubeObject) -> Pod:
         owner_uid=controller_uid(item),
         created=times.parse(metadata["creationTimestamp"]),
         image=next((part["image"] for part in containers if part["name"] == CONTAINER), ""),
+        restarted_at=_part(metadata, "annotations").get(RESTARTED_ANNOTATION, ""),
         deletion_requested=_deletion_requested(metadata),
         deletion_due=_time(metadata, "deletionTimestamp"),
         phase=status.get("phase", ""),

@@ -1,20 +1,21 @@
 """One pass over one sandbox: gather, plan, apply. And the workers that make such passes."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import aiohttp
 import structlog
 
 from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, Informer
+from sandbox_crds.kube import ApiError, Informer, KubeObject
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.api import Api, Outcome
+from sandbox_operator.agent_server import AgentServers
+from sandbox_operator.api import Api
 from sandbox_operator.builders.owned import name_of
+from sandbox_operator.evidence import Evidence
 from sandbox_operator.expectations import Expectations
-from sandbox_operator.plan import Made, Plan, World, plan
+from sandbox_operator.plan import Create, Made, Plan, Prepare, Refusal, World, plan
 from sandbox_operator.pods import Pod, decode
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.store import Store
@@ -22,6 +23,7 @@ from sandbox_operator.store import Store
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _REFUSED_RETRY_SECONDS = 1.0
+_NEVER_LOOKED: tuple[str, None, tuple[Evidence, ...]] = ("", None, ())
 
 
 def _utc_now() -> datetime:
@@ -34,6 +36,7 @@ class Reconciler:
     def __init__(
         self,
         api: Api,
+        agents: AgentServers,
         keys: MasterKeys,
         queue: WorkQueue,
         sandboxes: Store[Sandbox],
@@ -42,6 +45,7 @@ class Reconciler:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._api = api
+        self._agents = agents
         self._keys = keys
         self._queue = queue
         self._sandboxes = sandboxes
@@ -50,6 +54,7 @@ class Reconciler:
         self._now = now
         self._expectations = Expectations()
         self._made: dict[str, tuple[str, Made]] = {}
+        self._looked: dict[str, tuple[str, datetime, tuple[Evidence, ...]]] = {}
 
     async def work(self) -> None:
         """Take keys from the queue until cancelled. Run several of these side by side."""
@@ -80,74 +85,123 @@ class Reconciler:
         if sandbox is None:
             self._forget(key)
             return
-        world = self._gather(key, sandbox)
-        steps = plan(world, self._keys)
-        refused = False
+        refusal: Refusal | None = None
+        steps = self._plan(key, sandbox)
         if steps.creates:
-            if sandbox.status.pod_name and not await self._is_there(sandbox):
+            if sandbox.status.pod_name and not await self._is_current(sandbox):
                 return
-            outcome = await self._create(key, world, steps)
-            refused = outcome.refusal is not None
-            steps = plan(replace(self._gather(key, sandbox), refusal=outcome.refusal), self._keys)
+            await self._tell(steps.events)
+            refusal = await self._create(key, sandbox, steps.creates)
+            steps = self._plan(key, sandbox, refusal=refusal)
+        if steps.look:
+            await self._look(key, steps.look)
+            steps = self._plan(key, sandbox)
         await self._finish(key, sandbox, steps)
-        if refused:
+        if steps.prepare:
+            # Another may think better of it meanwhile, so the next plan is made from what is so then.
+            steps = await self._prepare(key, sandbox, steps.prepare)
+        if refusal:
             self._queue.retry(key, _REFUSED_RETRY_SECONDS)
         else:
             self._queue.forget(key)
         if steps.requeue_at:
             self._queue.add_after(key, (steps.requeue_at - self._now()).total_seconds())
 
-    def _gather(self, key: str, sandbox: Sandbox) -> World:
-        now = self._now()
-        cached = self._pods.get(name_of(sandbox))
+    def _plan(self, key: str, sandbox: Sandbox, *, refusal: Refusal | None = None, prepared: str = "") -> Plan:
+        pod = self._pod(key, sandbox)
         uid, made = self._made.get(key, ("", None))
-        return World(
+        pod_uid, looked, evidence = self._looked.get(key, _NEVER_LOOKED)
+        same = pod is not None and pod_uid == pod.uid
+        world = World(
             sandbox=sandbox,
             class_=self._classes.get(sandbox.spec.class_name),
-            pod=self._expectations.overlay(key, cached, now, asyncio.get_running_loop().time()),
-            now=now,
+            pod=pod,
+            now=self._now(),
             made=made if uid == sandbox.metadata.uid else None,
+            refusal=refusal,
+            prepared=prepared,
+            evidence=evidence if same else (),
+            looked=looked if same else None,
         )
+        return plan(world, self._keys)
 
-    async def _is_there(self, sandbox: Sandbox) -> bool:
-        """Ask before a lost pod is replaced: it may be lost since its Sandbox is, which the watch has not told."""
+    def _pod(self, key: str, sandbox: Sandbox) -> Pod | None:
+        cached = self._pods.get(name_of(sandbox))
+        return self._expectations.overlay(key, cached, self._now(), asyncio.get_running_loop().time())
+
+    async def _prepare(self, key: str, sandbox: Sandbox, prepare: Prepare) -> Plan:
+        await self._agents.prepare_for_pause(sandbox, prepare.pod.ip, prepare.key_id)
+        sandbox = self._sandboxes.get(key) or sandbox
+        steps = self._plan(key, sandbox, prepared=prepare.pod.uid)
+        await self._finish(key, sandbox, steps)
+        return steps
+
+    async def _look(self, key: str, pod: Pod) -> None:
+        """Read the Events about a pod. They only explain, so without them everything goes on."""
+        _, _, evidence = self._looked.get(key, _NEVER_LOOKED)
+        try:
+            evidence = await self._api.evidence(pod.name)
+        except (ApiError, aiohttp.ClientError, OSError) as error:
+            _log.warning("events not read", sandbox=key, error=str(error) or type(error).__name__)
+        self._looked[key] = (pod.uid, self._now(), evidence)
+
+    async def _is_current(self, sandbox: Sandbox) -> bool:
+        """Ask before a lost pod is replaced: that it is lost may follow from what the watch has not told yet.
+
+        What is told instead marks the key again.
+        """
         found = await self._api.get(sandbox)
         if found is None:
             self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
-        return found is not None
+            return False
+        self._sandboxes.refresh(found)
+        return found["metadata"]["resourceVersion"] == sandbox.metadata.resource_version
 
-    async def _create(self, key: str, world: World, steps: Plan) -> Outcome:
-        uid = world.sandbox.metadata.uid
-        outcome = await self._api.create(steps.creates, uid)
-        pod = world.pod
+    async def _create(self, key: str, sandbox: Sandbox, creates: Sequence[Create]) -> Refusal | None:
+        uid, pod = sandbox.metadata.uid, self._pod(key, sandbox)
+        outcome = await self._api.create(creates, uid)
         if outcome.pod:
             pod = decode(outcome.pod)
             self._expectations.created(key, pod, asyncio.get_running_loop().time())
         if outcome.key_id:
             complete = pod is not None and outcome.refusal is None
             self._made[key] = (uid, Made(outcome.key_id, pod.uid if pod and complete else ""))
-        if outcome.pod_created:
-            for event in steps.events:
-                await self._api.tell(event)
-        return outcome
+        return outcome.refusal
 
     async def _finish(self, key: str, sandbox: Sandbox, steps: Plan) -> None:
+        """All of a plan but to look, to create and to prepare."""
+        await self._tell(steps.events)
+        if steps.status is not None:
+            if not await self._write(sandbox, self._api.patch_status(sandbox, steps.status)):
+                return
+            _log.info("status written", sandbox=key, fields=sorted(steps.status))
         if steps.delete:
             await self._api.delete_pod(steps.delete)
             self._expectations.deleted(key, steps.delete, asyncio.get_running_loop().time())
-        if steps.status is None:
+        if steps.suspend and not await self._write(sandbox, self._api.suspend(sandbox, "StartTimeout", steps.suspend)):
             return
+        if steps.expire:
+            await self._api.delete_sandbox(sandbox)
+            self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
+        await self._tell(steps.afterwards)
+
+    async def _write(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> bool:
+        """Take in what a write to the Sandbox gives; False when the Sandbox is gone."""
         try:
-            stored = await self._api.patch_status(sandbox, steps.status)
+            self._sandboxes.refresh(await writing)
         except ApiError as error:
             if error.code != 404:
                 raise
             self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
-            return
-        self._sandboxes.refresh(stored)
-        _log.info("status written", sandbox=sandbox.metadata.name, fields=sorted(steps.status))
+            return False
+        return True
+
+    async def _tell(self, events: Sequence[KubeObject]) -> None:
+        for event in events:
+            await self._api.tell(event)
 
     def _forget(self, key: str) -> None:
         self._made.pop(key, None)
+        self._looked.pop(key, None)
         self._expectations.forget(key)
         self._queue.forget(key)

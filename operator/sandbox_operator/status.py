@@ -4,15 +4,19 @@ from datetime import datetime
 from typing import Any
 
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
-from sandbox_crds.reasons import Reason
+from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_operator import times
-from sandbox_operator.findings import Finding
+from sandbox_operator.findings import Finding, restart_reason
 from sandbox_operator.pods import Pod
 
 READY = "Ready"
 """Type of the condition that sums up a sandbox."""
+EXPIRING = "Expiring"
+"""Type of the condition that announces a sandbox's deletion."""
 
 _MESSAGE_CHARACTERS = 2048
+_REMEDY = " Remedy: "
+_PAUSED = frozenset({Reason.SUSPENDING, *SUSPENSIONS.values()})
 
 
 def reports(status: SandboxStatus, pod: Pod) -> bool:
@@ -20,15 +24,39 @@ def reports(status: SandboxStatus, pod: Pod) -> bool:
     return status.pod_uid == pod.uid
 
 
-def next_status(sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str, now: datetime) -> SandboxStatus:
-    """The whole status. Conditions of other types stay as they are."""
+def said(condition: Condition) -> str:
+    """The condition's message without its remedy."""
+    message, remedy, _ = f" {condition.message}".rpartition(_REMEDY)
+    return message.strip() if remedy else condition.message
+
+
+def with_remedy(message: str, remedy: str) -> str:
+    """What a condition says: a message that is too long is cut, and not its remedy."""
+    suffix = f"{_REMEDY}{remedy}" if remedy else ""
+    return f"{message[: _MESSAGE_CHARACTERS - len(suffix)]}{suffix}".strip()
+
+
+def may_have_been_suspended(sandbox: Sandbox) -> bool:
+    """Whether a suspension may have come and gone since the status was written: each is two changes of the spec."""
+    return sandbox.metadata.generation - sandbox.status.observed_generation >= 2
+
+
+def next_status(
+    sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str, now: datetime, expiring: Condition | None
+) -> SandboxStatus:
+    """The whole status. Conditions of types that the operator does not know stay as they are."""
     old = sandbox.status
-    others = [condition for condition in old.conditions if condition.type != READY]
+    own = [_ready(old.condition(READY), finding, now), *([expiring] if expiring else [])]
+    others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
+    of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
+    starts = finding.reason not in _PAUSED and not of_pod["ready_time"]
     update: dict[str, Any] = {
         "observed_generation": sandbox.metadata.generation,
-        "conditions": [_condition(old.condition(READY), finding, now), *others],
+        "conditions": [*own, *others],
         "key_id": key_id,
-        **(_of_pod(old, pod) if pod else _WITHOUT_POD),
+        "first_ready_time": old.first_ready_time or of_pod["ready_time"],
+        "starting_since": _starting_since(sandbox, now) if starts else "",
+        **of_pod,
     }
     return old.model_copy(update=update)
 
@@ -44,6 +72,7 @@ _WITHOUT_POD: dict[str, Any] = {
     "pod_uid": "",
     "pod_ip": "",
     "restart_count": 0,
+    "restart_reason": "",
     "start_time": "",
     "ready_time": "",
 }
@@ -51,29 +80,41 @@ _WITHOUT_POD: dict[str, Any] = {
 
 def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
     same = reports(old, pod)
-    launch = old.launch if same else "Resume" if old.launch else "Cold"
+    launch = old.launch if same else "Resume" if old.first_ready_time else "Cold"
     ready_time = old.ready_time if same else ""
     if pod.is_ready and not ready_time and pod.ready and pod.ready.since:
         ready_time = times.rfc3339(pod.ready.since)
+    restarts = pod.container.restarts if pod.container else 0
+    # The words about one restart may change, which is not worth a write.
+    told = same and restarts == old.restart_count
     return {
         "pod_name": pod.name,
         "pod_uid": pod.uid,
         # Told from the first readiness on: an address by itself is not worth a write.
         "pod_ip": pod.ip if pod.is_ready or (same and old.pod_ip == pod.ip) else "",
         "launch": launch,
-        "restart_count": pod.container.restarts if pod.container else 0,
+        "restart_count": restarts,
+        "restart_reason": old.restart_reason if told else restart_reason(pod),
         "start_time": times.rfc3339(pod.created),
         "ready_time": ready_time,
     }
 
 
-def _condition(old: Condition | None, finding: Finding, now: datetime) -> Condition:
+def _starting_since(sandbox: Sandbox, now: datetime) -> str:
+    old = sandbox.status
+    if may_have_been_suspended(sandbox):
+        return times.rfc3339(now)
+    first = sandbox.metadata.creation_timestamp if not old.observed_generation else times.rfc3339(now)
+    return old.starting_since or first
+
+
+def _ready(old: Condition | None, finding: Finding, now: datetime) -> Condition:
     status = "True" if finding.reason is Reason.READY else "False"
     unchanged = old is not None and old.status == status and old.reason == finding.reason
     return Condition(
         type=READY,
         status=status,
         reason=finding.reason,
-        message=finding.message[:_MESSAGE_CHARACTERS],
+        message=with_remedy(finding.message, MEANINGS[finding.reason].remedy),
         last_transition_time=old.last_transition_time if old and unchanged else times.rfc3339(now),
     )

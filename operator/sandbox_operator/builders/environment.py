@@ -11,9 +11,12 @@ from sandbox_crds.environment import is_reserved
 from sandbox_crds.models import EnvVar, Sandbox, SandboxClass
 from sandbox_crds.names import environment_secret_name
 from sandbox_operator.builders.owned import name_of
+from sandbox_operator.lifetime import idle_timeout
 
 SESSION_KEY = "OH_SESSION_API_KEYS_0"
 SECRET_KEY = "OH_SECRET_KEY"  # noqa: S105
+IDLE_TIMEOUT = "OH_RUNTIME_IDLE_TIMEOUT_SECONDS"
+"""The agent server ends commands in the foreground before it would be suspended over them, and tells its clients."""
 HOME = "/home/openhands"
 WORKSPACE = "/workspace"
 
@@ -56,6 +59,10 @@ def variables(sandbox: Sandbox, class_: SandboxClass) -> list[dict[str, Any]]:
         {"name": "OH_LEASE_TTL_SECONDS", "value": "0"},
     ]
     own = {entry.name for entry in sandbox.spec.env}
+    timeout = idle_timeout(sandbox, class_)
+    if timeout and IDLE_TIMEOUT not in {*own, *(entry.name for entry in class_.spec.env)}:
+        # Not among the defaults: those stay as they were when the sandbox was made, and the timeout may change.
+        operator.append({"name": IDLE_TIMEOUT, "value": str(timeout)})
     references = [entry for entry in class_.spec.env if entry.value_from is not None and entry.name not in own]
     return [*operator, *_entries(references), *_entries(sandbox.spec.env)]
 

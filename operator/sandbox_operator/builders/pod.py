@@ -8,7 +8,7 @@ from sandbox_crds.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders import environment
 from sandbox_operator.builders.owned import name_of, owned
-from sandbox_operator.pods import CONTAINER
+from sandbox_operator.pods import CONTAINER, RESTARTED_ANNOTATION
 from sandbox_operator.quantity import scaled
 
 _SUDO_CAPABILITIES = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
@@ -28,7 +28,9 @@ def build_pod(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
     It passes the Pod Security Standard `restricted`, unless the class allows privilege escalation.
     """
     overlay = class_.spec.pod
-    pod = owned(PODS, sandbox, name_of(sandbox), labels=overlay.labels, annotations=overlay.annotations)
+    restarted = {RESTARTED_ANNOTATION: sandbox.spec.restarted_at} if sandbox.spec.restarted_at else {}
+    annotations = {**overlay.annotations, **restarted}
+    pod = owned(PODS, sandbox, name_of(sandbox), labels=overlay.labels, annotations=annotations)
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

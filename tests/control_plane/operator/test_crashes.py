@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
+import aiohttp
 import pytest
 
 from control_plane.audit import Audit
@@ -16,6 +17,7 @@ from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resour
 from sandbox_crds.kube.resources import SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
+from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.app import USER_AGENT, Operator
 from sandbox_operator.builders.secret import KEY_ID_ANNOTATION
 from sandbox_operator.store import Store
@@ -52,10 +54,17 @@ class DyingClient(KubeClient):
         return await self._write(lambda: send(resource, namespace, name, body, subresource=subresource))
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        grace_seconds: int | None = None,
     ) -> None:
-        send = super().delete
-        await self._write(lambda: send(resource, namespace, name, uid=uid, grace_seconds=grace_seconds))
+        send, preconditions = super().delete, {"uid": uid, "resource_version": resource_version}
+        await self._write(lambda: send(resource, namespace, name, **preconditions, grace_seconds=grace_seconds))
 
     async def _write[T](self, send: Callable[[], Awaitable[T]]) -> T:
         number, self.left = self.left, self.left - 1
@@ -73,21 +82,22 @@ class DyingClient(KubeClient):
 @asynccontextmanager
 async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> AsyncGenerator[Operator]:
     """All of the operator but kopf, whose place an informer takes: kopf cannot be killed without its process."""
-    running = Operator(client, namespace, keys)
-    parts = [
-        running.pods.run(),
-        running.sweeper.run(),
-        _follow(client, namespace, running.sandboxes),
-        _follow(client, namespace, running.classes),
-        *(running.work() for _ in range(4)),
-    ]
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        yield running
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        running = Operator(client, namespace, keys, AgentServers(session, keys))
+        parts = [
+            running.pods.run(),
+            running.sweeper.run(),
+            _follow(client, namespace, running.sandboxes),
+            _follow(client, namespace, running.classes),
+            *(running.work() for _ in range(4)),
+        ]
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            yield running
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _follow(client: KubeClient, namespace: str, store: Store[Sandbox] | Store[SandboxClass]) -> None:

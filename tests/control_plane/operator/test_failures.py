@@ -13,10 +13,10 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import Resource
 from sandbox_crds.kube.resources import EVENTS, PODS, SECRETS
 from sandbox_crds.models import Sandbox
-from sandbox_crds.reasons import Reason
+from sandbox_crds.reasons import MEANINGS, Reason
 from sandbox_crds.redaction import REDACTED
 from sandbox_operator.app import USER_AGENT
-from sandbox_operator.status import READY
+from sandbox_operator.status import READY, said
 from sandbox_operator.times import rfc3339
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -25,9 +25,11 @@ QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 
 
 def message(sandbox: Sandbox) -> str:
+    """What the condition says, without the remedy."""
     condition = sandbox.status.condition(READY)
     assert condition
-    return condition.message
+    assert condition.message.count("Remedy: ") == bool(MEANINGS[Reason(condition.reason)].remedy)
+    return said(condition)
 
 
 def ended(exit_code: int, reason: str = "Error", text: str = "", seconds: float = 1) -> dict[str, Any]:
@@ -103,7 +105,7 @@ async def test_a_pod_that_fits_no_node(world: World, kubelet: Kubelet) -> None:
     why = "0/1 nodes are available: 1 Insufficient memory."
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
     await world.client.patch(PODS, world.namespace, pod, {"status": {"conditions": [condition]}}, subresource="status")
-    assert message(await world.until(Reason.UNSCHEDULABLE)) == why
+    assert message(await world.until(Reason.UNSCHEDULABLE)) == f"The pod cannot be scheduled: {why}"
     await kubelet.run(pod)
     await world.until(Reason.READY)
 
@@ -122,7 +124,7 @@ async def test_an_evicted_pod_is_replaced(world: World, kubelet: Kubelet) -> Non
     pod = await world.pod(sandbox)
     why = "The node was low on resource: memory."
     await kubelet.report(ready.status.pod_name, phase="Failed", reason="Evicted", message=why)
-    failed = await world.until(Reason.POD_FAILED)
+    failed = await world.until(Reason.EVICTED)
     assert message(failed) == f"Evicted: {why} It is replaced."
     await kubelet.end(ready.status.pod_name)
     second = await world.pod(sandbox, keep=lambda it: it["metadata"]["uid"] != pod["metadata"]["uid"])
@@ -236,7 +238,8 @@ async def test_another_s_object_of_the_same_name_is_left_alone(world: World, kub
 async def test_a_sandbox_that_waits_suspended_has_nothing(world: World) -> None:
     await world.add(suspend=True)
     suspended = await world.until(Reason.SUSPENDED)
-    assert (message(suspended), suspended.status.launch, suspended.status.pod_name) == ("", "", "")
+    assert message(suspended) == "Suspended on request."
+    assert (suspended.status.launch, suspended.status.pod_name) == ("", "")
     for resource in (PODS, SECRETS):
         selector = f"{SANDBOX_LABEL}={world.name}"
         assert (await world.client.list(resource, world.namespace, labelSelector=selector))["items"] == []

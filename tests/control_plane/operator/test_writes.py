@@ -14,6 +14,7 @@ from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator.app import USER_AGENT
+from sandbox_operator.status import said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -93,7 +94,7 @@ async def test_suspend_and_resume(world: World, kubelet: Kubelet, ledger: Ledger
     assert (suspended.status.pod_name, suspended.status.pod_uid, suspended.status.pod_ip) == ("", "", "")
     assert suspended.status.key_id == first.status.key_id
     [condition] = suspended.status.conditions
-    assert condition.message == "The workspace is kept."
+    assert said(condition) == "Suspended on request. The workspace is kept."
     secret = await world.client.get(SECRETS, world.namespace, first.status.pod_name)
     claim = await world.client.get(VOLUME_CLAIMS, world.namespace, first.status.pod_name)
 
@@ -113,10 +114,12 @@ async def test_a_workspace_that_was_not_kept_is_said_to_be_lost(world: World, ku
     await world.suspend(True)
     await world.pod(sandbox, keep=lambda pod: "deletionTimestamp" in pod["metadata"])
     # The containers take their time: that is told.
-    await world.until(Reason.SUSPENDING)
+    [condition] = (await world.until(Reason.SUSPENDING)).status.conditions
+    lost = "Suspended on request. The workspace was not kept: the class default has no persistent workspace."
+    assert condition.message == f"The pod ends. {lost}"
     await kubelet.end(sandbox.status.pod_name)
     [condition] = (await world.until(Reason.SUSPENDED)).status.conditions
-    assert condition.message == "The workspace was not kept: the class default has no persistent workspace."
+    assert said(condition) == lost
 
 
 async def test_a_slow_start_is_told_once(world: World, kubelet: Kubelet, ledger: Ledger) -> None:

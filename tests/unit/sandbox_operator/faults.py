@@ -17,6 +17,7 @@ class Server:
         self.objects: dict[Key, KubeObject] = {}
         self.fail: dict[str, list[Exception]] = {}
         self.seen: list[str] = []
+        self.queries: list[Mapping[str, str]] = []
         self._uids = 0
 
     @property
@@ -45,16 +46,37 @@ class Server:
         version = int(found["metadata"]["resourceVersion"])
         if body["metadata"]["resourceVersion"] != str(version):
             raise ApiError(409, "Conflict", "the object has been modified")
-        found["status"] = {**found.get("status", {}), **body["status"]}
-        found["metadata"]["resourceVersion"] = str(version + 1)
-        return found
+        changes = {part: {**found.get(part, {}), **change} for part, change in body.items() if part != "metadata"}
+        metadata: KubeObject = {**found["metadata"], **body["metadata"], "resourceVersion": str(version + 1)}
+        if "spec" in changes:
+            metadata["generation"] += 1
+        stored = {**found, **changes, "metadata": metadata}
+        self.objects[resource.plural, name] = stored
+        return stored
+
+    async def list(self, resource: Resource, namespace: str, **query: str) -> KubeObject:
+        self._answer("list", resource)
+        self.queries.append(query)
+        return {"items": [body for (plural, _), body in self.objects.items() if plural == resource.plural]}
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        grace_seconds: int | None = None,
     ) -> None:
         self._answer("delete", resource)
-        if self._find(resource, name)["metadata"]["uid"] != uid:
+        metadata = self._find(resource, name)["metadata"]
+        if metadata["uid"] != uid:
             raise ApiError(409, "Conflict", "the UID differs")
+        if resource_version and metadata["resourceVersion"] != resource_version:
+            raise ApiError(409, "Conflict", "the object has been modified")
+        if resource.plural == "sandboxes":
+            del self.objects[resource.plural, name]
 
     def _find(self, resource: Resource, name: str) -> KubeObject:
         found = self.objects.get((resource.plural, name))

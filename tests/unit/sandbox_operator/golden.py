@@ -37,6 +37,7 @@ CASES: dict[str, tuple[Sandbox, SandboxClass]] = {
         sandbox(
             service="Headless",
             runtimeClassName="strong",
+            restartedAt="2026-11-23T11:00:00Z",
             env=[
                 {"name": "PLAIN", "value": "of the sandbox"},
                 {"name": "FROM_CLASS_TOO", "value": "of the sandbox"},
@@ -67,6 +68,7 @@ CASES: dict[str, tuple[Sandbox, SandboxClass]] = {
                 "readOnlyRootFilesystem": True,
                 "allowPrivilegeEscalation": True,
             },
+            idleTimeoutSeconds=1200,
             startupTimeoutSeconds=60,
             terminationGracePeriodSeconds=5,
         ),

@@ -1,21 +1,17 @@
-"""Worlds, and what is to be done in them."""
+"""Starts, and what goes wrong with them and later."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
-from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
-from sandbox_operator.plan import PATIENCE, SHORTEST_LIFE, Made, Refusal
-from sandbox_operator.pods import Pod
-from sandbox_operator.times import rfc3339
+from sandbox_operator.evidence import Evidence
+from sandbox_operator.plan import LOOK_INTERVAL, PATIENCE, SHORTEST_LIFE, SILENCE, Made, Refusal
+from unit.sandbox_operator.cases import KEPT, MADE, Case
 from unit.sandbox_operator.samples import (
     IMAGE,
     KEY_ID,
     LATER,
     NOW,
     POD_UID,
-    SOON,
-    class_,
     condition,
     container,
     on_node,
@@ -29,35 +25,17 @@ from unit.sandbox_operator.samples import (
     waits,
 )
 
-CLASS = class_()
-KEPT = class_(workspace={"persistent": True})
-MADE = Made(KEY_ID, POD_UID)
-
-
-@dataclass(frozen=True)
-class Case:
-    """`writes` are creations and deletions by plural; `told` is the reason that is written, if any."""
-
-    sandbox: Sandbox
-    pod: Pod | None = None
-    class_: SandboxClass | None = CLASS
-    now: datetime = SOON
-    made: Made | None = None
-    refusal: Refusal | None = None
-    writes: tuple[str, ...] = ()
-    told: Reason | None = None
-    message: str = ""
-    requeue_at: datetime | None = None
-
-
-READY = status(Reason.READY, pod_ip="10.244.0.7", ready_time=rfc3339(SOON))
-SUSPENDED = podless(Reason.SUSPENDED, "The workspace is kept.", launch="Cold")
+READY = status(Reason.READY)
 BOOTING = "On node node-1: the image is pulled if it is not there, then the agent server boots."
 REPLACES = "The earlier pod is gone, this one replaces it."
 OTHER_POD = replace(runs(), uid="another", created=LATER)
-ENDING = replace(ready(), deletion_requested=LATER)
 FAILED = pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
 EVICTED = "Evicted: The node was low on resource: memory. It is replaced."
+WAITING = "The pod waits for a node."
+CREATING = waits("ContainerCreating")
+NO_VOLUME = Evidence("FailedMount", 'configmap "x" not found', "Pod", POD_UID, LATER)
+NO_MOUNT = 'The container cannot be made. FailedMount: configmap "x" not found'
+LATEST = LATER + LOOK_INTERVAL
 
 CASES = {
     # Cold start
@@ -76,7 +54,48 @@ CASES = {
     "boots": Case(sandbox(), runs(), made=MADE, requeue_at=NOW + PATIENCE),
     "boots for long": Case(sandbox(), runs(), made=MADE, now=LATER, told=Reason.STARTING, message=BOOTING),
     "waits for a node for long": Case(
-        sandbox(), pod(), made=MADE, now=LATER, told=Reason.PENDING, message="The pod waits for a node."
+        sandbox(), pod(), made=MADE, now=NOW + PATIENCE, told=Reason.PENDING, message=WAITING, requeue_at=NOW + SILENCE
+    ),
+    "waits for a node, and nobody knows why": Case(sandbox(), pod(), made=MADE, now=NOW + SILENCE, writes=("look",)),
+    "waits for a node, and no event says why": Case(
+        sandbox(), pod(), made=MADE, now=LATER, looked=LATER, told=Reason.PENDING, message=WAITING, requeue_at=LATEST
+    ),
+    "container is made for long": Case(sandbox(), CREATING, made=MADE, now=LATER, writes=("look",)),
+    "container cannot be made, as an event says": Case(
+        sandbox(),
+        CREATING,
+        made=MADE,
+        now=LATER,
+        looked=LATER,
+        evidence=(NO_VOLUME,),
+        told=Reason.CREATE_CONTAINER_ERROR,
+        message=NO_MOUNT,
+        requeue_at=LATEST,
+    ),
+    "container still cannot be made": Case(
+        sandbox(status=status(Reason.CREATE_CONTAINER_ERROR, NO_MOUNT)),
+        CREATING,
+        now=LATER,
+        looked=LATER,
+        evidence=(NO_VOLUME,),
+        requeue_at=LATEST,
+    ),
+    "time to look again": Case(
+        sandbox(status=status(Reason.CREATE_CONTAINER_ERROR, NO_MOUNT)),
+        CREATING,
+        now=LATEST,
+        looked=LATER,
+        evidence=(NO_VOLUME,),
+        writes=("look",),
+    ),
+    "container can be made now": Case(
+        sandbox(status=status(Reason.CREATE_CONTAINER_ERROR, NO_MOUNT)),
+        runs(),
+        now=LATEST,
+        looked=LATER,
+        evidence=(NO_VOLUME,),
+        told=Reason.STARTING,
+        message=BOOTING,
     ),
     "is ready soon": Case(sandbox(), ready(), made=MADE, told=Reason.READY),
     "has something to say at once": Case(
@@ -127,20 +146,20 @@ CASES = {
         FAILED,
         now=LATER,
         writes=("delete pods",),
-        told=Reason.POD_FAILED,
+        told=Reason.EVICTED,
         message=EVICTED,
     ),
     "rejected by its node at once": Case(
-        sandbox(), FAILED, told=Reason.POD_FAILED, message=EVICTED, requeue_at=NOW + SHORTEST_LIFE
+        sandbox(), FAILED, told=Reason.EVICTED, message=EVICTED, requeue_at=NOW + SHORTEST_LIFE
     ),
-    "deleted by somebody": Case(
+    "ended by itself": Case(
         sandbox(status=READY),
-        ENDING,
+        pod(phase="Failed", message="Killed."),
         now=LATER,
-        told=Reason.POD_TERMINATING,
-        message="The pod ends; a new one follows.",
+        writes=("delete pods",),
+        told=Reason.POD_FAILED,
+        message="Failed: Killed. It is replaced.",
     ),
-    "pod vanished": Case(sandbox(status=READY), now=LATER, writes=("secrets", "pods")),
     "pod vanished, another is there": Case(
         sandbox(status=READY),
         OTHER_POD,
@@ -169,32 +188,5 @@ CASES = {
         sandbox(status=podless(Reason.QUOTA_EXCEEDED, "exceeded quota: small")),
         refusal=Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota: small"),
         made=Made(KEY_ID),
-    ),
-    # Suspend and resume
-    "suspended from the start": Case(sandbox(suspend=True), told=Reason.SUSPENDED),
-    "suspend": Case(
-        sandbox(status=READY, suspend=True), ready(), now=LATER, writes=("delete pods",), requeue_at=LATER + PATIENCE
-    ),
-    "suspending": Case(sandbox(status=READY, suspend=True), ENDING, now=LATER, requeue_at=LATER + PATIENCE),
-    "suspending for long": Case(
-        sandbox(status=READY, suspend=True),
-        ENDING,
-        now=LATER + PATIENCE,
-        told=Reason.SUSPENDING,
-        message="The pod ends.",
-    ),
-    "suspended": Case(
-        sandbox(status=READY, suspend=True), class_=KEPT, told=Reason.SUSPENDED, message="The workspace is kept."
-    ),
-    "suspended without a volume": Case(
-        sandbox(status=READY, suspend=True),
-        told=Reason.SUSPENDED,
-        message="The workspace was not kept: the class default has no persistent workspace.",
-    ),
-    "suspended, class gone": Case(sandbox(status=READY, suspend=True), class_=None, told=Reason.SUSPENDED),
-    "still suspended, class changed": Case(sandbox(status=SUSPENDED, suspend=True), now=LATER),
-    "resume": Case(sandbox(status=SUSPENDED), now=LATER, writes=("secrets", "pods")),
-    "resume before the old pod has ended": Case(
-        sandbox(status=status(Reason.SUSPENDING, "The pod ends.")), ENDING, now=LATER, requeue_at=LATER + PATIENCE
     ),
 }

@@ -7,8 +7,9 @@ from typing import Any
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Condition, Sandbox, SandboxClass, SandboxStatus
 from sandbox_crds.names import pod_name
-from sandbox_crds.reasons import Reason
+from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_operator.pods import Container, Pod, PodCondition, Run
+from sandbox_operator.status import with_remedy
 from sandbox_operator.times import rfc3339
 
 KEYS = MasterKeys.of({1: b"m" * 32})
@@ -22,8 +23,13 @@ SOON = NOW + timedelta(seconds=0.5)
 LATER = NOW + timedelta(seconds=30)
 
 
-def sandbox(*, status: SandboxStatus | None = None, deleted: bool = False, generation: int = 1, **spec: Any) -> Sandbox:
-    """The Sandbox `one`, without a Service unless `spec` says otherwise."""
+_OF_READY_PODS = {Reason.READY, Reason.SUSPENDING, Reason.POD_TERMINATING, Reason.EVICTED, Reason.NODE_LOST}
+
+
+def sandbox(
+    *, status: SandboxStatus | None = None, deleted: bool = False, generation: int = 1, note: str = "", **spec: Any
+) -> Sandbox:
+    """The Sandbox `one`, without a Service unless `spec` says otherwise. `note` is why the operator suspended it."""
     metadata: dict[str, Any] = {
         "name": "one",
         "namespace": "here",
@@ -32,6 +38,8 @@ def sandbox(*, status: SandboxStatus | None = None, deleted: bool = False, gener
         "resourceVersion": "7",
         "creationTimestamp": rfc3339(NOW),
     }
+    if note:
+        metadata["annotations"] = {"sandbox.openhands.dev/suspend-note": note}
     if deleted:
         metadata["deletionTimestamp"] = rfc3339(NOW)
     body = {"metadata": metadata, "spec": {"image": IMAGE, "service": "None", **spec}}
@@ -45,12 +53,12 @@ def class_(**spec: Any) -> SandboxClass:
 
 
 def status(reason: Reason, message: str = "", **fields: Any) -> SandboxStatus:
-    """What was written when the sandbox's pod was `pod()`."""
+    """What was written when the sandbox's pod was `pod()`, which had been ready unless the reason is one of starts."""
     condition = Condition(
         type="Ready",
         status="True" if reason is Reason.READY else "False",
         reason=reason,
-        message=message,
+        message=with_remedy(message, MEANINGS[reason].remedy),
         last_transition_time=rfc3339(NOW),
     )
     of_pod: dict[str, Any] = {
@@ -61,6 +69,10 @@ def status(reason: Reason, message: str = "", **fields: Any) -> SandboxStatus:
         "key_id": KEY_ID,
         "observed_generation": 1,
     }
+    if reason in _OF_READY_PODS:
+        of_pod |= {"pod_ip": "10.244.0.7", "ready_time": rfc3339(SOON), "first_ready_time": rfc3339(SOON)}
+    else:
+        of_pod["starting_since"] = rfc3339(NOW)
     return SandboxStatus.model_validate({**of_pod, "conditions": [condition], **fields})
 
 
@@ -113,8 +125,15 @@ def ready(**fields: Any) -> Pod:
 def podless(reason: Reason, message: str = "", **fields: Any) -> SandboxStatus:
     """What was written when there was no pod."""
     conditions = status(reason, message).conditions
+    since = "" if reason in SUSPENSIONS.values() else rfc3339(NOW)
     return SandboxStatus.model_validate(
-        {"conditions": conditions, "key_id": KEY_ID, "observed_generation": 1, **fields}
+        {
+            "conditions": conditions,
+            "key_id": KEY_ID,
+            "observed_generation": 1,
+            "starting_since": since,
+            **fields,
+        }
     )
 
 

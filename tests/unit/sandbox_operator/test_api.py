@@ -12,7 +12,7 @@ from sandbox_operator.api import Api
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.plan import Create, World, plan
 from unit.sandbox_operator.faults import Server
-from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, UID, class_, pod, sandbox
+from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, UID, class_, pod, sandbox
 
 CREATES = plan(World(sandbox(), class_(), None, NOW), KEYS).creates
 EXCEEDED = ApiError(403, "Forbidden", 'pods "one" is forbidden: exceeded quota: small, requested: pods=1')
@@ -32,7 +32,7 @@ async def test_all_are_made(api: Api, server: Server) -> None:
     outcome = await api.create(CREATES, UID)
     assert outcome.refusal is None
     assert outcome.pod == server.objects["pods", pod().name]
-    assert (outcome.pod_created, outcome.key_id) == (True, KEY_ID)
+    assert outcome.key_id == KEY_ID
 
 
 async def test_they_are_made_side_by_side(monkeypatch: pytest.MonkeyPatch, api: Api, server: Server) -> None:
@@ -52,7 +52,7 @@ async def test_what_is_there_already_is_as_good_as_new(api: Api, server: Server)
     first = await api.create(CREATES, UID)
     server.objects["secrets", pod().name]["metadata"]["annotations"] = {"sandbox.openhands.dev/key-id": "older"}
     second = await api.create(CREATES, UID)
-    assert (second.pod, second.pod_created, second.key_id) == (first.pod, False, "older")
+    assert (second.pod, second.key_id) == (first.pod, "older")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +140,38 @@ async def test_a_sandbox_of_the_same_name_is_another_one(api: Api, server: Serve
     server.fail["get sandboxes"] = [ApiError(500, "", "")]
     with pytest.raises(ApiError):
         await api.get(sandbox())
+
+
+async def test_an_event_about_a_new_object_is_posted_when_it_is_new(api: Api, server: Server) -> None:
+    event = build_event(sandbox(), NOW, type_="Warning", reason=EventReason.RUNTIME_CLASS_DROPPED, action="A", note="")
+    create = Create(PODS, CREATES[-1].body, event)
+    await api.create([create], UID)
+    await api.create([create], UID)
+    assert server.seen == ["create pods", "create events", "create pods", "get pods"]
+
+
+async def test_a_sandbox_is_suspended_and_deleted_only_as_it_was_seen(api: Api, server: Server) -> None:
+    stored = {"metadata": {"uid": UID, "resourceVersion": "7", "generation": 1}, "spec": {"image": "x"}}
+    server.objects[SANDBOXES.plural, "one"] = stored
+    suspended = await api.suspend(sandbox(), "Idle", "Idle since noon." * 100)
+    assert suspended["spec"] == {"image": "x", "suspend": True, "suspendReason": "Idle"}
+    assert len(suspended["metadata"]["annotations"]["sandbox.openhands.dev/suspend-note"]) == 1024
+    with pytest.raises(ApiError, match="modified"):
+        await api.suspend(sandbox(), "Idle", "")
+    with pytest.raises(ApiError, match="modified"):
+        await api.delete_sandbox(sandbox())
+    server.objects[SANDBOXES.plural, "one"] = stored
+    await api.delete_sandbox(sandbox())
+    assert (SANDBOXES.plural, "one") not in server.objects
+
+
+async def test_events_with_the_same_name_are_one(api: Api, server: Server) -> None:
+    for moment in (NOW, LATER):
+        event = build_event(
+            sandbox(), moment, type_="Normal", reason=EventReason.EXPIRED, action="Delete", note="", once=UID
+        )
+        await api.tell(event)
+    assert [name for plural, name in server.objects if plural == "events"] == [f"one.expired.{UID}"]
 
 
 @pytest.mark.parametrize("error", [ApiError(403, "Forbidden", ""), TimeoutError(), aiohttp.ClientConnectionError()])

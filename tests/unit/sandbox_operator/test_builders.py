@@ -7,7 +7,8 @@ import pytest
 from sandbox_crds.command import agent_port
 from sandbox_crds.environment import is_reserved
 from sandbox_crds.names import pod_name
-from sandbox_operator.builders.event import build_event
+from sandbox_operator.builders.environment import IDLE_TIMEOUT, defaults, variables
+from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.owned import name_of, sandbox_of_pod
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.builders.secret import build_secret
@@ -73,10 +74,28 @@ def test_a_secret_for_a_lost_master_key_cannot_be_made() -> None:
 
 
 def test_an_event_fits_into_its_schema() -> None:
-    event = build_event(sandbox(), NOW, type_="Warning", reason="Why", action="Act", note="x" * 2000)
+    event = build_event(sandbox(), NOW, type_="Warning", reason=EventReason.POD_LOST, action="Act", note="x" * 2000)
     assert event["eventTime"] == "2026-11-23T12:00:00.000000Z"
     assert len(event["note"]) == 1024
-    assert event["metadata"]["name"].startswith("one.")
+    assert event["metadata"]["name"].startswith("one.podlost.")
+
+
+@pytest.mark.parametrize(
+    ("own", "of_class", "told"),
+    [(None, 0, []), (None, 1200, ["1200"]), (0, 1200, []), (60, 1200, ["60"]), (60, 0, ["60"])],
+)
+def test_the_agent_server_knows_its_idle_timeout(own: int | None, of_class: int, told: list[str]) -> None:
+    entries = variables(sandbox(idleTimeoutSeconds=own), class_(idleTimeoutSeconds=of_class))
+    assert [entry["value"] for entry in entries if entry["name"] == IDLE_TIMEOUT] == told
+
+
+def test_an_idle_timeout_that_is_told_to_the_agent_server_otherwise_stays() -> None:
+    entry = {"name": IDLE_TIMEOUT, "value": "7"}
+    entries = variables(sandbox(env=[entry]), class_(idleTimeoutSeconds=60))
+    assert [each for each in entries if each["name"] == IDLE_TIMEOUT] == [entry]
+    of_class = class_(idleTimeoutSeconds=60, env=[entry])
+    assert IDLE_TIMEOUT not in [each["name"] for each in variables(sandbox(), of_class)]
+    assert defaults(of_class)[IDLE_TIMEOUT] == "7"
 
 
 @pytest.mark.parametrize("name", ["a", "sb-abcdefghijklmnopqrstuvwx", "with-many-dashes-1"])

@@ -1,17 +1,19 @@
 """World in, writes out."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
-from sandbox_crds.reasons import Reason
-from sandbox_operator.plan import PATIENCE, Made, Plan, Refusal, World, plan
-from sandbox_operator.pods import Pod
+from sandbox_crds.models import Condition, SandboxStatus
+from sandbox_crds.reasons import MEANINGS, Reason
+from sandbox_operator.plan import PATIENCE, Made, Plan, Prepare, Refusal
+from sandbox_operator.status import said, with_remedy
 from sandbox_operator.times import rfc3339
-from unit.sandbox_operator.plan_cases import BOOTING, CASES, CLASS, MADE, READY, SUSPENDED
+from unit.sandbox_operator.cases import MADE, Case, decide, writes
+from unit.sandbox_operator.lifecycle_cases import ASLEEP, LIFECYCLE, SUSPENDED
+from unit.sandbox_operator.plan_cases import BOOTING, CASES, READY
 from unit.sandbox_operator.samples import (
     KEY_ID,
     KEYS,
@@ -32,48 +34,43 @@ from unit.sandbox_operator.samples import (
     waits,
 )
 
-
-def decide(
-    sandbox_: Sandbox,
-    pod_: Pod | None = None,
-    *,
-    class_: SandboxClass | None = CLASS,
-    now: datetime = SOON,
-    made: Made | None = None,
-    refusal: Refusal | None = None,
-) -> Plan:
-    return plan(World(sandbox_, class_, pod_, now, made, refusal), KEYS)
+ALL = {**CASES, **LIFECYCLE}
 
 
-def writes(made: Plan) -> tuple[str, ...]:
-    return (*(create.resource.plural for create in made.creates), *(["delete pods"] if made.delete else []))
+def told(made: Plan, old: SandboxStatus) -> Condition:
+    [condition] = [each for each in applied(old, made.status or {}).conditions if each.type == "Ready"]
+    return condition
 
 
 def applied(old: SandboxStatus, patch: dict[str, Any]) -> SandboxStatus:
     return SandboxStatus.model_validate({**old.model_dump(by_alias=True), **patch})
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_cases(name: str) -> None:
-    case = CASES[name]
-    made = decide(case.sandbox, case.pod, class_=case.class_, now=case.now, made=case.made, refusal=case.refusal)
+    case = ALL[name]
+    made = case.plan()
     assert writes(made) == case.writes
+    assert tuple(event["reason"] for event in (*made.events, *made.afterwards)) == case.events
     assert made.requeue_at == case.requeue_at
     if case.told is None:
         assert made.status is None
     else:
-        conditions = (made.status or {}).get(
-            "conditions", [each.model_dump() for each in case.sandbox.status.conditions]
-        )
-        assert (conditions[0]["reason"], conditions[0]["message"]) == (case.told, case.message)
         assert made.status
+        condition = told(made, case.sandbox.status)
+        assert (condition.reason, said(condition)) == (case.told, case.message)
+        assert condition.message == with_remedy(case.message, MEANINGS[case.told].remedy)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_only_our_own_pod_is_deleted(name: str) -> None:
-    case = CASES[name]
-    made = decide(case.sandbox, case.pod, class_=case.class_, now=case.now, made=case.made, refusal=case.refusal)
-    assert made.delete in (None, case.pod)
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_written_is_not_written_again(name: str) -> None:
+    case = ALL[name]
+    made = case.plan()
+    written = case.sandbox.model_copy(update={"status": applied(case.sandbox.status, made.status or {})})
+    again = replace(case, sandbox=written).plan()
+    assert again.status is None
+    if made.status:
+        assert again.events == ()
 
 
 def fields(made: Plan) -> dict[str, Any]:
@@ -95,12 +92,120 @@ def test_the_first_status_has_everything_at_once() -> None:
         "launch": "Cold",
         "startTime": rfc3339(NOW),
         "readyTime": rfc3339(SOON),
+        "firstReadyTime": rfc3339(SOON),
     }
 
 
 def test_only_what_has_changed_is_written() -> None:
     restarted = replace(ready(), container=container(waiting_reason="", running_since=NOW, ready=True, restarts=1))
     assert fields(decide(sandbox(status=READY), restarted, now=LATER)) == {"restartCount": 1}
+
+
+def test_the_cause_of_the_last_restart_is_told_as_long_as_the_pod_lives() -> None:
+    restarted = container(waiting_reason="", running_since=NOW, ready=True, restarts=1, last_run=run(137))
+    seen = replace(ready(), container=restarted)
+    first = fields(decide(sandbox(status=READY), seen, now=LATER))
+    assert first == {"restartCount": 1, "restartReason": "The agent server ended with exit code 137 (SIGKILL)."}
+    told_of = sandbox(status=applied(READY, first))
+    # Its words may be lost or change while nothing has happened; that is not worth a write.
+    forgotten = replace(ready(), container=replace(restarted, last_run=None))
+    assert decide(told_of, forgotten, now=LATER).status is None
+    other = ready(uid="another", created=LATER)
+    assert fields(decide(told_of, other, now=LATER, made=Made(KEY_ID, "another")))["restartReason"] == ""
+
+
+def test_the_first_readiness_is_kept_and_makes_the_next_pod_a_resumed_one() -> None:
+    suspended = sandbox(status=READY, suspend=True)
+    paused = applied(READY, fields(decide(suspended, now=LATER)))
+    assert (paused.first_ready_time, paused.ready_time) == (rfc3339(SOON), "")
+    other = ready(uid="another", created=LATER, ready=condition(True, since=LATER))
+    resumed = fields(decide(sandbox(status=paused), other, now=LATER, made=Made(KEY_ID, "another")))
+    assert resumed["launch"] == "Resume"
+    assert "firstReadyTime" not in resumed
+
+
+def test_a_pod_after_one_that_was_never_ready_is_no_resumed_one() -> None:
+    starting = sandbox(status=status(Reason.STARTING, BOOTING))
+    seen = ready(uid="another", created=LATER, ready=condition(True, since=LATER))
+    made = fields(decide(starting, seen, now=LATER, made=Made(KEY_ID, "another")))
+    assert (made.get("launch", "Cold"), made["firstReadyTime"]) == ("Cold", rfc3339(LATER))
+
+
+def test_a_start_is_timed_from_its_beginning() -> None:
+    """That is the creation, or when the operator saw that it was resumed or lost its pod."""
+    refusal = Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota")
+    assert fields(decide(sandbox(), refusal=refusal, now=LATER))["startingSince"] == rfc3339(NOW)
+    assert fields(decide(sandbox(status=READY), refusal=refusal, now=LATER))["startingSince"] == rfc3339(LATER)
+    assert fields(decide(sandbox(status=SUSPENDED), refusal=refusal, now=LATER))["startingSince"] == rfc3339(LATER)
+    started = sandbox(status=status(Reason.STARTING, BOOTING))
+    assert "startingSince" not in fields(decide(started, waits("ErrImagePull"), now=LATER))
+    assert fields(decide(started, ready(), now=LATER))["startingSince"] == ""
+
+
+def test_the_agent_server_is_opened_with_the_key_that_its_pod_has() -> None:
+    theirs = "v1-" + "z" * 26
+    for made, known in ((None, READY.model_copy(update={"key_id": theirs})), (Made(theirs), READY)):
+        steps = decide(sandbox(status=known, suspend=True), ready(), now=LATER, made=made)
+        assert steps.prepare == Prepare(ready(), theirs)
+
+
+def test_a_remedy_is_told_once_and_whole() -> None:
+    remedy = f" Remedy: {MEANINGS[Reason.POD_REFUSED].remedy}"
+    long = decide(sandbox(), refusal=Refusal(Reason.POD_REFUSED, "x" * 10_000))
+    message = told(long, SandboxStatus()).message
+    assert (len(message), message.endswith(f"x{remedy}")) == (2048, True)
+    # A message that is taken over already has one.
+    woken = sandbox(status=ASLEEP, suspend=True, suspendReason="Idle", generation=2)
+    [again] = applied(ASLEEP, fields(decide(woken, now=LATER))).conditions
+    assert (again.message, again.message.count("Remedy: ")) == (ASLEEP.conditions[0].message, 1)
+
+
+def test_a_remedy_of_another_version_is_replaced() -> None:
+    [condition_] = ASLEEP.conditions
+    older = condition_.model_copy(update={"message": "Idle for long. The workspace is kept. Remedy: Pray."})
+    asleep = sandbox(status=ASLEEP.model_copy(update={"conditions": [older]}), suspend=True, suspendReason="Idle")
+    assert told(decide(asleep, now=LATER), asleep.status) == condition_
+
+
+@pytest.mark.parametrize(("persistent", "kept"), [(True, "The workspace is kept."), (False, "was not kept")])
+def test_whoever_loses_a_pod_learns_what_became_of_the_workspace(persistent: bool, kept: str) -> None:
+    [event] = decide(sandbox(status=READY), class_=class_(workspace={"persistent": persistent}), now=LATER).events
+    assert event["type"] == "Warning"
+    assert kept in event["note"]
+    assert event["metadata"]["name"] == f"one.podlost.{POD_UID}"
+
+
+def test_a_lost_node_is_named_when_its_pod_is_gone() -> None:
+    lost = status(Reason.NODE_LOST, "Node node-1 does not report.")
+    [event] = decide(sandbox(status=lost), now=LATER).events
+    assert "Node node-1 does not report. A new one follows." in event["note"]
+
+
+def test_a_start_that_is_given_up_says_what_it_lacked() -> None:
+    case = LIFECYCLE["start of one that was ready takes too long"]
+    lacking = status(Reason.UNSCHEDULABLE, "no room", first_ready_time=rfc3339(NOW))
+    note = replace(case, sandbox=sandbox(status=lacking)).plan().suspend
+    assert note == "The start took longer than the 100 s of progressDeadlineSeconds. Last: Unschedulable: no room."
+
+
+@pytest.mark.parametrize("name", ["too old", "suspended for too long", "start takes too long"])
+def test_the_end_is_announced_and_told_with_its_reason(name: str) -> None:
+    ends = LIFECYCLE[name]
+    [ended] = ends.plan().afterwards
+    announced = ends.sandbox.status.condition("Expiring")
+    assert announced
+    assert ended["note"].startswith(f"{announced.reason}: ")
+    untold = ends.sandbox.status.model_copy(update={"conditions": ends.sandbox.status.conditions[:1]})
+    first: Case = replace(ends, sandbox=ends.sandbox.model_copy(update={"status": untold}))
+    [soon] = first.plan().events
+    assert announced.reason in soon["note"]
+    [ready_, expiring] = fields(first.plan())["conditions"]
+    assert (ready_["type"], expiring["type"], expiring["status"]) == ("Ready", "Expiring", "True")
+    # A successor of an operator that died before it wrote the status posts the same event.
+    assert (
+        soon["metadata"]["name"]
+        == replace(first, now=first.now + timedelta(seconds=1)).plan().events[0]["metadata"]["name"]
+    )
 
 
 def test_a_reason_that_changes_is_a_transition_and_a_message_is_none() -> None:
@@ -185,9 +290,10 @@ def test_a_runtime_class_that_is_not_listed_is_told_once_a_pod(
     asked: str, known: dict[str, str], dropped: bool
 ) -> None:
     made = decide(sandbox(runtimeClassName=asked), class_=class_(runtimeClasses=known))
-    assert [event["reason"] for event in made.events] == ["RuntimeClassDropped"] * dropped
+    told_of = [create.event["reason"] for create in made.creates if create.event]
+    assert told_of == ["RuntimeClassDropped"] * dropped
     again = decide(sandbox(runtimeClassName=asked), runs(), class_=class_(runtimeClasses=known))
-    assert again.events == ()
+    assert [create.event for create in again.creates] == [None]
 
 
 def test_patience_covers_times_of_whole_seconds() -> None:

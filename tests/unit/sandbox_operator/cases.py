@@ -1,0 +1,79 @@
+"""Worlds, and what is to be done in them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_crds.reasons import Reason
+from sandbox_operator.evidence import Evidence
+from sandbox_operator.plan import Made, Plan, Refusal, World, plan
+from sandbox_operator.pods import Pod
+from unit.sandbox_operator.samples import KEY_ID, KEYS, POD_UID, SOON, class_
+
+CLASS = class_()
+KEPT = class_(workspace={"persistent": True})
+MADE = Made(KEY_ID, POD_UID)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A world, and the plan for it.
+
+    `writes` are creations by plural and all else that is done but the status, `events` the reasons of Events. `told` is
+    the reason that is written, if any, with its message before the remedy.
+    """
+
+    sandbox: Sandbox
+    pod: Pod | None = None
+    class_: SandboxClass | None = CLASS
+    now: datetime = SOON
+    made: Made | None = None
+    refusal: Refusal | None = None
+    prepared: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    looked: datetime | None = None
+    writes: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    told: Reason | None = None
+    message: str = ""
+    requeue_at: datetime | None = None
+
+    def plan(self) -> Plan:
+        """What is to be done."""
+        world = World(
+            self.sandbox,
+            self.class_,
+            self.pod,
+            self.now,
+            self.made,
+            self.refusal,
+            self.prepared,
+            self.evidence,
+            self.looked,
+        )
+        return plan(world, KEYS)
+
+
+def decide(
+    sandbox: Sandbox,
+    pod: Pod | None = None,
+    *,
+    class_: SandboxClass | None = CLASS,
+    now: datetime = SOON,
+    made: Made | None = None,
+    refusal: Refusal | None = None,
+) -> Plan:
+    """The plan for a world."""
+    return Case(sandbox, pod, class_, now, made, refusal).plan()
+
+
+def writes(plan: Plan) -> tuple[str, ...]:
+    """All that is done, but the status."""
+    acts = {
+        "look": plan.look,
+        "prepare": plan.prepare,
+        "delete pods": plan.delete,
+        "suspend": plan.suspend,
+        "expire": plan.expire,
+    }
+    return (*(create.resource.plural for create in plan.creates), *(name for name, act in acts.items() if act))

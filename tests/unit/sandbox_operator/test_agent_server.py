@@ -1,0 +1,128 @@
+"""What agent servers are asked, over real HTTP."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import aiohttp
+import pytest
+import structlog
+from aiohttp import web
+
+from sandbox_crds.models import Sandbox
+from sandbox_operator import agent_server
+from sandbox_operator.agent_server import AgentServers, base_url
+from unit.sandbox_operator.samples import KEY_ID, KEYS, sandbox
+
+type Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PATH = "/api/conversations/prepare-for-sandbox-pause"
+
+
+class Agent:
+    """An agent server's HTTP side; it answers all requests as it is told, 204 by default."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.answer: Answer = self._done
+        self.port = 0
+
+    async def _done(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(status=204)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append((request.method, request.path, request.headers.get("X-Session-API-Key", "")))
+        return await self.answer(request)
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The Sandbox whose pod this is."""
+        return sandbox(command=["agent-server", "--port", str(self.port)])
+
+
+@pytest.fixture
+async def agent() -> AsyncIterator[Agent]:
+    made = Agent()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", made.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.port = runner.addresses[0][1]
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def agents() -> AsyncIterator[AgentServers]:
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        yield AgentServers(session, KEYS)
+
+
+def answering(status: int) -> Answer:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
+
+    return answer
+
+
+async def breaking(request: web.Request) -> web.StreamResponse:
+    assert request.transport
+    request.transport.abort()
+    return web.Response()
+
+
+async def silent(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(60)
+    return web.Response()
+
+
+async def test_it_is_asked_with_its_key(agents: AgentServers, agent: Agent) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await agents.prepare_for_pause(agent.sandbox, "127.0.0.1", KEY_ID)
+    assert agent.asked == [("POST", PATH, KEYS.session_key(KEY_ID))]
+    assert logs == []
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_an_older_agent_server_need_not_know_it(agents: AgentServers, agent: Agent, status: int) -> None:
+    agent.answer = answering(status)
+    with structlog.testing.capture_logs() as logs:
+        await agents.prepare_for_pause(agent.sandbox, "127.0.0.1", KEY_ID)
+    assert logs == []
+
+
+@pytest.mark.parametrize("answer", [answering(500), answering(401), answering(302), breaking, silent])
+async def test_a_failure_is_logged_without_the_key(
+    agents: AgentServers, agent: Agent, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_server, "_PREPARE_SECONDS", 0.2)
+    agent.answer = answer
+    with structlog.testing.capture_logs() as logs:
+        await agents.prepare_for_pause(agent.sandbox, "127.0.0.1", KEY_ID)
+    [entry] = logs
+    assert (entry["event"], entry["log_level"], entry["sandbox"]) == ("not prepared for its pause", "warning", "one")
+    assert KEYS.session_key(KEY_ID) not in str(entry)
+    # A redirect is not followed: the key goes to the pod and nowhere else.
+    assert len(agent.asked) == 1
+
+
+async def test_nobody_listens(agents: AgentServers, agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with structlog.testing.capture_logs() as logs:
+        await agents.prepare_for_pause(sandbox(command=["agent-server", "--port=1"]), "127.0.0.1", KEY_ID)
+    assert [entry["event"] for entry in logs] == ["not prepared for its pause"]
+    assert KEYS.session_key(KEY_ID) not in f"{logs}{caplog.text}"
+
+
+@pytest.mark.parametrize(
+    ("ip", "command", "url"),
+    [
+        ("10.1.2.3", [], "http://10.1.2.3:60000"),
+        ("10.1.2.3", ["agent-server"], "http://10.1.2.3:8000"),
+        ("fd00::7", ["agent-server", "--port=9"], "http://[fd00::7]:9"),
+    ],
+)
+def test_addresses(ip: str, command: list[str], url: str) -> None:
+    assert base_url(sandbox(command=command), ip) == url
