@@ -14,6 +14,7 @@ Tool names and arguments are those of openhands-tools 1.58.2: `terminal` (`comma
 """
 
 import argparse
+import asyncio
 import json
 import logging
 import posixpath
@@ -285,6 +286,7 @@ def _error(status: int, message: str, *, param: str | None = None, code: str | N
 
 
 app = FastAPI(title="Scripted language model", openapi_url=None)
+app.state.think_seconds = 0.0
 
 
 @app.exception_handler(RequestValidationError)
@@ -319,6 +321,7 @@ async def chat_completions(request: ChatRequest) -> JSONResponse | StreamingResp
     """Answer a conversation with its next message; 404 `model_not_found` for any model but this one."""
     if request.model != MODEL:
         return _error(404, f"No model {request.model!r} here, only {MODEL!r}.", param="model", code="model_not_found")
+    await asyncio.sleep(app.state.think_seconds)
     message = reply(request.messages, [tool.function.name for tool in request.tools or []])
     doing = message.tool_calls[0].function.name if message.tool_calls else "text"
     log.info("%d messages, %d tools -> %s", len(request.messages), len(request.tools or []), doing)
@@ -332,7 +335,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="An OpenAI-compatible server that plays a scripted agent's part.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--think", type=float, default=0.0, metavar="SECONDS", help="before each answer (default: %(default)s)"
+    )
     args = parser.parse_args()
+    app.state.think_seconds = args.think
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     uvicorn.run(app, host=args.host, port=args.port, access_log=False)
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,12 +18,11 @@ from rich.table import Table
 
 from bench.chart import chart
 from bench.steps import STEPS, MissingTimeError, Times, medians, process_start, request_time, seconds, steps
+from cluster.audit import Audit
 from cluster.runtime import Runtime
 from cluster.site import Site, installed
-from cluster.support import eventually
 from demo.commands import ROOT
 from demo.local_target import LocalTarget
-from local_cluster.paths import State
 from local_cluster.progress import Progress
 
 NAMESPACE = "bench"
@@ -39,25 +38,11 @@ echo $(date +%s.%N) $(cut -d' ' -f1 /proc/uptime) $start $(getconf CLK_TCK)
 SERVING = "Uvicorn running on"
 
 
-class Audit:
-    """The API server's audit log from now on."""
-
-    def __init__(self) -> None:
-        self._path = State.from_environment().audit_log
-        self._offset = self._path.stat().st_size
-
-    def lines(self, name: str) -> list[Mapping[str, Any]]:
-        """The requests for objects of this name."""
-        with self._path.open() as log:
-            log.seek(self._offset)
-            return [json.loads(line) for line in log if f'"{name}"' in line]
-
-
 def timed(runtime: Runtime, audit: Audit, called: float, answered: float, *, new_volume: bool) -> dict[str, float]:
     """The steps of a start that has just been answered. Raises MissingTimeError."""
     kubectl = runtime.site.release.kubectl
     pod = runtime.object()["status"]["podName"]  # the claim has this name, too
-    lines = audit.lines(pod)
+    lines = audit.requests(pod)
     served = [line for line in kubectl("logs", "--timestamps", pod).splitlines() if SERVING in line]
     if not served:
         raise MissingTimeError(f"the log of {pod} does not say {SERVING!r}")
@@ -85,7 +70,7 @@ def measure(site: Site, image: str, *, volume: bool) -> dict[str, dict[str, floa
         found = {VOLUME if volume else COLD: timed(runtime, audit, called, time.time(), new_volume=volume)}
         if volume:
             found[RESUME] = again(runtime, runtime.pause, runtime.resume)
-            found[WAKE] = again(runtime, lambda: idle(runtime), lambda: ask(runtime))
+            found[WAKE] = again(runtime, runtime.make_idle, lambda: ask(runtime))
     return found
 
 
@@ -100,13 +85,6 @@ def again(runtime: Runtime, end: Callable[[], object], begin: Callable[[], objec
 def ask(runtime: Runtime) -> None:
     """A request as any client has it, to the agent server."""
     runtime.agent.get("/api/conversations/count").raise_for_status()
-
-
-def idle(runtime: Runtime) -> None:
-    """Suspend it as the operator does when nobody has used it for long enough."""
-    patch = json.dumps({"spec": {"suspend": True, "suspendReason": "Idle"}})
-    runtime.site.kubectl("patch", "ohsb", runtime.id, "--type=merge", f"--patch={patch}")
-    eventually(lambda: runtime.condition()["reason"], lambda reason: reason == "Idle", 60)
 
 
 def main(

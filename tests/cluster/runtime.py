@@ -1,5 +1,6 @@
 """A sandbox as a plain HTTP client of the Runtime API has it."""
 
+import json
 import uuid
 from typing import Any, Self
 
@@ -61,6 +62,12 @@ class Runtime:
     def resume(self) -> None:
         assert identity(self.call("resume")) == self.identity
         assert identity(self.await_ready()) == self.identity
+
+    def make_idle(self) -> None:
+        """Suspend it as the operator does when nobody has used it for long enough."""
+        patch = json.dumps({"spec": {"suspend": True, "suspendReason": "Idle"}})
+        self.site.kubectl("patch", "ohsb", self.id, "--type=merge", f"--patch={patch}")
+        eventually(lambda: self.condition()["reason"], lambda reason: reason == "Idle", 60)
 
     def object(self) -> dict[str, Any]:
         """The Sandbox."""

@@ -12,6 +12,7 @@ from local_cluster.errors import ClusterError
 
 MODEL = ROOT / "examples" / "scripted_model.py"
 EXAMPLE = ROOT / "examples" / "facts_about_project.py"
+MODEL_NAME = "scripted-model"
 MODEL_PORT = 8080
 SDK_PYTHON = "/opt/agent-server/bin/python"
 """Python of the agent-server image, which has the SDK's client packages too."""
@@ -29,9 +30,9 @@ _CONTAINER_SECURITY: dict[str, Any] = {
 }
 
 
-def model_url(namespace: str) -> str:
+def model_url(namespace: str, name: str = MODEL_NAME) -> str:
     """Base URL of the scripted model, as sandboxes reach it."""
-    return f"http://scripted-model.{namespace}.svc.cluster.local:{MODEL_PORT}/v1"
+    return f"http://{name}.{namespace}.svc.cluster.local:{MODEL_PORT}/v1"
 
 
 def _config_map(name: str, file: Path) -> dict[str, Any]:
@@ -65,10 +66,11 @@ def _container(image: str, command: list[str], config_map: str) -> dict[str, Any
     }
 
 
-def deploy_model(release: Release) -> None:
-    """Deploy the scripted model and wait until it answers. Raises ClusterError."""
-    name = "scripted-model"
-    program = ["python3", f"/example/{MODEL.name}", "--host", "0.0.0.0", "--port", str(MODEL_PORT)]  # noqa: S104
+def deploy_model(release: Release, name: str = MODEL_NAME, *, think: float = 0) -> None:
+    """Deploy the scripted model and wait until it answers. `think`: seconds before each answer. Raises ClusterError."""
+    listen = ["--host", "0.0.0.0", "--port", str(MODEL_PORT)]  # noqa: S104
+    program = ["python3", f"/example/{MODEL.name}", *listen, "--think", str(think)]
+    labels = {**MODEL_LABELS, "app.kubernetes.io/instance": name}
     pod = _container(release.images.controller, program, name)
     pod["containers"][0]["readinessProbe"] = {"httpGet": {"path": "/healthz", "port": MODEL_PORT}, "periodSeconds": 1}
     items: list[dict[str, Any]] = [
@@ -78,15 +80,15 @@ def deploy_model(release: Release) -> None:
             "kind": "Deployment",
             "metadata": {"name": name},
             "spec": {
-                "selector": {"matchLabels": MODEL_LABELS},
-                "template": {"metadata": {"labels": MODEL_LABELS}, "spec": pod},
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
             },
         },
         {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": name},
-            "spec": {"selector": MODEL_LABELS, "ports": [{"port": MODEL_PORT}]},
+            "spec": {"selector": labels, "ports": [{"port": MODEL_PORT}]},
         },
     ]
     release.kubectl("apply", "--filename", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))

@@ -3,6 +3,7 @@
 Tool results are written as openhands-tools 1.58.2 words them for the model.
 """
 
+import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator
@@ -263,3 +264,12 @@ async def test_lists_the_model_that_it_accepts(client: httpx.AsyncClient) -> Non
 
 async def test_healthz(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz")).json() == {"status": "ok"}
+
+
+async def test_while_it_thinks_it_answers_others(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.state, "think_seconds", 3600)
+    thinking = asyncio.create_task(client.post("/v1/chat/completions", json=body()))
+    for _ in range(5):
+        assert (await client.get("/healthz")).status_code == 200
+    assert not thinking.done()
+    thinking.cancel()
