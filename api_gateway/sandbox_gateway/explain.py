@@ -75,14 +75,17 @@ def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainRespon
 
 def _told(seen: View) -> tuple[str, str]:
     """The message of the condition without its remedy, and the log lines that were in it."""
-    message = _without_remedy(seen.message)
+    message, _ = _split(seen.message)
+    if not message and seen.reason in Reason:
+        message = MEANINGS[Reason(seen.reason)].text
     match = _LOG.fullmatch(message)
     return (f"{match['cause']}.", match["log"]) if match else (message, "")
 
 
-def _without_remedy(message: str) -> str:
-    before, separator, _ = message.rpartition(_REMEDY)
-    return before if separator else message
+def _split(message: str) -> tuple[str, str]:
+    """A condition's message without its remedy, and the remedy."""
+    before, separator, remedy = f" {message}".rpartition(_REMEDY)
+    return (before.strip(), remedy) if separator else (message, "")
 
 
 def _is_unseen(sandbox: Sandbox) -> bool:
@@ -119,15 +122,14 @@ def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
         )
     if seen.reason == Reason.IDLE:
         return "Send it a request with its session key, which wakes it, or resume it: POST /resume."
-    _, separator, remedy = seen.message.rpartition(_REMEDY)
-    if separator:
-        return remedy
-    return MEANINGS[Reason(seen.reason)].remedy if seen.reason in Reason else ""
+    _, remedy = _split(seen.message)
+    return remedy or (MEANINGS[Reason(seen.reason)].remedy if seen.reason in Reason else "")
 
 
 def _of_condition(condition: Condition) -> Evidence:
-    text = f"{condition.type} is {condition.status}, {condition.reason}: {_without_remedy(condition.message)}"
-    return Evidence(source="condition", text=text.removesuffix(": "), time=condition.last_transition_time)
+    message, _ = _split(condition.message)
+    text = f"{condition.type} is {condition.status}, {': '.join(filter(None, (condition.reason, message)))}"
+    return Evidence(source="condition", text=text, time=condition.last_transition_time)
 
 
 def _of_log(sandbox: Sandbox, log: str) -> Iterable[Evidence]:

@@ -65,6 +65,17 @@ def test_the_environment_hash_is_keyed_and_ignores_order() -> None:
     assert len(KEYS.environment_hash(one)) == 64
 
 
+@pytest.mark.parametrize("environment", [{}, {"A": "1"}, {"A": "1", "B": "ü"}])
+def test_an_environment_hash_is_known_after_a_rotation(environment: dict[str, str]) -> None:
+    for keys in (KEYS, ROTATED):
+        assert ROTATED.is_environment_hash(keys.environment_hash(environment), environment)
+        assert not ROTATED.is_environment_hash(keys.environment_hash({"C": "1"}), environment)
+    if environment:
+        assert not KEYS.is_environment_hash(ROTATED.environment_hash(environment), environment)
+    for text in ("", "ü", "0" * 64):
+        assert ROTATED.is_environment_hash(text, environment) is (not environment and not text)
+
+
 def test_master_keys_do_not_show_in_their_representation() -> None:
     assert "oooo" not in repr(KEYS)
 

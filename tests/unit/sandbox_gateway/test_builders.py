@@ -1,9 +1,14 @@
 """The two objects that the gateway creates, whole."""
 
-from sandbox_gateway.builders import environment_secret, sandbox_body
+from datetime import UTC, datetime
+
+import pytest
+
+from sandbox_gateway.builders import environment_secret, restart_spec, sandbox_body
 from sandbox_gateway.requests import StartRequest
 from unit.sandbox_gateway.support import sandbox
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 REQUEST = StartRequest.model_validate(
     {"image": "agent:1", "session_id": "s", "command": "a b", "working_dir": "/w", "fs_group": 7, "runtime_class": "x"}
 )
@@ -31,6 +36,45 @@ def test_the_sandbox() -> None:
             "owner": "alice",
         },
     }
+
+
+def test_an_idle_timeout_is_written_only_if_the_client_sends_one() -> None:
+    for seconds in (0, 600):
+        request = REQUEST.model_copy(update={"idle_timeout_seconds": seconds})
+        body = sandbox_body("sb-a", "alice", request, environment_hash="", class_name="big")
+        assert body["spec"]["idleTimeoutSeconds"] == seconds
+
+
+def test_a_restart_changes_what_the_client_may_choose_and_nothing_else() -> None:
+    assert restart_spec(sandbox(), REQUEST, NOW) == {
+        "image": "agent:1",
+        "command": ["a", "b"],
+        "workingDir": "/w",
+        "resourceFactor": 1,
+        "runAsUser": 10001,
+        "runAsGroup": 7,
+        "fsGroup": 7,
+        "runtimeClassName": "x",
+        "imagePullPolicy": "IfNotPresent",
+        # A merge patch takes the field away with it.
+        "idleTimeoutSeconds": None,
+        "suspend": False,
+        "suspendReason": "",
+        "restartedAt": "2026-01-02T03:04:05Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("made", "restarted"),
+    [
+        ("2026-01-02T03:04:04Z", "2026-01-02T03:04:05Z"),
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"),
+        # The API server's clock is ahead of the gateway's.
+        ("2026-01-02T03:10:00Z", "2026-01-02T03:10:01Z"),
+    ],
+)
+def test_a_restart_is_later_than_the_pod_that_it_replaces(made: str, restarted: str) -> None:
+    assert restart_spec(sandbox(status={"startTime": made}), REQUEST, NOW)["restartedAt"] == restarted
 
 
 def test_the_environments_secret() -> None:

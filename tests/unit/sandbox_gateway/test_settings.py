@@ -21,9 +21,19 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.start_hold_seconds == 2.5
 
 
+def test_registries_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().image_registries == ()
+    monkeypatch.setenv("SANDBOX_GATEWAY_IMAGE_REGISTRIES", "GHCR.io, index.docker.io,registry.test:5000,")
+    assert Settings().image_registries == ("ghcr.io", "docker.io", "registry.test:5000")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("image_registries", "https://ghcr.io"),
+        ("image_registries", "ghcr.io/openhands"),
+        ("image_registries", "ghcr.io docker.io"),
+        ("image_registries", "*.io"),
         ("base_domain", "http://x"),
         ("base_domain", "x:80"),
         ("base_domain", "*.x"),

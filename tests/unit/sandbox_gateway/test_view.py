@@ -101,6 +101,17 @@ def test_a_condition_from_before_the_last_change_of_spec_counts_no_more(reason: 
     assert not seen.suspended
 
 
+@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("suspend", [True, False])
+def test_what_is_normal_is_what_nobody_needs_to_act_on(reason: Reason, suspend: bool) -> None:
+    seen = view(sandbox(spec={"suspend": suspend}, status=status(reason)), NOW, reached=True)
+    if suspend:
+        assert seen.normal is (reason is not Reason.START_TIMEOUT)
+    else:
+        usual = {Reason.READY, Reason.PENDING, Reason.STARTING, Reason.SUSPENDING, *SUSPENSIONS.values()}
+        assert seen.normal is (reason in usual)
+
+
 def test_without_a_status_it_is_pending() -> None:
     seen = view(sandbox(), NOW, reached=True)
     assert (states(seen), seen.reason) == (STARTING, Reason.PENDING)
