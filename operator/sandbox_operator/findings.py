@@ -16,6 +16,8 @@ _LOG_CHARACTERS = 1024
 _IMAGE_CHARACTERS = 256
 _RESTART_CHARACTERS = 512
 
+_VOLUME_IS_MADE = timedelta(seconds=4)
+
 OVERDUE = timedelta(seconds=15)
 """How long after a deleted pod was to have ended its node counts as lost: a kubelet kills it at that time."""
 
@@ -67,8 +69,8 @@ def _is_unschedulable(pod: Pod) -> Finding | None:
     words = pod.scheduled.message or pod.scheduled.reason
     told = f"The pod cannot be scheduled: {words}"
     if _UNBOUND.search(words) and not any(cause in words for cause in _OTHER_CAUSES):
-        # Usual for a moment: the claim is made side by side with the pod, and is bound after it.
-        return Finding(Reason.VOLUME_NOT_BOUND, told, passing_since=pod.created)
+        # Usual for some seconds, and not taken back while the volume is made: the claim is as new as the pod.
+        return Finding(Reason.VOLUME_NOT_BOUND, told, passing_since=pod.created + _VOLUME_IS_MADE)
     return Finding(Reason.UNSCHEDULABLE, told)
 
 
