@@ -9,8 +9,6 @@ from sandbox_crds.kube import Informer, KubeClient, KubeObject
 from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox
 
-_AHEAD_SECONDS = 30.0
-"""How long an own write may be unseen by the informer before it is taken for lost (made and deleted in a watch gap)."""
 _REMEMBERED_DELETIONS = 10_000
 
 
@@ -20,7 +18,7 @@ class SandboxCache:
     def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
         self._keys = keys
         self._informer = Informer(client, SANDBOXES, namespace, Sandbox.model_validate, on_change=self._on_change)
-        self._ahead: dict[str, tuple[Sandbox, float]] = {}
+        self._ahead: dict[str, Sandbox] = {}
         self._deleted: dict[str, None] = {}
         self._names: dict[str, str] = {}
         self._key_ids: dict[str, str] = {}
@@ -62,12 +60,15 @@ class SandboxCache:
         return sandbox.status.key_id or self._keys.key_id(sandbox.metadata.uid)
 
     def remember(self, item: KubeObject) -> Sandbox:
-        """Take what the API server has just answered, without waiting for the informer."""
+        """Take what the API server has just answered, without waiting for the informer.
+
+        An answer may come so late that the informer has seen the Sandbox's end: then it is no news.
+        """
         sandbox = Sandbox.model_validate(item)
         name = sandbox.metadata.name
         known = self._newest(name)
-        if known is None or _version(sandbox) > _version(known):
-            self._ahead[name] = (sandbox, asyncio.get_running_loop().time() + _AHEAD_SECONDS)
+        if _version(sandbox) > max(self._informer.version, _version(known) if known else 0):
+            self._ahead[name] = sandbox
             self._changed(name)
         return sandbox
 
@@ -96,14 +97,11 @@ class SandboxCache:
                 self._watchers.pop(name, None)
 
     def _newest(self, name: str) -> Sandbox | None:
-        seen = self._informer.get(name)
-        if name not in self._ahead:
-            return seen
-        ahead, until = self._ahead[name]
-        if asyncio.get_running_loop().time() < until and (seen is None or _version(ahead) > _version(seen)):
+        ahead = self._ahead.get(name)
+        if ahead and _version(ahead) > self._informer.version:
             return ahead
-        del self._ahead[name]
-        return seen
+        self._ahead.pop(name, None)
+        return self._informer.get(name)
 
     def _on_change(self, name: str, _: Sandbox | None) -> None:
         self._changed(name)

@@ -27,11 +27,13 @@ class Sandboxes:
         """A fresh read; also one that is just being deleted. None when there is none, or the name is no name."""
         if not names.is_sandbox_name(name):
             return None
+        known = self.cache.get(name)
         try:
             return self.cache.remember(await self._client.get(SANDBOXES, self._namespace, name))
         except ApiError as error:
             if error.code != 404:
                 raise
+            self._forget(known)
             return None
 
     async def owned(self, owner: str, name: str) -> Sandbox:
@@ -65,10 +67,12 @@ class Sandboxes:
         body: dict[str, Any] = {"spec": dict(spec)}
         if version:
             body["metadata"] = {"resourceVersion": version}
+        known = self.cache.get(name)
         try:
             return self.cache.remember(await self._client.patch(SANDBOXES, self._namespace, name, body))
         except ApiError as error:
             if error.code == 404:
+                self._forget(known)
                 raise NoSandboxError from None
             if error.code == 409 and version:
                 return None
@@ -87,6 +91,11 @@ class Sandboxes:
         self.cache.forget(sandbox)
         _log.info("sandbox deleted", sandbox=metadata.name, owner=sandbox.spec.owner)
         return True
+
+    def _forget(self, known: Sandbox | None) -> None:
+        """What was known before a request that has found nothing is gone. What has been heard of since may be new."""
+        if known:
+            self.cache.forget(known)
 
 
 def check_owner(sandbox: Sandbox, owner: str) -> Sandbox:

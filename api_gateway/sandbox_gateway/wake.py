@@ -82,9 +82,6 @@ class Wakes:
                 else:
                     # Another replica was faster, or the operator has written the status.
                     await self._sandboxes.read(name)
-            except NoSandboxError:
-                self._sandboxes.cache.forget(sandbox)
-                raise
             except (ApiError, aiohttp.ClientError, OSError) as error:
                 _log.warning("sandbox cannot be woken", sandbox=name, error=str(error), retry_in=_AGAIN_SECONDS)
                 await asyncio.sleep(_AGAIN_SECONDS)

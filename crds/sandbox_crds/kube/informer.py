@@ -55,6 +55,8 @@ class Informer[T]:
         self._objects: dict[str, T] = {}
         self._versions: dict[str, str] = {}
         self._synced = asyncio.Event()
+        self.version = 0
+        """Resource version up to which everything has been seen; numbers, as of Kubernetes 1.35 (KEP-5504)."""
         self.heard_at = time.monotonic()
         """Monotonic time of the last sign of life of the server: a list, an event or a bookmark, one a minute."""
 
@@ -82,10 +84,10 @@ class Informer[T]:
         delay = _FIRST_DELAY
         while True:
             try:
-                version = await self._list()
+                await self._list()
                 delay = _FIRST_DELAY
                 async with asyncio.timeout(_SWEEP_SECONDS):
-                    await self._watch(version)
+                    await self._watch()
             except _Expired:
                 pass
             except TimeoutError:
@@ -96,8 +98,10 @@ class Informer[T]:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
             delay = min(delay * 2, _LONGEST_DELAY)
 
-    async def _list(self) -> str:
+    async def _list(self) -> None:
         answer = await self._client.list(self._resource, self._namespace, **self._query)
+        self.version = int(answer["metadata"]["resourceVersion"])
+        self.version = int(answer["metadata"]["resourceVersion"])
         seen: set[str] = set()
         for item in answer["items"]:
             seen.add(item["metadata"]["name"])
@@ -106,34 +110,30 @@ class Informer[T]:
             self._drop(name)
         self._synced.set()
         self.heard_at = time.monotonic()
-        return answer["metadata"]["resourceVersion"]
 
-    async def _watch(self, version: str) -> None:
+    async def _watch(self) -> None:
         while True:
-            query = {**self._query, "resourceVersion": version, "allowWatchBookmarks": "true"}
+            query = {**self._query, "resourceVersion": str(self.version), "allowWatchBookmarks": "true"}
             started = asyncio.get_running_loop().time()
             async with self._client.watch(self._resource, self._namespace, **query) as lines:
                 while line := await lines.readline():
-                    version = self._apply(orjson.loads(line))
+                    self._apply(orjson.loads(line))
                     self.heard_at = time.monotonic()
             # A server that accepts and at once ends each watch must not be asked in a tight loop.
             if asyncio.get_running_loop().time() - started < 1:
                 await asyncio.sleep(1)
 
-    def _apply(self, event: KubeObject) -> str:
-        item = event["object"]
-        match event["type"]:
-            case "ERROR":
-                if item.get("code") == 410:
-                    raise _Expired
-                raise ApiError(item.get("code", 500), item.get("reason", ""), item.get("message", ""))
-            case "DELETED":
-                self._drop(item["metadata"]["name"])
-            case "ADDED" | "MODIFIED":
-                self._put(item)
-            case _:
-                pass
-        return item["metadata"]["resourceVersion"]
+    def _apply(self, event: KubeObject) -> None:
+        kind, item = event["type"], event["object"]
+        if kind == "ERROR":
+            if item.get("code") == 410:
+                raise _Expired
+            raise ApiError(item.get("code", 500), item.get("reason", ""), item.get("message", ""))
+        self.version = int(item["metadata"]["resourceVersion"])
+        if kind == "DELETED":
+            self._drop(item["metadata"]["name"])
+        elif kind in {"ADDED", "MODIFIED"}:
+            self._put(item)
 
     def _put(self, item: KubeObject) -> None:
         name, version = item["metadata"]["name"], item["metadata"]["resourceVersion"]
