@@ -7,6 +7,7 @@ from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
 from sandbox_operator import times
 from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.findings import disrupted_by
 from sandbox_operator.pods import Pod
 from sandbox_operator.status import READY, may_have_been_suspended, reports, said
 from sandbox_operator.suspension import workspace_sentence
@@ -30,7 +31,8 @@ def deletion_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now:
     """That another than the operator deletes this pod; None when that is not so, or has been told."""
     if may_have_been_suspended(sandbox) or (reports(sandbox.status, pod) and _ends(sandbox)):
         return None
-    return _event(sandbox, class_, now, pod.uid, f"Pod {pod.name} is deleted, not by the operator.")
+    what = f"Pod {pod.name} is deleted, not by the operator. {disrupted_by(pod)}".strip()
+    return _event(sandbox, class_, now, pod.uid, what)
 
 
 def vanishing_event(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -> KubeObject | None:

@@ -8,7 +8,23 @@ import pytest
 from sandbox_crds.reasons import Reason
 from sandbox_operator.findings import OVERDUE, ending, finished, lost_node, restart_reason
 from sandbox_operator.pods import Pod
-from unit.sandbox_operator.samples import LATER, NOW, SOON, condition, container, on_node, pod, ready, run, runs, waits
+from sandbox_operator.replacement import deletion_event
+from unit.sandbox_operator.samples import (
+    LATER,
+    NOW,
+    SOON,
+    class_,
+    condition,
+    container,
+    on_node,
+    pod,
+    ready,
+    run,
+    runs,
+    sandbox,
+    status,
+    waits,
+)
 
 DUE = NOW + timedelta(seconds=30)
 TOO_LATE = DUE + OVERDUE
@@ -133,3 +149,18 @@ def test_the_reason_of_a_restart_fits_into_its_field() -> None:
     long = restart_reason(runs(restarts=1, last_run=run(137, "OOMKilled", message="word " * 1000)))
     assert long.startswith("The agent server ran out of memory (OOMKilled, exit code 137): …")
     assert len(long) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("seen", "who"),
+    [
+        (ready(disruption=EVICTING), " EvictionByEvictionAPI: Eviction API: evicting."),
+        (ready(disruption=replace(EVICTING, status=False)), ""),
+        (ready(), ""),
+    ],
+)
+def test_the_event_about_a_deleted_pod_says_who_did_it_if_it_is_known(seen: Pod, who: str) -> None:
+    event = deletion_event(sandbox(status=status(Reason.READY)), class_(), deleted(seen), LATER)
+    assert event
+    told = f"Pod {seen.name} is deleted, not by the operator.{who} A new one follows. The workspace was not kept: "
+    assert event["note"].startswith(told)
