@@ -1,7 +1,12 @@
 """Requests of the operator to agent servers."""
 
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
 import aiohttp
 import structlog
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sandbox_crds.command import agent_port
 from sandbox_crds.keys import MasterKeys
@@ -13,6 +18,31 @@ _PREPARE = "/api/conversations/prepare-for-sandbox-pause"
 _PREPARE_SECONDS = 10.0
 _ABSENT = frozenset({404, 405})
 """Answers of an agent server that does not know the request yet."""
+
+_INFO = "/server_info"
+_RUNNING = "/api/conversations/count?status=running"
+_ANSWER_SECONDS = 5.0
+_ANSWER_BYTES = 256 * 1024
+"""What runs in a sandbox may answer in the agent server's place."""
+
+
+class _Info(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    uptime: Annotated[float, Field(allow_inf_nan=False)]
+    idle_time: Annotated[float, Field(allow_inf_nan=False)]
+
+
+_COUNT = TypeAdapter(Annotated[int, Field(ge=0, strict=True)], config=ConfigDict(hide_input_in_errors=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an agent server does: seconds by its own wall clock, and how many conversations run."""
+
+    uptime: float
+    idle_time: float
+    running: int
 
 
 class AgentServers:
@@ -38,6 +68,35 @@ class AgentServers:
         except (aiohttp.ClientError, OSError) as error:
             cause = str(error) or type(error).__name__
             _log.warning("not prepared for its pause", sandbox=sandbox.metadata.name, error=cause)
+
+    async def work(self, sandbox: Sandbox) -> Work:
+        """Ask a ready agent server what it does. One that cannot count conversations (404) has none that run.
+
+        Raises aiohttp.ClientError, OSError, ValueError for an answer that says nothing, and KeyError when the master
+        key of its session key is gone. Source: openhands_agent_server 1.58.2, `server_details_router.py`,
+        `conversation_router.py`.
+        """
+        url = base_url(sandbox, sandbox.status.pod_ip)
+        headers = {"X-Session-API-Key": self._keys.session_key(sandbox.status.key_id)}
+        (info_status, info), (count_status, count) = await asyncio.gather(
+            self._get(f"{url}{_INFO}", headers), self._get(f"{url}{_RUNNING}", headers)
+        )
+        if info_status != 200:
+            raise ValueError(f"{_INFO} answers {info_status}")
+        if count_status not in {200, 404}:
+            raise ValueError(f"{_RUNNING} answers {count_status}")
+        known = _Info.model_validate_json(info)
+        return Work(known.uptime, known.idle_time, _COUNT.validate_json(count) if count_status == 200 else 0)
+
+    async def _get(self, url: str, headers: dict[str, str]) -> tuple[int, bytes]:
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+        async with self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _ANSWER_BYTES:
+                    raise ValueError("the answer is too long")
+            return response.status, bytes(body)
 
 
 def base_url(sandbox: Sandbox, ip: str) -> str:

@@ -1,0 +1,1 @@
+"""Suspension of sandboxes that nobody uses and in which nothing runs."""
