@@ -17,7 +17,7 @@ from sandbox_crds.api import API_KEY_LABEL
 from sandbox_crds.keys import MasterKeys, api_key_hash
 from sandbox_crds.kube import KubeClient, KubeObject
 from sandbox_crds.kube.resources import SANDBOXES, SECRETS
-from sandbox_crds.reasons import Reason
+from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_gateway.gateway import Gateway
 from sandbox_gateway.settings import Settings
 
@@ -48,6 +48,16 @@ class Replica:
         for task in self.followers:
             task.cancel()
         await asyncio.gather(*self.followers, return_exceptions=True)
+
+    async def catch_up(self, sandbox: KubeObject) -> None:
+        """Return once it knows this version of a Sandbox."""
+        metadata = sandbox["metadata"]
+
+        async def known() -> bool:
+            found = self.gateway.cache.get(metadata["name"])
+            return found is not None and int(found.metadata.resource_version) >= int(metadata["resourceVersion"])
+
+        await eventually(known)
 
     async def start(self, session_id: str, **fields: Any) -> dict[str, Any]:
         """POST /start, which must succeed."""
@@ -149,9 +159,15 @@ class Operator:
         [sandbox] = await eventually(self.sandboxes)
         return sandbox
 
-    async def report(self, reason: Reason, message: str = "", *, ago: float = 0, **status: Any) -> KubeObject:
-        """Set the condition Ready of the only Sandbox; it has been so for `ago` seconds."""
-        sandbox = await self.only()
+    async def get(self, name: str) -> KubeObject:
+        """One Sandbox."""
+        return await self._client.get(SANDBOXES, self._namespace, name)
+
+    async def report(
+        self, reason: Reason, message: str = "", *, name: str = "", ago: float = 0, **status: Any
+    ) -> KubeObject:
+        """Set the condition Ready of this Sandbox, or else of the only one; it has been so for `ago` seconds."""
+        sandbox = await (self.get(name) if name else self.only())
         since = datetime.now(UTC) - timedelta(seconds=ago)
         condition: Mapping[str, str] = {
             "type": "Ready",
@@ -160,7 +176,7 @@ class Operator:
             "message": message,
             "lastTransitionTime": since.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         }
-        gone = reason is Reason.SUSPENDED
+        gone = reason in SUSPENSIONS.values()
         body = {
             "status": {
                 "observedGeneration": sandbox["metadata"]["generation"],

@@ -47,10 +47,29 @@ async def test_a_session_id_written_into_the_path_as_it_is_finds_its_session(gat
         assert (await gateway.session(session))["runtime_id"] == started["runtime_id"]
 
 
+UNKNOWN = ["sb-unknown", "../../../secrets/x", "a/status", "UPPER", "a?b", "\0", "x" * 999, "ü", "%2e%2e", "a\nb"]
+
+
 @pytest.mark.parametrize("path", ["/stop", "/pause", "/resume"])
 async def test_an_unknown_runtime_id_is_404(gateway: Replica, path: str) -> None:
-    for runtime_id in ("sb-unknown", "../../../secrets/x", "a/status", "UPPER", "a?b", "\0", "x" * 999):
+    for runtime_id in UNKNOWN:
         refusal(await gateway.http.post(path, json={"runtime_id": runtime_id}), 404)
+
+
+@pytest.mark.parametrize("path", ["/runtime", "/explain"])
+async def test_an_unknown_runtime_id_in_the_path_is_404(gateway: Replica, path: str) -> None:
+    await gateway.start("s")
+    for runtime_id in UNKNOWN:
+        refusal(await gateway.http.get(f"{path}/{quote(runtime_id, safe='')}"), 404)
+
+
+async def test_a_batch_takes_any_ids(gateway: Replica) -> None:
+    bodies = [await gateway.start(session) for session in ODD_SESSION_IDS]
+    found = await gateway.http.get("/sessions/batch", params={"ids": [*ODD_SESSION_IDS, "", "unknown", "\0"]})
+    assert [entry["runtime_id"] for entry in found.json()] == [body["runtime_id"] for body in bodies]
+    # What is not UTF-8 is no session's id.
+    odd = await gateway.http.get("/sessions/batch?ids=%ff%fe&ids=%ed%a0%80")
+    assert (odd.status_code, odd.json()) == (200, [])
 
 
 async def test_a_runtime_id_is_no_path_to_other_sandboxes(

@@ -201,7 +201,6 @@ async def test_a_failed_sandbox_is_replaced(gateway: Replica, operator: Operator
     failed = await gateway.session("s")
     assert (failed["status"], failed["pod_status"], failed["restart_count"]) == ("error", "failed", 5)
     assert failed["pod_logs"] == "CrashLoopBackOff: exit code 1"
-    assert failed["restart_reasons"] == ["CrashLoopBackOff: exit code 1"]
 
     new = await gateway.start("s", image="agent:2")
     assert new["status"] == "starting"
@@ -221,14 +220,18 @@ async def test_an_image_pull_error_is_fatal_when_its_grace_ends(patient: Replica
     assert body["pod_logs"] == 'ImagePullBackOff: Back-off pulling image "no/such:image"'
 
 
-@pytest.mark.parametrize("path", ["/stop", "/pause", "/resume"])
-async def test_another_owners_sandbox_does_not_exist(gateway: Replica, operator: Operator, path: str) -> None:
+async def test_another_owners_sandbox_does_not_exist(gateway: Replica, operator: Operator) -> None:
     runtime_id = (await gateway.start("s"))["runtime_id"]
+    before = await operator.only()
     bob = {"X-API-Key": OTHER_API_KEY}
-    refusal(await gateway.http.get("/sessions/s", headers=bob), 404)
-    refusal(await gateway.http.post(path, json={"runtime_id": runtime_id}, headers=bob), 404)
-    sandbox = await operator.only()
-    assert not sandbox["spec"]["suspend"]
+    missing = refusal(await gateway.http.get("/sessions/none", headers=bob), 404)
+    for path in ("/sessions/s", f"/runtime/{runtime_id}", f"/explain/{runtime_id}"):
+        assert refusal(await gateway.http.get(path, headers=bob), 404) == missing
+    for path in ("/stop", "/pause", "/resume"):
+        assert refusal(await gateway.http.post(path, json={"runtime_id": runtime_id}, headers=bob), 404) == missing
+    assert (await gateway.http.get("/sessions/batch?ids=s", headers=bob)).json() == []
+    assert (await gateway.http.get("/list", headers=bob)).json() == {"runtimes": [], "total": 0}
+    assert await operator.only() == before
 
     same_session = {"image": "i", "session_id": "s"}
     other = (await gateway.http.post("/start", json=same_session, headers=bob)).json()
