@@ -32,6 +32,17 @@ class Site:
         text = self.release.kubectl(*arguments, stdin=None if body is None else json.dumps(body))
         return json.loads(text) if "json" in arguments else text
 
+    def delete_processes(self) -> list[str]:
+        """Begin to delete all pods of operator and gateway; gives their names."""
+        selector = "--selector=app.kubernetes.io/component in (operator, gateway)"
+        return self.kubectl("delete", "pods", selector, "--wait=false", "--output=name").split()
+
+    def await_processes(self, deleted: list[str]) -> None:
+        """Return once these pods are gone and others do their work."""
+        self.kubectl("wait", "--for=delete", "--timeout=120s", *deleted)
+        for process in ("operator", "gateway"):
+            self.kubectl("rollout", "status", f"deployment/{NAME}-{process}", "--timeout=120s")
+
 
 @contextmanager
 def installed(

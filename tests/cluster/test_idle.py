@@ -14,7 +14,6 @@ from cluster.audit import Audit
 from cluster.runtime import Runtime, identity
 from cluster.site import Site
 from cluster.support import eventually
-from demo.release import NAME
 from demo.targets import Images
 from demo.workloads import deploy_model, model_url
 
@@ -49,13 +48,6 @@ def idle(shared: Runtime) -> Runtime:
     return shared
 
 
-def restart_release(site: Site) -> None:
-    components = "app.kubernetes.io/component in (operator, gateway)"
-    site.kubectl("delete", "pods", f"--selector={components}", "--wait=false")
-    for process in ("operator", "gateway"):
-        site.kubectl("rollout", "status", f"deployment/{NAME}-{process}", "--timeout=120s")
-
-
 def test_a_silent_model_is_work_and_afterwards_it_is_suspended_and_wakes(
     persistent: Site, images: Images, slow_model: str
 ) -> None:
@@ -64,7 +56,7 @@ def test_a_silent_model_is_work_and_afterwards_it_is_suspended_and_wakes(
         runtime.run("echo kept > note.txt")
         conversation = runtime.converse("Say something.", slow_model)
         began = time.monotonic()
-        restart_release(persistent)
+        persistent.await_processes(persistent.delete_processes())
         # Nobody asks the sandbox for anything; the Sandbox itself is looked at.
         while time.monotonic() < began + THINK - 5:
             assert runtime.condition()["reason"] == "Ready", runtime.condition()
