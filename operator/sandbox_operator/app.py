@@ -18,6 +18,9 @@ from sandbox_operator import glue, health
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
 from sandbox_operator.builders.owned import sandbox_of_pod
+from sandbox_operator.idle.check import Gateways
+from sandbox_operator.idle.gateways import GatewayReplicas, parse_peers
+from sandbox_operator.idle.watch import IdleWatch
 from sandbox_operator.pods import Pod, decode
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.reconciler import Reconciler
@@ -35,7 +38,14 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Operator:
     """All parts of one operator, around one client. Make it inside the event loop."""
 
-    def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys, agents: AgentServers) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        keys: MasterKeys,
+        agents: AgentServers,
+        gateways: Gateways | None = None,
+    ) -> None:
         self.queue = WorkQueue()
         self.sandboxes = Store(SANDBOXES, Sandbox, self.queue.add)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
@@ -44,17 +54,18 @@ class Operator:
         )
         # Classes come first: a sandbox that is looked at before its class is known would be refused.
         self.sweeper = Sweeper(client, namespace, [self.classes, self.sandboxes])
-        self.reconciler = Reconciler(
-            Api(client, namespace), agents, keys, self.queue, self.sandboxes, self.classes, self.pods
-        )
+        api = Api(client, namespace)
+        self.reconciler = Reconciler(api, agents, keys, self.queue, self.sandboxes, self.classes, self.pods)
+        self.idle = IdleWatch(api, agents, gateways, self.sandboxes, self.classes, self.pods)
 
     def _class_changed(self, name: str) -> None:
         for sandbox in self.sandboxes:
             if sandbox.spec.class_name == name:
                 self.queue.add(sandbox.metadata.name)
 
-    def _pod_changed(self, name: str, _: Pod | None) -> None:
+    def _pod_changed(self, name: str, pod: Pod | None) -> None:
         self.queue.add(sandbox_of_pod(name))
+        self.idle.pod_changed(name, pod)
 
     @property
     def synced(self) -> bool:
@@ -65,6 +76,11 @@ class Operator:
         """Reconcile until cancelled, once the caches are filled. Run several of these side by side."""
         await self._wait_synced()
         await self.reconciler.work()
+
+    async def suspend_idle(self) -> None:
+        """Look for idle sandboxes until cancelled, once the caches are filled."""
+        await self._wait_synced()
+        await self.idle.run()
 
     async def settle(self) -> None:
         """Once the caches are filled, tune the garbage collector to what they hold."""
@@ -91,9 +107,12 @@ async def run(settings: Settings) -> None:
     keys = MasterKeys.load(settings.master_key_dir)
     client = await KubeClient.connect(str(settings.kubeconfig) if settings.kubeconfig else None, USER_AGENT)
     try:
-        # Pods are asked directly, whatever proxy the environment names.
-        async with aiohttp.ClientSession(trust_env=False) as session:
-            operator = Operator(client, settings.namespace, keys, AgentServers(session, keys))
+        # Pods are asked directly, whatever proxy the environment names; how many at a time is up to who asks.
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
+            peers = parse_peers(settings.gateway_peers)
+            gateways = GatewayReplicas(session, keys, peers) if peers else None
+            operator = Operator(client, settings.namespace, keys, AgentServers(session, keys), gateways)
             server = await health.serve(
                 settings.health_port, _healthy(operator), {"caches filled": lambda: operator.synced}
             )
@@ -112,6 +131,7 @@ async def _run_parts(operator: Operator, client: KubeClient, settings: Settings)
             group.create_task(operator.pods.run()),
             group.create_task(operator.sweeper.run()),
             group.create_task(operator.settle()),
+            group.create_task(operator.suspend_idle()),
             *(group.create_task(operator.work()) for _ in range(settings.workers)),
         ]
         # kopf would never watch custom resources whose definitions come after its start.

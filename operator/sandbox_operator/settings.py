@@ -1,11 +1,13 @@
 """Settings of the operator's process: from flags, else from SANDBOX_OPERATOR_… variables."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sandbox_crds.logs import LogFormat, LogLevel
+from sandbox_operator.idle.gateways import parse_peers
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -15,6 +17,11 @@ def _own_namespace() -> str:
         return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     except OSError:
         return "default"
+
+
+def _peers(text: str) -> str:
+    parse_peers(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -42,6 +49,14 @@ class Settings(BaseSettings):
         description="kubeconfig file. Default: the service account, else $KUBECONFIG, else ~/.kube/config.",
     )
     health_port: int = Field(default=8081, ge=0, le=65535, description="Port of /healthz and /readyz.")
+    gateway_peers: Annotated[str, AfterValidator(_peers)] = Field(
+        default="",
+        description=(
+            "host:port of the gateway's probes; every address of the host is a replica, and several may be given with "
+            "commas between. Before a sandbox is suspended for idleness all are asked. Empty: requests through a "
+            "gateway are not known, and idleness is judged by the agent servers alone."
+        ),
+    )
     workers: int = Field(default=32, ge=1, le=512, description="How many sandboxes are worked on at the same time.")
     log_level: LogLevel = Field(default="INFO", description="Least level that is logged.")
     log_format: LogFormat = Field(default="json", description="json for machines, console for people.")

@@ -36,7 +36,15 @@ def test_flags_win_over_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "flag",
-    ["--workers=0", "--workers=many", "--health-port=70000", "--log-level=loud", "--log-format=xml", "--namespace="],
+    [
+        "--workers=0",
+        "--workers=many",
+        "--health-port=70000",
+        "--log-level=loud",
+        "--log-format=xml",
+        "--namespace=",
+        "--gateway-peers=gateway",
+    ],
 )
 def test_bad_values_are_refused(flag: str) -> None:
     with pytest.raises(ValidationError):
