@@ -1,6 +1,7 @@
 """How long the operator takes to tell what Kubernetes knows: every state of a namespace, with the time it arrived."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
 
+from local_cluster.progress import Progress
 from sandbox_crds.kube import Informer, KubeClient, KubeObject, Resource
 from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES
 from sandbox_crds.reasons import Reason
@@ -53,8 +55,8 @@ class Observer:
 
         return Informer(client, resource, namespace, lambda item: item, on_change=see)
 
-    def delay(self, sandbox: str, reason: Reason, resource: Resource, knows: Knows) -> float:
-        """Seconds from the first state of an object of the sandbox that `knows`, to this reason in its condition.
+    def say_delay(self, case: str, sandbox: str, reason: Reason, resource: Resource, knows: Knows) -> None:
+        """Print the seconds from the first state of an object of the sandbox that `knows` to the condition's reason.
 
         Raises AssertionError when one of them was not seen.
         """
@@ -63,7 +65,7 @@ class Observer:
         assert known is not None, f"no state of {resource.plural} of {sandbox} was as expected"
         told = next((seen.at for seen in mine if _reason(seen) == reason), None)
         assert told is not None, f"{reason} was not told of {sandbox}"
-        return told - known
+        Progress(sys.__stderr__).say(f"  told {told - known:6.2f} s after Kubernetes: {reason}, {case}")
 
     def reasons(self, sandbox: str) -> list[str]:
         """The reasons that its condition `Ready` has had so far, one after the other."""

@@ -99,7 +99,7 @@ async def pod_lost_event(world: World) -> KubeObject:
 
 
 async def test_a_node_that_falls_silent_and_comes_back(
-    town: Town, world: World, request: pytest.FixtureRequest, record_property: Any
+    town: Town, world: World, request: pytest.FixtureRequest
 ) -> None:
     session_id = request.node.name
     ready = await started(world, session_id)
@@ -118,8 +118,7 @@ async def test_a_node_that_falls_silent_and_comes_back(
     assert cause in why["cause"]
     assert any(item["source"] == "event" and "Node is not ready" in item["text"] for item in why["evidence"])
 
-    seconds = town.observer.delay(world.name, Reason.NODE_LOST, PODS, has_condition("Ready", "False"))
-    record_property("NodeLost", seconds)
+    town.observer.say_delay("a silent node", world.name, Reason.NODE_LOST, PODS, has_condition("Ready", "False"))
     town.frail.speak()
     again = await world.until(Reason.READY)
     # The agent server has never stopped: it is the same pod.
@@ -150,9 +149,7 @@ async def test_a_node_that_never_comes_back(town: Town, world: World, request: p
         await town.client.patch(NODES, "", FRAIL, {"spec": {"taints": node["spec"]["taints"]}})
 
 
-async def test_a_node_that_is_drained(
-    town: Town, world: World, request: pytest.FixtureRequest, record_property: Any
-) -> None:
+async def test_a_node_that_is_drained(town: Town, world: World, request: pytest.FixtureRequest) -> None:
     first = await started(world, request.node.name)
     pod = first.status.pod_name
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
@@ -167,12 +164,11 @@ async def test_a_node_that_is_drained(
     note = (await pod_lost_event(world))["note"]
     assert "Eviction API: evicting" in note
     assert "was not kept" in note
-    seconds = town.observer.delay(world.name, Reason.EVICTED, PODS, has_condition("DisruptionTarget", "True"))
-    record_property("Evicted", seconds)
+    town.observer.say_delay("a drain", world.name, Reason.EVICTED, PODS, has_condition("DisruptionTarget", "True"))
 
 
 async def test_a_pod_of_higher_priority_takes_the_room(
-    town: Town, world: World, request: pytest.FixtureRequest, record_property: Any
+    town: Town, world: World, request: pytest.FixtureRequest
 ) -> None:
     await town.client.create(PRIORITIES, "", {"metadata": {"name": "first"}, "value": 1000})
     first = await started(world, request.node.name)
@@ -195,8 +191,9 @@ async def test_a_pod_of_higher_priority_takes_the_room(
         assert (why["reason"], why["remedy"]) == ("Unschedulable", MEANINGS[Reason.UNSCHEDULABLE].remedy)
         assert "Evicted" in town.observer.reasons(world.name)
         assert "preempting" in (await pod_lost_event(world))["note"]
-        seconds = town.observer.delay(world.name, Reason.UNSCHEDULABLE, PODS, has_condition("PodScheduled", "False"))
-        record_property("Unschedulable", seconds)
+        town.observer.say_delay(
+            "pre-emption", world.name, Reason.UNSCHEDULABLE, PODS, has_condition("PodScheduled", "False")
+        )
     finally:
         for name in others:
             await town.client.delete(PODS, "default", name, grace_seconds=0)
