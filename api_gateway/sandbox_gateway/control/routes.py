@@ -83,7 +83,7 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
         owner: Owner,
         ids: Annotated[
             list[str],
-            Query(default_factory=list, description="A session id; give it once for each.", examples=["a-session"]),
+            Query(default_factory=list, description="A session id; give it once for each.", examples=[["a-session"]]),
         ],
     ) -> list[RuntimeResponse] | RuntimeResponse:
         """Those of the sessions that there are, from memory: the answer is not held.
@@ -155,7 +155,11 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
         """The cause in words, what it is known from, and what to do about it."""
         return await explanations.of(owner, runtime_id)
 
-    @router.get("/api/warm-runtime-configs", summary="List the pools of warm sandboxes", tags=["pools"])
+    @router.get(
+        "/api/warm-runtime-configs",
+        summary="List the pools of warm sandboxes",
+        responses=described(no_pools={"configs": []}),
+    )
     async def warm_runtime_configs() -> WarmRuntimeConfigsResponse:
         """What each pool keeps ready. There are no pools, so the list is empty."""
         return WarmRuntimeConfigsResponse(configs=[])
