@@ -1,18 +1,12 @@
 """Sandboxes by hand: `kubectl apply` of five lines, suspend and resume with a volume, delete."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from collections.abc import Callable
 
-import pytest
 import yaml
 
 from cluster.support import Kubectl, eventually
 from demo.commands import ROOT
 from demo.targets import Images
-
-CLASS = "cluster-test-volume"
 
 
 def ready(kubectl: Kubectl, name: str) -> tuple[str, str]:
@@ -45,78 +39,13 @@ def test_five_lines_make_a_sandbox(kubectl: Kubectl, images: Images, belongings:
     eventually(lambda: belongings(name), lambda left: left == [], 60)
 
 
-@pytest.fixture
-def node_directory() -> Iterator[Path]:
-    """A directory for a volume; the node shares the file system of this machine."""
-    with TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as directory:
-        yield Path(directory)
-
-
-@pytest.fixture
-def volume_class(kubectl: Kubectl, node_directory: Path) -> Iterator[str]:
-    """A class with a volume, from one volume on the node that is bound when a pod wants it."""
-    node = kubectl("get", "nodes", "--output", "json")["items"][0]["metadata"]["name"]
-    items: list[dict[str, Any]] = [
-        {
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": {"name": CLASS},
-            "provisioner": "kubernetes.io/no-provisioner",
-            "volumeBindingMode": "WaitForFirstConsumer",
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": CLASS},
-            "spec": {
-                "storageClassName": CLASS,
-                "capacity": {"storage": "1Gi"},
-                "accessModes": ["ReadWriteOnce"],
-                "persistentVolumeReclaimPolicy": "Retain",
-                "local": {"path": str(node_directory)},
-                "nodeAffinity": {
-                    "required": {
-                        "nodeSelectorTerms": [
-                            {
-                                "matchExpressions": [
-                                    {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
-                                ]
-                            }
-                        ]
-                    }
-                },
-            },
-        },
-        {
-            "apiVersion": "sandbox.openhands.dev/v1alpha1",
-            "kind": "SandboxClass",
-            "metadata": {"name": CLASS},
-            "spec": {
-                "workspace": {"persistent": True, "size": "1Gi", "storageClassName": CLASS},
-                "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}},
-                "env": [{"name": "OH_ENABLE_VSCODE", "value": "0"}, {"name": "OH_PRELOAD_TOOLS", "value": "0"}],
-            },
-        },
-    ]
-    kubectl("apply", "--filename", "-", body={"apiVersion": "v1", "kind": "List", "items": items})
-    yield CLASS
-    kubectl("delete", "ohsc", CLASS)
-    kubectl("delete", "persistentvolume", CLASS, "--wait=false")
-    kubectl("delete", "storageclass", CLASS)
-
-
-def test_suspend_keeps_the_volume(
-    kubectl: Kubectl,
-    images: Images,
-    volume_class: str,
-    belongings: Callable[[str], list[str]],
-) -> None:
+def test_suspend_keeps_the_volume(kubectl: Kubectl, images: Images, belongings: Callable[[str], list[str]]) -> None:
     name = "keeps-its-files"
     sandbox = {
         "apiVersion": "sandbox.openhands.dev/v1alpha1",
         "kind": "Sandbox",
         "metadata": {"name": name},
-        "spec": {"image": images.agent_server, "className": volume_class},
+        "spec": {"image": images.agent_server, "className": "persistent"},
     }
     kubectl("apply", "--filename", "-", body=sandbox)
     eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"), 120)
