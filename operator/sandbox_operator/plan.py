@@ -9,6 +9,7 @@ from sandbox_crds.kube import KubeObject, Resource
 from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import SUSPENSIONS, Reason
+from sandbox_crds.redaction import redacted
 from sandbox_operator import times
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.pod import build_pod, runtime_class
@@ -29,9 +30,9 @@ from sandbox_operator.lifetime import (
     start_timeout_note,
 )
 from sandbox_operator.pods import Pod
-from sandbox_operator.redaction import redacted, redacted_pod
+from sandbox_operator.redaction import redacted_pod
 from sandbox_operator.replacement import deletion_event, is_outdated, vanishing_event
-from sandbox_operator.status import READY, next_status, patch, reports, said
+from sandbox_operator.status import READY, next_status, patch, reports, said, with_expiring
 from sandbox_operator.suspension import suspended_message
 
 SILENCE = timedelta(seconds=5)
@@ -200,14 +201,11 @@ def _suspend(world: World, keys: MasterKeys, pod: Pod | None) -> Plan:
     message = suspended_message(world.sandbox, world.class_)
     if pod is None:
         return _tell(world, keys, Finding(SUSPENSIONS[world.sandbox.spec.suspend_reason], message))
-    if pod.deletion_requested is None:
-        ends = Finding(Reason.SUSPENDING, f"The pod ends. {message}", passing_since=world.now)
-        return _end(world, keys, _tell(world, keys, ends), pod)
     lost = lost_node(pod, world.now)
-    if lost:
-        return _tell(world, keys, Finding(Reason.SUSPENDING, f"The pod cannot end. {lost.message} {message}"))
-    ends = Finding(Reason.SUSPENDING, f"The pod ends. {message}", passing_since=pod.deletion_requested)
-    return _again_at(_tell(world, keys, ends), _overdue(pod, world.now))
+    what = f"The pod cannot end. {lost.message}" if lost else "The pod ends."
+    since = None if lost else pod.deletion_requested or world.now
+    told = _tell(world, keys, Finding(Reason.SUSPENDING, f"{what} {message}", since))
+    return _again_at(told, _overdue(pod, world.now)) if pod.deletion_requested else _end(world, keys, told, pod)
 
 
 def _overdue(pod: Pod, now: datetime) -> datetime | None:
@@ -284,11 +282,12 @@ def _tell(world: World, keys: MasterKeys, finding: Finding) -> Plan:
         if world.now < due and not _contradicts(sandbox, finding):
             return Plan(requeue_at=due)
     written = world.made.key_id if world.made else sandbox.status.key_id
-    limit = nearest_limit(sandbox, world.class_, pod)
+    status = next_status(sandbox, pod, finding, written, world.now)
+    # What is told just now may be what a limit counts from.
+    limit = nearest_limit(sandbox.model_copy(update={"status": status}), world.class_, pod)
     expiring = announcement(sandbox, limit, world.now)
-    status = next_status(sandbox, pod, finding, written, world.now, expiring)
     events = expiring_events(sandbox, limit, expiring, world.now)
-    return Plan(events=events, status=patch(sandbox.status, status) or None)
+    return Plan(events=events, status=patch(sandbox.status, with_expiring(status, expiring)) or None)
 
 
 def _again_at(steps: Plan, *due: datetime | None) -> Plan:

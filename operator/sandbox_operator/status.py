@@ -41,24 +41,27 @@ def may_have_been_suspended(sandbox: Sandbox) -> bool:
     return sandbox.metadata.generation - sandbox.status.observed_generation >= 2
 
 
-def next_status(
-    sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str, now: datetime, expiring: Condition | None
-) -> SandboxStatus:
-    """The whole status. Conditions of types that the operator does not know stay as they are."""
+def next_status(sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str, now: datetime) -> SandboxStatus:
+    """The whole status but for the condition `Expiring`. Conditions of types of others stay as they are."""
     old = sandbox.status
-    own = [_ready(old.condition(READY), finding, now), *([expiring] if expiring else [])]
     others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
     of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
     starts = finding.reason not in _PAUSED and not of_pod["ready_time"]
     update: dict[str, Any] = {
         "observed_generation": sandbox.metadata.generation,
-        "conditions": [*own, *others],
+        "conditions": [_ready(old.condition(READY), finding, now), *others],
         "key_id": key_id,
         "first_ready_time": old.first_ready_time or of_pod["ready_time"],
         "starting_since": _starting_since(sandbox, now) if starts else "",
         **of_pod,
     }
     return old.model_copy(update=update)
+
+
+def with_expiring(status: SandboxStatus, expiring: Condition | None) -> SandboxStatus:
+    """The same status with the condition `Expiring`, if there is one."""
+    conditions = [*status.conditions[:1], *([expiring] if expiring else []), *status.conditions[1:]]
+    return status.model_copy(update={"conditions": conditions})
 
 
 def patch(old: SandboxStatus, new: SandboxStatus) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from sandbox_operator.plan import PATIENCE, Made, Plan, Prepare, Refusal
 from sandbox_operator.status import said, with_remedy
 from sandbox_operator.times import rfc3339
 from unit.sandbox_operator.cases import MADE, Case, decide, writes
-from unit.sandbox_operator.lifecycle_cases import ASLEEP, LIFECYCLE, SUSPENDED
+from unit.sandbox_operator.limit_cases import LIMITS
 from unit.sandbox_operator.plan_cases import BOOTING, CASES, READY
+from unit.sandbox_operator.replacement_cases import REPLACEMENTS
 from unit.sandbox_operator.samples import (
     KEY_ID,
     KEYS,
@@ -33,8 +34,9 @@ from unit.sandbox_operator.samples import (
     status,
     waits,
 )
+from unit.sandbox_operator.suspension_cases import ASLEEP, SUSPENDED, SUSPENSIONS
 
-ALL = {**CASES, **LIFECYCLE}
+ALL = {**CASES, **SUSPENSIONS, **REPLACEMENTS, **LIMITS}
 
 
 def told(made: Plan, old: SandboxStatus) -> Condition:
@@ -182,7 +184,7 @@ def test_a_lost_node_is_named_when_its_pod_is_gone() -> None:
 
 
 def test_a_start_that_is_given_up_says_what_it_lacked() -> None:
-    case = LIFECYCLE["start of one that was ready takes too long"]
+    case = LIMITS["start of one that was ready takes too long"]
     lacking = status(Reason.UNSCHEDULABLE, "no room", first_ready_time=rfc3339(NOW))
     note = replace(case, sandbox=sandbox(status=lacking)).plan().suspend
     assert note == "The start took longer than the 100 s of progressDeadlineSeconds. Last: Unschedulable: no room."
@@ -190,7 +192,7 @@ def test_a_start_that_is_given_up_says_what_it_lacked() -> None:
 
 @pytest.mark.parametrize("name", ["too old", "suspended for too long", "start takes too long"])
 def test_the_end_is_announced_and_told_with_its_reason(name: str) -> None:
-    ends = LIFECYCLE[name]
+    ends = LIMITS[name]
     [ended] = ends.plan().afterwards
     announced = ends.sandbox.status.condition("Expiring")
     assert announced

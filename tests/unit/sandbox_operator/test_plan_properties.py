@@ -1,6 +1,6 @@
 """Whatever happens to a sandbox, and whenever the operator looks: what it writes leads somewhere and then stops."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -8,23 +8,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
-from sandbox_crds.reasons import Reason
-from sandbox_operator.plan import PATIENCE, SHORTEST_LIFE, Made, Plan, Refusal, World, plan
+from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
+from sandbox_operator.plan import PATIENCE, Plan
 from sandbox_operator.pods import Pod
-from unit.sandbox_operator.samples import (
-    KEY_ID,
-    KEYS,
-    NOW,
-    class_,
-    condition,
-    pod,
-    ready,
-    run,
-    runs,
-    sandbox,
-    waits,
-)
+from sandbox_operator.times import rfc3339
+from unit.sandbox_operator.cases import writes
+from unit.sandbox_operator.made_up_cluster import MadeUpCluster
+from unit.sandbox_operator.samples import KEY_ID, class_, condition, pod, ready, run, runs, waits
 
 type Report = Callable[[Pod, datetime], Pod]
 
@@ -42,169 +32,238 @@ def _restarted(seen: Pod, now: datetime) -> Pod:
     return runs(since=now, restarts=restarts, last_run=run(1))
 
 
+def _node_lost(seen: Pod, now: datetime) -> Pod:
+    return replace(ready(), ready=condition(False, "", "the node is silent", since=now))
+
+
 REPORTS: list[Report] = [
     _ready,
     _silent,
     _restarted,
+    _node_lost,
     lambda seen, now: replace(pod(), scheduled=condition(False, "Unschedulable", "no room")),
     lambda seen, now: runs(since=now),
+    lambda seen, now: waits("ContainerCreating"),
     lambda seen, now: waits("ErrImagePull", "not found"),
     lambda seen, now: waits("ImagePullBackOff", 'Back-off pulling image "x": ErrImagePull: not found'),
     lambda seen, now: waits("CreateContainerConfigError", "secret not found"),
     lambda seen, now: waits("CrashLoopBackOff", restarts=2, last_run=run(137, "OOMKilled")),
     lambda seen, now: replace(pod(), phase="Failed", reason="Evicted"),
 ]
+CLASSES = [
+    None,
+    class_(),
+    class_(workspace={"persistent": True}),
+    class_(progressDeadlineSeconds=60),
+    class_(maximumLifeSeconds=300, maximumSuspendedSeconds=200),
+    class_(maximumLifeSeconds=5000, maximumSuspendedSeconds=20, progressDeadlineSeconds=3),
+]
+YEAR = timedelta(days=365)
 
 
 class Cluster(RuleBasedStateMachine):
-    """One sandbox, its pod and its Secret in a made-up cluster, and an operator that may be started anew."""
+    """One sandbox in a made-up cluster, and an operator that may be started anew."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = NOW
-        self.sandbox: Sandbox = sandbox()
-        self.class_: SandboxClass | None = class_()
-        self.pod: Pod | None = None
-        self.quota = True
-        self.secret = False
-        self.pods_made = 0
-        self.made: Made | None = None
+        self.cluster = MadeUpCluster()
+        self.lost: set[str] = set()
+        """Pods whose loss must be told, unless the sandbox is suspended before anybody looks."""
 
     # What others do
 
-    @rule(seconds=st.sampled_from([0.1, 1, 2, 5, 100]))
+    @rule(seconds=st.sampled_from([0.1, 1, 2, 5, 100, 1000]))
     def time_passes(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-    @rule(suspend=st.booleans())
-    def user_sets_suspend(self, suspend: bool) -> None:
-        if suspend is not self.sandbox.spec.suspend:
-            spec = self.sandbox.spec.model_copy(update={"suspend": suspend})
-            metadata = self.sandbox.metadata
-            metadata = metadata.model_copy(update={"generation": metadata.generation + 1})
-            self.sandbox = self.sandbox.model_copy(update={"spec": spec, "metadata": metadata})
+        self.cluster.now += timedelta(seconds=seconds)
 
     @rule()
-    def class_comes_or_goes(self) -> None:
-        self.class_ = None if self.class_ else class_()
+    def user_suspends(self) -> None:
+        self.lost.clear()
+        self.cluster.edit(suspend=True, suspend_reason="Requested")
+
+    @precondition(lambda self: not self.cluster.sandbox.spec.suspend)
+    @rule()
+    def sandbox_is_idle(self) -> None:
+        self.lost.clear()
+        self.cluster.suspend("Idle", "Idle for long.")
+
+    @rule()
+    def user_resumes(self) -> None:
+        self.cluster.edit(suspend=False, suspend_reason="")
+
+    @rule(resumed=st.booleans())
+    def user_resumes_or_not_while_a_pod_is_prepared(self, resumed: bool) -> None:
+        self.cluster.resumed_while_preparing = resumed
+
+    @rule(ahead=st.sampled_from([-100, 0, 100]))
+    def user_restarts(self, ahead: int) -> None:
+        self.cluster.edit(restarted_at=rfc3339(self.cluster.now + timedelta(seconds=ahead)))
+
+    @rule(seconds=st.sampled_from([None, 0, 100, 100_000]))
+    def user_limits_its_life(self, seconds: int | None) -> None:
+        self.cluster.edit(maximum_life_seconds=seconds)
+
+    @rule(class_=st.sampled_from(CLASSES))
+    def class_changes(self, class_: object) -> None:
+        self.cluster.class_ = class_  # type: ignore[assignment]
 
     @rule()
     def quota_comes_or_goes(self) -> None:
-        self.quota = not self.quota
+        self.cluster.quota = not self.cluster.quota
 
-    @precondition(lambda self: self.pod is not None and self.pod.deletion_requested is None)
+    @rule()
+    def what_pods_mount_comes_or_goes(self) -> None:
+        self.cluster.mounts = not self.cluster.mounts
+
+    @precondition(lambda self: self.cluster.pod is not None and self.cluster.pod.deletion_requested is None)
     @rule(report=st.sampled_from(REPORTS))
     def kubelet_reports(self, report: Report) -> None:
-        assert self.pod
-        identity = {"name": self.pod.name, "uid": self.pod.uid, "created": self.pod.created}
-        self.pod = replace(report(self.pod, self.now), **identity)
+        seen = self.cluster.pod
+        assert seen
+        self.cluster.pod = replace(
+            report(seen, self.cluster.now),
+            name=seen.name,
+            uid=seen.uid,
+            created=seen.created,
+            restarted_at=seen.restarted_at,
+        )
 
-    @precondition(lambda self: self.pod is not None)
+    @precondition(lambda self: self.cluster.pod is not None)
     @rule()
     def somebody_deletes_the_pod(self) -> None:
-        assert self.pod
-        self.pod = replace(self.pod, deletion_requested=self.pod.deletion_requested or self.now)
+        self._note_loss()
+        self.cluster.delete_pod()
 
-    @precondition(lambda self: self.pod is not None and self.pod.deletion_requested is not None)
+    @precondition(lambda self: self.cluster.pod is not None and self.cluster.pod.deletion_requested is not None)
     @rule()
     def pod_ends(self) -> None:
-        self.pod = None
+        self.cluster.pod = None
 
-    @precondition(lambda self: self.pod is not None)
+    @precondition(lambda self: self.cluster.pod is not None)
     @rule()
     def pod_vanishes(self) -> None:
-        self.pod = None
+        self._note_loss()
+        self.cluster.pod = None
 
-    @rule()
-    def operator_is_started_anew(self) -> None:
-        self.made = None
+    def _note_loss(self) -> None:
+        """A loss must be told of a pod that the status speaks well of, when nobody has asked for its end."""
+        cluster, status = self.cluster, self.cluster.sandbox.status
+        told = status.condition("Ready")
+        settled = status.observed_generation == cluster.sandbox.metadata.generation
+        if cluster.pod is None or told is None or not settled or cluster.pod.deletion_requested:
+            return
+        if cluster.pod.uid == status.pod_uid and told.reason in {Reason.READY, Reason.STARTING, Reason.NODE_LOST}:
+            self.lost.add(cluster.pod.uid)
 
     # What the operator does
 
-    def _plan(self, refusal: Refusal | None = None) -> Plan:
-        return plan(World(self.sandbox, self.class_, self.pod, self.now, self.made, refusal), KEYS)
-
-    def _pass(self) -> int:
-        """One pass; gives the number of writes, refused ones not counted."""
-        steps, writes = self._plan(), 0
-        if steps.creates:
-            kinds = [create.resource.plural for create in steps.creates]
-            refusal = self._create(kinds)
-            writes += 0 if refusal else len(kinds)
-            self.made = Made(KEY_ID, self.pod.uid if self.pod else "")
-            steps = self._plan(refusal)
-            assert not steps.creates
-        if steps.delete:
-            assert self.pod == steps.delete
-            self.pod = replace(steps.delete, deletion_requested=self.now)
-            writes += 1
-        if steps.status:
-            old = self.sandbox.status.model_dump(by_alias=True)
-            assert all(old[field] != value for field, value in steps.status.items())
-            status = SandboxStatus.model_validate({**old, **steps.status})
-            self.sandbox = self.sandbox.model_copy(update={"status": status})
-            writes += 1
-        if steps.requeue_at:
-            assert self.now < steps.requeue_at <= self.now + SHORTEST_LIFE
-        return writes
-
-    def _create(self, kinds: Collection[str]) -> Refusal | None:
-        self.secret = self.secret or "secrets" in kinds
-        if "pods" not in kinds:
-            return None
-        assert self.pod is None, "a pod is made while there is one"
-        if not self.quota:
-            return Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota")
-        self.pods_made += 1
-        self.pod = replace(pod(), uid=f"pod-{self.pods_made}", created=self.now)
-        return None
+    @rule()
+    def operator_is_started_anew(self) -> None:
+        self.cluster.restart_operator()
 
     @rule()
     def operator_looks(self) -> None:
-        self._pass()
-        assert self._pass() == 0, "the second look finds nothing to do"
+        told = len(self.cluster.events)
+        self.cluster.act()
+        again = self._quiet_after(1)
+        assert again, "the second look finds nothing to do"
+        assert told <= len(self.cluster.events)
+
+    def _quiet_after(self, looks: int) -> bool:
+        """Whether so many more looks find nothing to do, and none would before the time that the last one names."""
+        if any(self.cluster.act() for _ in range(looks)):
+            return False
+        steps = self.cluster.plan()
+        if steps.creates:
+            # What is refused is tried again all the time.
+            return True
+        end = steps.requeue_at or self.cluster.now + YEAR
+        for share in (0.001, 0.5, 0.999):
+            early = self.cluster.plan(at=self.cluster.now + (end - self.cluster.now) * share)
+            assert _does_nothing(early), "nobody would have looked at that time"
+        return True
 
     @rule(done=st.sets(st.sampled_from(["secrets", "pods"])))
     def operator_dies_while_it_creates(self, done: set[str]) -> None:
-        kinds = [create.resource.plural for create in self._plan().creates]
-        self._create([kind for kind in kinds if kind in done])
-        self.made = None
+        steps = self.cluster.plan()
+        self.cluster.tell(replace(steps, afterwards=()))
+        self.cluster.create([kind for kind in (each.resource.plural for each in steps.creates) if kind in done])
+        self.cluster.restart_operator()
+
+    @rule(done=st.sampled_from(["events", "status", "prepare"]))
+    def operator_dies_while_it_writes(self, done: str) -> None:
+        """After the events, after the status, or after the pod has been prepared, and before all that follows."""
+        steps = self.cluster.plan()
+        if not steps.creates:
+            self.cluster.tell(replace(steps, afterwards=()))
+            if done != "events":
+                self.cluster.finish(Plan(status=steps.status))
+            if done == "prepare" and steps.prepare:
+                self.cluster.prepared.add(steps.prepare.pod.uid)
+        self.cluster.restart_operator()
 
     # What then is so
 
     @rule()
-    def operator_settles(self) -> None:
-        for _ in range(4):
-            self._pass()
-            self.now += PATIENCE
-            if self.pod and self.pod.deletion_requested:
-                self.pod = None
-        self._pass()
-        assert self._pass() == 0
+    def operator_settles_what_nobody_limits_any_more(self) -> None:
+        self.cluster.resumed_while_preparing = False
+        self.cluster.class_ = self.cluster.class_ and class_()
+        self.cluster.edit(maximum_life_seconds=0)
+        quiet = 0
+        for _ in range(60):
+            quiet = 0 if self.cluster.act() else quiet + 1
+            self.cluster.now += PATIENCE
+            if self.cluster.pod and self.cluster.pod.deletion_requested:
+                self.cluster.pod = None
+                quiet = 0
+            if quiet > 3:
+                break
+        self.cluster.act()
+        assert self._quiet_after(1)
         self._is_as_wanted()
 
     def _is_as_wanted(self) -> None:
-        told = self.sandbox.status.condition("Ready")
+        cluster, spec, status = self.cluster, self.cluster.sandbox.spec, self.cluster.sandbox.status
+        told = status.condition("Ready")
         assert told
-        if self.sandbox.spec.suspend:
-            assert (self.pod, told.reason) == (None, Reason.SUSPENDED)
+        assert status.condition("Expiring") is None
+        if spec.suspend:
+            assert (cluster.pod, told.reason) == (None, SUSPENSIONS[spec.suspend_reason])
         elif told.reason == Reason.SANDBOX_CLASS_NOT_FOUND:
             # Without it nothing can be made: neither a pod nor what a predecessor may have left out.
-            assert self.class_ is None
-            assert self.sandbox.status.pod_uid == ""
-        elif self.pod:
-            assert told.status == str(self.pod.is_ready)
-            assert self.sandbox.status.pod_uid == self.pod.uid
+            assert cluster.class_ is None
+            assert status.pod_uid == ""
+        elif cluster.pod:
+            assert told.status == str(cluster.pod.is_ready)
+            assert status.pod_uid == cluster.pod.uid
+            assert cluster.pod.restarted_at == spec.restarted_at or spec.restarted_at <= rfc3339(cluster.pod.created)
         else:
             assert told.reason == Reason.QUOTA_EXCEEDED
+        told_of = {name.rpartition(".")[2] for name, reason in cluster.events.items() if reason == "PodLost"}
+        assert self.lost <= told_of
+        self.lost.clear()
 
     @invariant()
     def a_pod_told_to_be_ready_has_an_address(self) -> None:
-        told = self.sandbox.status.condition("Ready")
+        status = self.cluster.sandbox.status
+        told = status.condition("Ready")
         if told and told.status == "True":
-            assert self.sandbox.status.pod_ip
-            assert self.sandbox.status.key_id == KEY_ID
-            assert self.secret
+            assert status.pod_ip
+            assert status.key_id == KEY_ID
+            assert status.ready_time
+            assert status.first_ready_time
+            assert status.starting_since == ""
+            assert self.cluster.secret
+
+    @invariant()
+    def a_remedy_is_told_once(self) -> None:
+        for told in self.cluster.sandbox.status.conditions:
+            if told.type == "Ready":
+                assert told.message.count("Remedy: ") == bool(MEANINGS[Reason(told.reason)].remedy)
+
+
+def _does_nothing(steps: Plan) -> bool:
+    return not writes(steps) and steps.status is None and not steps.events
 
 
 class TestCluster(Cluster.TestCase):

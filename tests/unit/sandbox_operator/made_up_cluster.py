@@ -1,0 +1,196 @@
+"""One sandbox in a made-up cluster: its pod, its Secret and class, and what the operator does about it."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
+from sandbox_crds.reasons import ExpiryReason, Reason
+from sandbox_operator.evidence import Evidence
+from sandbox_operator.lifetime import nearest_limit
+from sandbox_operator.plan import Made, Plan, Prepare, Refusal, World, plan
+from sandbox_operator.pods import Pod
+from sandbox_operator.suspension import suspension_patch
+from sandbox_operator.times import parse, rfc3339
+from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, class_, pod, sandbox
+
+NO_CONFIG = Evidence("FailedMount", 'configmap "x" not found', "Pod", "", NOW)
+GRACE = timedelta(seconds=30)
+
+
+class MadeUpCluster:
+    """The API server's objects, an operator's memory, and a record of all that the operator has done."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.sandbox: Sandbox = sandbox()
+        self.class_: SandboxClass | None = class_()
+        self.pod: Pod | None = None
+        self.quota = True
+        self.mounts = True
+        self.secret = False
+        self.pods_made = 0
+        self.made: Made | None = None
+        self.looked: tuple[str, datetime, tuple[Evidence, ...]] | None = None
+        self.ended_by_operator: set[str] = set()
+        self.prepared: set[str] = set()
+        self.events: dict[str, str] = {}
+        self.resumed_while_preparing = False
+
+    # What others do
+
+    def edit(self, **spec: Any) -> None:
+        """Change the spec."""
+        changed = self.sandbox.spec.model_copy(update=spec)
+        if changed != self.sandbox.spec:
+            metadata = self.sandbox.metadata
+            metadata = metadata.model_copy(update={"generation": metadata.generation + 1})
+            self.sandbox = self.sandbox.model_copy(update={"spec": changed, "metadata": metadata})
+
+    def delete_pod(self) -> None:
+        """Ask for the pod's end, within its grace period."""
+        assert self.pod
+        if self.pod.deletion_requested is None:
+            self.pod = replace(self.pod, deletion_requested=self.now, deletion_due=self.now + GRACE)
+
+    def restart_operator(self) -> None:
+        """The next one knows what the objects say."""
+        self.made = self.looked = None
+
+    # What the operator does
+
+    def plan(self, *, refusal: Refusal | None = None, prepared: str = "", at: datetime | None = None) -> Plan:
+        """The steps, now or `at` another time."""
+        _, looked, evidence = self.looked if self.looked and self._is_of_pod(self.looked[0]) else ("", None, ())
+        world = World(
+            self.sandbox,
+            self.class_,
+            self.pod,
+            at or self.now,
+            self.made,
+            refusal,
+            prepared,
+            evidence,
+            looked,
+        )
+        return plan(world, KEYS)
+
+    def act(self) -> int:
+        """One pass; gives the number of writes, refused ones not counted."""
+        steps, writes = self.plan(), 0
+        if steps.creates:
+            self.tell(steps)
+            kinds = [create.resource.plural for create in steps.creates]
+            refusal = self.create(kinds)
+            writes += 0 if refusal else len(kinds)
+            self.made = Made(KEY_ID, self.pod.uid if self.pod else "")
+            steps = self.plan(refusal=refusal)
+            assert not steps.creates
+        if steps.look:
+            events = () if self.mounts else (replace(NO_CONFIG, regarding_uid=steps.look.uid, last_seen=self.now),)
+            self.looked = (steps.look.uid, self.now, events)
+            steps = self.plan()
+            assert steps.look is None
+        writes += self.finish(steps)
+        if steps.prepare:
+            steps = self._prepare(steps.prepare)
+            writes += self.finish(steps)
+        if steps.requeue_at:
+            assert self.now < steps.requeue_at
+        return writes
+
+    def create(self, kinds: Collection[str]) -> Refusal | None:
+        """Make the objects; the pod only if there is room."""
+        self.secret = self.secret or "secrets" in kinds
+        if "pods" not in kinds:
+            return None
+        assert self.pod is None, "a pod is made while there is one"
+        if not self.quota:
+            return Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota")
+        self.pods_made += 1
+        restarted_at = self.sandbox.spec.restarted_at
+        created = self.now.replace(microsecond=0)
+        self.pod = replace(pod(), uid=f"pod-{self.pods_made}", created=created, restarted_at=restarted_at)
+        return None
+
+    def tell(self, steps: Plan) -> None:
+        """Post events; the name decides whether one is new, which none of a living operator's is not."""
+        for event in (*steps.events, *steps.afterwards):
+            name = event["metadata"]["name"]
+            if event["reason"] == "PodLost":
+                self._is_lost(name.rpartition(".")[2])
+            self.events[name] = event["reason"]
+
+    def finish(self, steps: Plan) -> int:
+        """All but creations, looks and preparations; gives the number of writes."""
+        if not steps.creates:
+            self.tell(steps)
+        writes = 0
+        if steps.status:
+            old = self.sandbox.status.model_dump(by_alias=True)
+            assert all(old[field] != value for field, value in steps.status.items())
+            status = SandboxStatus.model_validate({**old, **steps.status})
+            self.sandbox = self.sandbox.model_copy(update={"status": status})
+            writes += 1
+        if steps.delete:
+            assert self.pod
+            assert self.pod.uid == steps.delete.uid
+            assert not self.pod.is_ready or self.pod.is_finished or self.pod.uid in self.prepared, "its work is lost"
+            self.ended_by_operator.add(self.pod.uid)
+            self.delete_pod()
+            writes += 1
+        if steps.suspend:
+            self._suspend(steps.suspend)
+            writes += 1
+        if steps.expire:
+            self._expire()
+            writes += 1
+        return writes
+
+    def suspend(self, reason: Any, note: str) -> None:
+        """The operator's own patch of the spec."""
+        patch = suspension_patch(self.sandbox, reason, note)
+        self.edit(suspend=patch["spec"]["suspend"], suspend_reason=patch["spec"]["suspendReason"])
+        metadata = self.sandbox.metadata.model_copy(update={"annotations": patch["metadata"]["annotations"]})
+        self.sandbox = self.sandbox.model_copy(update={"metadata": metadata})
+
+    def _prepare(self, prepare: Prepare) -> Plan:
+        assert prepare.key_id == KEY_ID
+        self.prepared.add(prepare.pod.uid)
+        if self.resumed_while_preparing:
+            self.edit(suspend=False, suspend_reason="")
+        return self.plan(prepared=prepare.pod.uid)
+
+    def _is_of_pod(self, uid: str) -> bool:
+        return self.pod is not None and self.pod.uid == uid
+
+    def _is_lost(self, uid: str) -> None:
+        told = self.sandbox.status.condition("Ready")
+        # A pod that the operator ends may go with its node first.
+        lost_with_node = told is not None and told.reason == Reason.NODE_LOST
+        assert lost_with_node or uid not in self.ended_by_operator, "the operator has deleted the pod"
+
+    def _suspend(self, note: str) -> None:
+        assert self.class_
+        assert self.sandbox.status.first_ready_time
+        assert not (self.pod and self.pod.is_ready)
+        begun = parse(self.sandbox.status.starting_since)
+        assert self.now - begun >= timedelta(seconds=self.class_.spec.progress_deadline_seconds)
+        self.suspend("StartTimeout", note)
+
+    def _expire(self) -> None:
+        """The sandbox goes with all that is its; another of its name follows."""
+        told = self.sandbox.status.condition("Expiring")
+        limit = nearest_limit(self.sandbox, self.class_, self.pod)
+        assert told
+        assert limit
+        assert (told.status, told.reason) == ("True", limit.reason)
+        assert self.now >= max(limit.end, parse(told.last_transition_time) + limit.notice)
+        if limit.reason is ExpiryReason.NEVER_READY:
+            assert not self.sandbox.status.first_ready_time
+        metadata = sandbox().metadata.model_copy(update={"creation_timestamp": rfc3339(self.now)})
+        self.sandbox = sandbox().model_copy(update={"metadata": metadata})
+        self.pod = None
+        self.secret = False
+        self.restart_operator()

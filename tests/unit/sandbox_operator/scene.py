@@ -1,0 +1,162 @@
+"""Passes over one sandbox, with an API server that fails and caches that lag at will."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from sandbox_crds.kube import Informer
+from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.agent_server import AgentServers
+from sandbox_operator.api import Api
+from sandbox_operator.pods import Pod, decode
+from sandbox_operator.queue import WorkQueue
+from sandbox_operator.reconciler import Reconciler
+from sandbox_operator.store import Store
+from sandbox_operator.times import rfc3339
+from unit.sandbox_operator.faults import Server
+from unit.sandbox_operator.samples import (
+    IMAGE,
+    KEYS,
+    NOW,
+    UID,
+    ready,
+)
+
+
+class Queue(WorkQueue):
+    """Notes what is put off, instead of waiting for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put_off: list[float] = []
+        self.retried: list[float] = []
+        self.idle = asyncio.Event()
+
+    def done(self, key: str) -> None:
+        super().done(key)
+        self.idle.set()
+
+    def add_after(self, key: str, seconds: float) -> None:
+        self.put_off.append(seconds)
+
+    def retry(self, key: str, at_least: float = 0.0) -> None:
+        self.retried.append(at_least)
+
+
+class Agents(AgentServers):
+    """Notes what agent servers are asked; `meanwhile` happens before their answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def prepare_for_pause(self, sandbox: Sandbox, ip: str, key_id: str) -> None:
+        self.asked.append((ip, key_id))
+        self.meanwhile()
+
+
+class Scene:
+    """One Sandbox `one`, one class, and a cache of pods that shows what it is given."""
+
+    def __init__(self) -> None:
+        self.server = Server()
+        self.queue = Queue()
+        self.pods: dict[str, Pod] = {}
+        self.sandboxes: Store[Sandbox] = Store(SANDBOXES, Sandbox, lambda _: None)
+        self.classes: Store[SandboxClass] = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
+        self.set_class(1)
+        self.now = NOW
+        self.agents = Agents()
+        self.reconciler = Reconciler(
+            Api(self.server.client, "here"),
+            self.agents,
+            KEYS,
+            self.queue,
+            self.sandboxes,
+            self.classes,
+            cast(Informer[Pod], self.pods),
+            lambda: self.now,
+        )
+
+    def add(self, **status: Any) -> None:
+        metadata = {"name": "one", "namespace": "here", "uid": UID, "resourceVersion": "1", "generation": 1}
+        body = {
+            "metadata": {**metadata, "creationTimestamp": rfc3339(NOW)},
+            "spec": {"image": IMAGE, "service": "None"},
+            "status": status,
+        }
+        self.server.objects["sandboxes", "one"] = body
+        self.sandboxes.put(body)
+
+    def set_class(self, version: int, **spec: Any) -> None:
+        """Make or change the class `default`."""
+        metadata = {"name": "default", "uid": "class", "resourceVersion": str(version)}
+        self.classes.put({"metadata": metadata, "spec": spec})
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """The Sandbox as the API server has it."""
+        return self.server.objects["sandboxes", "one"]
+
+    def edit(self, *, seen: bool = True, **spec: Any) -> None:
+        """Somebody changes the spec, and the watch tells it if it is `seen`."""
+        metadata = self.stored["metadata"]
+        metadata = {
+            **metadata,
+            "generation": metadata["generation"] + 1,
+            "resourceVersion": str(int(metadata["resourceVersion"]) + 1),
+        }
+        self.server.objects["sandboxes", "one"] = {
+            **self.stored,
+            "metadata": metadata,
+            "spec": {**self.stored["spec"], **spec},
+        }
+        if seen:
+            self.sandboxes.put(self.stored)
+
+    async def start(self) -> None:
+        """A sandbox that is ready, as all know."""
+        self.add()
+        await self.step()
+        self.show(answering)
+        await self.step()
+
+    def show(self, change: Callable[[Pod], Pod] = lambda pod: pod) -> None:
+        """Let the cache see the pod."""
+        [body] = [body for (plural, _), body in self.server.objects.items() if plural == "pods"]
+        seen = decode(body)
+        self.pods[seen.name] = change(seen)
+
+    async def step(self) -> list[str]:
+        """One pass; gives the requests that it has made."""
+        before = len(self.server.seen)
+        await self.reconciler.reconcile("one")
+        return self.server.seen[before:]
+
+    async def work(self) -> list[str]:
+        """One pass by a worker, which survives whatever happens."""
+        before = len(self.server.seen)
+        self.queue.add("one")
+        worker = asyncio.create_task(self.reconciler.work())
+        await asyncio.wait([worker, asyncio.create_task(self.queue.idle.wait())], return_when=asyncio.FIRST_COMPLETED)
+        self.queue.idle.clear()
+        assert not worker.done()
+        worker.cancel()
+        return self.server.seen[before:]
+
+    @property
+    def told(self) -> str:
+        return self.stored["status"]["conditions"][0]["reason"]
+
+    def events(self, reason: str) -> list[dict[str, Any]]:
+        """The Events of this reason."""
+        return [
+            body
+            for (plural, _), body in self.server.objects.items()
+            if plural == "events" and body.get("reason") == reason
+        ]
+
+
+def answering(pod: Pod) -> Pod:
+    return ready(uid=pod.uid, created=pod.created)
