@@ -31,15 +31,18 @@ def reachable(manifests: list[Manifest], address: str) -> bool:
     )
 
 
+def selected(manifests: list[Manifest], selector: dict[str, Any]) -> list[str]:
+    """The release's own pods with these labels."""
+    return [
+        name
+        for name, template in pod_templates(manifests).items()
+        if selector["matchLabels"].items() <= template["metadata"]["labels"].items()
+    ]
+
+
 @pytest.mark.parametrize("component", ["operator", "gateway"])
 def test_a_policy_selects_its_component_and_no_other(defaults: list[Manifest], component: str) -> None:
-    selector = policy(defaults, component)["podSelector"]["matchLabels"]
-    chosen = [
-        name
-        for name, template in pod_templates(defaults).items()
-        if selector.items() <= template["metadata"]["labels"].items()
-    ]
-    assert chosen == [component]
+    assert selected(defaults, policy(defaults, component)["podSelector"]) == [component]
 
 
 def test_every_policy_closes_both_ways(defaults: list[Manifest]) -> None:
@@ -48,17 +51,13 @@ def test_every_policy_closes_both_ways(defaults: list[Manifest]) -> None:
     assert all(spec["policyTypes"] == ["Ingress", "Egress"] for spec in policies)
 
 
-def test_only_the_gateway_reaches_sandboxes(defaults: list[Manifest]) -> None:
+def test_only_gateway_and_operator_reach_sandboxes(defaults: list[Manifest]) -> None:
     spec = policy(defaults, "sandboxes")
     assert spec["podSelector"] == ANY_SANDBOX
     [rule] = spec["ingress"]
-    [peer] = rule["from"]
-    labels = pod_templates(defaults)["gateway"]["metadata"]["labels"]
-    assert set(peer) == {"podSelector"}  # without a namespace: the release's own
-    assert peer["podSelector"]["matchLabels"].items() <= labels.items()
-    assert (
-        not peer["podSelector"]["matchLabels"].items() <= pod_templates(defaults)["test"]["metadata"]["labels"].items()
-    )
+    for peer, component in zip(rule["from"], ("gateway", "operator"), strict=True):
+        assert set(peer) == {"podSelector"}  # without a namespace: the release's own
+        assert selected(defaults, peer["podSelector"]) == [component]
 
 
 def test_the_gateway_reaches_sandboxes_the_api_server_and_dns(defaults: list[Manifest]) -> None:
@@ -77,7 +76,22 @@ def test_the_operator_is_called_by_probes_alone(defaults: list[Manifest]) -> Non
     spec = policy(defaults, "operator")
     [port] = pod_templates(defaults)["operator"]["spec"]["containers"][0]["ports"]
     assert spec["ingress"] == [{"ports": [{"port": port["containerPort"], "protocol": "TCP"}]}]
-    assert spec["egress"] == policy(defaults, "gateway")["egress"][1:]
+    sandboxes, gateways, *rest = spec["egress"]
+    assert sandboxes == {"to": [{"podSelector": ANY_SANDBOX}]}
+    [gateway] = gateways["to"]
+    assert selected(defaults, gateway["podSelector"]) == ["gateway"]
+    assert gateways["ports"] == [{"port": 8081, "protocol": "TCP"}]
+    assert rest == policy(defaults, "gateway")["egress"][1:]
+
+
+def test_the_gateway_reaches_registries_only_where_it_shall_ask_them(helm: Helm) -> None:
+    _, registries, *_ = policy(helm.render({"gateway": {"imageRegistries": ["ghcr.io"]}}), "gateway")["egress"]
+    assert registries["ports"] == [{"port": 443, "protocol": "TCP"}]
+    assert [peer["ipBlock"]["cidr"] for peer in registries["to"]] == ["0.0.0.0/0", "::/0"]
+    assert all(
+        "169.254.0.0/16" in block or "fe80::/10" in block
+        for block in (peer["ipBlock"]["except"] for peer in registries["to"])
+    )
 
 
 @pytest.mark.parametrize(

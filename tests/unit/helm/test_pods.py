@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings
 
 from sandbox_gateway.settings import Settings as GatewaySettings
 from sandbox_operator.settings import Settings as OperatorSettings
-from unit.helm.rendering import CHART, PREFIX, Helm, Manifest, find, pod_templates
+from unit.helm.rendering import CHART, NAMESPACE, PREFIX, Helm, Manifest, find, pod_templates
 
 COMPONENTS = ("operator", "gateway", "test")
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
@@ -81,7 +81,13 @@ def test_the_processes_know_their_environment(
     helm: Helm, monkeypatch: pytest.MonkeyPatch, component: str, settings: type[BaseSettings]
 ) -> None:
     url = "https://boxes.example.com:8443"
-    gateway = {"baseDomain": "boxes.example.com", "publicURL": url, "sandboxClass": "large"}
+    gateway = {
+        "baseDomain": "boxes.example.com",
+        "publicURL": url,
+        "sandboxClass": "large",
+        "registryPrefix": "ghcr.io/team",
+        "imageRegistries": ["ghcr.io"],
+    }
     manifests = helm.render({"gateway": gateway, "log": {"level": "DEBUG", "format": "console"}})
     [container] = pod_templates(manifests)[component]["spec"]["containers"]
     prefix = f"SANDBOX_{component.upper()}_"
@@ -91,7 +97,8 @@ def test_the_processes_know_their_environment(
     given = {variable["name"].removeprefix(prefix).lower(): variable for variable in container["env"]}
     assert set(given) <= set(read), "a variable that the process does not read"
     for name, variable in given.items():
-        assert str(read[name]).removesuffix(".0") == variable.get("value", "a-namespace")
+        value = ",".join(read[name]) if isinstance(read[name], list) else str(read[name]).removesuffix(".0")
+        assert value == variable.get("value", "a-namespace")
 
 
 def test_the_gateway_ends_before_it_is_killed(defaults: list[Manifest]) -> None:
@@ -109,6 +116,16 @@ def test_the_service_reaches_the_gateway(defaults: list[Manifest]) -> None:
     assert not service["selector"].items() <= pod_templates(defaults)["operator"]["metadata"]["labels"].items()
     [port] = service["ports"]
     assert port["targetPort"] in [named["name"] for named in template["spec"]["containers"][0]["ports"]]
+
+
+def test_the_operator_asks_every_gateway(defaults: list[Manifest]) -> None:
+    service = find(defaults, "Service", "peers")
+    spec = service["spec"]
+    assert (spec["clusterIP"], spec["publishNotReadyAddresses"]) == ("None", True)
+    assert spec["selector"] == find(defaults, "Service", "gateway")["spec"]["selector"]
+    [container] = pod_templates(defaults)["operator"]["spec"]["containers"]
+    peers = {variable["name"]: variable.get("value") for variable in container["env"]}["SANDBOX_OPERATOR_GATEWAY_PEERS"]
+    assert peers == f"{service['metadata']['name']}.{NAMESPACE}.svc:{spec['ports'][0]['port']}"
 
 
 def test_selectors_match_their_own_pods(defaults: list[Manifest]) -> None:

@@ -4,17 +4,19 @@ from unit.helm.rendering import NAMESPACE, PREFIX, Manifest, find
 
 EXPECTED = {
     "operator": {
-        ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch"},
+        ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch", "patch", "delete"},
         ("sandbox.openhands.dev", "sandboxclasses"): {"list", "watch"},
         ("sandbox.openhands.dev", "sandboxes/status"): {"patch"},
         ("", "pods"): {"get", "list", "watch", "create", "delete"},
         ("", "secrets"): {"get", "create"},
         ("", "persistentvolumeclaims"): {"get", "create"},
         ("", "services"): {"get", "create"},
-        ("events.k8s.io", "events"): {"create"},
+        ("events.k8s.io", "events"): {"list", "create"},
     },
     "gateway": {
         ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch", "create", "patch", "delete"},
+        ("sandbox.openhands.dev", "sandboxclasses"): {"list", "watch"},
+        ("events.k8s.io", "events"): {"list"},
         ("", "secrets"): {"list", "watch", "create"},
     },
 }
