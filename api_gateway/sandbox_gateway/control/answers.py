@@ -1,5 +1,9 @@
 """A sandbox as the Runtime API's response object."""
 
+from collections.abc import Iterable
+
+import structlog
+
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.addresses import Addresses, Origin
@@ -7,6 +11,8 @@ from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.errors import UnavailableError
 from sandbox_gateway.responses import ContainerStatus, Event, RuntimeResponse
 from sandbox_gateway.view import View
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _CONTAINER = "agent-server"
 
@@ -45,6 +51,16 @@ class Answers:
             work_hosts={},
             image=sandbox.spec.image,
         )
+
+    def runtimes(self, found: Iterable[tuple[Sandbox, View]], origin: Origin) -> list[RuntimeResponse]:
+        """Several of them, without those whose key cannot be made: one must not hide the others."""
+        told: list[RuntimeResponse] = []
+        for sandbox, seen in found:
+            try:
+                told.append(self.runtime(sandbox, seen, origin))
+            except UnavailableError as error:
+                _log.warning("sandbox left out", sandbox=sandbox.metadata.name, problem=error.detail)
+        return told
 
 
 def _container_statuses(sandbox: Sandbox, seen: View) -> list[ContainerStatus]:

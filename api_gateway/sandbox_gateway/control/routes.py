@@ -50,9 +50,6 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
     def tell(request: Request, found: Found) -> RuntimeResponse:
         return answers.runtime(*found, _origin(request))
 
-    def tell_all(request: Request, found: list[Found]) -> list[RuntimeResponse]:
-        return [tell(request, entry) for entry in found]
-
     @router.post(
         "/start",
         summary="Start a sandbox",
@@ -92,7 +89,7 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
         """
         if not ids:
             return tell(request, await service.get_session(owner, "batch" + _query(request)))
-        return tell_all(request, await service.get_batch(owner, ids))
+        return answers.runtimes(await service.get_batch(owner, ids), _origin(request))
 
     @router.get(
         "/sessions/{session_id:anything}",
@@ -123,7 +120,7 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
     )
     async def list_live(request: Request, owner: Owner) -> ListResponse:
         """Those of this API key, from memory: it costs the cluster nothing, however often it is asked."""
-        runtimes = tell_all(request, await service.list_live(owner))
+        runtimes = answers.runtimes(await service.list_live(owner), _origin(request))
         return ListResponse(runtimes=runtimes, total=len(runtimes))
 
     @router.post("/pause", summary="Pause a sandbox", responses=described(404, 408, 413, paused=examples.PAUSED))

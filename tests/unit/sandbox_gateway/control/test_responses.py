@@ -166,6 +166,9 @@ async def test_the_reported_key_id_makes_the_key_and_a_lost_master_key_is_named(
         assert body["session_api_key"] == rotated.session_key(rotated.key_id("other"))
         service.found = sandbox(status=status(Reason.READY, keyID=KEYS.key_id("uid-1")))
         assert "Version v1 of the master key" in refusal(await http.get("/sessions/s"), 503)
+        # One such sandbox hides no others.
+        assert (await http.get("/list")).json() == {"runtimes": [], "total": 0}
+        assert (await http.get("/sessions/batch?ids=s")).json() == []
 
 
 @pytest.mark.parametrize(
