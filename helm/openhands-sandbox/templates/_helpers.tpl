@@ -1,18 +1,18 @@
 {{/* Chart name, or what nameOverride says. */}}
 {{- define "openhands-sandbox.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 49 | trimSuffix "-" }}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Prefix of the names of all objects: 49 characters leave room for the longest suffix in a DNS label. */}}
+{{/* Prefix of the names of all objects: 50 characters leave room for the longest suffix in a DNS label. */}}
 {{- define "openhands-sandbox.fullname" -}}
 {{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 49 | trimSuffix "-" }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
 {{- else }}
 {{- $name := include "openhands-sandbox.name" . }}
 {{- if contains $name .Release.Name }}
-{{- .Release.Name | trunc 49 | trimSuffix "-" }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 49 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 {{- end }}
