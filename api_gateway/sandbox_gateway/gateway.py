@@ -40,6 +40,7 @@ class Gateway:
         self.cache = SandboxCache(client, settings.namespace, keys)
         self.api_keys = ApiKeys(client, settings.namespace)
         self.activity = Activity()
+        self.cache.listen(lambda name, sandbox: None if sandbox else self.activity.forget(name))
         self._reports = ActivityReports(self.activity, keys)
         self.classes = SandboxClasses(client, settings.namespace)
         self._holding = Holding(self.cache, HealthChecks(session))
