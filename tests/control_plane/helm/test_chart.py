@@ -181,7 +181,9 @@ def test_pod_security_admits_the_pods(cluster: Cluster) -> None:
 RIGHTS = [
     (OPERATOR, "create", "pods", True),
     (OPERATOR, "patch", "sandboxes.sandbox.openhands.dev/status", True),
-    (OPERATOR, "patch", "sandboxes.sandbox.openhands.dev", False),
+    (OPERATOR, "patch", "sandboxes.sandbox.openhands.dev", True),
+    (OPERATOR, "create", "sandboxes.sandbox.openhands.dev", False),
+    (OPERATOR, "list", "events.events.k8s.io", True),
     (OPERATOR, "get", "secrets", True),
     (OPERATOR, "list", "secrets", False),
     (OPERATOR, "create", "pods/exec", False),
@@ -190,6 +192,7 @@ RIGHTS = [
     (GATEWAY, "list", "secrets", True),
     (GATEWAY, "get", "secrets", False),
     (GATEWAY, "delete", "secrets", False),
+    (GATEWAY, "get", "pods", False),
     (GATEWAY, "create", "pods", False),
 ]
 
