@@ -77,9 +77,10 @@ def _is_same_use(before: Answer, answer: Answer) -> bool:
 
 
 def _first(answer: Answer) -> float:
-    """When the last use was, for who has not seen this agent server before."""
-    if answer.age is None or answer.age - answer.uptime > _LONGEST_BOOT:
-        # One of the two wall clocks has been moved, so nothing follows from them.
+    """When the last use was, for who has not seen this agent server before.
+
+    If the wall clocks do not agree on its age, one of them has been moved, and nothing follows from `idle_time`.
+    """
+    if answer.age is None or not -_ROUNDING <= answer.age - answer.uptime <= _LONGEST_BOOT:
         return answer.at
-    ahead = answer.uptime - answer.age
-    return answer.at - answer.idle_time + (ahead + 1 if ahead > _ROUNDING else 0)
+    return answer.at - answer.idle_time

@@ -8,6 +8,7 @@ from unit.sandbox_operator.idle.events import Events
 from unit.sandbox_operator.idle.timelines import Plan, WallClock
 
 LONGEST_BOOT = 60.0
+"""By how much an operator that is new lets wall clocks disagree."""
 
 
 @dataclass(slots=True, eq=False)
@@ -103,7 +104,7 @@ class SimulatedAgents:
         age = now + self._operator.ahead(now) - started
         if sandbox.seen_by != operator:
             sandbox.seen_by = operator
-            if self._moved and age - uptime <= LONGEST_BOOT:
+            if self._moved and -2 <= age - uptime <= LONGEST_BOOT:
                 moved = self._node.ahead(now) - self._node.ahead(sandbox.event_at)
                 overlooked = sandbox.plan.boot + age - (now - sandbox.container_at)
                 sandbox.hidden = max(min(moved, overlooked + 3.0), 0.0)
