@@ -62,13 +62,16 @@ def timed(runtime: Runtime, audit: Audit, called: float, answered: float, *, new
     return steps(times)
 
 
-def measure(site: Site, image: str, *, volume: bool) -> dict[str, dict[str, float]]:
-    """One sandbox's cold start and, with a volume, its resume and its wake."""
+def measure(site: Site, image: str, pauses: list[float], *, volume: bool) -> dict[str, dict[str, float]]:
+    """One sandbox's cold start and, with a volume, its resume and its wake; notes how long /pause took."""
     audit, called = Audit(), time.time()
     with Runtime(site, image) as runtime:
         runtime.await_ready()
         found = {VOLUME if volume else COLD: timed(runtime, audit, called, time.time(), new_volume=volume)}
         if volume:
+            called = time.time()
+            runtime.call("pause")
+            pauses.append(time.time() - called)
             found[RESUME] = again(runtime, runtime.pause, runtime.resume)
             found[WAKE] = again(runtime, runtime.make_idle, lambda: ask(runtime))
     return found
@@ -98,28 +101,34 @@ def main(
     images = target.build_images(progress)
     target.load_images(images)
     results: dict[str, list[dict[str, float]]] = {}
+    pauses: list[float] = []
     for sandbox_class in ("default", "persistent"):
         namespace = f"{NAMESPACE}-{sandbox_class}"
         with installed(target, images, progress, namespace, sandboxClass=sandbox_class) as site:
             for run in range(runs):
-                found = measure(site, images.agent_server, volume=sandbox_class == "persistent")
+                found = measure(site, images.agent_server, pauses, volume=sandbox_class == "persistent")
                 for kind, seconds_of in found.items():
                     results.setdefault(kind, []).append(seconds_of)
                 totals = ", ".join(f"{kind} {sum(parts.values()):.1f} s" for kind, parts in found.items())
                 print(f"run {run + 1} of {runs}: {totals}", file=sys.stderr)
-    show(results)
-    output.write_text(json.dumps(results, indent=2) + "\n")
+    show(results, pauses)
+    output.write_text(json.dumps({"starts": results, "pause": pauses}, indent=2) + "\n")
     svg.write_text(chart(TITLE, {kind: medians(runs_of) for kind, runs_of in results.items()}, STEPS))
 
 
-def show(results: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+def show(results: Mapping[str, Sequence[Mapping[str, float]]], pauses: Sequence[float]) -> None:
     """Print medians, and the range of the whole."""
     table = Table("", *STEPS, "whole: min", "median", "max", title="Seconds, medians of each step")
     for kind, runs in results.items():
-        totals = sorted(sum(run.values()) for run in runs)
-        row = [*medians(runs).values(), totals[0], statistics.median(totals), totals[-1]]
-        table.add_row(kind, *(f"{value:.2f}" for value in row))
+        whole = spread([sum(run.values()) for run in runs])
+        table.add_row(kind, *(f"{value:.2f}" for value in (*medians(runs).values(), *whole)))
+    table.add_row("pause", *[""] * len(STEPS), *(f"{value:.2f}" for value in spread(pauses)))
     Console(width=140).print(table)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Minimum, median and maximum."""
+    return min(values), statistics.median(values), max(values)
 
 
 if __name__ == "__main__":
