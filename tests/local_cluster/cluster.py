@@ -166,7 +166,7 @@ class Cluster:
         """Whether all that the cluster's objects, pods and volumes live in is there, from these very binaries."""
         try:
             made = json.loads(self.state.marker.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, json.JSONDecodeError):  # none, or killed while it was written
             return False
         return made == self._made(complete=True) and self.state.namespace in remains.mounts(self.state)
 
