@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from control_plane.audit import Audit
 from control_plane.cluster_scope import connected, fresh_namespace
+from control_plane.operator.agents import Agent
 from control_plane.operator.kubelet import Kubelet
+from control_plane.operator.ledger import Ledger
 from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
 from local_cluster.control_plane import ControlPlane
@@ -46,3 +49,15 @@ async def world(town: World) -> AsyncIterator[World]:
 @pytest.fixture
 def kubelet(world: World) -> Kubelet:
     return Kubelet(world.client, world.namespace)
+
+
+@pytest.fixture
+def ledger(audit: Audit, world: World) -> Ledger:
+    return Ledger(audit, world)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def agent() -> AsyncIterator[Agent]:
+    agent = Agent()
+    async with agent.listening():
+        yield agent

@@ -1,8 +1,9 @@
 """The operator may be killed between any two writes; the next one goes on from the objects."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import aiohttp
@@ -14,16 +15,20 @@ from control_plane.operator.world import World
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import SECRETS, SERVICES, VOLUME_CLAIMS
+from sandbox_crds.kube.resources import SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.app import USER_AGENT, Operator
 from sandbox_operator.builders.secret import KEY_ID_ANNOTATION
 from sandbox_operator.store import Store
+from sandbox_operator.times import rfc3339
 
 WRITES_OF_A_LIFE = 12
 """Secret, claim, Service, pod, status; pod, status; Secret, claim, Service, pod, status."""
+
+
+type Life = Callable[[World, Kubelet], Coroutine[None, None, Sandbox]]
 
 
 class DyingClient(KubeClient):
@@ -170,6 +175,76 @@ async def _is_whole(world: World, kubelet: Kubelet, sandbox: Sandbox) -> None:
     assert secret["metadata"]["annotations"][KEY_ID_ANNOTATION] == status.key_id
     await world.client.get(VOLUME_CLAIMS, world.namespace, status.pod_name)
     await world.client.get(SERVICES, world.namespace, sandbox.metadata.name)
+
+
+async def restarted(world: World, kubelet: Kubelet) -> Sandbox:
+    """Start the test's Sandbox and restart it."""
+    async with kubelet.running_all():
+        await world.add()
+        first = await world.until(Reason.READY)
+        await world.edit(restartedAt=rfc3339(datetime.now(UTC) + timedelta(minutes=1)))
+        return await world.until(Reason.READY, keep=lambda it: it.status.pod_uid != first.status.pod_uid)
+
+
+async def late(world: World, kubelet: Kubelet) -> Sandbox:
+    """Resume the test's Sandbox when there is no node for it, until its start is given up."""
+    await world.add_class("hasty", progressDeadlineSeconds=2)
+    async with kubelet.running_all():
+        await world.add(className="hasty")
+        await world.until(Reason.READY)
+        await world.suspend(True)
+        await world.until(Reason.SUSPENDED)
+    await world.suspend(False)
+    return await world.until(Reason.START_TIMEOUT)
+
+
+async def outlived(world: World, kubelet: Kubelet) -> Sandbox:
+    """Let the test's Sandbox reach its maximum life."""
+    async with kubelet.running_all():
+        sandbox = await world.add(maximumLifeSeconds=4)
+        await world.gone(SANDBOXES, world.name)
+    return sandbox
+
+
+# With the writes of each that come after what `live` has tried: status, deletion, Secret, pod, status; Secret, pod,
+# status, spec, Event, deletion, status; Event, status, deletion, Event.
+LIVES: list[tuple[Life, int]] = [
+    *((restarted, left) for left in range(3, 8)),
+    *((late, left) for left in range(7, 12)),
+    *((outlived, left) for left in range(3, 7)),
+]
+
+
+@pytest.mark.parametrize(("life", "left"), LIVES, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize("last_is_sent", [False, True])
+async def test_the_next_operator_goes_on_with_what_it_had_begun(
+    life: Life,
+    left: int,
+    last_is_sent: bool,
+    control_plane: ControlPlane,
+    client: KubeClient,
+    namespace: str,
+    second: KubeClient,
+    master_keys: MasterKeys,
+) -> None:
+    world, kubelet = World(client, namespace, "one"), Kubelet(client, namespace)
+    await world.add_class()
+    async with DyingClient.dying(control_plane, left, last_is_sent) as dying:
+        living = asyncio.create_task(life(world, kubelet))
+        async with operator(dying, namespace, master_keys), asyncio.timeout(30):
+            await dying.dead.wait()
+        async with operator(second, namespace, master_keys):
+            sandbox = await living
+    # Nothing is told twice, and nothing that was not so. What is said after a deletion dies with who would say it.
+    told = {
+        reason: len(await world.events(reason)) for reason in ("PodLost", "StartTimeout", "ExpiringSoon", "Expired")
+    }
+    assert told["PodLost"] == 0
+    assert told["StartTimeout"] <= (life is late)
+    assert told["ExpiringSoon"] == (life is outlived)
+    assert told["Expired"] <= (life is outlived)
+    if life is late:
+        assert sandbox.spec.suspend_reason == "StartTimeout"
 
 
 async def test_a_new_master_key_does_not_change_the_key_of_a_sandbox_that_starts(

@@ -7,44 +7,17 @@ from typing import Any
 
 import pytest
 
-from control_plane.audit import Audit, kinds
 from control_plane.operator.kubelet import POD_IP, Kubelet
+from control_plane.operator.ledger import Ledger
 from control_plane.operator.world import World
 from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
-from sandbox_operator.app import USER_AGENT
 from sandbox_operator.status import said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 COLD_START = ["create pods", "create secrets", "patch sandboxes/status"]
-
-
-class Ledger:
-    """Writes of the operator for one test's Sandbox since the last look."""
-
-    def __init__(self, audit: Audit, world: World) -> None:
-        self._audit = audit
-        self._world = world
-        self._seen = 0
-
-    async def new(self) -> list[str]:
-        """What has been written since the last call, sorted."""
-        world = self._world
-        writes = [
-            write
-            for write in await self._audit.writes(world.client, world.namespace, USER_AGENT)
-            if write.name == world.name or write.name.startswith(f"{world.name}-")
-        ]
-        new = kinds(writes[self._seen :])
-        self._seen = len(writes)
-        return new
-
-
-@pytest.fixture
-def ledger(audit: Audit, world: World) -> Ledger:
-    return Ledger(audit, world)
 
 
 async def start(world: World, kubelet: Kubelet, **spec: Any) -> Sandbox:

@@ -5,7 +5,7 @@ from typing import Any
 
 from control_plane.waiting import eventually
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOXES
+from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOX_CLASSES, SANDBOXES
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import pod_name
 from sandbox_crds.reasons import Reason
@@ -40,6 +40,16 @@ class World:
     async def suspend(self, suspended: bool, name: str = "") -> None:
         """Set `spec.suspend`."""
         await self.client.patch(SANDBOXES, self.namespace, name or self.name, {"spec": {"suspend": suspended}})
+
+    async def edit(self, **spec: Any) -> Sandbox:
+        """Change the spec of the test's own Sandbox."""
+        body = {"spec": spec}
+        return Sandbox.model_validate(await self.client.patch(SANDBOXES, self.namespace, self.name, body))
+
+    async def events(self, reason: str) -> list[KubeObject]:
+        """Events about the test's own Sandbox."""
+        selector = f"regarding.name={self.name},reason={reason}"
+        return (await self.client.list(EVENTS, self.namespace, fieldSelector=selector))["items"]
 
     async def delete(self, name: str = "") -> None:
         """Delete the Sandbox."""
