@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import TextMessage
 
 from sandbox_gateway.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.context import Limits
 from sandbox_gateway.proxy.hold import READ_AHEAD
-from unit.sandbox_gateway.proxy.support import IDLE, IDLE_FOR_WEBSOCKETS, KEY, PAUSED, Gateway
+from unit.sandbox_gateway.proxy.asleep import Asleep, settle
+from unit.sandbox_gateway.proxy.support import IDLE, IDLE_FOR_WEBSOCKETS, KEY, PAUSED, SWITCHED, UPGRADE, Gateway
 from unit.sandbox_gateway.proxy.test_websocket import HEADER, PATH, AgentApp, auth, closed_with
 
+NONCE = "AAAAAAAAAAAAAAAAAAAAAA=="
 IN_HANDSHAKE: list[tuple[str, dict[str, str]]] = [(PATH, HEADER), (f"{PATH}&session_api_key={KEY}", {})]
 
 
@@ -171,17 +175,27 @@ async def test_a_client_that_is_gone_meanwhile(sleeper: Sleeper) -> None:
     await sleeper.waker.has(0)
 
 
-async def test_a_client_that_says_more_than_is_kept(sleeper: Sleeper) -> None:
-    websocket = await sleeper.named()
-    await sleeper.waker.has(1)
-    large = "x" * (20 * READ_AHEAD)
-    sending = asyncio.create_task(websocket.send(large))
-    await asyncio.sleep(0.05)
-    sleeper.wake()
-    assert await websocket.recv() == "welcome"
-    assert await websocket.recv() == large
-    await sending
-    await websocket.close()
+async def test_a_client_that_says_more_than_is_kept() -> None:
+    asleep = Asleep(endpoint=IDLE_FOR_WEBSOCKETS)
+    handshake = f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {NONCE}\r\n\r\n".encode()
+    client = await asleep.client(UPGRADE.replace(b"X-Session-API-Key: key-of-abc\r\n", b"")[:-2] + handshake)
+    frames = Connection(ConnectionType.CLIENT)
+    first = frames.send(TextMessage(auth(KEY)))
+    client.transport.deliver(first)
+    await client.settle()
+    assert asleep.waker.waiting["abc"] == 1
+    assert client.transport.is_reading(), "or nobody would notice that it goes"
+    large = frames.send(TextMessage("x" * READ_AHEAD))
+    client.transport.deliver(large)
+    client.transport.deliver(large)
+    await client.settle()
+    assert not client.transport.is_reading()
+    await asleep.wake()
+    accept = client.transport.written.partition(b"Sec-WebSocket-Accept: ")[2].partition(b"\r\n")[0]
+    client.pool.opened[0][1].deliver(SWITCHED[:-2] + b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept)
+    await settle()
+    assert client.pool.written().endswith(b"\r\n\r\n" + first + large + large)
+    await asleep.close()
 
 
 async def test_draining_sends_them_to_another_replica(sleeper: Sleeper) -> None:
