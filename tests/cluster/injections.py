@@ -1,0 +1,200 @@
+"""Failures to inject for real: what is wrong with each sandbox or its class, and what is to be said of it."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.site import Site
+from cluster.support import NAMESPACE, eventually
+from failures.observer import Knows, exists, has_condition, is_event, waits
+from sandbox_crds.kube import Resource
+from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES
+from sandbox_crds.names import runtime_id
+from sandbox_crds.reasons import Reason
+
+OWNER = "default"
+"""Of the sandboxes, by the API key that the chart makes."""
+MISSING_IMAGE = "localhost/not-there:1"
+UNDONE = f"{NAMESPACE}-undone"
+"""Name of things that exist outside of namespaces and do not work: a StorageClass and a RuntimeClass."""
+FULL, LEAN = f"{NAMESPACE}-full", f"{NAMESPACE}-lean"
+"""Priority classes to which a quota applies, so that it does not touch other pods of the namespace."""
+
+_TINY = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}
+
+
+@dataclass(frozen=True)
+class Injection:
+    """`words` stand in the condition's message. `known` is what Kubernetes says first about it.
+
+    `patience` is how many seconds the reason may take to be told, from the start on: Kubernetes' own time.
+    """
+
+    reason: Reason
+    words: tuple[str, ...]
+    resource: Resource
+    known: Knows
+    class_: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    sandbox: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    patience: float = 30
+
+
+def _volume(storage_class: str) -> dict[str, Any]:
+    return {"workspace": {"persistent": True, "size": "1Gi", "storageClassName": storage_class}}
+
+
+INJECTIONS: dict[str, Injection] = {
+    "unschedulable": Injection(
+        Reason.UNSCHEDULABLE,
+        ("cannot be scheduled", "Insufficient cpu"),
+        PODS,
+        has_condition("PodScheduled", "False"),
+        class_={"resources": {"requests": {"cpu": "64"}}},
+    ),
+    "image-missing": Injection(
+        Reason.IMAGE_PULL_BACK_OFF,
+        ("ImagePullBackOff", MISSING_IMAGE),
+        PODS,
+        waits("ErrImagePull", "ImagePullBackOff"),
+        sandbox={"image": MISSING_IMAGE},
+    ),
+    "image-malformed": Injection(
+        Reason.INVALID_IMAGE_NAME,
+        ("InvalidImageName", "Not//An:Image"),
+        PODS,
+        waits("InvalidImageName"),
+        sandbox={"image": "Not//An:Image"},
+    ),
+    "out-of-memory": Injection(
+        Reason.OOM_KILLED,
+        ("ran out of memory", "OOMKilled", "137"),
+        PODS,
+        waits("CrashLoopBackOff"),
+        sandbox={"command": ["tail", "/dev/zero"]},
+        patience=60,
+    ),
+    "crash-loop": Injection(
+        Reason.CRASH_LOOP_BACK_OFF,
+        ("exit code 3", "no such configuration"),
+        PODS,
+        waits("CrashLoopBackOff"),
+        sandbox={"command": ["sh", "-c", "echo no such configuration >&2; exit 3"]},
+        patience=60,
+    ),
+    "storage-class-missing": Injection(
+        Reason.VOLUME_NOT_BOUND,
+        ("ProvisioningFailed", f'"{UNDONE}-missing" not found'),
+        EVENTS,
+        is_event("ProvisioningFailed"),
+        class_=_volume(f"{UNDONE}-missing"),
+        patience=60,
+    ),
+    "provisioner-missing": Injection(
+        Reason.VOLUME_NOT_BOUND,
+        ("ExternalProvisioning", "provisioner"),
+        EVENTS,
+        is_event("ExternalProvisioning"),
+        class_=_volume(UNDONE),
+        patience=60,
+    ),
+    "quota-of-pods": Injection(
+        Reason.QUOTA_EXCEEDED,
+        ("exceeded quota", FULL, "pods"),
+        SANDBOXES,
+        exists,
+        class_={"pod": {"priorityClassName": FULL}},
+    ),
+    "quota-of-memory": Injection(
+        Reason.QUOTA_EXCEEDED,
+        ("exceeded quota", LEAN, "requests.memory"),
+        SANDBOXES,
+        exists,
+        class_={"pod": {"priorityClassName": LEAN}},
+    ),
+    "runtime-handler-missing": Injection(
+        Reason.CREATE_CONTAINER_ERROR,
+        ("FailedCreatePodSandBox", UNDONE),
+        EVENTS,
+        is_event("FailedCreatePodSandBox"),
+        class_={"runtimeClasses": {UNDONE: UNDONE}},
+        sandbox={"runtimeClassName": UNDONE},
+        patience=60,
+    ),
+    "config-map-missing": Injection(
+        Reason.CREATE_CONTAINER_ERROR,
+        ("CreateContainerConfigError", 'configmap "settings" not found'),
+        PODS,
+        waits("CreateContainerConfigError"),
+        sandbox={"env": [{"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "mode"}}}]},
+    ),
+    "class-missing": Injection(
+        Reason.SANDBOX_CLASS_NOT_FOUND,
+        ("There is no SandboxClass nowhere in this namespace.",),
+        SANDBOXES,
+        exists,
+        sandbox={"className": "nowhere"},
+    ),
+}
+
+
+@contextmanager
+def surrounded(site: Site) -> Generator[None]:
+    """Meanwhile there is what makes sandboxes fail; all of it but the quotas is outside of namespaces."""
+    body = {"apiVersion": "v1", "kind": "List", "items": _surroundings()}
+    site.kubectl("apply", "--filename", "-", body=body)
+    try:
+        for quota in (FULL, LEAN):
+            eventually(
+                lambda quota=quota: site.kubectl("get", "resourcequota", quota, "--output", "json")["status"],
+                lambda status: "used" in status,
+            )
+        yield
+    finally:
+        site.kubectl("delete", "--filename", "-", body=body)
+
+
+def _surroundings() -> list[dict[str, Any]]:
+    return [
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": UNDONE},
+            "provisioner": "example.com/nobody",
+            "volumeBindingMode": "WaitForFirstConsumer",
+        },
+        {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": UNDONE}, "handler": UNDONE},
+        *(
+            {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 0}
+            for name in (FULL, LEAN)
+        ),
+        _quota(FULL, {"pods": "0"}),
+        _quota(LEAN, {"requests.memory": "16Mi"}),
+    ]
+
+
+def _quota(priority_class: str, hard: dict[str, str]) -> dict[str, Any]:
+    scope = {"scopeName": "PriorityClass", "operator": "In", "values": [priority_class]}
+    spec = {"hard": hard, "scopeSelector": {"matchExpressions": [scope]}}
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": priority_class}, "spec": spec}
+
+
+def class_body(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A SandboxClass of very small sandboxes, unless `spec` says otherwise."""
+    return {
+        "apiVersion": "sandbox.openhands.dev/v1alpha1",
+        "kind": "SandboxClass",
+        "metadata": {"name": name},
+        "spec": {"resources": _TINY, **spec},
+    }
+
+
+def sandbox_body(session_id: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A Sandbox that the gateway knows as this session, but of any class. It sleeps, unless `spec` says otherwise."""
+    made = {"command": ["sleep", "600"], "service": "None", "sessionID": session_id, "owner": OWNER}
+    return {
+        "apiVersion": "sandbox.openhands.dev/v1alpha1",
+        "kind": "Sandbox",
+        "metadata": {"name": runtime_id(OWNER, session_id)},
+        "spec": {**made, **spec},
+    }

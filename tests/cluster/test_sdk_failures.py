@@ -1,0 +1,98 @@
+"""What the unmodified SDK raises when a sandbox cannot start: the words that people and tools look for."""
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.injections import MISSING_IMAGE, OWNER, UNDONE, surrounded
+from cluster.site import Site
+from cluster.support import eventually
+from demo.targets import Images
+from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.names import runtime_id
+
+# Half of the 300 s after which the SDK gives up by itself, without a reason.
+TIME_OUT = 150
+PROGRAM = """
+import os, sys
+from openhands.workspace import APIRemoteWorkspace
+url, image, session_id = sys.argv[1:]
+key = os.environ["RUNTIME_API_KEY"]
+APIRemoteWorkspace(runtime_api_url=url, runtime_api_key=key, server_image=image, session_id=session_id)
+"""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start that fails: what its class is changed by, and what the SDK's error has to say."""
+
+    words: tuple[str, ...]
+    class_: dict[str, Any] = field(default_factory=dict[str, Any])
+    image: str = ""
+
+
+STARTS = {
+    "image-missing": Start(("ImagePullBackOff", MISSING_IMAGE), image=MISSING_IMAGE),
+    "memory-limit-too-small": Start(
+        ("OOMKilled", "ran out of memory"),
+        {"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}},
+    ),
+    # The SDK asks for this runtime class unless told otherwise.
+    "runtime-handler-missing": Start(
+        ("CreateContainerError", "FailedCreatePodSandBox", UNDONE), {"runtimeClasses": {"sysbox-runc": UNDONE}}
+    ),
+    "storage-class-missing": Start(
+        ("VolumeNotBound", "ProvisioningFailed"),
+        {"workspace": {"persistent": True, "storageClassName": f"{UNDONE}-missing"}},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def errors(site: Site, images: Images, sdk: Path) -> Iterator[dict[str, str]]:
+    """What each SDK process wrote. They run side by side, since most of their time is waiting."""
+    running: dict[str, subprocess.Popen[str]] = {}
+    with surrounded(site):
+        try:
+            for case, start in STARTS.items():
+                running[case] = _start(site, sdk, start, images)
+            yield {case: process.communicate(timeout=TIME_OUT)[1] for case, process in running.items()}
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+
+
+def _start(site: Site, sdk: Path, start: Start, images: Images) -> subprocess.Popen[str]:
+    """The SDK, starting a sandbox whose pod is made of the changed class; that is as before when it returns."""
+    class_ = site.kubectl("get", "ohsc", "default", "--output", "json")
+    session_id = uuid.uuid4().hex
+    selector = f"{SANDBOX_LABEL}={runtime_id(OWNER, session_id)}"
+    site.kubectl("patch", "ohsc", "default", "--type", "merge", "--patch", json.dumps({"spec": start.class_}))
+    try:
+        process = subprocess.Popen(
+            [str(sdk), "-c", PROGRAM, site.url, start.image or images.agent_server, session_id],
+            env={**os.environ, "RUNTIME_API_KEY": site.release.api_key()},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda: site.kubectl("get", "pods", "--selector", selector, "--output", "name"), bool, 60)
+        return process
+    finally:
+        back = [{"op": "replace", "path": "/spec", "value": class_["spec"]}]
+        site.kubectl("patch", "ohsc", "default", "--type=json", "--patch", json.dumps(back))
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_the_sdk_says_why_a_start_failed(errors: dict[str, str], case: str) -> None:
+    last_words = "\n".join(errors[case].strip().splitlines()[-30:])
+    for word in (*STARTS[case].words, "Remedy: "):
+        assert word in last_words
