@@ -41,13 +41,11 @@ class Suspensions:
         if sandbox is None:
             self._suspensions.pop(name, None)
         elif sandbox.spec.suspend:
-            idle, pod_uid = sandbox.spec.suspend_reason == "Idle", sandbox.status.pod_uid
+            idle = sandbox.spec.suspend_reason == "Idle"
+            self._suspensions[name] = _Suspension(idle, sandbox.status.pod_uid)
             if known is None or known.over:
-                self._suspensions[name] = _Suspension(idle, pod_uid)
                 for tell in self.on_suspended:
                     tell(name)
-            else:
-                known.idle, known.pod_uid = idle, pod_uid or known.pod_uid
         elif known is not None:
             if not known.over:
                 known.over = True
