@@ -55,7 +55,7 @@ def run(
 ) -> None:
     """Test a server against the contract of the OpenHands Runtime API.
 
-    It starts a few sandboxes, three at most at a time, and stops them all at the end.
+    It starts a few sandboxes, four at most at a time, and stops them all at the end.
 
     Exit code 0: the server conforms. 1: it does not. 2: the tests could not run.
     """

@@ -103,19 +103,29 @@ class Report:
         path.write_text(json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n")
 
     def print(self, console: Console) -> None:
-        """Tables, then a line about each test that did not pass."""
+        """Tables, then a line about each test that did not pass; those that could not run are told by their cause."""
         titles = {section.key: f"{section.key}  {section.title}" for section in SECTIONS}
         console.print(_table("Section", {titles[key]: counts for key, counts in self.sections().items()}))
         console.print(_table("Client", {str(client): counts for client, counts in self.clients().items() if counts}))
-        for outcome in (Outcome.FAILED, Outcome.BLOCKED, Outcome.WARNED, Outcome.NOT_RUN):
-            for result in self.results:
-                if result.outcome is outcome:
-                    first_line = result.reason.strip().partition("\n")[0]
-                    console.print(f"[b]{outcome}[/b] {result.section} {escape(f'{result.name}: {first_line}')}")
+        for outcome in (Outcome.FAILED, Outcome.WARNED):
+            for result in self._with(outcome):
+                line = f"{result.section} {result.name}: {_first_line(result)}"
+                console.print(f"[b]{outcome}[/b] {escape(line)}")
+        for outcome in (Outcome.BLOCKED, Outcome.NOT_RUN):
+            causes = Counter((result.section, _first_line(result)) for result in self._with(outcome))
+            for (section, cause), tests in causes.items():
+                console.print(f"[b]{outcome}[/b] {escape(f'{section}, {tests} of its tests: {cause}')}")
         for line in self.left_behind:
             console.print(f"[b red]LEFT BEHIND[/b red], stop it by hand: {escape(line)}")
         verdict = "[b green]conforms[/b green]" if self.conforms else "[b red]does not conform[/b red]"
         console.print(f"{escape(self.url)} {verdict} to what was asked ({self.seconds:.0f} s).")
+
+    def _with(self, outcome: Outcome) -> list[Result]:
+        return [result for result in self.results if result.outcome is outcome]
+
+
+def _first_line(result: Result) -> str:
+    return result.reason.strip().partition("\n")[0]
 
 
 def _count(results: Iterable[Result]) -> Counter[Outcome]:
