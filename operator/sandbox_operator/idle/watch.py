@@ -67,10 +67,14 @@ class IdleWatch:
         while True:
             due = self._clock() + INTERVAL
             try:
-                await self._checks.check(self.candidates())
+                await self.check()
             except Exception:
                 _log.exception("idle check failed")
             await asyncio.sleep(max(due - self._clock(), 0))
+
+    async def check(self) -> None:
+        """Suspend all that are idle now."""
+        await self._checks.check(self.candidates())
 
     def candidates(self) -> list[Candidate]:
         """All sandboxes that have a pod and are to go on."""

@@ -10,9 +10,10 @@ import structlog
 from aiohttp import web
 
 from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
 from sandbox_operator import agent_server
-from sandbox_operator.agent_server import AgentServers, base_url
-from unit.sandbox_operator.samples import KEY_ID, KEYS, sandbox
+from sandbox_operator.agent_server import AgentServers, Work, base_url
+from unit.sandbox_operator.samples import KEY_ID, KEYS, sandbox, status
 
 type Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -126,3 +127,81 @@ async def test_nobody_listens(agents: AgentServers, agent: Agent, caplog: pytest
 )
 def test_addresses(ip: str, command: list[str], url: str) -> None:
     assert base_url(sandbox(command=command), ip) == url
+
+
+INFO = b'{"uptime": 500, "idle_time": 20, "title": "OpenHands Agent Server", "sdk_version": "1.58.2"}'
+
+
+def working(info: bytes = INFO, count: bytes = b"2", info_status: int = 200, count_status: int = 200) -> Answer:
+    """An agent server that says what it does."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/server_info":
+            return web.Response(status=info_status, body=info, content_type="application/json")
+        assert request.path_qs == "/api/conversations/count?status=running"
+        return web.Response(status=count_status, body=count, headers={"Location": "/elsewhere"})
+
+    return answer
+
+
+def ready(agent: Agent, **fields: str) -> Sandbox:
+    return agent.sandbox.model_copy(update={"status": status(Reason.READY, pod_ip="127.0.0.1", **fields)})
+
+
+async def test_it_says_what_it_does(agents: AgentServers, agent: Agent) -> None:
+    agent.answer = working()
+    assert await agents.work(ready(agent)) == Work(500, 20, 2)
+    assert {key for _, _, key in agent.asked} == {KEYS.session_key(KEY_ID)}
+
+
+async def test_a_moved_clock_makes_negative_times(agents: AgentServers, agent: Agent) -> None:
+    agent.answer = working(b'{"uptime": -3600, "idle_time": -3700.5}', b"0")
+    assert await agents.work(ready(agent)) == Work(-3600, -3700.5, 0)
+
+
+async def test_one_that_cannot_count_has_none_that_run(agents: AgentServers, agent: Agent) -> None:
+    agent.answer = working(count=b'{"detail": "Not Found"}', count_status=404)
+    assert await agents.work(ready(agent)) == Work(500, 20, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        working(info_status=404),
+        working(info_status=503),
+        working(count_status=401),
+        working(count_status=405),
+        working(count_status=422),
+        working(count_status=500),
+        working(count_status=503),
+        working(count_status=302),
+        working(info=b""),
+        working(info=b"[]"),
+        working(info=b'{"uptime": 500}'),
+        working(info=b'{"uptime": 500, "idle_time": null}'),
+        working(info=b'{"uptime": 500, "idle_time": NaN}'),
+        working(info=b'{"uptime": 500, "idle_time": 1e999}'),
+        working(info=b"{" + b" " * 300_000 + b"}"),
+        working(count=b"-1"),
+        working(count=b"true"),
+        working(count=b"null"),
+        working(count=b'"0"'),
+        working(count=b"0.5"),
+        breaking,
+        silent,
+    ],
+)
+async def test_an_answer_that_says_nothing_is_none(
+    agents: AgentServers, agent: Agent, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_server, "_ANSWER_SECONDS", 0.3)
+    agent.answer = answer
+    with pytest.raises((aiohttp.ClientError, OSError, ValueError)) as failure:
+        await agents.work(ready(agent))
+    assert KEYS.session_key(KEY_ID) not in str(failure.value)
+
+
+async def test_a_key_whose_master_is_gone_opens_nothing(agents: AgentServers, agent: Agent) -> None:
+    with pytest.raises(KeyError):
+        await agents.work(ready(agent, key_id=KEY_ID.replace("v1-", "v2-")))
+    assert agent.asked == []
