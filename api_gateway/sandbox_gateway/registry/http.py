@@ -16,7 +16,8 @@ _MAXIMUM_BYTES = 4 * 1024 * 1024
 _REDIRECTS = 5
 _TIMES = httpx.Timeout(5)
 _CHALLENGE = re.compile(r"\bbearer\s+(.*)", re.IGNORECASE)
-_PARAMETER = re.compile(r'([a-z_]+)\s*=\s*"([^"]*)"', re.IGNORECASE)
+# Each word is looked at once: a server may send a hundred thousand characters of one.
+_PARAMETER = re.compile(r'(?<![a-z_])([a-z_]++)\s*+=\s*+"([^"]*)"', re.IGNORECASE)
 _TOKEN = re.compile(r"[!-~]{1,16384}")
 
 

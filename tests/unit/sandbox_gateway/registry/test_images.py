@@ -104,6 +104,8 @@ async def test_a_token_for_everybody_is_fetched_as_the_registry_says(registry: R
         web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="r"'}),
         web.Response(status=403),
         challenge(service="no realm"),
+        # Quadratic work on it would outlast all time that the registry has.
+        web.Response(status=401, headers={"WWW-Authenticate": f"Bearer {'a' * 20_000}"}),
     ],
 )
 async def test_what_is_shown_to_nobody_without_credentials_is_not_known(
