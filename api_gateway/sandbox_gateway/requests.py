@@ -140,7 +140,9 @@ class StartRequest(_Request):
         default=1, description="Multiplies CPU and memory of the class."
     )
     idle_timeout_seconds: Annotated[int, Field(strict=True, ge=0, le=31536000), Whole] | None = Field(
-        default=None, description="Paused after so long without work or requests; 0: never. Default: that of the class."
+        default=None,
+        description="Paused after so long without work or requests; 0: never. Default, and the most if it has one: "
+        "that of the class.",
     )
 
     @field_validator("working_dir")

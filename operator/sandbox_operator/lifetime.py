@@ -25,11 +25,16 @@ class Limit:
 
 
 def idle_timeout(sandbox: Sandbox, class_: SandboxClass | None) -> int:
-    """Seconds without work or requests after which it is suspended; 0: never. Its own value wins over its class's."""
-    own = sandbox.spec.idle_timeout_seconds
-    if own is not None:
-        return own
-    return class_.spec.idle_timeout_seconds if class_ else 0
+    """Seconds without work or requests after which it is suspended; 0: never.
+
+    Its own value wins over its class's, but what a client of the gateway asks for ends sooner at most.
+    """
+    own, of_class = sandbox.spec.idle_timeout_seconds, class_.spec.idle_timeout_seconds if class_ else 0
+    if own is None:
+        return of_class
+    if sandbox.spec.owner and of_class:
+        return min(own or of_class, of_class)
+    return own
 
 
 def nearest_limit(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> Limit | None:
@@ -140,7 +145,8 @@ def _limits(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> I
         yield _limit(ExpiryReason.MAXIMUM_LIFE, times.parse(sandbox.metadata.creation_timestamp), life)
     kept = class_.spec.maximum_suspended_seconds if class_ and spec.suspend else 0
     ready = status.condition(READY)
-    if kept and ready and ready.reason in SUSPENSIONS.values():
+    # One that has been resumed and suspended again since has begun anew, which the status does not say yet.
+    if kept and ready and ready.reason in SUSPENSIONS.values() and not may_have_been_suspended(sandbox):
         yield _limit(ExpiryReason.SUSPENDED_TOO_LONG, times.parse(ready.last_transition_time), kept)
     seconds, since = _start_seconds(sandbox, class_, pod), _starting_since(sandbox)
     if seconds and since and not status.first_ready_time:

@@ -49,7 +49,7 @@ def next_status(sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str
     starts = finding.reason not in _PAUSED and not of_pod["ready_time"]
     update: dict[str, Any] = {
         "observed_generation": sandbox.metadata.generation,
-        "conditions": [_ready(old.condition(READY), finding, now), *others],
+        "conditions": [_ready(_same_suspension(sandbox, finding), finding, now), *others],
         "key_id": key_id,
         "first_ready_time": old.first_ready_time or of_pod["ready_time"],
         "starting_since": _starting_since(sandbox, now) if starts else "",
@@ -109,6 +109,12 @@ def _starting_since(sandbox: Sandbox, now: datetime) -> str:
         return times.rfc3339(now)
     first = sandbox.metadata.creation_timestamp if not old.observed_generation else times.rfc3339(now)
     return old.starting_since or first
+
+
+def _same_suspension(sandbox: Sandbox, finding: Finding) -> Condition | None:
+    """The old condition, unless it tells of another suspension: how long one has lasted counts from its beginning."""
+    anew = finding.reason in SUSPENSIONS.values() and may_have_been_suspended(sandbox)
+    return None if anew else sandbox.status.condition(READY)
 
 
 def _ready(old: Condition | None, finding: Finding, now: datetime) -> Condition:

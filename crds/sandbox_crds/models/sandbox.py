@@ -93,7 +93,10 @@ class SandboxSpec(Model):
         default=None,
         ge=0,
         le=31536000,
-        description="Suspended after so long without work or requests; 0: never. Default: that of the class.",
+        description=(
+            "Suspended after so long without work or requests; 0: never. Default, and with an owner the most: that of "
+            "the class."
+        ),
     )
     maximum_life_seconds: int | None = Field(
         default=None,

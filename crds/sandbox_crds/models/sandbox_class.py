@@ -95,7 +95,10 @@ class SandboxClassSpec(Model):
         default=0,
         ge=0,
         le=31536000,
-        description="Suspended after so long without work or requests; 0: never. A sandbox's own value wins.",
+        description=(
+            "Suspended after so long without work or requests; 0: never. A sandbox's own value wins; that of one with "
+            "an owner, which a client of the gateway has chosen, only if it is shorter."
+        ),
     )
     wake_on_web_socket: bool = Field(
         default=False,

@@ -126,6 +126,14 @@ LIMITS = {
         writes=("expire",),
         events=("Expired",),
     ),
+    "resumed and suspended again in time": Case(
+        sandbox(status=KEPT_LONG, suspend=True, generation=3, maximumLifeSeconds=0),
+        None,
+        LIMITED,
+        NOW + timedelta(seconds=2000),
+        told=Reason.SUSPENDED,
+        message=f"{REQUESTED} {IS_KEPT}",
+    ),
     "resumed in time": Case(
         sandbox(status=KEPT_LONG, maximumLifeSeconds=0), None, LIMITED, NOW + timedelta(seconds=1999), writes=CREATE
     ),
