@@ -8,12 +8,13 @@ from typing import Any
 
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.reasons import Reason
+from sandbox_crds.redaction import redacted
 from sandbox_operator import times
 from sandbox_operator.findings import Finding, examine
 from sandbox_operator.pods import BENIGN_WAITS, Pod
-from sandbox_operator.redaction import redacted, tail
+from sandbox_operator.redaction import tail
 
-UNEXPLAINED = frozenset({Reason.PENDING, Reason.STARTING, Reason.VOLUME_NOT_BOUND})
+_UNEXPLAINED = frozenset({Reason.PENDING, Reason.STARTING, Reason.VOLUME_NOT_BOUND})
 """Findings of `examine` whose cause may stand in Events alone."""
 
 _POD, _CLAIM = "Pod", "PersistentVolumeClaim"
@@ -35,14 +36,13 @@ _ID = re.compile(r"\b[0-9a-f]{32,}\b")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One Event, reduced. `last_seen` is that of the last of `count` occurrences."""
+    """One Event, reduced. `last_seen` is that of its last occurrence."""
 
     reason: str
     message: str
     regarding_kind: str
     regarding_uid: str
     last_seen: datetime
-    count: int = 1
 
 
 def decode(event: KubeObject) -> Evidence:
@@ -69,7 +69,6 @@ def _decode(event: KubeObject) -> Evidence:
         regarding_kind=regarding.get("kind") or "",
         regarding_uid=regarding.get("uid") or "",
         last_seen=times.parse(seen),
-        count=series.get("count") or event.get("deprecatedCount") or 1,
     )
 
 
@@ -80,7 +79,7 @@ def redacted_evidence(evidence: Iterable[Evidence], secrets: Collection[str]) ->
 
 def is_needed(pod: Pod) -> bool:
     """Whether the cause for which a pod waits may stand in Events alone."""
-    if examine(pod).reason not in UNEXPLAINED:
+    if examine(pod).reason not in _UNEXPLAINED:
         return False
     return not pod.node or not (pod.has_network or (pod.container and not _is_being_made(pod)))
 
