@@ -1,4 +1,7 @@
-"""What the unmodified SDK raises when a sandbox cannot start: the words that people and tools look for."""
+"""What the unmodified SDK raises when a sandbox cannot start: the words that people and tools look for.
+
+The seconds from its call to its error are printed: `pytest -s`.
+"""
 
 import json
 import os
@@ -15,17 +18,21 @@ from cluster.injections import MISSING_IMAGE, OWNER, UNDONE, surrounded
 from cluster.site import Site
 from cluster.support import eventually
 from demo.targets import Images
+from local_cluster.progress import Progress
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.names import runtime_id
 
 # Half of the 300 s after which the SDK gives up by itself, without a reason.
 TIME_OUT = 150
 PROGRAM = """
-import os, sys
+import os, sys, time
 from openhands.workspace import APIRemoteWorkspace
 url, image, session_id = sys.argv[1:]
-key = os.environ["RUNTIME_API_KEY"]
-APIRemoteWorkspace(runtime_api_url=url, runtime_api_key=key, server_image=image, session_id=session_id)
+key, started = os.environ["RUNTIME_API_KEY"], time.monotonic()
+try:
+    APIRemoteWorkspace(runtime_api_url=url, runtime_api_key=key, server_image=image, session_id=session_id)
+finally:
+    print(time.monotonic() - started)
 """
 
 
@@ -56,14 +63,19 @@ STARTS = {
 
 
 @pytest.fixture(scope="module")
-def errors(site: Site, images: Images, sdk: Path) -> Iterator[dict[str, str]]:
-    """What each SDK process wrote. They run side by side, since most of their time is waiting."""
+def errors(site: Site, images: Images, sdk: Path, progress: Progress) -> Iterator[dict[str, str]]:
+    """What each SDK process raised. They run side by side, since most of their time is waiting."""
     running: dict[str, subprocess.Popen[str]] = {}
     with surrounded(site):
         try:
             for case, start in STARTS.items():
                 running[case] = _start(site, sdk, start, images)
-            yield {case: process.communicate(timeout=TIME_OUT)[1] for case, process in running.items()}
+            raised: dict[str, str] = {}
+            for case, process in running.items():
+                seconds, raised[case] = process.communicate(timeout=TIME_OUT)
+                # The SDK itself writes to standard output, too.
+                progress.say(f"  raised after {float(seconds.split()[-1]):6.1f} s: {case}")
+            yield raised
         finally:
             for process in running.values():
                 process.kill()
@@ -80,7 +92,7 @@ def _start(site: Site, sdk: Path, start: Start, images: Images) -> subprocess.Po
         process = subprocess.Popen(
             [str(sdk), "-c", PROGRAM, site.url, start.image or images.agent_server, session_id],
             env={**os.environ, "RUNTIME_API_KEY": site.release.api_key()},
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
