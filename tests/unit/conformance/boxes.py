@@ -31,6 +31,7 @@ class Box:
     key: str = field(default_factory=lambda: f"session-key-{secrets.token_hex(16)}")
     status: str = "starting"
     polled: bool = False
+    looks_paused: bool = False
     unready_requests: int = 0
     """How many requests fail yet, although it is told to be ready."""
     commands: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -89,6 +90,7 @@ class Boxes:
         self._directory = directory
         self._boxes: list[Box] = []
         self._old_keys: dict[str, str] = {}
+        self._used: set[str] = set()
 
     def by_key(self, key: str) -> Box | str | None:
         """A session key's box; GONE when it has been deleted, None when there never was one."""
@@ -121,6 +123,8 @@ class Boxes:
         if isinstance(body.command, str) and self.fault is Fault.COMMAND_MUST_BE_A_LIST:
             raise HTTPException(422, "command must be a list")
         known = self.by_session(owner, session_id)
+        if self.fault is Fault.SESSION_USED_UP and session_id in self._used:
+            raise HTTPException(409, "the session has been used")
         if known is not None:
             if self.fault is Fault.CONFLICT_ON_START:
                 raise HTTPException(409, "the session is there")
@@ -133,11 +137,17 @@ class Boxes:
         directory = self._directory / f"box-{len(list(self._directory.iterdir()))}"
         directory.mkdir()
         box = Box(owner, session_id, body.image, environment, directory)
+        if self.fault is Fault.RUNTIME_ID_IN_CAPITALS:
+            box.runtime_id = box.runtime_id.upper()
+        if self.fault is Fault.STARTED_TOO_EARLY:
+            box.unready_requests = 1
         self._boxes.append(box)
         return box
 
     async def pause(self, box: Box) -> None:
         """Close its sockets, forget its commands."""
+        if self.fault is Fault.PAUSE_FAILS:
+            raise HTTPException(409, "not now")
         if self.fault is Fault.PAUSE_WITHOUT_EFFECT:
             return
         box.status = "paused"
@@ -147,8 +157,13 @@ class Boxes:
 
     def resume(self, box: Box) -> None:
         """Run it again."""
+        if self.fault is Fault.RESUME_FAILS:
+            raise HTTPException(409, "not now")
         if box.status == "paused":
             box.status = "starting"
+            box.looks_paused = self.fault is Fault.RESUMED_LOOKS_PAUSED
+            if self.fault is Fault.RESUMED_IS_ANOTHER:
+                box.runtime_id += "x"
             if self.fault is Fault.KEY_ROTATED:
                 box.key = f"rotated-{box.key}"
             if self.fault is Fault.READY_TOO_EARLY:
@@ -167,3 +182,4 @@ class Boxes:
         await box.close(1012)
         self._boxes.remove(box)
         self._old_keys[box.key] = GONE
+        self._used.add(box.session_id)

@@ -50,12 +50,17 @@ def batch(request: Request, boxes: All, owner: Owner, ids: Annotated[list[str], 
 @router.get("/sessions/{session_id}")
 def session(request: Request, boxes: All, owner: Owner, session_id: str) -> Any:
     box = boxes.by_session(owner, session_id)
+    if boxes.fault is Fault.TRACE_HEADERS_REFUSED and "traceparent" in request.headers:
+        raise HTTPException(400, "unknown header")
+    if box is None and boxes.fault is Fault.UNKNOWN_IS_NO_ERROR:
+        return {"status": "stopped"}
     if box is None:
         raise HTTPException(404, "no such session")
     if boxes.fault is Fault.POLL_REFUSED and box.status == "starting" and not box.polled:
         box.polled = True
         raise HTTPException(503, "busy")
     told = _told(box, request, boxes.fault)
+    box.looks_paused = False
     if boxes.fault is not Fault.NEVER_READY and box.status == "starting" and box.pullable:
         box.status = "running"
     return told
@@ -93,6 +98,8 @@ async def stop(boxes: All, owner: Owner, body: Named) -> None:
 
 @router.get("/list", response_model=None)
 def list_running(request: Request, boxes: All, owner: Owner) -> Response | dict[str, Any]:
+    if boxes.fault is Fault.PUT_OFF:
+        raise HTTPException(429, "too many requests", {"Retry-After": "1"})
     if boxes.fault is Fault.LIST_REDIRECTED:
         return RedirectResponse("/runtimes")
     listed = [box for box in boxes.of(owner) if box.status != "paused" or boxes.fault is Fault.PAUSED_ARE_LISTED]
@@ -100,8 +107,8 @@ def list_running(request: Request, boxes: All, owner: Owner) -> Response | dict[
 
 
 @router.get("/registry_prefix")
-def registry_prefix(owner: Owner) -> dict[str, str]:
-    return {"registry_prefix": f"registry.test/{owner}"}
+def registry_prefix(boxes: All, owner: Owner) -> dict[str, str | None]:
+    return {"registry_prefix": None if boxes.fault is Fault.NULL_REGISTRY_PREFIX else f"registry.test/{owner}"}
 
 
 @router.get("/image_exists")
@@ -124,6 +131,8 @@ def _told(box: Box, request: Request, fault: Fault) -> dict[str, Any]:
     url = f"http://{request.headers['host']}"
     url += {Fault.URL_WITH_SLASH: "/", Fault.URL_WITH_PATH: PREFIX}.get(fault, "")
     status, pod_status = box.status, {"running": "ready", "paused": "not found"}.get(box.status, "pending")
+    if box.looks_paused:
+        status, pod_status = "paused", "not found"
     if not box.pullable:
         status, pod_status = "error", "failed"
     return {
@@ -138,5 +147,5 @@ def _told(box: Box, request: Request, fault: Fault) -> dict[str, Any]:
         "container_statuses": [],
         "events": [],
         "pod_logs": "" if box.pullable else "ImagePullBackOff: no such image",
-        "work_hosts": {},
+        "work_hosts": [url] if fault is Fault.WORK_HOSTS_WITHOUT_PORTS else {url: 12000},
     }

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import uuid
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
@@ -15,6 +17,7 @@ from unit.conformance.boxes import Box, Boxes
 from unit.conformance.faults import Fault
 
 _CAP = 1024 * 1024
+_SILENCE = 0.5
 _STATE: dict[str, Any] = {"kind": "ConversationStateUpdateEvent", "key": "full_state", "value": {}}
 
 router = APIRouter()
@@ -58,6 +61,8 @@ Wrong = Annotated[Fault, Depends(_fault)]
 def health(request: Request, fault: Wrong) -> dict[str, str]:
     if fault is Fault.HEALTH_NEEDS_KEY and "x-session-api-key" not in request.headers:
         raise HTTPException(401, "no key")
+    if fault is Fault.ALIVE_MISSING and request.url.path.endswith("/alive"):
+        raise HTTPException(404, "no such path")
     return {"status": "ok"}
 
 
@@ -72,17 +77,25 @@ def server_info() -> dict[str, int]:
 
 
 @router.post("/api/bash/start_bash_command")
-async def start_command(box: Opened, body: Command) -> dict[str, str]:
-    return {"id": (await asyncio.to_thread(box.run, body.command))["command_id"]}
+async def start_command(box: Opened, fault: Wrong, body: Command) -> dict[str, str]:
+    output = await asyncio.to_thread(box.run, body.command)
+    if fault is Fault.ERROR_OUTPUT_LOST:
+        output["stderr"] = ""
+    return {"id": output["command_id"]}
 
 
 @router.post("/api/bash/execute_bash_command")
-async def execute_command(box: Opened, body: Command) -> dict[str, Any]:
+async def execute_command(box: Opened, fault: Wrong, body: Command) -> dict[str, Any]:
+    if fault is Fault.SILENT_CALL_CUT:
+        raise HTTPException(504, "no answer in time")
     return await asyncio.to_thread(box.run, body.command)
 
 
 @router.get("/api/bash/bash_events/search")
-def search(box: Opened, command_id__eq: str = "") -> dict[str, list[Any]]:
+def search(box: Opened, fault: Wrong, command_id__eq: str = "") -> dict[str, list[Any]]:
+    if fault is Fault.POLLS_FAIL and not command_id__eq and box.polled:
+        raise HTTPException(502, "the connection was just closed")
+    box.polled = True
     return {"items": [box.commands[command_id__eq]] if command_id__eq in box.commands else []}
 
 
@@ -97,8 +110,11 @@ async def upload(box: Opened, fault: Wrong, path: str, request: Request) -> None
 
 
 @router.get("/api/file/download")
-def download(box: Opened, path: str) -> FileResponse:
-    return _file(box, path)
+def download(box: Opened, fault: Wrong, path: str) -> Response:
+    answer = _file(box, unquote(path) if fault is Fault.QUERY_DECODED_TWICE else path)
+    if fault is Fault.LENGTH_LOST:
+        return StreamingResponse(iter(partial(Path(answer.path).open("rb").read, 65536), b""))
+    return answer
 
 
 @router.post("/api/conversations", status_code=201)
@@ -109,8 +125,8 @@ def begin_conversation(box: Opened) -> dict[str, str]:
 
 
 @router.get("/api/conversations/{identity}")
-def conversation(box: Opened, identity: str) -> None:
-    raise HTTPException(404, f"{box.runtime_id} has no {identity}")
+def conversation(box: Opened, fault: Wrong, identity: str) -> None:
+    raise HTTPException(502 if fault is Fault.ERRORS_REPLACED else 404, f"{box.runtime_id} has no {identity}")
 
 
 @router.get("/api/conversations/{identity}/workspace/{path:path}")
@@ -151,20 +167,26 @@ async def events(socket: WebSocket, identity: str = "") -> None:
         return
     assert isinstance(box, Box)
     if identity in box.conversations:
-        await _serve(socket, box.conversations[identity])
+        await _serve(socket, box.conversations[identity], boxes.fault)
     else:
         await socket.close(1011 if boxes.fault is Fault.CLOSE_CODE_LOST else 4004)
 
 
-async def _serve(socket: WebSocket, open_ones: set[WebSocket]) -> None:
+async def _serve(socket: WebSocket, open_ones: set[WebSocket], fault: Fault) -> None:
     open_ones.add(socket)
     try:
         await socket.send_json(_STATE)
         while True:
-            await socket.receive_json()
+            async with asyncio.timeout(_SILENCE if fault is Fault.SILENT_SOCKET_CUT else None):
+                text = await socket.receive_text()
+            if fault is Fault.SOCKET_MESSAGE_LIMIT and len(text) > _CAP:
+                await socket.close(1009)
+                return
             await socket.send_json({"kind": "ServerErrorEvent", "code": "ValidationError"})
     except WebSocketDisconnect:
         pass
+    except TimeoutError:
+        await socket.close(1001)
     finally:
         open_ones.discard(socket)
 
@@ -174,7 +196,7 @@ def _refusal(found: Box | str | None, fault: Fault) -> tuple[int, int] | None:
     if found is None:
         return 401, 4001
     if isinstance(found, str):
-        return 404, 1008
+        return 404, 1000 if fault is Fault.DELETED_SOCKET_HANGS_UP else 1008
     if found.status == "paused":
         return 503, {Fault.PAUSED_SOCKET_IS_4004: 4004, Fault.PAUSED_SOCKET_HANGS_UP: 1000}.get(fault, 1013)
     return None
