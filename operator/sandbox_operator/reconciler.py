@@ -15,14 +15,16 @@ from sandbox_operator.api import Api
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.expectations import Expectations
-from sandbox_operator.plan import Create, Made, Plan, Prepare, Refusal, World, plan
+from sandbox_operator.plan import Create, Made, Plan, Refusal, World, plan
 from sandbox_operator.pods import Pod, decode
+from sandbox_operator.preparations import Preparations
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.store import Store
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _REFUSED_RETRY_SECONDS = 1.0
+_FULL_RETRY_SECONDS = 1.0
 _NEVER_LOOKED: tuple[str, None, tuple[Evidence, ...]] = ("", None, ())
 
 
@@ -45,7 +47,6 @@ class Reconciler:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._api = api
-        self._agents = agents
         self._keys = keys
         self._queue = queue
         self._sandboxes = sandboxes
@@ -53,6 +54,7 @@ class Reconciler:
         self._pods = pods
         self._now = now
         self._expectations = Expectations()
+        self._preparations = Preparations(agents, queue.add)
         self._made: dict[str, tuple[str, Made]] = {}
         self._looked: dict[str, tuple[str, datetime, tuple[Evidence, ...]]] = {}
 
@@ -86,20 +88,24 @@ class Reconciler:
             self._forget(key)
             return
         refusal: Refusal | None = None
-        steps = self._plan(key, sandbox)
+        prepared = self._preparations.take(key)
+        steps = self._plan(key, sandbox, prepared=prepared)
         if steps.creates:
             if sandbox.status.pod_name and not await self._is_current(sandbox):
                 return
             await self._tell(steps.events)
             refusal = await self._create(key, sandbox, steps.creates)
-            steps = self._plan(key, sandbox, refusal=refusal)
+            steps = self._plan(key, sandbox, refusal=refusal, prepared=prepared)
         if steps.look:
             await self._look(key, steps.look)
-            steps = self._plan(key, sandbox)
+            steps = self._plan(key, sandbox, prepared=prepared)
+        # While the agent server was asked, somebody may have thought better of it.
+        if prepared and steps.delete and not await self._is_current(sandbox):
+            return
         await self._finish(key, sandbox, steps)
-        if steps.prepare:
-            # Another may think better of it meanwhile, so the next plan is made from what is so then.
-            steps = await self._prepare(key, sandbox, steps.prepare)
+        prepare = steps.prepare
+        if prepare and not self._preparations.begin(key, sandbox, prepare.pod, prepare.key_id):
+            self._queue.add_after(key, _FULL_RETRY_SECONDS)
         if refusal:
             self._queue.retry(key, _REFUSED_RETRY_SECONDS)
         else:
@@ -129,13 +135,6 @@ class Reconciler:
         cached = self._pods.get(name_of(sandbox))
         return self._expectations.overlay(key, cached, self._now(), asyncio.get_running_loop().time())
 
-    async def _prepare(self, key: str, sandbox: Sandbox, prepare: Prepare) -> Plan:
-        await self._agents.prepare_for_pause(sandbox, prepare.pod.ip, prepare.key_id)
-        sandbox = self._sandboxes.get(key) or sandbox
-        steps = self._plan(key, sandbox, prepared=prepare.pod.uid)
-        await self._finish(key, sandbox, steps)
-        return steps
-
     async def _look(self, key: str, pod: Pod) -> None:
         """Read the Events about a pod. They only explain, so without them everything goes on."""
         _, _, evidence = self._looked.get(key, _NEVER_LOOKED)
@@ -146,7 +145,7 @@ class Reconciler:
         self._looked[key] = (pod.uid, self._now(), evidence)
 
     async def _is_current(self, sandbox: Sandbox) -> bool:
-        """Ask before a lost pod is replaced: that it is lost may follow from what the watch has not told yet.
+        """Ask before a pod is replaced or ended, since the reason may have gone with what the watch has not told yet.
 
         What is told instead marks the key again.
         """
@@ -204,4 +203,5 @@ class Reconciler:
         self._made.pop(key, None)
         self._looked.pop(key, None)
         self._expectations.forget(key)
+        self._preparations.take(key)
         self._queue.forget(key)

@@ -50,10 +50,13 @@ class Agents(AgentServers):
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.meanwhile: Callable[[], None] = lambda: None
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def prepare_for_pause(self, sandbox: Sandbox, ip: str, key_id: str) -> None:
         self.asked.append((ip, key_id))
         self.meanwhile()
+        await self.answers.wait()
 
 
 class Scene:
@@ -129,9 +132,14 @@ class Scene:
         self.pods[seen.name] = change(seen)
 
     async def step(self) -> list[str]:
-        """One pass; gives the requests that it has made."""
+        """One pass, and those that it asks for at once; gives the requests that they have made."""
         before = len(self.server.seen)
         await self.reconciler.reconcile("one")
+        await asyncio.sleep(0)
+        while len(self.queue):
+            key = await self.queue.get()
+            await self.reconciler.reconcile(key)
+            self.queue.done(key)
         return self.server.seen[before:]
 
     async def work(self) -> list[str]:

@@ -1,5 +1,6 @@
 """Passes over one sandbox that is suspended, restarted, lost and limited."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ import pytest
 
 from sandbox_crds.kube import ApiError
 from sandbox_crds.reasons import Reason
+from sandbox_operator import preparations
 from sandbox_operator.plan import LOOK_INTERVAL, PATIENCE, SILENCE
 from sandbox_operator.pods import decode
 from sandbox_operator.times import rfc3339
@@ -32,7 +34,7 @@ def scene() -> Scene:
 async def test_a_pod_is_prepared_for_its_pause(scene: Scene) -> None:
     await scene.start()
     scene.edit(suspend=True)
-    assert await scene.step() == ["delete pods"]
+    assert await scene.step() == ["get sandboxes", "delete pods"]
     assert scene.agents.asked == [("10.244.0.7", KEY_ID)]
     # The pod ends; nobody asks again.
     assert await scene.step() == []
@@ -48,19 +50,67 @@ async def test_a_pod_whose_sandbox_is_resumed_while_it_is_prepared_goes_on(scene
     assert scene.told == Reason.READY
 
 
+async def test_a_resume_that_the_watch_has_not_told_yet_counts(scene: Scene) -> None:
+    await scene.start()
+    scene.edit(suspend=True)
+    scene.agents.meanwhile = lambda: scene.edit(suspend=False, seen=False)
+    assert await scene.step() == ["get sandboxes"]
+    assert await scene.step() == ["patch sandboxes"]
+    assert scene.told == Reason.READY
+
+
 async def test_a_sandbox_that_goes_while_its_pod_is_prepared(scene: Scene) -> None:
     await scene.start()
     scene.edit(suspend=True)
     scene.agents.meanwhile = lambda: scene.sandboxes.drop("one", UID)
-    assert await scene.step() == ["delete pods"]
+    # The garbage collector deletes the pod.
     assert await scene.step() == []
+    assert await scene.step() == []
+
+
+async def test_an_agent_server_that_does_not_answer_holds_up_no_worker(scene: Scene) -> None:
+    await scene.start()
+    scene.edit(suspend=True)
+    scene.agents.answers.clear()
+    assert await scene.step() == []
+    # It is not asked again meanwhile, and its pod stays.
+    assert await scene.step() == []
+    assert len(scene.agents.asked) == 1
+    scene.agents.answers.set()
+    await asyncio.sleep(0)
+    assert await scene.step() == ["get sandboxes", "delete pods"]
+    assert len(scene.agents.asked) == 1
+
+
+async def test_no_more_agent_servers_are_asked_at_once_than_may_be(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.start()
+    scene.edit(suspend=True)
+    monkeypatch.setattr(preparations, "AT_ONCE", 0)
+    assert await scene.step() == []
+    assert scene.agents.asked == []
+    assert 1 in scene.queue.put_off
+    monkeypatch.setattr(preparations, "AT_ONCE", 1)
+    assert await scene.step() == ["get sandboxes", "delete pods"]
+
+
+async def test_a_pod_goes_whatever_comes_of_its_preparation(scene: Scene) -> None:
+    await scene.start()
+    scene.edit(suspend=True)
+
+    def fail() -> None:
+        raise RuntimeError("unforeseen")
+
+    scene.agents.meanwhile = fail
+    assert await scene.step() == ["get sandboxes", "delete pods"]
 
 
 async def test_a_restart_is_told_before_the_pod_goes(scene: Scene) -> None:
     await scene.start()
     scene.now = NOW + timedelta(seconds=1)
     scene.edit(restartedAt=rfc3339(scene.now))
-    assert await scene.step() == ["patch sandboxes", "delete pods"]
+    assert await scene.step() == ["patch sandboxes", "get sandboxes", "delete pods"]
     assert (scene.told, len(scene.agents.asked)) == (Reason.POD_TERMINATING, 1)
     del scene.server.objects["pods", pod().name]
     scene.pods.clear()
