@@ -24,13 +24,16 @@ _RUNNING = "/api/conversations/count?status=running"
 _ANSWER_SECONDS = 5.0
 _ANSWER_BYTES = 256 * 1024
 """What runs in a sandbox may answer in the agent server's place."""
+_LONGEST_SECONDS = 1e10
+"""Three centuries: no clock is moved further, and dates can be reckoned with it."""
+_Seconds = Annotated[float, Field(ge=-_LONGEST_SECONDS, le=_LONGEST_SECONDS, allow_inf_nan=False)]
 
 
 class _Info(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    uptime: Annotated[float, Field(allow_inf_nan=False)]
-    idle_time: Annotated[float, Field(allow_inf_nan=False)]
+    uptime: _Seconds
+    idle_time: _Seconds
 
 
 _COUNT = TypeAdapter(Annotated[int, Field(ge=0, strict=True)], config=ConfigDict(hide_input_in_errors=True))

@@ -123,6 +123,16 @@ async def test_an_idle_sandbox_is_suspended_with_its_reason_and_an_event(world: 
     assert world.watch.candidates() == []
 
 
+@pytest.mark.parametrize("idle_time", [1e12, 1e300])
+async def test_a_sandbox_that_says_absurd_things_is_left_alone(world: World, idle_time: float) -> None:
+    """It must not end the check, which is for all."""
+    world.add()
+    world.see()
+    world.info["idle_time"] = idle_time
+    await world.watch.check()
+    assert not world.server.objects["sandboxes", "one"]["spec"]["suspend"]
+
+
 async def test_a_sandbox_that_has_changed_meanwhile_is_left_alone(world: World) -> None:
     world.add()
     world.see()
