@@ -16,7 +16,7 @@ from conformance.plugin import Plugin, paths
 from conformance.report import Report
 from conformance.target import Target
 
-_CONFIGURATION = Path(__file__).parent / "pytest.toml"
+_CONFIGURATION = Path(__file__).parent / "suite.toml"
 _CANNOT_RUN = 2
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
