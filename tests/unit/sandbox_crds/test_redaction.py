@@ -38,6 +38,19 @@ def test_the_end_of_a_key_that_the_kubelet_cut_is_taken_out(length: int) -> None
     assert redacted(f"{SECRET[-length:]} is what it was", [SECRET]) == f"{REDACTED} is what it was"
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\x1b]0;title\x07\x1b[2Jdone", "]0;title[2Jdone"),
+        ("50 %\r100 %\r\n\tnext", "50 %100 %\n\tnext"),
+        ("\x9b31mred\x7f\x00", "31mred"),
+        (f"{SESSION[:30]}\x1b{SESSION[30:]}", REDACTED),
+    ],
+)
+def test_terminals_are_not_steered(text: str, told: str) -> None:
+    assert redacted(text, [SESSION, SECRET]) == told
+
+
 @pytest.mark.parametrize("text", ["", "ohs_", "ohs_v1-x_y", "Application startup failed", "v1-alpha_beta"])
 def test_other_text_stays(text: str) -> None:
     assert redacted(text, [SESSION, SECRET]) == text
