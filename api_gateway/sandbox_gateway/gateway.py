@@ -122,5 +122,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway")
         stack.push_async_callback(client.close)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+        # Probes of pods that do not answer must not keep those of others from being sent.
+        connector = aiohttp.TCPConnector(limit=0)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         await Gateway(settings, keys, client, session).run(stop)
