@@ -198,11 +198,11 @@ def _replace_finished(world: World, keys: MasterKeys, pod: Pod) -> Plan:
 
 
 def _suspend(world: World, keys: MasterKeys, pod: Pod | None) -> Plan:
-    message = suspended_message(world.sandbox, world.class_)
+    message = suspended_message(world.sandbox, world.class_, pod)
     if pod is None:
         return _tell(world, keys, Finding(SUSPENSIONS[world.sandbox.spec.suspend_reason], message))
     lost = lost_node(pod, world.now)
-    what = f"The pod cannot end. {lost.message}" if lost else "The pod ends."
+    what = f"The pod cannot end. {lost.message.rstrip('.')}." if lost else "The pod ends."
     since = None if lost else pod.deletion_requested or world.now
     told = _tell(world, keys, Finding(Reason.SUSPENDING, f"{what} {message}", since))
     return _again_at(told, _overdue(pod, world.now)) if pod.deletion_requested else _end(world, keys, told, pod)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from sandbox_crds.api import GROUP
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import SUSPENSIONS
+from sandbox_operator.pods import Pod
 from sandbox_operator.status import READY, said
 
 NOTE_ANNOTATION = f"{GROUP}/suspend-note"
@@ -34,11 +35,12 @@ def suspension_patch(sandbox: Sandbox, reason: Literal["Idle", "StartTimeout"], 
     }
 
 
-def suspended_message(sandbox: Sandbox, class_: SandboxClass | None) -> str:
-    """Why a suspended sandbox is so, and whether its workspace is kept."""
+def suspended_message(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> str:
+    """Why a suspended sandbox is so and, if it ever had a pod, whether its workspace is kept."""
     condition, reason = sandbox.status.condition(READY), sandbox.spec.suspend_reason
     if condition is None or condition.reason not in SUSPENSIONS.values():
-        return _joined(_why(sandbox), workspace_sentence(sandbox, class_))
+        has_worked = pod is not None or sandbox.status.launch
+        return _joined(_why(sandbox), workspace_sentence(sandbox, class_) if has_worked else "")
     # What was said at the time holds, even if the class has been changed since.
     if condition.reason == SUSPENSIONS[reason]:
         return said(condition)
@@ -47,8 +49,8 @@ def suspended_message(sandbox: Sandbox, class_: SandboxClass | None) -> str:
 
 
 def workspace_sentence(sandbox: Sandbox, class_: SandboxClass | None) -> str:
-    """Whether the workspace outlives the pod; "" when there was no pod yet, or nobody knows."""
-    if not sandbox.status.launch or class_ is None:
+    """Whether the workspace outlives the pod; "" when nobody knows."""
+    if class_ is None:
         return ""
     if class_.spec.workspace.persistent:
         return "The workspace is kept."

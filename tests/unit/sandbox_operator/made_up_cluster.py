@@ -37,6 +37,8 @@ class MadeUpCluster:
         self.prepared: set[str] = set()
         self.events: dict[str, str] = {}
         self.resumed_while_preparing = False
+        self.turns = 0
+        """How often a limit has made another sandbox of it, or a suspended one."""
 
     # What others do
 
@@ -172,6 +174,7 @@ class MadeUpCluster:
         assert lost_with_node or uid not in self.ended_by_operator, "the operator has deleted the pod"
 
     def _suspend(self, note: str) -> None:
+        self.turns += 1
         assert self.class_
         assert self.sandbox.status.first_ready_time
         assert not (self.pod and self.pod.is_ready)
@@ -181,6 +184,7 @@ class MadeUpCluster:
 
     def _expire(self) -> None:
         """The sandbox goes with all that is its; another of its name follows."""
+        self.turns += 1
         told = self.sandbox.status.condition("Expiring")
         limit = nearest_limit(self.sandbox, self.class_, self.pod)
         assert told

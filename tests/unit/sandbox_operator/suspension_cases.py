@@ -84,6 +84,15 @@ SUSPENSIONS = {
             f"{REQUESTED} {IS_KEPT}"
         ),
     ),
+    "suspended on a lost node before anything was told": Case(
+        sandbox(suspend=True),
+        SILENT,
+        class_=KEPT,
+        now=LATER,
+        writes=("delete pods",),
+        told=Reason.SUSPENDING,
+        message=f"The pod cannot end. Node node-1 does not report: the node is gone. {REQUESTED} {IS_KEPT}",
+    ),
     "suspended": Case(
         sandbox(status=READY, suspend=True), class_=KEPT, told=Reason.SUSPENDED, message=f"{REQUESTED} {IS_KEPT}"
     ),
