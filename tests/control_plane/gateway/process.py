@@ -57,7 +57,8 @@ class Process:
             return await self.readyz() == 200
 
         try:
-            await eventually(ready)
+            # Its imports alone take seconds of CPU, and a busy machine gives it a tenth of one.
+            await eventually(ready, timeout=120)
         except TimeoutError:
             raise AssertionError(f"the gateway does not become ready:\n{self.log}") from None
 

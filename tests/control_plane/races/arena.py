@@ -1,55 +1,34 @@
-"""Everything but the containers, for real: API server, operator, two gateway replicas; and requests to them."""
+"""Everything but the containers, for real: API server, operator, two gateway replicas; and what may happen to them."""
 
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any, Self
 
 from control_plane.cluster_scope import connected, fresh_namespace
 from control_plane.gateway.support import API_KEY, add_api_key
-from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
-from control_plane.races.gateways import OWNER, PUBLIC_URL, Answer, Gateways
-from control_plane.races.history import GONE, UNKNOWN, Alive, Call, Kind, Outcome, State
+from control_plane.races.gateways import OWNER, Answer, Gateways
+from control_plane.races.history import GONE, UNKNOWN, Alive, Call, Kind, State, Told
 from control_plane.races.node import Node
-from control_plane.races.session import Session, Visit
+from control_plane.races.operators import Operators
+from control_plane.races.reading import is_ready, outcome_of, words
+from control_plane.races.session import Proof, Session
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import Informer, KubeClient, KubeObject
+from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
 from sandbox_crds.kube.resources import PODS, SANDBOXES
+from sandbox_crds.reasons import Reason
+from sandbox_operator.suspension import suspension_patch
+from sandbox_operator.times import rfc3339
 
 HOLD_SECONDS = 1
-_PAIRS = {("starting", "pending"), ("running", "ready"), ("paused", "not found")}
-
-
-class Operators:
-    """The operator of one namespace, which may be killed."""
-
-    def __init__(self, control_plane: ControlPlane, namespace: str, master_key_dir: Path, log: Path) -> None:
-        self._arguments = (control_plane.kubeconfig, namespace, master_key_dir, log)
-        self._current: OperatorProcess | None = None
-
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """Meanwhile there is one."""
-        try:
-            await self.restart()
-            yield
-        finally:
-            await self.kill()
-
-    async def restart(self) -> None:
-        """Kill it and start the next one, which fills its caches meanwhile."""
-        await self.kill()
-        self._current = await OperatorProcess.start(*self._arguments)
-
-    async def kill(self) -> None:
-        """End it without a word, if there is one."""
-        if self._current:
-            await self._current.kill()
+_NOBODY = -1
+"""In place of a replica."""
 
 
 class Arena:
@@ -104,16 +83,24 @@ class Arena:
 
     def _on_change(self, name: str, item: KubeObject | None) -> None:
         if session := self._sessions.get(name):
-            session.enter(self.state(item))
+            session.enter(self._state(item))
 
-    def state(self, item: KubeObject | None) -> State:
-        """The state that this Sandbox is in."""
+    def _state(self, item: KubeObject | None) -> State:
         if item is None or "deletionTimestamp" in item["metadata"]:
             return GONE
-        uid = item["metadata"]["uid"]
+        uid, spec = item["metadata"]["uid"], item["spec"]
         key = self._keys.session_key(self._keys.key_id(uid))
         self._uids[key] = uid
-        return Alive(key, item["spec"]["suspend"])
+        return Alive(key, spec["suspendReason"] if spec["suspend"] else "")
+
+    async def look(self, session: Session) -> State:
+        """The state that its Sandbox is in now."""
+        try:
+            return self._state(await self.world.client.get(SANDBOXES, self.world.namespace, session.name))
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return GONE
 
     def uid(self, state: Alive) -> str:
         """UID of the Sandbox that is in this state."""
@@ -125,71 +112,112 @@ class Arena:
         self._sessions[session.name] = session
         return session
 
-    async def call(self, session: Session, kind: Kind, replica: int, **fields: Any) -> Call:
-        """Send one request and note what comes of it. A sandbox that is told to be ready is visited at once."""
-        clock = asyncio.get_running_loop()
-        sent = clock.time()
+    async def call(self, session: Session, kind: Kind, replica: int, *, key: str = "", **fields: Any) -> Call:
+        """Send one request and note what comes of it. A sandbox that is told to be ready is visited at once.
+
+        A visit needs a session key. `fields` are further ones of a /start.
+        """
+        sent = _time()
         session.tell(f"{kind} {fields or ''} is sent to {replica}")
-        answer = await self._send(session, kind, replica, fields)
-        outcome = self._outcome(session, kind, answer)
-        call = Call(kind, answer.replica if answer else -1, sent, inf if outcome is UNKNOWN else clock.time(), outcome)
-        session.calls.append(call)
-        session.tell(f"{kind}, sent to {replica} at {sent:.3f}, is answered: {_words(answer)}")
-        if answer and answer.status == 200 and kind != "stop" and answer.body["pod_status"] == "ready":
-            good = await self.visit(session, replica, answer.body["session_api_key"]) in {0, 200}
-            session.visits.append(Visit(sent, clock.time(), good))
+        answer = await self._send(session, kind, replica, key, fields)
+        call = self._note(session, kind, sent, answer, key)
+        if is_ready(answer) and isinstance(call.outcome, Told):
+            proof = await self.call(session, "visit", replica, key=call.outcome.key)
+            good = proof.outcome == call.outcome or proof.answered == inf
+            session.proofs.append(Proof(call.replica, _time(), good))
         return call
 
-    async def _send(self, session: Session, kind: Kind, replica: int, fields: dict[str, Any]) -> Answer | None:
-        if kind == "look":
-            return await self.gateways.call(replica, "GET", f"/sessions/{session.id}")
-        if kind == "start":
-            fields = {"image": "agent:1", "command": self.node.command, "session_id": session.id, **fields}
-        else:
-            fields = {"runtime_id": session.name}
+    async def _send(
+        self, session: Session, kind: Kind, replica: int, key: str, fields: dict[str, Any]
+    ) -> Answer | None:
+        match kind:
+            case "look":
+                return await self.gateways.call(replica, "GET", f"/sessions/{session.id}")
+            case "list":
+                return await self.gateways.call(replica, "GET", "/list")
+            case "visit":
+                return await self.gateways.visit(replica, "/api/key", key)
+            case "start":
+                fields = {"image": "agent:1", "command": self.node.command, "session_id": session.id, **fields}
+            case _:
+                fields = {"runtime_id": session.name}
         return await self.gateways.call(replica, "POST", f"/{kind}", **fields)
 
-    def _outcome(self, session: Session, kind: Kind, answer: Answer | None) -> Outcome:
-        if answer is None:
-            return UNKNOWN
-        body = answer.body
-        if answer.status == 404:
-            assert isinstance(body["detail"], str)
-            return GONE
-        if answer.status == 503 and self.gateways.is_ended(answer.replica):
-            assert isinstance(body["detail"], str)
-            return UNKNOWN
-        problem = f"{kind} is answered: {_words(answer)}\n{session.story}"
-        assert answer.status == 200, problem
-        assert body["runtime_id"] == session.name, problem
-        if kind == "stop":
-            assert body["status"] == "stopped", problem
-            return GONE
-        assert None not in body.values(), problem
-        assert (body["status"], body["pod_status"]) in _PAIRS, problem
-        assert body["url"] == PUBLIC_URL, problem
-        return Alive(body["session_api_key"], body["status"] == "paused")
-
-    async def visit(self, session: Session, replica: int, session_api_key: str) -> int:
-        """Status of a request to the sandbox of this key; 0 if the answer was lost."""
-        answer = await self.gateways.visit(replica, "/api/owner", session_api_key)
-        session.tell(f"a visit through {replica} is answered: {_words(answer)}")
-        return answer.status if answer else 0
+    def _note(self, session: Session, kind: Kind, sent: float, answer: Answer | None, key: str) -> Call:
+        session.tell(f"{kind}, sent at {sent:.3f}, is answered: {words(answer)}")
+        ended = answer is not None and self.gateways.is_ended(answer.replica)
+        try:
+            outcome = outcome_of(session.name, kind, answer, ended=ended)
+        except AssertionError as error:
+            raise AssertionError(f"not an answer to {kind}: {error}\n{session.story}") from error
+        replica, answered = (answer.replica, _time()) if answer else (_NOBODY, inf)
+        call = Call(kind, replica, sent, answered, outcome, key)
+        session.calls.append(call)
+        return call
 
     async def lose_pod(self, session: Session) -> None:
         """Take the pod away, as a person or a node that is shut down may do."""
         if session.now is GONE:
             return
         for pod in self.node.pods(self.uid(session.now)):
-            session.losses.append(asyncio.get_running_loop().time())
-            session.tell("its pod is taken away")
+            session.lose("its pod is taken away")
             await self.world.client.delete(PODS, self.world.namespace, pod["metadata"]["name"], grace_seconds=0)
 
+    async def crash(self, session: Session) -> None:
+        """Let its agent server end again and again, until it is told to have failed."""
+        assert session.now is not GONE
+        session.lose("its agent server crashes")
+        [pod] = self.node.pods(self.uid(session.now))
+        await self.node.crash(pod)
+        await self.world.until(Reason.CRASH_LOOP_BACK_OFF, session.name)
 
-def _words(answer: Answer | None) -> str:
-    if answer is None:
-        return "not at all"
-    if answer.status != 200 or "status" not in (body := answer.body):
-        return f"{answer.status} {answer.content.decode(errors='replace')} by process {answer.replica}"
-    told = {name: body[name] for name in ("status", "pod_status", "session_api_key", "events") if name in body}
-    return f"200 {told} by process {answer.replica}"
+    async def suspend_idle(self, session: Session) -> None:
+        """Suspend it as the operator does when it has been idle for too long, unless somebody is faster."""
+        if session.now is GONE or session.now.suspension:
+            return
+        sent = _time()
+        session.tell("it is to be suspended for idleness")
+        try:
+            sandbox = await self.world.sandbox(session.name)
+            if sandbox.spec.suspend:
+                return
+            stored = await self._patch(session, suspension_patch(sandbox, "Idle", "It was idle."))
+        except ApiError as error:
+            if error.code not in {404, 409}:
+                raise
+            return
+        state = self._state(stored)
+        assert isinstance(state, Alive)
+        session.calls.append(Call("idle", _NOBODY, sent, _time(), Told(state.key, paused=True)))
+
+    async def end_life(self, session: Session) -> None:
+        """Let its time be over: from now on the operator may delete it, and must in the end."""
+        sent = _time()
+        if changed := await self._change(session, "its time is over", {"maximumLifeSeconds": 1}):
+            session.mortal.add(changed.key)
+            session.calls.append(Call("expire", _NOBODY, sent, inf, UNKNOWN, changed.key))
+
+    async def restart_pod(self, session: Session) -> None:
+        """Ask the operator for a new pod."""
+        now = rfc3339(datetime.now(UTC))
+        if changed := await self._change(session, "its pod is to be replaced", {"restartedAt": now}):
+            session.restarts[changed.key] = now
+
+    async def _change(self, session: Session, what: str, spec: dict[str, Any]) -> Alive | None:
+        """Change the spec of whatever Sandbox there is; which one that was, None for none."""
+        session.lose(what)
+        try:
+            state = self._state(await self._patch(session, {"spec": spec}))
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return None
+        assert isinstance(state, Alive)
+        return state
+
+    async def _patch(self, session: Session, body: dict[str, Any]) -> KubeObject:
+        return await self.world.client.patch(SANDBOXES, self.world.namespace, session.name, body)
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

@@ -11,37 +11,53 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-Kind = Literal["start", "stop", "pause", "resume", "look"]
+Kind = Literal["start", "stop", "pause", "resume", "look", "list", "visit", "idle", "expire"]
+"""Requests of the Runtime API; `visit` is one to the sandbox itself. `idle` is the operator's suspension of an idle
+sandbox, and `expire` its deletion of one whose time is over."""
+
+Suspension = Literal["", "Requested", "Idle"]
 
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A session's Sandbox, which is there. A new one has another session key."""
+    """A session's Sandbox, which is there. A new one has another session key. `suspension` is why it is suspended."""
 
     key: str
-    suspended: bool
+    suspension: Suspension = ""
 
 
 class Nothing(Enum):
-    """What a client is told, or the API server holds, instead of a Sandbox."""
+    """What the API server holds, or a client is told, instead of a Sandbox."""
 
     GONE = "gone"
-    """There is none. It is also the answer to a /stop that has deleted one."""
+    """There is none. It is also the answer to a /stop that has deleted one, and to a visit with an old key."""
+    NOT_LIVE = "not live"
+    """It is not in the list of those that start or run."""
     UNKNOWN = "unknown"
-    """No answer: nobody knows whether the request has done anything."""
+    """There was no answer, or one that does not tell whether the request has done anything."""
 
 
-GONE, UNKNOWN = Nothing.GONE, Nothing.UNKNOWN
+GONE, NOT_LIVE, UNKNOWN = Nothing.GONE, Nothing.NOT_LIVE, Nothing.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A Sandbox as a client is told of it."""
+
+    key: str
+    paused: bool = False
+
 
 type State = Alive | Literal[Nothing.GONE]
-type Outcome = State | Literal[Nothing.UNKNOWN]
+type Outcome = Told | Nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request about one session. Times are those of any one clock; without an answer, `answered` is infinite.
 
-    `replica` is the process that was asked: its answers never go back in time, others' may be ahead of it.
+    `replica` is the process that was asked: its answers never go back in time, others' may be ahead of it. `key` is the
+    session key that a visit came with, or that of the Sandbox whose time is over.
     """
 
     kind: Kind
@@ -49,13 +65,14 @@ class Call:
     sent: float
     answered: float
     outcome: Outcome
+    key: str = ""
 
 
 def explains(states: Sequence[State], calls: Sequence[Call]) -> bool:
     """Whether there is an order of the calls that leads through exactly these states, and in which each answer is true.
 
-    An answer is true if it names a state from the call's effect until its answer; a look's answer may also be an
-    older state, but none older than its replica has already told or brought about.
+    An answer is true if it tells a state from the call's effect until its answer. What is told from memory may also be
+    an older state, but none older than its replica has already told or brought about.
     """
     return _Search(states, calls).succeeds()
 
@@ -83,14 +100,10 @@ class _Search:
             if node in self.seen:
                 continue
             self.seen.add(node)
-            if self._is_whole(node):
+            if not node.to_come and not node.to_answer and node.position == len(self.states) - 1:
                 return True
             ahead.extend(self._next(node))
         return False
-
-    def _is_whole(self, node: _Node) -> bool:
-        open_ = [number for number in node.to_come if self.calls[number].outcome is not UNKNOWN]
-        return not open_ and not node.to_answer and node.position == len(self.states) - 1
 
     def _next(self, node: _Node) -> Iterator[_Node]:
         unfinished = node.to_come | node.to_answer
@@ -99,44 +112,28 @@ class _Search:
             call = self.calls[number]
             if call.sent > first_answer:
                 continue
-            if call.kind == "look":
-                yield from self._look(node, number)
-                continue
+            if call.outcome is UNKNOWN:
+                yield self._without(node, number)
+            elif _is_from_memory(call):
+                yield from self._remembered(node, number)
             # A start finds nothing only if it is stopped afterwards: it would have made one.
-            if call.kind != "start" and call.outcome is GONE and self.states[node.position] is GONE:
+            elif call.kind != "start" and call.outcome is GONE and self.states[node.position] is GONE:
                 yield self._done(node, number, node.position)
-            position = self._effect(node.position, call)
-            if position is not None:
-                yield self._apply(node, number, position)
+            for wanted in _effects(call, self.states[node.position]):
+                position = self._advance(node.position, wanted)
+                if position is not None:
+                    yield self._apply(node, number, position)
 
-    def _effect(self, position: int, call: Call) -> int | None:
-        """Position after the call has done its work in this state; None if the states do not go on like that."""
-        now = self.states[position]
-        match call.kind, now:
-            case "stop", Alive():
-                wanted: State = GONE
-            case "pause" | "resume", Alive():
-                wanted = Alive(now.key, call.kind == "pause")
-            case "start", Alive():
-                wanted = Alive(now.key, False)
-            case "start", Nothing.GONE:
-                return self._new(position)
-            case _:
-                return None
-        if wanted == now:
+    def _advance(self, position: int, wanted: State) -> int | None:
+        """Where the wanted state is reached: here, or by the next step; else None."""
+        if self.states[position] == wanted:
             return position
-        return position + 1 if self.states[position + 1 : position + 2] == [wanted] else None
-
-    def _new(self, position: int) -> int | None:
-        match self.states[position + 1 : position + 2]:
-            case [Alive(suspended=False)]:
-                return position + 1
-            case _:
-                return None
+        following = self.states[position + 1 : position + 2]
+        return position + 1 if following and _like(following[0], wanted) else None
 
     def _apply(self, node: _Node, number: int, position: int) -> _Node:
         call = self.calls[number]
-        if call.outcome is UNKNOWN or call.outcome == self.states[position]:
+        if call.outcome is UNKNOWN or _tells(call, self.states[position]):
             return self._done(node, number, position)
         moved = self._move(node, position)
         return _Node(position, moved.to_come - {number}, moved.to_answer | {number}, moved.floors)
@@ -146,23 +143,72 @@ class _Search:
         floors = _raised(moved.floors, self.calls[number].replica, position)
         return _Node(position, moved.to_come - {number}, moved.to_answer, floors)
 
+    def _without(self, node: _Node, number: int) -> _Node:
+        return _Node(node.position, node.to_come - {number}, node.to_answer, node.floors)
+
     def _move(self, node: _Node, position: int) -> _Node:
         """The states have reached this position: answers that wait for it are given."""
         floors, waiting = node.floors, set(node.to_answer)
         for number in node.to_answer:
-            if self.calls[number].outcome == self.states[position]:
+            if _tells(self.calls[number], self.states[position]):
                 waiting.discard(number)
                 floors = _raised(floors, self.calls[number].replica, position)
         return _Node(position, node.to_come, frozenset(waiting), floors)
 
-    def _look(self, node: _Node, number: int) -> Iterator[_Node]:
+    def _remembered(self, node: _Node, number: int) -> Iterator[_Node]:
         call = self.calls[number]
         floor = dict(node.floors).get(call.replica, 0)
         for position in range(floor, node.position + 1):
-            if call.outcome in (self.states[position], UNKNOWN):
+            if _tells(call, self.states[position]):
                 floors = _raised(node.floors, call.replica, position)
                 yield _Node(node.position, node.to_come - {number}, node.to_answer, floors)
                 return
+
+
+_NEW = Alive("*")
+
+
+def _effects(call: Call, now: State) -> Iterator[State]:
+    """The state that the call leads to from this one, if it may do anything in it."""
+    if now is GONE:
+        if call.kind == "start":
+            yield _NEW
+        return
+    match call.kind:
+        case "stop":
+            yield GONE
+        case "expire" if call.key == now.key:
+            yield GONE
+        case "pause":
+            yield Alive(now.key, "Requested")
+        case "start" | "resume":
+            yield Alive(now.key)
+        case "visit" if call.key == now.key and now.suspension == "Idle":
+            yield Alive(now.key)
+        case "idle" if not now.suspension:
+            yield Alive(now.key, "Idle")
+        case _:
+            pass
+
+
+def _is_from_memory(call: Call) -> bool:
+    return call.kind in {"look", "list", "visit"}
+
+
+def _like(state: State, wanted: State) -> bool:
+    return state == wanted or (wanted == _NEW and state is not GONE and not state.suspension)
+
+
+def _tells(call: Call, state: State) -> bool:
+    """Whether the call's answer is true in this state."""
+    outcome = call.outcome
+    if call.kind == "visit" and outcome is GONE:
+        return state is GONE or state.key != call.key
+    if outcome is NOT_LIVE:
+        return state is GONE or bool(state.suspension)
+    if state is GONE:
+        return outcome is GONE
+    return outcome == Told(state.key, bool(state.suspension))
 
 
 def _raised(floors: tuple[tuple[int, int], ...], replica: int, position: int) -> tuple[tuple[int, int], ...]:

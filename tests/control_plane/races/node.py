@@ -72,6 +72,12 @@ class Node:
         """All agent servers that the Sandbox has had."""
         return [agent for agent in self.agents.values() if agent.owner_uid == owner_uid]
 
+    async def crash(self, pod: KubeObject) -> None:
+        """The agent server in this pod ends again and again."""
+        await _stop(self.agents[pod["metadata"]["uid"]])
+        waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}}
+        await self._kubelet.report(pod["metadata"]["name"], state=waiting, restarts=5)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[Self]:
         """Meanwhile pods run."""
@@ -134,14 +140,14 @@ class Node:
         async def health(_: web.Request) -> web.Response:
             return web.json_response("OK")
 
-        async def owner(request: web.Request) -> web.Response:
+        async def own_key(request: web.Request) -> web.Response:
             if request.headers.get("X-Session-API-Key") != key:
                 return web.json_response({"detail": "Unauthorized"}, status=401)
-            return web.json_response({"sandbox": agent.owner_uid})
+            return web.json_response({"session_api_key": key})
 
         app = web.Application()
         app.router.add_get("/health", health)
-        app.router.add_get("/api/owner", owner)
+        app.router.add_get("/api/key", own_key)
         agent.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
         await agent.runner.setup()
         await web.TCPSite(agent.runner, agent.address, self.port).start()

@@ -2,17 +2,18 @@
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 
 from control_plane.races.gateways import OWNER
-from control_plane.races.history import GONE, Call, State, explains
+from control_plane.races.history import GONE, Call, State, Told, explains
 from sandbox_crds.names import runtime_id
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """A request to a sandbox that had just been told to be ready; `told` is when that telling was asked for."""
+class Proof:
+    """A visit to a sandbox that its replica had just told to be ready."""
 
-    told: float
+    replica: int
     answered: float
     good: bool
 
@@ -25,11 +26,14 @@ class Session:
         self.name = runtime_id(OWNER, session_id)
         self.states: list[State] = [GONE]
         self.calls: list[Call] = []
-        self.visits: list[Visit] = []
-        self.losses: list[float] = []
-        """When its pod was taken away from outside."""
-        self.keys: set[str] = set()
-        """All session keys it has had."""
+        self.proofs: list[Proof] = []
+        self.keys: list[str] = []
+        """All session keys it has had, the newest last."""
+        self.mortal: set[str] = set()
+        """Session keys of Sandboxes whose time is over."""
+        self.restarts: dict[str, str] = {}
+        """By session key: when a new pod was asked for last (RFC 3339)."""
+        self._lost_at = inf
         self._story: list[str] = []
 
     @property
@@ -44,13 +48,19 @@ class Session:
         if state is not GONE:
             if self.now is not GONE and state.key != self.now.key:
                 self.states.append(GONE)
-            self.keys.add(state.key)
+            if state.key not in self.keys:
+                self.keys.append(state.key)
         self.states.append(state)
         self.tell(f"the Sandbox is {state}")
 
     def tell(self, words: str) -> None:
         """Note what happens, for the reader of a failure."""
         self._story.append(f"{asyncio.get_running_loop().time():10.3f} {words}")
+
+    def lose(self, words: str) -> None:
+        """From now on its pod may end at any time, through nobody's request."""
+        self._lost_at = min(self._lost_at, asyncio.get_running_loop().time())
+        self.tell(words)
 
     @property
     def story(self) -> str:
@@ -60,12 +70,13 @@ class Session:
     def judge(self) -> None:
         """Nothing that was told may be untrue. To be called when all calls are over."""
         assert explains(self.states, self.calls), f"no order of the calls explains this:\n{self.story}"
-        lies = [visit for visit in self.visits if not visit.good and not self._was_disturbed(visit)]
+        lies = [proof for proof in self.proofs if not proof.good and not self._was_disturbed(proof)]
         assert not lies, f"not ready, as was told: {lies}\n{self.story}"
 
-    def _was_disturbed(self, visit: Visit) -> bool:
-        """Whether anything may have ended the pod between the telling and the visit."""
-        ends = [call for call in self.calls if call.kind in {"stop", "pause"}]
-        return any(call.sent < visit.answered and call.answered > visit.told for call in ends) or any(
-            lost < visit.answered for lost in self.losses
-        )
+    def _was_disturbed(self, proof: Proof) -> bool:
+        """Whether the pod may have ended since the replica has last seen for sure that the sandbox shall run."""
+        known = [call for call in self.calls if call.kind in {"start", "resume"} and isinstance(call.outcome, Told)]
+        since = [call.sent for call in known if call.replica == proof.replica and call.answered <= proof.answered]
+        ends = [call for call in self.calls if call.kind in {"stop", "pause", "idle", "expire"}]
+        ended = any(call.sent < proof.answered and call.answered > max(since, default=0.0) for call in ends)
+        return ended or self._lost_at < proof.answered

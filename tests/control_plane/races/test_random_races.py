@@ -69,9 +69,30 @@ class Races(RuleBasedStateMachine):
     def look(self, number: int, replica: int, moment: float) -> None:
         self._ask("look", number, replica, moment)
 
+    @rule(number=sessions, replica=replicas, moment=moments)
+    def look_at_all(self, number: int, replica: int, moment: float) -> None:
+        self._ask("list", number, replica, moment)
+
+    @rule(number=sessions, replica=replicas, moment=moments)
+    def visit(self, number: int, replica: int, moment: float) -> None:
+        if keys := self._sessions[number].keys:
+            self._ask("visit", number, replica, moment, key=keys[-1])
+
+    @rule(number=sessions, moment=moments)
+    def suspend_idle(self, number: int, moment: float) -> None:
+        self._do(self._arena.suspend_idle(self._sessions[number]), moment)
+
     @rule(number=sessions, moment=moments)
     def lose_pod(self, number: int, moment: float) -> None:
         self._do(self._arena.lose_pod(self._sessions[number]), moment)
+
+    @rule(number=sessions, moment=moments)
+    def restart_pod(self, number: int, moment: float) -> None:
+        self._do(self._arena.restart_pod(self._sessions[number]), moment)
+
+    @rule(number=sessions, moment=moments)
+    def end_life(self, number: int, moment: float) -> None:
+        self._do(self._arena.end_life(self._sessions[number]), moment)
 
     @rule()
     def wait_for_all_answers(self) -> None:

@@ -1,0 +1,34 @@
+"""The operator of one namespace, which may be killed at any time."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from control_plane.operator.process import OperatorProcess
+from local_cluster.control_plane import ControlPlane
+
+
+class Operators:
+    """One after the other."""
+
+    def __init__(self, control_plane: ControlPlane, namespace: str, master_key_dir: Path, log: Path) -> None:
+        self._arguments = (control_plane.kubeconfig, namespace, master_key_dir, log)
+        self._current: OperatorProcess | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Meanwhile there is one."""
+        try:
+            await self.restart()
+            yield
+        finally:
+            await self._kill()
+
+    async def restart(self) -> None:
+        """Kill it and start the next one, which fills its caches meanwhile."""
+        await self._kill()
+        self._current = await OperatorProcess.start(*self._arguments)
+
+    async def _kill(self) -> None:
+        if self._current:
+            await self._current.kill()
