@@ -101,7 +101,6 @@ class Informer[T]:
     async def _list(self) -> None:
         answer = await self._client.list(self._resource, self._namespace, **self._query)
         self.version = int(answer["metadata"]["resourceVersion"])
-        self.version = int(answer["metadata"]["resourceVersion"])
         seen: set[str] = set()
         for item in answer["items"]:
             seen.add(item["metadata"]["name"])
