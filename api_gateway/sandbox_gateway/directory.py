@@ -10,13 +10,15 @@ class Endpoint:
     """One sandbox as the data plane sees it.
 
     `address` is (IP, port) of its agent server, or None while the sandbox exists but cannot be reached
-    (starting, paused, failed); `detail` then says why, in words for the client. `wakes` and `wakes_on_websocket` tell
+    (starting, paused, failed); `detail` then says so, in words for everybody, and `cause` why, for who has its key: the
+    words may be those of what runs in it. `wakes` and `wakes_on_websocket` tell
     whether a request and a WebSocket handshake with its session key are held until it is awake.
     """
 
     runtime_id: str
     address: tuple[str, int] | None
     detail: str = ""
+    cause: str = ""
     wakes: bool = False
     wakes_on_websocket: bool = False
 

@@ -20,6 +20,7 @@ _IDLE = (
     "check does not), and so does POST /resume."
 )
 _PAUSED = "The sandbox is paused. Resume it with POST /resume."
+_UNREADY = "The sandbox is not ready."
 _PENDING = f"The sandbox is starting: {MEANINGS[Reason.PENDING].text}"
 
 
@@ -78,11 +79,13 @@ class CacheDirectory:
         if is_ready and not self._suspensions.has_left(sandbox):
             return Endpoint(name, address(sandbox))
         if condition is None or sandbox.status.observed_generation < sandbox.metadata.generation:
-            detail = _PENDING
+            detail, cause = _PENDING, ""
         else:
-            detail = f"The sandbox is not ready. {explain(condition.reason, condition.message)}"
-        return self._sleeping(sandbox, detail) if self._wakes.under_way(name) else Endpoint(name, None, detail)
+            detail, cause = _UNREADY, explain(condition.reason, condition.message)
+        if self._wakes.under_way(name):
+            return self._sleeping(sandbox, detail, cause)
+        return Endpoint(name, None, detail, cause)
 
-    def _sleeping(self, sandbox: Sandbox, detail: str) -> Endpoint:
+    def _sleeping(self, sandbox: Sandbox, detail: str, cause: str = "") -> Endpoint:
         on_websocket = self._classes.wakes_on_websocket(sandbox.spec.class_name)
-        return Endpoint(sandbox.metadata.name, None, detail, wakes=True, wakes_on_websocket=on_websocket)
+        return Endpoint(sandbox.metadata.name, None, detail, cause, wakes=True, wakes_on_websocket=on_websocket)

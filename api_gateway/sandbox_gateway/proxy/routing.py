@@ -89,7 +89,7 @@ def by_session_key(key: str, request: RequestHead, directory: Directory) -> ToSa
         case NoSandbox.GONE:
             return refuse(404, _GONE)
         case Endpoint() as endpoint:
-            return _to(endpoint, request, counts=not _is_probe(request))
+            return _to(endpoint, request, opened=True)
 
 
 def _by_runtime_id(label: str, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
@@ -98,14 +98,18 @@ def _by_runtime_id(label: str, request: RequestHead, directory: Directory) -> To
         return refuse(404, "There is no sandbox at this host name.")
     if endpoint.wakes and _is_preflight(request):
         return _preflight(request.fields.joined)  # without it, no browser sends the request that wakes
-    counts = not _is_probe(request) and presents_key(request, endpoint.runtime_id, directory)
-    return _to(endpoint, request, counts=counts)
+    opened = presents_key(request, endpoint.runtime_id, directory)
+    return _to(endpoint, request, opened=opened)
 
 
-def _to(endpoint: Endpoint, request: RequestHead, *, counts: bool) -> ToSandbox | ToSleeping | Answer:
+def _to(endpoint: Endpoint, request: RequestHead, *, opened: bool) -> ToSandbox | ToSleeping | Answer:
+    """`opened`: the request carries the sandbox's key."""
+    counts = opened and not _is_probe(request)
     if endpoint.address is not None:
         return ToSandbox(endpoint.runtime_id, endpoint.address, counts)
     detail = endpoint.detail or f"Sandbox {endpoint.runtime_id} is not running."
+    if opened and endpoint.cause:
+        detail = f"{detail} {endpoint.cause}"
     if counts and (endpoint.wakes_on_websocket if request.websocket else endpoint.wakes):
         return ToSleeping(endpoint.runtime_id, detail)
     return refuse(503, detail)

@@ -64,7 +64,7 @@ async def test_one_that_is_not_ready_has_no_address_but_a_reason(plane: Plane, r
     plane.see(status=status(reason, "why"))
     endpoint = found(plane)
     assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, False, False)
-    assert f"{reason}: why" in endpoint.detail
+    assert (f"{reason}: why" in endpoint.cause, "why" in endpoint.detail) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_one_that_is_being_woken_can_be_waited_for(plane: Plane, class_nam
     plane.see(generation=2, spec=spec, status=status(Reason.UNSCHEDULABLE, "no room", observedGeneration=2))
     endpoint = found(plane)
     assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, True, on_websocket)
-    assert "Unschedulable: no room" in endpoint.detail
+    assert "Unschedulable: no room" in endpoint.cause
     plane.see(generation=2, spec=spec, status=status(Reason.READY, observedGeneration=2))
     assert found(plane).address
 

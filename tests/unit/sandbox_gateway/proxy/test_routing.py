@@ -3,9 +3,10 @@
 import orjson
 import pytest
 
+from sandbox_gateway.directory import Endpoint
 from sandbox_gateway.proxy.answers import HEALTHY, Answer
 from sandbox_gateway.proxy.head import RequestReader
-from sandbox_gateway.proxy.routing import AwaitFirstMessage, Decision, ToControl, ToSandbox, route
+from sandbox_gateway.proxy.routing import AwaitFirstMessage, Decision, ToControl, ToSandbox, ToSleeping, route
 from unit.sandbox_gateway.proxy.support import ADDRESS, DOWN_KEY, GONE_KEY, KEY, MemoryDirectory
 
 SANDBOX = ToSandbox("abc", ADDRESS, counts=True)
@@ -13,9 +14,20 @@ UNCOUNTED = ToSandbox("abc", ADDRESS, counts=False)
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
-def decide(method: str, target: str, fields: str = "", *, host: str = "gateway", base_domain: str = "") -> Decision:
+RUNNING = Endpoint("abc", ADDRESS)
+
+
+def decide(
+    method: str,
+    target: str,
+    fields: str = "",
+    *,
+    host: str = "gateway",
+    base_domain: str = "",
+    endpoint: Endpoint = RUNNING,
+) -> Decision:
     directory = MemoryDirectory()
-    directory.add(KEY, "abc", ADDRESS)
+    directory.put(KEY, endpoint)
     reader = RequestReader()
     assert reader.feed(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode()) is not None
     return route(reader.head(), directory, base_domain)
@@ -167,6 +179,27 @@ def test_host_mode(host: str, expected: ToSandbox | ToControl | int, fields: str
     for target in ("/start", "/health", "/api/x") if not isinstance(expected, ToControl) else ("/start",):
         decision = decide("GET", target, fields, host=host, base_domain="box.example")
         assert (refused(decision) if isinstance(expected, int) else decision) == expected
+
+
+FAILED = Endpoint("abc", None, "It is not ready.", "CrashLoopBackOff: its last words", wakes=True)
+
+
+@pytest.mark.parametrize("target", ["/health", "/api/x"])
+@pytest.mark.parametrize("fields", ["", UPGRADE, with_key("wrong"), with_key(DOWN_KEY), "Cookie: a=b\r\n"])
+def test_in_host_mode_nobody_without_its_key_is_told_why_a_sandbox_is_down(target: str, fields: str) -> None:
+    answer = decide("GET", target, fields, host="abc.box.example", base_domain="box.example", endpoint=FAILED)
+    assert isinstance(answer, Answer)
+    assert (answer.status, orjson.loads(answer.body)) == (503, {"detail": FAILED.detail})
+
+
+@pytest.mark.parametrize("host", ["abc.box.example", "box.example"])
+def test_who_has_its_key_is_told_why_a_sandbox_is_down(host: str) -> None:
+    told = f"{FAILED.detail} {FAILED.cause}"
+    answer = decide("GET", "/health", with_key(KEY), host=host, base_domain="box.example", endpoint=FAILED)
+    assert isinstance(answer, Answer)
+    assert orjson.loads(answer.body) == {"detail": told}
+    held = decide("GET", "/api/x", with_key(KEY), host=host, base_domain="box.example", endpoint=FAILED)
+    assert held == ToSleeping("abc", told)
 
 
 def test_hosts_mean_nothing_without_a_base_domain() -> None:
