@@ -12,8 +12,9 @@ from sandbox_crds.activity import Report
 from sandbox_operator.idle.clock import Answer, IdleClock
 from sandbox_operator.idle.traffic import Traffic
 
-_BATCH = 32
-"""Suspended side by side after one more question to the gateways, so that it is fresh for all of them."""
+_BATCH = 64
+"""Asked side by side and, after one more question to the gateways, suspended: what is known of each is fresh, however
+many there are, and however long others take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +95,22 @@ class Checks:
             for candidate in candidates
             if candidate.ready_at is not None and candidate.timeout and self._is_worth_asking(candidate, held_back)
         }
-        if not asked:
-            return
-        answers = await self._agents.look(asked.keys())
-        for name, answer in answers.items():
-            self._clocks[name][1].answered(answer)
-        ripe = [asked[name] for name in answers if not held_back and self._is_due(asked[name])]
-        for batch in batched(ripe, _BATCH):
+        for batch in batched(asked, _BATCH):
+            answers = await self._agents.look(batch)
+            for name, answer in answers.items():
+                self._clocks[name][1].answered(answer)
+            ripe = [asked[name] for name in answers if self._is_due(asked[name])]
+            if held_back or not ripe:
+                continue
             # What has begun since the agent servers were asked came through a gateway.
             await self._ask_gateways()
-            if self.traffic.holds_back(self._clock()):
-                return
+            held_back = self.traffic.holds_back(self._clock())
             idle = [
                 Idle(candidate.name, candidate.timeout, self._idle_seconds(candidate))
-                for candidate in batch
+                for candidate in ripe
                 if self._is_due(candidate)
             ]
-            if idle:
+            if idle and not held_back:
                 await self._suspender.suspend(idle)
 
     async def _ask_gateways(self) -> None:
