@@ -17,6 +17,8 @@ EXPIRING = "Expiring"
 _MESSAGE_CHARACTERS = 2048
 _REMEDY = " Remedy: "
 _PAUSED = frozenset({Reason.SUSPENDING, *SUSPENSIONS.values()})
+_STARTS_IN_VAIN = frozenset({Reason.CRASH_LOOP_BACK_OFF, Reason.OOM_KILLED})
+"""Reasons of a start that is under way again and again, also in a pod that has been ready."""
 
 
 def reports(status: SandboxStatus, pod: Pod) -> bool:
@@ -46,7 +48,7 @@ def next_status(sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str
     old = sandbox.status
     others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
     of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
-    starts = finding.reason not in _PAUSED and not of_pod["ready_time"]
+    starts = finding.reason in _STARTS_IN_VAIN or (finding.reason not in _PAUSED and not of_pod["ready_time"])
     update: dict[str, Any] = {
         "observed_generation": sandbox.metadata.generation,
         "conditions": [_ready(_same_suspension(sandbox, finding), finding, now), *others],

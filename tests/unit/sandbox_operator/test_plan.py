@@ -144,6 +144,14 @@ def test_a_start_is_timed_from_its_beginning() -> None:
     assert fields(decide(started, ready(), now=LATER))["startingSince"] == ""
 
 
+def test_a_crash_loop_is_timed_like_a_start_also_in_a_pod_that_was_ready() -> None:
+    crashing = waits("CrashLoopBackOff", restarts=3, last_run=run(1))
+    told = fields(decide(sandbox(status=READY), crashing, now=LATER))
+    assert told["startingSince"] == rfc3339(LATER)
+    looping = READY.model_copy(update={"starting_since": rfc3339(LATER)})
+    assert fields(decide(sandbox(status=looping), ready(), now=LATER))["startingSince"] == ""
+
+
 def test_the_agent_server_is_opened_with_the_key_that_its_pod_has() -> None:
     theirs = "v1-" + "z" * 26
     for made, known in ((None, READY.model_copy(update={"key_id": theirs})), (Made(theirs), READY)):
