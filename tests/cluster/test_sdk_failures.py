@@ -96,7 +96,14 @@ def _start(site: Site, sdk: Path, start: Start, images: Images) -> subprocess.Po
             stderr=subprocess.PIPE,
             text=True,
         )
-        eventually(lambda: site.kubectl("get", "pods", "--selector", selector, "--output", "name"), bool, 60)
+        # An SDK that has ended already is asked for its error like the others.
+        eventually(
+            lambda: (
+                process.poll() is not None or site.kubectl("get", "pods", "--selector", selector, "--output", "name")
+            ),
+            bool,
+            TIME_OUT,
+        )
         return process
     finally:
         back = [{"op": "replace", "path": "/spec", "value": class_["spec"]}]
