@@ -12,7 +12,8 @@ ANSWER_SECONDS = 5.0
 _PAUSE_SECONDS = 2 * CHECK_SECONDS
 """How long nothing is suspended after the set of replicas has changed."""
 _LOST_SECONDS = 2.5 * CHECK_SECONDS
-"""After so long without an answer it is unknown what a replica that is gone has served meanwhile."""
+"""Two checks without an answer, and what makes them late: after so long all that a replica that is gone may have served
+counts as served."""
 _OVERLAP_SECONDS = 600.0
 """How long a replica may live on beside the one that replaces it: its grace period."""
 _RENEWED_SECONDS = 5.0
@@ -23,7 +24,10 @@ class _Replica:
     since: float
     """How far back its memory reaches."""
     asked_at: float
-    """When the last question that it answered was sent."""
+    """When the last question that it answered was sent; -inf: it has not answered yet."""
+
+
+_UNHEARD = _Replica(-math.inf, -math.inf)
 
 
 class Traffic:
@@ -40,8 +44,8 @@ class Traffic:
         self._pause_until = -math.inf
         self._complete_at = math.inf
         """When all replicas had answered for the first time."""
-        self._youngest = math.inf
-        """How far back the shortest of their memories reached then."""
+        self._youngest = -math.inf
+        """How far back the shortest of their memories reached then, or soon after."""
         self._lost_until = -math.inf
         self.silent: frozenset[str] = frozenset()
         """Addresses that are listed and did not answer."""
@@ -49,7 +53,7 @@ class Traffic:
     def within(self, address: str, now: float) -> float | None:
         """What to ask this replica for: use within so many seconds, None for all that it remembers."""
         replica = self._replicas.get(address)
-        return now - replica.asked_at + ANSWER_SECONDS if replica else None
+        return now - replica.asked_at + ANSWER_SECONDS if replica and replica != _UNHEARD else None
 
     def heard(self, answers: Mapping[str, Report | None], asked_at: float, answered_at: float) -> None:
         """Answers of all replicas that are listed, by address; None where there was none."""
@@ -62,15 +66,20 @@ class Traffic:
         for address, report in answers.items():
             if report is not None:
                 self._answered(address, report, asked_at, answered_at)
+            else:
+                self._replicas.setdefault(address, _UNHEARD)
         self.silent = frozenset(address for address, report in answers.items() if report is None)
         if self._complete_at == math.inf and listed and not self.silent:
             self._complete_at = answered_at
-            self._youngest = max(replica.since for replica in self._replicas.values())
+        if answered_at < self._complete_at + _PAUSE_SECONDS:
+            # The one that replaces another may be listed later than that other went.
+            self._youngest = max((replica.since for replica in self._replicas.values()), default=-math.inf)
 
     def _answered(self, address: str, report: Report, asked_at: float, answered_at: float) -> None:
         since = answered_at - report.uptime_seconds
-        before = self._replicas.get(address)
-        if before and since > before.since + _RENEWED_SECONDS:
+        before = self._replicas.get(address, _UNHEARD)
+        # One that has not answered before may have been listed long before its process started.
+        if before != _UNHEARD and since > before.since + _RENEWED_SECONDS:
             # Another process at the same address.
             self._pause_until = answered_at + _PAUSE_SECONDS
             self._gone(before, since)

@@ -21,6 +21,8 @@ class SimulatedReplica:
     number: int
     activity: Activity
     born_at: float
+    listed_at: float
+    silent_until: float = -math.inf
     serving: bool = True
     alive: bool = True
     flights: int = 0
@@ -30,7 +32,7 @@ class SimulatedReplica:
 
 
 class SimulatedGateway:
-    """All replicas that are listed."""
+    """All replicas."""
 
     def __init__(self, events: Events, world: World, sandboxes: list[SimulatedSandbox], interval: float) -> None:
         self._events = events
@@ -41,23 +43,33 @@ class SimulatedGateway:
         self._flight = 0
         self.followed = False
         """Whether there is an operator that has asked."""
-        self.listed: list[SimulatedReplica] = []
+        self._replicas: list[SimulatedReplica] = []
         for age in world.replicas:
             events.now -= age
             self._join(f"r{self._number}").serving = True
             events.now += age
-        self._slots = list(self.listed)
+        self._slots = list(self._replicas)
         for replacement in world.replacements:
             events.at(replacement.at, self._replace, replacement)
+        for at, until, index in world.silences:
+            events.at(at, self._fall_silent, index, until)
         for sandbox in sandboxes:
             for start, end, pick in sandbox.plan.requests:
                 events.at(start, self._request, sandbox, end, pick)
             for at, pick in sandbox.plan.handshakes:
                 events.at(at, self._handshake, sandbox, pick)
 
+    def listed(self) -> list[SimulatedReplica]:
+        """Those that the operator finds."""
+        return [replica for replica in self._replicas if replica.listed_at <= self._events.now]
+
+    def answers(self, replica: SimulatedReplica) -> bool:
+        """Whether the operator gets a report."""
+        return replica.alive and replica.silent_until <= self._events.now
+
     def report(self, replica: SimulatedReplica, within: float | None) -> Report | None:
         """As the replica answers."""
-        if not replica.alive:
+        if not self.answers(replica):
             return None
         replica.told_at = self._events.now
         self._tell(replica)
@@ -66,7 +78,7 @@ class SimulatedGateway:
     # Traffic
 
     def _pick(self, number: int) -> SimulatedReplica | None:
-        serving = [replica for replica in self.listed if replica.serving]
+        serving = [replica for replica in self._replicas if replica.serving]
         return serving[number % len(serving)] if serving else None
 
     def _note(self, sandbox: SimulatedSandbox, replica: SimulatedReplica) -> None:
@@ -101,13 +113,13 @@ class SimulatedGateway:
 
     # Replicas
 
-    def _join(self, address: str) -> SimulatedReplica:
-        """A new replica: listed at once, serving 2 s later."""
+    def _join(self, address: str, listed_at: float = -math.inf) -> SimulatedReplica:
+        """A new replica, serving after 2 s."""
         self._number += 1
         now = self._events.now
         activity = Activity(lambda: self._events.now)
-        replica = SimulatedReplica(address, self._number, activity, now, serving=False)
-        self.listed.append(replica)
+        replica = SimulatedReplica(address, self._number, activity, now, listed_at, serving=False)
+        self._replicas.append(replica)
         self._events.at(now + 2, self._serve, replica)
         return replica
 
@@ -124,15 +136,20 @@ class SimulatedGateway:
             self._slots[index] = self._join(f"r{self._number}")
             self._events.at(self._events.now + 6, self._drain, old, replacement.delay)
             return
-        self._die(old)
+        self._die(old, in_place=replacement.in_place)
         if replacement.in_place:
             self._events.at(self._events.now + replacement.delay, self._reborn, old, index)
         else:
-            self._events.at(self._events.now + replacement.delay, self.listed.remove, old)
-            self._slots[index] = self._join(f"r{self._number}")
+            unlisted_at = self._events.now + replacement.delay
+            self._events.at(unlisted_at, self._replicas.remove, old)
+            listed_at = unlisted_at + replacement.gap if replacement.gap else -math.inf
+            self._slots[index] = self._join(f"r{self._number}", listed_at)
+
+    def _fall_silent(self, index: int, until: float) -> None:
+        self._slots[index % len(self._slots)].silent_until = until
 
     def _reborn(self, old: SimulatedReplica, index: int) -> None:
-        self.listed.remove(old)
+        self._replicas.remove(old)
         self._slots[index] = self._join(old.address)
 
     def _drain(self, replica: SimulatedReplica, grace: float) -> None:
@@ -155,19 +172,25 @@ class SimulatedGateway:
             self._events.at(min(now + 1, deadline), self._hand_over, replica, since, deadline)
             return
         self._die(replica)
-        self.listed.remove(replica)
+        self._replicas.remove(replica)
 
     def _cut(self, replica: SimulatedReplica) -> None:
         for flight in [number for number, (_, at) in self._flights.items() if at is replica]:
             self._request_end(flight)
 
-    def _die(self, replica: SimulatedReplica) -> None:
+    def _die(self, replica: SimulatedReplica, *, in_place: bool = False) -> None:
         self._cut(replica)
         replica.alive = replica.serving = False
-        since = max(replica.told_at, replica.born_at)
-        if not self.followed or self._events.now - since > self._interval:
-            # An operator that came too late for its last report must not need it.
+        if not self.followed or self._events.now > self._lost_until(replica, in_place=in_place):
+            # An operator that could not get its last words must not need them.
             self._tell(replica)
+
+    def _lost_until(self, replica: SimulatedReplica, *, in_place: bool) -> float:
+        """Until when its end takes with it what it has not told."""
+        if replica.told_at > -math.inf:
+            return replica.told_at + (self._interval if replica.silent_until < replica.told_at else 2 * self._interval)
+        # One that never answered and comes back at its address cannot be told from one that starts slowly.
+        return math.inf if in_place else max(replica.born_at, replica.listed_at) + self._interval
 
     def _tell(self, replica: SimulatedReplica) -> None:
         for index, at in replica.untold.items():

@@ -9,9 +9,10 @@ clocks are simulated. The truth is kept beside them and compared with each decis
   within two checks or one of them does not answer. Where clocks were moved or an operator is new, it may count from
   later on, as far as `_idle_since` says.
 
-Two tolerances, which are counted: what a replica has served since its last report is lost when it is killed within one
-check (`SimulatedGateway._die`); and a clock that was moved before an operator first saw a sandbox shows only by the
-container's age on that operator's own wall clock (`SimulatedSandbox.hidden`).
+Two tolerances, which are counted: what a replica has served since its last report, or before its first, is lost when it
+is killed within one check, or within two if it did not answer (`SimulatedGateway._lost_until`); and a clock that was
+moved before an operator first saw a sandbox shows only by the container's age on that operator's own wall clock
+(`SimulatedSandbox.hidden`).
 """
 
 import math
@@ -57,6 +58,7 @@ class Simulation:
         self._checks = Checks(self, self, self, self._clock)
         # The truth about what this operator can know.
         self._visible: frozenset[tuple[str, int]] = frozenset()
+        self._heard: dict[str, int] = {}
         self._told_at: dict[str, float] = {}
         self._blocked_until = math.inf
         self._complete_at = math.inf
@@ -113,7 +115,7 @@ class Simulation:
         """As Gateways."""
         gateway = self._gateway
         gateway.followed = True
-        answers = {replica.address: gateway.report(replica, within(replica.address)) for replica in gateway.listed}
+        answers = {replica.address: gateway.report(replica, within(replica.address)) for replica in gateway.listed()}
         self._lag += self._world.latency
         return answers
 
@@ -136,20 +138,25 @@ class Simulation:
 
     def _look_around(self) -> None:
         """What makes suspension wait."""
-        now, listed = self._events.now, self._gateway.listed
-        visible = frozenset((replica.address, replica.number) for replica in listed)
+        now, listed, answers = self._events.now, self._gateway.listed(), self._gateway.answers
+        for replica in listed:
+            # A silent one may have been started anew: that shows when it answers.
+            if answers(replica) or replica.address not in self._heard:
+                self._heard[replica.address] = replica.number
+        visible = frozenset((replica.address, self._heard[replica.address]) for replica in listed)
         if visible != self._visible:
-            if any(now - self._told_at[address] > LOST for address, _ in self._visible - visible):
+            if any(now - self._told_at.get(address, -math.inf) > LOST for address, _ in self._visible - visible):
                 self._lost_until = now
             self._blocked_until = now + PAUSE
-        if not all(replica.alive for replica in listed):
+        if not all(map(answers, listed)) or not listed:
             self._blocked_until = max(self._blocked_until, now + 1)
         elif self._complete_at == math.inf:
             self._complete_at = now
-            self._youngest_at = max(replica.born_at for replica in listed)
+        if now <= self._complete_at + PAUSE:
+            self._youngest_at = max([self._youngest_at, *(replica.born_at for replica in listed if answers(replica))])
         self._visible = visible
         for replica in listed:
-            if replica.alive or replica.address not in self._told_at:
+            if answers(replica):
                 self._told_at[replica.address] = now
 
     def _must_be_idle(self, sandbox: SimulatedSandbox) -> None:

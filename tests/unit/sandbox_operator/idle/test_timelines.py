@@ -65,11 +65,13 @@ def _worlds(draw: st.DrawFn) -> World:
     node_moves = draw(st.lists(st.tuples(_times(300), st.floats(5, 7200)), max_size=2))
     operator_moves = draw(st.lists(st.tuples(_times(300), st.floats(-7200, 7200)), max_size=2))
     absences = [(at, at + draw(_times(60)) + 0.5) for at in draw(st.lists(_times(250), max_size=1))]
-    replacement = st.builds(Replacement, _times(300), _PICKS, st.booleans(), st.booleans(), _times(60))
+    replacement = st.builds(Replacement, _times(300), _PICKS, st.booleans(), st.booleans(), _times(60), _times(25))
+    silences = [(*span, draw(_PICKS)) for span in draw(st.lists(_spans(), max_size=1))]
     return World(
         plans=draw(st.lists(_plans(), min_size=1, max_size=3)),
         replicas=draw(st.lists(st.floats(0, 9000), min_size=1, max_size=3)),
         replacements=draw(st.lists(replacement, max_size=3)),
+        silences=silences,
         absences=absences,
         node_moves=sorted((at, sign * by) for at, by in node_moves),
         operator_moves=sorted(operator_moves),

@@ -105,6 +105,20 @@ def test_a_process_that_was_silent_before_it_was_renewed_counts_until_the_new_on
     assert settled.used_at("anyone", TIMEOUT) == 152
 
 
+def test_a_replica_that_never_answered_counts_until_it_is_gone(settled: Traffic) -> None:
+    heard(settled, 115, a=report(OLD + 115), b=report(OLD + 115), c=None)
+    assert settled.within("c", 120) is None
+    heard(settled, 130, a=report(OLD + 130), b=report(OLD + 130))
+    assert settled.used_at("anyone", TIMEOUT) == 130
+
+
+def test_a_replica_may_be_listed_long_before_its_process_starts(settled: Traffic) -> None:
+    for at in (115.0, 130.0, 145.0):
+        heard(settled, at, a=report(OLD + at), b=report(OLD + at), c=None)
+    heard(settled, 160, a=report(OLD + 160), b=report(OLD + 160), c=report(3))
+    assert settled.used_at("anyone", TIMEOUT) == -math.inf
+
+
 @pytest.mark.parametrize(
     ("uptime", "used_at"),
     [
@@ -119,6 +133,14 @@ def test_a_new_operator_counts_from_its_beginning_what_it_cannot_know(uptime: fl
     assert traffic.used_at("s", TIMEOUT) == used_at
     # And never from later on.
     heard(traffic, 5000, a=report(OLD), b=report(uptime + 4990))
+    assert traffic.used_at("s", TIMEOUT) == used_at
+
+
+@pytest.mark.parametrize(("at", "used_at"), [(38.0, 10.0), (40.0, -math.inf)])
+def test_a_replica_that_is_listed_soon_after_may_have_replaced_another(at: float, used_at: float) -> None:
+    traffic = Traffic()
+    heard(traffic, 10, a=report(OLD))
+    heard(traffic, at, a=report(OLD + at), b=report(20))
     assert traffic.used_at("s", TIMEOUT) == used_at
 
 

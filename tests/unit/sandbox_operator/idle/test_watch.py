@@ -51,7 +51,7 @@ class World:
         self.pods = Pods()
         self.sandboxes = Store(SANDBOXES, Sandbox, lambda _: None)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
-        self.info = {"uptime": 5000, "idle_time": 500}
+        self.info: dict[str, float] = {"uptime": 5000, "idle_time": 500}
         self.running = 0
         self.asked = 0
         self.port = 0

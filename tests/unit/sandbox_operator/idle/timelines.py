@@ -35,6 +35,7 @@ class Replacement:
     """The end of one replica: gracefully, after the start of another one; or killed, in place or for good.
 
     `delay`: how long a killed one is listed without answering, or how long others may take for what is in flight.
+    `gap`: how much later than its end is listed the one that replaces a killed one. All others are listed in time.
     """
 
     at: float
@@ -42,6 +43,7 @@ class Replacement:
     gracefully: bool
     in_place: bool
     delay: float
+    gap: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class World:
     replicas: Sequence[float] = (5000.0,)
     """Ages of the gateway's replicas at 0."""
     replacements: Sequence[Replacement] = ()
+    silences: Sequence[tuple[float, float, int]] = ()
+    """From when until when which replica serves without answering the operator."""
     absences: Sequence[tuple[float, float]] = ()
     """When an operator ends, and when the next one starts."""
     node_moves: Moves = ()

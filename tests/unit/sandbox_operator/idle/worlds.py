@@ -25,9 +25,14 @@ def random_world(seed: int) -> World:
             dice.random() < 0.5,
             dice.random() < 0.5,
             dice.choice([0.5, 3.0, 20.0, 60.0]),
+            dice.choice([0.0, 25.0]),
         )
         for _ in range(dice.choice([0, 0, 1, 1, 2, 3]))
     ]
+    silences: list[tuple[float, float, int]] = []
+    if dice.random() < 0.2:
+        start = dice.uniform(0, busy_until)
+        silences.append((start, start + dice.choice([1.0, 20.0, 60.0]), dice.randrange(3)))
     absences: list[tuple[float, float]] = []
     if dice.random() < 0.3:
         start = dice.uniform(1, busy_until)
@@ -43,6 +48,7 @@ def random_world(seed: int) -> World:
         plans,
         replicas,
         replacements,
+        silences,
         absences,
         node_moves,
         operator_moves,
