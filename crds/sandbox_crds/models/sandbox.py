@@ -162,9 +162,8 @@ class SandboxStatus(Model):
     starting_since: str = Field(
         default="",
         description=(
-            "Since when a start, or a loop of crashes, is under way, RFC 3339; empty while suspended and once the present "
-            "pod has been ready. "
-            "The class's progressDeadlineSeconds counts from here."
+            "Since when a start, or a loop of crashes, is under way, RFC 3339; empty while suspended and once the "
+            "present pod has been ready. The class's progressDeadlineSeconds counts from here."
         ),
     )
     start_time: str = Field(default="", description="When the present pod was made, RFC 3339.")
