@@ -16,10 +16,14 @@ MASTER = "master-key-of-the-tests-0123456789abcdef"
 """Version 1 of the master key of everything that a test starts."""
 
 
+_NO_POD_GC = "--controllers=*,-pod-garbage-collector-controller"
+"""The tests' pods are bound to a node that does not exist, for which that controller deletes them after 40 s."""
+
+
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """etcd, kube-apiserver and kube-controller-manager, which follows ownerReferences. `.kubeconfig` is the admin's."""
-    with ControlPlane(controller_manager=True) as running:
+    with ControlPlane(controller_manager=True, manager_flags=[_NO_POD_GC]) as running:
         asyncio.run(_install(running))
         yield running
 
