@@ -71,8 +71,9 @@ def run(
     arguments = ["-c", str(_CONFIGURATION), "--disable-plugin-autoload", *map(str, files), *(pytest_arguments or [])]
     if junit:
         arguments.append(f"--junitxml={junit.absolute()}")
-    # Sandboxes are stopped also when somebody ends the run.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Sandboxes are stopped also when somebody ends the run. A shell's background jobs are born deaf to SIGINT.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     code = pytest.main(arguments, plugins=[Plugin(target, result)])
     if report:
         result.write(report)
