@@ -71,7 +71,7 @@ def measure(site: Site, image: str, pauses: list[float], *, volume: bool) -> dic
         if volume:
             called = time.time()
             runtime.call("pause")
-            pauses.append(time.time() - called)
+            pauses.append(round(time.time() - called, 3))
             found[RESUME] = again(runtime, runtime.pause, runtime.resume)
             found[WAKE] = again(runtime, runtime.make_idle, lambda: ask(runtime))
     return found
@@ -108,7 +108,8 @@ def main(
             for run in range(runs):
                 found = measure(site, images.agent_server, pauses, volume=sandbox_class == "persistent")
                 for kind, seconds_of in found.items():
-                    results.setdefault(kind, []).append(seconds_of)
+                    rounded = {step: round(value, 3) for step, value in seconds_of.items()}
+                    results.setdefault(kind, []).append(rounded)
                 totals = ", ".join(f"{kind} {sum(parts.values()):.1f} s" for kind, parts in found.items())
                 print(f"run {run + 1} of {runs}: {totals}", file=sys.stderr)
     show(results, pauses)
