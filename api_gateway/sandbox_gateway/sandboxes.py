@@ -11,6 +11,7 @@ from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.errors import NoSandboxError
+from sandbox_gateway.reads import SharedReads
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -22,19 +23,11 @@ class Sandboxes:
         self._client = client
         self._namespace = namespace
         self.cache = cache
+        self._reads = SharedReads(self._read)
 
     async def read(self, name: str) -> Sandbox | None:
         """A fresh read; also one that is just being deleted. None when there is none, or the name is no name."""
-        if not names.is_sandbox_name(name):
-            return None
-        known = self.cache.get(name)
-        try:
-            return self.cache.remember(await self._client.get(SANDBOXES, self._namespace, name))
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            self._forget(known)
-            return None
+        return await self._reads.get(name) if names.is_sandbox_name(name) else None
 
     async def owned(self, owner: str, name: str) -> Sandbox:
         """From the cache, or else from the API server: another replica may just have made it. Raises NoSandboxError."""
@@ -91,6 +84,16 @@ class Sandboxes:
         self.cache.forget(sandbox)
         _log.info("sandbox deleted", sandbox=metadata.name, owner=sandbox.spec.owner)
         return True
+
+    async def _read(self, name: str) -> Sandbox | None:
+        known = self.cache.get(name)
+        try:
+            return self.cache.remember(await self._client.get(SANDBOXES, self._namespace, name))
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            self._forget(known)
+            return None
 
     def _forget(self, known: Sandbox | None) -> None:
         """What was known before a request that has found nothing is gone. What has been heard of since may be new."""
