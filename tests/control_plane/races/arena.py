@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any, Self
 from control_plane.cluster_scope import connected, fresh_namespace
 from control_plane.gateway.support import API_KEY, add_api_key
 from control_plane.operator.world import World
-from control_plane.races.gateways import OWNER, Answer, Gateways
+from control_plane.races.gateways import OWNER, REPLICAS, Answer, Gateways
 from control_plane.races.history import GONE, UNKNOWN, Alive, Call, Kind, State, Told
+from control_plane.races.lag import lagging
 from control_plane.races.node import Node
 from control_plane.races.operators import Operators
 from control_plane.races.reading import is_ready, outcome_of, words
@@ -26,7 +27,7 @@ from sandbox_crds.reasons import Reason
 from sandbox_operator.suspension import suspension_patch
 from sandbox_operator.times import rfc3339
 
-HOLD_SECONDS = 1
+HOLD_SECONDS = 0.3
 _NOBODY = -1
 """In place of a replica."""
 
@@ -39,6 +40,8 @@ class Arena:
         self.node = node
         self.gateways = gateways
         self.operators = operators
+        self.loop = asyncio.get_running_loop()
+        """Where all of it runs; time passes for the node only while it does."""
         self._keys = keys
         self._uids: dict[str, str] = {}
         self._sessions: dict[str, Session] = {}
@@ -47,28 +50,28 @@ class Arena:
     @classmethod
     @asynccontextmanager
     async def open(cls, control_plane: ControlPlane, master_key_dir: Path, directory: Path) -> AsyncGenerator[Self]:
-        """Everything runs. `directory` takes the operator's log."""
+        """Everything runs; the news of each process lags. `directory` takes the operator's log and kubeconfigs."""
         keys = MasterKeys.load(master_key_dir)
         async with connected(control_plane) as client, fresh_namespace(client) as namespace:
             world = World(client, namespace, "arena")
             await world.add_class(workspace={"persistent": True, "size": "1Gi"})
             await add_api_key(client, namespace, API_KEY, OWNER)
             arguments = (
-                f"--kubeconfig={control_plane.kubeconfig}",
                 f"--namespace={namespace}",
                 f"--master-key-dir={master_key_dir}",
                 f"--start-hold-seconds={HOLD_SECONDS}",
                 f"--poll-hold-seconds={HOLD_SECONDS}",
             )
-            operators = Operators(control_plane, namespace, master_key_dir, directory / "operator.log")
-            async with (
-                operators.running(),
-                Gateways.running(*arguments) as gateways,
-                Node(client, namespace, keys).running() as node,
-            ):
+            async with AsyncExitStack() as stack:
+                links = [lagging(control_plane, directory) for _ in range(1 + REPLICAS)]
+                own, *others = [await stack.enter_async_context(link) for link in links]
+                operators = Operators(own, namespace, master_key_dir, directory / "operator.log")
+                await stack.enter_async_context(operators.running())
+                gateways = await stack.enter_async_context(Gateways.running(others, *arguments))
+                node = await stack.enter_async_context(Node(client, namespace, keys).running())
                 arena = cls(world, keys, node, gateways, operators)
-                async with arena._following(client, namespace):
-                    yield arena
+                await stack.enter_async_context(arena._following(client, namespace))
+                yield arena
 
     @asynccontextmanager
     async def _following(self, client: KubeClient, namespace: str) -> AsyncGenerator[None]:

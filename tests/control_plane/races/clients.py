@@ -13,7 +13,7 @@ from control_plane.races.session import Session
 from control_plane.races.settling import settle
 from control_plane.waiting import eventually
 
-SESSIONS = 5
+SESSIONS = 3
 _APART_SECONDS = (0.0, 0.0, 0.02, 0.3)
 
 Incident = Literal["end of life", "restart", "loss of its pod", "idleness"]
@@ -36,6 +36,10 @@ class Client:
     async def ask_at_once(self, *kinds: Kind) -> list[Call]:
         """Several requests, hardly apart, in any order."""
         return await asyncio.gather(*(self._later(self.ask(kind)) for kind in kinds))
+
+    def shuffled(self, *kinds: Kind) -> list[Kind]:
+        """The same requests in any order."""
+        return self._random.sample(kinds, len(kinds))
 
     async def meet(self, *happenings: Kind | Incident) -> None:
         """All of this happens, hardly apart, in any order."""
@@ -112,9 +116,9 @@ class Client:
                 await self.ask(what)
 
 
-async def side_by_side(arena: Arena, race: Callable[[Client], Awaitable[object]]) -> None:
-    """Run it with several sessions at once, and let all settle."""
-    clients = [Client(arena, arena.session(), number) for number in range(SESSIONS)]
-    await asyncio.gather(*(race(client) for client in clients))
-    await settle(arena, *(client.session for client in clients))
-    await asyncio.gather(*(client.ask("stop") for client in clients))
+async def side_by_side(arena: Arena, *races: Callable[[Client], Awaitable[object]]) -> None:
+    """Run each with several sessions, all at once, and let all settle."""
+    runs = [(Client(arena, arena.session(), number), race) for race in races for number in range(SESSIONS)]
+    await asyncio.gather(*(race(client) for client, race in runs))
+    await settle(arena, *(client.session for client, _ in runs))
+    await asyncio.gather(*(client.ask("stop") for client, _ in runs))

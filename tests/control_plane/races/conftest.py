@@ -1,4 +1,4 @@
-"""One arena for the tests of a module, since its start is what takes long."""
+"""One arena for all races, since its start is what takes long."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from control_plane.races.arena import Arena
 from local_cluster.control_plane import ControlPlane
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def arena(
     control_plane: ControlPlane, master_key_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Arena]:

@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
@@ -33,10 +34,11 @@ class Answer:
 
 
 class Gateways:
-    """Replicas that are started with the same arguments; both tell clients the same URL."""
+    """Replicas that are started with the same arguments but for their kubeconfigs; both tell clients the same URL."""
 
-    def __init__(self, http: aiohttp.ClientSession, arguments: tuple[str, ...]) -> None:
+    def __init__(self, http: aiohttp.ClientSession, kubeconfigs: Sequence[Path], arguments: Sequence[str]) -> None:
         self._http = http
+        self._kubeconfigs = kubeconfigs
         self._arguments = (*arguments, f"--public-url={PUBLIC_URL}")
         self._numbers = itertools.count()
         self._processes: dict[int, Process] = {}
@@ -45,14 +47,14 @@ class Gateways:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, *arguments: str) -> AsyncGenerator[Self]:
-        """REPLICAS of them, ready; at the end they are killed."""
+    async def running(cls, kubeconfigs: Sequence[Path], *arguments: str) -> AsyncGenerator[Self]:
+        """One for each kubeconfig, ready; at the end they are killed."""
         # Requests that run at the same time need connections of their own.
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, headers={"X-API-Key": API_KEY}) as http:
-            gateways = cls(http, arguments)
+            gateways = cls(http, kubeconfigs, arguments)
             try:
-                gateways._current = await asyncio.gather(*(gateways._start() for _ in range(REPLICAS)))
+                gateways._current = await asyncio.gather(*(gateways._start(index) for index in range(len(kubeconfigs))))
                 yield gateways
             finally:
                 for process in gateways._processes.values():
@@ -94,10 +96,11 @@ class Gateways:
             process.terminate()
             code, log = await process.ended()
             assert code == 0, log
-        self._current[index] = await self._start()
+        self._current[index] = await self._start(index)
 
-    async def _start(self) -> int:
+    async def _start(self, index: int) -> int:
         number = next(self._numbers)
-        self._processes[number] = process = await Process.start(*self._arguments)
+        kubeconfig = f"--kubeconfig={self._kubeconfigs[index]}"
+        self._processes[number] = process = await Process.start(*self._arguments, kubeconfig)
         await process.until_ready()
         return number

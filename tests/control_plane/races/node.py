@@ -19,6 +19,7 @@ from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
 from sandbox_crds.kube.resources import PODS
 from sandbox_operator.pods import controller_uid
 
+_PAUSE = 0.05
 _LONGEST_DELAYS = (0.0, 0.05, 0.6)
 
 
@@ -49,6 +50,7 @@ class Node:
         self._informer = Informer(
             client, PODS, namespace, lambda item: item, label_selector=SANDBOX_LABEL, on_change=self._on_change
         )
+        self._servers: list[web.Server] = []
         self.port = free_port()
         self.agents: dict[str, Agent] = {}
         """All agent servers there have been, by their pods' UID."""
@@ -92,6 +94,10 @@ class Node:
             await asyncio.gather(*tasks, return_exceptions=True)
             for agent in self.agents.values():
                 await _stop(agent)
+            # A connection that is accepted while its server closes is not closed with it.
+            await asyncio.sleep(_PAUSE)
+            for server in self._servers:
+                await server.shutdown(0)
 
     def _on_change(self, name: str, pod: KubeObject | None) -> None:
         if pod is None:
@@ -150,6 +156,8 @@ class Node:
         app.router.add_get("/api/key", own_key)
         agent.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
         await agent.runner.setup()
+        assert agent.runner.server
+        self._servers.append(agent.runner.server)
         await web.TCPSite(agent.runner, agent.address, self.port).start()
         agent.up = asyncio.get_running_loop().time()
 

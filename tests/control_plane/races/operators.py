@@ -5,14 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from control_plane.operator.process import OperatorProcess
-from local_cluster.control_plane import ControlPlane
 
 
 class Operators:
     """One after the other."""
 
-    def __init__(self, control_plane: ControlPlane, namespace: str, master_key_dir: Path, log: Path) -> None:
-        self._arguments = (control_plane.kubeconfig, namespace, master_key_dir, log)
+    def __init__(self, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path) -> None:
+        self._arguments = (kubeconfig, namespace, master_key_dir, log)
         self._current: OperatorProcess | None = None
 
     @asynccontextmanager

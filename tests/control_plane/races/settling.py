@@ -12,7 +12,7 @@ from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_operator.status import READY
 
 _SECONDS = 60.0
-_PAUSE = 0.05
+_PAUSE = 0.2
 
 
 async def settle(arena: Arena, *sessions: Session) -> None:

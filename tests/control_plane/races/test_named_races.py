@@ -9,7 +9,7 @@ from control_plane.races.clients import Client, side_by_side
 from control_plane.races.history import GONE, UNKNOWN, Alive, Told
 from control_plane.races.settling import settle
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_stop_while_it_starts_leaves_nothing(arena: Arena) -> None:
@@ -56,6 +56,15 @@ async def test_a_pause_while_it_starts_is_the_last_word(arena: Arena) -> None:
         await settle(arena, client.session)
         assert isinstance(client.session.now, Alive)
         client.expect(client.session.now.suspension, "Requested")
+
+    await side_by_side(arena, race)
+
+
+async def test_the_last_word_counts_whichever_replica_hears_it(arena: Arena) -> None:
+    async def race(client: Client) -> None:
+        await client.run()
+        for kind in client.shuffled("pause", "resume", "pause", "start", "pause", "resume"):
+            await client.ask(kind)
 
     await side_by_side(arena, race)
 

@@ -36,14 +36,13 @@ async def test_of_parallel_starts_one_makes_a_sandbox_and_all_answers_name_it(
 
     following = asyncio.create_task(Informer(client, SANDBOXES, namespace, lambda item: item, on_change=made).run())
     arguments = (
-        f"--kubeconfig={control_plane.kubeconfig}",
         f"--namespace={namespace}",
         f"--master-key-dir={master_key_dir}",
         "--start-hold-seconds=0",
         "--log-level=WARNING",
     )
     keys: list[str] = []
-    async with Gateways.running(*arguments) as gateways:
+    async with Gateways.running([control_plane.kubeconfig] * REPLICAS, *arguments) as gateways:
         for number in range(ROUNDS):
             starts = [gateways.call(n % REPLICAS, "POST", "/start", image="i", session_id="s") for n in range(CLIENTS)]
             body = _only(await asyncio.gather(*starts))
