@@ -124,6 +124,8 @@ class Arena:
         session.tell(f"{kind} {fields or ''} is sent to {replica}")
         answer = await self._send(session, kind, replica, key, fields)
         call = self._note(session, kind, sent, answer, key)
+        if fields.get("environment") and isinstance(call.outcome, Told):
+            session.with_environment.add(call.outcome.key)
         if is_ready(answer) and isinstance(call.outcome, Told):
             proof = await self.call(session, "visit", replica, key=call.outcome.key)
             good = proof.outcome == call.outcome or proof.answered == inf

@@ -33,6 +33,8 @@ class Session:
         """Session keys of Sandboxes whose time is over."""
         self.restarts: dict[str, str] = {}
         """By session key: when a new pod was asked for last (RFC 3339)."""
+        self.with_environment: set[str] = set()
+        """Session keys that have been told to who sent an environment."""
         self._lost_at = inf
         self._story: list[str] = []
 

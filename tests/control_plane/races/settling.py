@@ -1,13 +1,15 @@
 """How a session must be in the end, when nobody asks for anything any more."""
 
 import asyncio
+from typing import Any
 
 from control_plane.races.arena import Arena
 from control_plane.races.gateways import REPLICAS
 from control_plane.races.history import GONE, NOT_LIVE, UNKNOWN, Alive, Outcome, State, Told
 from control_plane.races.session import Session
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.kube.resources import PODS, SECRETS, VOLUME_CLAIMS
+from sandbox_crds.kube.resources import PODS, SECRETS, VOLUME_CLAIMS, Resource
+from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_operator.status import READY
 
@@ -49,15 +51,21 @@ async def _complaints(arena: Arena, session: Session) -> list[str]:
 
 async def _about_objects(arena: Arena, session: Session, state: State) -> list[str]:
     """All that belongs to the session's Sandboxes belongs to the present one, of which a pod only if it runs."""
-    world, uid = arena.world, None if state is GONE else arena.uid(state)
+    uid = None if state is GONE else arena.uid(state)
     complaints: list[str] = []
     for resource in (PODS, SECRETS, VOLUME_CLAIMS):
-        selector = f"{SANDBOX_LABEL}={session.name}"
-        for item in (await world.client.list(resource, world.namespace, labelSelector=selector))["items"]:
-            [owner] = item["metadata"]["ownerReferences"]
+        for item in await _belongings(arena, session, resource):
+            [owner] = item["ownerReferences"]
             if owner["uid"] != uid or (resource is PODS and state is not GONE and state.suspension):
-                complaints.append(f"{resource.kind} {item['metadata']['name']} is left over")
+                complaints.append(f"{resource.kind} {item['name']} is left over")
     return complaints
+
+
+async def _belongings(arena: Arena, session: Session, resource: Resource) -> list[dict[str, Any]]:
+    """Metadata of what belongs to Sandboxes of this name."""
+    world, selector = arena.world, f"{SANDBOX_LABEL}={session.name}"
+    items = (await world.client.list(resource, world.namespace, labelSelector=selector))["items"]
+    return [item["metadata"] for item in items]
 
 
 async def _about_sandbox(arena: Arena, session: Session, state: Alive) -> list[str]:
@@ -69,6 +77,11 @@ async def _about_sandbox(arena: Arena, session: Session, state: Alive) -> list[s
     reason = condition.reason if condition else ""
     expected = SUSPENSIONS[state.suspension] if state.suspension else Reason.READY
     complaints = [] if reason == expected else [f"its status says {reason}"]
+    if sandbox.spec.environment_hash and state.key in session.with_environment:
+        # Without it a kubelet starts no container.
+        secrets = await _belongings(arena, session, SECRETS)
+        if environment_secret_name(session.name, sandbox.metadata.uid) not in [item["name"] for item in secrets]:
+            complaints.append("its environment is missing")
     if not state.suspension:
         pods = [pod["metadata"] for pod in arena.node.pods(arena.uid(state))]
         if [pod["uid"] for pod in pods] != [sandbox.status.pod_uid]:
