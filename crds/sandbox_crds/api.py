@@ -6,7 +6,11 @@ API_VERSION = f"{GROUP}/{VERSION}"
 CATEGORY = "openhands"
 
 SANDBOX_LABEL = f"{GROUP}/sandbox"
-"""On everything that belongs to one sandbox; the value is the Sandbox's name."""
+"""On everything that belongs to one sandbox; the value is the Sandbox's name. On a warm pod it is empty until a sandbox
+claims it, so that policies for sandboxes' pods hold from the beginning."""
+
+POOL_LABEL = f"{GROUP}/pool"
+"""On pods that a SandboxPool has made, claimed or not; the value is the SandboxPool's name."""
 
 API_KEY_LABEL = f"{GROUP}/api-key"
 """On Secrets that hold the hash of one gateway API key; the value is `"true"`."""

@@ -8,8 +8,9 @@ import yaml
 from pydantic import BaseModel
 
 from sandbox_crds.api import CATEGORY, GROUP, VERSION
-from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_crds.models.sandbox import NAME_RULE
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_crds.models.sandbox import NAME_RULE as SANDBOX_NAME_RULE
+from sandbox_crds.models.sandbox_pool import NAME_RULE as POOL_NAME_RULE
 
 type Schema = dict[str, Any]
 
@@ -24,6 +25,7 @@ SANDBOX_COLUMNS = [
     {"name": "Reason", "type": "string", "jsonPath": f"{_READY}.reason"},
     {"name": "Class", "type": "string", "jsonPath": ".spec.className", "priority": 1},
     {"name": "Owner", "type": "string", "jsonPath": ".spec.owner"},
+    {"name": "Launch", "type": "string", "jsonPath": ".status.launch"},
     {"name": "Restarts", "type": "integer", "jsonPath": ".status.restartCount"},
     {"name": "Pod", "type": "string", "jsonPath": ".status.podName", "priority": 1},
     {"name": "IP", "type": "string", "jsonPath": ".status.podIP", "priority": 1},
@@ -31,6 +33,23 @@ SANDBOX_COLUMNS = [
     {"name": "Message", "type": "string", "jsonPath": f"{_READY}.message", "priority": 1},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
+POOL_COLUMNS = [
+    {"name": "Desired", "type": "integer", "jsonPath": ".status.desiredReplicas"},
+    {"name": "Ready", "type": "integer", "jsonPath": ".status.readyReplicas"},
+    {"name": "Starting", "type": "integer", "jsonPath": ".status.startingReplicas"},
+    {"name": "Failing", "type": "integer", "jsonPath": ".status.failingReplicas"},
+    {"name": "Claimed", "type": "integer", "jsonPath": ".status.claimedPods"},
+    {"name": "Reason", "type": "string", "jsonPath": f"{_READY}.reason"},
+    {"name": "Class", "type": "string", "jsonPath": ".spec.className", "priority": 1},
+    {"name": "Image", "type": "string", "jsonPath": ".spec.image", "priority": 1},
+    {"name": "Message", "type": "string", "jsonPath": f"{_READY}.message", "priority": 1},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+SCALE = {
+    "specReplicasPath": ".spec.replicas",
+    "statusReplicasPath": ".status.replicas",
+    "labelSelectorPath": ".status.selector",
+}
 CLASS_COLUMNS = [
     {"name": "CPU", "type": "string", "jsonPath": ".spec.resources.requests.cpu"},
     {"name": "Memory", "type": "string", "jsonPath": ".spec.resources.requests.memory"},
@@ -78,9 +97,15 @@ def without_defaults(schema: Schema) -> Schema:
 
 
 def crd(
-    model: type[BaseModel], plural: str, short_name: str, columns: list[dict[str, Any]], *, status: bool
+    model: type[BaseModel],
+    plural: str,
+    short_name: str,
+    columns: list[dict[str, Any]],
+    *,
+    name_rule: Schema | None = None,
+    scale: Schema | None = None,
 ) -> dict[str, Any]:
-    """The CustomResourceDefinition of one model."""
+    """The CustomResourceDefinition of one model; with the subresource `status` if the model has one."""
     source = model.model_json_schema(by_alias=True)
     definitions = source.get("$defs", {})
     properties = {
@@ -99,10 +124,10 @@ def crd(
         "additionalPrinterColumns": columns,
         "schema": {"openAPIV3Schema": schema},
     }
-    if status:
+    if "status" in source["properties"]:
         properties["status"] = without_defaults(structural(source["properties"]["status"], definitions))
-        version["subresources"] = {"status": {}}
-        schema.update(NAME_RULE)
+        version["subresources"] = {"status": {}, **({"scale": scale} if scale else {})}
+    schema.update(name_rule or {})
     kind = model.__name__
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -127,8 +152,11 @@ def crd(
 def manifests() -> dict[str, str]:
     """File name to YAML text of each CRD."""
     crds = {
-        "sandboxes.yaml": crd(Sandbox, "sandboxes", "ohsb", SANDBOX_COLUMNS, status=True),
-        "sandboxclasses.yaml": crd(SandboxClass, "sandboxclasses", "ohsc", CLASS_COLUMNS, status=False),
+        "sandboxes.yaml": crd(Sandbox, "sandboxes", "ohsb", SANDBOX_COLUMNS, name_rule=SANDBOX_NAME_RULE),
+        "sandboxclasses.yaml": crd(SandboxClass, "sandboxclasses", "ohsc", CLASS_COLUMNS),
+        "sandboxpools.yaml": crd(
+            SandboxPool, "sandboxpools", "ohsp", POOL_COLUMNS, name_rule=POOL_NAME_RULE, scale=SCALE
+        ),
     }
     head = "# Generated from crds/sandbox_crds/models by `make generate`. Do not edit.\n"
     return {name: head + yaml.safe_dump(body, sort_keys=False, width=120) for name, body in crds.items()}

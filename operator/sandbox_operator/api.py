@@ -11,10 +11,9 @@ from sandbox_crds.kube import ApiError, KubeClient, KubeObject
 from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
-from sandbox_operator.builders.secret import KEY_ID_ANNOTATION
 from sandbox_operator.evidence import Evidence, decode
 from sandbox_operator.plan import Create, Refusal
-from sandbox_operator.pods import Pod, controller_uid
+from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod, controller_uid
 from sandbox_operator.suspension import suspension_patch
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

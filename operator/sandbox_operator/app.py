@@ -17,11 +17,11 @@ from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator import glue, health
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
-from sandbox_operator.builders.owned import sandbox_of_pod
 from sandbox_operator.idle.check import Gateways
 from sandbox_operator.idle.gateways import GatewayReplicas, parse_peers
 from sandbox_operator.idle.watch import IdleWatch
 from sandbox_operator.pods import Pod, decode
+from sandbox_operator.pools.stock import Stock
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.reconciler import Reconciler
 from sandbox_operator.settings import Settings
@@ -49,6 +49,7 @@ class Operator:
         self.queue = WorkQueue()
         self.sandboxes = Store(SANDBOXES, Sandbox, self.queue.add)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
+        self.stock = Stock()
         self.pods: Informer[Pod] = Informer(
             client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
         )
@@ -64,7 +65,9 @@ class Operator:
                 self.queue.add(sandbox.metadata.name)
 
     def _pod_changed(self, name: str, pod: Pod | None) -> None:
-        self.queue.add(sandbox_of_pod(name))
+        before = self.stock.changed(name, pod)
+        for sandbox in {known.sandbox for known in (before, pod) if known and known.sandbox}:
+            self.queue.add(sandbox)
         self.idle.pod_changed(name, pod)
 
     @property

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox_crds.api import GROUP
+from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
 from sandbox_crds.kube import KubeObject
 from sandbox_operator import times
 
@@ -13,6 +13,15 @@ CONTAINER = "agent-server"
 
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
 """On a pod: the Sandbox's `restartedAt` when it was made."""
+
+TEMPLATE_ANNOTATION = f"{GROUP}/template"
+"""On a warm pod: hash of all that it was made from; a sandbox of the same hash may claim it."""
+
+KEY_ID_ANNOTATION = f"{GROUP}/key-id"
+"""On a warm pod and on each Secret with keys: which key it holds. The master key may change before a status says so."""
+
+CLAIMED_ANNOTATION = f"{GROUP}/claimed-at"
+"""On a warm pod that has been claimed: when, RFC 3339."""
 
 BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons of `state.waiting` of a container that is on its way."""
@@ -65,6 +74,8 @@ class Pod:
 
     `disruption` is the condition `DisruptionTarget`: who is about to end the pod, or has. `has_network` says that the
     kubelet has mounted the volumes and made the pod's network; kubelets before Kubernetes 1.29 do not tell.
+    `sandbox` is the name of the Sandbox that it belongs to, "" for a free warm pod. `pool`, `template`, `key_id` and
+    `claimed` are set on warm pods alone.
     """
 
     name: str
@@ -73,6 +84,11 @@ class Pod:
     created: datetime
     image: str
     restarted_at: str = ""
+    sandbox: str = ""
+    pool: str = ""
+    template: str = ""
+    key_id: str = ""
+    claimed: datetime | None = None
     deletion_requested: datetime | None = None
     deletion_due: datetime | None = None
     phase: str = "Pending"
@@ -86,6 +102,11 @@ class Pod:
     has_network: bool = False
     container: Container | None = None
     obstacle: Obstacle | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is a warm pod that no sandbox has claimed."""
+        return bool(self.pool) and not self.sandbox
 
     @property
     def is_ready(self) -> bool:
@@ -113,13 +134,19 @@ def _decode(item: KubeObject) -> Pod:
     statuses = [*_parts(status, "initContainerStatuses"), *_parts(status, "containerStatuses")]
     reported = next((part for part in statuses if part["name"] == CONTAINER), None)
     network = _condition(conditions.get("PodReadyToStartContainers"))
+    labels, annotations = _part(metadata, "labels"), _part(metadata, "annotations")
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
         owner_uid=controller_uid(item),
         created=times.parse(metadata["creationTimestamp"]),
         image=next((part["image"] for part in containers if part["name"] == CONTAINER), ""),
-        restarted_at=_part(metadata, "annotations").get(RESTARTED_ANNOTATION, ""),
+        restarted_at=annotations.get(RESTARTED_ANNOTATION, ""),
+        sandbox=labels.get(SANDBOX_LABEL, ""),
+        pool=labels.get(POOL_LABEL, ""),
+        template=annotations.get(TEMPLATE_ANNOTATION, ""),
+        key_id=annotations.get(KEY_ID_ANNOTATION, ""),
+        claimed=_time(annotations, CLAIMED_ANNOTATION),
         deletion_requested=_deletion_requested(metadata),
         deletion_due=_time(metadata, "deletionTimestamp"),
         phase=status.get("phase", ""),

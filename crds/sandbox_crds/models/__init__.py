@@ -2,5 +2,17 @@
 
 from sandbox_crds.models.sandbox import Condition, EnvVar, Sandbox, SandboxSpec, SandboxStatus
 from sandbox_crds.models.sandbox_class import SandboxClass, SandboxClassSpec
+from sandbox_crds.models.sandbox_pool import SandboxPool, SandboxPoolSpec, SandboxPoolStatus
 
-__all__ = ["Condition", "EnvVar", "Sandbox", "SandboxClass", "SandboxClassSpec", "SandboxSpec", "SandboxStatus"]
+__all__ = [
+    "Condition",
+    "EnvVar",
+    "Sandbox",
+    "SandboxClass",
+    "SandboxClassSpec",
+    "SandboxPool",
+    "SandboxPoolSpec",
+    "SandboxPoolStatus",
+    "SandboxSpec",
+    "SandboxStatus",
+]

@@ -40,11 +40,18 @@ class EnvVar(Model):
     value_from: EnvVarSource | None = None
 
 
+Command = list[Annotated[str, Field(max_length=8192)]]
+ResourceFactor = Literal[1, 2, 4, 8]
+UserId = Annotated[int, Field(ge=1, le=2147483647)]
+GroupId = Annotated[int, Field(ge=1, le=2147483647)]
+PullPolicy = Literal["IfNotPresent", "Always", "Never"]
+
+
 class SandboxSpec(Model):
     """What is wanted. Changes to all fields but `suspend` take effect when the pod is next made."""
 
     image: str = Field(min_length=1, max_length=1024, description="Container image with an OpenHands agent server.")
-    command: list[Annotated[str, Field(max_length=8192)]] = Field(
+    command: Command = Field(
         default=[],
         max_length=128,
         description=(
@@ -68,19 +75,24 @@ class SandboxSpec(Model):
         json_schema_extra=IMMUTABLE,
     )
     class_name: str = Field(default="default", max_length=253, description="SandboxClass that says how the pod looks.")
-    resource_factor: Literal[1, 2, 4, 8] = Field(
+    resource_factor: ResourceFactor = Field(
         default=1, description="Multiplies the CPU and memory of the class, requests and limits alike."
     )
-    run_as_user: int = Field(default=10001, ge=1, le=2147483647, description="User id of the process; never root.")
-    run_as_group: int = Field(default=10001, ge=1, le=2147483647, description="Group id of the process.")
-    fs_group: int = Field(default=10001, ge=1, le=2147483647, description="Group that owns the workspace volume.")
+    run_as_user: UserId = Field(default=10001, description="User id of the process; never root.")
+    run_as_group: GroupId = Field(default=10001, description="Group id of the process.")
+    fs_group: GroupId = Field(default=10001, description="Group that owns the workspace volume.")
     runtime_class_name: str = Field(
         default="",
         max_length=253,
         description="Runtime class asked for; mapped by the class's `runtimeClasses`, dropped when not listed there.",
     )
-    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(
-        default="IfNotPresent", description="When the kubelet pulls the image."
+    image_pull_policy: PullPolicy = Field(default="IfNotPresent", description="When the kubelet pulls the image.")
+    warm_start: Literal["Allowed", "Never"] = Field(
+        default="Allowed",
+        description=(
+            "Allowed: its first pod may be a warm one, which brings its own session key. The gateway writes Never once "
+            "it has told a client the key that the sandbox has without one."
+        ),
     )
     suspend: bool = Field(
         default=False, description="True deletes the pod and keeps the keys and, if the class has one, the volume."
@@ -153,8 +165,18 @@ class SandboxStatus(Model):
     pod_uid: str = Field(default="", alias="podUID", description="The very pod that this status speaks of, if any.")
     pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server, if any.")
     key_id: str = Field(default="", alias="keyID", description="Id of the session key, not the key itself.")
-    launch: Literal["", "Cold", "Resume"] = Field(
-        default="", description="How the present pod came to be; Resume when the sandbox was ready in an earlier one."
+    launch: Literal["", "Cold", "Warm", "Resume"] = Field(
+        default="",
+        description=(
+            "How the present pod came to be: Warm when it was claimed from a pool, Resume when the sandbox was ready "
+            "in an earlier one."
+        ),
+    )
+    pool: str = Field(default="", description="SandboxPool that the present pod was claimed from.")
+    pool_miss: str = Field(
+        default="",
+        max_length=512,
+        description="Why the first pod was not claimed from a pool: a reason in UpperCamelCase, a colon and details.",
     )
     restart_count: int = Field(default=0, description="Restarts of the agent server's container in the present pod.")
     restart_reason: str = Field(default="", max_length=1024, description="Why the container was last restarted.")
@@ -167,7 +189,9 @@ class SandboxStatus(Model):
         ),
     )
     start_time: str = Field(default="", description="When the present pod was made, RFC 3339.")
-    ready_time: str = Field(default="", description="When the present pod was first ready, RFC 3339.")
+    ready_time: str = Field(
+        default="", description="When the present pod was first ready, or claimed if that was later, RFC 3339."
+    )
 
     def condition(self, type_: str) -> Condition | None:
         """The condition of this type, or None."""

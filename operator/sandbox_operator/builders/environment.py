@@ -10,7 +10,6 @@ from typing import Any
 from sandbox_crds.environment import is_reserved
 from sandbox_crds.models import EnvVar, Sandbox, SandboxClass
 from sandbox_crds.names import environment_secret_name
-from sandbox_operator.builders.owned import name_of
 from sandbox_operator.lifetime import idle_timeout
 
 SESSION_KEY = "OH_SESSION_API_KEYS_0"
@@ -37,20 +36,19 @@ def defaults(class_: SandboxClass) -> dict[str, str]:
     return {**_DEFAULTS, **{name: value for name, value in of_class.items() if not is_reserved(name)}}
 
 
-def sources(sandbox: Sandbox) -> list[dict[str, Any]]:
-    """The container's `envFrom`."""
-    names = [name_of(sandbox)]
+def sources(sandbox: Sandbox, secret: str) -> list[dict[str, Any]]:
+    """The container's `envFrom`; `secret` is the name of the Secret with its keys."""
+    names = [secret]
     if sandbox.spec.environment_hash:
         names.append(environment_secret_name(sandbox.metadata.name, sandbox.metadata.uid))
     return [{"secretRef": {"name": name}} for name in names]
 
 
-def variables(sandbox: Sandbox, class_: SandboxClass) -> list[dict[str, Any]]:
+def variables(sandbox: Sandbox, class_: SandboxClass, secret: str) -> list[dict[str, Any]]:
     """The container's `env`: the operator's own names, the class's references, the Sandbox's `spec.env`.
 
     References of a class stand here since a Secret cannot hold them; they win over a client's environment.
     """
-    secret = name_of(sandbox)
     operator = [
         {"name": SESSION_KEY, "valueFrom": {"secretKeyRef": {"name": secret, "key": SESSION_KEY}}},
         {"name": SECRET_KEY, "valueFrom": {"secretKeyRef": {"name": secret, "key": SECRET_KEY}}},

@@ -14,11 +14,6 @@ def name_of(sandbox: Sandbox) -> str:
     return pod_name(sandbox.metadata.name, sandbox.metadata.uid)
 
 
-def sandbox_of_pod(name: str) -> str:
-    """Name of the Sandbox whose pod has this name; it is known from the name alone, so also of a pod that is gone."""
-    return name.rpartition("-")[0]
-
-
 def owned(
     resource: Resource,
     sandbox: Sandbox,

@@ -31,6 +31,12 @@ def build_pod(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
     restarted = {RESTARTED_ANNOTATION: sandbox.spec.restarted_at} if sandbox.spec.restarted_at else {}
     annotations = {**overlay.annotations, **restarted}
     pod = owned(PODS, sandbox, name_of(sandbox), labels=overlay.labels, annotations=annotations)
+    return pod | {"spec": pod_spec(sandbox, class_, name_of(sandbox))}
+
+
+def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any]:
+    """The pod's spec, when the pod and the Secret with its keys have this name."""
+    overlay = class_.spec.pod
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -45,8 +51,8 @@ def build_pod(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(sandbox, class_)],
-        "volumes": _volumes(sandbox, class_),
+        "containers": [_container(sandbox, class_, name)],
+        "volumes": _volumes(class_, name),
     }
     if handler := runtime_class(sandbox, class_):
         spec["runtimeClassName"] = handler
@@ -60,10 +66,10 @@ def build_pod(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
         spec["priorityClassName"] = overlay.priority_class_name
     if overlay.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in overlay.image_pull_secrets]
-    return pod | {"spec": spec}
+    return spec
 
 
-def _container(sandbox: Sandbox, class_: SandboxClass) -> dict[str, Any]:
+def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any]:
     spec = sandbox.spec
     port = agent_port(spec.command)
     health = {"path": "/health", "port": port}
@@ -73,8 +79,8 @@ def _container(sandbox: Sandbox, class_: SandboxClass) -> dict[str, Any]:
         "imagePullPolicy": spec.image_pull_policy,
         "command": list(spec.command or DEFAULT_COMMAND),
         "ports": [{"name": "http", "containerPort": port}],
-        "envFrom": environment.sources(sandbox),
-        "env": environment.variables(sandbox, class_),
+        "envFrom": environment.sources(sandbox, name),
+        "env": environment.variables(sandbox, class_, name),
         # The last log lines of a crash get into the pod's status.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "startupProbe": {
@@ -120,10 +126,10 @@ def _security(class_: SandboxClass) -> dict[str, Any]:
     return context
 
 
-def _volumes(sandbox: Sandbox, class_: SandboxClass) -> list[dict[str, Any]]:
+def _volumes(class_: SandboxClass, name: str) -> list[dict[str, Any]]:
     workspace = class_.spec.workspace
     source: dict[str, Any] = (
-        {"persistentVolumeClaim": {"claimName": name_of(sandbox)}}
+        {"persistentVolumeClaim": {"claimName": name}}
         if workspace.persistent
         else {"emptyDir": {"sizeLimit": workspace.size}}
     )

@@ -1,15 +1,12 @@
 """The Secret with a sandbox's keys."""
 
-from sandbox_crds.api import GROUP
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import SECRETS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY, defaults
 from sandbox_operator.builders.owned import name_of, owned
-
-KEY_ID_ANNOTATION = f"{GROUP}/key-id"
-"""On the Secret: which key it holds. The master key may change before that is written into the status."""
+from sandbox_operator.pods import KEY_ID_ANNOTATION
 
 
 def build_secret(sandbox: Sandbox, class_: SandboxClass, keys: MasterKeys, key_id: str) -> KubeObject:

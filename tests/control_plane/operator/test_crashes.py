@@ -20,7 +20,7 @@ from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.app import USER_AGENT, Operator
-from sandbox_operator.builders.secret import KEY_ID_ANNOTATION
+from sandbox_operator.pods import KEY_ID_ANNOTATION
 from sandbox_operator.store import Store
 from sandbox_operator.times import rfc3339
 

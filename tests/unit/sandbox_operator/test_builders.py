@@ -9,7 +9,7 @@ from sandbox_crds.environment import is_reserved
 from sandbox_crds.names import pod_name
 from sandbox_operator.builders.environment import IDLE_TIMEOUT, defaults, variables
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.builders.owned import name_of, sandbox_of_pod
+from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.pods import CONTAINER, controller_uid
@@ -85,20 +85,18 @@ def test_an_event_fits_into_its_schema() -> None:
     [(None, 0, []), (None, 1200, ["1200"]), (0, 1200, []), (60, 1200, ["60"]), (60, 0, ["60"])],
 )
 def test_the_agent_server_knows_its_idle_timeout(own: int | None, of_class: int, told: list[str]) -> None:
-    entries = variables(sandbox(idleTimeoutSeconds=own), class_(idleTimeoutSeconds=of_class))
+    entries = variables(sandbox(idleTimeoutSeconds=own), class_(idleTimeoutSeconds=of_class), "keys")
     assert [entry["value"] for entry in entries if entry["name"] == IDLE_TIMEOUT] == told
 
 
 def test_an_idle_timeout_that_is_told_to_the_agent_server_otherwise_stays() -> None:
     entry = {"name": IDLE_TIMEOUT, "value": "7"}
-    entries = variables(sandbox(env=[entry]), class_(idleTimeoutSeconds=60))
+    entries = variables(sandbox(env=[entry]), class_(idleTimeoutSeconds=60), "keys")
     assert [each for each in entries if each["name"] == IDLE_TIMEOUT] == [entry]
     of_class = class_(idleTimeoutSeconds=60, env=[entry])
-    assert IDLE_TIMEOUT not in [each["name"] for each in variables(sandbox(), of_class)]
+    assert IDLE_TIMEOUT not in [each["name"] for each in variables(sandbox(), of_class, "keys")]
     assert defaults(of_class)[IDLE_TIMEOUT] == "7"
 
 
-@pytest.mark.parametrize("name", ["a", "sb-abcdefghijklmnopqrstuvwx", "with-many-dashes-1"])
-def test_a_pod_s_name_names_its_sandbox(name: str) -> None:
-    assert sandbox_of_pod(pod_name(name, UID)) == name
+def test_a_pod_s_name_depends_on_its_sandbox_s_uid() -> None:
     assert name_of(sandbox()) == pod_name("one", UID)

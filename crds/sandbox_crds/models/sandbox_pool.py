@@ -1,0 +1,96 @@
+"""`SandboxPool`: warm pods, kept ready for sandboxes that ask for just what they run."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sandbox_crds.models.base import Metadata, Model, rules
+from sandbox_crds.models.sandbox import Command, Condition, GroupId, PullPolicy, ResourceFactor, UserId
+from sandbox_crds.names import SANDBOX_NAME
+
+MOST_PODS = 10_000
+
+NAME_RULE = rules(
+    (
+        f"self.metadata.name.matches('{SANDBOX_NAME}')",
+        "metadata.name must be a DNS label of at most 50 characters that starts with a letter: names of pods begin so",
+    )
+)
+
+Replicas = Annotated[int, Field(ge=0, le=MOST_PODS)]
+
+
+class Autoscaling(Model):
+    """The size follows recent demand."""
+
+    min_replicas: Replicas = Field(default=0, description="Least number of free pods.")
+    max_replicas: Replicas = Field(description="Greatest number of free pods.")
+    target_hit_rate: int = Field(
+        default=95, ge=1, le=100, description="Percentage of starts that shall find a free pod."
+    )
+
+
+class SandboxPoolSpec(Model):
+    """What the pods run, and how many are kept free. Changes replace free pods; claimed ones stay as they are."""
+
+    replicas: Replicas = Field(default=1, description="Free pods to keep. With `autoscaling` only the first size.")
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        description="Sizes the pool by recent demand instead of `replicas`.",
+        json_schema_extra=rules(("self.minReplicas <= self.maxReplicas", "minReplicas is more than maxReplicas")),
+    )
+    image: str = Field(min_length=1, max_length=1024, description="As in a Sandbox.")
+    command: Command = Field(default=[], max_length=128, description="As in a Sandbox.")
+    working_dir: str = Field(default="", max_length=4096, description="As in a Sandbox.")
+    environment: dict[str, Annotated[str, Field(max_length=32768)]] = Field(
+        default={},
+        max_length=256,
+        description=(
+            "What clients send as environment to /start, variable by variable, empty values too. Clients of the "
+            "gateway can read it: no place for secrets."
+        ),
+    )
+    class_name: str = Field(default="default", max_length=253, description="As in a Sandbox.")
+    resource_factor: ResourceFactor = Field(default=1, description="As in a Sandbox.")
+    run_as_user: UserId = Field(default=10001, description="As in a Sandbox.")
+    run_as_group: GroupId = Field(default=10001, description="As in a Sandbox.")
+    fs_group: GroupId = Field(default=10001, description="As in a Sandbox.")
+    runtime_class_name: str = Field(default="", max_length=253, description="As in a Sandbox.")
+    image_pull_policy: PullPolicy = Field(default="IfNotPresent", description="As in a Sandbox.")
+    deferred_init: bool = Field(
+        default=False,
+        description=(
+            "True: the agent servers wait for their environment, which may then differ from the pool's in variables "
+            "that can be set late (`OH_DEFERRED_INIT`)."
+        ),
+    )
+
+
+class SandboxPoolStatus(Model):
+    """What is so, written by the operator, a few seconds late while pods come and go."""
+
+    observed_generation: int = 0
+    conditions: list[Condition] = Field(
+        default=[],
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    desired_replicas: int = Field(default=0, description="Free pods to keep, as autoscaling or the spec says.")
+    replicas: int = Field(default=0, description="Free pods that there are, ready or not.")
+    ready_replicas: int = Field(default=0, description="Free pods that can be claimed.")
+    starting_replicas: int = Field(default=0, description="Free pods on their way.")
+    failing_replicas: int = Field(default=0, description="Free pods that do not start.")
+    claimed_pods: int = Field(default=0, description="Pods of this pool that run sandboxes.")
+    selector: str = Field(default="", description="Label selector of the free pods, for the subresource `scale`.")
+
+    def condition(self, type_: str) -> Condition | None:
+        """The condition of this type, or None."""
+        return next((condition for condition in self.conditions if condition.type == type_), None)
+
+
+class SandboxPool(Model):
+    """Warm pods, kept ready for sandboxes that ask for just what they run."""
+
+    metadata: Metadata = Metadata()
+    spec: SandboxPoolSpec
+    status: SandboxPoolStatus = SandboxPoolStatus()

@@ -1,0 +1,48 @@
+"""What decides whether a warm pod is the pod that a sandbox would get: a hash of all that goes into it."""
+
+import hashlib
+
+import orjson
+
+from sandbox_crds.environment import is_reserved
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool, SandboxSpec
+from sandbox_operator.builders import environment
+from sandbox_operator.builders.pod import pod_spec
+
+
+def template(spec: SandboxSpec, class_: SandboxClass) -> str:
+    """32 hex digits; equal for two sandboxes just when their pods, names and keys apart, are the same."""
+    plain = spec.model_copy(update={"environment_hash": "", "restarted_at": ""})
+    overlay = class_.spec.pod
+    parts = [
+        pod_spec(Sandbox(spec=plain), class_, ""),
+        dict(overlay.labels),
+        dict(overlay.annotations),
+        environment.defaults(class_),
+        spec.environment_hash,
+    ]
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+def sandbox_spec(pool: SandboxPool, keys: MasterKeys) -> SandboxSpec:
+    """The spec of a sandbox that the pool's pods are made for."""
+    spec = pool.spec
+    return SandboxSpec(
+        image=spec.image,
+        command=spec.command,
+        working_dir=spec.working_dir,
+        environment_hash=keys.environment_hash(usable_environment(pool)),
+        class_name=spec.class_name,
+        resource_factor=spec.resource_factor,
+        run_as_user=spec.run_as_user,
+        run_as_group=spec.run_as_group,
+        fs_group=spec.fs_group,
+        runtime_class_name=spec.runtime_class_name,
+        image_pull_policy=spec.image_pull_policy,
+    )
+
+
+def usable_environment(pool: SandboxPool) -> dict[str, str]:
+    """The pool's environment without the variables that the operator owns, as the gateway does with a client's."""
+    return {name: value for name, value in pool.spec.environment.items() if not is_reserved(name)}
