@@ -115,6 +115,6 @@ def controller_manager_command(binary: Path, kubeconfig: Path, pki: Pki, extra: 
     ]
 
 
-def scheduler_command(binary: Path, kubeconfig: Path) -> list[str]:
+def scheduler_command(binary: Path, kubeconfig: Path, extra: Sequence[str] = ()) -> list[str]:
     """kube-scheduler without a port of its own."""
-    return [str(binary), f"--kubeconfig={kubeconfig}", "--secure-port=0", "--leader-elect=false"]
+    return [str(binary), f"--kubeconfig={kubeconfig}", "--secure-port=0", "--leader-elect=false", *extra]

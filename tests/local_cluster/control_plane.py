@@ -25,7 +25,8 @@ class ControlPlane:
     """A running control plane with RBAC and an audit log; without kubelets no pod ever runs.
 
     `controller_manager` adds kube-controller-manager, for garbage collection and namespace deletion, with
-    `manager_flags`; `scheduler` adds kube-scheduler, for simulated nodes.
+    `manager_flags`; `scheduler` adds kube-scheduler, for simulated nodes, with `scheduler_flags`. `server_flags` are
+    those of kube-apiserver.
     Use it as a context manager, or call `stop`. Raises ClusterError when a part does not start.
     """
 
@@ -35,6 +36,8 @@ class ControlPlane:
         controller_manager: bool = False,
         manager_flags: Sequence[str] = (),
         scheduler: bool = False,
+        scheduler_flags: Sequence[str] = (),
+        server_flags: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
         build.ensure(build.CONTROL_PLANE_FAMILIES, progress or Progress())
@@ -48,17 +51,17 @@ class ControlPlane:
             remedy="read the log; a port that was taken meanwhile is gone at the next try",
         )
         try:
-            self._start()
+            self._start(server_flags)
             if controller_manager:
                 self._start_controller_manager(manager_flags)
             if scheduler:
-                self._start_scheduler()
+                self._start_scheduler(scheduler_flags)
         except BaseException:
             # The logs stay for the one who reads the error.
             self._daemons.stop_all()
             raise
 
-    def _start(self) -> None:
+    def _start(self, flags: Sequence[str]) -> None:
         certificates = self._certificates
         certificates.create([pki.apiserver([]), pki.ADMIN, pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.KUBELET_CLIENT])
         server = components.ApiServer(
@@ -79,7 +82,7 @@ class ControlPlane:
         self._daemons.await_ready("etcd", server.etcd_socket.exists, timeout=30)
         # A loopback address cannot be an endpoint of the `kubernetes` Service.
         command = components.apiserver_command(
-            build.binary("kube-apiserver"), server, ["--endpoint-reconciler-type=none"]
+            build.binary("kube-apiserver"), server, ["--endpoint-reconciler-type=none", *flags]
         )
         self._daemons.start(Daemon("kube-apiserver", command))
         self._daemons.await_ready("kube-apiserver", Api(server.url, certificates).ready, timeout=60)
@@ -90,9 +93,9 @@ class ControlPlane:
         command = components.controller_manager_command(build.binary(name), config, self._certificates, flags)
         self._daemons.start(Daemon(name, command))
 
-    def _start_scheduler(self) -> None:
+    def _start_scheduler(self, flags: Sequence[str]) -> None:
         name = "kube-scheduler"
-        command = components.scheduler_command(build.binary(name), self._kubeconfig(pki.SCHEDULER))
+        command = components.scheduler_command(build.binary(name), self._kubeconfig(pki.SCHEDULER), flags)
         self._daemons.start(Daemon(name, command))
 
     def _kubeconfig(self, identity: pki.Identity) -> Path:

@@ -14,7 +14,7 @@ from local_cluster.control_plane import DIE_WITH_PARENT, ControlPlane
 from local_cluster.daemons import Daemon, Daemons
 from local_cluster.progress import Progress
 
-POD_CIDR = "127.7.0.0/24"
+POD_CIDR = "127.64.0.0/10"
 """Addresses that lead nowhere outside of this machine, whoever takes them for a pod's."""
 
 HEARTBEAT_SECONDS = 1
@@ -89,9 +89,9 @@ def _stage(
     }
 
 
-def node(name: str, group: str, *, cpu: str = "2", memory: str = "8Gi") -> dict[str, Any]:
-    """A Node for the kwok of this group to bring to life."""
-    room = {"cpu": cpu, "memory": memory, "pods": "20"}
+def node(name: str, group: str, *, cpu: str = "2", memory: str = "8Gi", pods: int = 20) -> dict[str, Any]:
+    """A Node for the kwok of this group to bring to life, with room for so many pods."""
+    room = {"cpu": cpu, "memory": memory, "pods": str(pods)}
     return {
         "apiVersion": "v1",
         "kind": "Node",
