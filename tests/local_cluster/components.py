@@ -47,11 +47,11 @@ class ApiServer:
         return f"https://{self.address}:{self.port}"
 
 
-def etcd_command(binary: Path, data: Path, sockets: Path) -> list[str]:
+def etcd_command(binary: Path, data: Path, sockets: Path, extra: Sequence[str] = ()) -> list[str]:
     """etcd with one member on Unix sockets (`client` and `peer` in `sockets`).
 
-    Nobody but the directory's owner can reach it, and it takes no ports. It does not sync to disk: the data is not
-    meant to outlive the machine.
+    Nobody but the directory's owner can reach it, and it takes no ports. It does not sync to disk, unless `extra`
+    says --unsafe-no-fsync=false: the data is not meant to outlive the machine.
     """
     # What a member tells others about itself. There are none, but it has to look like an address.
     advertised = "http://localhost:1"
@@ -67,6 +67,7 @@ def etcd_command(binary: Path, data: Path, sockets: Path) -> list[str]:
         "--unsafe-no-fsync",
         "--logger=zap",
         "--log-level=warn",
+        *extra,
     ]
 
 

@@ -14,6 +14,7 @@ from local_cluster.api import Api
 from local_cluster.daemons import Daemon, Daemons
 from local_cluster.pki import Pki
 from local_cluster.ports import ADDRESS, free_port
+from local_cluster.processes import Process
 from local_cluster.progress import Progress
 
 # The daemons must not outlive a test run that is killed. The signal comes when the *thread* that started them ends,
@@ -26,7 +27,7 @@ class ControlPlane:
 
     `controller_manager` adds kube-controller-manager, for garbage collection and namespace deletion, with
     `manager_flags`; `scheduler` adds kube-scheduler, for simulated nodes, with `scheduler_flags`. `server_flags` are
-    those of kube-apiserver.
+    those of kube-apiserver, `etcd_flags` those of etcd.
     Use it as a context manager, or call `stop`. Raises ClusterError when a part does not start.
     """
 
@@ -38,6 +39,7 @@ class ControlPlane:
         scheduler: bool = False,
         scheduler_flags: Sequence[str] = (),
         server_flags: Sequence[str] = (),
+        etcd_flags: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
         build.ensure(build.CONTROL_PLANE_FAMILIES, progress or Progress())
@@ -51,7 +53,7 @@ class ControlPlane:
             remedy="read the log; a port that was taken meanwhile is gone at the next try",
         )
         try:
-            self._start(server_flags)
+            self._start(server_flags, etcd_flags)
             if controller_manager:
                 self._start_controller_manager(manager_flags)
             if scheduler:
@@ -61,7 +63,7 @@ class ControlPlane:
             self._daemons.stop_all()
             raise
 
-    def _start(self, flags: Sequence[str]) -> None:
+    def _start(self, server_flags: Sequence[str], etcd_flags: Sequence[str]) -> None:
         certificates = self._certificates
         certificates.create([pki.apiserver([]), pki.ADMIN, pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.KUBELET_CLIENT])
         server = components.ApiServer(
@@ -77,12 +79,12 @@ class ControlPlane:
         server.audit_policy.write_text(yaml.safe_dump(components.AUDIT_POLICY))
         self.kubeconfig = kubeconfig.write(self.directory / "kubeconfig", server.url, certificates, pki.ADMIN)
 
-        etcd = components.etcd_command(build.binary("etcd"), self.directory / "etcd", self.directory)
+        etcd = components.etcd_command(build.binary("etcd"), self.directory / "etcd", self.directory, etcd_flags)
         self._daemons.start(Daemon("etcd", etcd))
         self._daemons.await_ready("etcd", server.etcd_socket.exists, timeout=30)
         # A loopback address cannot be an endpoint of the `kubernetes` Service.
         command = components.apiserver_command(
-            build.binary("kube-apiserver"), server, ["--endpoint-reconciler-type=none", *flags]
+            build.binary("kube-apiserver"), server, ["--endpoint-reconciler-type=none", *server_flags]
         )
         self._daemons.start(Daemon("kube-apiserver", command))
         self._daemons.await_ready("kube-apiserver", Api(server.url, certificates).ready, timeout=60)
@@ -100,6 +102,10 @@ class ControlPlane:
 
     def _kubeconfig(self, identity: pki.Identity) -> Path:
         return kubeconfig.write(self.directory / f"{identity.name}.kubeconfig", self.url, self._certificates, identity)
+
+    def processes(self) -> dict[str, Process]:
+        """Its processes by the names of the commands."""
+        return self._daemons.recorded()
 
     def stop(self) -> None:
         """End the processes and remove their files. Calling it again does nothing."""

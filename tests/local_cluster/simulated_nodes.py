@@ -12,6 +12,7 @@ import yaml
 from local_cluster import build
 from local_cluster.control_plane import DIE_WITH_PARENT, ControlPlane
 from local_cluster.daemons import Daemon, Daemons
+from local_cluster.processes import Process
 from local_cluster.progress import Progress
 
 POD_CIDR = "127.64.0.0/10"
@@ -133,6 +134,10 @@ class SimulatedNodes:
         name = f"kwok-{self._group}"
         if not self._daemons.alive(name):
             self._daemons.start(Daemon(name, self._command))
+
+    def processes(self) -> dict[str, Process]:
+        """The kwok, while the nodes speak."""
+        return self._daemons.recorded()
 
     def fall_silent(self) -> None:
         """Stop the nodes' reports, at once."""
