@@ -17,6 +17,9 @@ PAUSED: Mapping[str, Any] = {"suspend": True, "suspendReason": "Requested"}
 RUNNING: Mapping[str, Any] = {"suspend": False, "suspendReason": ""}
 """Spec fields of a sandbox that shall run."""
 
+PINNED: Mapping[str, Any] = {"warmStart": "Never"}
+"""Spec fields of a sandbox whose session key a client has been told: no warm pod may bring another one."""
+
 
 def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_hash: str, class_name: str) -> KubeObject:
     """The Sandbox of a /start request. The environment itself stays out: only its keyed hash is in it."""

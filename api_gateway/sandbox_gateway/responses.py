@@ -35,7 +35,10 @@ class RuntimeResponse(BaseModel):
     runtime_id: str = Field(description="Name of the sandbox, a DNS label; the same over pause and resume.")
     session_id: str = Field(description="The client's handle, as it was sent.")
     url: str = Field(description="Where the agent server is reached: scheme and host, without a trailing slash.")
-    session_api_key: str = Field(description="For the header X-Session-API-Key; the same over pause and resume.")
+    session_api_key: str = Field(
+        description="For the header X-Session-API-Key; the same over pause and resume. Empty in lists for the first "
+        "moments of a start, while it is open whether a warm pod is there, which brings its key."
+    )
     status: Lifecycle = Field(description="Lifecycle of the sandbox.")
     pod_status: PodStatus = Field(description="`ready` once the gateway has reached the agent server.")
     restart_count: int = Field(description="Restarts of the agent server in the present pod.")

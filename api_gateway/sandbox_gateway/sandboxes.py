@@ -9,6 +9,7 @@ from sandbox_crds import names
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
 from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox
+from sandbox_gateway.builders import PINNED
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.reads import SharedReads
@@ -71,6 +72,20 @@ class Sandboxes:
                 return None
             raise
 
+    async def pin(self, sandbox: Sandbox) -> Sandbox | None:
+        """Settle its session key as that of its own UID; None when it has changed meanwhile, and was read anew.
+
+        The operator writes the key of a claimed pod into the status in the same way, only over the version that it has
+        seen: of the two, one comes first, and the other has to look again. Raises NoSandboxError when it is gone.
+        """
+        metadata = sandbox.metadata
+        pinned = await self.set_spec(metadata.name, PINNED, version=metadata.resource_version)
+        if pinned is None:
+            await self.read(metadata.name)
+        else:
+            _log.info("session key pinned", sandbox=metadata.name)
+        return pinned
+
     async def delete(self, sandbox: Sandbox) -> bool:
         """Delete this very Sandbox, by UID. False when another one has taken its name."""
         metadata = sandbox.metadata
@@ -99,6 +114,11 @@ class Sandboxes:
         """What was known before a request that has found nothing is gone. What has been heard of since may be new."""
         if known:
             self.cache.forget(known)
+
+
+def is_settled(sandbox: Sandbox) -> bool:
+    """Whether its session key stays what it is: the operator has reported it, or no warm pod can bring another."""
+    return bool(sandbox.status.key_id) or sandbox.spec.warm_start == "Never"
 
 
 def check_owner(sandbox: Sandbox, owner: str) -> Sandbox:

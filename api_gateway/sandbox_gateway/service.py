@@ -2,10 +2,13 @@
 
 Any replica may serve any request. A decision to write nothing is made on a fresh read, since this replica's cache
 may lag behind what another one has just done.
+
+A session key that may still change is told to nobody: a sandbox that claims a warm pod takes over that pod's key. Who
+must be answered before it is clear whether it does, is answered after it cannot any more.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -15,7 +18,7 @@ from sandbox_gateway.builders import PAUSED, RUNNING
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.requests import StartRequest
-from sandbox_gateway.sandboxes import Sandboxes
+from sandbox_gateway.sandboxes import Sandboxes, is_settled
 from sandbox_gateway.starting import Starter
 from sandbox_gateway.view import View
 
@@ -50,13 +53,13 @@ class SandboxService:
         deadline = asyncio.get_running_loop().time() + self._start_hold
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             sandbox = await self._starter.start(owner, request, deadline)
-        return await self._settled(sandbox.metadata.name, deadline)
+        return await self._held(sandbox.metadata.name, _has_started, deadline)
 
     async def get(self, owner: str, runtime_id: str) -> Found:
         """The sandbox, held while it is starting. NoSandboxError comes at once."""
         async with asyncio.timeout(_API_SECONDS):
             await self._sandboxes.owned(owner, runtime_id)
-        return await self._settled(runtime_id, asyncio.get_running_loop().time() + self._poll_hold)
+        return await self._held(runtime_id, _has_started, asyncio.get_running_loop().time() + self._poll_hold)
 
     async def get_session(self, owner: str, session_id: str) -> Found:
         """As `get`, by the client's own handle."""
@@ -90,8 +93,7 @@ class SandboxService:
             if not _is_paused(sandbox):
                 await self._sandboxes.set_spec(runtime_id, PAUSED)
                 _log.info("sandbox paused", sandbox=runtime_id)
-        left = deadline - asyncio.get_running_loop().time()
-        return await self._holding.until(runtime_id, lambda seen: seen.suspended or seen.status != "paused", left)
+        return await self._held(runtime_id, lambda seen: seen.suspended or seen.status != "paused", deadline)
 
     async def resume(self, owner: str, runtime_id: str) -> Found:
         """Run it again, held until it is ready or has failed. A running one is left alone."""
@@ -103,7 +105,7 @@ class SandboxService:
             if sandbox.spec.suspend:
                 await self._sandboxes.set_spec(runtime_id, RUNNING)
                 _log.info("sandbox resumed", sandbox=runtime_id)
-        return await self._settled(runtime_id, deadline)
+        return await self._held(runtime_id, _has_started, deadline)
 
     async def stop(self, owner: str, runtime_id: str) -> Sandbox:
         """Delete it; what it owns follows in the background."""
@@ -114,9 +116,17 @@ class SandboxService:
                 sandbox = await self._sandboxes.read_owned(owner, runtime_id)
         return sandbox
 
-    async def _settled(self, name: str, deadline: float) -> Found:
-        left = deadline - asyncio.get_running_loop().time()
-        return await self._holding.until(name, lambda seen: seen.status != "starting", left)
+    async def _held(self, name: str, until: Callable[[View], bool], deadline: float) -> Found:
+        """The sandbox once `until` holds for it, or as it is at `deadline` (loop time); with a key that is settled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            sandbox, seen = await self._holding.until(name, until, deadline - loop.time())
+            if is_settled(sandbox):
+                return sandbox, seen
+            async with asyncio.timeout_at(max(deadline, loop.time()) + _API_SECONDS):
+                if pinned := await self._sandboxes.pin(sandbox):
+                    # Nothing else has changed since it was looked at.
+                    return pinned, seen
 
     async def _all_now(self, runtime_ids: Iterable[str]) -> list[Found]:
         """Side by side: one that this replica has never reached costs a probe of its pod."""
@@ -126,6 +136,10 @@ class SandboxService:
             if isinstance(entry, BaseException) and not isinstance(entry, NoSandboxError):
                 raise entry
         return [entry for entry in found if not isinstance(entry, BaseException)]
+
+
+def _has_started(seen: View) -> bool:
+    return seen.status != "starting"
 
 
 def _is_paused(sandbox: Sandbox) -> bool:

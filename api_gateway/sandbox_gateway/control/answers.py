@@ -10,6 +10,7 @@ from sandbox_gateway.addresses import Addresses, Origin
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.errors import UnavailableError
 from sandbox_gateway.responses import ContainerStatus, Event, RuntimeResponse
+from sandbox_gateway.sandboxes import is_settled
 from sandbox_gateway.view import View
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -27,20 +28,11 @@ class Answers:
 
     def runtime(self, sandbox: Sandbox, seen: View, origin: Origin) -> RuntimeResponse:
         """For a client that reached the gateway at `origin`. Raises UnavailableError, InvalidRequestError."""
-        key_id = self._cache.key_id(sandbox)
-        try:
-            session_api_key = self._keys.session_key(key_id)
-        except KeyError:
-            version = key_id.partition("-")[0]
-            raise UnavailableError(
-                f"Version {version} of the master key, which this sandbox's key was made from, is missing. "
-                "Put it back into the master key's Secret, or stop the sandbox."
-            ) from None
         return RuntimeResponse(
             runtime_id=sandbox.metadata.name,
             session_id=sandbox.spec.session_id,
             url=self._addresses.of(sandbox.metadata.name, origin),
-            session_api_key=session_api_key,
+            session_api_key=self._session_key(sandbox),
             status=seen.status,
             pod_status=seen.pod_status,
             restart_count=seen.restart_count,
@@ -61,6 +53,19 @@ class Answers:
             except UnavailableError as error:
                 _log.warning("sandbox left out", sandbox=sandbox.metadata.name, problem=error.detail)
         return told
+
+    def _session_key(self, sandbox: Sandbox) -> str:
+        if not is_settled(sandbox):
+            return ""
+        key_id = self._cache.key_id(sandbox)
+        try:
+            return self._keys.session_key(key_id)
+        except KeyError:
+            version = key_id.partition("-")[0]
+            raise UnavailableError(
+                f"Version {version} of the master key, which this sandbox's key was made from, is missing. "
+                "Put it back into the master key's Secret, or stop the sandbox."
+            ) from None
 
 
 def _container_statuses(sandbox: Sandbox, seen: View) -> list[ContainerStatus]:

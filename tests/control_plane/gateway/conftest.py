@@ -47,9 +47,9 @@ async def patient(
 
 
 @pytest.fixture
-def operator(client: KubeClient, namespace: str) -> Operator:
+def operator(client: KubeClient, namespace: str, master_keys: MasterKeys) -> Operator:
     """Reports on the namespace's Sandbox."""
-    return Operator(client, namespace)
+    return Operator(client, namespace, master_keys)
 
 
 @pytest.fixture

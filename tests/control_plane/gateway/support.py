@@ -146,9 +146,10 @@ async def running_agent() -> AsyncGenerator[Agent]:
 class Operator:
     """Writes a Sandbox's status as the operator does."""
 
-    def __init__(self, client: KubeClient, namespace: str) -> None:
+    def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
         self._client = client
         self._namespace = namespace
+        self._keys = keys
 
     async def sandboxes(self) -> list[KubeObject]:
         """All Sandboxes of the namespace."""
@@ -184,6 +185,7 @@ class Operator:
                 "podName": "" if gone else "pod",
                 "podUID": "" if gone else "pod-uid",
                 "podIP": "" if gone else "127.0.0.1",
+                "keyID": self._keys.key_id(sandbox["metadata"]["uid"]),
                 **status,
             }
         }

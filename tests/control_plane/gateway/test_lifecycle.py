@@ -121,8 +121,9 @@ async def test_resume_of_a_running_sandbox_is_no_write(
 ) -> None:
     runtime_id = (await gateway.start("s", command=agent.command))["runtime_id"]
     await operator.report(Reason.READY)
+    before = await audit.writes(client, namespace, USER_AGENT)
     assert (await gateway.post("/resume", runtime_id))["pod_status"] == "ready"
-    assert kinds(await audit.writes(client, namespace, USER_AGENT)) == ["create sandboxes"]
+    assert await audit.writes(client, namespace, USER_AGENT) == before
 
 
 async def test_start_on_a_paused_session_resumes_it(gateway: Replica, operator: Operator) -> None:
@@ -301,29 +302,35 @@ async def test_a_replica_whose_watches_lag_does_the_right_thing(
 
 
 async def test_writes_stay_in_the_budget(
-    gateway: Replica, operator: Operator, agent: Agent, client: KubeClient, namespace: str, audit: Audit
+    patient: Replica, operator: Operator, agent: Agent, client: KubeClient, namespace: str, audit: Audit
 ) -> None:
     async def written() -> list[str]:
         return kinds(await audit.writes(client, namespace, USER_AGENT))
 
-    refusal(await gateway.http.get("/sessions/s"), 404)
+    refusal(await patient.http.get("/sessions/s"), 404)
     assert await written() == []
-    runtime_id = (await gateway.start("s", command=agent.command, environment={"A": "1"}))["runtime_id"]
+    starting = asyncio.create_task(patient.start("s", command=agent.command, environment={"A": "1"}))
+    await operator.report(Reason.READY)
+    runtime_id = (await starting)["runtime_id"]
     budget = ["create sandboxes", "create secrets"]
     assert await written() == budget
-    await operator.report(Reason.READY)
     for _ in range(3):
-        await gateway.session("s")
-    await gateway.start("s", command=agent.command, environment={"A": "1"})
+        await patient.session("s")
+    await patient.start("s", command=agent.command, environment={"A": "1"})
     assert await written() == budget
-    await gateway.post("/pause", runtime_id)
+    pausing = asyncio.create_task(patient.post("/pause", runtime_id))
+    await _suspended(operator, True)
     await operator.report(Reason.SUSPENDED)
-    await gateway.post("/pause", runtime_id)
+    await pausing
+    await patient.post("/pause", runtime_id)
     assert await written() == [*budget, "patch sandboxes"]
-    await gateway.post("/resume", runtime_id)
-    await gateway.post("/resume", runtime_id)
+    resuming = asyncio.create_task(patient.post("/resume", runtime_id))
+    await _suspended(operator, False)
+    await operator.report(Reason.READY)
+    await resuming
+    await patient.post("/resume", runtime_id)
     assert await written() == [*budget, "patch sandboxes", "patch sandboxes"]
-    await gateway.post("/stop", runtime_id)
+    await patient.post("/stop", runtime_id)
     assert await written() == [*budget, "delete sandboxes", "patch sandboxes", "patch sandboxes"]
 
 

@@ -63,6 +63,7 @@ def status(reason: Reason | str, message: str = "", *, since: datetime = NOW, **
         "podName": "pod",
         "podUID": "p1",
         "podIP": "127.0.0.1",
+        "keyID": KEYS.key_id("uid-1"),
         **fields,
     }
 

@@ -171,6 +171,19 @@ async def test_the_reported_key_id_makes_the_key_and_a_lost_master_key_is_named(
         assert (await http.get("/sessions/batch?ids=s")).json() == []
 
 
+async def test_a_key_is_told_once_no_warm_pod_can_bring_another(
+    service: ScriptedService, http: httpx.AsyncClient
+) -> None:
+    service.found = sandbox()
+    assert (await http.get("/list")).json()["runtimes"][0]["session_api_key"] == ""
+    service.found = sandbox(spec={"warmStart": "Never"})
+    assert (await http.get("/list")).json()["runtimes"][0]["session_api_key"] == KEY
+    service.found = sandbox(status={"keyID": KEYS.key_id("a-warm-pod")})
+    assert (await http.get("/list")).json()["runtimes"][0]["session_api_key"] == KEYS.session_key(
+        KEYS.key_id("a-warm-pod")
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
