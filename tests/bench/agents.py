@@ -1,0 +1,57 @@
+"""One HTTP server in the place of all agent servers: simulated pods' addresses all lead to this machine."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Self
+
+from aiohttp import web
+
+from local_cluster.ports import free_port
+
+
+class StubAgents:
+    """Answers as an idle agent server would, and counts the requests by path. `port` is that of each of them."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.requests: Counter[str] = Counter()
+
+    @property
+    def command(self) -> list[str]:
+        """A command line by which operator and gateway find the port."""
+        return ["/usr/local/bin/openhands-agent-server", "--host", "0.0.0.0", "--port", str(self.port)]  # noqa: S104
+
+    @classmethod
+    @asynccontextmanager
+    async def listening(cls) -> AsyncGenerator[Self]:
+        """Meanwhile they can be reached."""
+        agents = cls(free_port())
+        app = web.Application()
+        app.router.add_get("/health", agents._health)
+        app.router.add_get("/server_info", agents._info)
+        app.router.add_get("/api/conversations/count", agents._count)
+        app.router.add_post("/api/conversations/prepare-for-sandbox-pause", agents._prepare)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "0.0.0.0", agents.port, backlog=4096).start()  # noqa: S104
+        try:
+            yield agents
+        finally:
+            await runner.cleanup()
+
+    async def _health(self, request: web.Request) -> web.Response:
+        self.requests[request.path] += 1
+        return web.json_response("OK")
+
+    async def _info(self, request: web.Request) -> web.Response:
+        self.requests[request.path] += 1
+        return web.json_response({"uptime": 1.0, "idle_time": 1.0})
+
+    async def _count(self, request: web.Request) -> web.Response:
+        self.requests[request.path] += 1
+        return web.json_response(0)
+
+    async def _prepare(self, request: web.Request) -> web.Response:
+        self.requests[request.path] += 1
+        return web.Response(status=204)
