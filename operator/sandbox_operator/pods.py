@@ -23,6 +23,9 @@ KEY_ID_ANNOTATION = f"{GROUP}/key-id"
 CLAIMED_ANNOTATION = f"{GROUP}/claimed-at"
 """On a warm pod that has been claimed: when, RFC 3339."""
 
+DEFERRED_ANNOTATION = f"{GROUP}/deferred-init"
+"""On a warm pod: `"true"` when its agent server waits to be initialized, at its start and at each restart."""
+
 BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons of `state.waiting` of a container that is on its way."""
 
@@ -74,8 +77,8 @@ class Pod:
 
     `disruption` is the condition `DisruptionTarget`: who is about to end the pod, or has. `has_network` says that the
     kubelet has mounted the volumes and made the pod's network; kubelets before Kubernetes 1.29 do not tell.
-    `sandbox` is the name of the Sandbox that it belongs to, "" for a free warm pod. `pool`, `template`, `key_id` and
-    `claimed` are set on warm pods alone.
+    `sandbox` is the name of the Sandbox that it belongs to, "" for a free warm pod. `pool`, `template`, `key_id`,
+    `claimed` and `deferred` are set on warm pods alone.
     """
 
     name: str
@@ -83,12 +86,14 @@ class Pod:
     owner_uid: str
     created: datetime
     image: str
+    resource_version: str = ""
     restarted_at: str = ""
     sandbox: str = ""
     pool: str = ""
     template: str = ""
     key_id: str = ""
     claimed: datetime | None = None
+    deferred: bool = False
     deletion_requested: datetime | None = None
     deletion_due: datetime | None = None
     phase: str = "Pending"
@@ -141,12 +146,14 @@ def _decode(item: KubeObject) -> Pod:
         owner_uid=controller_uid(item),
         created=times.parse(metadata["creationTimestamp"]),
         image=next((part["image"] for part in containers if part["name"] == CONTAINER), ""),
+        resource_version=metadata.get("resourceVersion", ""),
         restarted_at=annotations.get(RESTARTED_ANNOTATION, ""),
         sandbox=labels.get(SANDBOX_LABEL, ""),
         pool=labels.get(POOL_LABEL, ""),
         template=annotations.get(TEMPLATE_ANNOTATION, ""),
         key_id=annotations.get(KEY_ID_ANNOTATION, ""),
         claimed=_time(annotations, CLAIMED_ANNOTATION),
+        deferred=annotations.get(DEFERRED_ANNOTATION) == "true",
         deletion_requested=_deletion_requested(metadata),
         deletion_due=_time(metadata, "deletionTimestamp"),
         phase=status.get("phase", ""),

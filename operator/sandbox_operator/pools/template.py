@@ -11,8 +11,11 @@ from sandbox_operator.builders import environment
 from sandbox_operator.builders.pod import pod_spec
 
 
-def template(spec: SandboxSpec, class_: SandboxClass) -> str:
-    """32 hex digits; equal for two sandboxes just when their pods, names and keys apart, are the same."""
+def template(spec: SandboxSpec, class_: SandboxClass, *, deferred: bool = False) -> str:
+    """32 hex digits; equal for two sandboxes just when their pods, names and keys apart, are the same.
+
+    `deferred`: the pod's agent server waits to be initialized, so it is for those alone who know to do that.
+    """
     plain = spec.model_copy(update={"environment_hash": "", "restarted_at": ""})
     overlay = class_.spec.pod
     parts = [
@@ -21,6 +24,7 @@ def template(spec: SandboxSpec, class_: SandboxClass) -> str:
         dict(overlay.annotations),
         environment.defaults(class_),
         spec.environment_hash,
+        deferred,
     ]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
