@@ -1,11 +1,18 @@
-"""A work queue with client-go's semantics: a key is in work once at most, and what happens meanwhile counts."""
+"""A work queue with client-go's semantics: a key is in work once at most, and what happens meanwhile counts.
+
+Beside it there is a backlog: keys of which nothing is known to have happened, such as all of them after a take-over.
+They wait until there is nothing newer, but for one in a few, so that none waits for ever.
+"""
 
 import asyncio
 import random
-from collections import deque
+from collections import OrderedDict, deque
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 30.0
+
+BACKLOG_SHARE = 8
+"""Of so many keys in a row one is of the backlog, if there is any."""
 
 
 def backoff(failures: int) -> float:
@@ -21,23 +28,36 @@ class WorkQueue:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[str] = deque()
+        self._fresh: deque[str] = deque()
+        self._backlog: OrderedDict[str, None] = OrderedDict()
         self._dirty: set[str] = set()
         self._processing: set[str] = set()
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._available = asyncio.Event()
+        self._in_a_row = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._fresh) + len(self._backlog)
 
     def add(self, key: str) -> None:
         """Look at this key as soon as a worker is free."""
-        if key in self._dirty:
+        if key in self._backlog:
+            del self._backlog[key]
+        elif key in self._dirty:
             return
         self._dirty.add(key)
         if key not in self._processing:
             self._enqueue(key)
+
+    def add_backlog(self, key: str) -> None:
+        """Look at this key when there is time."""
+        if key in self._processing:
+            self.add(key)
+        elif key not in self._dirty:
+            self._dirty.add(key)
+            self._backlog[key] = None
+            self._available.set()
 
     def add_after(self, key: str, seconds: float) -> None:
         """Look at this key later. Of several times asked for, the earliest counts."""
@@ -62,10 +82,10 @@ class WorkQueue:
 
     async def get(self) -> str:
         """The next key, as soon as there is one."""
-        while not self._waiting:
+        while not len(self):
             self._available.clear()
             await self._available.wait()
-        key = self._waiting.popleft()
+        key = self._next()
         self._processing.add(key)
         self._dirty.discard(key)
         return key
@@ -76,10 +96,23 @@ class WorkQueue:
         if key in self._dirty:
             self._enqueue(key)
 
+    def close(self) -> None:
+        """No key is looked at later any more."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _next(self) -> str:
+        if self._fresh and (not self._backlog or self._in_a_row < BACKLOG_SHARE - 1):
+            self._in_a_row += 1
+            return self._fresh.popleft()
+        self._in_a_row = 0
+        return self._backlog.popitem(last=False)[0]
+
     def _due(self, key: str) -> None:
         self._timers.pop(key, None)
         self.add(key)
 
     def _enqueue(self, key: str) -> None:
-        self._waiting.append(key)
+        self._fresh.append(key)
         self._available.set()

@@ -4,7 +4,7 @@
 about ten times the CPU of a call.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, Self, cast
 from urllib.parse import urlencode
@@ -17,6 +17,8 @@ from kubernetes.aio import config as _kube_config
 from sandbox_crds.kube.resources import Resource
 
 type KubeObject = dict[str, Any]
+type Guard = Callable[[], None]
+"""Is called right before each write, and raises what is to keep it from being sent."""
 
 # Without type annotations of their own, and checked as such.
 kube_config: Any = _kube_config
@@ -48,8 +50,9 @@ class Lines(Protocol):
 class KubeClient:
     """Requests to one API server. Time-outs raise TimeoutError, refused connections aiohttp.ClientError."""
 
-    def __init__(self, api: kube_client.ApiClient) -> None:
+    def __init__(self, api: kube_client.ApiClient, guard: Guard | None = None) -> None:
         self._api: Any = api
+        self._guard = guard
 
     @classmethod
     async def connect(cls, kubeconfig: str | None = None, user_agent: str = "openhands-sandbox") -> Self:
@@ -74,6 +77,10 @@ class KubeClient:
     async def close(self) -> None:
         """Close all connections."""
         await self._api.close()
+
+    def guarded(self, guard: Guard) -> "KubeClient":
+        """A client over the same connections, whose writes raise what `guard` raises."""
+        return KubeClient(self._api, guard)
 
     @property
     def configuration(self) -> kube_client.Configuration:
@@ -174,6 +181,8 @@ class KubeClient:
         url = f"{self._api.configuration.host}{path}"
         if query:
             url = f"{url}?{urlencode(query)}"
+        if self._guard and method != "GET":
+            self._guard()
         answer = await self._api.call_api(method, url, headers, body=body, _request_timeout=timeout)
         return answer.response
 

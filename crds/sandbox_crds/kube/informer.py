@@ -44,13 +44,15 @@ class Informer[T]:
         decode: Callable[[KubeObject], T],
         *,
         label_selector: str = "",
+        field_selector: str = "",
         on_change: Handler[T] | None = None,
     ) -> None:
         self._client = client
         self._resource = resource
         self._namespace = namespace
         self._decode = decode
-        self._query = {"labelSelector": label_selector} if label_selector else {}
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        self._query = {name: selector for name, selector in selectors.items() if selector}
         self._handlers: list[Handler[T]] = [on_change] if on_change else []
         self._objects: dict[str, T] = {}
         self._versions: dict[str, str] = {}

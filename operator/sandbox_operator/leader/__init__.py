@@ -1,0 +1,1 @@
+"""Which of several operators may write: the one that holds a Lease."""

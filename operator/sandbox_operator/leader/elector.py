@@ -1,0 +1,219 @@
+"""Takes part in the election of the operator that may write, over one Lease."""
+
+import asyncio
+import platform
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+
+import aiohttp
+import orjson
+import structlog
+
+from sandbox_crds.kube import ApiError, Informer, KubeClient
+from sandbox_crds.kube.resources import LEASES
+from sandbox_operator import metrics
+from sandbox_operator.leader import lease
+from sandbox_operator.leader.election import Election, Read, Record, Timing, Wait, Write
+
+type Clock = Callable[[], float]
+type Term = Callable[[KubeClient], Awaitable[None]]
+"""What a leader does, with the client by which it may write."""
+
+_RELEASE_SECONDS = 2.0
+_JITTER = 0.1
+_FAILURES = (ApiError, aiohttp.ClientError, OSError, orjson.JSONDecodeError, LookupError)
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class NotLeadingError(ConnectionError):
+    """A write was asked for by who is not, or no longer, the leader. Nothing has been sent."""
+
+
+def own_identity() -> str:
+    """A name for this process: the pod's or the host's, and what tells it from others there, before and after it."""
+    return f"{platform.node()}_{secrets.token_hex(4)}"
+
+
+def boot_clock() -> Clock:
+    """A monotonic clock that goes on while the machine sleeps, where there is one: a lease does not sleep."""
+    boot_time = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if boot_time is None else partial(time.clock_gettime, boot_time)
+
+
+class Elector:
+    """One candidate for the Lease `name`; it uses `client` for the Lease, and leaders write by `client` too."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        name: str,
+        timing: Timing,
+        identity: str = "",
+        clock: Clock | None = None,
+    ) -> None:
+        self.identity = identity or own_identity()
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._timing = timing
+        self._clock = clock or boot_clock()
+        self._election = Election(self.identity, timing)
+        self._news = asyncio.Event()
+        self._informer: Informer[Record] = Informer(
+            client,
+            LEASES,
+            namespace,
+            lease.decode,
+            field_selector=f"metadata.name={name}",
+            on_change=self._on_change,
+        )
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process may write."""
+        return self._election.leads(self._clock())
+
+    async def run(self, term: Term) -> None:
+        """Whenever this process leads, run `term`, and cancel it when it no longer does; until cancelled.
+
+        Writes of the term's client raise NotLeadingError from the loss on. When `run` ends, the term has ended before,
+        and then the Lease is given back. Raises what the term raises.
+        """
+        watching = asyncio.create_task(self._informer.run())
+        try:
+            while True:
+                await self._become_leader()
+                await self._lead(term)
+        finally:
+            await self._release()
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    def _on_change(self, _: str, record: Record | None) -> None:
+        if record is None:
+            self._election.doubt()
+        else:
+            self._election.observe(record, self._clock())
+        self._news.set()
+
+    async def _become_leader(self) -> None:
+        held_by = None
+        while not self.leads:
+            record = self._election.record
+            if record and record.holder not in {"", held_by, self.identity}:
+                held_by = record.holder
+                _log.info("standing by", leader=held_by)
+            if not await self._step():
+                await self._wait([])
+
+    async def _lead(self, term: Term) -> None:
+        _log.info("leading", identity=self.identity)
+        metrics.LEADER.set(1)
+        metrics.TERMS.inc()
+        client = self._client.guarded(self._guard)
+        task = asyncio.ensure_future(term(client))
+        try:
+            while self.leads and not task.done():
+                if not await self._step():
+                    await self._wait([task])
+        finally:
+            # From here on nothing is sent, whatever the term does until it has ended.
+            self._election.resign()
+            metrics.LEADER.set(0)
+            task.cancel()
+            await asyncio.wait([task])
+            _log.info("leading no more")
+        if not task.cancelled():
+            task.result()
+            raise RuntimeError("a leader's work has ended by itself")
+
+    def _guard(self) -> None:
+        if not self.leads:
+            raise NotLeadingError("this operator does not lead (any more): another one goes on")
+
+    async def _wait(self, tasks: list[asyncio.Future[None]]) -> None:
+        """Until the next step, the fence, news of the Lease, or one of the tasks has ended."""
+        now, step = self._clock(), self._election.step(self._clock())
+        until = step.until if isinstance(step, Wait) else now
+        if self._election.leads(now):
+            until = min(until, self._election.fence)
+        self._news.clear()
+        news = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait([news, *tasks], timeout=max(until - now, 0), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+
+    async def _step(self) -> bool:
+        """Do what is due; False when nothing is."""
+        now = self._clock()
+        step = self._election.step(now)
+        if isinstance(step, Wait):
+            return False
+        seconds = self._timing.call
+        if self._election.leads(now):
+            seconds = min(seconds, self._election.fence - now)
+        try:
+            async with asyncio.timeout(seconds):
+                await (self._read() if isinstance(step, Read) else self._write(step))
+        except ApiError as error:
+            if error.code in {404, 409}:
+                self._election.doubt()
+            else:
+                self._failed(error)
+        except _FAILURES as error:
+            self._failed(error)
+        return True
+
+    async def _read(self) -> None:
+        try:
+            record = lease.decode(await self._client.get(LEASES, self._namespace, self._name))
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            self._election.absent(self._clock())
+        else:
+            self._election.observe(record, self._clock())
+
+    async def _write(self, step: Write) -> None:
+        sent_at, now, duration = self._clock(), datetime.now(UTC), self._timing.duration
+        if step.base is None:
+            body = lease.new(self._name, self.identity, duration, now)
+            stored = await self._client.create(LEASES, self._namespace, body)
+        else:
+            body = lease.hold(step.base, self.identity, duration, now)
+            stored = await self._client.patch(LEASES, self._namespace, self._name, body)
+        self._election.written(lease.decode(stored), sent_at, self._clock())
+
+    def _failed(self, error: BaseException) -> None:
+        self._election.failed(self._clock() + random.uniform(0, _JITTER * self._timing.retry))  # noqa: S311
+        _log.warning("the lease cannot be read or written", error=str(error) or type(error).__name__)
+
+    async def _release(self) -> None:
+        """Give the Lease back if this process has it, so that another need not wait for its end."""
+        self._election.resign()
+        with suppress(*_FAILURES):
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._give_back()
+
+    async def _give_back(self) -> None:
+        while (record := self._election.record) and record.holder == self.identity:
+            try:
+                body = lease.release(record, datetime.now(UTC))
+                await self._client.patch(LEASES, self._namespace, self._name, body)
+            except ApiError as error:
+                if error.code != 409:
+                    raise
+                # A renewal whose answer was lost had come through.
+                await self._read()
+                if self._election.record == record:
+                    raise
+            else:
+                return

@@ -1,0 +1,21 @@
+"""What the operator counts, for `/metrics` on the port of its probes."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_PREFIX = "openhands_sandbox_operator"
+
+LEADER = Gauge(f"{_PREFIX}_leader", "1 while this operator leads, 0 while it stands by.")
+TERMS = Counter(f"{_PREFIX}_terms", "How often this operator has become the leader.")
+QUEUE_DEPTH = Gauge(f"{_PREFIX}_queue_depth", "Sandboxes that wait for a worker.")
+SANDBOXES = Gauge(f"{_PREFIX}_sandboxes", "Sandboxes in the cache.")
+PODS = Gauge(f"{_PREFIX}_pods", "Pods in the cache, those of pools included.")
+RECONCILE_SECONDS = Histogram(
+    f"{_PREFIX}_reconcile_seconds",
+    "Time of one pass over one sandbox, requests included.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+REQUESTS = Counter(
+    f"{_PREFIX}_api_requests",
+    "Requests to the API server that were answered, by verb and status code.",
+    ["verb", "code"],
+)
