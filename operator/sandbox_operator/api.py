@@ -82,8 +82,8 @@ class Api:
             # Another 409 is a lost race inside of the API server, for instance about a quota.
             if error.code == 409 and error.reason == "AlreadyExists":
                 outcome.objects[plural] = await self._existing(create, owner_uid)
-            elif error.code in _REFUSALS:
-                raise _Refused(_refusal(error)) from error
+            elif refusal := refusal_of(error):
+                raise _Refused(refusal) from error
             else:
                 raise
 
@@ -154,6 +154,9 @@ def _readable(events: Sequence[KubeObject]) -> Iterator[Evidence]:
             _log.warning("event cannot be read", error=str(error))
 
 
-def _refusal(error: ApiError) -> Refusal:
+def refusal_of(error: ApiError) -> Refusal | None:
+    """What the API server refuses for good, as it is now; None for what may just be tried again."""
+    if error.code not in _REFUSALS:
+        return None
     over_quota = error.code == 403 and "exceeded quota" in error.message
     return Refusal(Reason.QUOTA_EXCEEDED if over_quota else Reason.POD_REFUSED, error.message)

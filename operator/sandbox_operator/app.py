@@ -12,8 +12,8 @@ import structlog
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import Informer, KubeClient
-from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOXES
-from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator import glue, health
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
@@ -25,7 +25,7 @@ from sandbox_operator.pools.stock import Stock
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.reconciler import Reconciler
 from sandbox_operator.settings import Settings
-from sandbox_operator.store import Store, Sweeper
+from sandbox_operator.store import AnyStore, Store, Sweeper
 
 USER_AGENT = "sandbox-operator"
 
@@ -49,12 +49,14 @@ class Operator:
         self.queue = WorkQueue()
         self.sandboxes = Store(SANDBOXES, Sandbox, self.queue.add)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
+        self.pools = Store(SANDBOX_POOLS, SandboxPool, lambda _: None)
         self.stock = Stock()
         self.pods: Informer[Pod] = Informer(
             client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
         )
         # Classes come first: a sandbox that is looked at before its class is known would be refused.
-        self.sweeper = Sweeper(client, namespace, [self.classes, self.sandboxes])
+        self.stores: list[AnyStore] = [self.classes, self.pools, self.sandboxes]
+        self.sweeper = Sweeper(client, namespace, self.stores)
         api = Api(client, namespace)
         self.reconciler = Reconciler(api, agents, keys, self.queue, self.sandboxes, self.classes, self.pods)
         self.idle = IdleWatch(api, agents, gateways, self.sandboxes, self.classes, self.pods)
@@ -140,7 +142,7 @@ async def _run_parts(operator: Operator, client: KubeClient, settings: Settings)
         # kopf would never watch custom resources whose definitions come after its start.
         await operator.sweeper.wait_synced()
         # The last, since kopf waits at its end for all that has started after it.
-        await glue.watch(client.configuration, settings.namespace, operator.sandboxes, operator.classes)
+        await glue.watch(client.configuration, settings.namespace, operator.stores)
         for part in parts:
             part.cancel()
 

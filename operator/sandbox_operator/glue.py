@@ -1,14 +1,13 @@
 """What kopf does here: it watches the custom resources, and each event marks one key. It writes nothing."""
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import kopf
 from kubernetes.aio.client import Configuration
 
-from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.store import Store
+from sandbox_operator.store import AnyStore
 
 _RETRY_SECONDS = (1, 1, 2, 3, 5, 8, 13)
 
@@ -54,15 +53,13 @@ class _ForEver:
             yield _RETRY_SECONDS[-1]
 
 
-async def watch(
-    configuration: Configuration, namespace: str, sandboxes: Store[Sandbox], classes: Store[SandboxClass]
-) -> None:
-    """Feed both stores until SIGTERM or SIGINT, then return. Raises what kopf cannot go on from.
+async def watch(configuration: Configuration, namespace: str, stores: Sequence[AnyStore]) -> None:
+    """Feed the stores until SIGTERM or SIGINT, then return. Raises what kopf cannot go on from.
 
     kopf waits at its end for every task that has started after it, 5 s long, and cancels it: start yours first.
     """
     await kopf.operator(
-        registry=_registry(configuration, sandboxes, classes),
+        registry=_registry(configuration, stores),
         settings=settings(),
         namespaces=[namespace],
         standalone=True,
@@ -71,7 +68,7 @@ async def watch(
     )
 
 
-def feed(store: Store[Sandbox] | Store[SandboxClass], event: Mapping[str, Any]) -> None:
+def feed(store: AnyStore, event: Mapping[str, Any]) -> None:
     """Bring one watch event into a store."""
     item = event["object"]
     if event["type"] == "DELETED":
@@ -80,21 +77,19 @@ def feed(store: Store[Sandbox] | Store[SandboxClass], event: Mapping[str, Any]) 
         store.put(item)
 
 
-def _registry(
-    configuration: Configuration, sandboxes: Store[Sandbox], classes: Store[SandboxClass]
-) -> kopf.OperatorRegistry:
+def _registry(configuration: Configuration, stores: Sequence[AnyStore]) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     async def _(**_: Any) -> kopf.ConnectionInfo:
         return await connection(configuration)
 
-    for store in (sandboxes, classes):
+    for store in stores:
         resource = store.resource
 
         # Handlers are told apart by their id, which is the function's name unless given.
         @kopf.on.event(resource.group, resource.version, resource.plural, id=resource.plural, registry=registry)
-        async def _(event: Any, store: Store[Sandbox] | Store[SandboxClass] = store, **_: Any) -> None:
+        async def _(event: Any, store: AnyStore = store, **_: Any) -> None:
             feed(store, event)
 
     return registry

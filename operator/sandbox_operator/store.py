@@ -13,12 +13,12 @@ import aiohttp
 import structlog
 
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
-from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Store[T: (Sandbox, SandboxClass)]:
+class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
     """Objects of one resource in one namespace by name. `on_change(name)` is called for each that changes or goes."""
 
     def __init__(self, resource: Resource, model: type[T], on_change: Callable[[str], None]) -> None:
@@ -79,6 +79,9 @@ class Store[T: (Sandbox, SandboxClass)]:
                 self.drop(name, uid)
 
 
+type AnyStore = Store[Sandbox] | Store[SandboxClass] | Store[SandboxPool]
+
+
 class Sweeper:
     """Sweeps stores: at once, then every few minutes."""
 
@@ -86,9 +89,7 @@ class Sweeper:
     """Seconds between two sweeps."""
     _RETRY = 5.0
 
-    def __init__(
-        self, client: KubeClient, namespace: str, stores: Sequence[Store[Sandbox] | Store[SandboxClass]]
-    ) -> None:
+    def __init__(self, client: KubeClient, namespace: str, stores: Sequence[AnyStore]) -> None:
         self._client = client
         self._namespace = namespace
         self._stores = stores

@@ -16,12 +16,12 @@ from local_cluster.control_plane import ControlPlane
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resource
 from sandbox_crds.kube.resources import SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
-from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.app import USER_AGENT, Operator
 from sandbox_operator.pods import KEY_ID_ANNOTATION
-from sandbox_operator.store import Store
+from sandbox_operator.store import AnyStore
 from sandbox_operator.times import rfc3339
 
 WRITES_OF_A_LIFE = 12
@@ -92,8 +92,7 @@ async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> Asyn
         parts = [
             running.pods.run(),
             running.sweeper.run(),
-            _follow(client, namespace, running.sandboxes),
-            _follow(client, namespace, running.classes),
+            *(_follow(client, namespace, store) for store in running.stores),
             *(running.work() for _ in range(4)),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
@@ -105,7 +104,7 @@ async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> Asyn
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _follow(client: KubeClient, namespace: str, store: Store[Sandbox] | Store[SandboxClass]) -> None:
+async def _follow(client: KubeClient, namespace: str, store: AnyStore) -> None:
     def changed(name: str, item: KubeObject | None) -> None:
         known = store.get(name)
         if item:

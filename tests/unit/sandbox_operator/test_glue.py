@@ -76,7 +76,7 @@ async def test_kopf_runs_for_a_user_without_a_name(monkeypatch: pytest.MonkeyPat
         return kopf.ConnectionInfo(server="http://127.0.0.1:1")
 
     monkeypatch.setattr(glue, "connection", login)
-    watching = asyncio.create_task(glue.watch(Configuration(), "here", sandboxes, classes))
+    watching = asyncio.create_task(glue.watch(Configuration(), "here", [sandboxes, classes]))
     # Nobody listens there, so it goes on trying.
     await asyncio.wait([watching, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
     assert not watching.done()
