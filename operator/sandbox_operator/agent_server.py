@@ -1,8 +1,9 @@
 """Requests of the operator to agent servers."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import aiohttp
 import structlog
@@ -19,6 +20,10 @@ _PREPARE_SECONDS = 10.0
 _ABSENT = frozenset({404, 405})
 """Answers of an agent server that does not know the request yet."""
 
+_INIT = "/api/init"
+_INIT_SECONDS = 10.0
+_INIT_PAUSES = (0.05, 0.2, 0.5, 1.0)
+
 _INFO = "/server_info"
 _RUNNING = "/api/conversations/count?status=running"
 _ANSWER_SECONDS = 5.0
@@ -34,6 +39,16 @@ class _Info(BaseModel):
 
     uptime: _Seconds
     idle_time: _Seconds
+
+
+class _InitState(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    state: str
+
+
+class InitError(Exception):
+    """An agent server that cannot be initialized; the text holds nothing of what was sent."""
 
 
 _COUNT = TypeAdapter(Annotated[int, Field(ge=0, strict=True)], config=ConfigDict(hide_input_in_errors=True))
@@ -71,6 +86,46 @@ class AgentServers:
         except (aiohttp.ClientError, OSError) as error:
             cause = str(error) or type(error).__name__
             _log.warning("not prepared for its pause", sandbox=sandbox.metadata.name, error=cause)
+
+    async def init(self, sandbox: Sandbox, ip: str, key_id: str, body: Mapping[str, Any]) -> None:
+        """Wake the dormant agent server of the pod at `ip`, within 10 s; one that has been woken stays as it is.
+
+        It keeps the keys that it has booted with, those of `key_id`. Raises InitError, and KeyError when their master
+        key is gone. Source: openhands_agent_server 1.58.2, `init_router.py`.
+        """
+        secret = self._keys.secret_key(key_id)
+        sent = {**body, "session_api_keys": [self._keys.session_key(key_id)], "secret_key": secret}
+        url, headers = f"{base_url(sandbox, ip)}{_INIT}", {"X-Init-API-Key": secret}
+        failure = ""
+        try:
+            async with asyncio.timeout(_INIT_SECONDS):
+                for pause in (*_INIT_PAUSES, None):
+                    failure = await self._try_init(url, headers, sent)
+                    if not failure:
+                        return
+                    if pause is not None:
+                        await asyncio.sleep(pause)
+        except TimeoutError:
+            failure = failure or f"{_INIT} gave no answer within {_INIT_SECONDS:.0f} s"
+        raise InitError(failure)
+
+    async def _try_init(self, url: str, headers: dict[str, str], body: dict[str, Any]) -> str:
+        """What went wrong in a way that may pass; "" when the agent server is ready. Raises InitError."""
+        try:
+            async with self._session.post(url, headers=headers, json=body, allow_redirects=False) as response:
+                status = response.status
+            if status == 400:
+                # Somebody has woken it before, or is about to.
+                status, answer = await self._get(url, {})
+                state = _InitState.model_validate_json(answer).state if status == 200 else ""
+                return "" if state == "ready" else f"{_INIT} says that the agent server is {state or 'not there'}"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return f"{_INIT} gave no answer: {type(error).__name__}"
+        if status == 200:
+            return ""
+        if status >= 500:
+            return f"{_INIT} answers {status}"
+        raise InitError(f"{_INIT} answers {status}")
 
     async def work(self, sandbox: Sandbox) -> Work:
         """Ask a ready agent server what it does. One that cannot count conversations (404) has none that run.

@@ -1,0 +1,55 @@
+"""Which environment variables are read while an agent server boots, so that setting them later changes nothing."""
+
+from pathlib import Path
+
+_FAMILIES = (
+    "OH",
+    "OPENHANDS_",
+    "PYTHON",
+    "_PYTHON",
+    "LD_",
+    "LC_",
+    "MALLOC_",
+    "GLIBC_",
+    "TMUX",
+    "LOG_",
+    "OTEL_",
+    "LITELLM_",
+    "BROWSER_USE_",
+    "FASTMCP_",
+    "GRPC_",
+    "SSL_",
+)
+_OF_THE_PROCESS = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "HOSTNAME",
+        "PWD",
+        "DISPLAY",
+        "TZ",
+        "RES_OPTIONS",
+        "LOCALDOMAIN",
+        "HOSTALIASES",
+        "OPENSSL_CONF",
+        "OPENSSL_MODULES",
+        "SSLKEYLOGFILE",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        # Read when an HTTP client is made; some are made while booting.
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+    }
+)
+_SEEN = frozenset(Path(__file__).with_name("boot_variables.txt").read_text().split())
+"""What openhands_agent_server 1.58.2 was seen to read; most are constants of its LLM library."""
+
+
+def is_read_at_boot(name: str) -> bool:
+    """Whether a value that comes later comes too late."""
+    return name in _SEEN or name.upper() in _OF_THE_PROCESS or name.startswith(_FAMILIES)
