@@ -15,6 +15,7 @@ from sandbox_operator.api import Api
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.expectations import Expectations
+from sandbox_operator.pace import Pace
 from sandbox_operator.plan import Create, Made, Plan, Refusal, World, plan
 from sandbox_operator.pods import Pod, decode
 from sandbox_operator.preparations import Preparations
@@ -25,6 +26,8 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _REFUSED_RETRY_SECONDS = 1.0
 _FULL_RETRY_SECONDS = 1.0
+_LOOKS_SHARE = 0.1
+"""Of the time, for reading Events: when thousands start at once, all of them wait long enough to be looked into."""
 _NEVER_LOOKED: tuple[str, None, tuple[Evidence, ...]] = ("", None, ())
 
 
@@ -57,6 +60,7 @@ class Reconciler:
         self._preparations = Preparations(agents, queue.add)
         self._made: dict[str, tuple[str, Made]] = {}
         self._looked: dict[str, tuple[str, datetime, tuple[Evidence, ...]]] = {}
+        self._looks = Pace(_LOOKS_SHARE)
 
     async def work(self) -> None:
         """Take keys from the queue until cancelled. Run several of these side by side."""
@@ -138,10 +142,12 @@ class Reconciler:
     async def _look(self, key: str, pod: Pod) -> None:
         """Read the Events about a pod. They only explain, so without them everything goes on."""
         _, _, evidence = self._looked.get(key, _NEVER_LOOKED)
-        try:
-            evidence = await self._api.evidence(pod.name)
-        except (ApiError, aiohttp.ClientError, OSError) as error:
-            _log.warning("events not read", sandbox=key, error=str(error) or type(error).__name__)
+        with self._looks.turn() as is_mine:
+            try:
+                # The API server looks through all Events of the namespace to find those of one pod.
+                evidence = await self._api.evidence(pod.name) if is_mine else evidence
+            except (ApiError, aiohttp.ClientError, OSError) as error:
+                _log.warning("events not read", sandbox=key, error=str(error) or type(error).__name__)
         self._looked[key] = (pod.uid, self._now(), evidence)
 
     async def _is_current(self, sandbox: Sandbox) -> bool:

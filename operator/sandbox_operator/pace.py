@@ -1,0 +1,32 @@
+"""Work that may be left for later, kept to a small share of the time."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+
+class Pace:
+    """Lets one through at a time and then makes a pause, so that `share` of the time is spent at most.
+
+    The slower the API server answers, the longer the pauses: what only explains must not hold up what is explained.
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, share: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rest = 1 / share - 1
+        self._clock = clock
+        self._taken = False
+        self._free_at = clock()
+
+    @contextmanager
+    def turn(self) -> Generator[bool]:
+        """Whether it is the caller's turn, which lasts until the block ends; otherwise leave it for now."""
+        if self._taken or self._clock() < self._free_at:
+            yield False
+            return
+        self._taken, began = True, self._clock()
+        try:
+            yield True
+        finally:
+            ended = self._clock()
+            self._taken, self._free_at = False, ended + self._rest * (ended - began)
