@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from sandbox_crds.kube import KubeClient, KubeObject
@@ -40,11 +41,13 @@ class ClusterEvents:
         Raises ApiError, and what KubeClient raises when the API server is not reached.
         """
         name, uid = sandbox.metadata.name, sandbox.metadata.uid
+        # Those that depend on the Sandbox's UID, and that of a pod that was claimed from a pool.
+        names = {pod_name(name, uid), sandbox.status.pod_name} - {""}
         async with asyncio.timeout(_SECONDS):
-            own, pods = await asyncio.gather(self._regarding(name), self._regarding(pod_name(name, uid)))
-        # The pod's name depends on the Sandbox's UID; the Sandbox's own name may have had another one before.
+            own, *of_pods = await asyncio.gather(*map(self._regarding, (name, *names)))
+        # The Sandbox's own name may have had another one before.
         about = [item for item in own if _part(item, "regarding").get("uid") == uid]
-        return [decode(item) for item in (*about, *pods)]
+        return [decode(item) for item in chain(about, *of_pods)]
 
     async def _regarding(self, name: str) -> list[KubeObject]:
         answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}", limit=_LIMIT)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sandbox_crds.command import agent_port
-from sandbox_crds.models import Condition, Sandbox
+from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_crds.reasons import MEANINGS, ExpiryReason, Reason
 from sandbox_crds.redaction import redacted
 from sandbox_gateway.events import ClusterEvent
@@ -57,6 +57,7 @@ def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainRespon
         remedies.append(_EXPIRY_REMEDIES.get(expiring.reason, ""))
     evidence = [
         *(_of_condition(condition) for condition in sandbox.status.conditions),
+        *_of_launch(sandbox.status),
         *_of_log(sandbox, log),
         *_of_events(around.events),
     ]
@@ -130,6 +131,23 @@ def _of_condition(condition: Condition) -> Evidence:
     message, _ = _split(condition.message)
     text = f"{condition.type} is {condition.status}, {': '.join(filter(None, (condition.reason, message)))}"
     return Evidence(source="condition", text=text, time=condition.last_transition_time)
+
+
+def _of_launch(status: SandboxStatus) -> Iterable[Evidence]:
+    """How the present pod came to be."""
+    match status.launch:
+        case "Warm":
+            # The pod is older than its claim.
+            text, time = f"Warm start: its pod was claimed, ready, from SandboxPool {status.pool}", status.ready_time
+        case "Cold" if status.pool_miss:
+            text, time = f"Cold start, since no warm pod fits: {status.pool_miss}", status.start_time
+        case "Cold":
+            text, time = "Cold start: its pod was made for it", status.start_time
+        case "Resume":
+            text, time = "Resumed: its pod was made for it anew", status.start_time
+        case _:
+            return
+    yield Evidence(source="launch", text=text, time=time)
 
 
 def _of_log(sandbox: Sandbox, log: str) -> Iterable[Evidence]:

@@ -19,6 +19,7 @@ from sandbox_gateway.health import HealthChecks
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.internal import ActivityReports
 from sandbox_gateway.lookup import CacheDirectory
+from sandbox_gateway.pools import Pools
 from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.context import Limits
 from sandbox_gateway.sandboxes import Sandboxes
@@ -48,7 +49,8 @@ class Gateway:
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
         self._wakes = Wakes(sandboxes, self._holding, self._suspensions, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._suspensions, self._wakes)
-        self.app = control_plane(settings, keys, client, self.cache, self._holding, self.api_keys)
+        self.pools = Pools(client, settings.namespace, settings.sandbox_class)
+        self.app = control_plane(settings, keys, client, self.cache, self._holding, self.api_keys, self.pools)
         self.ready = False
         """Whether requests can be served: the answer of `/readyz`."""
 
@@ -71,6 +73,7 @@ class Gateway:
                 tasks.create_task(self.cache.run()),
                 tasks.create_task(self.api_keys.run()),
                 tasks.create_task(self.classes.run()),
+                tasks.create_task(self.pools.run()),
                 stopping := tasks.create_task(stop.wait()),
                 synced := tasks.create_task(self.wait_synced()),
             ]

@@ -70,8 +70,9 @@ class StopResponse(BaseModel):
 class Evidence(BaseModel):
     """Something that was observed."""
 
-    source: Literal["condition", "event", "log"] = Field(
-        description="A condition of the Sandbox, a Kubernetes Event, or the last lines of the agent server's log."
+    source: Literal["condition", "launch", "event", "log"] = Field(
+        description="A condition of the Sandbox, how its pod came to be (claimed from a pool, or why not), a "
+        "Kubernetes Event, or the last lines of the agent server's log."
     )
     text: str
     time: str = Field(description="RFC 3339; empty when it is not known.")
@@ -85,7 +86,9 @@ class ExplainResponse(BaseModel):
     pod_status: PodStatus
     reason: str = Field(description="One word for the cause, as in the condition `Ready` of the Sandbox.")
     cause: str
-    evidence: list[Evidence] = Field(description="Conditions first, then the log, then Events, the newest first.")
+    evidence: list[Evidence] = Field(
+        description="Conditions first, then the launch, the log, and Events, the newest first."
+    )
     remedy: str = Field(description="What a person can do; empty when there is nothing to do.")
 
 
@@ -112,19 +115,19 @@ class ImageExistsResponse(BaseModel):
 
 
 class WarmRuntimeConfig(BaseModel):
-    """What pods of one pool run."""
+    """What the pods of one pool run, in the fields of /start."""
 
-    name: str
+    name: str = Field(description="Name of the SandboxPool.")
     image: str
     command: list[str]
-    environment: dict[str, str]
+    environment: dict[str, str] = Field(description="Variables of all that the pool's pods run; no secrets.")
     working_dir: str
 
 
 class WarmRuntimeConfigsResponse(BaseModel):
     """The pools of warm sandboxes."""
 
-    configs: list[WarmRuntimeConfig]
+    configs: list[WarmRuntimeConfig] = Field(description="By name.")
 
 
 class ErrorResponse(BaseModel):

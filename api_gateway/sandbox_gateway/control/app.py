@@ -14,6 +14,7 @@ from sandbox_gateway.control.images import image_routes
 from sandbox_gateway.control.openapi import refusals
 from sandbox_gateway.control.routes import sandbox_routes
 from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.pools import Pools
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.service import SandboxService
 
@@ -30,6 +31,7 @@ def create_app(
     service: SandboxService,
     answers: Answers,
     explanations: Explanations,
+    pools: Pools,
     images: Images,
     api_keys: ApiKeys,
     *,
@@ -48,7 +50,7 @@ def create_app(
     )
     add_error_handlers(app)
     api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 503))
-    api.include_router(sandbox_routes(service, answers, explanations))
+    api.include_router(sandbox_routes(service, answers, explanations, pools))
     api.include_router(image_routes(images, registry_prefix))
     app.include_router(api)
     return app

@@ -73,6 +73,10 @@ PAUSED: dict[str, Any] = {
     "container_statuses": [],
     "events": [{"type": "Normal", "reason": "Suspended", "message": "The workspace is kept."}],
 }
+WARM_CONFIG: dict[str, Any] = {
+    "name": "agent-1-58",
+    **{field: APP_START[field] for field in ("image", "command", "environment", "working_dir")},
+}
 STOPPED: dict[str, Any] = {"runtime_id": RUNTIME_ID, "session_id": SDK_START["session_id"], "status": "stopped"}
 EXPLAINED: dict[str, Any] = {
     "runtime_id": RUNTIME_ID,

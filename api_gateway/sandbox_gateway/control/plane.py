@@ -13,6 +13,7 @@ from sandbox_gateway.environments import Environments
 from sandbox_gateway.events import ClusterEvents
 from sandbox_gateway.explanations import Explanations
 from sandbox_gateway.holding import Holding
+from sandbox_gateway.pools import Pools
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.sandboxes import Sandboxes
 from sandbox_gateway.service import SandboxService
@@ -21,7 +22,13 @@ from sandbox_gateway.starting import Starter
 
 
 def control_plane(
-    settings: Settings, keys: MasterKeys, client: KubeClient, cache: SandboxCache, holding: Holding, api_keys: ApiKeys
+    settings: Settings,
+    keys: MasterKeys,
+    client: KubeClient,
+    cache: SandboxCache,
+    holding: Holding,
+    api_keys: ApiKeys,
+    pools: Pools,
 ) -> FastAPI:
     """The application over this replica's cache. Must be made inside the event loop."""
     namespace = settings.namespace
@@ -39,6 +46,7 @@ def control_plane(
         service,
         Answers(keys, cache, Addresses(settings.base_domain, public)),
         Explanations(service, ClusterEvents(client, namespace), keys, cache, settings.base_domain),
+        pools,
         Images(settings.image_registries),
         api_keys,
         registry_prefix=settings.registry_prefix,

@@ -13,6 +13,7 @@ from sandbox_gateway.control.gate import owner_of
 from sandbox_gateway.control.openapi import answers as described
 from sandbox_gateway.control.openapi import bodies
 from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.pools import Pools
 from sandbox_gateway.requests import RuntimeRequest, StartRequest
 from sandbox_gateway.responses import (
     ExplainResponse,
@@ -43,7 +44,7 @@ class _Anything(Convertor[str]):
 register_url_convertor("anything", _Anything())
 
 
-def sandbox_routes(service: SandboxService, answers: Answers, explanations: Explanations) -> APIRouter:
+def sandbox_routes(service: SandboxService, answers: Answers, explanations: Explanations, pools: Pools) -> APIRouter:
     """The endpoints over one service."""
     router = APIRouter(tags=["sandboxes"])
 
@@ -155,11 +156,11 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
     @router.get(
         "/api/warm-runtime-configs",
         summary="List the pools of warm sandboxes",
-        responses=described(no_pools={"configs": []}),
+        responses=described(a_pool={"configs": [examples.WARM_CONFIG]}, no_pools={"configs": []}),
     )
     async def warm_runtime_configs() -> WarmRuntimeConfigsResponse:
-        """What each pool keeps ready. There are no pools, so the list is empty."""
-        return WarmRuntimeConfigsResponse(configs=[])
+        """What each pool keeps ready: a /start that asks for just that finds an agent server that runs already."""
+        return WarmRuntimeConfigsResponse(configs=await pools.configs())
 
     return router
 

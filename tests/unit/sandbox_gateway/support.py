@@ -9,7 +9,7 @@ import httpx
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient, KubeObject
-from sandbox_crds.models import Sandbox
+from sandbox_crds.models import Sandbox, SandboxPool
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.addresses import Addresses
 from sandbox_gateway.api_keys import ApiKeys
@@ -18,9 +18,10 @@ from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.app import create_app
 from sandbox_gateway.explain import Surroundings, explain
 from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.pools import Pools, config
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.requests import StartRequest
-from sandbox_gateway.responses import ExplainResponse
+from sandbox_gateway.responses import ExplainResponse, WarmRuntimeConfig
 from sandbox_gateway.service import SandboxService
 from sandbox_gateway.view import View
 
@@ -84,6 +85,14 @@ class FixedApiKeys:
     def owner_of(self, api_key: str) -> str | None:
         """`good` is alice's."""
         return "alice" if api_key == "good" else None
+
+
+class FixedPools:
+    """One pool, without an informer."""
+
+    async def configs(self) -> list[WarmRuntimeConfig]:
+        """Like Pools.configs."""
+        return [config(SandboxPool.model_validate({"metadata": {"name": "a-pool"}, "spec": {"image": "agent:1"}}))]
 
 
 class ScriptedService:
@@ -150,6 +159,7 @@ async def runtime_api(
         cast("SandboxService", service),
         answers,
         cast("Explanations", ScriptedExplanations(service)),
+        cast("Pools", FixedPools()),
         Images(()),
         cast("ApiKeys", FixedApiKeys()),
         registry_prefix="registry.test/images",

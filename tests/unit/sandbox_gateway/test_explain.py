@@ -87,6 +87,38 @@ def test_log_lines_are_evidence(message: str, cause: str, log: str) -> None:
         assert (answer.cause, texts(answer, "log")) == (cause, [log] if log else [])
 
 
+@pytest.mark.parametrize(
+    ("launch", "text", "time"),
+    [
+        (
+            {"launch": "Warm", "pool": "a-pool"},
+            "Warm start: its pod was claimed, ready, from SandboxPool a-pool",
+            "2026-01-02T03:04:01Z",
+        ),
+        (
+            {"launch": "Cold", "poolMiss": "PoolEmpty: a-pool has no free pod"},
+            "Cold start, since no warm pod fits: PoolEmpty: a-pool has no free pod",
+            "2026-01-02T03:00:00Z",
+        ),
+        ({"launch": "Cold"}, "Cold start: its pod was made for it", "2026-01-02T03:00:00Z"),
+        # Why the first pod was a cold one says nothing about a later one.
+        (
+            {"launch": "Resume", "poolMiss": "PoolEmpty"},
+            "Resumed: its pod was made for it anew",
+            "2026-01-02T03:00:00Z",
+        ),
+    ],
+)
+def test_how_it_was_launched_is_evidence(launch: dict[str, Any], text: str, time: str) -> None:
+    times = {"startTime": "2026-01-02T03:00:00Z", "readyTime": "2026-01-02T03:04:01Z"}
+    answer = told(Reason.READY, "", **times, **launch)
+    assert [(entry.text, entry.time) for entry in answer.evidence if entry.source == "launch"] == [(text, time)]
+
+
+def test_what_has_no_pod_was_not_launched() -> None:
+    assert texts(explained(sandbox()), "launch") == []
+
+
 def test_the_last_restart_is_evidence_while_it_runs_again() -> None:
     words = "The agent server ended with exit code 3: ValueError: boom"
     answer = told(Reason.READY, "", restartReason=words, restartCount=1)

@@ -1,0 +1,51 @@
+"""What SandboxPools keep ready, for clients that choose among it."""
+
+import asyncio
+
+from sandbox_crds.kube import Informer, KubeClient
+from sandbox_crds.kube.resources import SANDBOX_POOLS
+from sandbox_crds.models import SandboxPool
+from sandbox_gateway.responses import WarmRuntimeConfig
+
+_SYNC_SECONDS = 3.0
+
+
+class Pools:
+    """The pools of one namespace whose pods this gateway's sandboxes can claim: those of its class.
+
+    The gateway serves without them, too: a cluster may not have the resource yet after an upgrade.
+    """
+
+    def __init__(self, client: KubeClient, namespace: str, sandbox_class: str) -> None:
+        self._class = sandbox_class
+        self._informer = Informer(client, SANDBOX_POOLS, namespace, SandboxPool.model_validate)
+
+    async def run(self) -> None:
+        """Follow the API server until cancelled."""
+        await self._informer.run()
+
+    async def configs(self) -> list[WarmRuntimeConfig]:
+        """What /start has to ask for to get one of their pods, by name of the pool; none while they are not known."""
+        try:
+            async with asyncio.timeout(_SYNC_SECONDS):
+                await self._informer.wait_synced()
+        except TimeoutError:
+            pass  # the informer has logged why
+        fitting = [pool for pool in self._informer if self._fits(pool)]
+        return [config(pool) for pool in sorted(fitting, key=lambda pool: pool.metadata.name)]
+
+    def _fits(self, pool: SandboxPool) -> bool:
+        return pool.spec.class_name == self._class and not pool.metadata.deletion_timestamp
+
+
+def config(pool: SandboxPool) -> WarmRuntimeConfig:
+    """One pool as the Runtime API tells it."""
+    spec = pool.spec
+    return WarmRuntimeConfig(
+        name=pool.metadata.name,
+        image=spec.image,
+        # Kubernetes' way to write a plain `$`, which /start takes as it is.
+        command=[word.replace("$$", "$") for word in spec.command],
+        environment=spec.environment,
+        working_dir=spec.working_dir,
+    )

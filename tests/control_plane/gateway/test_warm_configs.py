@@ -1,0 +1,63 @@
+"""GET /api/warm-runtime-configs follows the pools of the API server."""
+
+import asyncio
+from typing import Any
+
+from control_plane.gateway.support import Replica, answer
+from control_plane.waiting import eventually
+from sandbox_crds.kube import KubeClient
+from sandbox_crds.kube.resources import SANDBOX_POOLS
+
+
+def pool(name: str, **spec: Any) -> dict[str, Any]:
+    """A SandboxPool."""
+    return {
+        "apiVersion": SANDBOX_POOLS.api_version,
+        "kind": SANDBOX_POOLS.kind,
+        "metadata": {"name": name},
+        "spec": {"image": "agent:1", **spec},
+    }
+
+
+async def test_the_configs_are_those_of_the_pools_of_the_gateways_class(
+    gateway: Replica, client: KubeClient, namespace: str
+) -> None:
+    following = asyncio.create_task(gateway.gateway.pools.run())
+    try:
+
+        async def told() -> list[dict[str, Any]]:
+            return answer(await gateway.http.get("/api/warm-runtime-configs"))["configs"]
+
+        assert await told() == []
+        full = {"command": ["serve"], "environment": {"LOG_JSON": "true", "EMPTY": ""}, "workingDir": "/workspace"}
+        await client.create(SANDBOX_POOLS, namespace, pool("second", **full))
+        await client.create(SANDBOX_POOLS, namespace, pool("another-class", className="large"))
+        await client.create(SANDBOX_POOLS, namespace, pool("first", replicas=0))
+
+        async def both() -> bool:
+            return len(await told()) == 2
+
+        await eventually(both)
+        assert await told() == [
+            {"name": "first", "image": "agent:1", "command": [], "environment": {}, "working_dir": ""},
+            {
+                "name": "second",
+                "image": "agent:1",
+                "command": ["serve"],
+                "environment": full["environment"],
+                "working_dir": "/workspace",
+            },
+        ]
+        await client.delete(SANDBOX_POOLS, namespace, "second")
+
+        async def one() -> bool:
+            return [config["name"] for config in await told()] == ["first"]
+
+        await eventually(one)
+    finally:
+        following.cancel()
+
+
+async def test_pools_that_are_not_known_are_none(gateway: Replica) -> None:
+    # Nothing follows them here, as on a cluster that lacks the resource.
+    assert answer(await gateway.http.get("/api/warm-runtime-configs")) == {"configs": []}
