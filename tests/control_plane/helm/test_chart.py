@@ -83,6 +83,7 @@ def cluster(bare: ControlPlane) -> Iterator[Cluster]:
 def test_one_command_installs_crds_and_what_is_made_of_them(cluster: Cluster) -> None:
     cluster.run("kubectl", "delete", "crd", "--ignore-not-found", "sandboxes.sandbox.openhands.dev")
     cluster.run("kubectl", "delete", "crd", "--ignore-not-found", "sandboxclasses.sandbox.openhands.dev")
+    cluster.run("kubectl", "delete", "crd", "--ignore-not-found", "sandboxpools.sandbox.openhands.dev")
     notes = cluster.install()
     assert "kubectl apply --server-side" not in notes, "advice for upgrades"
     sandbox_class = json.loads(cluster.run("kubectl", "get", "ohsc", "default", "--output", "json"))
@@ -97,6 +98,28 @@ def test_the_api_server_takes_every_value(cluster: Cluster) -> None:
         "sandboxclass.sandbox.openhands.dev/bare",
         "sandboxclass.sandbox.openhands.dev/persistent",
     }
+    assert set(cluster.run("kubectl", "get", "ohsp", "--output", "name").split()) == {
+        "sandboxpool.sandbox.openhands.dev/least",
+        "sandboxpool.sandbox.openhands.dev/most",
+    }
+
+
+def test_an_upgrade_keeps_the_size_that_kubectl_gave_a_pool(cluster: Cluster) -> None:
+    def pool() -> dict[str, Any]:
+        return json.loads(cluster.run("kubectl", "get", "ohsp", "a-pool", "--output", "json"))["spec"]
+
+    cluster.install("--set", "sandboxPools.a-pool.image=agent:1")
+    assert pool()["replicas"] == 1
+    cluster.run("kubectl", "scale", "ohsp", "a-pool", "--replicas=7")
+    cluster.install("--set", "sandboxPools.a-pool.image=agent:2")
+    assert (pool()["image"], pool()["replicas"]) == ("agent:2", 7)
+    sized = ("--set", "sandboxPools.a-pool.image=agent:2", "--set", "sandboxPools.a-pool.replicas=3")
+    refused = cluster.try_to("helm", "upgrade", "--install", NAME, str(CHART), *sized)
+    assert (refused.returncode != 0, ".spec.replicas" in refused.stderr, pool()["replicas"]) == (True, True, 7)
+    cluster.install(*sized, "--force-conflicts")
+    assert pool()["replicas"] == 3
+    cluster.install("--set", "sandboxPools.a-pool=null")
+    assert cluster.run("kubectl", "get", "ohsp", "--output", "name") == ""
 
 
 def test_an_upgrade_keeps_the_keys(cluster: Cluster) -> None:

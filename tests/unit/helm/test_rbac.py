@@ -16,6 +16,7 @@ EXPECTED = {
     "gateway": {
         ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch", "create", "patch", "delete"},
         ("sandbox.openhands.dev", "sandboxclasses"): {"list", "watch"},
+        ("sandbox.openhands.dev", "sandboxpools"): {"list", "watch"},
         ("events.k8s.io", "events"): {"list"},
         ("", "secrets"): {"list", "watch", "create"},
     },

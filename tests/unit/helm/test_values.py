@@ -67,6 +67,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"sandboxClasses": {"default": {"workspace": {"size": "big"}}}}, "/sandboxClasses/default/workspace/size"),
     ({"sandboxClasses": {"default": {"env": [{"value": "x"}]}}}, "/sandboxClasses/default/env/0"),
     ({"sandboxClasses": {"default": {"startupTimeoutSeconds": 0}}}, "/startupTimeoutSeconds"),
+    ({"sandboxPools": {"Upper": {"image": "i"}}}, "/sandboxPools"),
+    ({"sandboxPools": {"x" * 51: {"image": "i"}}}, "/sandboxPools"),
+    ({"sandboxPools": {"p": {}}}, "missing property 'image'"),
+    ({"sandboxPools": {"p": {"image": "i", "replicas": -1}}}, "/sandboxPools/p/replicas"),
+    ({"sandboxPools": {"p": {"image": "i", "replicas": 10001}}}, "/sandboxPools/p/replicas"),
+    ({"sandboxPools": {"p": {"image": "i", "env": []}}}, "'env' not allowed"),
+    ({"sandboxPools": {"p": {"image": "i", "environment": {"A": 1}}}}, "/sandboxPools/p/environment/A"),
+    ({"sandboxPools": {"p": {"image": "i", "runAsUser": 0}}}, "/sandboxPools/p/runAsUser"),
+    ({"sandboxPools": {"p": {"image": "i", "autoscaling": {"minReplicas": 1}}}}, "missing property 'maxReplicas'"),
     ({"networkPolicy": {"enabled": "yes"}}, "/networkPolicy/enabled"),
     ({"networkPolicy": {"dns": {"to": []}}}, "/networkPolicy/dns/to"),
     ({"networkPolicy": {"dns": {"to": [{}]}}}, "/networkPolicy/dns/to/0"),
@@ -134,7 +143,7 @@ def test_the_schema_leaves_nothing_open() -> None:
 def test_every_value_has_a_default_and_is_in_the_schema() -> None:
     def compare(values: dict[str, Any], schema: dict[str, Any], path: str) -> None:
         properties = resolved(schema).get("properties")
-        if properties is None or path == "/sandboxClasses":
+        if properties is None or path in {"/sandboxClasses", "/sandboxPools"}:
             return
         assert set(values) == set(properties) - {"global"}, path
         for name, value in values.items():
@@ -165,8 +174,11 @@ def test_every_value_has_a_comment() -> None:
     assert [path for path, line in found if not lines[line - 1].lstrip().startswith("#")] == []
 
 
-def test_the_schema_of_a_sandbox_class_is_that_of_the_crd() -> None:
-    crd = yaml.safe_load(manifests()["sandboxclasses.yaml"])
+@pytest.mark.parametrize(
+    ("crds", "definition"), [("sandboxclasses.yaml", "sandboxClassSpec"), ("sandboxpools.yaml", "sandboxPoolSpec")]
+)
+def test_the_schema_of_a_resource_is_that_of_the_crd(crds: str, definition: str) -> None:
+    crd = yaml.safe_load(manifests()[crds])
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     kept = ("pattern", "minLength", "maxLength", "minimum", "maximum", "maxItems", "maxProperties", "enum", "required")
 
@@ -183,4 +195,4 @@ def test_the_schema_of_a_sandbox_class_is_that_of_the_crd() -> None:
             if isinstance(theirs.get(inner), dict):
                 compare(ours[inner], theirs[inner], f"{path}/{inner}")
 
-    compare(SCHEMA["definitions"]["sandboxClassSpec"], spec, "")
+    compare(SCHEMA["definitions"][definition], spec, "")
