@@ -1,6 +1,6 @@
-"""Every reason that a sandbox's `Ready` condition can have, and what it means to clients of the Runtime API.
+"""Every reason that a condition of ours can have, and what a sandbox's mean to clients of the Runtime API.
 
-This table is the only place where it is written down: the operator takes reasons from it, the gateway translates
+This is the only place where it is written down: the operator takes reasons from it, the gateway translates
 through it, tests and docs read it.
 """
 
@@ -47,6 +47,19 @@ class ExpiryReason(StrEnum):
     MAXIMUM_LIFE = "MaximumLife"
     SUSPENDED_TOO_LONG = "SuspendedTooLong"
     NEVER_READY = "NeverReady"
+
+
+class PoolReason(StrEnum):
+    """Reason of the condition `Ready` of a SandboxPool."""
+
+    FILLED = "Filled"
+    FILLING = "Filling"
+    PODS_FAILING = "PodsFailing"
+    UNSCHEDULABLE = "Unschedulable"
+    POD_REFUSED = "PodRefused"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    SANDBOX_CLASS_NOT_FOUND = "SandboxClassNotFound"
+    PERSISTENT_WORKSPACE = "PersistentWorkspace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,5 +227,43 @@ EXPIRIES: dict[ExpiryReason, Expiry] = {
     ExpiryReason.NEVER_READY: Expiry(
         "It has never been ready, for as long as progressDeadlineSeconds of its SandboxClass allows.",
         "See the condition Ready for what it lacks.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMeaning:
+    """What the operator does with the pool meanwhile, and what a person can do; "" when there is nothing to do."""
+
+    text: str
+    remedy: str = ""
+
+
+POOL_MEANINGS: dict[PoolReason, PoolMeaning] = {
+    PoolReason.FILLED: PoolMeaning("All free pods are there and ready."),
+    PoolReason.FILLING: PoolMeaning("Pods are being made, or replaced since the pool or its SandboxClass has changed."),
+    PoolReason.PODS_FAILING: PoolMeaning(
+        "Pods do not become ready; the message says why. One is tried anew every 10 s to 5 min.",
+        "Correct the SandboxPool or its SandboxClass. The pods: `kubectl get pods -l sandbox.openhands.dev/pool`.",
+    ),
+    PoolReason.UNSCHEDULABLE: PoolMeaning(
+        "No node has room for more pods, or none fits them. A few wait, the rest is not made.",
+        "Add nodes, make the pool smaller, or lower resources.requests of the SandboxClass.",
+    ),
+    PoolReason.POD_REFUSED: PoolMeaning(
+        "The cluster refuses the pods. One is tried anew every 10 s to 1 min.",
+        "Change what the message names in the SandboxPool, its SandboxClass or the namespace's policy.",
+    ),
+    PoolReason.QUOTA_EXCEEDED: PoolMeaning(
+        "A ResourceQuota leaves no room for more pods. One is tried anew every 10 s to 1 min.",
+        "Make the pool smaller, stop or pause sandboxes, or raise the ResourceQuota: `kubectl describe resourcequota`.",
+    ),
+    PoolReason.SANDBOX_CLASS_NOT_FOUND: PoolMeaning(
+        "The SandboxClass does not exist. Free pods stay as they are, and nobody can claim them.",
+        "Make it, or set spec.className to one of `kubectl get sandboxclasses`.",
+    ),
+    PoolReason.PERSISTENT_WORKSPACE: PoolMeaning(
+        "The SandboxClass gives each sandbox a volume of its own, so there can be no pods before the sandboxes.",
+        "Set spec.className to a SandboxClass without workspace.persistent.",
     ),
 }

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sandbox_crds.reasons import EXPIRIES, MEANINGS
+from sandbox_crds.reasons import EXPIRIES, MEANINGS, POOL_MEANINGS
 
 _HEAD = """\
 # Reasons
@@ -30,6 +30,15 @@ The condition `Expiring` announces that the sandbox will be deleted, and when; s
 |---|---|---|
 """
 
+_POOLS = """
+## Ready, of a SandboxPool
+
+It is `True` when all free pods are there and ready. Claimed pods do not count, and nothing here touches them.
+
+| Reason | Meaning | Remedy |
+|---|---|---|
+"""
+
 
 def page() -> str:
     """The page as Markdown."""
@@ -39,7 +48,8 @@ def page() -> str:
         for reason, meaning in MEANINGS.items()
     ]
     expiring = [f"| `{reason}` | {expiry.text} | {expiry.remedy} |\n" for reason, expiry in EXPIRIES.items()]
-    return "".join([_HEAD, *ready, _EXPIRING, *expiring])
+    pools = [f"| `{reason}` | {meaning.text} | {meaning.remedy} |\n" for reason, meaning in POOL_MEANINGS.items()]
+    return "".join([_HEAD, *ready, _EXPIRING, *expiring, _POOLS, *pools])
 
 
 def main() -> None:

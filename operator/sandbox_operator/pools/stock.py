@@ -3,6 +3,7 @@
 Everything here is a look into memory; no question costs more with the number of pods.
 """
 
+import time
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class Stock:
         self._taken: set[str] = set()
         self.claims = 0
         """Claims that are under way."""
+        self.claimed_at = 0.0
+        """Monotonic time at which the last claim ended."""
 
     def changed(self, name: str, pod: Pod | None) -> Pod | None:
         """Take the pod as it is now, None when it is gone; gives it as it was before."""
@@ -90,6 +93,7 @@ class Stock:
             yield reservation
         finally:
             self.claims -= 1
+            self.claimed_at = time.monotonic()
             self._reserved.discard(found.name)
             if reservation.taken and (known := self._pods.get(found.name)) and known.is_free:
                 self._taken.add(found.name)

@@ -1,0 +1,57 @@
+"""Writes of the pool controller."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject
+from sandbox_crds.kube.resources import PODS, SANDBOX_POOLS, SECRETS
+from sandbox_crds.models import SandboxPool
+from sandbox_operator.api import refusal_of
+from sandbox_operator.plan import Refusal
+from sandbox_operator.pods import Pod, decode
+
+
+class PoolApi:
+    """Pools and their pods in one namespace. All raise what KubeClient raises for failures that may pass."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    async def create_pod(self, body: KubeObject) -> Pod | Refusal:
+        """POST a pod; gives it as stored, or why the API server refuses it."""
+        try:
+            return decode(await self._client.create(PODS, self._namespace, body))
+        except ApiError as error:
+            if refusal := refusal_of(error):
+                return refusal
+            raise
+
+    async def create_secret(self, body: KubeObject) -> Refusal | None:
+        """POST a pod's Secret; one that is there is as good as new, since nobody else knows the pod's name before."""
+        try:
+            await self._client.create(SECRETS, self._namespace, body)
+        except ApiError as error:
+            if error.code == 409 and error.reason == "AlreadyExists":
+                return None
+            if refusal := refusal_of(error):
+                return refusal
+            raise
+        return None
+
+    async def delete_pod(self, pod: Pod) -> bool:
+        """Delete the pod if it still is as it was seen; False when it is not, since somebody may have claimed it."""
+        try:
+            await self._client.delete(
+                PODS, self._namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
+            )
+        except ApiError as error:
+            if error.code == 409:
+                return False
+            raise
+        return True
+
+    async def patch_status(self, pool: SandboxPool, status: Mapping[str, Any]) -> KubeObject:
+        """Write the status if the pool is still as it was seen (else ApiError 409); gives the pool as stored."""
+        body = {"metadata": {"resourceVersion": pool.metadata.resource_version}, "status": status}
+        return await self._client.patch(SANDBOX_POOLS, self._namespace, pool.metadata.name, body, subresource="status")

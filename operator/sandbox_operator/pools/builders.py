@@ -1,0 +1,99 @@
+"""A warm pod and the Secret with its keys."""
+
+import base64
+import secrets
+
+from sandbox_crds.api import API_VERSION, MANAGED_BY_LABEL, MANAGER, POOL_LABEL, SANDBOX_LABEL
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import KubeObject
+from sandbox_crds.kube.resources import PODS, SECRETS
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY, defaults
+from sandbox_operator.builders.pod import pod_spec
+from sandbox_operator.pods import DEFERRED_ANNOTATION, KEY_ID_ANNOTATION, TEMPLATE_ANNOTATION, Pod
+from sandbox_operator.pools.deferred import DORMANT
+from sandbox_operator.pools.template import sandbox_spec, template, usable_environment
+
+_RANDOM_CHARACTERS = 10
+
+
+def new_name(pool: SandboxPool) -> str:
+    """A name for a new pod of the pool and its Secret: a DNS label that has not been used."""
+    random = base64.b32encode(secrets.token_bytes(7)).decode().lower()[:_RANDOM_CHARACTERS]
+    return f"{pool.metadata.name}-{random}"
+
+
+def template_of(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys) -> str:
+    """The template of pods that are made for the pool now."""
+    return template(sandbox_spec(pool, keys), class_, deferred=pool.spec.deferred_init)
+
+
+def build_warm_pod(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys, name: str) -> KubeObject:
+    """The pod of a sandbox that fits, before anybody has it: its key is derived from its own name.
+
+    The pool's environment is in the Secret with its keys, since both are made together.
+    """
+    spec = sandbox_spec(pool, keys).model_copy(update={"environment_hash": ""})
+    overlay = class_.spec.pod
+    annotations = {
+        **overlay.annotations,
+        TEMPLATE_ANNOTATION: template_of(pool, class_, keys),
+        KEY_ID_ANNOTATION: keys.key_id(name),
+    }
+    body = pod_spec(Sandbox(spec=spec), class_, name)
+    if pool.spec.deferred_init:
+        annotations[DEFERRED_ANNOTATION] = "true"
+        body["containers"][0]["env"].append(DORMANT)
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": "SandboxPool",
+        "name": pool.metadata.name,
+        "uid": pool.metadata.uid,
+        "controller": True,
+    }
+    return {
+        "apiVersion": PODS.api_version,
+        "kind": PODS.kind,
+        "metadata": {
+            "name": name,
+            "namespace": pool.metadata.namespace,
+            "labels": {**overlay.labels, SANDBOX_LABEL: "", **_labels(pool)},
+            "annotations": annotations,
+            "ownerReferences": [owner],
+        },
+        "spec": body,
+    }
+
+
+def build_warm_secret(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys, pod: Pod) -> KubeObject:
+    """The pod's keys and its environment; it goes when the pod goes. Raises KeyError if the master key is gone."""
+    owner = {
+        "apiVersion": PODS.api_version,
+        "kind": PODS.kind,
+        "name": pod.name,
+        "uid": pod.uid,
+        "controller": True,
+    }
+    return {
+        "apiVersion": SECRETS.api_version,
+        "kind": SECRETS.kind,
+        "metadata": {
+            "name": pod.name,
+            "namespace": pool.metadata.namespace,
+            "labels": _labels(pool),
+            "annotations": {KEY_ID_ANNOTATION: pod.key_id},
+            "ownerReferences": [owner],
+        },
+        # Kubelets keep no watch on an immutable Secret.
+        "immutable": True,
+        "stringData": {
+            **defaults(class_),
+            **usable_environment(pool),
+            SESSION_KEY: keys.session_key(pod.key_id),
+            SECRET_KEY: keys.secret_key(pod.key_id),
+        },
+    }
+
+
+def _labels(pool: SandboxPool) -> dict[str, str]:
+    return {POOL_LABEL: pool.metadata.name, MANAGED_BY_LABEL: MANAGER}

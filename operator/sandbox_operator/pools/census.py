@@ -1,0 +1,92 @@
+"""The free pods of a pool, sorted by what can be expected of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.reasons import Reason
+from sandbox_operator.findings import Finding, examine, finished
+from sandbox_operator.pods import Pod
+from sandbox_operator.redaction import redacted_pod
+
+LONGEST_START = timedelta(minutes=10)
+"""A pod that is not ready for so long counts as failing, though nobody says why."""
+
+_UNDER_WAY = frozenset({Reason.PENDING, Reason.STARTING, Reason.CONTAINER_RESTARTING, Reason.VOLUME_NOT_BOUND})
+
+
+class State(StrEnum):
+    """How a free pod does. `WAITING`: no node has room for it."""
+
+    READY = "ready"
+    STARTING = "starting"
+    WAITING = "waiting"
+    FAILING = "failing"
+
+
+@dataclass(slots=True)
+class Pods:
+    """Pods by their state."""
+
+    by_state: dict[State, list[Pod]] = field(default_factory=lambda: {state: [] for state in State})
+
+    def __getitem__(self, state: State) -> list[Pod]:
+        return self.by_state[state]
+
+    def count(self, *states: State) -> int:
+        """How many are in one of these states; all of them when none is named."""
+        return sum(len(self.by_state[state]) for state in states or State)
+
+
+@dataclass(slots=True)
+class Census:
+    """Free pods that nobody has deleted: `current` are as new ones would be, `outdated` of an earlier template.
+
+    `findings` are those of the pods that wait or fail, by UID.
+    """
+
+    current: Pods = field(default_factory=Pods)
+    outdated: Pods = field(default_factory=Pods)
+    findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
+
+    def count(self, *states: State) -> int:
+        """The same of all pods."""
+        return self.current.count(*states) + self.outdated.count(*states)
+
+
+def take_census(pods: Iterable[Pod], template: str, keys: MasterKeys, now: datetime) -> Census:
+    """Sort a pool's free pods. `template` is that of new pods."""
+    census = Census()
+    for pod in pods:
+        if pod.deletion_requested:
+            continue
+        state, finding = _state(pod, keys, now)
+        if finding:
+            census.findings[pod.uid] = finding
+        is_current = pod.template == template and keys.knows(pod.key_id)
+        (census.current if is_current else census.outdated)[state].append(pod)
+    return census
+
+
+def _state(pod: Pod, keys: MasterKeys, now: datetime) -> tuple[State, Finding | None]:
+    if pod.is_finished:
+        return State.FAILING, finished(_without_keys(pod, keys))
+    if pod.is_ready:
+        return State.READY, None
+    finding = examine(_without_keys(pod, keys))
+    if finding.reason is Reason.UNSCHEDULABLE:
+        return State.WAITING, finding
+    if finding.reason not in _UNDER_WAY:
+        return State.FAILING, finding
+    if now < pod.created + LONGEST_START:
+        return State.STARTING, None
+    minutes = LONGEST_START // timedelta(minutes=1)
+    return State.FAILING, Finding(finding.reason, f"A pod is not ready after {minutes} minutes. {finding.message}")
+
+
+def _without_keys(pod: Pod, keys: MasterKeys) -> Pod:
+    if not keys.knows(pod.key_id):
+        return redacted_pod(pod, ())
+    return redacted_pod(pod, (keys.session_key(pod.key_id), keys.secret_key(pod.key_id)))

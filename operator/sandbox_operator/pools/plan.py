@@ -1,0 +1,146 @@
+"""What is to be done about one pool: pure, from what is known of its pods."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sandbox_crds.reasons import Reason
+from sandbox_operator.pods import Pod
+from sandbox_operator.pools.census import LONGEST_START, Census, Pods, State
+from sandbox_operator.pools.record import SHORTEST_DELAY, Record
+
+BATCH = 4
+"""Most pods that are made, or deleted, at the same time. Also how many are made of a template of which none has been
+ready yet, how many may wait for room on a node, and by how many a pool grows while it is rolled."""
+
+_LEAST_USEFUL_FIRST = (State.FAILING, State.WAITING, State.STARTING, State.READY)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is known of one pool.
+
+    `wanted` is how many free pods there shall be, None when nothing may be said: the class is missing. `secrets` are
+    the UIDs of pods whose Secret this process has made.
+    """
+
+    wanted: int | None
+    census: Census
+    record: Record
+    now: datetime
+    secrets: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Delete these pods if they still are as they were seen, make the Secrets of these, and make so many pods."""
+
+    deletes: tuple[Pod, ...] = ()
+    secrets: tuple[Pod, ...] = ()
+    creates: int = 0
+    requeue_at: datetime | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.deletes or self.secrets or self.creates)
+
+
+def plan(world: World) -> Plan:
+    """The next steps for one pool, few at a time; to be asked again when they are done."""
+    secrets = _without_secret(world)
+    if world.wanted is None:
+        return Plan(secrets=secrets)
+    deletes = [*_outdated(world, world.wanted), *(_surplus(world, world.wanted) or _failed(world))][:BATCH]
+    creates = min(_missing(world, world.wanted, deletes), *_bounds(world, deletes))
+    return Plan(tuple(deletes), secrets, max(creates, 0), _again_at(world))
+
+
+def _without_secret(world: World) -> tuple[Pod, ...]:
+    if not world.record.refusals.is_over(world.now):
+        return ()
+    current = world.census.current
+    pods = [*current[State.STARTING], *current[State.WAITING], *current[State.FAILING]]
+    return tuple(pod for pod in pods if pod.uid not in world.secrets and not _has_run(pod))[:BATCH]
+
+
+def _has_run(pod: Pod) -> bool:
+    """Whether the container has had its environment, so that the Secret must be there."""
+    container = pod.container
+    return pod.is_finished or (
+        container is not None and (container.running_since is not None or container.last_run is not None)
+    )
+
+
+def _outdated(world: World, wanted: int) -> list[Pod]:
+    """Pods of earlier templates that can go: those that are of no use, and as many ready ones as are not missed.
+
+    When there is no room for the new ones, a quarter of the old ones goes first.
+    """
+    census, outdated = world.census, world.census.outdated
+    useless = [pod for state in _LEAST_USEFUL_FIRST[:-1] for pod in outdated[state]]
+    spare = census.count(State.READY) - wanted
+    if spare <= 0 and _lacks_room(world):
+        spare += max(1, wanted // 4)
+    return [*useless, *_oldest_first(outdated[State.READY])[: max(spare, 0)]]
+
+
+def _lacks_room(world: World) -> bool:
+    refusal = world.record.refusal
+    quota = refusal is not None and refusal.reason is Reason.QUOTA_EXCEEDED
+    return quota or world.census.current.count(State.WAITING) > 0
+
+
+def _surplus(world: World, wanted: int) -> list[Pod]:
+    current = world.census.current
+    surplus = current.count() - wanted
+    if surplus <= 0:
+        return []
+    pods = [pod for state in _LEAST_USEFUL_FIRST for pod in reversed(_oldest_first(current[state]))]
+    return pods[:surplus]
+
+
+def _failed(world: World) -> list[Pod]:
+    """Failing pods whose time has come: all in good times, else one with each try."""
+    record, now = world.record, world.now
+    if not record.failures.is_over(now) or not record.refusals.is_over(now):
+        return []
+    pods = _oldest_first(world.census.current[State.FAILING])
+    due = [pod for pod in pods if now >= record.failing.get(pod.uid, now) + SHORTEST_DELAY]
+    return due[:1] if record.failures.level else due
+
+
+def _missing(world: World, wanted: int, deletes: Collection[Pod]) -> int:
+    census = world.census
+    gone = {pod.uid for pod in deletes}
+    current, outdated = _count_without(census.current, gone), _count_without(census.outdated, gone)
+    missing = wanted - current
+    return min(missing, wanted + BATCH - current - outdated) if outdated else missing
+
+
+def _bounds(world: World, deletes: Collection[Pod]) -> tuple[int, ...]:
+    """How many pods may be made at most, for one reason each."""
+    record, current, now = world.record, world.census.current, world.now
+    bounds = [BATCH, BATCH - current.count(State.WAITING)]
+    if not record.proven:
+        gone = {pod.uid for pod in deletes}
+        bounds.append(BATCH - _count_without(current, gone))
+    for backoff in (record.failures, record.refusals):
+        if backoff.level:
+            bounds.append(1 if backoff.is_over(now) else 0)
+    return tuple(bounds)
+
+
+def _count_without(pods: Pods, gone: Collection[str]) -> int:
+    return sum(pod.uid not in gone for state in State for pod in pods[state])
+
+
+def _oldest_first(pods: list[Pod]) -> list[Pod]:
+    return sorted(pods, key=lambda pod: (pod.created, pod.name))
+
+
+def _again_at(world: World) -> datetime | None:
+    """When something is due though nothing changes."""
+    record, current = world.record, world.census.current
+    times = [since + SHORTEST_DELAY for since in record.failing.values()]
+    times += [backoff.until for backoff in (record.failures, record.refusals) if backoff.until]
+    times += [pod.created + LONGEST_START for pod in current[State.STARTING]]
+    return min((time for time in times if time > world.now), default=None)
