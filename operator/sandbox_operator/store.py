@@ -26,6 +26,8 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
         self._model = model
         self._on_change = on_change
         self._objects: dict[str, T] = {}
+        self._dropped: set[str] = set()
+        """UIDs of what has gone since the last sweep began."""
 
     def __iter__(self) -> Iterator[T]:
         return iter(self._objects.values())
@@ -62,6 +64,7 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
 
     def drop(self, name: str, uid: str) -> None:
         """Forget an object that is gone; one of the same name and another UID stays."""
+        self._dropped.add(uid)
         known = self._objects.get(name)
         if known and known.metadata.uid == uid:
             del self._objects[name]
@@ -70,10 +73,14 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
     async def sweep(self, client: KubeClient, namespace: str) -> None:
         """Become equal to a fresh list. Raises ApiError and what else KubeClient raises."""
         before = {name: item.metadata.uid for name, item in self._objects.items()}
-        answer = await client.list(self.resource, namespace)
-        present = {item["metadata"]["uid"] for item in answer["items"]}
-        for item in answer["items"]:
-            self.put(item)
+        present: set[str] = set()
+        self._dropped = set()
+        async for page in client.pages(self.resource, namespace):
+            for item in page["items"]:
+                present.add(item["metadata"]["uid"])
+                # What has gone while the list was read is still in it.
+                if item["metadata"]["uid"] not in self._dropped:
+                    self.put(item)
         for name, uid in before.items():
             if uid not in present:
                 self.drop(name, uid)

@@ -19,11 +19,15 @@ from sandbox_crds.kube.resources import Resource
 type KubeObject = dict[str, Any]
 type Guard = Callable[[], None]
 """Is called right before each write, and raises what is to keep it from being sent."""
+type Observer = Callable[[str, int], None]
+"""Is told of each answer: the request's method and the status code."""
 
 # Without type annotations of their own, and checked as such.
 kube_config: Any = _kube_config
 
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
+_PAGE_ITEMS = 500
+"""Some 4 MB of JSON when they are pods, and five times that once decoded."""
 _WATCH_SILENCE_SECONDS = 90
 """A healthy watch has a bookmark at least every minute."""
 
@@ -50,12 +54,20 @@ class Lines(Protocol):
 class KubeClient:
     """Requests to one API server. Time-outs raise TimeoutError, refused connections aiohttp.ClientError."""
 
-    def __init__(self, api: kube_client.ApiClient, guard: Guard | None = None) -> None:
+    def __init__(
+        self, api: kube_client.ApiClient, guard: Guard | None = None, observer: Observer | None = None
+    ) -> None:
         self._api: Any = api
         self._guard = guard
+        self._observer = observer
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None = None, user_agent: str = "openhands-sandbox") -> Self:
+    async def connect(
+        cls,
+        kubeconfig: str | None = None,
+        user_agent: str = "openhands-sandbox",
+        observer: Observer | None = None,
+    ) -> Self:
         """From the pod's service account, or else from `kubeconfig` (default: $KUBECONFIG, ~/.kube/config).
 
         Raises kubernetes.aio.config.ConfigException when neither is there.
@@ -72,7 +84,7 @@ class KubeClient:
                 await kube_config.load_kube_config(client_configuration=configuration)
         api: Any = kube_client.ApiClient(configuration)
         api.user_agent = user_agent
-        return cls(api)
+        return cls(api, observer=observer)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -80,7 +92,7 @@ class KubeClient:
 
     def guarded(self, guard: Guard) -> "KubeClient":
         """A client over the same connections, whose writes raise what `guard` raises."""
-        return KubeClient(self._api, guard)
+        return KubeClient(self._api, guard, self._observer)
 
     @property
     def configuration(self) -> kube_client.Configuration:
@@ -94,6 +106,20 @@ class KubeClient:
     async def list(self, resource: Resource, namespace: str, **query: str) -> KubeObject:
         """The whole list object. Raises ApiError."""
         return await self._send("GET", resource.path(namespace), query)
+
+    async def pages(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[KubeObject]:
+        """The list in pages, all of one resource version, so that a long one is never in memory as a whole.
+
+        Raises ApiError (410 when reading took so long that the server has forgotten the rest).
+        """
+        query["limit"] = str(_PAGE_ITEMS)
+        while True:
+            page = await self.list(resource, namespace, **query)
+            query["continue"] = page["metadata"].get("continue", "")
+            yield page
+            del page
+            if not query["continue"]:
+                return
 
     async def create(self, resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
         """POST; gives the object as stored. Raises ApiError (409 when the name is taken)."""
@@ -184,6 +210,8 @@ class KubeClient:
         if self._guard and method != "GET":
             self._guard()
         answer = await self._api.call_api(method, url, headers, body=body, _request_timeout=timeout)
+        if self._observer:
+            self._observer(method, answer.response.status)
         return answer.response
 
 

@@ -101,16 +101,18 @@ class Informer[T]:
             delay = min(delay * 2, _LONGEST_DELAY)
 
     async def _list(self) -> None:
-        answer = await self._client.list(self._resource, self._namespace, **self._query)
-        self.version = int(answer["metadata"]["resourceVersion"])
         seen: set[str] = set()
-        for item in answer["items"]:
-            seen.add(item["metadata"]["name"])
-            self._put(item)
+        version = self.version
+        async for page in self._client.pages(self._resource, self._namespace, **self._query):
+            version = int(page["metadata"]["resourceVersion"])
+            for item in page["items"]:
+                seen.add(item["metadata"]["name"])
+                self._put(item)
+            self.heard_at = time.monotonic()
+        self.version = version
         for name in self._versions.keys() - seen:
             self._drop(name)
         self._synced.set()
-        self.heard_at = time.monotonic()
 
     async def _watch(self) -> None:
         while True:

@@ -9,7 +9,8 @@ import pytest
 
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
+from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resource
+from sandbox_crds.kube import client as module
 from sandbox_crds.kube.client import Lines
 from sandbox_crds.kube.resources import SECRETS
 
@@ -33,6 +34,13 @@ async def following(informer: Informer[Any]) -> AsyncGenerator[None]:
         yield
     finally:
         task.cancel()
+
+
+class Same(KubeClient):
+    """A client over another one's connections."""
+
+    def __init__(self, real: KubeClient) -> None:
+        super().__init__(real._api)  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_refusal_has_code_reason_and_message(client: KubeClient, namespace: str) -> None:
@@ -63,6 +71,45 @@ async def test_an_unreachable_server_raises(control_plane: ControlPlane) -> None
     with pytest.raises(OSError, match="Cannot connect"):
         await client.get(SECRETS, "default", "none")
     await client.close()
+
+
+async def test_pages_are_all_of_one_moment(client: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PAGE_ITEMS", 2)
+    for number in range(5):
+        await client.create(SECRETS, namespace, secret(f"number-{number}"))
+    names: list[list[str]] = []
+    versions: set[str] = set()
+    async for page in client.pages(SECRETS, namespace):
+        names.append([item["metadata"]["name"] for item in page["items"]])
+        versions.add(page["metadata"]["resourceVersion"])
+        if len(names) == 1:
+            await client.create(SECRETS, namespace, secret("number-9"))
+            await client.delete(SECRETS, namespace, "number-4")
+    assert names == [["number-0", "number-1"], ["number-2", "number-3"], ["number-4"]]
+    assert len(versions) == 1
+
+
+async def test_the_informer_misses_nothing_that_happens_while_it_reads_a_long_list(
+    client: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAGE_ITEMS", 2)
+    for number in range(5):
+        await client.create(SECRETS, namespace, secret(f"number-{number}", a="1"))
+
+    class Slow(Same):
+        async def pages(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[KubeObject]:
+            first = True
+            async for page in super().pages(resource, namespace, **query):
+                if first:
+                    first = False
+                    await client.delete(SECRETS, namespace, "number-0")
+                    await client.patch(SECRETS, namespace, "number-4", {"stringData": {"b": "2"}})
+                yield page
+
+    informer = Informer(Slow(client), SECRETS, namespace, data_keys)
+    async with following(informer):
+        await eventually(lambda: asyncio.sleep(0, len(informer) == 4 and informer.get("number-4") == ["a", "b"]))
+        assert informer.get("number-0") is None
 
 
 async def test_the_informer_follows(client: KubeClient, namespace: str) -> None:
@@ -103,11 +150,8 @@ async def test_an_unreadable_object_stops_nobody(client: KubeClient, namespace: 
         assert informer.get("bad") is None
 
 
-class Gap(KubeClient):
+class Gap(Same):
     """A client whose watches the server has forgotten: each one ends at once with 410."""
-
-    def __init__(self, real: KubeClient) -> None:
-        super().__init__(real._api)  # pyright: ignore[reportPrivateUsage]
 
     @asynccontextmanager
     async def watch(self, *_arguments: Any, **_query: str) -> AsyncGenerator[Lines]:

@@ -1,5 +1,6 @@
 """The store behind kopf's watch."""
 
+from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 import aiohttp
@@ -79,16 +80,17 @@ def test_an_object_that_cannot_be_read_stops_nobody(caplog: pytest.LogCaptureFix
 
 
 class Listing:
-    """A client that only lists: what `answers` has, one after the other."""
+    """A client that only lists: each time the next of `answers`, an item a page."""
 
     def __init__(self, *answers: list[dict[str, Any]] | Exception) -> None:
         self.answers = list(answers)
 
-    async def list(self, *_: Any) -> dict[str, Any]:
+    async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return {"items": answer}
+        for each in answer:
+            yield {"items": [each]}
 
 
 async def test_a_sweep_finds_what_the_watch_has_lost() -> None:
@@ -106,12 +108,30 @@ async def test_what_comes_during_a_sweep_is_not_swept_away() -> None:
     watched = Watched()
 
     class Slow(Listing):
-        async def list(self, *_: Any) -> dict[str, Any]:
+        async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
             watched.store.put(item("meanwhile", 9))
-            return {"items": []}
+            yield {"items": []}
 
     await watched.store.sweep(cast(KubeClient, Slow()), "here")
     assert watched.image("meanwhile")
+
+
+async def test_what_goes_during_a_sweep_does_not_come_back() -> None:
+    watched = Watched()
+
+    class Slow(Listing):
+        async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
+            yield {"items": [item("early")]}
+            for name in ("early", "late"):
+                feed(watched.store, {"type": "DELETED", "object": item(name)})
+            yield {"items": [item("late"), item("kept")]}
+
+    watched.store.put(item("late"))
+    await watched.store.sweep(cast(KubeClient, Slow()), "here")
+    assert [each.metadata.name for each in watched.store] == ["kept"]
+    # One of the same name that is made afterwards counts.
+    await watched.store.sweep(cast(KubeClient, Listing([item("late", 9, uid="new")])), "here")
+    assert [each.metadata.uid for each in watched.store] == ["new"]
 
 
 @pytest.mark.parametrize(
