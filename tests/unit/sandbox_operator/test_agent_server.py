@@ -12,7 +12,7 @@ from aiohttp import web
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator import agent_server
-from sandbox_operator.agent_server import AgentServers, Work, base_url
+from sandbox_operator.agent_server import AgentServers, InitError, Work, base_url
 from unit.sandbox_operator.samples import KEY_ID, KEYS, sandbox, status
 
 type Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,7 +46,7 @@ async def agent() -> AsyncIterator[Agent]:
     made = Agent()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", made.handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -205,3 +205,73 @@ async def test_a_key_whose_master_is_gone_opens_nothing(agents: AgentServers, ag
     with pytest.raises(KeyError):
         await agents.work(ready(agent, key_id=KEY_ID.replace("v1-", "v2-")))
     assert agent.asked == []
+
+
+class Dormant:
+    """An agent server that waits to be initialized: answers what it is told, and counts as ready from a 200 on."""
+
+    def __init__(self, *answers: int, state: str = "dormant") -> None:
+        self.answers = list(answers)
+        self.state = state
+        self.bodies: list[dict[str, object]] = []
+        self.keys: list[str] = []
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        assert request.path == "/api/init"
+        if request.method == "GET":
+            return web.json_response({"state": self.state, "error": None})
+        self.keys.append(request.headers["X-Init-API-Key"])
+        self.bodies.append(await request.json())
+        status = self.answers.pop(0)
+        return web.json_response({"detail": "an answer may repeat the secret value"}, status=status)
+
+
+async def test_it_is_initialized_with_the_keys_that_it_has(agents: AgentServers, agent: Agent) -> None:
+    agent.answer = dormant = Dormant(200)
+    await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {"env": {"TOKEN": "t"}})
+    keys = {"session_api_keys": [KEYS.session_key(KEY_ID)], "secret_key": KEYS.secret_key(KEY_ID)}
+    assert dormant.bodies == [{"env": {"TOKEN": "t"}, **keys}]
+    assert dormant.keys == [KEYS.secret_key(KEY_ID)]
+
+
+async def test_it_is_tried_again_after_a_failure(
+    agents: AgentServers, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_server, "_INIT_PAUSES", (0.0, 0.0))
+    agent.answer = Dormant(500, 503, 200)
+    await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
+    agent.answer = Dormant(500, 503, 500)
+    with pytest.raises(InitError, match="answers 500"):
+        await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
+
+
+async def test_one_that_has_been_initialized_is_well(
+    agents: AgentServers, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_server, "_INIT_PAUSES", (0.0,))
+    agent.answer = Dormant(400, state="ready")
+    await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
+    agent.answer = Dormant(400, 400, state="initializing")
+    with pytest.raises(InitError, match="is initializing"):
+        await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
+
+
+@pytest.mark.parametrize("status", [401, 404, 422, 302])
+async def test_a_refusal_is_final_and_says_nothing_of_what_was_sent(
+    agents: AgentServers, agent: Agent, status: int
+) -> None:
+    agent.answer = dormant = Dormant(status)
+    with pytest.raises(InitError) as caught:
+        await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {"env": {"TOKEN": "secret value"}})
+    assert str(caught.value) == f"/api/init answers {status}"
+    assert len(dormant.bodies) == 1
+
+
+@pytest.mark.parametrize("answer", [breaking, silent])
+async def test_no_answer_ends_in_time(
+    agents: AgentServers, agent: Agent, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_server, "_INIT_SECONDS", 0.3)
+    agent.answer = answer
+    with pytest.raises(InitError, match="no answer"):
+        await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
