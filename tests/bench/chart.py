@@ -1,10 +1,10 @@
-"""A chart of steps as SVG: one bar a row, one colour a step, seconds along the bottom."""
+"""A chart of steps as SVG: one bar a row, one colour a step, seconds or another unit along the bottom."""
 
 import math
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
-COLOURS = ("#4e79a7", "#76b7b2", "#edc948", "#f28e2b", "#9c755f", "#b07aa1", "#59a14f")
+COLOURS = ("#4e79a7", "#76b7b2", "#edc948", "#f28e2b", "#9c755f", "#b07aa1", "#59a14f", "#bab0ac")
 LABELS = 190
 PLOT = 560
 ROW = 44
@@ -13,10 +13,12 @@ TOP = 64
 WIDTH = LABELS + PLOT + 70
 
 
-def chart(title: str, rows: Mapping[str, Mapping[str, float]], steps: Mapping[str, str]) -> str:
+def chart(title: str, rows: Mapping[str, Mapping[str, float]], steps: Mapping[str, str], unit: str = "s") -> str:
     """`rows` are seconds of each step by the row's name; `steps` the steps in order, with what they are."""
     longest = max(sum(row.values()) for row in rows.values())
-    scale = PLOT / (math.ceil(longest / 2) * 2)
+    tick = 2 if longest <= 30 else 10
+    end = math.ceil(longest / tick) * tick
+    scale = PLOT / end
     colours = dict(zip(steps, COLOURS, strict=False))
     height = TOP + ROW * len(rows) + 46
     parts = [
@@ -31,16 +33,18 @@ def chart(title: str, rows: Mapping[str, Mapping[str, float]], steps: Mapping[st
         parts.append(f'<rect x="{x:.1f}" y="40" width="11" height="11" fill="{colours[name]}"/>')
         parts.append(f'<text x="{x + 16:.1f}" y="50">{escape(name)}<title>{escape(text)}</title></text>')
     bottom = TOP + ROW * len(rows)
-    for second in range(0, math.ceil(longest / 2) * 2 + 1, 2):
-        x = LABELS + second * scale
+    for number in range(0, end + 1, tick):
+        x = LABELS + number * scale
         parts.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{bottom}" stroke="#d0d7de"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{second} s</text>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{number} {unit}</text>')
     for number, (name, row) in enumerate(rows.items()):
-        parts += _row(name, row, TOP + ROW * number, scale, colours)
+        parts += _row(name, row, TOP + ROW * number, scale, colours, unit)
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _row(name: str, row: Mapping[str, float], y: float, scale: float, colours: Mapping[str, str]) -> list[str]:
+def _row(
+    name: str, row: Mapping[str, float], y: float, scale: float, colours: Mapping[str, str], unit: str
+) -> list[str]:
     middle = y + ROW / 2 + 4
     parts = [f'<text x="{LABELS - 10}" y="{middle}" text-anchor="end">{escape(name)}</text>']
     x = float(LABELS)
@@ -48,8 +52,8 @@ def _row(name: str, row: Mapping[str, float], y: float, scale: float, colours: M
         width = max(seconds, 0) * scale
         parts.append(
             f'<rect x="{x:.1f}" y="{y + (ROW - BAR) / 2}" width="{width:.1f}" height="{BAR}" fill="{colours[step]}">'
-            f"<title>{escape(step)}: {seconds:.2f} s</title></rect>"
+            f"<title>{escape(step)}: {seconds:.2f} {unit}</title></rect>"
         )
         x += width
-    parts.append(f'<text x="{x + 8:.1f}" y="{middle}" font-weight="600">{sum(row.values()):.1f} s</text>')
+    parts.append(f'<text x="{x + 8:.1f}" y="{middle}" font-weight="600">{sum(row.values()):.1f} {unit}</text>')
     return parts
