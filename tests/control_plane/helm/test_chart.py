@@ -114,6 +114,9 @@ def test_an_upgrade_keeps_the_size_that_kubectl_gave_a_pool(cluster: Cluster) ->
     cluster.install("--set", "sandboxPools.a-pool.image=agent:2")
     assert (pool()["image"], pool()["replicas"]) == ("agent:2", 7)
     sized = ("--set", "sandboxPools.a-pool.image=agent:2", "--set", "sandboxPools.a-pool.replicas=3")
+    cluster.install(*sized)
+    assert pool()["replicas"] == 3
+    cluster.run("kubectl", "scale", "ohsp", "a-pool", "--replicas=7")
     refused = cluster.try_to("helm", "upgrade", "--install", NAME, str(CHART), *sized)
     assert (refused.returncode != 0, ".spec.replicas" in refused.stderr, pool()["replicas"]) == (True, True, 7)
     cluster.install(*sized, "--force-conflicts")
