@@ -1,10 +1,12 @@
 """What kopf does here: it watches the custom resources, and each event marks one key. It writes nothing."""
 
+import asyncio
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
 from sandbox_operator.store import AnyStore
@@ -44,6 +46,13 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
+class NoMemories(ResourceMemories):
+    """Handlers here need nothing of what kopf remembers of each object for as long as it exists."""
+
+    async def recall(self, raw_body: Any, *, memobase: Any = None, **_: Any) -> ResourceMemory:
+        return await super().recall(raw_body, memobase=memobase, ephemeral=True)
+
+
 class _ForEver:
     """Delays between attempts without an end: kopf would end the process after the last one."""
 
@@ -53,19 +62,26 @@ class _ForEver:
             yield _RETRY_SECONDS[-1]
 
 
-async def watch(configuration: Configuration, namespace: str, stores: Sequence[AnyStore]) -> None:
-    """Feed the stores until SIGTERM or SIGINT, then return. Raises what kopf cannot go on from.
+async def watch(
+    configuration: Configuration, namespace: str, stores: Sequence[AnyStore], started: Callable[[], None]
+) -> None:
+    """Feed the stores until cancelled. Raises what kopf cannot go on from.
 
-    kopf waits at its end for every task that has started after it, 5 s long, and cancels it: start yours first.
+    kopf takes over the handling of SIGTERM and SIGINT; `started` is called right after that, to take it back. At its
+    end kopf cancels every task that has started after it.
     """
-    await kopf.operator(
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=_registry(configuration, stores),
         settings=settings(),
+        memories=NoMemories(),
         namespaces=[namespace],
         standalone=True,
         # kopf would ask for the user's name, and a container's uid need not have one.
         identity=cast(Any, platform.node()),
     )
+    started()
+    await kopf.run_tasks(tasks, ignored=others)
 
 
 def feed(store: AnyStore, event: Mapping[str, Any]) -> None:
@@ -116,6 +132,9 @@ def settings() -> kopf.OperatorSettings:
     made.posting.enabled = False
     # Without this kopf needs cluster-wide rights to watch namespaces and CRDs.
     made.scanning.disabled = True
+    # A first list of thousands would be in memory whole, and each object again in a task of its own for a while.
+    made.watching.chunk_size = 500
+    made.queueing.idle_timeout = 0.2
     made.networking.request_timeout = 30
     made.networking.connect_timeout = 5
     made.networking.error_backoffs = _ForEver()

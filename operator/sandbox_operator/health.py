@@ -1,8 +1,9 @@
-"""`/healthz` and `/readyz` of the operator."""
+"""`/healthz`, `/readyz` and `/metrics` of the operator."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
 
 type Checks = Mapping[str, Callable[[], bool]]
 """Name of what must be so, and whether it is."""
@@ -11,11 +12,12 @@ type Checks = Mapping[str, Callable[[], bool]]
 async def serve(port: int, healthy: Checks, ready: Checks) -> web.AppRunner:
     """Listen on all addresses; `cleanup()` of what is returned ends it. Raises OSError when the port is taken.
 
-    Each path answers 200 or 503, with one line for each check.
+    Each probe answers 200 or 503, with one line for each check; `/metrics` all metrics of the process.
     """
     app = web.Application()
     app.router.add_get("/healthz", _handler(healthy))
     app.router.add_get("/readyz", _handler(ready))
+    app.router.add_get("/metrics", make_aiohttp_handler())
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, port=port).start()

@@ -1,6 +1,5 @@
 """The command `sandbox-operator`."""
 
-import asyncio
 import logging
 import sys
 
@@ -29,8 +28,6 @@ def main() -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         uvloop.run(run(settings))
-    except asyncio.CancelledError:
-        _log.info("ended before it had started")
     except (MasterKeyError, ConfigException, OSError) as error:
         _log.error("cannot start", error=str(error))
         sys.exit(1)

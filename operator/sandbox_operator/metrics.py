@@ -19,3 +19,8 @@ REQUESTS = Counter(
     "Requests to the API server that were answered, by verb and status code.",
     ["verb", "code"],
 )
+
+
+def count_request(verb: str, code: int) -> None:
+    """One request has been answered; `verb` is the HTTP method."""
+    REQUESTS.labels(verb, code).inc()

@@ -6,7 +6,9 @@ They wait until there is nothing newer, but for one in a few, so that none waits
 
 import asyncio
 import random
+import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 30.0
@@ -24,14 +26,15 @@ class WorkQueue:
     """Keys that are to be looked at.
 
     A key that is added while it waits is worked on once; one that is added while it is in work comes again afterwards.
-    Each `get` is answered by one `done`.
+    Each `get` is answered by one `done`, and `worked` is told the seconds between the two.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, worked: Callable[[float], None] = lambda _: None) -> None:
+        self._worked = worked
         self._fresh: deque[str] = deque()
         self._backlog: OrderedDict[str, None] = OrderedDict()
         self._dirty: set[str] = set()
-        self._processing: set[str] = set()
+        self._processing: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._available = asyncio.Event()
@@ -86,13 +89,13 @@ class WorkQueue:
             self._available.clear()
             await self._available.wait()
         key = self._next()
-        self._processing.add(key)
+        self._processing[key] = time.monotonic()
         self._dirty.discard(key)
         return key
 
     def done(self, key: str) -> None:
         """The worker is through with this key."""
-        self._processing.discard(key)
+        self._worked(time.monotonic() - self._processing.pop(key))
         if key in self._dirty:
             self._enqueue(key)
 

@@ -1,13 +1,14 @@
 """Settings of the operator's process: from flags, else from SANDBOX_OPERATOR_… variables."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sandbox_crds.logs import LogFormat, LogLevel
 from sandbox_operator.idle.gateways import parse_peers
+from sandbox_operator.leader.election import Timing
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -48,7 +49,7 @@ class Settings(BaseSettings):
         default=None,
         description="kubeconfig file. Default: the service account, else $KUBECONFIG, else ~/.kube/config.",
     )
-    health_port: int = Field(default=8081, ge=0, le=65535, description="Port of /healthz and /readyz.")
+    health_port: int = Field(default=8081, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
     gateway_peers: Annotated[str, AfterValidator(_peers)] = Field(
         default="",
         description=(
@@ -58,5 +59,48 @@ class Settings(BaseSettings):
         ),
     )
     workers: int = Field(default=32, ge=1, le=512, description="How many sandboxes are worked on at the same time.")
+    lease_name: str = Field(
+        default="openhands-sandbox-operator",
+        pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
+        description=(
+            "Name of the Lease by which the operators of one namespace agree on who of them works; the others stand by."
+        ),
+    )
+    lease_duration_seconds: int = Field(
+        default=8,
+        ge=1,
+        le=3600,
+        description="Seconds after which an operator that has not renewed its Lease is replaced by another.",
+    )
+    lease_renew_seconds: float | None = Field(
+        default=None, gt=0, description="Seconds between two renewals. Default: a quarter of the duration."
+    )
+    lease_deadline_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description=(
+            "Seconds without a renewal after which an operator stops to write by itself. Default: five eighths of the "
+            "duration. The rest of it is for clocks that differ, and for requests that are still on their way."
+        ),
+    )
     log_level: LogLevel = Field(default="INFO", description="Least level that is logged.")
     log_format: LogFormat = Field(default="json", description="json for machines, console for people.")
+
+    @property
+    def timing(self) -> Timing:
+        """Of the Lease."""
+        duration = self.lease_duration_seconds
+        return Timing(
+            duration=duration,
+            renew=duration / 4 if self.lease_renew_seconds is None else self.lease_renew_seconds,
+            deadline=duration * 5 / 8 if self.lease_deadline_seconds is None else self.lease_deadline_seconds,
+        )
+
+    @model_validator(mode="after")
+    def _lease_times_fit(self) -> Self:
+        timing = self.timing
+        if timing.deadline > 0.75 * timing.duration:
+            raise ValueError("lease_deadline_seconds must be at most three quarters of lease_duration_seconds")
+        if timing.renew > timing.deadline / 2:
+            raise ValueError("lease_renew_seconds must be at most half of lease_deadline_seconds")
+        return self

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -31,7 +31,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class IdleWatch:
-    """Suspends sandboxes that are idle. `pod_changed` must be called for each change of a pod."""
+    """Suspends sandboxes that are idle. `pods_found` is called once, `pod_changed` for each change of a pod."""
 
     def __init__(
         self,
@@ -55,12 +55,16 @@ class IdleWatch:
         self._seen: dict[str, Sandbox] = {}
         """The candidates of the present check, as they were at its beginning."""
 
+    def pods_found(self, pods: Iterable[Pod]) -> None:
+        """Take the pods that are there at the beginning; those that are ready have been for who knows how long."""
+        self._ready_at = {pod.name: (_run(pod), -math.inf) for pod in pods if pod.is_ready}
+
     def pod_changed(self, name: str, pod: Pod | None) -> None:
-        """Note when a run of an agent server becomes ready; what is so from the beginning has been for who knows."""
+        """Note when a run of an agent server becomes ready."""
         if pod is None:
             self._ready_at.pop(name, None)
         elif pod.is_ready and self._ready_at.get(name, (None, 0))[0] != _run(pod):
-            self._ready_at[name] = _run(pod), self._clock() if self._pods.synced else -math.inf
+            self._ready_at[name] = _run(pod), self._clock()
 
     async def run(self) -> None:
         """Check until cancelled. The caches must be filled."""

@@ -26,9 +26,11 @@ class OperatorProcess:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path) -> AsyncGenerator[Self]:
+    async def running(
+        cls, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path, *flags: str
+    ) -> AsyncGenerator[Self]:
         """One with filled caches; at the end it is asked to end, which must go well. `log` is added to."""
-        operator = await cls.start(kubeconfig, namespace, master_key_dir, log)
+        operator = await cls.start(kubeconfig, namespace, master_key_dir, log, *flags)
         try:
             await eventually(operator._is_ready)
             yield operator
@@ -37,7 +39,7 @@ class OperatorProcess:
             await operator.kill()
 
     @classmethod
-    async def start(cls, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path) -> Self:
+    async def start(cls, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path, *flags: str) -> Self:
         """One that may not be ready yet; stop or kill it."""
         port = free_port()
         with log.open("ab") as output:
@@ -48,6 +50,7 @@ class OperatorProcess:
                 f"--master-key-dir={master_key_dir}",
                 f"--health-port={port}",
                 "--log-level=DEBUG",
+                *flags,
                 stdout=output,
                 stderr=output,
             )

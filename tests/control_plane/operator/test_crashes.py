@@ -88,12 +88,12 @@ class DyingClient(KubeClient):
 async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> AsyncGenerator[Operator]:
     """All of the operator but kopf, whose place an informer takes: kopf cannot be killed without its process."""
     async with aiohttp.ClientSession(trust_env=False) as session:
-        running = Operator(client, namespace, keys, AgentServers(session, keys))
+        running = Operator(client, namespace, keys, AgentServers(session, keys), workers=4)
         parts = [
-            running.pods.run(),
-            running.sweeper.run(),
-            *(_follow(client, namespace, store) for store in running.stores),
-            *(running.work() for _ in range(4)),
+            running.caches.pods.run(),
+            running.caches.sweeper.run(),
+            *(_follow(client, namespace, store) for store in running.caches.stores),
+            running.lead(client),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
         try:
@@ -156,8 +156,7 @@ async def test_the_next_operator_goes_on(
     await _is_whole(world, kubelet, sandbox)
     before = len(await audit.writes(client, namespace, USER_AGENT))
     async with operator(second, namespace, master_keys) as third:
-        await third.sweeper.wait_synced()
-        await third.pods.wait_synced()
+        await third.caches.wait_synced()
         await world.add("other", className="kept")
         async with kubelet.running_all():
             await world.until(Reason.READY, "other")

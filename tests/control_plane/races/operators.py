@@ -6,6 +6,9 @@ from pathlib import Path
 
 from control_plane.operator.process import OperatorProcess
 
+_FLAGS = ("--lease-duration-seconds=1",)
+"""The next one waits for as long as the killed one might have gone on."""
+
 
 class Operators:
     """One after the other."""
@@ -26,7 +29,7 @@ class Operators:
     async def restart(self) -> None:
         """Kill it and start the next one, which fills its caches meanwhile."""
         await self._kill()
-        self._current = await OperatorProcess.start(*self._arguments)
+        self._current = await OperatorProcess.start(*self._arguments, *_FLAGS)
 
     async def _kill(self) -> None:
         if self._current:

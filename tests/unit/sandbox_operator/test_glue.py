@@ -54,6 +54,13 @@ def test_kopf_keeps_nothing_in_objects(settings: kopf.OperatorSettings) -> None:
     assert not patch
 
 
+async def test_kopf_remembers_no_object() -> None:
+    memories = glue.NoMemories()
+    first = await memories.recall({"metadata": {"uid": "one"}}, noticed_by_listing=True)
+    assert await memories.recall({"metadata": {"uid": "one"}}) is not first
+    assert not list(memories.iter_all_memories())
+
+
 def test_kopf_tries_for_ever_and_needs_no_rights_outside_of_its_namespace(settings: kopf.OperatorSettings) -> None:
     backoffs = cast(Iterable[float], settings.networking.error_backoffs)
     for _ in range(2):
@@ -76,7 +83,7 @@ async def test_kopf_runs_for_a_user_without_a_name(monkeypatch: pytest.MonkeyPat
         return kopf.ConnectionInfo(server="http://127.0.0.1:1")
 
     monkeypatch.setattr(glue, "connection", login)
-    watching = asyncio.create_task(glue.watch(Configuration(), "here", [sandboxes, classes]))
+    watching = asyncio.create_task(glue.watch(Configuration(), "here", [sandboxes, classes], lambda: None))
     # Nobody listens there, so it goes on trying.
     await asyncio.wait([watching, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
     assert not watching.done()

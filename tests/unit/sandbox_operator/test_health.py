@@ -41,8 +41,14 @@ async def test_each_check_has_its_line(http: httpx.AsyncClient, state: dict[str,
 
 
 async def test_other_paths_and_methods_are_refused(http: httpx.AsyncClient) -> None:
-    assert (await http.get("/metrics")).status_code == 404
+    assert (await http.get("/other")).status_code == 404
     assert (await http.post("/healthz")).status_code == 405
+
+
+async def test_metrics_are_told_as_prometheus_reads_them(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    assert "process_resident_memory_bytes " in answer.text
 
 
 async def test_a_port_that_is_taken_is_an_error(http: httpx.AsyncClient, port: int) -> None:

@@ -34,7 +34,6 @@ class Pods:
     """A cache of pods that is filled by hand."""
 
     def __init__(self) -> None:
-        self.synced = False
         self.known: dict[str, Pod] = {}
 
     def get(self, name: str) -> Pod | None:
@@ -48,6 +47,7 @@ class World:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.server = Server()
         self.now = 1000.0
+        self.begun = False
         self.pods = Pods()
         self.sandboxes = Store(SANDBOXES, Sandbox, lambda _: None)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
@@ -80,13 +80,16 @@ class World:
         self.sandboxes.put(item)
 
     def see(self, **fields: Any) -> None:
-        """The informer tells of the pod, which is ready and has run for 5010 s unless `fields` say otherwise."""
+        """The pod is found, or told of; it is ready and has run for 5010 s unless `fields` say otherwise."""
         since = datetime.now(UTC) - timedelta(seconds=5010)
         container = Container(True, 0, "", "", since, None)
         ready = PodCondition(True, "", "", since)
         made = replace(pod(), uid=POD_UID, phase="Running", container=container, ready=ready, **fields)
         self.pods.known[made.name] = made
-        self.watch.pod_changed(made.name, made)
+        if self.begun:
+            self.watch.pod_changed(made.name, made)
+        else:
+            self.watch.pods_found([made])
 
 
 @asynccontextmanager
@@ -215,7 +218,7 @@ def test_what_was_ready_from_the_beginning_has_been_for_who_knows(alone: World) 
 
 
 def test_what_becomes_ready_does_so_now_and_stays_so(alone: World) -> None:
-    alone.pods.synced = True
+    alone.begun = True
     alone.add()
     alone.see()
     alone.now = 2000.0
@@ -224,7 +227,7 @@ def test_what_becomes_ready_does_so_now_and_stays_so(alone: World) -> None:
 
 
 def test_a_restart_of_the_container_is_another_run(alone: World) -> None:
-    alone.pods.synced = True
+    alone.begun = True
     alone.add()
     alone.see()
     [known] = alone.pods.known.values()
@@ -242,7 +245,7 @@ def test_a_pod_that_is_gone_is_forgotten(alone: World) -> None:
     alone.see()
     [name] = alone.pods.known
     alone.watch.pod_changed(name, None)
-    alone.pods.synced = True
+    alone.begun = True
     alone.see()
     alone.add()
     assert [candidate.ready_at for candidate in candidates(alone)] == [1000.0]

@@ -1,0 +1,89 @@
+"""What an operator knows of its namespace, leader or not: custom resources and pods as last seen."""
+
+import gc
+from typing import Protocol
+
+import structlog
+
+from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.kube import Informer, KubeClient
+from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.pods import Pod, decode
+from sandbox_operator.pools.stock import Stock
+from sandbox_operator.store import AnyStore, Store, Sweeper
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Listener(Protocol):
+    """Who acts on what changes."""
+
+    def sandbox_changed(self, name: str) -> None:
+        """This Sandbox is new, changed or gone."""
+        ...
+
+    def class_changed(self, name: str) -> None:
+        """This SandboxClass is new, changed or gone."""
+        ...
+
+    def pool_changed(self, name: str) -> None:
+        """This SandboxPool is new, changed or gone, or has other pods than before."""
+        ...
+
+    def pod_changed(self, name: str, before: Pod | None, pod: Pod | None) -> None:
+        """This pod was `before` and is `pod`; None: it is not there."""
+        ...
+
+
+class Caches:
+    """Follows one namespace. `listener` hears of each change, while there is one."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self.listener: Listener | None = None
+        self.sandboxes = Store(SANDBOXES, Sandbox, self._sandbox_changed)
+        self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
+        self.pools = Store(SANDBOX_POOLS, SandboxPool, self._pool_changed)
+        self.stock = Stock(self._pool_changed)
+        self.pods: Informer[Pod] = Informer(
+            client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
+        )
+        # Classes come first: a sandbox that is looked at before its class is known would be refused.
+        self.stores: list[AnyStore] = [self.classes, self.pools, self.sandboxes]
+        self.sweeper = Sweeper(client, namespace, self.stores)
+
+    @property
+    def synced(self) -> bool:
+        """Whether all have been filled."""
+        return self.pods.synced and self.sweeper.synced
+
+    async def wait_synced(self) -> None:
+        """Return once all have been filled."""
+        await self.pods.wait_synced()
+        await self.sweeper.wait_synced()
+
+    async def settle(self) -> None:
+        """Once the caches are filled, tune the garbage collector to what they hold."""
+        await self.wait_synced()
+        _log.info("caches filled", sandboxes=len(self.sandboxes), pods=len(self.pods))
+        # What lives now lives long; collecting it again and again would stop the loop for 0.1 s at a time.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 1000)
+
+    def _sandbox_changed(self, name: str) -> None:
+        if self.listener:
+            self.listener.sandbox_changed(name)
+
+    def _class_changed(self, name: str) -> None:
+        if self.listener:
+            self.listener.class_changed(name)
+
+    def _pool_changed(self, name: str) -> None:
+        if self.listener:
+            self.listener.pool_changed(name)
+
+    def _pod_changed(self, name: str, pod: Pod | None) -> None:
+        before = self.stock.changed(name, pod)
+        if self.listener:
+            self.listener.pod_changed(name, before, pod)

@@ -1,0 +1,90 @@
+"""What a leader does, and all that it remembers of it. A standby has none of this."""
+
+import asyncio
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import KubeClient
+from sandbox_operator import metrics
+from sandbox_operator.agent_server import AgentServers
+from sandbox_operator.api import Api
+from sandbox_operator.caches import Caches
+from sandbox_operator.idle.check import Gateways
+from sandbox_operator.idle.watch import IdleWatch
+from sandbox_operator.pods import Pod
+from sandbox_operator.pools.api import PoolApi
+from sandbox_operator.pools.claims import Claims
+from sandbox_operator.pools.environments import Environments
+from sandbox_operator.pools.initializations import Initializations
+from sandbox_operator.pools.reconciler import PoolReconciler
+from sandbox_operator.queue import WorkQueue
+from sandbox_operator.reconciler import Reconciler
+
+
+class Term:
+    """The work of one leader from its take-over until its end. `caches` must be filled; all writes go by `client`."""
+
+    def __init__(
+        self,
+        caches: Caches,
+        client: KubeClient,
+        namespace: str,
+        keys: MasterKeys,
+        agents: AgentServers,
+        gateways: Gateways | None,
+    ) -> None:
+        api = Api(client, namespace)
+        self.queue = WorkQueue(metrics.RECONCILE_SECONDS.observe)
+        self._caches = caches
+        self._pools = PoolReconciler(
+            PoolApi(client, namespace), keys, caches.pools, caches.classes, caches.stock, lambda: caches.pods.version
+        )
+        self._idle = IdleWatch(api, agents, gateways, caches.sandboxes, caches.classes, caches.pods)
+        environments = Environments(client, namespace, keys)
+        self._reconciler = Reconciler(
+            api,
+            agents,
+            keys,
+            self.queue,
+            caches.sandboxes,
+            caches.classes,
+            caches.stock,
+            Claims(api, environments, keys, caches.stock, caches.pools, self._pools.started),
+            Initializations(agents, environments, self.queue.add),
+        )
+
+    async def run(self, workers: int) -> None:
+        """Work until cancelled, on so many sandboxes at the same time."""
+        self._idle.pods_found(self._caches.pods)
+        for sandbox in self._caches.sandboxes:
+            self.queue.add_backlog(sandbox.metadata.name)
+        self._caches.listener = self
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._idle.run())
+                group.create_task(self._pools.run())
+                for _ in range(workers):
+                    group.create_task(self._reconciler.work())
+        finally:
+            self._caches.listener = None
+            self.queue.close()
+
+    def sandbox_changed(self, name: str) -> None:
+        """As Listener."""
+        self.queue.add(name)
+
+    def class_changed(self, name: str) -> None:
+        """As Listener."""
+        for sandbox in self._caches.sandboxes:
+            if sandbox.spec.class_name == name:
+                self.queue.add_backlog(sandbox.metadata.name)
+        self._pools.class_changed(name)
+
+    def pool_changed(self, name: str) -> None:
+        """As Listener."""
+        self._pools.changed(name)
+
+    def pod_changed(self, name: str, before: Pod | None, pod: Pod | None) -> None:
+        """As Listener."""
+        for sandbox in {known.sandbox for known in (before, pod) if known and known.sandbox}:
+            self.queue.add(sandbox)
+        self._idle.pod_changed(name, pod)
