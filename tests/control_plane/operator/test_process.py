@@ -54,7 +54,7 @@ async def test_a_restart_writes_nothing_for_what_is_settled(
     before = await audit.writes(world.client, world.namespace, USER_AGENT)
     async with start("second") as second, kubelet.running_all():
         assert [await second.status(path) for path in ("/healthz", "/readyz", "/other")] == [200, 200, 404]
-        # This one is queued behind all that were there at the start.
+        # By the time that this one is ready, all that were there at the start have been looked at.
         await world.add("other")
         await world.until(Reason.READY, "other")
     after = await audit.writes(world.client, world.namespace, USER_AGENT)
