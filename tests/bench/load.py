@@ -1,6 +1,7 @@
 """Load on whatever starts pods: a protocol for the thing under load, bursts, and arrivals on schedule."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 
 from bench.cpu import Cpu
 from bench.figures import difference, each, rate, spread
+from bench.plane import Plane
 from sandbox_crds.kube import Informer
 
 READY_SECONDS = 60.0
@@ -63,6 +65,8 @@ class Run:
     waits: list[float] = field(default_factory=list[float])
     failures: list[str] = field(default_factory=list[str])
     cpu: dict[str, float] = field(default_factory=dict[str, float])
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    """Of the API server, by user agent and what was asked for."""
     warm: int = 0
 
     @property
@@ -77,6 +81,7 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """For JSON: times in milliseconds."""
+        counts = sorted(self.requests.items())
         return {
             "asked": self.asked,
             "ready": self.done,
@@ -85,6 +90,9 @@ class Run:
             "per_second": round(self.rate, 2),
             "ms": {name: round(1000 * value, 1) for name, value in asdict(spread(self.waits)).items()},
             "cpu_ms_each": {name: round(value, 2) for name, value in each(self.cpu, self.done).items()},
+            "requests_each": {f"{who}: {what}": round(number / self.done, 3) for (who, what), number in counts}
+            if self.done
+            else {},
         }
 
 
@@ -99,10 +107,11 @@ def steady(per_second: float, seconds: float) -> list[float]:
 
 
 class Load:
-    """One thing under load. `cpu` knows its processes."""
+    """One thing under load on this plane. `cpu` knows its processes."""
 
-    def __init__(self, adapter: Adapter, cpu: Cpu) -> None:
+    def __init__(self, adapter: Adapter, plane: Plane, cpu: Cpu) -> None:
         self.adapter = adapter
+        self._plane = plane
         self._cpu = cpu
         self._ready: dict[str, asyncio.Future[float]] = {}
         self._number = 0
@@ -126,7 +135,7 @@ class Load:
         loop = asyncio.get_running_loop()
         self._ready = {name: loop.create_future() for name in names}
         slots = asyncio.Semaphore(self.adapter.at_once)
-        before, begin = self._cpu.read(), loop.time()
+        audit, before, begin = self._plane.audit(), self._cpu.read(), loop.time()
 
         async def one(name: str, moment: float) -> None:
             await asyncio.sleep(begin + moment - loop.time())
@@ -145,6 +154,7 @@ class Load:
             for name, moment in zip(names, due, strict=True):
                 group.create_task(one(name, moment))
         into.cpu = difference(self._cpu.read(), before)
+        into.requests = audit.tally(self._plane.namespace)
 
     async def _clear(self, names: Sequence[str]) -> None:
         slots = asyncio.Semaphore(min(self.adapter.at_once, 32))

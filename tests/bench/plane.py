@@ -2,6 +2,7 @@
 
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import orjson
 
 from bench.agents import StubAgents
 from bench.processes import Measured
+from control_plane.audit import tally
 from control_plane.cluster_scope import ClusterScoped, connected, fresh_namespace, install_custom_resources
 from control_plane.gateway.support import add_api_key
 from local_cluster.control_plane import ControlPlane
@@ -49,6 +51,12 @@ class AuditSlice:
             for line in log:
                 if mark in line and (event := orjson.loads(line))["stage"] == "ResponseComplete" and wanted(event):
                     yield event
+
+    def tally(self, namespace: str) -> Counter[tuple[str, str]]:
+        """All requests in a namespace by who asked and for what."""
+        with self._path.open("rb") as log:
+            log.seek(self._start)
+            return tally(log, namespace)
 
     def writes(self, user_agent: str) -> list[str]:
         """Like `patch sandboxes/status`: all writes but to Leases, in order, refused ones included."""

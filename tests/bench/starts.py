@@ -73,7 +73,7 @@ async def measure(
     if options.direct:
         under_load[SANDBOXES] = sandboxes
     series = Series({title: len(orjson.dumps(pods.body("a-pod-of-the-load"))) for title, pods in bare.items()})
-    loads = {title: Load(adapter, product.cpu) for title, adapter in under_load.items()}
+    loads = {title: Load(adapter, here, product.cpu) for title, adapter in under_load.items()}
     for title, load in loads.items():
         await load.run(load.adapter.create, burst(_WARM_UP), f"warm-{name}-{slug(title)}")
     for pair in range(options.pairs):
@@ -177,6 +177,22 @@ def show(found: Mapping[str, Series]) -> None:
         for title, run in series.steady.items():
             table.add_row(name, f"{title}, steady", *line([run]), "", "", *cpu([run]))
     Console(width=170).print(table)
+    Console(width=170).print(asked(found))
+
+
+def asked(found: Mapping[str, Series]) -> Table:
+    """Requests of operator and gateway for each start; what is rarer than one in a hundred is left out."""
+    table = Table("", "", "who", "requests of the API server for each start")
+    for name, series in found.items():
+        for title, runs in series.bursts.items():
+            for who in ("sandbox-operator", "sandbox-gateway"):
+                counts = {
+                    what: number / runs[-1].done for (agent, what), number in runs[-1].requests.items() if agent == who
+                }
+                words = [f"{number:.2f} {what}" for what, number in sorted(counts.items()) if number >= 0.01]
+                if words:
+                    table.add_row(name, title, who, ", ".join(words))
+    return table
 
 
 def line(runs: Sequence[Run]) -> list[str]:

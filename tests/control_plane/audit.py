@@ -76,6 +76,8 @@ def tally(lines: Iterable[bytes], namespace: str) -> Counter[tuple[str, str]]:
     """
     found: Counter[tuple[str, str]] = Counter()
     for line in lines:
+        if not line.endswith(b"\n"):
+            continue  # being written
         event: dict[str, Any] = orjson.loads(line)
         target: dict[str, str] = event.get("objectRef") or {}
         if event["stage"] != "ResponseComplete" or event["verb"] == "watch" or target.get("namespace") != namespace:
