@@ -206,6 +206,11 @@ def test_pod_security_admits_the_pods(cluster: Cluster) -> None:
 
 RIGHTS = [
     (OPERATOR, "create", "pods", True),
+    (OPERATOR, "patch", "pods", True),
+    (OPERATOR, "patch", "sandboxpools.sandbox.openhands.dev/status", True),
+    (OPERATOR, "patch", "sandboxpools.sandbox.openhands.dev", False),
+    (OPERATOR, "create", "leases.coordination.k8s.io", True),
+    (OPERATOR, "patch", "leases.coordination.k8s.io", False),
     (OPERATOR, "patch", "sandboxes.sandbox.openhands.dev/status", True),
     (OPERATOR, "patch", "sandboxes.sandbox.openhands.dev", True),
     (OPERATOR, "create", "sandboxes.sandbox.openhands.dev", False),

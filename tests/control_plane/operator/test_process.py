@@ -27,7 +27,7 @@ contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
 current-context: nowhere
 """
 
-type Start = Callable[[str], AbstractAsyncContextManager[OperatorProcess]]
+type Start = Callable[..., AbstractAsyncContextManager[OperatorProcess]]
 
 
 @pytest.fixture
@@ -37,8 +37,12 @@ def world(client: KubeClient, namespace: str) -> World:
 
 @pytest.fixture
 def start(control_plane: ControlPlane, namespace: str, master_key_dir: Path, tmp_path: Path) -> Start:
-    """Start an operator of this test's namespace; the argument names its log."""
-    return lambda log: OperatorProcess.running(control_plane.kubeconfig, namespace, master_key_dir, tmp_path / log)
+    """Start an operator of this test's namespace; the arguments are the name of its log, and flags."""
+
+    def start(log: str, *flags: str) -> AbstractAsyncContextManager[OperatorProcess]:
+        return OperatorProcess.running(control_plane.kubeconfig, namespace, master_key_dir, tmp_path / log, *flags)
+
+    return start
 
 
 async def test_a_restart_writes_nothing_for_what_is_settled(
@@ -80,8 +84,9 @@ async def test_what_changed_meanwhile_is_made_good_at_the_start(world: World, ku
 
 
 async def test_two_at_a_time_do_no_harm(world: World, kubelet: Kubelet, start: Start) -> None:
+    """By mistake they have each a Lease of their own."""
     await world.add_class()
-    async with start("first"), start("second"), kubelet.running_all():
+    async with start("first"), start("second", "--lease-name=another"), kubelet.running_all():
         for number in range(5):
             await world.add(f"sandbox-{number}")
         for number in range(5):

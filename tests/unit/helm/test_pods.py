@@ -133,19 +133,21 @@ def test_selectors_match_their_own_pods(defaults: list[Manifest]) -> None:
         spec = find(defaults, "Deployment", component)["spec"]
         assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
         assert spec["selector"]["matchLabels"]["app.kubernetes.io/component"] == component
-    gateway = find(defaults, "Deployment", "gateway")["spec"]
-    assert find(defaults, "PodDisruptionBudget", "gateway")["spec"]["selector"] == gateway["selector"]
-    [spread] = gateway["template"]["spec"]["topologySpreadConstraints"]
-    assert spread["labelSelector"] == gateway["selector"]
+        assert find(defaults, "PodDisruptionBudget", component)["spec"]["selector"] == spec["selector"]
+        [spread] = spec["template"]["spec"]["topologySpreadConstraints"]
+        assert spread["labelSelector"] == spec["selector"]
 
 
-def test_only_one_operator_runs_at_a_time(defaults: list[Manifest]) -> None:
-    spec = find(defaults, "Deployment", "operator")["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+def test_the_operators_of_a_release_share_a_lease(defaults: list[Manifest]) -> None:
+    assert find(defaults, "Deployment", "operator")["spec"]["replicas"] == 2
+    [container] = pod_templates(defaults)["operator"]["spec"]["containers"]
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    named = [rule["resourceNames"] for rule in find(defaults, "Role", "operator")["rules"] if "resourceNames" in rule]
+    assert named == [[environment["SANDBOX_OPERATOR_LEASE_NAME"]]]
 
 
-def test_a_single_gateway_does_not_block_the_drain_of_its_node(helm: Helm) -> None:
-    manifests = helm.render({"gateway": {"replicas": 1}})
+def test_a_single_replica_does_not_block_the_drain_of_its_node(helm: Helm) -> None:
+    manifests = helm.render({"gateway": {"replicas": 1}, "operator": {"replicas": 1}})
     assert not [item for item in manifests if item["kind"] == "PodDisruptionBudget"]
 
 

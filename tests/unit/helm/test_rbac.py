@@ -6,12 +6,16 @@ EXPECTED = {
     "operator": {
         ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch", "patch", "delete"},
         ("sandbox.openhands.dev", "sandboxclasses"): {"list", "watch"},
+        ("sandbox.openhands.dev", "sandboxpools"): {"list", "watch"},
         ("sandbox.openhands.dev", "sandboxes/status"): {"patch"},
-        ("", "pods"): {"get", "list", "watch", "create", "delete"},
-        ("", "secrets"): {"get", "create"},
+        ("sandbox.openhands.dev", "sandboxpools/status"): {"patch"},
+        ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
+        ("", "secrets"): {"get", "create", "delete"},
         ("", "persistentvolumeclaims"): {"get", "create"},
         ("", "services"): {"get", "create"},
         ("events.k8s.io", "events"): {"list", "create"},
+        ("coordination.k8s.io", "leases"): {"create"},
+        ("coordination.k8s.io", f"leases {PREFIX}-operator"): {"get", "list", "watch", "patch"},
     },
     "gateway": {
         ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch", "create", "patch", "delete"},
@@ -26,9 +30,9 @@ EXPECTED = {
 def granted(role: Manifest) -> dict[tuple[str, str], set[str]]:
     rights: dict[tuple[str, str], set[str]] = {}
     for rule in role["rules"]:
-        assert set(rule) == {"apiGroups", "resources", "verbs"}
+        assert set(rule) - {"resourceNames"} == {"apiGroups", "resources", "verbs"}
         for group in rule["apiGroups"]:
-            for resource in rule["resources"]:
+            for resource in (" ".join([name, *rule.get("resourceNames", [])]) for name in rule["resources"]):
                 rights.setdefault((group, resource), set()).update(rule["verbs"])
     return rights
 
