@@ -16,7 +16,8 @@ from sandbox_gateway.builders import sandbox_body
 from sandbox_gateway.requests import StartRequest
 
 OWNERS = 10
-_SIDE_BY_SIDE = 32
+_SIDE_BY_SIDE = 16
+_STARTING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,13 @@ class Crowd:
         return len(self._ready)
 
     async def grow(self, size: int) -> None:
-        """Make more, up to this many in all, and return when all are ready."""
-        await side_by_side(self._make, range(self._made, size))
+        """Make more, up to this many in all, and return when all are ready; some dozens start at a time."""
+
+        async def make(number: int) -> None:
+            await self.until(lambda: len(self) - self.ready < _STARTING)
+            await self._make(number)
+
+        await side_by_side(make, range(self._made, size))
         await self.until(lambda: self.ready >= size)
 
     async def add(self) -> KubeObject:
@@ -95,10 +101,9 @@ class Crowd:
     async def until(self, reached: Callable[[], bool]) -> None:
         """Return as soon as this is so. Raises TimeoutError when nothing has changed for half a minute."""
         while not reached():
-            self._progress.clear()
             async with asyncio.timeout(30):
                 await self._progress.wait()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.02)
 
     async def _make(self, number: int) -> KubeObject:
         self._made = max(self._made, number + 1)
@@ -125,6 +130,7 @@ class Crowd:
         else:
             self._ready.discard(name)
         self._progress.set()
+        self._progress = asyncio.Event()
 
 
 async def side_by_side[T](do: Callable[[T], Awaitable[Any]], items: Iterable[T] | Collection[T]) -> None:

@@ -181,6 +181,7 @@ class Scale:
         self._note(f"{when}: writes", count, "", 0)
 
     def _note(self, what: str, value: float, unit: str, target: float | None = None) -> None:
+        self._progress.say(f"        {what}: {value:.4g} {unit}")
         self.figures.append(Figure(what, value, unit, target))
 
 
