@@ -126,7 +126,6 @@ class Plane:
             f"--kubeconfig={self.control_plane.kubeconfig}",
             f"--namespace={self.namespace}",
             f"--master-key-dir={self.master_key_dir}",
-            "--log-level=WARNING",
         )
 
 

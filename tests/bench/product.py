@@ -4,13 +4,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bench.cpu import Cpu
+from bench.cpu import CLIENT, Cpu
 from bench.ours import Gateway, Sandboxes
 from bench.plane import Plane
 from bench.processes import Measured
 
 SHORT = {"kube-apiserver": "apiserver", "kube-scheduler": "scheduler", "kube-controller-manager": "controllers"}
 """Names of processes in tables, where they differ."""
+PROCESSES = ("apiserver", "etcd", "scheduler", "kwok", "controllers", "operator", "gateway", CLIENT)
+"""All that `Product.cpu` knows."""
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,11 @@ from bench.classes import LEAN, chart, spec_of
 from bench.figures import each, median, percentile, ratios
 from bench.load import Adapter, Load, Run, burst, steady
 from bench.plane import plane
-from bench.product import Product, running
+from bench.product import PROCESSES, Product, running
 from demo.commands import ROOT
 from local_cluster.progress import Progress
 
 SMALL_PODS, SAME_PODS, GATEWAY, SANDBOXES = "small bare pods", "bare pods", "gateway /start", "Sandboxes"
-PROCESSES = ("apiserver", "etcd", "scheduler", "kwok", "controllers", "operator", "gateway", "client")
 _WARM_UP = 50
 _TITLE = "CPU of one start by process, in milliseconds: cold starts against bare pods"
 
