@@ -1,19 +1,31 @@
 """What all models share: camelCase on the wire, and markers that the CRD generator reads."""
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+
+Interned = Annotated[str, AfterValidator(sys.intern)]
+"""Text that many objects have in common: each is kept in memory once."""
+
+_UNTRACKED: set[str] = set()
 
 
 class Model(BaseModel):
-    """A part of a custom resource. Unknown fields are ignored, since a newer version may have written them."""
+    """A part of a custom resource. Unknown fields are ignored, since a newer version may have written them.
+
+    Which fields were given is forgotten (`model_fields_set` is empty): that would be half the size of a Sandbox.
+    """
 
     # Values stay out of errors: an `env` may hold a secret, and errors are logged.
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", hide_input_in_errors=True
     )
+
+    def model_post_init(self, context: Any, /) -> None:
+        object.__setattr__(self, "__pydantic_fields_set__", _UNTRACKED)
 
 
 class Metadata(Model):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sandbox_crds.models.base import Metadata, Model, rules
+from sandbox_crds.models.base import Interned, Metadata, Model, rules
 from sandbox_crds.names import SANDBOX_NAME
 
 IMMUTABLE = rules(("self == oldSelf", "is immutable"))
@@ -40,7 +40,7 @@ class EnvVar(Model):
     value_from: EnvVarSource | None = None
 
 
-Command = list[Annotated[str, Field(max_length=8192)]]
+Command = list[Annotated[Interned, Field(max_length=8192)]]
 ResourceFactor = Literal[1, 2, 4, 8]
 UserId = Annotated[int, Field(ge=1, le=2147483647)]
 GroupId = Annotated[int, Field(ge=1, le=2147483647)]
@@ -50,7 +50,9 @@ PullPolicy = Literal["IfNotPresent", "Always", "Never"]
 class SandboxSpec(Model):
     """What is wanted. Changes to all fields but `suspend` take effect when the pod is next made."""
 
-    image: str = Field(min_length=1, max_length=1024, description="Container image with an OpenHands agent server.")
+    image: Interned = Field(
+        min_length=1, max_length=1024, description="Container image with an OpenHands agent server."
+    )
     command: Command = Field(
         default=[],
         max_length=128,
@@ -59,7 +61,7 @@ class SandboxSpec(Model):
             "The port is read from `--port`; without one the agent server's own default, 8000, is taken."
         ),
     )
-    working_dir: str = Field(default="", max_length=4096, description="Working directory of the command.")
+    working_dir: Interned = Field(default="", max_length=4096, description="Working directory of the command.")
     env: list[EnvVar] = Field(
         default=[],
         max_length=256,
@@ -74,7 +76,9 @@ class SandboxSpec(Model):
         description="Set by the gateway: keyed hash of the client's environment, which is kept in a Secret.",
         json_schema_extra=IMMUTABLE,
     )
-    class_name: str = Field(default="default", max_length=253, description="SandboxClass that says how the pod looks.")
+    class_name: Interned = Field(
+        default="default", max_length=253, description="SandboxClass that says how the pod looks."
+    )
     resource_factor: ResourceFactor = Field(
         default=1, description="Multiplies the CPU and memory of the class, requests and limits alike."
     )
@@ -134,7 +138,7 @@ class SandboxSpec(Model):
         description="Set by the gateway: the client's own handle for this sandbox.",
         json_schema_extra=IMMUTABLE,
     )
-    owner: str = Field(
+    owner: Interned = Field(
         default="",
         max_length=253,
         description="Set by the gateway: name of the API key that this sandbox belongs to.",
@@ -145,9 +149,9 @@ class SandboxSpec(Model):
 class Condition(Model):
     """A condition in the form of the Kubernetes API conventions; the type `Ready` sums up the sandbox."""
 
-    type: str = Field(max_length=64)
+    type: Interned = Field(max_length=64)
     status: Literal["True", "False", "Unknown"]
-    reason: str = Field(max_length=128)
+    reason: Interned = Field(max_length=128)
     message: str = Field(default="", max_length=4096)
     last_transition_time: str = Field(description="When `status` or `reason` last changed, RFC 3339.")
 
@@ -172,7 +176,7 @@ class SandboxStatus(Model):
             "in an earlier one."
         ),
     )
-    pool: str = Field(default="", description="SandboxPool that the present pod was claimed from.")
+    pool: Interned = Field(default="", description="SandboxPool that the present pod was claimed from.")
     pool_miss: str = Field(
         default="",
         max_length=512,
