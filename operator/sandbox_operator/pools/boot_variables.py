@@ -30,6 +30,7 @@ _OF_THE_PROCESS = frozenset(
         "HOSTNAME",
         "PWD",
         "DISPLAY",
+        "TERM",
         "TZ",
         "RES_OPTIONS",
         "LOCALDOMAIN",
