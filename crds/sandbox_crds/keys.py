@@ -60,6 +60,11 @@ class MasterKeys:
         digest = base64.b32encode(hashlib.sha256(uid.encode()).digest()).decode().lower()[:26]
         return f"v{max(self.versions)}-{digest}"
 
+    def key_ids(self, uid: str) -> frozenset[str]:
+        """The ids that the key of the Sandbox of this UID may have, one for each version of the master key."""
+        _, _, digest = self.key_id(uid).partition("-")
+        return frozenset(f"v{version}-{digest}" for version in self.versions)
+
     def knows(self, key_id: str) -> bool:
         """Whether the id is one, and its master version is there, so that its keys can be derived."""
         match = _KEY_ID.fullmatch(key_id)

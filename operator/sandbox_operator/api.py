@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import aiohttp
@@ -14,12 +15,15 @@ from sandbox_crds.reasons import Reason
 from sandbox_operator.evidence import Evidence, decode
 from sandbox_operator.plan import Create, Refusal
 from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod, controller_uid
+from sandbox_operator.pools.claiming import claim
 from sandbox_operator.suspension import suspension_patch
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _REFUSALS = frozenset({400, 403, 413, 422})
 """Status codes that the same request would get again."""
+_TAKEN = frozenset({404, 409, 422})
+"""Status codes of a claim that came too late."""
 
 
 class _Refused(Exception):
@@ -39,8 +43,7 @@ class Outcome:
     def key_id(self) -> str:
         """Id of the key that the Secret holds, or "" when there is none."""
         secret = self.objects.get(SECRETS.plural)
-        annotations: dict[str, str] = (secret and secret["metadata"].get("annotations")) or {}
-        return annotations.get(KEY_ID_ANNOTATION, "")
+        return _key_id(secret) if secret else ""
 
     @property
     def pod(self) -> KubeObject | None:
@@ -56,11 +59,17 @@ class Api:
         self._namespace = namespace
 
     async def create(self, creates: Sequence[Create], owner_uid: str) -> Outcome:
-        """POST all objects side by side; one that is there already and has this owner is as good as new.
+        """POST all objects side by side, the one that waits last; what is there and has this owner is as good as new.
 
         Raises ApiError, TimeoutError and aiohttp.ClientError for failures that may pass.
         """
         outcome = Outcome()
+        await self._create_all([create for create in creates if not create.waits], owner_uid, outcome)
+        if outcome.refusal is None:
+            await self._create_all([create for create in creates if create.waits], owner_uid, outcome)
+        return outcome
+
+    async def _create_all(self, creates: Sequence[Create], owner_uid: str, outcome: Outcome) -> None:
         results = await asyncio.gather(
             *(self._create(create, owner_uid, outcome) for create in creates), return_exceptions=True
         )
@@ -70,7 +79,6 @@ class Api:
                 outcome.refusal = failure.refusal
             else:
                 raise failure
-        return outcome
 
     async def _create(self, create: Create, owner_uid: str, outcome: Outcome) -> None:
         plural = create.resource.plural
@@ -91,10 +99,26 @@ class Api:
         name = create.body["metadata"]["name"]
         found = await self._client.get(create.resource, self._namespace, name)
         if controller_uid(found) == owner_uid and "deletionTimestamp" not in found["metadata"]:
-            return found
+            if create.key_ids is None or _key_id(found) in create.key_ids:
+                return found
+            # Left over from a start that lost against a claim. It cannot be changed, and no pod of the sandbox uses it.
+            await self._client.delete(create.resource, self._namespace, name, uid=found["metadata"]["uid"])
+            return await self._client.create(create.resource, self._namespace, create.body)
         what = f"{create.resource.kind} {name}"
         message = f"There is a {what} that does not belong to this sandbox, or is being deleted. Waiting for it to go."
         raise _Refused(Refusal(Reason.PENDING, message))
+
+    async def claim(self, pod: Pod, sandbox: Sandbox, now: datetime) -> KubeObject | None:
+        """Make a free warm pod the sandbox's; gives the pod as stored, None when somebody else has it or ends it.
+
+        Raises ApiError.
+        """
+        try:
+            return await self._client.json_patch(PODS, self._namespace, pod.name, claim(pod, sandbox, now))
+        except ApiError as error:
+            if error.code in _TAKEN:
+                return None
+            raise
 
     async def delete_pod(self, pod: Pod) -> None:
         """Delete exactly this pod. Raises ApiError (409 when there is another of this name), as do all below."""
@@ -144,6 +168,11 @@ class Api:
                 # It has been posted by a predecessor.
                 return
             _log.warning("event not posted", reason=event["reason"], error=str(error))
+
+
+def _key_id(secret: KubeObject) -> str:
+    annotations: dict[str, str] = secret["metadata"].get("annotations") or {}
+    return annotations.get(KEY_ID_ANNOTATION, "")
 
 
 def _readable(events: Sequence[KubeObject]) -> Iterator[Evidence]:

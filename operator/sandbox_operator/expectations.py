@@ -1,5 +1,6 @@
 """What this process has just done to pods, until its cache shows it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,37 +17,48 @@ class _Expected:
 
 
 class Expectations:
-    """Pods created and deleted, by key. Times are seconds of the event loop's clock."""
+    """Pods created or claimed, and pods deleted, by the sandbox's key. Times are seconds of the event loop's clock."""
 
     def __init__(self) -> None:
-        self._created: dict[str, _Expected] = {}
-        self._deleted: dict[str, _Expected] = {}
+        self._gained: dict[str, _Expected] = {}
+        self._deleted: dict[str, dict[str, _Expected]] = {}
 
-    def created(self, key: str, pod: Pod, clock: float) -> None:
-        """This pod has been answered by the API server."""
-        self._created[key] = _Expected(pod, clock + LIFETIME)
+    def gained(self, key: str, pod: Pod, clock: float) -> None:
+        """This pod of the sandbox, new or claimed, has been answered by the API server."""
+        self._gained[key] = _Expected(pod, clock + LIFETIME)
 
     def deleted(self, key: str, pod: Pod, clock: float) -> None:
         """The API server has been asked to delete this pod."""
-        self._deleted[key] = _Expected(pod, clock + LIFETIME)
+        self._deleted.setdefault(key, {})[pod.uid] = _Expected(pod, clock + LIFETIME)
 
     def forget(self, key: str) -> None:
         """The sandbox is gone."""
-        self._created.pop(key, None)
+        self._gained.pop(key, None)
         self._deleted.pop(key, None)
 
-    def overlay(self, key: str, cached: Pod | None, now: datetime, clock: float) -> Pod | None:
-        """The pod as it must be: the cached one, or what is known better."""
-        created = self._created.get(key)
-        if created:
-            if clock >= created.until or (cached and cached.uid == created.pod.uid):
-                del self._created[key]
-            else:
-                return created.pod
+    def overlay(self, key: str, cached: Collection[Pod], now: datetime, clock: float) -> Collection[Pod]:
+        """The pods as they must be: the cached ones, or what is known better."""
+        pods = self._with_gained(key, cached, clock)
         deleted = self._deleted.get(key)
-        if deleted:
-            if clock >= deleted.until or cached is None or cached.uid != deleted.pod.uid or cached.deletion_requested:
-                del self._deleted[key]
+        if not deleted:
+            return pods
+        by_uid = {pod.uid: pod for pod in pods}
+        for uid, expected in list(deleted.items()):
+            pod = by_uid.get(uid)
+            if pod is None or pod.deletion_requested or clock >= expected.until:
+                del deleted[uid]
             else:
-                return replace(cached, deletion_requested=now)
-        return cached
+                by_uid[uid] = replace(pod, deletion_requested=now)
+        if not deleted:
+            del self._deleted[key]
+        return by_uid.values()
+
+    def _with_gained(self, key: str, cached: Collection[Pod], clock: float) -> Collection[Pod]:
+        gained = self._gained.get(key)
+        if gained is None:
+            return cached
+        if clock >= gained.until or any(pod.uid == gained.pod.uid for pod in cached):
+            del self._gained[key]
+            return cached
+        # An earlier pod of the same name was gone when this one was made.
+        return [*(pod for pod in cached if pod.name != gained.pod.name), gained.pod]

@@ -1,5 +1,6 @@
 """What is to be done about one sandbox: pure, from what is known of it."""
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +31,9 @@ from sandbox_operator.lifetime import (
     start_timeout_note,
 )
 from sandbox_operator.pods import Pod
+from sandbox_operator.pools.claiming import is_first_start
+from sandbox_operator.pools.deferred import Initialization, needs_init
+from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.redaction import redacted_pod
 from sandbox_operator.replacement import deletion_event, is_outdated, vanishing_event
 from sandbox_operator.status import READY, next_status, patch, reports, said, with_expiring
@@ -68,8 +72,10 @@ class Made:
 class World:
     """What is known of one sandbox.
 
+    `surplus` are pods that it has besides its own. `miss` is why no warm pod was claimed, once that was tried.
     `refusal` is that of the creation that has just been tried. `prepared` is the UID of the pod whose agent server has
     just been asked to prepare for its end. `evidence` are the Events that were read at `looked`, if ever.
+    `initialization` is what has come of initializing the agent server in its present run.
     """
 
     sandbox: Sandbox
@@ -77,19 +83,27 @@ class World:
     pod: Pod | None
     now: datetime
     made: Made | None = None
+    surplus: tuple[Pod, ...] = ()
+    miss: Miss | None = None
     refusal: Refusal | None = None
     prepared: str = ""
     evidence: tuple[Evidence, ...] = ()
     looked: datetime | None = None
+    initialization: Initialization | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """One object to POST, and the event to post once it is new."""
+    """One object to POST, and the event to post once it is new.
+
+    `waits`: only after all others. `key_ids`: keys that a Secret of this name may hold, else it is replaced; None: any.
+    """
 
     resource: Resource
     body: KubeObject
     event: KubeObject | None = None
+    waits: bool = False
+    key_ids: Container[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +118,25 @@ class Prepare:
 class Plan:
     """What to do, in this order.
 
-    `look`: read the Events about this pod. `events`: post them. `creates`: make these, side by side. `status`: a merge
-    patch. `prepare`: have this pod's agent server save its work. `delete`: delete this pod. `suspend`: suspend
-    the sandbox since it did not start in time, with this note. `expire`: delete the sandbox. `afterwards`: post these
-    events. After `look`, `creates` and `prepare` the next plan is made with the outcome.
+    `claim`: claim a warm pod if there is one. `look`: read the Events about this pod. `events`: post them. `creates`:
+    make these, side by side. `status`: a merge patch. `initialize`: initialize the agent server of this pod, of this
+    class. `surplus`: delete these pods, of which nobody knows. `prepare`: have this pod's agent server save its work.
+    `delete`: delete this pod, which is `unfit` if that says why. `suspend`: suspend the sandbox since it did not start
+    in time, with this note. `expire`: delete the sandbox. `afterwards`: post these events; after a claim, only if there
+    was a warm pod. After `claim`, `look`, `creates` and `prepare` the next plan is made with the outcome, after
+    `initialize` some time later.
     """
 
+    claim: bool = False
     look: Pod | None = None
     events: tuple[KubeObject, ...] = ()
     creates: tuple[Create, ...] = ()
     status: dict[str, Any] | None = None
+    initialize: tuple[Pod, SandboxClass] | None = None
+    surplus: tuple[Pod, ...] = ()
     prepare: Prepare | None = None
     delete: Pod | None = None
+    unfit: str = ""
     suspend: str = ""
     expire: bool = False
     afterwards: tuple[KubeObject, ...] = ()
@@ -127,11 +148,9 @@ def plan(world: World, keys: MasterKeys) -> Plan:
     sandbox = world.sandbox
     if sandbox.metadata.deletion_timestamp:
         return Plan()
-    if world.pod and world.pod.owner_uid != sandbox.metadata.uid:
-        # Not ours: it is neither touched nor reported. To create ours is refused as long as it is there.
-        world = replace(world, pod=None)
     world = _without_keys(world, keys)
-    return _within_limits(world) or _until_limits(world, _steps(world, keys))
+    steps = _within_limits(world) or _until_limits(world, _steps(world, keys))
+    return replace(steps, surplus=world.surplus) if world.surplus else steps
 
 
 def _steps(world: World, keys: MasterKeys) -> Plan:
@@ -215,6 +234,8 @@ def _overdue(pod: Pod, now: datetime) -> datetime | None:
 
 
 def _examine(world: World, keys: MasterKeys, pod: Pod) -> Plan:
+    if needs_init(world.sandbox, pod) and world.initialization != Initialization():
+        return _initialize(world, keys, pod)
     finding = examine(pod)
     if not is_needed(pod):
         return _tell(world, keys, finding)
@@ -224,31 +245,60 @@ def _examine(world: World, keys: MasterKeys, pod: Pod) -> Plan:
     return _again_at(_tell(world, keys, find(pod, world.evidence) or finding), due)
 
 
+def _initialize(world: World, keys: MasterKeys, pod: Pod) -> Plan:
+    if world.initialization:
+        what = f"The agent server cannot be used: {world.initialization.failure}. The pod ends; a new one follows."
+        told = _tell(world, keys, Finding(Reason.POD_TERMINATING, what))
+        return replace(told, delete=pod, unfit=world.initialization.failure)
+    if world.class_ is None:
+        return _without_class(world, keys)
+    since = max(time for time in (pod.claimed, pod.ready and pod.ready.since, pod.created) if time)
+    told = _tell(world, keys, Finding(Reason.STARTING, "The agent server is told its environment.", since))
+    return replace(told, initialize=(pod, world.class_))
+
+
 def _is_complete(world: World, pod: Pod) -> bool:
-    """Whether all of a sandbox's objects are there: so this process knows, or so says a status about this pod."""
+    """Whether all of a sandbox's objects are there: so this process knows, or so says a status about this pod.
+
+    A claimed pod has its Secret from the beginning.
+    """
+    if pod.claimed and world.sandbox.spec.service == "None":
+        return True
     return reports(world.sandbox.status, pod) or (world.made is not None and world.made.pod_uid == pod.uid)
 
 
 def _create(world: World, keys: MasterKeys) -> Plan:
     sandbox, class_ = world.sandbox, world.class_
+    if world.pod and world.pod.claimed:
+        return Plan(creates=(Create(SERVICES, build_service(sandbox)),))
     if class_ is None:
-        name = sandbox.spec.class_name
-        # The class of a new sandbox may be just as new, and on its way through another watch.
-        since = times.parse(sandbox.metadata.creation_timestamp)
-        missing = Finding(Reason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.", since)
-        return _tell(replace(world, pod=None), keys, missing)
-    creates = [Create(SECRETS, build_secret(sandbox, class_, keys, _key_id(world, keys)))]
+        return _without_class(world, keys)
+    dropped = world.pod is None and runtime_class(sandbox, class_) is None
+    event = _runtime_class_dropped(sandbox, world.now) if dropped else None
+    if world.pod is None and world.made is None and world.miss is None and is_first_start(sandbox):
+        return Plan(claim=True, afterwards=(event,) if event else ())
+    key_id, settled = _key_id(world, keys), _settled_key_id(sandbox, keys)
+    key_ids = frozenset({settled}) if settled else keys.key_ids(sandbox.metadata.uid)
+    creates = [Create(SECRETS, build_secret(sandbox, class_, keys, key_id), key_ids=key_ids)]
     if class_.spec.workspace.persistent:
         creates.append(Create(VOLUME_CLAIMS, build_volume_claim(sandbox, class_)))
     if sandbox.spec.service == "Headless":
         creates.append(Create(SERVICES, build_service(sandbox)))
     lost: KubeObject | None = None
     if world.pod is None:
-        dropped = runtime_class(sandbox, class_) is None
-        event = _runtime_class_dropped(sandbox, world.now) if dropped else None
-        creates.append(Create(PODS, build_pod(sandbox, class_), event))
+        foreign = "" if key_id in keys.key_ids(sandbox.metadata.uid) else key_id
+        # A kubelet keeps what it has read of a Secret that is then replaced.
+        creates.append(Create(PODS, build_pod(sandbox, class_, foreign), event, waits=bool(settled)))
         lost = vanishing_event(sandbox, class_, world.now)
     return Plan(creates=tuple(creates), events=(lost,) if lost else ())
+
+
+def _without_class(world: World, keys: MasterKeys) -> Plan:
+    name = world.sandbox.spec.class_name
+    # The class of a new sandbox may be just as new, and on its way through another watch.
+    since = times.parse(world.sandbox.metadata.creation_timestamp)
+    missing = Finding(Reason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.", since)
+    return _tell(replace(world, pod=None), keys, missing)
 
 
 def _runtime_class_dropped(sandbox: Sandbox, now: datetime) -> KubeObject:
@@ -263,8 +313,18 @@ def _runtime_class_dropped(sandbox: Sandbox, now: datetime) -> KubeObject:
 
 def _key_id(world: World, keys: MasterKeys) -> str:
     """The sandbox's key; a new one for a new sandbox, or when the master key of the old one is gone."""
-    known = world.made.key_id if world.made else world.sandbox.status.key_id
-    return known if known and keys.knows(known) else keys.key_id(world.sandbox.metadata.uid)
+    return _known_key_id(world, keys) or keys.key_id(world.sandbox.metadata.uid)
+
+
+def _known_key_id(world: World, keys: MasterKeys) -> str:
+    """The key that was told, or that is in the pod or its Secret; "" when none of them is known."""
+    held = (world.pod.key_id if world.pod else "", world.made.key_id if world.made else "")
+    return _settled_key_id(world.sandbox, keys) or next((known for known in held if keys.knows(known)), "")
+
+
+def _settled_key_id(sandbox: Sandbox, keys: MasterKeys) -> str:
+    told = sandbox.status.key_id
+    return told if keys.knows(told) else ""
 
 
 def _secrets(world: World, keys: MasterKeys) -> tuple[str, str]:
@@ -281,8 +341,9 @@ def _tell(world: World, keys: MasterKeys, finding: Finding) -> Plan:
         due = finding.passing_since + PATIENCE
         if world.now < due and not _contradicts(sandbox, finding):
             return Plan(requeue_at=due)
-    written = world.made.key_id if world.made else sandbox.status.key_id
-    status = next_status(sandbox, pod, finding, written, world.now)
+    written = _known_key_id(world, keys) or sandbox.status.key_id
+    miss = str(world.miss) if world.miss and world.miss.reason is not MissReason.NO_POOL else ""
+    status = next_status(sandbox, pod, finding, written, world.now, miss)
     # What is told just now may be what a limit counts from.
     limit = nearest_limit(sandbox.model_copy(update={"status": status}), world.class_, pod)
     expiring = announcement(sandbox, limit, world.now)

@@ -18,7 +18,8 @@ TEMPLATE_ANNOTATION = f"{GROUP}/template"
 """On a warm pod: hash of all that it was made from; a sandbox of the same hash may claim it."""
 
 KEY_ID_ANNOTATION = f"{GROUP}/key-id"
-"""On a warm pod and on each Secret with keys: which key it holds. The master key may change before a status says so."""
+"""On each Secret with keys, and on a pod whose key is not derived from its Sandbox: which key it holds. The master key
+may change before a status says so."""
 
 CLAIMED_ANNOTATION = f"{GROUP}/claimed-at"
 """On a warm pod that has been claimed: when, RFC 3339."""

@@ -8,16 +8,20 @@ import aiohttp
 import structlog
 
 from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, Informer, KubeObject
+from sandbox_crds.kube import ApiError, KubeObject
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
-from sandbox_operator.builders.owned import name_of
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.expectations import Expectations
+from sandbox_operator.ownership import choose
 from sandbox_operator.pace import Pace
 from sandbox_operator.plan import Create, Made, Plan, Refusal, World, plan
 from sandbox_operator.pods import Pod, decode
+from sandbox_operator.pools.claims import Claims
+from sandbox_operator.pools.initializations import Initializations
+from sandbox_operator.pools.matching import Miss, MissReason
+from sandbox_operator.pools.stock import Stock
 from sandbox_operator.preparations import Preparations
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.store import Store
@@ -46,7 +50,9 @@ class Reconciler:
         queue: WorkQueue,
         sandboxes: Store[Sandbox],
         classes: Store[SandboxClass],
-        pods: Informer[Pod],
+        stock: Stock,
+        claims: Claims,
+        initializations: Initializations,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._api = api
@@ -54,10 +60,13 @@ class Reconciler:
         self._queue = queue
         self._sandboxes = sandboxes
         self._classes = classes
-        self._pods = pods
+        self._stock = stock
+        self._claims = claims
+        self._initializations = initializations
         self._now = now
         self._expectations = Expectations()
         self._preparations = Preparations(agents, queue.add)
+        self._missed: dict[str, tuple[str, Miss]] = {}
         self._made: dict[str, tuple[str, Made]] = {}
         self._looked: dict[str, tuple[str, datetime, tuple[Evidence, ...]]] = {}
         self._looks = Pace(_LOOKS_SHARE)
@@ -94,6 +103,9 @@ class Reconciler:
         refusal: Refusal | None = None
         prepared = self._preparations.take(key)
         steps = self._plan(key, sandbox, prepared=prepared)
+        if steps.claim:
+            await self._claim(key, sandbox, steps)
+            steps = self._plan(key, sandbox, prepared=prepared)
         if steps.creates:
             if sandbox.status.pod_name and not await self._is_current(sandbox):
                 return
@@ -107,8 +119,7 @@ class Reconciler:
         if prepared and steps.delete and not await self._is_current(sandbox):
             return
         await self._finish(key, sandbox, steps)
-        prepare = steps.prepare
-        if prepare and not self._preparations.begin(key, sandbox, prepare.pod, prepare.key_id):
+        if not self._begin(key, sandbox, steps):
             self._queue.add_after(key, _FULL_RETRY_SECONDS)
         if refusal:
             self._queue.retry(key, _REFUSED_RETRY_SECONDS)
@@ -118,8 +129,9 @@ class Reconciler:
             self._queue.add_after(key, (steps.requeue_at - self._now()).total_seconds())
 
     def _plan(self, key: str, sandbox: Sandbox, *, refusal: Refusal | None = None, prepared: str = "") -> Plan:
-        pod = self._pod(key, sandbox)
+        pod, surplus = self._choose(key, sandbox)
         uid, made = self._made.get(key, ("", None))
+        missed_uid, miss = self._missed.get(key, ("", None))
         pod_uid, looked, evidence = self._looked.get(key, _NEVER_LOOKED)
         same = pod is not None and pod_uid == pod.uid
         world = World(
@@ -128,16 +140,31 @@ class Reconciler:
             pod=pod,
             now=self._now(),
             made=made if uid == sandbox.metadata.uid else None,
+            surplus=surplus,
+            miss=miss if missed_uid == sandbox.metadata.uid else None,
             refusal=refusal,
             prepared=prepared,
             evidence=evidence if same else (),
             looked=looked if same else None,
+            initialization=self._initializations.result(key, pod) if pod and pod.deferred else None,
         )
         return plan(world, self._keys)
 
-    def _pod(self, key: str, sandbox: Sandbox) -> Pod | None:
-        cached = self._pods.get(name_of(sandbox))
-        return self._expectations.overlay(key, cached, self._now(), asyncio.get_running_loop().time())
+    def _choose(self, key: str, sandbox: Sandbox) -> tuple[Pod | None, tuple[Pod, ...]]:
+        cached = self._stock.owned_by(sandbox.metadata.uid)
+        pods = self._expectations.overlay(key, cached, self._now(), asyncio.get_running_loop().time())
+        return choose(sandbox, pods, self._keys)
+
+    async def _claim(self, key: str, sandbox: Sandbox, steps: Plan) -> None:
+        class_ = self._classes.get(sandbox.spec.class_name)
+        if class_ is None:
+            return
+        claimed = await self._claims.claim(sandbox, class_, self._now())
+        if isinstance(claimed, Miss):
+            self._missed[key] = (sandbox.metadata.uid, claimed)
+            return
+        self._expectations.gained(key, claimed, asyncio.get_running_loop().time())
+        await self._tell(steps.afterwards)
 
     async def _look(self, key: str, pod: Pod) -> None:
         """Read the Events about a pod. They only explain, so without them everything goes on."""
@@ -163,15 +190,23 @@ class Reconciler:
         return found["metadata"]["resourceVersion"] == sandbox.metadata.resource_version
 
     async def _create(self, key: str, sandbox: Sandbox, creates: Sequence[Create]) -> Refusal | None:
-        uid, pod = sandbox.metadata.uid, self._pod(key, sandbox)
+        uid, (pod, _) = sandbox.metadata.uid, self._choose(key, sandbox)
         outcome = await self._api.create(creates, uid)
         if outcome.pod:
             pod = decode(outcome.pod)
-            self._expectations.created(key, pod, asyncio.get_running_loop().time())
-        if outcome.key_id:
-            complete = pod is not None and outcome.refusal is None
+            self._expectations.gained(key, pod, asyncio.get_running_loop().time())
+        complete = pod is not None and outcome.refusal is None
+        if outcome.key_id or complete:
             self._made[key] = (uid, Made(outcome.key_id, pod.uid if pod and complete else ""))
         return outcome.refusal
+
+    def _begin(self, key: str, sandbox: Sandbox, steps: Plan) -> bool:
+        """Begin what agent servers are to be asked beside the workers; False when too many are being asked."""
+        if steps.prepare:
+            return self._preparations.begin(key, sandbox, steps.prepare.pod, steps.prepare.key_id)
+        if steps.initialize:
+            return self._initializations.begin(key, sandbox, *steps.initialize)
+        return True
 
     async def _finish(self, key: str, sandbox: Sandbox, steps: Plan) -> None:
         """All of a plan but to look, to create and to prepare."""
@@ -179,10 +214,15 @@ class Reconciler:
         if steps.status is not None:
             if not await self._write(sandbox, self._api.patch_status(sandbox, steps.status)):
                 return
+            self._missed.pop(key, None)
             _log.info("status written", sandbox=key, fields=sorted(steps.status))
-        if steps.delete:
-            await self._api.delete_pod(steps.delete)
-            self._expectations.deleted(key, steps.delete, asyncio.get_running_loop().time())
+        if steps.unfit:
+            self._missed[key] = (sandbox.metadata.uid, Miss(MissReason.INIT_FAILED, steps.unfit))
+        if steps.surplus and not await self._is_current(sandbox):
+            return
+        for pod in (*steps.surplus, *([steps.delete] if steps.delete else ())):
+            await self._api.delete_pod(pod)
+            self._expectations.deleted(key, pod, asyncio.get_running_loop().time())
         if steps.suspend and not await self._write(sandbox, self._api.suspend(sandbox, "StartTimeout", steps.suspend)):
             return
         if steps.expire:
@@ -206,8 +246,10 @@ class Reconciler:
             await self._api.tell(event)
 
     def _forget(self, key: str) -> None:
+        self._missed.pop(key, None)
         self._made.pop(key, None)
         self._looked.pop(key, None)
         self._expectations.forget(key)
         self._preparations.take(key)
+        self._initializations.forget(key)
         self._queue.forget(key)

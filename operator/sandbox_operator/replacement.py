@@ -24,7 +24,7 @@ def is_outdated(sandbox: Sandbox, pod: Pod) -> bool:
     server are apart.
     """
     wanted = sandbox.spec.restarted_at
-    return wanted != pod.restarted_at and times.rfc3339(pod.created) < wanted
+    return wanted != pod.restarted_at and times.rfc3339(pod.claimed or pod.created) < wanted
 
 
 def deletion_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> KubeObject | None:

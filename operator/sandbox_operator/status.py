@@ -40,10 +40,13 @@ def with_remedy(message: str, remedy: str) -> str:
 
 def may_have_been_suspended(sandbox: Sandbox) -> bool:
     """Whether a suspension may have come and gone since the status was written: each is two changes of the spec."""
-    return sandbox.metadata.generation - sandbox.status.observed_generation >= 2
+    # The first generation is that of the creation.
+    return sandbox.metadata.generation - max(sandbox.status.observed_generation, 1) >= 2
 
 
-def next_status(sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str, now: datetime) -> SandboxStatus:
+def next_status(
+    sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str, now: datetime, pool_miss: str = ""
+) -> SandboxStatus:
     """The whole status but for the condition `Expiring`. Conditions of types of others stay as they are."""
     old = sandbox.status
     others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
@@ -53,6 +56,7 @@ def next_status(sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str
         "observed_generation": sandbox.metadata.generation,
         "conditions": [_ready(_same_suspension(sandbox, finding), finding, now), *others],
         "key_id": key_id,
+        "pool_miss": old.pool_miss or pool_miss,
         "first_ready_time": old.first_ready_time or of_pod["ready_time"],
         "starting_since": _starting_since(sandbox, now) if starts else "",
         **of_pod,
@@ -76,6 +80,7 @@ _WITHOUT_POD: dict[str, Any] = {
     "pod_name": "",
     "pod_uid": "",
     "pod_ip": "",
+    "pool": "",
     "restart_count": 0,
     "restart_reason": "",
     "start_time": "",
@@ -85,10 +90,11 @@ _WITHOUT_POD: dict[str, Any] = {
 
 def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
     same = reports(old, pod)
-    launch = old.launch if same else "Resume" if old.first_ready_time else "Cold"
+    launch = old.launch if same else "Warm" if pod.pool else "Resume" if old.first_ready_time else "Cold"
     ready_time = old.ready_time if same else ""
     if pod.is_ready and not ready_time and pod.ready and pod.ready.since:
-        ready_time = times.rfc3339(pod.ready.since)
+        # What it was ready for before the claim is not this sandbox's.
+        ready_time = times.rfc3339(max(pod.ready.since, pod.claimed or pod.ready.since))
     restarts = pod.container.restarts if pod.container else 0
     # The words about one restart may change, which is not worth a write.
     told = same and restarts == old.restart_count
@@ -98,6 +104,7 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
         # Told from the first readiness on: an address by itself is not worth a write.
         "pod_ip": pod.ip if pod.is_ready or (same and old.pod_ip == pod.ip) else "",
         "launch": launch,
+        "pool": pod.pool,
         "restart_count": restarts,
         "restart_reason": old.restart_reason if told else restart_reason(pod),
         "start_time": times.rfc3339(pod.created),

@@ -31,16 +31,19 @@ def owned(
             SANDBOX_LABEL: sandbox.metadata.name,
             MANAGED_BY_LABEL: MANAGER,
         },
-        "ownerReferences": [
-            {
-                "apiVersion": API_VERSION,
-                "kind": "Sandbox",
-                "name": sandbox.metadata.name,
-                "uid": sandbox.metadata.uid,
-                "controller": True,
-            }
-        ],
+        "ownerReferences": [owner_reference(sandbox)],
     }
     if annotations:
         metadata["annotations"] = dict(annotations)
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+
+
+def owner_reference(sandbox: Sandbox) -> dict[str, Any]:
+    """What makes the garbage collector delete an object when this Sandbox is gone."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Sandbox",
+        "name": sandbox.metadata.name,
+        "uid": sandbox.metadata.uid,
+        "controller": True,
+    }

@@ -8,7 +8,7 @@ from sandbox_crds.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders import environment
 from sandbox_operator.builders.owned import name_of, owned
-from sandbox_operator.pods import CONTAINER, RESTARTED_ANNOTATION
+from sandbox_operator.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION
 from sandbox_operator.quantity import scaled
 
 _SUDO_CAPABILITIES = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
@@ -22,14 +22,16 @@ def runtime_class(sandbox: Sandbox, class_: SandboxClass) -> str | None:
     return class_.spec.runtime_classes.get(asked) if asked else ""
 
 
-def build_pod(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
+def build_pod(sandbox: Sandbox, class_: SandboxClass, foreign_key_id: str = "") -> KubeObject:
     """The pod. Fields that have their default are left out: each byte is paid for at every write of the pod.
 
-    It passes the Pod Security Standard `restricted`, unless the class allows privilege escalation.
+    `foreign_key_id` is the id of its key if that is not derived from the Sandbox, but from the warm pod that it started
+    in. It passes the Pod Security Standard `restricted`, unless the class allows privilege escalation.
     """
     overlay = class_.spec.pod
     restarted = {RESTARTED_ANNOTATION: sandbox.spec.restarted_at} if sandbox.spec.restarted_at else {}
-    annotations = {**overlay.annotations, **restarted}
+    foreign = {KEY_ID_ANNOTATION: foreign_key_id} if foreign_key_id else {}
+    annotations = {**overlay.annotations, **restarted, **foreign}
     pod = owned(PODS, sandbox, name_of(sandbox), labels=overlay.labels, annotations=annotations)
     return pod | {"spec": pod_spec(sandbox, class_, name_of(sandbox))}
 

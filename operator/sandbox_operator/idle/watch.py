@@ -15,7 +15,6 @@ from sandbox_operator import times
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.builders.owned import name_of
 from sandbox_operator.idle.check import Candidate, Checks, Gateways, Idle
 from sandbox_operator.idle.clock import Answer
 from sandbox_operator.lifetime import idle_timeout
@@ -56,14 +55,22 @@ class IdleWatch:
         """The candidates of the present check, as they were at its beginning."""
 
     def pods_found(self, pods: Iterable[Pod]) -> None:
-        """Take the pods that are there at the beginning; those that are ready have been for who knows how long."""
-        self._ready_at = {pod.name: (_run(pod), -math.inf) for pod in pods if pod.is_ready}
+        """Take the pods that are there at the beginning; those that are ready have been for who knows how long.
+
+        But a claimed one has not been in use before: the time since its claim, by the wall clock, bounds its idle time.
+        """
+        self._ready_at = {pod.name: (_run(pod), self._claimed_at(pod)) for pod in pods if _is_in_use(pod)}
+
+    def _claimed_at(self, pod: Pod) -> float:
+        if pod.claimed is None:
+            return -math.inf
+        return self._clock() - max((datetime.now(UTC) - pod.claimed).total_seconds(), 0.0)
 
     def pod_changed(self, name: str, pod: Pod | None) -> None:
-        """Note when a run of an agent server becomes ready."""
+        """Note when a run of an agent server becomes ready, or its pod is claimed."""
         if pod is None:
             self._ready_at.pop(name, None)
-        elif pod.is_ready and self._ready_at.get(name, (None, 0))[0] != _run(pod):
+        elif _is_in_use(pod) and self._ready_at.get(name, (None, 0))[0] != _run(pod):
             self._ready_at[name] = _run(pod), self._clock()
 
     async def run(self) -> None:
@@ -85,7 +92,7 @@ class IdleWatch:
         self._seen = {}
         found: list[Candidate] = []
         for sandbox in self._sandboxes:
-            pod = self._pods.get(name_of(sandbox))
+            pod = self._pods.get(sandbox.status.pod_name)
             if pod is None or pod.deletion_requested or not reports(sandbox.status, pod):
                 continue
             if sandbox.spec.suspend or sandbox.metadata.deletion_timestamp:
@@ -116,7 +123,7 @@ class IdleWatch:
                 name, cause = sandbox.metadata.name, str(error) or type(error).__name__
                 _log.info("not known to be idle: its agent server gives no answer", sandbox=name, error=cause)
                 return None
-        pod = self._pods.get(name_of(sandbox))
+        pod = self._pods.get(sandbox.status.pod_name)
         started = pod.container.running_since if pod and pod.container else None
         age = (datetime.now(UTC) - started).total_seconds() if started else None
         return Answer(self._clock(), work.uptime, work.idle_time, work.running, age)
@@ -142,6 +149,10 @@ class IdleWatch:
             sandbox, now, type_="Normal", reason=EventReason.SUSPENDED_IDLE, action="Suspend", note=note
         )
         await self._api.tell(event)
+
+
+def _is_in_use(pod: Pod) -> bool:
+    return pod.is_ready and not pod.is_free
 
 
 def _run(pod: Pod) -> tuple[str, int]:

@@ -7,6 +7,7 @@ while booting stays as it is. Source: openhands_agent_server 1.58.2, `init_route
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -20,6 +21,14 @@ from sandbox_operator.status import READY, reports
 
 DORMANT = {"name": "OH_DEFERRED_INIT", "value": "true"}
 """The entry of a container's `env` that lets its agent server wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Initialization:
+    """What has come of it: `failure` says in words why the pod is of no use, "" when all is well."""
+
+    failure: str = ""
+
 
 _COUNT = re.compile(r"[0-9]{1,9}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import aiohttp
 import structlog
@@ -11,7 +10,7 @@ from sandbox_crds.kube import ApiError
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.agent_server import AgentServers, InitError
 from sandbox_operator.pods import Pod
-from sandbox_operator.pools.deferred import init_body
+from sandbox_operator.pools.deferred import Initialization, init_body
 from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
 
 AT_ONCE = 256
@@ -23,13 +22,6 @@ type _Run = tuple[str, int]
 """UID of a pod, and how often its container has been restarted."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Initialization:
-    """What has come of it: `failure` says in words why the pod is of no use, "" when all is well."""
-
-    failure: str = ""
 
 
 class Initializations:

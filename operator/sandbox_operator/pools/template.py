@@ -1,6 +1,7 @@
 """What decides whether a warm pod is the pod that a sandbox would get: a hash of all that goes into it."""
 
 import hashlib
+from pathlib import PurePosixPath
 
 import orjson
 
@@ -16,7 +17,8 @@ def template(spec: SandboxSpec, class_: SandboxClass, *, deferred: bool = False)
 
     `deferred`: the pod's agent server waits to be initialized, so it is for those alone who know to do that.
     """
-    plain = spec.model_copy(update={"environment_hash": "", "restarted_at": ""})
+    update = {"environment_hash": "", "restarted_at": "", "working_dir": working_dir(spec.working_dir)}
+    plain = spec.model_copy(update=update)
     overlay = class_.spec.pod
     parts = [
         pod_spec(Sandbox(spec=plain), class_, ""),
@@ -27,6 +29,15 @@ def template(spec: SandboxSpec, class_: SandboxClass, *, deferred: bool = False)
         deferred,
     ]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+def working_dir(path: str) -> str:
+    """The same directory in its shortest spelling; "" is the image's own.
+
+    Two directories are never as good as one another: commands without a directory of their own run in the agent
+    server's, and its default workspace is relative to it (openhands_agent_server 1.58.2, bash_service.py, config.py).
+    """
+    return str(PurePosixPath("/", path.lstrip("/"))) if path.startswith("/") else path
 
 
 def sandbox_spec(pool: SandboxPool, keys: MasterKeys) -> SandboxSpec:

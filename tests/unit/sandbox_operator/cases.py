@@ -8,16 +8,18 @@ from sandbox_crds.reasons import Reason
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.plan import Made, Plan, Refusal, World, plan
 from sandbox_operator.pods import Pod
+from sandbox_operator.pools.matching import Miss, MissReason
 from unit.sandbox_operator.samples import KEY_ID, KEYS, POD_UID, SOON, class_
 
 CLASS = class_()
 KEPT = class_(workspace={"persistent": True})
 MADE = Made(KEY_ID, POD_UID)
+NO_POOL = Miss(MissReason.NO_POOL)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A world, and the plan for it.
+    """A world, and the plan for it. Unless `miss` says otherwise, no pool was found.
 
     `writes` are creations by plural and all else that is done but the status, `events` the reasons of Events. `told` is
     the reason that is written, if any, with its message before the remedy.
@@ -28,6 +30,8 @@ class Case:
     class_: SandboxClass | None = CLASS
     now: datetime = SOON
     made: Made | None = None
+    surplus: tuple[Pod, ...] = ()
+    miss: Miss | None = NO_POOL
     refusal: Refusal | None = None
     prepared: str = ""
     evidence: tuple[Evidence, ...] = ()
@@ -46,6 +50,8 @@ class Case:
             self.pod,
             self.now,
             self.made,
+            self.surplus,
+            self.miss,
             self.refusal,
             self.prepared,
             self.evidence,
@@ -64,16 +70,23 @@ def decide(
     refusal: Refusal | None = None,
 ) -> Plan:
     """The plan for a world."""
-    return Case(sandbox, pod, class_, now, made, refusal).plan()
+    return Case(sandbox, pod, class_, now, made, refusal=refusal).plan()
 
 
 def writes(plan: Plan) -> tuple[str, ...]:
     """All that is done, but the status."""
     acts = {
+        "claim": plan.claim,
         "look": plan.look,
+        "initialize": plan.initialize,
         "prepare": plan.prepare,
         "delete pods": plan.delete,
         "suspend": plan.suspend,
         "expire": plan.expire,
     }
-    return (*(create.resource.plural for create in plan.creates), *(name for name, act in acts.items() if act))
+    surplus = ("delete surplus",) * len(plan.surplus)
+    return (
+        *surplus,
+        *(create.resource.plural for create in plan.creates),
+        *(name for name, act in acts.items() if act),
+    )

@@ -1,6 +1,7 @@
 """An API server that fails on demand: objects in a dict, and answers that are prepared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, cast
 
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
@@ -54,6 +55,23 @@ class Server:
         self.objects[resource.plural, name] = stored
         return stored
 
+    async def json_patch(
+        self, resource: Resource, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
+    ) -> KubeObject:
+        self._answer("claim", resource)
+        found = deepcopy(self._find(resource, name))
+        for operation in operations:
+            *path, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
+            parent = found
+            for part in path:
+                parent = parent[part]
+            if operation["op"] != "test":
+                parent[last] = operation["value"]
+            elif parent.get(last) != operation["value"]:
+                raise ApiError(422, "Invalid", "the test failed")
+        self.objects[resource.plural, name] = found
+        return found
+
     async def list(self, resource: Resource, namespace: str, **query: str) -> KubeObject:
         self._answer("list", resource)
         self.queries.append(query)
@@ -75,7 +93,7 @@ class Server:
             raise ApiError(409, "Conflict", "the UID differs")
         if resource_version and metadata["resourceVersion"] != resource_version:
             raise ApiError(409, "Conflict", "the object has been modified")
-        if resource.plural == "sandboxes":
+        if resource.plural != "pods":
             del self.objects[resource.plural, name]
 
     def _find(self, resource: Resource, name: str) -> KubeObject:

@@ -10,6 +10,7 @@ import yaml
 
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.plan import World, plan
+from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, class_, sandbox
 
 DIRECTORY = Path(__file__).parent / "golden"
@@ -79,7 +80,7 @@ CASES: dict[str, tuple[Sandbox, SandboxClass]] = {
 def objects(name: str) -> list[dict[str, Any]]:
     """All that is created for a case, with the derived keys left out."""
     sandbox_, of_class = CASES[name]
-    bodies = [create.body for create in plan(World(sandbox_, of_class, None, NOW), KEYS).creates]
+    bodies = [create.body for create in plan(World(sandbox_, of_class, None, NOW, miss=NO_POOL), KEYS).creates]
     for body in bodies:
         for entry, value in body.get("stringData", {}).items():
             if value in (KEYS.session_key(KEY_ID), KEYS.secret_key(KEY_ID)):

@@ -13,6 +13,7 @@ from sandbox_operator.plan import Made, Plan, Prepare, Refusal, World, plan
 from sandbox_operator.pods import Pod
 from sandbox_operator.suspension import suspension_patch
 from sandbox_operator.times import parse, rfc3339
+from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, class_, pod, sandbox
 
 NO_CONFIG = Evidence("FailedMount", 'configmap "x" not found', "Pod", "", NOW)
@@ -71,10 +72,11 @@ class MadeUpCluster:
             self.pod,
             at or self.now,
             self.made,
-            refusal,
-            prepared,
-            evidence,
-            looked,
+            miss=NO_POOL,
+            refusal=refusal,
+            prepared=prepared,
+            evidence=evidence,
+            looked=looked,
         )
         return plan(world, KEYS)
 

@@ -175,7 +175,6 @@ CASES = {
         made=Made(KEY_ID, "another"),
         requeue_at=LATER + PATIENCE,
     ),
-    "pod of somebody else": Case(sandbox(), pod(owner_uid="other"), writes=("secrets", "pods")),
     # Refusals
     "refused": Case(
         sandbox(),

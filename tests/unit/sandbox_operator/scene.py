@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from sandbox_crds.kube import Informer
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
-from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_crds.names import pod_name
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
 from sandbox_operator.pods import Pod, decode
+from sandbox_operator.pools.claims import Claims
+from sandbox_operator.pools.environments import Environments
+from sandbox_operator.pools.initializations import Initializations
+from sandbox_operator.pools.stock import Stock
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.reconciler import Reconciler
 from sandbox_operator.store import Store
@@ -65,20 +69,26 @@ class Scene:
     def __init__(self) -> None:
         self.server = Server()
         self.queue = Queue()
-        self.pods: dict[str, Pod] = {}
+        self.stock = Stock()
         self.sandboxes: Store[Sandbox] = Store(SANDBOXES, Sandbox, lambda _: None)
         self.classes: Store[SandboxClass] = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
         self.set_class(1)
         self.now = NOW
         self.agents = Agents()
+        self.pools: Store[SandboxPool] = Store(SANDBOX_POOLS, SandboxPool, lambda _: None)
+        self.started: list[str] = []
+        """Pools that a start has hit, or missed only since they were empty."""
+        api, environments = Api(self.server.client, "here"), Environments(self.server.client, "here", KEYS)
         self.reconciler = Reconciler(
-            Api(self.server.client, "here"),
+            api,
             self.agents,
             KEYS,
             self.queue,
             self.sandboxes,
             self.classes,
-            cast(Informer[Pod], self.pods),
+            self.stock,
+            Claims(api, environments, KEYS, self.stock, self.pools, self.started.append),
+            Initializations(self.agents, environments, self.queue.add),
             lambda: self.now,
         )
 
@@ -128,8 +138,19 @@ class Scene:
     def show(self, change: Callable[[Pod], Pod] = lambda pod: pod) -> None:
         """Let the cache see the pod."""
         [body] = [body for (plural, _), body in self.server.objects.items() if plural == "pods"]
-        seen = decode(body)
-        self.pods[seen.name] = change(seen)
+        seen = change(decode(body))
+        self.stock.changed(seen.name, seen)
+
+    @property
+    def pod(self) -> Pod:
+        """The sandbox's own pod as the cache has it."""
+        found = self.stock.get(pod_name("one", UID))
+        assert found
+        return found
+
+    def lose(self) -> None:
+        """The cache sees the sandbox's own pod go."""
+        self.stock.changed(pod_name("one", UID), None)
 
     async def step(self) -> list[str]:
         """One pass, and those that it asks for at once; gives the requests that they have made."""

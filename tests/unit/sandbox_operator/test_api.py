@@ -1,20 +1,24 @@
 """What the API server's answers mean."""
 
 import asyncio
+from dataclasses import replace
 
 import aiohttp
 import pytest
 
+from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError, KubeObject, Resource
 from sandbox_crds.kube.resources import PODS, SANDBOXES, SECRETS
 from sandbox_crds.reasons import Reason
 from sandbox_operator.api import Api
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.plan import Create, World, plan
+from sandbox_operator.pods import KEY_ID_ANNOTATION
+from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.faults import Server
 from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, UID, class_, pod, sandbox
 
-CREATES = plan(World(sandbox(), class_(), None, NOW), KEYS).creates
+CREATES = plan(World(sandbox(), class_(), None, NOW, miss=NO_POOL), KEYS).creates
 EXCEEDED = ApiError(403, "Forbidden", 'pods "one" is forbidden: exceeded quota: small, requested: pods=1')
 
 
@@ -50,9 +54,30 @@ async def test_they_are_made_side_by_side(monkeypatch: pytest.MonkeyPatch, api: 
 
 async def test_what_is_there_already_is_as_good_as_new(api: Api, server: Server) -> None:
     first = await api.create(CREATES, UID)
-    server.objects["secrets", pod().name]["metadata"]["annotations"] = {"sandbox.openhands.dev/key-id": "older"}
-    second = await api.create(CREATES, UID)
-    assert (second.pod, second.key_id) == (first.pod, "older")
+    newer = MasterKeys.of({**KEYS.versions, 2: b"n" * 32})
+    second = await api.create(plan(World(sandbox(), class_(), None, NOW, miss=NO_POOL), newer).creates, UID)
+    assert (second.pod, second.key_id) == (first.pod, KEY_ID)
+
+
+async def test_a_secret_with_the_key_of_another_is_replaced(api: Api, server: Server) -> None:
+    await api.create(CREATES, UID)
+    theirs = KEYS.key_id("a warm pod")
+    [secret] = [create for create in CREATES if create.resource == SECRETS]
+    metadata = {**secret.body["metadata"], "annotations": {KEY_ID_ANNOTATION: theirs}}
+    wanted = replace(secret, body={**secret.body, "metadata": metadata}, key_ids={theirs})
+    outcome = await api.create([wanted], UID)
+    assert (outcome.key_id, outcome.refusal) == (theirs, None)
+    assert server.objects["secrets", pod().name]["metadata"]["annotations"] == {KEY_ID_ANNOTATION: theirs}
+    assert server.seen[-4:] == ["create secrets", "get secrets", "delete secrets", "create secrets"]
+
+
+async def test_what_waits_is_made_last_and_not_after_a_refusal(api: Api, server: Server) -> None:
+    [secret, made] = CREATES
+    server.fail["create secrets"] = [EXCEEDED]
+    assert (await api.create([replace(made, waits=True), secret], UID)).refusal
+    assert server.seen == ["create secrets"]
+    await api.create([replace(made, waits=True), secret], UID)
+    assert server.seen == ["create secrets", "create secrets", "create pods"]
 
 
 @pytest.mark.parametrize(

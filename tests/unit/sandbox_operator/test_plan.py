@@ -103,17 +103,17 @@ def test_only_what_has_changed_is_written() -> None:
     assert fields(decide(sandbox(status=READY), restarted, now=LATER)) == {"restartCount": 1}
 
 
-def test_the_cause_of_the_last_restart_is_told_as_long_as_the_pod_lives() -> None:
+def test_the_cause_of_the_last_restart_is_of_statusas_long_as_the_pod_lives() -> None:
     restarted = container(waiting_reason="", running_since=NOW, ready=True, restarts=1, last_run=run(137))
     seen = replace(ready(), container=restarted)
     first = fields(decide(sandbox(status=READY), seen, now=LATER))
     assert first == {"restartCount": 1, "restartReason": "The agent server ended with exit code 137 (SIGKILL)."}
-    told_of = sandbox(status=applied(READY, first))
+    of_statusof = sandbox(status=applied(READY, first))
     # Its words may be lost or change while nothing has happened; that is not worth a write.
     forgotten = replace(ready(), container=replace(restarted, last_run=None))
-    assert decide(told_of, forgotten, now=LATER).status is None
+    assert decide(of_statusof, forgotten, now=LATER).status is None
     other = ready(uid="another", created=LATER)
-    assert fields(decide(told_of, other, now=LATER, made=Made(KEY_ID, "another")))["restartReason"] == ""
+    assert fields(decide(of_statusof, other, now=LATER, made=Made(KEY_ID, "another")))["restartReason"] == ""
 
 
 def test_the_first_readiness_is_kept_and_makes_the_next_pod_a_resumed_one() -> None:
@@ -154,12 +154,12 @@ def test_a_crash_loop_is_timed_like_a_start_also_in_a_pod_that_was_ready() -> No
 
 def test_the_agent_server_is_opened_with_the_key_that_its_pod_has() -> None:
     theirs = "v1-" + "z" * 26
-    for made, known in ((None, READY.model_copy(update={"key_id": theirs})), (Made(theirs), READY)):
-        steps = decide(sandbox(status=known, suspend=True), ready(), now=LATER, made=made)
+    for made, of_status in ((None, {"key_id": theirs}), (Made(theirs), {"key_id": ""})):
+        steps = decide(sandbox(status=READY.model_copy(update=of_status), suspend=True), ready(), now=LATER, made=made)
         assert steps.prepare == Prepare(ready(), theirs)
 
 
-def test_a_remedy_is_told_once_and_whole() -> None:
+def test_a_remedy_is_of_statusonce_and_whole() -> None:
     remedy = f" Remedy: {MEANINGS[Reason.POD_REFUSED].remedy}"
     long = decide(sandbox(), refusal=Refusal(Reason.POD_REFUSED, "x" * 10_000))
     message = told(long, SandboxStatus()).message
@@ -199,7 +199,7 @@ def test_a_start_that_is_given_up_says_what_it_lacked() -> None:
 
 
 @pytest.mark.parametrize("name", ["too old", "suspended for too long", "start takes too long"])
-def test_the_end_is_announced_and_told_with_its_reason(name: str) -> None:
+def test_the_end_is_announced_and_of_statuswith_its_reason(name: str) -> None:
     ends = LIMITS[name]
     [ended] = ends.plan().afterwards
     announced = ends.sandbox.status.condition("Expiring")
@@ -239,7 +239,7 @@ def condition_of(type_: str) -> Any:
     return status(Reason.READY).conditions[0].model_copy(update={"type": type_})
 
 
-def test_an_address_that_does_not_answer_stays_known_and_a_new_pod_s_is_told_when_it_does() -> None:
+def test_an_address_that_does_not_answer_stays_known_and_a_new_pod_s_is_of_statuswhen_it_does() -> None:
     silent = on_node(
         container(waiting_reason="", running_since=NOW), ip="10.244.0.7", ready=condition(False, since=LATER)
     )
@@ -296,12 +296,12 @@ def test_messages_fit_into_the_schema() -> None:
     ("asked", "known", "dropped"),
     [("", {}, False), ("vm", {"vm": "kata"}, False), ("vm", {"vm": ""}, False), ("vm", {"other": "kata"}, True)],
 )
-def test_a_runtime_class_that_is_not_listed_is_told_once_a_pod(
+def test_a_runtime_class_that_is_not_listed_is_of_statusonce_a_pod(
     asked: str, known: dict[str, str], dropped: bool
 ) -> None:
     made = decide(sandbox(runtimeClassName=asked), class_=class_(runtimeClasses=known))
-    told_of = [create.event["reason"] for create in made.creates if create.event]
-    assert told_of == ["RuntimeClassDropped"] * dropped
+    of_statusof = [create.event["reason"] for create in made.creates if create.event]
+    assert of_statusof == ["RuntimeClassDropped"] * dropped
     again = decide(sandbox(runtimeClassName=asked), runs(), class_=class_(runtimeClasses=known))
     assert [create.event for create in again.creates] == [None]
 

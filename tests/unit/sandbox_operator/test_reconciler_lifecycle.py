@@ -1,6 +1,7 @@
 """Passes over one sandbox that is suspended, restarted, lost and limited."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from sandbox_crds.kube import ApiError
 from sandbox_crds.reasons import Reason
 from sandbox_operator import preparations
+from sandbox_operator.pace import Pace
 from sandbox_operator.plan import LOOK_INTERVAL, PATIENCE, SILENCE
 from sandbox_operator.pods import decode
 from sandbox_operator.times import rfc3339
@@ -113,7 +115,7 @@ async def test_a_restart_is_told_before_the_pod_goes(scene: Scene) -> None:
     assert await scene.step() == ["patch sandboxes", "get sandboxes", "delete pods"]
     assert (scene.told, len(scene.agents.asked)) == (Reason.POD_TERMINATING, 1)
     del scene.server.objects["pods", pod().name]
-    scene.pods.clear()
+    scene.lose()
     assert await scene.step() == ["get sandboxes", "create secrets", "get secrets", "create pods"]
     [body] = [body for (plural, _), body in scene.server.objects.items() if plural == "pods"]
     assert decode(body).restarted_at == rfc3339(scene.now)
@@ -122,13 +124,13 @@ async def test_a_restart_is_told_before_the_pod_goes(scene: Scene) -> None:
 async def test_a_lost_pod_is_told_once(scene: Scene) -> None:
     await scene.start()
     del scene.server.objects["pods", pod().name]
-    scene.pods.clear()
+    scene.lose()
     scene.server.fail["create secrets"] = [TimeoutError()]
     with pytest.raises(TimeoutError):
         await scene.step()
-    # The first attempt has posted the event and made the pod, and the next one cannot know it before it asks.
+    # The first attempt has posted the event, and the next one cannot know it before it tries.
     lost = ["get sandboxes", "create events"]
-    assert await scene.step() == [*lost, "create secrets", "get secrets", "create pods", "get pods", "patch sandboxes"]
+    assert await scene.step() == [*lost, "create secrets", "get secrets", "create pods", "patch sandboxes"]
     [event] = scene.events("PodLost")
     assert event["metadata"]["name"].endswith("uid-2")
     assert await scene.step() == []
@@ -139,14 +141,18 @@ async def test_a_pod_whose_loss_follows_from_a_suspension_that_is_not_known_yet_
     await scene.start()
     scene.edit(suspend=True, seen=False)
     del scene.server.objects["pods", pod().name]
-    scene.pods.clear()
+    scene.lose()
     scene.now = LATER
     assert await scene.step() == ["get sandboxes"]
     assert await scene.step() == ["patch sandboxes"]
     assert (scene.told, scene.events("PodLost")) == (Reason.SUSPENDED, [])
 
 
-async def test_events_about_a_pod_that_does_not_say_why_it_waits_are_read_now_and_then(scene: Scene) -> None:
+async def test_events_about_a_pod_that_does_not_say_why_it_waits_are_read_now_and_then(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The time that passes here is not that of the clock by which reading is kept to a share of it.
+    monkeypatch.setattr(Pace, "turn", lambda _: nullcontext(True))
     scene.add()
     await scene.step()
     scene.show(lambda seen: replace(waits("ContainerCreating"), uid=seen.uid))
@@ -154,7 +160,7 @@ async def test_events_about_a_pod_that_does_not_say_why_it_waits_are_read_now_an
         "metadata": {"name": "why", "creationTimestamp": rfc3339(NOW)},
         "reason": "FailedMount",
         "note": 'configmap "x" not found',
-        "regarding": {"kind": "Pod", "name": pod().name, "uid": scene.pods[pod().name].uid},
+        "regarding": {"kind": "Pod", "name": pod().name, "uid": scene.pod.uid},
     }
     scene.server.objects["events", "why"] = event
     scene.server.objects["events", "broken"] = {"metadata": {"name": "broken"}}
@@ -221,7 +227,7 @@ async def test_a_start_that_takes_too_long_is_suspended(scene: Scene) -> None:
     assert await scene.step() == ["patch sandboxes", "create events"]
     assert (scene.stored["spec"]["suspend"], scene.stored["spec"]["suspendReason"]) == (True, "StartTimeout")
     assert await scene.step() == ["delete pods"]
-    scene.pods.clear()
+    scene.lose()
     assert await scene.step() == ["patch sandboxes"]
     assert scene.told == Reason.START_TIMEOUT
     assert scene.agents.asked == []
@@ -231,7 +237,7 @@ async def test_a_sandbox_that_goes_before_it_is_suspended_is_dropped(scene: Scen
     scene.set_class(2, progressDeadlineSeconds=60)
     status_ = status(Reason.STARTING, first_ready_time=rfc3339(NOW)).model_dump(by_alias=True)
     scene.add(**status_)
-    scene.pods[pod().name] = runs()
+    scene.stock.changed(pod().name, runs())
     del scene.server.objects["sandboxes", "one"]
     scene.now = NOW + timedelta(seconds=60)
     assert await scene.step() == ["patch sandboxes"]

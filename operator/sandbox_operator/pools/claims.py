@@ -1,0 +1,115 @@
+"""Claims of warm pods: one request to the API server each and, unless a pool defers its pods, none to find a pod."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+import structlog
+
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import ApiError
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool, SandboxSpec
+from sandbox_operator.api import Api, refusal_of
+from sandbox_operator.pods import Pod, decode
+from sandbox_operator.pools.deferred import fixed_differences
+from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
+from sandbox_operator.pools.matching import Miss, MissReason, miss, obstacle
+from sandbox_operator.pools.metrics import CLAIMS, MISSES
+from sandbox_operator.pools.stock import Stock
+from sandbox_operator.pools.template import sandbox_spec, template, usable_environment
+from sandbox_operator.store import Store
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Claims:
+    """Claims pods of `stock`. `started(pool)` is called for each claim, and for each start that found a pool empty."""
+
+    def __init__(
+        self,
+        api: Api,
+        environments: Environments,
+        keys: MasterKeys,
+        stock: Stock,
+        pools: Store[SandboxPool],
+        started: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._api = api
+        self._environments = environments
+        self._keys = keys
+        self._stock = stock
+        self._pools = pools
+        self._started = started
+
+    async def claim(self, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | Miss:
+        """A pod that is now the sandbox's, or why there is none. To be asked once for each sandbox.
+
+        Raises what Api raises. A pod may be the sandbox's all the same then, as the cache will show.
+        """
+        outcome = obstacle(sandbox, class_) or await self._claim(sandbox, class_, now)
+        if isinstance(outcome, Miss):
+            MISSES.labels(outcome.reason).inc()
+        else:
+            CLAIMS.labels(outcome.pool).inc()
+        if outcome.pool:
+            self._started(outcome.pool)
+        return outcome
+
+    async def _claim(self, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | Miss:
+        late: dict[str, tuple[str, ...]] = {}
+        async for wanted in self._templates(sandbox, class_, late):
+            try:
+                pod = await self._take(wanted, sandbox, now)
+            except ApiError as error:
+                if refusal_of(error) is None:
+                    raise
+                _log.warning("claim refused", sandbox=sandbox.metadata.name, error=str(error))
+                return Miss(MissReason.OTHER, error.message)
+            if pod:
+                return pod
+        return miss(sandbox, class_, self._pools, self._keys, late)
+
+    async def _take(self, wanted: str, sandbox: Sandbox, now: datetime) -> Pod | None:
+        """One pod after the other of this template, until one is the sandbox's."""
+        while True:
+            with self._stock.reserve(wanted) as reservation:
+                if reservation is None:
+                    return None
+                # A key that nobody can derive any more is of no use.
+                known = self._keys.knows(reservation.pod.key_id)
+                claimed = await self._api.claim(reservation.pod, sandbox, now) if known else None
+                reservation.taken = True
+                if claimed:
+                    return decode(claimed)
+
+    async def _templates(
+        self, sandbox: Sandbox, class_: SandboxClass, late: dict[str, tuple[str, ...]]
+    ) -> AsyncIterator[str]:
+        """Templates whose pods will do, the best first. `late` is filled as `miss` wants it."""
+        yield template(sandbox.spec, class_)
+        deferred = [pool for pool in self._pools if pool.spec.deferred_init]
+        if not deferred:
+            return
+        yield template(sandbox.spec, class_, deferred=True)
+        offers = {pool.metadata.name: sandbox_spec(pool, self._keys) for pool in deferred}
+        bare = _bare(sandbox.spec, class_)
+        alike = [pool for pool in deferred if _bare(offers[pool.metadata.name], class_) == bare]
+        client = await self._environment(sandbox) if alike else None
+        if client is None:
+            return
+        for pool in alike:
+            too_late = fixed_differences(usable_environment(pool), client, sandbox, class_)
+            late[pool.metadata.name] = too_late
+            if not too_late:
+                yield template(offers[pool.metadata.name], class_, deferred=True)
+
+    async def _environment(self, sandbox: Sandbox) -> dict[str, str] | None:
+        try:
+            return await self._environments.of(sandbox)
+        except EnvironmentMissingError as error:
+            _log.warning("environment not found", sandbox=sandbox.metadata.name, error=str(error))
+            return None
+
+
+def _bare(spec: SandboxSpec, class_: SandboxClass) -> str:
+    """The template but for the environment."""
+    return template(spec.model_copy(update={"environment_hash": ""}), class_)
