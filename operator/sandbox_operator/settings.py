@@ -73,11 +73,15 @@ class Settings(BaseSettings):
         description="Seconds after which an operator that has not renewed its Lease is replaced by another.",
     )
     lease_renew_seconds: float | None = Field(
-        default=None, gt=0, description="Seconds between two renewals. Default: a quarter of the duration."
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds between two renewals. Default: a quarter of the duration.",
     )
     lease_deadline_seconds: float | None = Field(
         default=None,
         gt=0,
+        allow_inf_nan=False,
         description=(
             "Seconds without a renewal after which an operator stops to write by itself. Default: five eighths of the "
             "duration. The rest of it is for clocks that differ, and for requests that are still on their way."

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox_operator.queue import WorkQueue, backoff
+from sandbox_operator.queue import BACKLOG_SHARE, WorkQueue, backoff
 
 
 async def taken(queue: WorkQueue) -> list[str]:
@@ -72,6 +72,72 @@ async def test_a_key_is_tried_again_by_itself() -> None:
     assert await queue.get() == "a"
 
 
+async def test_the_backlog_waits_for_what_is_fresh() -> None:
+    queue = WorkQueue()
+    for key in "xyz":
+        queue.add_backlog(key)
+    for key in "ab":
+        queue.add(key)
+    assert await taken(queue) == ["a", "b", "x", "y", "z"]
+
+
+async def test_a_key_of_the_backlog_that_becomes_fresh_comes_once_and_first() -> None:
+    queue = WorkQueue()
+    for key in "xyz":
+        queue.add_backlog(key)
+    queue.add("z")
+    queue.add_backlog("z")
+    assert await taken(queue) == ["z", "x", "y"]
+
+
+async def test_a_key_in_work_comes_again_from_the_backlog_too() -> None:
+    queue = WorkQueue()
+    queue.add("a")
+    assert await queue.get() == "a"
+    queue.add_backlog("a")
+    assert len(queue) == 0
+    queue.done("a")
+    assert await taken(queue) == ["a"]
+
+
+async def test_the_backlog_does_not_starve() -> None:
+    queue = WorkQueue()
+    queue.add_backlog("x")
+    order: list[str] = []
+    for number in range(3 * BACKLOG_SHARE):
+        queue.add(f"fresh-{number}")
+        queue.add(f"another-{number}")
+        order.append(await queue.get())
+    assert order.index("x") == BACKLOG_SHARE - 1
+
+
+async def test_a_worker_is_woken_for_the_backlog() -> None:
+    queue = WorkQueue()
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add_backlog("a")
+    assert await worker == "a"
+
+
+async def test_the_time_of_the_work_is_told() -> None:
+    times: list[float] = []
+    queue = WorkQueue(times.append)
+    queue.add("a")
+    await queue.get()
+    await asyncio.sleep(0.01)
+    queue.done("a")
+    [seconds] = times
+    assert seconds >= 0.01
+
+
+async def test_a_closed_queue_forgets_what_was_to_come_later() -> None:
+    queue = WorkQueue()
+    queue.add_after("a", 0)
+    queue.close()
+    await asyncio.sleep(0.01)
+    assert len(queue) == 0
+
+
 def delays(queue: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     seen: list[float] = []
 
@@ -108,13 +174,13 @@ def test_backoff_grows_to_its_limit() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["add", "take", "done"]), st.sampled_from("abc"))))
+@given(st.lists(st.tuples(st.sampled_from(["add", "backlog", "take", "done"]), st.sampled_from("abc"))))
 def test_no_key_is_lost_and_none_is_in_work_twice(steps: list[tuple[str, str]]) -> None:
     async def play() -> None:
         queue, working, wanted = WorkQueue(), set[str](), set[str]()
         for step, key in steps:
-            if step == "add":
-                queue.add(key)
+            if step in {"add", "backlog"}:
+                (queue.add if step == "add" else queue.add_backlog)(key)
                 wanted.add(key)
             elif step == "take" and len(queue):
                 next_key = await queue.get()
