@@ -13,6 +13,10 @@ BATCH = 4
 """Most pods that are made, or deleted, at the same time. Also how many are made of a template of which none has been
 ready yet, how many may wait for room on a node, and by how many a pool grows while it is rolled."""
 
+MOST_UNPLACED = 16
+"""Most pods that may be without a node, so that few are too many where there is no room; a scheduler takes
+milliseconds for each."""
+
 _LEAST_USEFUL_FIRST = (State.FAILING, State.WAITING, State.STARTING, State.READY)
 
 
@@ -20,11 +24,10 @@ _LEAST_USEFUL_FIRST = (State.FAILING, State.WAITING, State.STARTING, State.READY
 class World:
     """What is known of one pool.
 
-    `wanted` is how many free pods there shall be, None when nothing may be said: the class is missing. `secrets` are
-    the UIDs of pods whose Secret this process has made.
+    `wanted` is how many free pods there shall be, `secrets` the UIDs of pods whose Secret this process has made.
     """
 
-    wanted: int | None
+    wanted: int
     census: Census
     record: Record
     now: datetime
@@ -46,20 +49,18 @@ class Plan:
 
 def plan(world: World) -> Plan:
     """The next steps for one pool, few at a time; to be asked again when they are done."""
-    secrets = _without_secret(world)
-    if world.wanted is None:
-        return Plan(secrets=secrets)
-    deletes = [*_outdated(world, world.wanted), *(_surplus(world, world.wanted) or _failed(world))][:BATCH]
-    creates = min(_missing(world, world.wanted, deletes), *_bounds(world, deletes))
-    return Plan(tuple(deletes), secrets, max(creates, 0), _again_at(world))
+    deletes = [*_outdated(world), *(_surplus(world) or _failed(world))][:BATCH]
+    creates = min(_missing(world, deletes), *_bounds(world, deletes))
+    return Plan(tuple(deletes), _without_secret(world, deletes), max(creates, 0), _again_at(world))
 
 
-def _without_secret(world: World) -> tuple[Pod, ...]:
+def _without_secret(world: World, deletes: Collection[Pod]) -> tuple[Pod, ...]:
     if not world.record.refusals.is_over(world.now):
         return ()
     current = world.census.current
     pods = [*current[State.STARTING], *current[State.WAITING], *current[State.FAILING]]
-    return tuple(pod for pod in pods if pod.uid not in world.secrets and not _has_run(pod))[:BATCH]
+    known = {*world.secrets, *(pod.uid for pod in deletes)}
+    return tuple(pod for pod in pods if pod.uid not in known and not _has_run(pod))[:BATCH]
 
 
 def _has_run(pod: Pod) -> bool:
@@ -70,16 +71,16 @@ def _has_run(pod: Pod) -> bool:
     )
 
 
-def _outdated(world: World, wanted: int) -> list[Pod]:
+def _outdated(world: World) -> list[Pod]:
     """Pods of earlier templates that can go: those that are of no use, and as many ready ones as are not missed.
 
     When there is no room for the new ones, a quarter of the old ones goes first.
     """
     census, outdated = world.census, world.census.outdated
     useless = [pod for state in _LEAST_USEFUL_FIRST[:-1] for pod in outdated[state]]
-    spare = census.count(State.READY) - wanted
+    spare = census.count(State.READY) - world.wanted
     if spare <= 0 and _lacks_room(world):
-        spare += max(1, wanted // 4)
+        spare += max(1, world.wanted // 4)
     return [*useless, *_oldest_first(outdated[State.READY])[: max(spare, 0)]]
 
 
@@ -89,9 +90,9 @@ def _lacks_room(world: World) -> bool:
     return quota or world.census.current.count(State.WAITING) > 0
 
 
-def _surplus(world: World, wanted: int) -> list[Pod]:
+def _surplus(world: World) -> list[Pod]:
     current = world.census.current
-    surplus = current.count() - wanted
+    surplus = current.count() - world.wanted
     if surplus <= 0:
         return []
     pods = [pod for state in _LEAST_USEFUL_FIRST for pod in reversed(_oldest_first(current[state]))]
@@ -108,18 +109,20 @@ def _failed(world: World) -> list[Pod]:
     return due[:1] if record.failures.level else due
 
 
-def _missing(world: World, wanted: int, deletes: Collection[Pod]) -> int:
+def _missing(world: World, deletes: Collection[Pod]) -> int:
     census = world.census
     gone = {pod.uid for pod in deletes}
     current, outdated = _count_without(census.current, gone), _count_without(census.outdated, gone)
-    missing = wanted - current
-    return min(missing, wanted + BATCH - current - outdated) if outdated else missing
+    missing = world.wanted - current
+    return min(missing, missing + BATCH - outdated) if outdated else missing
 
 
 def _bounds(world: World, deletes: Collection[Pod]) -> tuple[int, ...]:
     """How many pods may be made at most, for one reason each."""
     record, current, now = world.record, world.census.current, world.now
-    bounds = [BATCH, BATCH - current.count(State.WAITING)]
+    waiting = current.count(State.WAITING)
+    unplaced = waiting + sum(not pod.node for pod in current[State.STARTING])
+    bounds = [BATCH, BATCH - waiting, MOST_UNPLACED - unplaced]
     if not record.proven:
         gone = {pod.uid for pod in deletes}
         bounds.append(BATCH - _count_without(current, gone))

@@ -1,6 +1,5 @@
 """One running operator for the tests of a module; a pool of its own for each test."""
 
-import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +9,6 @@ from control_plane.cluster_scope import connected, fresh_namespace
 from control_plane.operator.process import OperatorProcess
 from control_plane.pools.basin import Basin, Node
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube.resources import SANDBOX_POOLS
-
-_numbers = itertools.count(1)
 
 
 @pytest_asyncio.fixture(loop_scope="function")

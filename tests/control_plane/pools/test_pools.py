@@ -12,11 +12,12 @@ from control_plane.waiting import eventually
 from local_cluster.build import binary
 from local_cluster.control_plane import ControlPlane
 from local_cluster.kubectl import environment
-from sandbox_crds.kube import ApiError, KubeObject
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
 from sandbox_crds.kube.resources import PODS, SANDBOX_POOLS, SECRETS
 from sandbox_crds.reasons import PoolReason
 from sandbox_operator.app import USER_AGENT
 from sandbox_operator.pods import KEY_ID_ANNOTATION
+from sandbox_operator.pools.plan import BATCH, MOST_UNPLACED
 from sandbox_operator.pools.reconciler import STATUS_SECONDS
 
 
@@ -109,7 +110,7 @@ async def test_a_changed_pool_rolls_its_free_pods_alone(basin: Basin, node: Node
     await eventually(rolled, timeout=60)
     # Some were always there to be claimed: the new ones come first, and few at a time.
     assert min(counts) >= 5
-    assert max(counts) <= 6 + 4
+    assert max(counts) <= 6 + BATCH
     await basin.told(PoolReason.FILLED, ready_replicas=6, claimed_pods=1)
     assert not uids(old) & uids(await basin.free())
     assert uids([claimed]) < uids(await basin.pods())
@@ -144,7 +145,7 @@ async def test_an_image_that_cannot_be_pulled_is_told_and_disturbs_no_other_pool
     await basin.add_pool("good", replicas=3)
     await basin.told(PoolReason.FILLED, "good")
     # None of them has ever been ready, so no more are made than it takes to see it.
-    assert len(await basin.free("bad")) <= 4
+    assert len(await basin.free("bad")) <= BATCH
     await basin.client.patch(SANDBOX_POOLS, basin.namespace, "bad", {"spec": {"image": IMAGE, "replicas": 5}})
     await basin.told(PoolReason.FILLED, "bad", ready_replicas=5, failing_replicas=0)
 
@@ -192,8 +193,6 @@ async def test_an_environment_that_no_secret_can_hold_is_told(basin: Basin, node
 
 
 async def test_a_quota_leaves_a_part_of_the_pool(basin: Basin, node: Node) -> None:
-    from sandbox_crds.kube import Resource
-
     quotas = Resource("", "v1", "resourcequotas", "ResourceQuota")
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "2"}}}
     await basin.client.create(quotas, basin.namespace, quota)
@@ -218,7 +217,7 @@ async def test_a_pool_larger_than_the_cluster_leaves_the_rest_unmade(basin: Basi
     condition = pool.status.condition("Ready")
     assert condition
     assert "Too many pods" in condition.message
-    assert len(await basin.free()) <= 5 + 4
+    assert len(await basin.free()) <= 5 + MOST_UNPLACED
     node.room = 1000
     await basin.edit_pool(replicas=12)
     await basin.told(PoolReason.FILLED, ready_replicas=12)
@@ -237,11 +236,8 @@ async def test_a_pool_larger_than_the_cluster_leaves_the_rest_unmade(basin: Basi
     ],
 )
 async def test_absurd_pools_are_refused(
-    spec: dict[str, object], words: str, control_plane: ControlPlane, client: object, namespace: str
+    spec: dict[str, object], words: str, client: KubeClient, namespace: str
 ) -> None:
-    from sandbox_crds.kube import KubeClient
-
-    assert isinstance(client, KubeClient)
     with pytest.raises(ApiError) as refusal:
         await Basin(client, namespace, "pool").add_pool(**spec)
     assert refusal.value.code == 422
@@ -251,7 +247,9 @@ async def test_absurd_pools_are_refused(
 async def test_scaling_to_an_absurd_size_is_refused(basin: Basin, node: Node) -> None:
     await basin.add_pool(replicas=1)
     with pytest.raises(ApiError) as refusal:
-        await basin.client.patch(SANDBOX_POOLS, basin.namespace, "pool", {"spec": {"replicas": -3}}, subresource="scale")
+        await basin.client.patch(
+            SANDBOX_POOLS, basin.namespace, "pool", {"spec": {"replicas": -3}}, subresource="scale"
+        )
     assert refusal.value.code == 422
     await basin.told(PoolReason.FILLED, ready_replicas=1)
 

@@ -1,0 +1,189 @@
+"""A cluster in memory whose watch may lag: what the pool controller writes to, and what it hears of it."""
+
+import itertools
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, override
+
+from sandbox_crds.kube import ApiError, KubeObject
+from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS
+from sandbox_crds.models import SandboxClass, SandboxPool
+from sandbox_operator.plan import Refusal
+from sandbox_operator.pods import Pod, decode
+from sandbox_operator.pools.api import PoolApi
+from sandbox_operator.pools.reconciler import PoolReconciler
+from sandbox_operator.pools.stock import Stock
+from sandbox_operator.store import Store
+from sandbox_operator.times import rfc3339
+from unit.sandbox_operator.samples import IMAGE, KEYS, NOW, condition, container
+
+POOL = "warm"
+
+
+class Cluster(PoolApi):
+    """One pool, its pods and their Secrets.
+
+    `faults` are raised by the next requests, one each. With `loses_answers` that comes after the request has been done;
+    `lost` are pods that were made so.
+    """
+
+    def __init__(self, replicas: int) -> None:
+        self.now = NOW
+        self.pods: dict[str, Pod] = {}
+        self.secrets: set[str] = set()
+        self.refusal: Refusal | None = None
+        self.faults: list[Exception] = []
+        self.loses_answers = False
+        self.lost: set[str] = set()
+        self.writes: list[str] = []
+        self.seen = 0
+        self._version = itertools.count(100)
+        self._events: deque[tuple[int, str, Pod | None]] = deque()
+        self.stock = Stock()
+        self.pools = Store(SANDBOX_POOLS, SandboxPool, lambda _: None)
+        self.classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
+        metadata = {"name": "default", "namespace": "here", "uid": "class", "resourceVersion": "1"}
+        self.classes.put({"metadata": metadata, "spec": {}})
+        self._pool: dict[str, Any] = {
+            "metadata": {
+                "name": POOL,
+                "namespace": "here",
+                "uid": "pool",
+                "generation": 0,
+                "creationTimestamp": rfc3339(NOW),
+            },
+            "spec": {"image": IMAGE, "replicas": replicas},
+        }
+        self.edit()
+        self.restart()
+
+    def restart(self) -> None:
+        """A new operator, which begins with a list of all pods."""
+        self.deliver(len(self._events))
+        self.seen = next(self._version)
+        self.reconciler = PoolReconciler(
+            self, KEYS, self.pools, self.classes, self.stock, lambda: self.seen, lambda: self.now
+        )
+
+    def edit(self, **spec: Any) -> None:
+        """Change the pool's spec."""
+        metadata = self._pool["metadata"]
+        self._pool["spec"] = {**self._pool["spec"], **spec}
+        metadata |= {"generation": metadata["generation"] + 1, "resourceVersion": str(next(self._version))}
+        self.pools.put(self._pool)
+
+    @property
+    def pool(self) -> SandboxPool:
+        """The pool as the operator knows it."""
+        found = self.pools.get(POOL)
+        assert found
+        return found
+
+    def advance(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += timedelta(seconds=seconds)
+
+    def deliver(self, number: int) -> None:
+        """Bring so many events to the operator's cache."""
+        for _ in range(min(number, len(self._events))):
+            self.seen, name, pod = self._events.popleft()
+            self.stock.changed(name, pod)
+
+    def change(self, name: str, **fields: Any) -> None:
+        """The pod of this name is different now."""
+        version = next(self._version)
+        self.pods[name] = replace(self.pods[name], resource_version=str(version), **fields)
+        self._events.append((version, name, self.pods[name]))
+
+    def vanish(self, name: str) -> None:
+        """The pod of this name is gone, and its Secret with it."""
+        del self.pods[name]
+        self.secrets.discard(name)
+        self._events.append((next(self._version), name, None))
+
+    def become_ready(self, name: str) -> None:
+        """The agent server of this pod answers."""
+        running = container(waiting_reason="", running_since=self.now, ready=True)
+        self.change(
+            name,
+            node="node-1",
+            phase="Running",
+            ready=condition(True, since=self.now),
+            scheduled=None,
+            container=running,
+        )
+
+    def fail(self, name: str) -> None:
+        """The image of this pod cannot be pulled."""
+        waits = container(waiting_reason="ImagePullBackOff", waiting_message="not found")
+        self.change(name, node="node-1", ready=condition(False), scheduled=None, container=waits)
+
+    def find_no_room(self, name: str) -> None:
+        """No node has room for this pod."""
+        self.change(name, scheduled=condition(False, "Unschedulable", "0/1 nodes: no room"))
+
+    @property
+    def live(self) -> list[Pod]:
+        """Free pods that nobody has deleted."""
+        return [pod for pod in self.pods.values() if pod.is_free and not pod.deletion_requested]
+
+    def _fault(self, what: str) -> None:
+        self.writes.append(what)
+        if self.faults and not self.loses_answers:
+            raise self.faults.pop(0)
+
+    def _lose(self) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+
+    @override
+    async def create_pod(self, body: KubeObject) -> Pod | Refusal:
+        self._fault("create pod")
+        if self.refusal:
+            return self.refusal
+        version = next(self._version)
+        stored = {"uid": f"uid-{version}", "resourceVersion": str(version), "creationTimestamp": rfc3339(self.now)}
+        pod = decode({**body, "metadata": {**body["metadata"], **stored}})
+        assert pod.name not in self.pods
+        self.pods[pod.name] = pod
+        self._events.append((version, pod.name, pod))
+        if self.faults:
+            self.lost.add(pod.name)
+        self._lose()
+        return pod
+
+    @override
+    async def create_secret(self, body: KubeObject) -> Refusal | None:
+        self._fault("create secret")
+        metadata = body["metadata"]
+        pod = self.pods.get(metadata["name"])
+        # The garbage collector deletes what nobody owns.
+        if pod and metadata["ownerReferences"][0]["uid"] == pod.uid:
+            self.secrets.add(metadata["name"])
+        self._lose()
+        return None
+
+    @override
+    async def delete_pod(self, pod: Pod) -> bool:
+        self._fault("delete pod")
+        found = self.pods.get(pod.name)
+        if found is None:
+            return True
+        if (found.uid, found.resource_version) != (pod.uid, pod.resource_version):
+            return False
+        assert not found.sandbox, "a claimed pod was deleted"
+        self.change(pod.name, deletion_requested=self.now)
+        self._lose()
+        return True
+
+    @override
+    async def patch_status(self, pool: SandboxPool, status: Mapping[str, Any]) -> KubeObject:
+        self._fault("patch status")
+        if pool.metadata.resource_version != self._pool["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", "the object has been modified")
+        self._pool["status"] = {**self._pool.get("status", {}), **status}
+        self._pool["metadata"]["resourceVersion"] = str(next(self._version))
+        self._lose()
+        return self._pool

@@ -1,0 +1,76 @@
+"""Warm pods and their Secrets, kept as YAML for people to read and tests to compare.
+
+After a wanted change write them anew: `PYTHONPATH=tests python -m unit.sandbox_operator.pools.golden`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox_crds.models import SandboxClass, SandboxPool
+from sandbox_operator.pods import decode
+from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret
+from unit.sandbox_operator.golden import CASES as SANDBOXES
+from unit.sandbox_operator.pools.samples import pool
+from unit.sandbox_operator.samples import KEYS, class_
+
+DIRECTORY = Path(__file__).parent / "golden"
+NAME = "warm-abcdefgh23"
+
+CASES: dict[str, tuple[SandboxPool, SandboxClass]] = {
+    "plain": (pool(), class_()),
+    "from_the_sdk": (
+        pool(
+            command=["/usr/local/bin/openhands-agent-server", "--port", "8123"],
+            workingDir="/workspace",
+            environment={"OH_ENABLE_VSCODE": "0", "LOG_LEVEL": "", "SESSION_API_KEY": "ignored"},
+            resourceFactor=2,
+            runAsUser=1000,
+            runAsGroup=1001,
+            fsGroup=1002,
+            runtimeClassName="sysbox-runc",
+            imagePullPolicy="Always",
+            deferredInit=True,
+        ),
+        SANDBOXES["from_the_sdk"][1],
+    ),
+    "everything_of_the_class": (
+        pool(runtimeClassName="strong"),
+        SANDBOXES["everything"][1].model_copy(
+            update={"spec": SANDBOXES["everything"][1].spec.model_copy(update={"workspace": class_().spec.workspace})}
+        ),
+    ),
+}
+
+
+def objects(name: str) -> list[dict[str, Any]]:
+    """The pod and its Secret, with the derived keys left out."""
+    of_pool, of_class = CASES[name]
+    pod = build_warm_pod(of_pool, of_class, KEYS, NAME)
+    stored = {**pod["metadata"], "uid": "uid-of-the-pod", "creationTimestamp": "2026-11-23T12:00:00Z"}
+    secret = build_warm_secret(of_pool, of_class, KEYS, decode({**pod, "metadata": stored}))
+    key_id = KEYS.key_id(NAME)
+    for entry, value in secret["stringData"].items():
+        if value in (KEYS.session_key(key_id), KEYS.secret_key(key_id)):
+            secret["stringData"][entry] = "(derived)"
+    return [pod, secret]
+
+
+class _Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def text(name: str) -> str:
+    """The case's YAML documents."""
+    return yaml.dump_all(objects(name), Dumper=_Plain, sort_keys=False, width=120)
+
+
+def main() -> None:
+    for name in CASES:
+        (DIRECTORY / f"{name}.yaml").write_text(text(name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What has just been done counts until the cache shows it, and no longer."""
+
+from dataclasses import replace
+
+from sandbox_operator.pods import Pod
+from sandbox_operator.pools.expectations import Expectations
+from unit.sandbox_operator.pools.samples import free
+from unit.sandbox_operator.samples import NOW
+
+
+class Cache:
+    def __init__(self) -> None:
+        self.version = 0
+        self.pods: dict[str, Pod] = {}
+        self.expectations = Expectations(lambda: self.version)
+
+    def put(self, pod: Pod) -> None:
+        self.pods[pod.name] = pod
+        self.version = int(pod.resource_version)
+
+    def shown(self) -> list[Pod]:
+        owned = [pod for pod in self.pods.values() if pod.is_free]
+        return self.expectations.overlay(owned, self.pods.get, NOW)
+
+
+def test_a_created_pod_counts_at_once_and_once() -> None:
+    cache, pod = Cache(), free("a", resource_version="5")
+    cache.expectations.created(pod)
+    cache.version = 4
+    assert cache.shown() == [pod]
+    changed = replace(pod, node="node-1")
+    cache.put(changed)
+    assert cache.shown() == [changed]
+
+
+def test_a_created_pod_that_is_gone_again_does_not_count() -> None:
+    cache = Cache()
+    cache.expectations.created(free("a", resource_version="5"))
+    cache.version = 7
+    assert cache.shown() == []
+
+
+def test_a_created_pod_that_was_claimed_does_not_count() -> None:
+    cache, pod = Cache(), free("a", resource_version="5")
+    cache.expectations.created(pod)
+    cache.put(replace(pod, sandbox="one", resource_version="6"))
+    cache.version = 4
+    assert cache.shown() == []
+
+
+def test_a_deleted_pod_is_on_its_way_until_it_is_seen_to_be() -> None:
+    cache, pod = Cache(), free("a", resource_version="5")
+    cache.put(pod)
+    cache.expectations.deleted(pod)
+    assert cache.shown() == [replace(pod, deletion_requested=NOW)]
+    # What was deleted was this state of it: a later one is as the cache says.
+    later = replace(pod, resource_version="6")
+    cache.put(later)
+    assert cache.shown() == [later]
+    cache.put(pod)
+    assert cache.shown() == [pod]
