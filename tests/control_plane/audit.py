@@ -5,6 +5,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 class Write:
     """One request that asked for a change.
 
-    `what` is like `create pods` or `patch sandboxes/status`; `name` is empty when a create was refused.
+    `what` is like `create pods` or `patch sandboxes/status`; `name` is empty when a create was refused. `source` is the
+    address that it came from, `at` the server's time when it came.
     """
 
     what: str
     name: str
     code: int
     user_agent: str
+    source: str
+    at: datetime
 
 
 class Audit:
@@ -40,7 +44,6 @@ class Audit:
         """All writes in a namespace so far whose user agent starts with `user_agent`, refused ones included.
 
         Those of Leases are left out: they come with time, whatever else happens.
-
         The log is first awaited up to a read that is sent now, so nothing that has been answered is missed.
         """
         marker = f"marker-{secrets.token_hex(8)}"
@@ -66,6 +69,8 @@ class Audit:
                 target.get("name", ""),
                 event["responseStatus"]["code"],
                 event.get("userAgent", ""),
+                event["sourceIPs"][0],
+                datetime.fromisoformat(event["requestReceivedTimestamp"]),
             )
 
 

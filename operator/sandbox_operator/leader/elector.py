@@ -31,7 +31,7 @@ _FAILURES = (ApiError, aiohttp.ClientError, OSError, orjson.JSONDecodeError, Loo
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class NotLeadingError(ConnectionError):
+class NotLeadingError(aiohttp.ClientConnectionError):
     """A write was asked for by who is not, or no longer, the leader. Nothing has been sent."""
 
 

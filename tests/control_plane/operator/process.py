@@ -21,7 +21,7 @@ class OperatorProcess:
 
     def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
         self._process = process
-        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=2)
         self._log = log
 
     @classmethod
@@ -67,6 +67,19 @@ class OperatorProcess:
             return (await self._http.get(path)).status_code
         except httpx.TransportError:
             return 0
+
+    async def metric(self, name: str) -> float | None:
+        """Value of a metric without labels; None when the process does not answer."""
+        try:
+            text = (await self._http.get("/metrics")).text
+        except httpx.TransportError:
+            return None
+        values = [line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")]
+        return float(values[0]) if values else None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send the running process a signal."""
+        self._process.send_signal(number)
 
     @property
     def log(self) -> str:
