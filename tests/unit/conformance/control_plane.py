@@ -121,7 +121,9 @@ def image_exists(boxes: All, owner: Owner, image: str) -> dict[str, Any]:
 
 @router.get("/api/warm-runtime-configs")
 def warm_runtime_configs(boxes: All, owner: Owner) -> dict[str, Any]:
-    config: dict[str, Any] = {"name": owner, "image": "i:1", "environment": {}, "working_dir": "/workspace"}
+    port = 60000 if boxes.fault is Fault.WARM_CONFIG_WITH_NUMBERS else "60000"
+    environment = {"PORT": port}
+    config: dict[str, Any] = {"name": owner, "image": "i:1", "environment": environment, "working_dir": "/workspace"}
     if boxes.fault is not Fault.WARM_CONFIG_WITHOUT_COMMAND:
         config["command"] = ["run"]
     return {"configs": [config]}

@@ -48,6 +48,7 @@ class Fault(Enum):
     NULL_REGISTRY_PREFIX = auto()
     EXISTS_WITHOUT_IMAGE = auto()
     WARM_CONFIG_WITHOUT_COMMAND = auto()
+    WARM_CONFIG_WITH_NUMBERS = auto()
     ERRORS_ARE_TEXT = auto()
     NULL_SESSION_ACCEPTED = auto()
     WORKSPACE_LOST = auto()

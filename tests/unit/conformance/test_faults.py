@@ -191,6 +191,7 @@ CASES = (
     case(Fault.NULL_REGISTRY_PREFIX, "A10", failed="A10 registry_prefix"),
     case(Fault.EXISTS_WITHOUT_IMAGE, "A10", failed="A10 image_exists"),
     case(Fault.WARM_CONFIG_WITHOUT_COMMAND, "A11", failed="A11 warm_runtime_configs"),
+    case(Fault.WARM_CONFIG_WITH_NUMBERS, "A11", failed="A11 warm_runtime_configs_can_be_asked_for"),
     case(
         Fault.ERRORS_ARE_TEXT,
         *("A4", "A12"),
