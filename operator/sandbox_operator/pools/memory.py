@@ -1,6 +1,6 @@
 """What this process remembers of one pool from pass to pass; all of it may be lost."""
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,15 +23,16 @@ LONGEST_WAIT = 1.0
 
 @dataclass(slots=True)
 class Memory:
-    """Of one pool. `secrets` are the UIDs of pods whose Secret is known to be there."""
+    """Of one pool. `secrets` are the UIDs of pods whose Secret is known to be there. `clock` is monotonic."""
 
     uid: str
     expectations: Expectations
+    clock: Callable[[], float]
     record: Record = field(default_factory=Record)
     secrets: set[str] = field(default_factory=set[str])
     sizer: Sizer | None = None
     changed_at: float | None = None
-    """Monotonic time since which the status has something to tell that is not written yet."""
+    """Time of the clock since which the status has something to tell that is not written yet."""
     _waits_since: float | None = None
     _template: tuple[tuple[int, str, str], str] = ((0, "", ""), "")
 
@@ -60,14 +61,14 @@ class Memory:
             told = pool.status.observed_generation > 0
             self.sizer = Sizer(limits, pool.status.desired_replicas if told else pool.spec.replicas)
         self.sizer.limit(limits)
-        return self.sizer.size(time.monotonic())
+        return self.sizer.size(self.clock())
 
     def is_to_wait(self, stock: Stock, ready: int, wanted: int) -> bool:
         """Whether the API server is to be left to the claims that are under way.
 
         The fewer pods are left the less they wait, so that pods are made as fast as they are claimed.
         """
-        now = time.monotonic()
+        now = self.clock()
         claims = stock.claims > 0 or now < stock.claimed_at + LULL
         if claims and wanted:
             self._waits_since = now if self._waits_since is None else self._waits_since

@@ -40,7 +40,11 @@ def _utc_now() -> datetime:
 
 
 class PoolReconciler:
-    """Keeps each pool filled. `seen` gives the resource version up to which `stock` is complete."""
+    """Keeps each pool filled.
+
+    `seen` gives the resource version up to which `stock` is complete. `now` is the wall clock in UTC, `clock` is
+    monotonic and the one of `stock`.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class PoolReconciler:
         stock: Stock,
         seen: Callable[[], int],
         now: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
         self._keys = keys
@@ -59,6 +64,7 @@ class PoolReconciler:
         self._stock = stock
         self._seen = seen
         self._now = now
+        self._clock = clock
         self._queue = WorkQueue()
         self._memories: dict[str, Memory] = {}
 
@@ -89,7 +95,7 @@ class PoolReconciler:
         """A sandbox claimed a pod of this pool, or would have if it had not been empty; once for each start."""
         memory = self._memories.get(name)
         if memory and memory.sizer:
-            memory.sizer.started(time.monotonic())
+            memory.sizer.started(self._clock())
             self.changed(name)
 
     async def reconcile(self, name: str) -> None:
@@ -115,14 +121,14 @@ class PoolReconciler:
         self._queue.forget(name)
         if steps.requeue_at:
             self._queue.add_after(name, (steps.requeue_at - self._now()).total_seconds())
-        if memory.sizer and (due := memory.sizer.look_again(time.monotonic())):
-            self._queue.add_after(name, due - time.monotonic())
+        if memory.sizer and (due := memory.sizer.look_again(self._clock())):
+            self._queue.add_after(name, due - self._clock())
 
     def _memory(self, pool: SandboxPool) -> Memory:
         name, uid = pool.metadata.name, pool.metadata.uid
         memory = self._memories.get(name)
         if memory is None or memory.uid != uid:
-            memory = self._memories[name] = Memory(uid, Expectations(self._seen))
+            memory = self._memories[name] = Memory(uid, Expectations(self._seen), self._clock)
         return memory
 
     def _forget(self, name: str) -> None:
@@ -193,7 +199,7 @@ class PoolReconciler:
             memory.changed_at = None
             return
         if not is_urgent(pool.status, status):
-            now = time.monotonic()
+            now = self._clock()
             memory.changed_at = now if memory.changed_at is None else memory.changed_at
             if now < memory.changed_at + STATUS_SECONDS:
                 self._queue.add_after(name, memory.changed_at + STATUS_SECONDS - now)

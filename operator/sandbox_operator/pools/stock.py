@@ -28,11 +28,15 @@ class Reservation:
 class Stock:
     """Follows the pods. `changed` must be called for each change of a pod.
 
-    `on_change(pool)` is called, in the event loop, when a pool has other pods than before.
+    `on_change(pool)` is called, in the event loop, when a pool has other pods than before. `clock` is monotonic, in
+    seconds.
     """
 
-    def __init__(self, on_change: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, on_change: Callable[[str], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._on_change = on_change
+        self._clock = clock
         self._pods: dict[str, Pod] = {}
         self._by_owner: dict[str, dict[str, Pod]] = {}
         self._by_pool: dict[str, _PoolPods] = {}
@@ -41,8 +45,8 @@ class Stock:
         self._taken: set[str] = set()
         self.claims = 0
         """Claims that are under way."""
-        self.claimed_at = 0.0
-        """Monotonic time at which the last claim ended."""
+        self.claimed_at = float("-inf")
+        """When the last claim ended, by the clock."""
 
     def changed(self, name: str, pod: Pod | None) -> Pod | None:
         """Take the pod as it is now, None when it is gone; gives it as it was before."""
@@ -93,7 +97,7 @@ class Stock:
             yield reservation
         finally:
             self.claims -= 1
-            self.claimed_at = time.monotonic()
+            self.claimed_at = self._clock()
             self._reserved.discard(found.name)
             if reservation.taken and (known := self._pods.get(found.name)) and known.is_free:
                 self._taken.add(found.name)

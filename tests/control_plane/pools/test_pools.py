@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -236,7 +237,7 @@ async def test_a_pool_larger_than_the_cluster_leaves_the_rest_unmade(basin: Basi
     ],
 )
 async def test_absurd_pools_are_refused(
-    spec: dict[str, object], words: str, client: KubeClient, namespace: str
+    spec: dict[str, Any], words: str, client: KubeClient, namespace: str
 ) -> None:
     with pytest.raises(ApiError) as refusal:
         await Basin(client, namespace, "pool").add_pool(**spec)

@@ -37,11 +37,12 @@ class Cluster(PoolApi):
         self.faults: list[Exception] = []
         self.loses_answers = False
         self.lost: set[str] = set()
+        self._deleted = False
         self.writes: list[str] = []
         self.seen = 0
         self._version = itertools.count(100)
         self._events: deque[tuple[int, str, Pod | None]] = deque()
-        self.stock = Stock()
+        self.stock = Stock(clock=self._clock)
         self.pools = Store(SANDBOX_POOLS, SandboxPool, lambda _: None)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
         metadata = {"name": "default", "namespace": "here", "uid": "class", "resourceVersion": "1"}
@@ -64,8 +65,18 @@ class Cluster(PoolApi):
         self.deliver(len(self._events))
         self.seen = next(self._version)
         self.reconciler = PoolReconciler(
-            self, KEYS, self.pools, self.classes, self.stock, lambda: self.seen, lambda: self.now
+            self,
+            KEYS,
+            self.pools,
+            self.classes,
+            self.stock,
+            lambda: self.seen,
+            lambda: self.now,
+            self._clock,
         )
+
+    def _clock(self) -> float:
+        return self.now.timestamp()
 
     def edit(self, **spec: Any) -> None:
         """Change the pool's spec."""
@@ -73,6 +84,11 @@ class Cluster(PoolApi):
         self._pool["spec"] = {**self._pool["spec"], **spec}
         metadata |= {"generation": metadata["generation"] + 1, "resourceVersion": str(next(self._version))}
         self.pools.put(self._pool)
+
+    def delete(self) -> None:
+        """Delete the pool."""
+        self._deleted = True
+        self.pools.drop(POOL, "pool")
 
     @property
     def pool(self) -> SandboxPool:
@@ -86,7 +102,9 @@ class Cluster(PoolApi):
         self.now += timedelta(seconds=seconds)
 
     def deliver(self, number: int) -> None:
-        """Bring so many events to the operator's cache."""
+        """Bring so many events about pods to the operator's cache, and the pool as it is."""
+        if not self._deleted:
+            self.pools.put(self._pool)
         for _ in range(min(number, len(self._events))):
             self.seen, name, pod = self._events.popleft()
             self.stock.changed(name, pod)

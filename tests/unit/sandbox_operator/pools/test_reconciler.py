@@ -1,0 +1,265 @@
+"""How often the pool controller asks, and for what."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from prometheus_client import REGISTRY
+
+from sandbox_crds.kube import ApiError
+from sandbox_crds.reasons import PoolReason, Reason
+from sandbox_operator.plan import Refusal
+from sandbox_operator.pods import Pod
+from sandbox_operator.pools.memory import LONGEST_WAIT, LULL
+from sandbox_operator.pools.plan import BATCH
+from sandbox_operator.pools.reconciler import STATUS_SECONDS
+from unit.sandbox_operator.pools.cluster import POOL, Cluster
+
+type Fate = Callable[[Cluster, Pod], None]
+
+
+def lives(cluster: Cluster, pod: Pod) -> None:
+    if not pod.is_ready:
+        cluster.become_ready(pod.name)
+
+
+def lives_slowly(cluster: Cluster, pod: Pod) -> None:
+    if cluster.now >= pod.created + timedelta(seconds=5):
+        lives(cluster, pod)
+
+
+def fails(cluster: Cluster, pod: Pod) -> None:
+    if pod.container is None:
+        cluster.fail(pod.name)
+
+
+def rejected(cluster: Cluster, pod: Pod) -> None:
+    if not pod.is_finished:
+        cluster.change(pod.name, phase="Failed", reason="OutOfcpu")
+
+
+async def step(cluster: Cluster, fate: Fate = lives, seconds: float = 1.0) -> None:
+    """Let the pods be as they will, and the operator do what it wants."""
+    for _ in range(100):
+        cluster.deliver(1000)
+        before = len(cluster.writes)
+        await cluster.reconciler.reconcile(POOL)
+        if len(cluster.writes) == before:
+            break
+    for pod in list(cluster.pods.values()):
+        if pod.deletion_requested:
+            cluster.vanish(pod.name)
+        elif pod.is_free:
+            fate(cluster, pod)
+    cluster.deliver(1000)
+    cluster.advance(seconds)
+
+
+async def run(cluster: Cluster, fate: Fate, seconds: int) -> None:
+    for _ in range(seconds):
+        await step(cluster, fate)
+
+
+async def test_to_fill_a_pool_costs_two_writes_a_pod_and_few_for_the_status() -> None:
+    cluster = Cluster(50)
+    await run(cluster, lives, 10)
+    assert cluster.writes.count("create pod") == cluster.writes.count("create secret") == 50
+    assert cluster.writes.count("patch status") <= 3
+    assert cluster.pool.status.conditions[0].reason == PoolReason.FILLED
+    cluster.writes.clear()
+    await run(cluster, lives, 20)
+    assert cluster.writes == []
+
+
+@pytest.mark.parametrize("fate", [fails, rejected])
+async def test_pods_that_always_fail_are_tried_ever_more_seldom(fate: Fate) -> None:
+    cluster = Cluster(50)
+    await run(cluster, fate, 60)
+    # The first four, and then one after 10, 20 and 40 s.
+    assert cluster.writes.count("create pod") <= BATCH + 3
+    await run(cluster, fate, 3600)
+    creates = cluster.writes.count("create pod")
+    assert BATCH + 10 <= creates <= BATCH + 6 + 3600 // 300
+    assert cluster.pool.status.conditions[0].reason == PoolReason.PODS_FAILING
+    # Counts move with each try, and no faster.
+    assert cluster.writes.count("patch status") <= 3 * creates
+    await run(cluster, lives, 400)
+    assert len(cluster.live) == 50
+    assert all(pod.is_ready for pod in cluster.live)
+
+
+async def test_what_is_refused_is_asked_for_ever_more_seldom() -> None:
+    cluster = Cluster(50)
+    cluster.refusal = Refusal(Reason.POD_REFUSED, "no")
+    await run(cluster, lives, 3600)
+    assert 60 <= cluster.writes.count("create pod") <= BATCH + 4 + 60
+    assert cluster.pool.status.conditions[0].reason == PoolReason.POD_REFUSED
+    assert cluster.writes.count("patch status") == 1
+    cluster.refusal = None
+    await run(cluster, lives, 70)
+    assert len(cluster.live) == 50
+
+
+async def test_a_claimed_pod_is_replaced_with_one_late_write_to_the_status() -> None:
+    cluster = Cluster(10)
+    await run(cluster, lives, 10)
+    cluster.writes.clear()
+    claimed = cluster.live[0].name
+    cluster.change(claimed, sandbox="one", owner_uid="a-sandbox")
+    await step(cluster)
+    assert cluster.writes == ["create pod", "create secret"]
+    await run(cluster, lives, int(STATUS_SECONDS) + 1)
+    assert cluster.writes == ["create pod", "create secret", "patch status"]
+    assert cluster.pool.status.claimed_pods == 1
+    assert cluster.pool.status.ready_replicas == 10
+
+
+async def test_while_claims_come_the_status_is_written_every_few_seconds() -> None:
+    cluster = Cluster(10)
+    await run(cluster, lives, 10)
+    cluster.writes.clear()
+    for _ in range(60):
+        cluster.change(cluster.live[0].name, sandbox="one", owner_uid="a-sandbox")
+        await step(cluster)
+    assert cluster.writes.count("create pod") == 60
+    # Twice in five seconds at most: what has moved, and that it is filled again.
+    assert cluster.writes.count("patch status") <= 2 * 60 / STATUS_SECONDS
+
+
+async def test_a_full_pool_leaves_the_api_server_to_claims_and_an_empty_one_does_not() -> None:
+    cluster = Cluster(10)
+    await run(cluster, lives, 10)
+    with cluster.stock.reserve(cluster.live[0].template):
+        cluster.writes.clear()
+        await cluster.reconciler.reconcile(POOL)
+        assert cluster.writes == []
+        cluster.advance(LONGEST_WAIT)
+        await cluster.reconciler.reconcile(POOL)
+        assert "create pod" in cluster.writes
+    cluster = Cluster(1)
+    await run(cluster, lives, 5)
+    with cluster.stock.reserve(cluster.live[0].template):
+        cluster.writes.clear()
+        await cluster.reconciler.reconcile(POOL)
+        assert "create pod" in cluster.writes
+
+
+async def test_after_a_claim_a_full_pool_waits_for_a_lull() -> None:
+    cluster = Cluster(10)
+    await run(cluster, lives, 10)
+    pod = cluster.live[0]
+    with cluster.stock.reserve(pod.template):
+        cluster.change(cluster.live[0].name, sandbox="one", owner_uid="a-sandbox")
+    cluster.deliver(1)
+    cluster.writes.clear()
+    await cluster.reconciler.reconcile(POOL)
+    assert cluster.writes == []
+    cluster.advance(LULL)
+    await cluster.reconciler.reconcile(POOL)
+    assert cluster.writes[:2] == ["create pod", "create secret"]
+
+
+async def test_a_pod_that_was_made_just_before_a_crash_gets_its_secret() -> None:
+    cluster = Cluster(1)
+    cluster.faults = [TimeoutError()]
+    cluster.loses_answers = True
+    with pytest.raises(TimeoutError):
+        await cluster.reconciler.reconcile(POOL)
+    assert (len(cluster.pods), cluster.secrets) == (1, set())
+    cluster.restart()
+    cluster.writes.clear()
+    await step(cluster)
+    assert cluster.secrets == set(cluster.pods)
+    assert cluster.writes.count("create pod") == 0
+
+
+async def test_demand_sizes_a_pool_and_the_size_outlives_the_operator() -> None:
+    cluster = Cluster(1)
+    cluster.edit(autoscaling={"minReplicas": 1, "maxReplicas": 20})
+    await run(cluster, lives_slowly, 10)
+    assert len(cluster.live) == 1
+    for _ in range(12):
+        cluster.reconciler.started(POOL)
+    await run(cluster, lives_slowly, 20)
+    size = len(cluster.live)
+    # Of twelve starts at the same time 95 % are to find a pod.
+    assert size == 12
+    assert cluster.pool.status.desired_replicas == size
+    cluster.restart()
+    await run(cluster, lives, 5)
+    assert len(cluster.live) == size
+    cluster.edit(autoscaling=None, replicas=2)
+    await run(cluster, lives, 5)
+    assert len(cluster.live) == 2
+
+
+async def test_a_pool_without_demand_shrinks_to_its_least() -> None:
+    cluster = Cluster(8)
+    cluster.edit(autoscaling={"minReplicas": 2, "maxReplicas": 20})
+    await run(cluster, lives, 5)
+    assert len(cluster.live) == 8
+    for _ in range(200):
+        await step(cluster, lives, 60)
+    assert len(cluster.live) == 2
+
+
+async def test_the_pods_of_a_deleted_pool_are_left_to_the_garbage_collector() -> None:
+    cluster = Cluster(2)
+    await run(cluster, lives, 5)
+    cluster.writes.clear()
+    cluster.delete()
+    cluster.change(cluster.live[0].name, sandbox="one")
+    cluster.deliver(10)
+    await cluster.reconciler.reconcile(POOL)
+    assert cluster.writes == []
+
+
+async def test_without_its_class_nothing_is_touched() -> None:
+    cluster = Cluster(2)
+    await run(cluster, lives, 5)
+    cluster.classes.drop("default", "class")
+    cluster.vanish(cluster.live[0].name)
+    cluster.writes.clear()
+    await step(cluster)
+    assert cluster.writes == ["patch status"]
+    assert cluster.pool.status.conditions[0].reason == PoolReason.SANDBOX_CLASS_NOT_FOUND
+
+
+def value(state: str) -> float | None:
+    return REGISTRY.get_sample_value("openhands_sandbox_pool_pods", {"pool": POOL, "state": state})
+
+
+async def test_metrics_show_what_is_so_as_long_as_there_is_a_pool() -> None:
+    cluster = Cluster(3)
+    await run(cluster, lives, 5)
+    assert (value("ready"), value("failing"), value("claimed")) == (3, 0, 0)
+    reason = {"pool": POOL, "reason": Reason.IMAGE_PULL_BACK_OFF}
+    name = "openhands_sandbox_pool_refill_failures_total"
+    before = REGISTRY.get_sample_value(name, reason) or 0
+    cluster.change(cluster.live[0].name, sandbox="one", owner_uid="a-sandbox")
+    await run(cluster, fails, 3)
+    assert REGISTRY.get_sample_value(name, reason) == before + 1
+    assert (value("ready"), value("failing"), value("claimed")) == (2, 1, 1)
+    cluster.delete()
+    await cluster.reconciler.reconcile(POOL)
+    assert value("ready") is None
+
+
+async def test_it_runs_by_itself_and_tries_again() -> None:
+    cluster = Cluster(3)
+    cluster.faults = [ApiError(500, "InternalError", "etcd is away"), TimeoutError(), ApiError(409, "Conflict", "")]
+    task = asyncio.create_task(cluster.reconciler.run())
+    async with asyncio.timeout(10):
+        while cluster.pool.status.ready_replicas < 3:
+            await asyncio.sleep(0.01)
+            for pod in list(cluster.pods.values()):
+                if pod.name in cluster.secrets:
+                    lives(cluster, pod)
+            cluster.deliver(100)
+            cluster.reconciler.changed(POOL)
+            cluster.advance(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert value("ready") is None
