@@ -4,6 +4,7 @@
 about ten times the CPU of a call.
 """
 
+import socket
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -19,8 +20,8 @@ from kubernetes.aio import config as _kube_config
 from sandbox_crds.kube.resources import Resource
 
 type KubeObject = dict[str, Any]
-type Guard = Callable[[], None]
-"""Is called right before each write, and raises what is to keep it from being sent."""
+type Guard = Callable[[], float]
+"""Is called right before each write: how many seconds it may be under way to the server, or raises to keep it back."""
 type Observer = Callable[[str, int], None]
 """Is told of each answer: the request's method and the status code."""
 
@@ -53,8 +54,20 @@ class _Request(aiohttp.ClientRequest):
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if guard := _guard.get():
-            guard()
+            _limit(conn, guard())
         return await super().send(conn)
+
+
+def _limit(connection: Connection, seconds: float) -> None:
+    """Have the kernel give up what the server's has not acknowledged by then.
+
+    Otherwise it would go on trying for minutes, even for a process that has ended, until a network that was broken is
+    whole again.
+    """
+    transport = connection.transport
+    if transport is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        milliseconds = max(int(seconds * 1000), 1)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 class Lines(Protocol):

@@ -134,9 +134,12 @@ class Elector:
             task.result()
             raise RuntimeError("a leader's work has ended by itself")
 
-    def _guard(self) -> None:
-        if not self.leads:
+    def _guard(self) -> float:
+        """Seconds until the fence."""
+        left = self._election.fence - self._clock()
+        if left <= 0:
             raise NotLeadingError("this operator does not lead (any more): another one goes on")
+        return left
 
     async def _wait(self, tasks: list[asyncio.Future[None]]) -> None:
         """Until the next step, the fence, news of the Lease, or one of the tasks has ended."""

@@ -1,12 +1,16 @@
 """Client and informer against a real API server."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp.connector import Connection
 
+from control_plane.cluster_scope import connected
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resource
@@ -71,6 +75,83 @@ async def test_an_unreachable_server_raises(control_plane: ControlPlane) -> None
     with pytest.raises(OSError, match="Cannot connect"):
         await client.get(SECRETS, "default", "none")
     await client.close()
+
+
+class Held(Exception):
+    """A guard's refusal."""
+
+
+async def test_a_guard_holds_writes_back_and_lets_reads_through(client: KubeClient, namespace: str) -> None:
+    await client.create(SECRETS, namespace, secret("kept", a="1"))
+
+    def guard() -> float:
+        raise Held
+
+    guarded = client.guarded(guard)
+    assert (await guarded.get(SECRETS, namespace, "kept"))["metadata"]["name"] == "kept"
+    with pytest.raises(Held):
+        await guarded.create(SECRETS, namespace, secret("another"))
+    with pytest.raises(Held):
+        await guarded.patch(SECRETS, namespace, "kept", {"stringData": {"a": "2"}})
+    with pytest.raises(Held):
+        await guarded.delete(SECRETS, namespace, "kept")
+    await client.create(SECRETS, namespace, secret("another"))
+    await client.delete(SECRETS, namespace, "another")
+
+
+async def test_the_guard_is_asked_when_there_is_a_connection(control_plane: ControlPlane, namespace: str) -> None:
+    """Whoever was held up on the way to it may not write any more."""
+    async with connected(control_plane) as fresh:
+        held_up = asyncio.Event()
+
+        def guard() -> float:
+            assert held_up.is_set(), "asked before"
+            raise Held
+
+        writing = asyncio.create_task(fresh.guarded(guard).create(SECRETS, namespace, secret("one")))
+        await asyncio.sleep(0)
+        held_up.set()
+        with pytest.raises(Held):
+            await writing
+
+
+async def test_a_write_is_given_up_by_the_kernel_in_time(
+    client: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    send = aiohttp.ClientRequest.send
+
+    async def look(request: aiohttp.ClientRequest, conn: Connection) -> aiohttp.ClientResponse:
+        assert conn.transport
+        of_socket = conn.transport.get_extra_info("socket")
+        seen.append(of_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+        return await send(request, conn)
+
+    monkeypatch.setattr(aiohttp.ClientRequest, "send", look)
+    await client.guarded(lambda: 2.5).create(SECRETS, namespace, secret("one"))
+    await client.guarded(lambda: 0.00001).create(SECRETS, namespace, secret("two"))
+    assert seen == [2500, 1]
+
+
+async def test_answers_are_told(control_plane: ControlPlane, namespace: str) -> None:
+    told: list[tuple[str, int]] = []
+    client = await KubeClient.connect(
+        str(control_plane.kubeconfig), observer=lambda method, code: told.append((method, code))
+    )
+    with pytest.raises(ApiError):
+        await client.get(SECRETS, namespace, "absent")
+    await client.guarded(lambda: 1.0).create(SECRETS, namespace, secret("one"))
+    await client.close()
+    assert told == [("GET", 404), ("POST", 201)]
+
+
+async def test_the_informer_sees_only_what_its_fields_say(client: KubeClient, namespace: str) -> None:
+    for name in ("one", "two"):
+        await client.create(SECRETS, namespace, secret(name))
+    informer = Informer(client, SECRETS, namespace, data_keys, field_selector="metadata.name=two")
+    async with following(informer):
+        assert len(informer) == 1
+        assert informer.get("two") == []
 
 
 async def test_pages_are_all_of_one_moment(client: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
