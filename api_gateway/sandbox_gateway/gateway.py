@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import structlog
 
+from sandbox_crds import collector
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
 from sandbox_gateway.activity import Activity
@@ -79,6 +80,7 @@ class Gateway:
             ]
             await asyncio.wait({stopping, synced}, return_when=asyncio.FIRST_COMPLETED)
             if not stop.is_set():
+                collector.settle()
                 await self._serve(tasks, stop)
             probes.stop()
             await probing

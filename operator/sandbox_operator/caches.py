@@ -1,10 +1,10 @@
 """What an operator knows of its namespace, leader or not: custom resources and pods as last seen."""
 
-import gc
 from typing import Protocol
 
 import structlog
 
+from sandbox_crds import collector
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.kube import Informer, KubeClient
 from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
@@ -66,10 +66,7 @@ class Caches:
         """Once the caches are filled, tune the garbage collector to what they hold."""
         await self.wait_synced()
         _log.info("caches filled", sandboxes=len(self.sandboxes), pods=len(self.pods))
-        # What lives now lives long; collecting it again and again would stop the loop for 0.1 s at a time.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 1000)
+        collector.settle()
 
     def _sandbox_changed(self, name: str) -> None:
         if self.listener:
