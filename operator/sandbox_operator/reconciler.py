@@ -79,6 +79,8 @@ class Reconciler:
                 await self._attempt(key)
             finally:
                 self._queue.done(key)
+            # A pass that finds nothing to do never waits: thousands in a row would hold up all else in this process.
+            await asyncio.sleep(0)
 
     async def _attempt(self, key: str) -> None:
         try:
