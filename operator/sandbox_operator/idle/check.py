@@ -16,6 +16,9 @@ _BATCH = 64
 """Asked side by side and, after one more question to the gateways, suspended: what is known of each is fresh, however
 many there are, and however long others take to answer."""
 
+FIRST_QUESTIONS = 1000
+"""In one check. A process that starts knows no answer: it would ask all agent servers when it has most else to do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -84,17 +87,24 @@ class Checks:
         self._clock = clock
         self.traffic = Traffic(followed=gateways is not None)
         self._clocks: dict[str, tuple[tuple[str, int], IdleClock]] = {}
+        self._tried: set[str] = set()
+        """Who has been asked for a first answer, and others have not since."""
 
     async def check(self, candidates: Collection[Candidate]) -> None:
         """Suspend those of the candidates that have been idle for their timeout, as far as that is known for sure."""
         await self._ask_gateways()
         self._follow(candidates)
         held_back = self.traffic.holds_back(self._clock())
-        asked = {
-            candidate.name: candidate
-            for candidate in candidates
-            if candidate.ready_at is not None and candidate.timeout and self._is_worth_asking(candidate, held_back)
-        }
+        due: list[Candidate] = []
+        unknown: list[Candidate] = []
+        for candidate in candidates:
+            if candidate.ready_at is None or not candidate.timeout:
+                continue
+            if not self._clocks[candidate.name][1].has_answered:
+                unknown.append(candidate)
+            elif not held_back and self._is_due(candidate):
+                due.append(candidate)
+        asked = {candidate.name: candidate for candidate in (*due, *self._some(unknown))}
         for batch in batched(asked, _BATCH):
             answers = await self._agents.look(batch)
             for name, answer in answers.items():
@@ -132,9 +142,14 @@ class Checks:
         self._clocks = clocks
         self.traffic.keep(clocks)
 
-    def _is_worth_asking(self, candidate: Candidate, held_back: bool) -> bool:
-        """Whether it may be due, or its agent server has not yet given the first answer, which later ones need."""
-        return not self._clocks[candidate.name][1].has_answered or (not held_back and self._is_due(candidate))
+    def _some(self, unknown: list[Candidate]) -> list[Candidate]:
+        """Some of those that have not yet given the first answer, which later ones need: each in its turn."""
+        waiting = sorted(unknown, key=lambda candidate: candidate.name in self._tried)
+        chosen = waiting[:FIRST_QUESTIONS]
+        names = {candidate.name for candidate in chosen}
+        begins_anew = names & self._tried or len(waiting) <= FIRST_QUESTIONS
+        self._tried = names if begins_anew else self._tried | names
+        return chosen
 
     def _idle_seconds(self, candidate: Candidate) -> float:
         active_at = self._clocks[candidate.name][1].active_at

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import pytest
 
 from sandbox_crds.activity import Report, Use
+from sandbox_operator.idle import check as module
 from sandbox_operator.idle.check import Candidate, Checks, Idle
 from sandbox_operator.idle.clock import Answer
 
@@ -131,6 +132,32 @@ async def test_a_replica_that_appears_while_the_agent_is_asked_is_seen(checks: C
     world.after_look = lambda: world.reports_now.update(b=None)
     await checks.check([candidate()])
     assert world.suspended == []
+
+
+async def test_first_questions_are_spread_over_checks(
+    checks: Checks, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_QUESTIONS", 2)
+    world.answers = dict.fromkeys("cde", (50, 0))
+    everyone = [candidate(name) for name in "abcde"]
+    for _ in range(4):
+        await checks.check(everyone)
+    looks = [entry for entry in world.log if entry.startswith("look")]
+    # Those that do not answer are asked again, after all others.
+    assert looks == ["look a b", "look c d", "look a e", "look a b"]
+
+
+async def test_who_is_due_waits_for_no_first_question(
+    checks: Checks, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_QUESTIONS", 1)
+    world.answers = dict.fromkeys("abc", (50, 0))
+    await checks.check([candidate("a")])
+    world.now += 60
+    world.answers = dict.fromkeys("abc", (110, 0))
+    world.log.clear()
+    await checks.check([candidate(name) for name in "cba"])
+    assert world.log == ["gateways", "look a c", "gateways", "suspend a c"]
 
 
 async def test_while_the_gateways_are_not_known_no_agent_is_asked_twice(checks: Checks, world: World) -> None:
