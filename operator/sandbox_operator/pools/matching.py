@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from sandbox_crds.command import DEFAULT_COMMAND
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.builders.pod import runtime_class
@@ -71,6 +72,11 @@ def _short(text: str) -> str:
     return f"…{text[-120:]}" if len(text) > 120 else text or "of the image"
 
 
+def _factor(sandbox: Sandbox, class_: SandboxClass) -> int:
+    resources = class_.spec.resources
+    return sandbox.spec.resource_factor if resources.requests or resources.limits else 1
+
+
 def _secret(_: object) -> str:
     return ""
 
@@ -78,7 +84,7 @@ def _secret(_: object) -> str:
 _TRAITS = (
     _Trait(MissReason.IMAGE_DIFFERS, "image", lambda sandbox, _: sandbox.spec.image),
     _Trait(MissReason.CLASS_DIFFERS, "class", lambda sandbox, _: sandbox.spec.class_name),
-    _Trait(MissReason.COMMAND_DIFFERS, "command", lambda sandbox, _: sandbox.spec.command),
+    _Trait(MissReason.COMMAND_DIFFERS, "command", lambda sandbox, _: list(sandbox.spec.command or DEFAULT_COMMAND)),
     _Trait(
         MissReason.WORKING_DIR_DIFFERS,
         "working directory",
@@ -100,11 +106,7 @@ _TRAITS = (
         "runtime class",
         lambda sandbox, class_: runtime_class(sandbox, class_) or "of the cluster",
     ),
-    _Trait(
-        MissReason.RESOURCE_FACTOR_DIFFERS,
-        "resource factor",
-        lambda sandbox, _: sandbox.spec.resource_factor,
-    ),
+    _Trait(MissReason.RESOURCE_FACTOR_DIFFERS, "resource factor", _factor),
     _Trait(MissReason.PULL_POLICY_DIFFERS, "pull policy", lambda sandbox, _: sandbox.spec.image_pull_policy),
     _Trait(MissReason.IDLE_TIMEOUT_DIFFERS, "idle timeout in seconds", idle_timeout),
 )

@@ -1,7 +1,7 @@
 """Passes over one sandbox that is suspended, restarted, lost and limited."""
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
@@ -148,11 +148,15 @@ async def test_a_pod_whose_loss_follows_from_a_suspension_that_is_not_known_yet_
     assert (scene.told, scene.events("PodLost")) == (Reason.SUSPENDED, [])
 
 
+def _always(_: Pace) -> AbstractContextManager[bool]:
+    return nullcontext(True)
+
+
 async def test_events_about_a_pod_that_does_not_say_why_it_waits_are_read_now_and_then(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The time that passes here is not that of the clock by which reading is kept to a share of it.
-    monkeypatch.setattr(Pace, "turn", lambda _: nullcontext(True))
+    monkeypatch.setattr(Pace, "turn", _always)
     scene.add()
     await scene.step()
     scene.show(lambda seen: replace(waits("ContainerCreating"), uid=seen.uid))

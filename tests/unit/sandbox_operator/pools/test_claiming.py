@@ -1,0 +1,68 @@
+"""What a claim asks of the API server."""
+
+from dataclasses import replace
+
+import pytest
+
+from sandbox_crds.models import SandboxStatus
+from sandbox_operator.pods import decode
+from sandbox_operator.pools.claiming import claim, is_first_start
+from sandbox_operator.times import rfc3339
+from unit.sandbox_operator.samples import KEY_ID, LATER, NOW, UID, pod, sandbox
+
+LABEL = "/metadata/labels/sandbox.openhands.dev~1sandbox"
+FREE = pod(name="pool-a", owner_uid="of the pool", pool="pool")
+
+
+def test_only_a_free_pod_that_lives_is_claimed() -> None:
+    operations = claim(FREE, sandbox(), LATER)
+    tests = {operation["path"]: operation["value"] for operation in operations if operation["op"] == "test"}
+    assert tests == {"/metadata/uid": FREE.uid, LABEL: "", "/metadata/deletionTimestamp": None}
+    assert [operation["op"] for operation in operations[:3]] == ["test"] * 3
+
+
+@pytest.mark.parametrize("restarted_at", ["", rfc3339(LATER)])
+def test_what_is_written_is_read_back(restarted_at: str) -> None:
+    written = {
+        operation["path"]: operation["value"]
+        for operation in claim(FREE, sandbox(restartedAt=restarted_at), LATER)
+        if operation["op"] != "test"
+    }
+    label, owners = written.pop(LABEL), written.pop("/metadata/ownerReferences")
+    annotations = {
+        path.removeprefix("/metadata/annotations/").replace("~1", "/"): value for path, value in written.items()
+    }
+    seen = decode(
+        {
+            "metadata": {
+                "name": FREE.name,
+                "uid": FREE.uid,
+                "resourceVersion": "1",
+                "creationTimestamp": rfc3339(NOW),
+                "labels": {"sandbox.openhands.dev/sandbox": label, "sandbox.openhands.dev/pool": "pool"},
+                "annotations": annotations,
+                "ownerReferences": owners,
+            },
+            "spec": {"containers": []},
+        }
+    )
+    assert (seen.sandbox, seen.owner_uid, seen.claimed, seen.restarted_at) == ("one", UID, LATER, restarted_at)
+    assert not seen.is_free
+
+
+@pytest.mark.parametrize(
+    ("status", "first"),
+    [
+        ({}, True),
+        ({"observed_generation": 1}, True),
+        ({"key_id": KEY_ID}, False),
+        ({"pod_uid": "gone"}, False),
+    ],
+)
+def test_only_who_has_not_been_told_a_key_may_get_one_of_a_pool(status: dict[str, object], first: bool) -> None:
+    assert is_first_start(sandbox(status=SandboxStatus().model_copy(update=status))) == first
+
+
+def test_a_pod_is_meant_by_its_uid() -> None:
+    other = replace(FREE, uid="another")
+    assert claim(FREE, sandbox(), NOW) != claim(other, sandbox(), NOW)
