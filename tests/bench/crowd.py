@@ -133,7 +133,9 @@ class Crowd:
         self._progress = asyncio.Event()
 
 
-async def side_by_side[T](do: Callable[[T], Awaitable[Any]], items: Iterable[T] | Collection[T]) -> None:
+async def side_by_side[T](
+    do: Callable[[T], Awaitable[Any]], items: Iterable[T] | Collection[T], *, at_once: int = _SIDE_BY_SIDE
+) -> None:
     """Do this for all items, a few at a time."""
     left = iter(items)
 
@@ -142,5 +144,5 @@ async def side_by_side[T](do: Callable[[T], Awaitable[Any]], items: Iterable[T] 
             await do(item)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(_SIDE_BY_SIDE):
+        for _ in range(at_once):
             group.create_task(work())

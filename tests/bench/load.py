@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from bench.cpu import Cpu
+from bench.crowd import side_by_side
 from bench.figures import difference, each, rate, spread
 from bench.plane import Plane
 from sandbox_crds.kube import Informer
@@ -157,15 +158,7 @@ class Load:
         into.requests = audit.tally(self._plane.namespace)
 
     async def _clear(self, names: Sequence[str]) -> None:
-        slots = asyncio.Semaphore(min(self.adapter.at_once, 32))
-
-        async def one(name: str) -> None:
-            async with slots:
-                await self.adapter.delete(name)
-
-        async with asyncio.TaskGroup() as group:
-            for name in names:
-                group.create_task(one(name))
+        await side_by_side(self.adapter.delete, names)
         await self.adapter.gone()
         await self._cpu.settle()
 
