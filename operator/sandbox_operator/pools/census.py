@@ -75,15 +75,15 @@ def _state(pod: Pod, keys: MasterKeys, now: datetime) -> tuple[State, Finding | 
         return State.FAILING, finished(_without_keys(pod, keys))
     if pod.is_ready:
         return State.READY, None
-    finding = examine(_without_keys(pod, keys))
-    if finding.reason is Reason.UNSCHEDULABLE:
-        return State.WAITING, finding
+    finding = examine(pod)
     if finding.reason not in _UNDER_WAY:
-        return State.FAILING, finding
+        state = State.WAITING if finding.reason is Reason.UNSCHEDULABLE else State.FAILING
+        return state, examine(_without_keys(pod, keys))
     if now < pod.created + LONGEST_START:
         return State.STARTING, None
     minutes = LONGEST_START // timedelta(minutes=1)
-    return State.FAILING, Finding(finding.reason, f"A pod is not ready after {minutes} minutes. {finding.message}")
+    message = f"A pod is not ready after {minutes} minutes. {examine(_without_keys(pod, keys)).message}"
+    return State.FAILING, Finding(finding.reason, message)
 
 
 def _without_keys(pod: Pod, keys: MasterKeys) -> Pod:

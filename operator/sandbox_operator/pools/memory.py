@@ -63,7 +63,12 @@ class Memory:
         self.sizer.limit(limits)
         return self.sizer.size(self.clock())
 
-    def is_to_wait(self, stock: Stock, ready: int, wanted: int) -> bool:
+    @property
+    def waits(self) -> bool:
+        """Whether there was something to do, and it was left for later."""
+        return self._waits_since is not None
+
+    def is_to_wait(self, stock: Stock, wanted: int) -> bool:
         """Whether the API server is to be left to the claims that are under way.
 
         The fewer pods are left the less they wait, so that pods are made as fast as they are claimed.
@@ -72,7 +77,8 @@ class Memory:
         claims = stock.claims > 0 or now < stock.claimed_at + LULL
         if claims and wanted:
             self._waits_since = now if self._waits_since is None else self._waits_since
-            if now < self._waits_since + LONGEST_WAIT * min(ready / wanted, 1.0) ** 2:
+            ready = stock.ready(self.record.template) - stock.claims
+            if now < self._waits_since + LONGEST_WAIT * min(max(ready / wanted, 0.0), 1.0) ** 2:
                 return True
         self._waits_since = None
         return False

@@ -15,7 +15,7 @@ from sandbox_operator.pods import Pod
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, new_name
-from sandbox_operator.pools.census import Census, State
+from sandbox_operator.pools.census import Census
 from sandbox_operator.pools.expectations import Expectations
 from sandbox_operator.pools.memory import LULL, Memory
 from sandbox_operator.pools.plan import Plan, World, plan
@@ -31,7 +31,7 @@ STATUS_SECONDS = 5.0
 """How long changes of the counts are gathered before they are written."""
 
 _WORKERS = 2
-_GATHER_SECONDS = 0.05
+_GATHER_SECONDS = 0.1
 """How long changes of pods are gathered before a pass, which looks at all of a pool's pods."""
 
 
@@ -108,16 +108,19 @@ class PoolReconciler:
         memory = self._memory(pool)
         class_ = self._classes.get(pool.spec.class_name)
         wanted = memory.wanted(pool)
+        has_waited = memory.waits
+        if has_waited and memory.is_to_wait(self._stock, wanted):
+            # While claims come in numbers, not even the pods are looked at: that costs more the more there are.
+            self._queue.add_after(name, LULL)
+            return
         steps, census = self._plan(memory, pool, class_, wanted)
-        waits = bool(steps) and memory.is_to_wait(self._stock, census.count(State.READY), wanted)
-        if waits:
+        await self._tell(memory, pool, class_, wanted, census)
+        if steps and not has_waited and memory.is_to_wait(self._stock, wanted):
             self._queue.add_after(name, LULL)
         elif steps and class_:
             await self._apply(memory, pool, class_, steps)
             # There may be more to do, or other than was thought.
             self._queue.add(name)
-            steps, census = self._plan(memory, pool, class_, wanted)
-        await self._tell(memory, pool, class_, wanted, census)
         self._queue.forget(name)
         if steps.requeue_at:
             self._queue.add_after(name, (steps.requeue_at - self._now()).total_seconds())

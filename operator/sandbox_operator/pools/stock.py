@@ -75,6 +75,10 @@ class Stock:
         pods = self._by_pool.get(pool)
         return [pod for pod in pods.free.values() if not self._is_spoken_for(pod)] if pods else []
 
+    def ready(self, template: str) -> int:
+        """How many free pods of this template are ready, those that are about to be claimed included."""
+        return len(self._ready.get(template, ()))
+
     def claimed(self, pool: str) -> int:
         """How many pods of the pool sandboxes have, or are about to."""
         pods = self._by_pool.get(pool)

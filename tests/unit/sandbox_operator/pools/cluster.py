@@ -25,8 +25,8 @@ POOL = "warm"
 class Cluster(PoolApi):
     """One pool, its pods and their Secrets.
 
-    `faults` are raised by the next requests, one each. With `loses_answers` that comes after the request has been done;
-    `lost` are pods that were made so.
+    `faults` are raised by the next requests, one each; None: that one goes well. With `loses_answers` that comes after
+    the request has been done; `lost` are pods that were made so.
     """
 
     def __init__(self, replicas: int) -> None:
@@ -34,7 +34,7 @@ class Cluster(PoolApi):
         self.pods: dict[str, Pod] = {}
         self.secrets: set[str] = set()
         self.refusal: Refusal | None = None
-        self.faults: list[Exception] = []
+        self.faults: list[Exception | None] = []
         self.loses_answers = False
         self.lost: set[str] = set()
         self._deleted = False
@@ -149,12 +149,16 @@ class Cluster(PoolApi):
 
     def _fault(self, what: str) -> None:
         self.writes.append(what)
-        if self.faults and not self.loses_answers:
-            raise self.faults.pop(0)
+        if not self.loses_answers:
+            self._raise()
+
+    def _raise(self) -> None:
+        if self.faults and (fault := self.faults.pop(0)):
+            raise fault
 
     def _lose(self) -> None:
-        if self.faults:
-            raise self.faults.pop(0)
+        if self.loses_answers:
+            self._raise()
 
     @override
     async def create_pod(self, body: KubeObject) -> Pod | Refusal:
@@ -167,9 +171,11 @@ class Cluster(PoolApi):
         assert pod.name not in self.pods
         self.pods[pod.name] = pod
         self._events.append((version, pod.name, pod))
-        if self.faults:
+        try:
+            self._lose()
+        except Exception:
             self.lost.add(pod.name)
-        self._lose()
+            raise
         return pod
 
     @override

@@ -95,7 +95,7 @@ async def test_what_is_refused_is_asked_for_ever_more_seldom() -> None:
     await run(cluster, lives, 3600)
     assert 60 <= cluster.writes.count("create pod") <= BATCH + 4 + 60
     assert cluster.pool.status.conditions[0].reason == PoolReason.POD_REFUSED
-    assert cluster.writes.count("patch status") == 1
+    assert cluster.writes.count("patch status") == 2
     cluster.refusal = None
     await run(cluster, lives, 70)
     assert len(cluster.live) == 50
@@ -162,7 +162,8 @@ async def test_after_a_claim_a_full_pool_waits_for_a_lull() -> None:
 
 async def test_a_pod_that_was_made_just_before_a_crash_gets_its_secret() -> None:
     cluster = Cluster(1)
-    cluster.faults = [TimeoutError()]
+    # The status is told first.
+    cluster.faults = [None, TimeoutError()]
     cluster.loses_answers = True
     with pytest.raises(TimeoutError):
         await cluster.reconciler.reconcile(POOL)

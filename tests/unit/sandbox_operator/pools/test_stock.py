@@ -33,6 +33,11 @@ def pods(draw: st.DrawFn) -> Pod:
     )
 
 
+def _is_ready(pod: Pod, template: str) -> bool:
+    alive = not pod.is_finished and not pod.deletion_requested
+    return pod.is_free and pod.is_ready and alive and pod.template == template
+
+
 type _Held = tuple[AbstractContextManager[Reservation | None], Reservation | None]
 
 
@@ -71,17 +76,8 @@ class StockMachine(RuleBasedStateMachine):
     def reserve(self, template: str) -> _Held:
         context = self.stock.reserve(template)
         reservation = context.__enter__()
-        fits = {
-            pod.name
-            for pod in self.pods.values()
-            if pod.is_free
-            and pod.is_ready
-            and not pod.is_finished
-            and not pod.deletion_requested
-            and pod.template == template
-            and pod.name not in self.reserved
-            and pod.name not in self.taken
-        }
+        spoken = self.taken | self.reserved.keys()
+        fits = {pod.name for pod in self.pods.values() if _is_ready(pod, template) and pod.name not in spoken}
         if reservation is None:
             assert not fits
             context.__exit__(None, None, None)
@@ -114,6 +110,8 @@ class StockMachine(RuleBasedStateMachine):
             expected = {pod.name for pod in of_pool if pod.is_free and pod.name not in spoken}
             assert {pod.name for pod in self.stock.free(pool)} == expected
             assert self.stock.claimed(pool) == len(of_pool) - len(expected)
+        for template in TEMPLATES:
+            assert self.stock.ready(template) == sum(_is_ready(pod, template) for pod in self.pods.values())
         for owner in ("owner-1", "owner-2"):
             assert {pod.name for pod in self.stock.owned_by(owner)} == {
                 pod.name for pod in self.pods.values() if pod.owner_uid == owner
