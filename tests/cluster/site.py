@@ -1,7 +1,7 @@
 """A release on the running cluster, and the ways to it."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +46,18 @@ class Site:
 
 @contextmanager
 def installed(
-    target: LocalTarget, images: Images, progress: Progress, namespace: str, **gateway: object
+    target: LocalTarget,
+    images: Images,
+    progress: Progress,
+    namespace: str,
+    *,
+    pools: Mapping[str, object] | None = None,
+    **gateway: object,
 ) -> Generator[Site]:
-    """A release with the model of the examples, while the context lasts. `gateway` are values of the chart."""
+    """A release with the model of the examples, while the context lasts. `pools` and `gateway` are values of it."""
     values: dict[str, Any] = yaml.safe_load(VALUES.read_text())
     values["gateway"] |= gateway
+    values["sandboxPools"] = dict(pools or {})
     try:
         release = install(target, images, namespace, progress, values)
         deploy_model(release)
