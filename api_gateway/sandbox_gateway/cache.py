@@ -22,6 +22,8 @@ class SandboxCache:
         self._deleted: dict[str, None] = {}
         self._names: dict[str, str] = {}
         self._key_ids: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
+        self._owned: dict[str, set[str]] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._listeners: list[Callable[[str, Sandbox | None], None]] = []
 
@@ -53,7 +55,7 @@ class SandboxCache:
 
     def owned_by(self, owner: str) -> list[Sandbox]:
         """All Sandboxes of this owner, in no order."""
-        return [found for name in tuple(self._key_ids) if (found := self.get(name)) and found.spec.owner == owner]
+        return [found for name in tuple(self._owned.get(owner, ())) if (found := self.get(name))]
 
     def key_id(self, sandbox: Sandbox) -> str:
         """Id of the sandbox's session key, also before the operator has reported it."""
@@ -109,6 +111,7 @@ class SandboxCache:
     def _changed(self, name: str) -> None:
         self._names.pop(self._key_ids.pop(name, ""), None)
         sandbox = self.get(name)
+        self._index_owner(name, sandbox.spec.owner if sandbox else None)
         if sandbox:
             key_id = self.key_id(sandbox)
             self._key_ids[name], self._names[key_id] = key_id, name
@@ -116,6 +119,17 @@ class SandboxCache:
             listener(name, sandbox)
         for event in self._watchers.get(name, ()):
             event.set()
+
+    def _index_owner(self, name: str, owner: str | None) -> None:
+        before = self._owners.pop(name, None)
+        if before is not None:
+            names = self._owned[before]
+            names.discard(name)
+            if not names:
+                del self._owned[before]
+        if owner is not None:
+            self._owners[name] = owner
+            self._owned.setdefault(owner, set()).add(name)
 
 
 def _version(sandbox: Sandbox) -> int:

@@ -1,6 +1,9 @@
 """Own writes ahead of the informer, deletions, and the index by key id."""
 
+import pytest
+
 from sandbox_crds.keys import MasterKeys
+from sandbox_crds.models import Sandbox
 from unit.sandbox_gateway.support import KEYS, sandbox, sandbox_object, unconnected_cache
 
 
@@ -53,6 +56,40 @@ async def test_the_key_id_is_the_reported_one_or_else_the_one_to_come() -> None:
     cache.remember(sandbox_object(version=2, status={"keyID": reported}))
     assert cache.find_by_key_id(reported) is not None
     assert cache.find_by_key_id(newer.key_id("uid-1")) is None
+
+
+async def test_owners_have_what_is_theirs_now() -> None:
+    cache = unconnected_cache()
+
+    def owned(owner: str) -> set[str]:
+        return {found.metadata.uid for found in cache.owned_by(owner)}
+
+    cache.remember(sandbox_object(version=1, uid="first", spec={"owner": "alice"}))
+    cache.remember(sandbox_object(name="sb-b", version=2, uid="second", spec={"owner": "alice"}))
+    cache.remember(sandbox_object(version=3, uid="first", spec={"owner": "alice", "suspend": True}))
+    assert (owned("alice"), owned("bob")) == ({"first", "second"}, set())
+    # A name that is free again may be another owner's.
+    cache.forget(sandbox(uid="first", version=3, spec={"owner": "alice"}))
+    assert owned("alice") == {"second"}
+    cache.remember(sandbox_object(version=4, uid="third", spec={"owner": "bob"}))
+    assert (owned("alice"), owned("bob")) == ({"second"}, {"third"})
+
+
+async def test_an_owner_is_found_without_a_look_at_what_others_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = unconnected_cache()
+    for number in range(20):
+        owner = "alice" if number == 7 else "bob"
+        cache.remember(sandbox_object(name=f"sb-{number}", version=number + 1, spec={"owner": owner}))
+    looked: list[str] = []
+    get = cache.get
+
+    def look(name: str) -> Sandbox | None:
+        looked.append(name)
+        return get(name)
+
+    monkeypatch.setattr(cache, "get", look)
+    assert len(cache.owned_by("alice")) == 1
+    assert looked == ["sb-7"]
 
 
 async def test_who_watches_a_name_hears_of_its_changes_only() -> None:
