@@ -133,7 +133,7 @@ def settings() -> kopf.OperatorSettings:
     # Without this kopf needs cluster-wide rights to watch namespaces and CRDs.
     made.scanning.disabled = True
     # A first list of thousands would be in memory whole, and each object again in a task of its own for a while.
-    made.watching.chunk_size = 500
+    made.watching.chunk_size = 250
     made.queueing.idle_timeout = 0.2
     made.networking.request_timeout = 30
     made.networking.connect_timeout = 5

@@ -29,8 +29,8 @@ type Observer = Callable[[str, int], None]
 kube_config: Any = _kube_config
 
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
-_PAGE_ITEMS = 500
-"""Some 4 MB of JSON when they are pods, and five times that once decoded."""
+_PAGE_ITEMS = 250
+"""Some 2 MB of JSON when they are pods, and many times that once decoded."""
 _WATCH_SILENCE_SECONDS = 90
 """A healthy watch has a bookmark at least every minute."""
 
