@@ -1,27 +1,23 @@
 """The operator may be killed between any two writes; the next one goes on from the objects."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
 
-import aiohttp
 import pytest
 
 from control_plane.audit import Audit
 from control_plane.operator.kubelet import Kubelet
+from control_plane.operator.mortal import DyingClient, operator
 from control_plane.operator.world import World
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resource
+from sandbox_crds.kube import KubeClient
 from sandbox_crds.kube.resources import SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
-from sandbox_operator.agent_server import AgentServers
-from sandbox_operator.app import USER_AGENT, Operator
+from sandbox_operator.app import USER_AGENT
 from sandbox_operator.pods import KEY_ID_ANNOTATION
-from sandbox_operator.store import AnyStore
 from sandbox_operator.times import rfc3339
 
 WRITES_OF_A_LIFE = 12
@@ -29,90 +25,6 @@ WRITES_OF_A_LIFE = 12
 
 
 type Life = Callable[[World, Kubelet], Coroutine[None, None, Sandbox]]
-
-
-class DyingClient(KubeClient):
-    """Sends so many writes; the next one is never sent, or its answer never comes. Afterwards nothing is sent."""
-
-    left: int
-    last_is_sent: bool
-    dead: asyncio.Event
-
-    @classmethod
-    @asynccontextmanager
-    async def dying(cls, control_plane: ControlPlane, left: int, last_is_sent: bool) -> AsyncGenerator[Self]:
-        """The operator's client, which dies at the write after `left` others."""
-        client = await cls.connect(str(control_plane.kubeconfig), USER_AGENT)
-        client.left, client.last_is_sent, client.dead = left, last_is_sent, asyncio.Event()
-        try:
-            yield client
-        finally:
-            await client.close()
-
-    async def create(self, resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
-        return await self._write(lambda: super(DyingClient, self).create(resource, namespace, body))
-
-    async def patch(
-        self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
-    ) -> KubeObject:
-        send = super().patch
-        return await self._write(lambda: send(resource, namespace, name, body, subresource=subresource))
-
-    async def delete(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        *,
-        uid: str = "",
-        resource_version: str = "",
-        grace_seconds: int | None = None,
-    ) -> None:
-        send, preconditions = super().delete, {"uid": uid, "resource_version": resource_version}
-        await self._write(lambda: send(resource, namespace, name, **preconditions, grace_seconds=grace_seconds))
-
-    async def _write[T](self, send: Callable[[], Awaitable[T]]) -> T:
-        number, self.left = self.left, self.left - 1
-        if number > 0:
-            return await send()
-        if number == 0:
-            if self.last_is_sent:
-                # What was kept over a suspension answers 409.
-                with suppress(ApiError):
-                    await send()
-            self.dead.set()
-        return await asyncio.get_running_loop().create_future()
-
-
-@asynccontextmanager
-async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> AsyncGenerator[Operator]:
-    """All of the operator but kopf, whose place an informer takes: kopf cannot be killed without its process."""
-    async with aiohttp.ClientSession(trust_env=False) as session:
-        running = Operator(client, namespace, keys, AgentServers(session, keys), workers=4)
-        parts = [
-            running.caches.pods.run(),
-            running.caches.sweeper.run(),
-            *(_follow(client, namespace, store) for store in running.caches.stores),
-            running.lead(client),
-        ]
-        tasks = [asyncio.create_task(part) for part in parts]
-        try:
-            yield running
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _follow(client: KubeClient, namespace: str, store: AnyStore) -> None:
-    def changed(name: str, item: KubeObject | None) -> None:
-        known = store.get(name)
-        if item:
-            store.put(item)
-        elif known:
-            store.drop(name, known.metadata.uid)
-
-    await Informer(client, store.resource, namespace, lambda item: item, on_change=changed).run()
 
 
 @pytest.fixture

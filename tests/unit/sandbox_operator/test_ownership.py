@@ -24,7 +24,7 @@ def claimed(name: str = "pool-a", **fields: Any) -> Pod:
 
 
 def one(key_id: str = "", pod_uid: str = "", **spec: Any) -> Sandbox:
-    return sandbox(status=SandboxStatus(key_id=key_id, pod_uid=pod_uid), **spec)
+    return sandbox(status=SandboxStatus.model_validate({"key_id": key_id, "pod_uid": pod_uid}), **spec)
 
 
 COLD = pod(uid="cold")

@@ -70,11 +70,19 @@ class World:
         self.asked += 1
         return web.json_response(self.info if request.path == "/server_info" else self.running)
 
-    def add(self, reason: Reason = Reason.READY, *, deleted: bool = False, **spec: Any) -> None:
+    def add(
+        self,
+        reason: Reason = Reason.READY,
+        *,
+        deleted: bool = False,
+        of_status: dict[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
         """Put the Sandbox into the API server and into the cache."""
         command = ["agent-server", "--port", str(self.port)]
         of_spec: dict[str, Any] = {"idleTimeoutSeconds": TIMEOUT, "command": command, **spec}
-        made = sandbox(status=status(reason, pod_ip="127.0.0.1"), deleted=deleted, **of_spec)
+        told = status(reason, pod_ip="127.0.0.1", **(of_status or {}))
+        made = sandbox(status=told, deleted=deleted, **of_spec)
         item = made.model_dump(by_alias=True)
         self.server.objects["sandboxes", "one"] = item
         self.sandboxes.put(item)
@@ -90,6 +98,10 @@ class World:
             self.watch.pod_changed(made.name, made)
         else:
             self.watch.pods_found([made])
+
+    @property
+    def is_suspended(self) -> bool:
+        return bool(self.server.objects["sandboxes", "one"]["spec"]["suspend"])
 
 
 @asynccontextmanager
@@ -239,6 +251,34 @@ def test_a_restart_of_the_container_is_another_run(alone: World) -> None:
     alone.now = 2000.0
     alone.watch.pod_changed(known.name, again)
     assert [(candidate.run, candidate.ready_at) for candidate in candidates(alone)] == [((POD_UID, 1), 2000.0)]
+
+
+async def test_the_idle_clock_starts_at_the_claim(world: World) -> None:
+    """The agent server has been idle for 500 s, all of them in the pool."""
+    world.begun = True
+    world.see(name="pool-a", pool="pool")
+    world.add(of_status={"pod_name": "pool-a"})
+    world.now = 2000.0
+    world.see(name="pool-a", pool="pool", sandbox="one", claimed=datetime.now(UTC))
+    await world.watch.check()
+    assert not world.is_suspended
+    world.now += TIMEOUT - 1
+    await world.watch.check()
+    assert not world.is_suspended
+    world.now += 1
+    world.info["idle_time"] += TIMEOUT
+    await world.watch.check()
+    assert world.is_suspended
+
+
+@pytest.mark.parametrize(("seconds", "suspended"), [(-3600, False), (TIMEOUT / 2, False), (2 * TIMEOUT, True)])
+async def test_the_next_operator_knows_the_claim_by_the_wall_clock(
+    world: World, seconds: float, suspended: bool
+) -> None:
+    world.see(name="pool-a", pool="pool", sandbox="one", claimed=datetime.now(UTC) - timedelta(seconds=seconds))
+    world.add(of_status={"pod_name": "pool-a"})
+    await world.watch.check()
+    assert world.is_suspended == suspended
 
 
 def test_a_pod_that_is_gone_is_forgotten(alone: World) -> None:

@@ -1,0 +1,116 @@
+"""An operator inside of the test's process, and a client with which it dies between any two writes."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
+
+import aiohttp
+
+from local_cluster.control_plane import ControlPlane
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resource
+from sandbox_crds.kube.resources import PODS
+from sandbox_operator.agent_server import AgentServers
+from sandbox_operator.app import USER_AGENT, Operator
+from sandbox_operator.store import AnyStore
+
+
+class DyingClient(KubeClient):
+    """Sends so many writes; the next one is never sent, or its answer never comes. Afterwards nothing is sent.
+
+    Of writes to other objects than `only`, as far as it is not empty, any number is sent before.
+    """
+
+    left: int
+    only: str
+    last_is_sent: bool
+    dead: asyncio.Event
+
+    @classmethod
+    @asynccontextmanager
+    async def dying(
+        cls, control_plane: ControlPlane, left: int, last_is_sent: bool, only: str = ""
+    ) -> AsyncGenerator[Self]:
+        """The operator's client, which dies at the write after `left` others. Claims always count."""
+        client = await cls.connect(str(control_plane.kubeconfig), USER_AGENT)
+        client.left, client.last_is_sent, client.dead, client.only = left, last_is_sent, asyncio.Event(), only
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    async def create(self, resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
+        name = body["metadata"]["name"]
+        return await self._write(name, lambda: super(DyingClient, self).create(resource, namespace, body))
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
+    ) -> KubeObject:
+        send = super().patch
+        return await self._write(name, lambda: send(resource, namespace, name, body, subresource=subresource))
+
+    async def json_patch(
+        self, resource: Resource, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
+    ) -> KubeObject:
+        assert resource == PODS
+        send = super().json_patch
+        return await self._write(self.only, lambda: send(resource, namespace, name, operations))
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        grace_seconds: int | None = None,
+    ) -> None:
+        send, preconditions = super().delete, {"uid": uid, "resource_version": resource_version}
+        await self._write(name, lambda: send(resource, namespace, name, **preconditions, grace_seconds=grace_seconds))
+
+    async def _write[T](self, name: str, send: Callable[[], Awaitable[T]]) -> T:
+        if not name.startswith(self.only) and not self.dead.is_set():
+            return await send()
+        number, self.left = self.left, self.left - 1
+        if number > 0:
+            return await send()
+        if number == 0:
+            if self.last_is_sent:
+                # What was kept over a suspension answers 409.
+                with suppress(ApiError):
+                    await send()
+            self.dead.set()
+        return await asyncio.get_running_loop().create_future()
+
+
+@asynccontextmanager
+async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> AsyncGenerator[Operator]:
+    """All of the operator but kopf, whose place an informer takes: kopf cannot be killed without its process."""
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        running = Operator(client, namespace, keys, AgentServers(session, keys), workers=4)
+        parts = [
+            running.caches.pods.run(),
+            running.caches.sweeper.run(),
+            *(_follow(client, namespace, store) for store in running.caches.stores),
+            running.lead(client),
+        ]
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            yield running
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow(client: KubeClient, namespace: str, store: AnyStore) -> None:
+    def changed(name: str, item: KubeObject | None) -> None:
+        known = store.get(name)
+        if item:
+            store.put(item)
+        elif known:
+            store.drop(name, known.metadata.uid)
+
+    await Informer(client, store.resource, namespace, lambda item: item, on_change=changed).run()
