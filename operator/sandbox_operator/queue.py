@@ -36,7 +36,7 @@ class WorkQueue:
         self._dirty: set[str] = set()
         self._processing: dict[str, float] = {}
         self._failures: dict[str, int] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, tuple[float, asyncio.Handle]] = {}
         self._available = asyncio.Event()
         self._in_a_row = 0
 
@@ -66,12 +66,13 @@ class WorkQueue:
         """Look at this key later. Of several times asked for, the earliest counts."""
         loop = asyncio.get_running_loop()
         when = loop.time() + max(seconds, 0.0)
-        timer = self._timers.get(key)
-        if timer is not None:
-            if timer.when() <= when:
+        if key in self._timers:
+            earlier, timer = self._timers[key]
+            if earlier <= when:
                 return
             timer.cancel()
-        self._timers[key] = loop.call_at(when, self._due, key)
+        # The time is kept here, since uvloop's handle of what is due at once does not know it.
+        self._timers[key] = when, loop.call_at(when, self._due, key)
 
     def retry(self, key: str, at_least: float = 0.0) -> None:
         """Look at this key again after its backoff, with jitter, and not before `at_least` seconds."""
@@ -101,7 +102,7 @@ class WorkQueue:
 
     def close(self) -> None:
         """No key is looked at later any more."""
-        for timer in self._timers.values():
+        for _, timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +65,18 @@ async def test_of_two_delays_the_earlier_counts() -> None:
     queue.done("a")
     queue.add_after("b", -1)
     assert await queue.get() == "b"
+
+
+def test_delays_are_compared_on_uvloop_too() -> None:
+    async def play() -> None:
+        queue = WorkQueue()
+        queue.add_after("a", 0)
+        queue.add_after("a", 3600)
+        queue.add_after("b", 3600)
+        queue.add_after("b", 0)
+        assert sorted([await queue.get(), await queue.get()]) == ["a", "b"]
+
+    uvloop.run(play())
 
 
 async def test_a_key_is_tried_again_by_itself() -> None:
