@@ -1,6 +1,11 @@
-"""Times as the API server writes them."""
+"""The time, and times as the API server writes them."""
 
 from datetime import UTC, datetime
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
 
 
 def parse(text: str) -> datetime:

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import SandboxClass, SandboxPool
+from sandbox_operator import times
 from sandbox_operator.plan import Refusal
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools import metrics
@@ -35,10 +36,6 @@ _GATHER_SECONDS = 0.1
 """How long changes of pods are gathered before a pass, which looks at all of a pool's pods."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class PoolReconciler:
     """Keeps each pool filled.
 
@@ -54,7 +51,7 @@ class PoolReconciler:
         classes: Store[SandboxClass],
         stock: Stock,
         seen: Callable[[], int],
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = times.utc_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
