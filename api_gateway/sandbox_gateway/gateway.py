@@ -20,6 +20,7 @@ from sandbox_gateway.health import HealthChecks
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.internal import ActivityReports
 from sandbox_gateway.lookup import CacheDirectory
+from sandbox_gateway.metrics import count_request
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.context import Limits
@@ -125,7 +126,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """
     keys = MasterKeys.load(settings.master_key_dir)
     async with AsyncExitStack() as stack:
-        client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway")
+        client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", count_request)
         stack.push_async_callback(client.close)
         # Probes of pods that do not answer must not keep those of others from being sent.
         connector = aiohttp.TCPConnector(limit=0)

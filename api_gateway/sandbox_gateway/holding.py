@@ -8,6 +8,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.health import HealthChecks
+from sandbox_gateway.metrics import HELD_CALLS
 from sandbox_gateway.view import View, view
 
 _PROBE_AGAIN_SECONDS = 0.25
@@ -44,7 +45,8 @@ class Holding:
                     left = deadline - loop.time()
                     if settled(seen) or left <= 0 or self._released:
                         return sandbox, seen
-                    await _wait(changed, min(left, _until_change(seen)))
+                    with HELD_CALLS.track_inprogress():
+                        await _wait(changed, min(left, _until_change(seen)))
             finally:
                 self._events.discard(changed)
 

@@ -5,9 +5,10 @@ import socket
 from collections.abc import Callable, Generator
 
 import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -66,7 +67,7 @@ def tcp_socket(host: str, port: int) -> socket.socket:
 
 
 def probes_app(ready: Callable[[], bool], *more: Route) -> Starlette:
-    """`/healthz` says that the event loop turns, `/readyz` whether requests can be served; and more routes."""
+    """`/healthz`: the event loop turns; `/readyz`: requests can be served; `/metrics`; and more routes."""
 
     async def healthz(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok")
@@ -74,4 +75,7 @@ def probes_app(ready: Callable[[], bool], *more: Route) -> Starlette:
     async def readyz(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok") if ready() else PlainTextResponse("not ready", 503)
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), *more])
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics), *more])

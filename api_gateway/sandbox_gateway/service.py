@@ -17,6 +17,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_gateway.builders import PAUSED, RUNNING
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.holding import Holding
+from sandbox_gateway.metrics import count_start
 from sandbox_gateway.requests import StartRequest
 from sandbox_gateway.sandboxes import Sandboxes, is_settled
 from sandbox_gateway.starting import Starter
@@ -50,10 +51,15 @@ class SandboxService:
 
     async def start(self, owner: str, request: StartRequest) -> Found:
         """The session's sandbox, made or resumed if need be, held until it is ready or has failed."""
-        deadline = asyncio.get_running_loop().time() + self._start_hold
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        deadline = began + self._start_hold
+        before = self._sandboxes.cache.get(names.runtime_id(owner, request.session_id))
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             sandbox = await self._starter.start(owner, request, deadline)
-        return await self._held(sandbox.metadata.name, _has_started, deadline)
+        found, seen = await self._held(sandbox.metadata.name, _has_started, deadline)
+        count_start(start_result(before, found, seen), loop.time() - began)
+        return found, seen
 
     async def get(self, owner: str, runtime_id: str) -> Found:
         """The sandbox, held while it is starting. NoSandboxError comes at once."""
@@ -140,6 +146,14 @@ class SandboxService:
 
 def _has_started(seen: View) -> bool:
     return seen.status != "starting"
+
+
+def start_result(before: Sandbox | None, found: Sandbox, seen: View) -> str:
+    """What a /start has come to; one of `metrics.STARTS`."""
+    if not seen.ready:
+        return "Failed" if seen.status == "error" else "Starting"
+    was_ready = before is not None and before.status.ready_time and before.status.pod_uid == found.status.pod_uid
+    return "Running" if was_ready else found.status.launch or "Cold"
 
 
 def _is_paused(sandbox: Sandbox) -> bool:

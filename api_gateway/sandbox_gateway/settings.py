@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     listen_host: str = Field(default="0.0.0.0", description="Address of the listener for clients.")  # noqa: S104
     listen_port: Port = Field(default=8080, description="Port of the listener for clients.")
-    health_port: Port = Field(default=8081, description="Port of /healthz, /readyz and /internal/activity.")
+    health_port: Port = Field(default=8081, description="Port of /healthz, /readyz, /metrics and /internal/activity.")
     base_domain: Annotated[str, AfterValidator(_domain)] = Field(
         default="",
         description="Host mode: sandboxes are {runtime_id}.{base_domain}. Empty: the session key names the sandbox.",

@@ -44,7 +44,7 @@ class Gate:
             await self._app(scope, _bounded(receive, int(headers.get("content-length", "0"))), send)
 
 
-def owner_of(request: Request) -> str:
+async def owner_of(request: Request) -> str:
     """The owner that the gate has found."""
     return request.state.owner
 

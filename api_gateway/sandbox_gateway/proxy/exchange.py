@@ -5,6 +5,7 @@ from typing import Protocol
 
 import structlog
 
+from sandbox_gateway.metrics import EXCHANGES
 from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, refuse
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
@@ -156,6 +157,7 @@ class Exchange:
     def _begin(self) -> None:
         if self._sandbox is None:
             return
+        EXCHANGES.inc()
         runtime_id = self._sandbox.runtime_id
         self._context.flights.join(runtime_id, self)
         if self._sandbox.counts:
@@ -170,6 +172,7 @@ class Exchange:
         sandbox, self._sandbox = self._sandbox, None
         if sandbox is None:
             return
+        EXCHANGES.dec()
         self._context.flights.leave(sandbox.runtime_id, self)
         if sandbox.counts and not self._request.websocket:
             self._context.activity.end(sandbox.runtime_id)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from sandbox_gateway.metrics import HELD_REQUESTS
 from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, refuse
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.routing import ToSleeping
@@ -26,6 +27,7 @@ class Hold:
         self._runtime_id = runtime_id
         self._size = size
         self._done = done
+        HELD_REQUESTS.inc()
         self._waiting = asyncio.get_running_loop().create_task(self._wait())
 
     def receive(self, size: int) -> None:
@@ -60,6 +62,7 @@ class Hold:
         self._done(None)
 
     def _leave(self) -> None:
+        HELD_REQUESTS.dec()
         self._context.places.leave(self._runtime_id, self._size)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from typing import override
 
+from sandbox_gateway.metrics import WEBSOCKETS
 from sandbox_gateway.proxy.context import Context
 
 
@@ -16,6 +17,7 @@ class Tunnel:
         self._context = context
         self._open: set[asyncio.Transport] = {client, upstream}
         self._half_closed: asyncio.TimerHandle | None = None
+        WEBSOCKETS.inc()
         context.join(self)
         for here, there, there_paused in ((client, upstream, paused[1]), (upstream, client, paused[0])):
             here.set_protocol(_Side(self, here, there))
@@ -41,6 +43,7 @@ class Tunnel:
         if not self._open:
             if self._half_closed is not None:
                 self._half_closed.cancel()
+            WEBSOCKETS.dec()
             self._context.leave(self)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import uvicorn
+from prometheus_client import REGISTRY
 
 from sandbox_gateway.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.context import Limits
@@ -218,3 +219,9 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
+
+
+def counted() -> dict[str, float | None]:
+    """What the data plane counts as open now, by metric."""
+    metrics = ("exchanges", "websockets", "held_requests")
+    return {metric: REGISTRY.get_sample_value(f"openhands_sandbox_gateway_{metric}") for metric in metrics}

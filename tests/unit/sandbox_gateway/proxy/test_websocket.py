@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from sandbox_gateway.proxy.context import Limits
-from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, KEY, Gateway, read_head
+from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, KEY, Gateway, counted, read_head
 
 PATH = "/sockets/events/1?resend_mode=all"
 HEADER = {"X-Session-API-Key": KEY}
@@ -94,6 +94,14 @@ async def test_the_first_message_names_the_sandbox(gateway: Gateway, agent: Agen
     headers = dict(scope["headers"])
     assert websocket.protocol.extensions == []
     assert headers[b"x-forwarded-for"] == b"127.0.0.1"
+
+
+async def test_open_ones_are_counted(gateway: Gateway, agent: AgentApp) -> None:
+    before = counted()
+    websocket = await authenticated(gateway)
+    assert counted() == {**before, "websockets": (before["websockets"] or 0) + 1}
+    await websocket.close()
+    await agent.closed_with.get()
 
 
 async def test_key_in_the_header(gateway: Gateway, agent: AgentApp) -> None:

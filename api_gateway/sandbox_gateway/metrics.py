@@ -1,0 +1,39 @@
+"""What the gateway counts, for `/metrics` on the port of its probes."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_PREFIX = "openhands_sandbox_gateway"
+
+STARTS = Counter(
+    f"{_PREFIX}_starts",
+    "Answers to /start: how the pod of a sandbox that is ready came to be (Cold, Warm, Resume; Running: it was ready "
+    "before), or Starting when the time to hold the call was over, or Failed.",
+    ["result"],
+)
+START_SECONDS = Histogram(
+    f"{_PREFIX}_start_seconds",
+    "Time from /start to the answer that the sandbox is ready, by how its pod came to be.",
+    ["launch"],
+    buckets=(0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 15),
+)
+HELD_CALLS = Gauge(f"{_PREFIX}_held_calls", "Calls of the Runtime API that are held until their sandbox has settled.")
+HELD_REQUESTS = Gauge(f"{_PREFIX}_held_requests", "Requests to idle sandboxes that are held until they are awake.")
+EXCHANGES = Gauge(f"{_PREFIX}_exchanges", "Requests to sandboxes that are under way; WebSockets only as handshakes.")
+WEBSOCKETS = Gauge(f"{_PREFIX}_websockets", "Open WebSockets.")
+REQUESTS = Counter(
+    f"{_PREFIX}_api_requests",
+    "Requests to the API server that were answered, by verb and status code.",
+    ["verb", "code"],
+)
+
+
+def count_request(verb: str, code: int) -> None:
+    """One request has been answered; `verb` is the HTTP method."""
+    REQUESTS.labels(verb, code).inc()
+
+
+def count_start(result: str, seconds: float) -> None:
+    """One /start is answered after so long; `result` is one of STARTS."""
+    STARTS.labels(result).inc()
+    if result not in {"Starting", "Failed"}:
+        START_SECONDS.labels(result).observe(seconds)
