@@ -8,6 +8,7 @@ from sandbox_crds.reasons import Reason
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.plan import Made, Plan, Refusal, World, plan
 from sandbox_operator.pods import Pod
+from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.matching import Miss, MissReason
 from unit.sandbox_operator.samples import KEY_ID, KEYS, POD_UID, SOON, class_
 
@@ -36,6 +37,7 @@ class Case:
     prepared: str = ""
     evidence: tuple[Evidence, ...] = ()
     looked: datetime | None = None
+    initialization: Initialization | None = None
     writes: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     told: Reason | None = None
@@ -56,6 +58,7 @@ class Case:
             self.prepared,
             self.evidence,
             self.looked,
+            self.initialization,
         )
         return plan(world, KEYS)
 

@@ -8,10 +8,13 @@ import pytest
 
 from sandbox_crds.models import Condition, SandboxStatus
 from sandbox_crds.reasons import MEANINGS, Reason
-from sandbox_operator.plan import PATIENCE, Made, Plan, Prepare, Refusal
+from sandbox_operator.plan import LONGEST_PATIENCE, PATIENCE, Made, Plan, Prepare, Refusal, patience
+from sandbox_operator.pods import KEY_ID_ANNOTATION
+from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.status import said, with_remedy
 from sandbox_operator.times import rfc3339
 from unit.sandbox_operator.cases import MADE, Case, decide, writes
+from unit.sandbox_operator.claim_cases import CLAIMED, CLAIMS, EMPTY, WARM_KEY
 from unit.sandbox_operator.limit_cases import LIMITS
 from unit.sandbox_operator.plan_cases import BOOTING, CASES, READY
 from unit.sandbox_operator.replacement_cases import REPLACEMENTS
@@ -22,11 +25,13 @@ from unit.sandbox_operator.samples import (
     NOW,
     POD_UID,
     SOON,
+    UID,
     class_,
     condition,
     container,
     on_node,
     pod,
+    podless,
     ready,
     run,
     runs,
@@ -36,7 +41,13 @@ from unit.sandbox_operator.samples import (
 )
 from unit.sandbox_operator.suspension_cases import ASLEEP, SUSPENDED, SUSPENSIONS
 
-ALL = {**CASES, **SUSPENSIONS, **REPLACEMENTS, **LIMITS}
+ALL = {
+    **CASES,
+    **SUSPENSIONS,
+    **REPLACEMENTS,
+    **LIMITS,
+    **{f"warm: {name}": case for name, case in CLAIMS.items()},
+}
 
 
 def told(made: Plan, old: SandboxStatus) -> Condition:
@@ -308,3 +319,48 @@ def test_a_runtime_class_that_is_not_listed_is_of_statusonce_a_pod(
 
 def test_patience_covers_times_of_whole_seconds() -> None:
     assert timedelta(seconds=2) <= PATIENCE
+
+
+def test_in_a_crowd_a_passing_state_is_told_later_and_before_a_client_must_know_its_key() -> None:
+    assert [patience(untold) for untold in (0, 50, 10_000)] == [PATIENCE, timedelta(seconds=3), LONGEST_PATIENCE]
+    assert timedelta(seconds=10) > LONGEST_PATIENCE
+
+
+def test_a_warm_start_is_told_with_its_pool_key_and_time() -> None:
+    steps = decide(sandbox(), CLAIMED)
+    told = applied(SandboxStatus(), fields(steps))
+    assert (told.launch, told.pool, told.key_id, told.pool_miss) == ("Warm", "pool", WARM_KEY, "")
+    # What the pod was ready for before is not this sandbox's.
+    assert (told.start_time, told.ready_time) == (rfc3339(CLAIMED.created), rfc3339(NOW))
+    assert told.first_ready_time == told.ready_time
+
+
+def test_a_pod_that_becomes_ready_after_its_claim_is_ready_since_then() -> None:
+    steps = decide(sandbox(), replace(CLAIMED, ready=condition(True, since=LATER)), now=LATER)
+    assert fields(steps)["readyTime"] == rfc3339(LATER)
+
+
+def test_a_miss_is_told_once_with_whatever_is_told_first() -> None:
+    first = Case(sandbox(), ready(), made=MADE, miss=EMPTY).plan()
+    assert fields(first)["poolMiss"] == str(EMPTY)
+    known = applied(SandboxStatus(), fields(first))
+    other = Miss(MissReason.OTHER, "something else")
+    assert Case(sandbox(status=known), ready(), made=MADE, miss=other).plan().status is None
+    assert "poolMiss" not in fields(decide(sandbox(), ready(), made=MADE))
+
+
+def test_a_resumed_sandbox_gets_the_key_of_its_warm_pod_before_its_pod() -> None:
+    asleep = podless(Reason.SUSPENDED, key_id=WARM_KEY, launch="Warm", first_ready_time=rfc3339(NOW))
+    [secret, made] = decide(sandbox(status=asleep), now=LATER).creates
+    for create in (secret, made):
+        assert create.body["metadata"]["annotations"][KEY_ID_ANNOTATION] == WARM_KEY
+    assert (secret.waits, made.waits) == (False, True)
+    assert secret.key_ids == {WARM_KEY}
+
+
+def test_a_cold_start_makes_all_at_once_and_says_nothing_of_its_key() -> None:
+    [secret, made] = decide(sandbox()).creates
+    assert not secret.waits
+    assert not made.waits
+    assert "annotations" not in made.body["metadata"]
+    assert secret.key_ids == KEYS.key_ids(UID)

@@ -1,0 +1,126 @@
+"""Sandboxes that may have, or have, a warm pod."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from sandbox_crds.models import SandboxStatus
+from sandbox_crds.reasons import Reason
+from sandbox_operator.plan import PATIENCE, Made
+from sandbox_operator.pods import Pod
+from sandbox_operator.pools.deferred import Initialization
+from sandbox_operator.pools.matching import Miss, MissReason
+from sandbox_operator.times import rfc3339
+from unit.sandbox_operator.cases import Case
+from unit.sandbox_operator.samples import (
+    KEY_ID,
+    KEYS,
+    LATER,
+    NOW,
+    POD_UID,
+    condition,
+    pod,
+    podless,
+    ready,
+    sandbox,
+    status,
+)
+
+WARM_KEY = KEYS.key_id("pool-a")
+EARLIER = NOW - timedelta(hours=1)
+CLAIMED: Pod = replace(
+    ready(ready=condition(True, since=EARLIER)),
+    name="pool-a",
+    created=EARLIER,
+    sandbox="one",
+    pool="pool",
+    key_id=WARM_KEY,
+    claimed=NOW,
+)
+TOLD = status(
+    Reason.READY,
+    launch="Warm",
+    pool="pool",
+    key_id=WARM_KEY,
+    pod_name="pool-a",
+    start_time=rfc3339(EARLIER),
+    ready_time=rfc3339(NOW),
+)
+ASLEEP = podless(Reason.SUSPENDED, key_id=WARM_KEY, launch="Warm", first_ready_time=rfc3339(NOW))
+EMPTY = Miss(MissReason.POOL_EMPTY, "Pool pool has no free pod that is ready.", "pool")
+DEFERRED = replace(CLAIMED, deferred=True)
+BROKEN = "The agent server cannot be used: it says no. The pod ends; a new one follows."
+RESTARTED = replace(
+    DEFERRED,
+    container=DEFERRED.container and replace(DEFERRED.container, restarts=1),
+    ready=condition(True, since=LATER),
+)
+TELLING = "The agent server is told its environment."
+
+CLAIMS = {
+    # Who asks for a warm pod
+    "new": Case(sandbox(), miss=None, writes=("claim",)),
+    "new, with Service": Case(sandbox(service="Headless"), miss=None, writes=("claim",)),
+    "new, and there is none": Case(sandbox(), miss=EMPTY, writes=("secrets", "pods")),
+    "new, and its class is missing": Case(sandbox(), miss=None, class_=None, requeue_at=NOW + PATIENCE),
+    "was begun cold": Case(sandbox(), miss=None, made=Made(KEY_ID), writes=("secrets", "pods")),
+    "its key was told": Case(
+        sandbox(status=SandboxStatus().model_copy(update={"key_id": KEY_ID})), miss=None, writes=("secrets", "pods")
+    ),
+    "it had a pod": Case(
+        sandbox(status=status(Reason.STARTING, key_id="")), miss=None, writes=("secrets", "pods"), events=("PodLost",)
+    ),
+    "resumed": Case(sandbox(status=ASLEEP), miss=None, now=LATER, writes=("secrets", "pods")),
+    # What follows a claim
+    "claimed": Case(sandbox(), CLAIMED, miss=None, told=Reason.READY),
+    "claimed, class gone": Case(sandbox(), CLAIMED, miss=None, class_=None, told=Reason.READY),
+    "claimed, with Service": Case(sandbox(service="Headless"), CLAIMED, miss=None, writes=("services",)),
+    "claimed, Service made": Case(
+        sandbox(service="Headless"), CLAIMED, miss=None, made=Made("", POD_UID), told=Reason.READY
+    ),
+    "claimed and told": Case(sandbox(status=TOLD), CLAIMED, now=LATER),
+    "claimed for a Sandbox that was made after the pod, to be restarted before the claim": Case(
+        sandbox(status=TOLD, restartedAt=rfc3339(NOW - timedelta(minutes=1))), CLAIMED, now=LATER
+    ),
+    "to be restarted": Case(
+        sandbox(status=TOLD, restartedAt=rfc3339(LATER)),
+        CLAIMED,
+        now=LATER,
+        writes=("prepare",),
+        told=Reason.POD_TERMINATING,
+        message="Restarted on request: the pod ends; a new one follows.",
+    ),
+    "claimed pod is lost": Case(
+        sandbox(status=TOLD), now=LATER, miss=None, writes=("secrets", "pods"), events=("PodLost",)
+    ),
+    "suspended between claim and status": Case(
+        sandbox(suspend=True, generation=2), CLAIMED, now=LATER, writes=("prepare",), requeue_at=LATER + PATIENCE
+    ),
+    # Pods that are too many
+    "surplus": Case(sandbox(status=TOLD), CLAIMED, surplus=(pod(uid="cold"),), now=LATER, writes=("delete surplus",)),
+    "surplus of a suspended one": Case(
+        sandbox(status=ASLEEP, suspend=True), surplus=(CLAIMED,), now=LATER, writes=("delete surplus",)
+    ),
+    "surplus of one that is deleted": Case(sandbox(deleted=True), surplus=(CLAIMED,)),
+    "surplus before its own is made": Case(
+        sandbox(warmStart="Never"), surplus=(CLAIMED,), writes=("delete surplus", "secrets", "pods")
+    ),
+    # Agent servers that wait to be told
+    "waits to be told": Case(sandbox(), DEFERRED, writes=("initialize",), requeue_at=NOW + PATIENCE),
+    "waits to be told for long": Case(
+        sandbox(), DEFERRED, now=LATER, writes=("initialize",), told=Reason.STARTING, message=TELLING
+    ),
+    "has been told": Case(sandbox(), DEFERRED, initialization=Initialization(), told=Reason.READY),
+    "has been told, as the status says": Case(sandbox(status=TOLD), DEFERRED, now=LATER),
+    "waits again after a crash": Case(
+        sandbox(status=TOLD), RESTARTED, now=LATER, writes=("initialize",), told=Reason.STARTING, message=TELLING
+    ),
+    "cannot be told": Case(
+        sandbox(),
+        DEFERRED,
+        initialization=Initialization("it says no"),
+        writes=("delete pods",),
+        told=Reason.POD_TERMINATING,
+        message=BROKEN,
+    ),
+    "waits to be told, and its class is gone": Case(sandbox(), DEFERRED, class_=None, requeue_at=NOW + PATIENCE),
+}
