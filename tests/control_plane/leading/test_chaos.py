@@ -1,0 +1,76 @@
+"""The leader is lost again and again while there is much to do, and in the end everything is as it must be."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+
+from control_plane.leading.books import Books
+from control_plane.leading.churn import Churn
+from control_plane.leading.conftest import Start
+from control_plane.leading.crew import Crew, Member
+from control_plane.pools.basin import Basin, Node
+from control_plane.waiting import eventually
+from sandbox_crds.kube.resources import SANDBOXES
+
+LOSSES = 50
+LANES = 16
+POOL = 4
+SETTLE_SECONDS = 60
+
+
+async def test_nothing_is_lost_doubled_or_orphaned(basin: Basin, node: Node, start: Start) -> None:
+    await basin.add_class("kept", workspace={"persistent": True, "size": "1Gi"})
+    await basin.add_pool(replicas=POOL)
+    draw, churn, times = random.Random(0), Churn(basin, 0), Counter[str]()
+    began = time.monotonic()
+    async with Books.kept(basin) as books, start(3, "--lease-duration-seconds=2") as crew:
+        async with churn.going_on(LANES):
+            returns: set[asyncio.Task[None]] = set()
+            for _ in range(LOSSES):
+                leader = await crew.leader()
+                await asyncio.sleep(draw.choice([0.0, 0.1, 0.5, 1.0]))
+                how = draw.choice(["SIGKILL", "SIGTERM", "SIGSTOP"])
+                times[how] += 1
+                await _lose(crew, leader, how, returns)
+            await asyncio.gather(*returns)
+        complaints = await _settled(books)
+        print(f"\n{dict(times)} in {time.monotonic() - began:.0f} s; {dict(churn.done)}; {books.claims} claims")
+        assert complaints == []
+        books.check()
+        items = (await basin.client.list(SANDBOXES, basin.namespace))["items"]
+        assert {item["metadata"]["name"]: item["spec"]["suspend"] for item in items} == churn.alive
+        assert books.claims > 0
+        crew.check_logs()
+
+
+async def _lose(crew: Crew, leader: Member, how: str, returns: set[asyncio.Task[None]]) -> None:
+    """Take the leader away; return once another leads. The lost one comes back meanwhile."""
+    # There is always another: the one of the last time is back before the next goes.
+    await asyncio.gather(*returns)
+    returns.clear()
+    match how:
+        case "SIGKILL":
+            await leader.kill()
+            returns.add(asyncio.create_task(leader.restart()))
+        case "SIGTERM":
+            await leader.stop()
+            returns.add(asyncio.create_task(leader.restart()))
+        case _:
+            leader.freeze()
+    await crew.leader(besides=leader)
+    if how == "SIGSTOP":
+        leader.thaw()
+
+
+async def _settled(books: Books) -> list[str]:
+    """What is still wrong when all has had its time."""
+
+    async def look() -> bool:
+        return not await books.complaints(POOL)
+
+    try:
+        await eventually(look, SETTLE_SECONDS)
+    except TimeoutError:
+        return await books.complaints(POOL)
+    return []
