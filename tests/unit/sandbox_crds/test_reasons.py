@@ -2,7 +2,15 @@
 
 import pytest
 
-from sandbox_crds.reasons import EXPIRIES, MEANINGS, SUSPENSIONS, ExpiryReason, Reason
+from sandbox_crds.reasons import (
+    EXPIRIES,
+    MEANINGS,
+    POOL_MEANINGS,
+    SUSPENSIONS,
+    ExpiryReason,
+    PoolReason,
+    Reason,
+)
 
 CLASSIFIED = ("OOMKill", "OutOfMemory", "ImagePullBackOff", "ErrImagePull", "cannot be scheduled", "Insufficient ")
 """What clients look for in an error's text to know its cause; so each may stand only where it is true."""
@@ -55,3 +63,12 @@ def test_what_only_others_can_end_is_told_before_the_sdk_gives_up() -> None:
 
 def test_every_suspension_is_told_as_paused() -> None:
     assert {MEANINGS[reason].lifecycle for reason in SUSPENSIONS.values()} == {"paused"}
+
+
+def test_every_reason_of_a_pool_has_a_meaning_and_each_obstacle_a_remedy() -> None:
+    assert set(POOL_MEANINGS) == set(PoolReason)
+    without = {reason for reason, meaning in POOL_MEANINGS.items() if not meaning.remedy}
+    assert without == {PoolReason.FILLED, PoolReason.FILLING}
+    for meaning in POOL_MEANINGS.values():
+        assert meaning.text.endswith(".")
+        assert not meaning.remedy or meaning.remedy.rstrip("`").endswith(".")
