@@ -236,13 +236,19 @@ async def test_a_pool_larger_than_the_cluster_leaves_the_rest_unmade(basin: Basi
         ({"environment": {"A": 1}}, "spec.environment"),
     ],
 )
-async def test_absurd_pools_are_refused(
-    spec: dict[str, Any], words: str, client: KubeClient, namespace: str
-) -> None:
+async def test_absurd_pools_are_refused(spec: dict[str, Any], words: str, client: KubeClient, namespace: str) -> None:
     with pytest.raises(ApiError) as refusal:
         await Basin(client, namespace, "pool").add_pool(**spec)
     assert refusal.value.code == 422
     assert words in refusal.value.message
+
+
+@pytest.mark.parametrize("name", ["p" * 51, "with.dot", "0digit"])
+async def test_a_name_that_no_pod_could_begin_with_is_refused(name: str, client: KubeClient, namespace: str) -> None:
+    with pytest.raises(ApiError) as refusal:
+        await Basin(client, namespace, name).add_pool()
+    assert refusal.value.code == 422
+    assert "DNS label of at most 50 characters" in refusal.value.message
 
 
 async def test_scaling_to_an_absurd_size_is_refused(basin: Basin, node: Node) -> None:
