@@ -55,7 +55,10 @@ class Operator:
         await self.caches.wait_synced()
         term = Term(self.caches, client, self._namespace, self._keys, self._agents, self._gateways)
         metrics.QUEUE_DEPTH.set_function(term.queue.__len__)
-        await term.run(self._workers)
+        try:
+            await term.run(self._workers)
+        finally:
+            metrics.QUEUE_DEPTH.set_function(lambda: 0)
 
 
 async def run(settings: Settings) -> None:
@@ -103,7 +106,7 @@ async def _run_parts(
     async def follow() -> None:
         # kopf would never watch custom resources whose definitions come after its start.
         await caches.wait_synced()
-        await glue.watch(client.configuration, namespace, caches.stores, lambda: _on_signals(stop.set))
+        await glue.watch(client, namespace, caches.stores, lambda: _on_signals(stop.set))
         stop.set()
 
     # When one part dies all end, and the process with them: Kubernetes starts a new one.

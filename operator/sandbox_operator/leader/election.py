@@ -86,6 +86,11 @@ class Election:
         return self._record
 
     @property
+    def certain(self) -> bool:
+        """Whether the Lease is as it was last seen, for all that is known."""
+        return self._certain
+
+    @property
     def fence(self) -> float:
         """Until when this candidate may write; in the past when it is no leader."""
         return self._fence

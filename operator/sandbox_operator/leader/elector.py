@@ -166,6 +166,10 @@ class Elector:
         try:
             async with asyncio.timeout(seconds):
                 await (self._read() if isinstance(step, Read) else self._write(step))
+        except asyncio.CancelledError:
+            # What was sent may come through all the same.
+            self._election.doubt()
+            raise
         except ApiError as error:
             if error.code in {404, 409}:
                 self._election.doubt()
@@ -207,6 +211,8 @@ class Elector:
                 await self._give_back()
 
     async def _give_back(self) -> None:
+        if not self._election.certain:
+            await self._read()
         while (record := self._election.record) and record.holder == self.identity:
             try:
                 body = lease.release(record, datetime.now(UTC))
