@@ -7,7 +7,6 @@ from sandbox_crds.models import SandboxStatus
 from sandbox_crds.reasons import Reason
 from sandbox_operator.plan import PATIENCE, Made
 from sandbox_operator.pods import Pod
-from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.times import rfc3339
 from unit.sandbox_operator.cases import Case
@@ -47,15 +46,6 @@ TOLD = status(
 )
 ASLEEP = podless(Reason.SUSPENDED, key_id=WARM_KEY, launch="Warm", first_ready_time=rfc3339(NOW))
 EMPTY = Miss(MissReason.POOL_EMPTY, "Pool pool has no free pod that is ready.", "pool")
-DEFERRED = replace(CLAIMED, deferred=True)
-BROKEN = "The agent server cannot be used: it says no. The pod ends; a new one follows."
-RESTARTED = replace(
-    DEFERRED,
-    container=DEFERRED.container and replace(DEFERRED.container, restarts=1),
-    ready=condition(True, since=LATER),
-)
-TELLING = "The agent server is told its environment."
-
 CLAIMS = {
     # Who asks for a warm pod
     "new": Case(sandbox(), miss=None, writes=("claim",)),
@@ -104,23 +94,4 @@ CLAIMS = {
     "surplus before its own is made": Case(
         sandbox(warmStart="Never"), surplus=(CLAIMED,), writes=("delete surplus", "secrets", "pods")
     ),
-    # Agent servers that wait to be told
-    "waits to be told": Case(sandbox(), DEFERRED, writes=("initialize",), requeue_at=NOW + PATIENCE),
-    "waits to be told for long": Case(
-        sandbox(), DEFERRED, now=LATER, writes=("initialize",), told=Reason.STARTING, message=TELLING
-    ),
-    "has been told": Case(sandbox(), DEFERRED, initialization=Initialization(), told=Reason.READY),
-    "has been told, as the status says": Case(sandbox(status=TOLD), DEFERRED, now=LATER),
-    "waits again after a crash": Case(
-        sandbox(status=TOLD), RESTARTED, now=LATER, writes=("initialize",), told=Reason.STARTING, message=TELLING
-    ),
-    "cannot be told": Case(
-        sandbox(),
-        DEFERRED,
-        initialization=Initialization("it says no"),
-        writes=("delete pods",),
-        told=Reason.POD_TERMINATING,
-        message=BROKEN,
-    ),
-    "waits to be told, and its class is gone": Case(sandbox(), DEFERRED, class_=None, requeue_at=NOW + PATIENCE),
 }

@@ -9,15 +9,18 @@ from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
 from sandbox_crds.reasons import ExpiryReason, Reason
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.lifetime import nearest_limit
-from sandbox_operator.plan import Made, Plan, Prepare, Refusal, World, plan
-from sandbox_operator.pods import Pod
+from sandbox_operator.ownership import choose
+from sandbox_operator.plan import Create, Made, Plan, Prepare, Refusal, World, plan
+from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod
+from sandbox_operator.pools.matching import Miss, obstacle
 from sandbox_operator.suspension import suspension_patch
 from sandbox_operator.times import parse, rfc3339
 from unit.sandbox_operator.cases import NO_POOL
-from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, class_, pod, sandbox
+from unit.sandbox_operator.samples import KEYS, NOW, class_, condition, pod, ready, sandbox
 
 NO_CONFIG = Evidence("FailedMount", 'configmap "x" not found', "Pod", "", NOW)
 GRACE = timedelta(seconds=30)
+HOUR = timedelta(hours=1)
 
 
 class MadeUpCluster:
@@ -30,8 +33,16 @@ class MadeUpCluster:
         self.pod: Pod | None = None
         self.quota = True
         self.mounts = True
-        self.secret = False
+        self.secret = ""
+        """Id of the key that the Secret holds."""
         self.pods_made = 0
+        self.free = 0
+        """Warm pods."""
+        self.others: list[Pod] = []
+        """Further pods that the sandbox owns, by way of another operator."""
+        self.keys: dict[str, str] = {}
+        """Ids of the keys that pods hold, by the pod's UID."""
+        self.miss: Miss | None = None
         self.made: Made | None = None
         self.looked: tuple[str, datetime, tuple[Evidence, ...]] | None = None
         self.ended_by_operator: set[str] = set()
@@ -59,12 +70,29 @@ class MadeUpCluster:
 
     def restart_operator(self) -> None:
         """The next one knows what the objects say."""
-        self.made = self.looked = None
+        self.made = self.looked = self.miss = None
+
+    def obstacle(self) -> Miss | None:
+        """Why the sandbox gets no warm pod."""
+        assert self.class_
+        return obstacle(self.sandbox, self.class_) or (None if self.free else NO_POOL)
+
+    def claim(self) -> Pod:
+        """A warm pod is the sandbox's from now on."""
+        self.free -= 1
+        self.pods_made += 1
+        name = f"pool-{self.pods_made}"
+        key_id = self.keys[name] = KEYS.key_id(name)
+        now = self.now.replace(microsecond=0)
+        seen = ready(ready=condition(True, since=now - HOUR))
+        claimed = {"claimed": now, "restarted_at": self.sandbox.spec.restarted_at, "sandbox": "one"}
+        return replace(seen, name=name, uid=name, pool="pool", key_id=key_id, created=now - HOUR, **claimed)
 
     # What the operator does
 
     def plan(self, *, refusal: Refusal | None = None, prepared: str = "", at: datetime | None = None) -> Plan:
         """The steps, now or `at` another time."""
+        surplus = self._choose()
         _, looked, evidence = self.looked if self.looked and self._is_of_pod(self.looked[0]) else ("", None, ())
         world = World(
             self.sandbox,
@@ -72,7 +100,8 @@ class MadeUpCluster:
             self.pod,
             at or self.now,
             self.made,
-            miss=NO_POOL,
+            surplus=surplus,
+            miss=self.miss,
             refusal=refusal,
             prepared=prepared,
             evidence=evidence,
@@ -83,12 +112,18 @@ class MadeUpCluster:
     def act(self) -> int:
         """One pass; gives the number of writes, refused ones not counted."""
         steps, writes = self.plan(), 0
+        if steps.claim:
+            self.miss = self.obstacle()
+            if not self.miss:
+                self.pod = self.claim()
+                writes += 1
+            steps = self.plan()
+            assert not steps.claim
         if steps.creates:
             self.tell(steps)
-            kinds = [create.resource.plural for create in steps.creates]
-            refusal = self.create(kinds)
-            writes += 0 if refusal else len(kinds)
-            self.made = Made(KEY_ID, self.pod.uid if self.pod else "")
+            refusal = self.create(steps.creates)
+            writes += 0 if refusal else len(steps.creates)
+            self.made = Made(self.secret, self.pod.uid if self.pod else "")
             steps = self.plan(refusal=refusal)
             assert not steps.creates
         if steps.look:
@@ -104,18 +139,28 @@ class MadeUpCluster:
             assert self.now < steps.requeue_at
         return writes
 
-    def create(self, kinds: Collection[str]) -> Refusal | None:
+    def create(self, creates: Collection[Create]) -> Refusal | None:
         """Make the objects; the pod only if there is room."""
-        self.secret = self.secret or "secrets" in kinds
-        if "pods" not in kinds:
+        by_kind = {create.resource.plural: create for create in creates}
+        if secret := by_kind.get("secrets"):
+            assert secret.key_ids
+            if self.secret not in secret.key_ids:
+                self.secret = secret.body["metadata"]["annotations"][KEY_ID_ANNOTATION]
+        if "pods" not in by_kind:
             return None
         assert self.pod is None, "a pod is made while there is one"
+        if any(other.name == pod().name for other in self.others):
+            return Refusal(Reason.PENDING, "the one of this name goes first")
         if not self.quota:
             return Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota")
         self.pods_made += 1
         restarted_at = self.sandbox.spec.restarted_at
         created = self.now.replace(microsecond=0)
-        self.pod = replace(pod(), uid=f"pod-{self.pods_made}", created=created, restarted_at=restarted_at)
+        foreign = by_kind["pods"].body["metadata"].get("annotations", {}).get(KEY_ID_ANNOTATION, "")
+        self.pod = replace(
+            pod(), uid=f"pod-{self.pods_made}", created=created, restarted_at=restarted_at, key_id=foreign
+        )
+        self.keys[self.pod.uid] = self.secret
         return None
 
     def tell(self, steps: Plan) -> None:
@@ -136,6 +181,11 @@ class MadeUpCluster:
             assert all(old[field] != value for field, value in steps.status.items())
             status = SandboxStatus.model_validate({**old, **steps.status})
             self.sandbox = self.sandbox.model_copy(update={"status": status})
+            writes += 1
+        for other in steps.surplus:
+            assert self.sandbox.status.pod_uid != other.uid, "somebody has been told of it"
+            self.ended_by_operator.add(other.uid)
+            self.others.remove(other)
             writes += 1
         if steps.delete:
             assert self.pod
@@ -160,11 +210,18 @@ class MadeUpCluster:
         self.sandbox = self.sandbox.model_copy(update={"metadata": metadata})
 
     def _prepare(self, prepare: Prepare) -> Plan:
-        assert prepare.key_id == KEY_ID
+        assert prepare.key_id == self.keys[prepare.pod.uid]
         self.prepared.add(prepare.pod.uid)
         if self.resumed_while_preparing:
             self.edit(suspend=False, suspend_reason="")
         return self.plan(prepared=prepare.pod.uid)
+
+    def _choose(self) -> tuple[Pod, ...]:
+        """Have `pod` be the sandbox's own; gives those that are too many."""
+        pods = [*([self.pod] if self.pod else []), *self.others]
+        self.pod, surplus = choose(self.sandbox, pods, KEYS)
+        self.others = [other for other in pods if other is not self.pod]
+        return surplus
 
     def _is_of_pod(self, uid: str) -> bool:
         return self.pod is not None and self.pod.uid == uid
@@ -198,5 +255,6 @@ class MadeUpCluster:
         metadata = sandbox().metadata.model_copy(update={"creation_timestamp": rfc3339(self.now)})
         self.sandbox = sandbox().model_copy(update={"metadata": metadata})
         self.pod = None
-        self.secret = False
+        self.others.clear()
+        self.secret = ""
         self.restart_operator()

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_operator.plan import PATIENCE, Plan
 from sandbox_operator.pods import Pod
+from sandbox_operator.pools.claiming import is_first_start
 from sandbox_operator.times import rfc3339
 from unit.sandbox_operator.cases import writes
 from unit.sandbox_operator.made_up_cluster import MadeUpCluster
@@ -69,6 +70,8 @@ class Cluster(RuleBasedStateMachine):
         self.cluster = MadeUpCluster()
         self.lost: set[str] = set()
         """Pods whose loss must be told, unless the sandbox is suspended before anybody looks."""
+        self.told_key = ""
+        self.turns = 0
 
     # What others do
 
@@ -126,6 +129,10 @@ class Cluster(RuleBasedStateMachine):
             uid=seen.uid,
             created=seen.created,
             restarted_at=seen.restarted_at,
+            sandbox=seen.sandbox,
+            pool=seen.pool,
+            key_id=seen.key_id,
+            claimed=seen.claimed,
         )
 
     @precondition(lambda self: self.cluster.pod is not None)
@@ -155,6 +162,29 @@ class Cluster(RuleBasedStateMachine):
         if cluster.pod.uid == status.pod_uid and told.reason in {Reason.READY, Reason.STARTING, Reason.NODE_LOST}:
             self.lost.add(cluster.pod.uid)
 
+    @rule()
+    def pool_is_filled(self) -> None:
+        self.cluster.free += 1
+
+    @precondition(lambda self: self.cluster.free > 0 and self.is_unsettled)
+    @rule()
+    def another_operator_claims(self) -> None:
+        """One that has not heard of what this one does; the status is the arbiter."""
+        self.cluster.others.append(self.cluster.claim())
+
+    @precondition(lambda self: self.is_unsettled)
+    @rule()
+    def gateway_tells_the_key(self) -> None:
+        """The one that the Sandbox has without a warm pod."""
+        self.cluster.edit(warm_start="Never")
+        self.told_key = KEY_ID
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether nobody has been told a key."""
+        sandbox = self.cluster.sandbox
+        return is_first_start(sandbox) and sandbox.spec.warm_start == "Allowed"
+
     # What the operator does
 
     @rule()
@@ -168,6 +198,9 @@ class Cluster(RuleBasedStateMachine):
         ends = self.cluster.pod is not None and self.cluster.pod.deletion_requested is not None
         if self.cluster.turns > turns or ends:
             # A limit was reached, or a pod that has just been deleted cannot end since its node is lost.
+            self.cluster.act()
+        for _ in range(2 * len(self.cluster.others)):
+            # Those that are too many go once the status has named the right one, or one by one with a suspension.
             self.cluster.act()
         assert self._is_quiet(), "the second look finds nothing to do"
 
@@ -189,7 +222,14 @@ class Cluster(RuleBasedStateMachine):
     def operator_dies_while_it_creates(self, done: set[str]) -> None:
         steps = self.cluster.plan()
         self.cluster.tell(replace(steps, afterwards=()))
-        self.cluster.create([kind for kind in (each.resource.plural for each in steps.creates) if kind in done])
+        self.cluster.create([create for create in steps.creates if create.resource.plural in done])
+        self.cluster.restart_operator()
+
+    @precondition(lambda self: self.cluster.free > 0)
+    @rule()
+    def operator_dies_once_it_has_claimed(self) -> None:
+        if self.cluster.plan().claim and not self.cluster.obstacle():
+            self.cluster.pod = self.cluster.claim()
         self.cluster.restart_operator()
 
     @rule(done=st.sampled_from(["events", "status", "prepare"]))
@@ -218,6 +258,7 @@ class Cluster(RuleBasedStateMachine):
             if self.cluster.pod and self.cluster.pod.deletion_requested:
                 self.cluster.pod = None
                 quiet = 0
+            self.cluster.others = [other for other in self.cluster.others if not other.deletion_requested]
             if quiet > 3:
                 break
         self.cluster.act()
@@ -238,7 +279,10 @@ class Cluster(RuleBasedStateMachine):
         elif cluster.pod:
             assert told.status == str(cluster.pod.is_ready)
             assert status.pod_uid == cluster.pod.uid
-            assert cluster.pod.restarted_at == spec.restarted_at or spec.restarted_at <= rfc3339(cluster.pod.created)
+            begun = cluster.pod.claimed or cluster.pod.created
+            assert cluster.pod.restarted_at == spec.restarted_at or spec.restarted_at <= rfc3339(begun)
+            assert cluster.others == []
+            assert (status.launch == "Warm", status.pool) == (cluster.pod.claimed is not None, cluster.pod.pool)
         else:
             assert told.reason == Reason.QUOTA_EXCEEDED
         told_of = {name.rpartition(".")[2] for name, reason in cluster.events.items() if reason == "PodLost"}
@@ -251,11 +295,20 @@ class Cluster(RuleBasedStateMachine):
         told = status.condition("Ready")
         if told and told.status == "True":
             assert status.pod_ip
-            assert status.key_id == KEY_ID
+            assert status.key_id == self.cluster.keys[status.pod_uid]
             assert status.ready_time
             assert status.first_ready_time
             assert status.starting_since == ""
-            assert self.cluster.secret
+
+    @invariant()
+    def a_key_that_was_told_stays(self) -> None:
+        if self.cluster.turns > self.turns:
+            # It may be another sandbox.
+            self.turns, self.told_key = self.cluster.turns, ""
+        status = self.cluster.sandbox.status
+        if self.told_key and status.key_id:
+            assert status.key_id == self.told_key
+        self.told_key = self.told_key or status.key_id
 
     @invariant()
     def a_remedy_is_told_once(self) -> None:
