@@ -12,8 +12,6 @@ from typing import Annotated, Any
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
 from bench.bare_pods import BarePods
 from bench.classes import LEAN, spec_of
@@ -21,7 +19,8 @@ from bench.figures import each, percentile
 from bench.lines import Panel, Series, figure
 from bench.load import Load, Run, burst, steady
 from bench.plane import plane
-from bench.product import PROCESSES, Product, running
+from bench.product import Product, running
+from bench.tables import Grid, fill
 from demo.commands import ROOT
 from local_cluster.progress import Progress
 
@@ -115,7 +114,9 @@ def main(
         raise typer.BadParameter("--rates takes numbers above 0, up to 1000")
     sizes = Sizes(pool, burst_size, bursts)
     found = uvloop.run(whole(asked, seconds, sizes, Progress()))
-    show(found.rows())
+    table = grid(found.rows())
+    table.show()
+    fill(directory / "measurements.md", "claims", table)
     rows: dict[str, Any] = {name: run.summary() for name, run in found.rows().items()}
     (directory / "claims.json").write_text(json.dumps({"pool": pool, "runs": rows}, indent=2) + "\n")
     (directory / "claims.svg").write_text(chart(found.steady))
@@ -140,16 +141,21 @@ def chart(runs: Mapping[float, Run]) -> str:
     return figure(title, [Panel("Open loop", "claims a second", "milliseconds", lines)])
 
 
-def show(rows: Mapping[str, Run]) -> None:
-    """Print all of it."""
-    table = Table("", "reached /s", "warm", "cold", "failed", "p50 ms", "p90 ms", "p99 ms", *PROCESSES)
-    table.title = "Warm claims through /start; milliseconds of CPU for each by process, refill included"
+def grid(rows: Mapping[str, Run]) -> Grid:
+    """All of it."""
+    cells: list[list[str]] = []
     for name, run in rows.items():
         waits = (f"{1000 * percentile(run.waits, share):.0f}" for share in _SHARES)
-        spent = each(run.cpu, run.done)
         counts = (str(count) for count in (run.warm, run.done - run.warm, len(run.failures)))
-        table.add_row(name, f"{run.rate:.1f}", *counts, *waits, *(f"{spent.get(p, 0):.1f}" for p in PROCESSES))
-    Console(width=170).print(table)
+        spent = each(run.cpu, run.done)
+        ours = (f"{spent.get(process, 0):.1f}" for process in ("apiserver", "etcd", "operator", "gateway"))
+        cells.append([name, f"{run.rate:.1f}", *counts, *waits, f"{sum(spent.values()):.0f}", *ours])
+    headings = ["", "reached /s", "warm", "cold", "failed", "p50 ms", "p90 ms", "p99 ms", "CPU ms"]
+    return Grid(
+        "Warm claims through /start; milliseconds of CPU for each, refill included",
+        [*headings, "apiserver", "etcd", "operator", "gateway"],
+        cells,
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from bench.figures import difference
 from local_cluster.processes import PROC, parse_stat
@@ -18,6 +17,10 @@ _QUIET_SHARE = 0.1
 _PATIENCE_SECONDS = 20.0
 
 
+class EndedError(Exception):
+    """A process has ended during a measurement; the text is its name."""
+
+
 class Cpu:
     """CPU seconds so far, by name, of processes given by their pids and of this one."""
 
@@ -25,8 +28,8 @@ class Cpu:
         self._pids = dict(pids)
 
     def read(self) -> dict[str, float]:
-        """Now. Raises FileNotFoundError when a process has ended."""
-        return {name: _seconds(PROC / str(pid)) for name, pid in self._pids.items()} | {CLIENT: time.process_time()}
+        """Now. Raises EndedError when a process has ended."""
+        return {name: _seconds(name, pid) for name, pid in self._pids.items()} | {CLIENT: time.process_time()}
 
     async def settle(self) -> None:
         """Return when together they use less than a tenth of one CPU, or after 20 s."""
@@ -38,6 +41,9 @@ class Cpu:
                 return
 
 
-def _seconds(process: Path) -> float:
-    user, system = parse_stat((process / "stat").read_text())[11:13]
+def _seconds(name: str, pid: int) -> float:
+    try:
+        user, system = parse_stat((PROC / str(pid) / "stat").read_text())[11:13]
+    except (FileNotFoundError, ProcessLookupError):
+        raise EndedError(name) from None
     return (int(user) + int(system)) / _TICKS

@@ -57,6 +57,10 @@ class Measured:
         """Its process id."""
         return self._process.pid
 
+    def last_words(self, lines: int = 30) -> str:
+        """The end of its log, if it has ended; else nothing."""
+        return "" if self._process.returncode is None else "\n".join(self._log.read_text().splitlines()[-lines:])
+
     @property
     def age(self) -> float:
         """Seconds since its start."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bench.cpu import CLIENT, Cpu
+from bench.cpu import CLIENT, Cpu, EndedError
 from bench.ours import Gateway, Sandboxes
 from bench.plane import Plane
 from bench.processes import Measured
@@ -13,6 +13,8 @@ SHORT = {"kube-apiserver": "apiserver", "kube-scheduler": "scheduler", "kube-con
 """Names of processes in tables, where they differ."""
 PROCESSES = ("apiserver", "etcd", "scheduler", "kwok", "controllers", "operator", "gateway", CLIENT)
 """All that `Product.cpu` knows."""
+OURS = ("sandbox-gateway", "sandbox-operator")
+"""User agents."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ async def running(plane: Plane) -> AsyncGenerator[Product]:
         cpu = Cpu({**pids, "operator": operator.pid, "gateway": gateway.pid})
         async with Gateway.of(plane) as http:
             yield Product(plane, operator, gateway, cpu, http, Sandboxes(plane))
+    except EndedError as error:
+        # Their logs go with the plane.
+        said = operator.last_words() or gateway.last_words()
+        raise EndedError(f"{error} has ended during the measurement. Its last words:\n{said}") from None
     finally:
         await gateway.stop()
         await operator.stop()

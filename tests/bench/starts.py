@@ -14,8 +14,6 @@ from typing import Annotated, Any
 import orjson
 import typer
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
 from bench.bare_pods import SMALL, BarePods
 from bench.chart import chart as drawn
@@ -23,12 +21,14 @@ from bench.classes import LEAN, chart, spec_of
 from bench.figures import each, median, percentile, ratios
 from bench.load import Adapter, Load, Run, burst, steady
 from bench.plane import plane
-from bench.product import PROCESSES, Product, running
+from bench.product import OURS, PROCESSES, Product, running
+from bench.tables import Grid, fill
 from demo.commands import ROOT
 from local_cluster.progress import Progress
 
 SMALL_PODS, SAME_PODS, GATEWAY, SANDBOXES = "small bare pods", "bare pods", "gateway /start", "Sandboxes"
 _WARM_UP = 50
+_RARE = 0.01
 _TITLE = "CPU of one start by process, in milliseconds: cold starts against bare pods"
 
 
@@ -140,7 +140,11 @@ def main(
     options = Options(burst_size, pairs, rate, seconds, direct)
     chosen = {name: spec for name, spec in classes.items() if only in {"", name}}
     found = uvloop.run(all_runs(chosen, options, Progress()))
-    show(found)
+    for grid in (rates(found), shares(found), asked(found)):
+        grid.show()
+    page = directory / "measurements.md"
+    fill(page, "starts", rates(found))
+    fill(page, "cpu of starts", shares(found))
     (directory / "starts.json").write_text(
         json.dumps({name: series.summary() for name, series in found.items()}, indent=2) + "\n"
     )
@@ -162,36 +166,46 @@ def everything(found: Mapping[str, Series]) -> list[Run]:
     return bursts + [run for series in found.values() for run in series.steady.values()]
 
 
-def show(found: Mapping[str, Series]) -> None:
-    """Print medians over the pairs, and the range of the ratios."""
-    table = Table("", "", "starts/s", "p50 ms", "p99 ms", "of bare pods", "of small ones", *PROCESSES)
-    table.title = "Cold starts; milliseconds of CPU for each start by process"
+def rates(found: Mapping[str, Series]) -> Grid:
+    """Rates, waits and ratios: medians over the pairs, of ratios the range, too."""
+    rows: list[list[str]] = []
     for name, series in found.items():
         for title, runs in series.bursts.items():
             shares = [
                 span(series.ratio(title, ceiling)) if title in {GATEWAY, SANDBOXES} else ""
                 for ceiling in (SAME_PODS, SMALL_PODS)
             ]
-            table.add_row(name, f"{title}, burst", *line(runs), *shares, *cpu(runs))
+            rows.append([f"{name}: {title}, {runs[0].asked} at once", *line(runs), *shares])
         for title, run in series.steady.items():
-            table.add_row(name, f"{title}, steady", *line([run]), "", "", *cpu([run]))
-    Console(width=170).print(table)
-    Console(width=170).print(asked(found))
+            rows.append([f"{name}: {title}, steady", *line([run]), "", ""])
+    headings = ["", "starts/s", "p50 ms", "p99 ms", "of bare pods", "of small ones"]
+    return Grid("Cold starts, and how their rate compares", headings, rows)
 
 
-def asked(found: Mapping[str, Series]) -> Table:
+def shares(found: Mapping[str, Series]) -> Grid:
+    """CPU by process."""
+    rows = [
+        [f"{name}: {title}", f"{sum(medians(runs).values()):.1f}", *cpu(runs)]
+        for name, series in found.items()
+        for title, runs in series.bursts.items()
+        if any(run.done for run in runs)
+    ]
+    return Grid("Milliseconds of CPU for each start of a burst", ["", "all", *PROCESSES], rows)
+
+
+def asked(found: Mapping[str, Series]) -> Grid:
     """Requests of operator and gateway for each start; what is rarer than one in a hundred is left out."""
-    table = Table("", "", "who", "requests of the API server for each start")
+    rows: list[list[str]] = []
     for name, series in found.items():
         for title, runs in series.bursts.items():
-            for who in ("sandbox-operator", "sandbox-gateway"):
-                counts = {
-                    what: number / runs[-1].done for (agent, what), number in runs[-1].requests.items() if agent == who
-                }
-                words = [f"{number:.2f} {what}" for what, number in sorted(counts.items()) if number >= 0.01]
-                if words:
-                    table.add_row(name, title, who, ", ".join(words))
-    return table
+            if not (done := runs[-1].done):
+                continue
+            for who in OURS:
+                requests = sorted(runs[-1].requests.items())
+                counts = {what: number / done for (agent, what), number in requests if agent == who}
+                if words := [f"{number:.2f} {what}" for what, number in counts.items() if number >= _RARE]:
+                    rows.append([f"{name}: {title}", who, ", ".join(words)])
+    return Grid("Requests of the API server for each start of a burst", ["", "who", "what"], rows)
 
 
 def line(runs: Sequence[Run]) -> list[str]:

@@ -12,20 +12,18 @@ from typing import Annotated
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
 from bench.classes import LEAN
 from bench.crowd import side_by_side
 from bench.plane import plane
-from bench.product import Product, running
+from bench.product import OURS, Product, running
+from bench.tables import Grid, fill
 from demo.commands import ROOT
 from local_cluster.progress import Progress
 
 COLD, WARM, REFILL, SUSPEND, RESUME, DELETE = "cold start", "warm start", "refill", "suspend", "resume", "delete"
 BUDGET: Mapping[str, float] = {COLD: 4, WARM: 3, REFILL: 2, SUSPEND: 3, RESUME: 4, DELETE: 1}
 """Writes of operator and gateway for one sandbox; for a refill, for one pod of the pool."""
-OURS = ("sandbox-gateway", "sandbox-operator")
 _TOLERANCE = 0.1
 """The pool's own status is written every few seconds, whatever the number of claims."""
 _READS = frozenset({"get", "list"})
@@ -83,7 +81,9 @@ def main(
 ) -> None:
     """Count the API writes of starts, claims, suspensions, resumes and ends; write a table and the numbers."""
     found = uvloop.run(whole(count, Progress()))
-    show(found)
+    table = grid(found)
+    table.show()
+    fill(directory / "measurements.md", "writes", table)
     numbers = {
         step: {f"{who}: {what}": round(number / done, 3) for (who, what), number in sorted(tally.items())}
         for step, (done, tally) in found.items()
@@ -112,16 +112,15 @@ def over_budget(found: Mapping[str, tuple[int, Tally]]) -> list[str]:
     return problems
 
 
-def show(found: Mapping[str, tuple[int, Tally]]) -> None:
-    """Print the writes of one, by who."""
-    table = Table("", "budget", "gateway + operator", "gateway", "operator", "all others", title="API writes for one")
+def grid(found: Mapping[str, tuple[int, Tally]]) -> Grid:
+    """The writes of one, by who."""
+    rows: list[list[str]] = []
     for step, (done, tally) in found.items():
         if done:
-            others = {key: number for key, number in tally.items() if key[0] not in OURS}
-            cells = [listed(tally, who, done) for who in OURS]
-            cells.append(f"{sum(others.values()) / done:.2f}")
-            table.add_row(step, f"{BUDGET[step]:g}", f"{total(tally) / done:.2f}", *cells)
-    Console(width=170).print(table)
+            others = sum(number for (who, _), number in tally.items() if who not in OURS)
+            listings = (listed(tally, who, done) for who in OURS)
+            rows.append([step, f"{BUDGET[step]:g}", f"{total(tally) / done:.2f}", *listings, f"{others / done:.2f}"])
+    return Grid("API writes for one", ["", "budget", "both", "gateway", "operator", "all others"], rows)
 
 
 def listed(tally: Tally, who: str, done: int) -> str:
