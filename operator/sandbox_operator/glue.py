@@ -5,12 +5,19 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import aiohttp
 import kopf
+import orjson
+import structlog
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
+from sandbox_crds.kube import ApiError, KubeClient
 from sandbox_operator.store import AnyStore
 
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_BRIDGE_SECONDS = 60.0
 _RETRY_SECONDS = (1, 1, 2, 3, 5, 8, 13)
 
 
@@ -62,17 +69,16 @@ class _ForEver:
             yield _RETRY_SECONDS[-1]
 
 
-async def watch(
-    configuration: Configuration, namespace: str, stores: Sequence[AnyStore], started: Callable[[], None]
-) -> None:
+async def watch(client: KubeClient, namespace: str, stores: Sequence[AnyStore], started: Callable[[], None]) -> None:
     """Feed the stores until cancelled. Raises what kopf cannot go on from.
 
     kopf takes over the handling of SIGTERM and SIGINT; `started` is called right after that, to take it back. At its
     end kopf cancels every task that has started after it.
     """
+    bridges = [asyncio.create_task(bridge(client, namespace, store)) for store in stores]
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=_registry(configuration, stores),
+        registry=_registry(client.configuration, stores),
         settings=settings(),
         memories=NoMemories(),
         namespaces=[namespace],
@@ -81,7 +87,32 @@ async def watch(
         identity=cast(Any, platform.node()),
     )
     started()
-    await kopf.run_tasks(tasks, ignored=others)
+    try:
+        await kopf.run_tasks(tasks, ignored=others)
+    finally:
+        for task in bridges:
+            task.cancel()
+
+
+async def bridge(client: KubeClient, namespace: str, store: AnyStore, seconds: float = _BRIDGE_SECONDS) -> None:
+    """Follow a store from its last sweep on, for a while. What it misses is for kopf to find.
+
+    kopf first lists all objects anew, and has done so with thousands of them only seconds later.
+    """
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            client.watch(store.resource, namespace, resourceVersion=store.version) as lines,
+        ):
+            while line := await lines.readline():
+                event = orjson.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                feed(store, event)
+    except TimeoutError:
+        return
+    except (ApiError, aiohttp.ClientError, OSError, ValueError) as error:
+        _log.info("events come only once kopf watches", resource=store.resource.plural, error=str(error))
 
 
 def feed(store: AnyStore, event: Mapping[str, Any]) -> None:

@@ -26,6 +26,8 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
         self._model = model
         self._on_change = on_change
         self._objects: dict[str, T] = {}
+        self.version = ""
+        """Resource version of the last sweep's list."""
         self._dropped: set[str] = set()
         """UIDs of what has gone since the last sweep began."""
 
@@ -76,6 +78,7 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
         present: set[str] = set()
         self._dropped = set()
         async for page in client.pages(self.resource, namespace):
+            self.version = page["metadata"]["resourceVersion"]
             for item in page["items"]:
                 present.add(item["metadata"]["uid"])
                 # What has gone while the list was read is still in it.

@@ -3,14 +3,18 @@
 import asyncio
 import getpass
 import itertools
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, Self, cast
 
+import aiohttp
 import kopf
+import orjson
 import pytest
 from kubernetes.aio.client import Configuration
 
+from sandbox_crds.kube import ApiError, KubeClient
 from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator import glue
@@ -54,6 +58,54 @@ def test_kopf_keeps_nothing_in_objects(settings: kopf.OperatorSettings) -> None:
     assert not patch
 
 
+class Stream:
+    """A client whose watch says these lines, or refuses, and asks for what it was asked."""
+
+    def __init__(self, *events: dict[str, Any] | Exception) -> None:
+        self.events = list(events)
+        self.query: dict[str, str] = {}
+        self.configuration = Configuration()
+
+    @asynccontextmanager
+    async def watch(self, *_: Any, **query: str) -> AsyncGenerator[Self]:
+        self.query = query
+        yield self
+
+    async def readline(self) -> bytes:
+        if not self.events:
+            await asyncio.Event().wait()
+        event = self.events.pop(0)
+        if isinstance(event, Exception):
+            raise event
+        return orjson.dumps(event)
+
+
+def made(name: str, version: int) -> dict[str, Any]:
+    return {"metadata": {"name": name, "uid": name, "resourceVersion": str(version)}, "spec": {"image": "image"}}
+
+
+async def bridged(*events: dict[str, Any] | Exception) -> tuple[list[str], dict[str, str]]:
+    """Names in a store with `old` after these events, and what was asked for."""
+    stream, store = Stream(*events), Store(SANDBOXES, Sandbox, lambda _: None)
+    store.put(made("old", 1))
+    store.version = "5"
+    await glue.bridge(cast(KubeClient, stream), "here", store, seconds=0.05)
+    return [each.metadata.name for each in store], stream.query
+
+
+async def test_until_kopf_watches_events_come_from_the_sweep_on() -> None:
+    gone = {"type": "DELETED", "object": made("old", 7)}
+    assert await bridged({"type": "ADDED", "object": made("new", 6)}, gone) == (["new"], {"resourceVersion": "5"})
+
+
+@pytest.mark.parametrize(
+    "end", [{"type": "ERROR", "object": {"code": 410}}, ApiError(403, "", ""), aiohttp.ClientError(), OSError()]
+)
+async def test_without_them_kopf_finds_out_later(end: dict[str, Any] | Exception) -> None:
+    names, _ = await bridged(end, {"type": "ADDED", "object": made("new", 6)})
+    assert names == ["old"]
+
+
 async def test_kopf_remembers_no_object() -> None:
     memories = glue.NoMemories()
     first = await memories.recall({"metadata": {"uid": "one"}}, noticed_by_listing=True)
@@ -83,7 +135,7 @@ async def test_kopf_runs_for_a_user_without_a_name(monkeypatch: pytest.MonkeyPat
         return kopf.ConnectionInfo(server="http://127.0.0.1:1")
 
     monkeypatch.setattr(glue, "connection", login)
-    watching = asyncio.create_task(glue.watch(Configuration(), "here", [sandboxes, classes], lambda: None))
+    watching = asyncio.create_task(glue.watch(cast(KubeClient, Stream()), "here", [sandboxes, classes], lambda: None))
     # Nobody listens there, so it goes on trying.
     await asyncio.wait([watching, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
     assert not watching.done()

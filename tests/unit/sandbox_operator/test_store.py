@@ -90,7 +90,7 @@ class Listing:
         if isinstance(answer, Exception):
             raise answer
         for each in answer:
-            yield {"items": [each]}
+            yield {"metadata": {"resourceVersion": "9"}, "items": [each]}
 
 
 async def test_a_sweep_finds_what_the_watch_has_lost() -> None:
@@ -110,7 +110,7 @@ async def test_what_comes_during_a_sweep_is_not_swept_away() -> None:
     class Slow(Listing):
         async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
             watched.store.put(item("meanwhile", 9))
-            yield {"items": []}
+            yield {"metadata": {"resourceVersion": "9"}, "items": []}
 
     await watched.store.sweep(cast(KubeClient, Slow()), "here")
     assert watched.image("meanwhile")
@@ -121,10 +121,10 @@ async def test_what_goes_during_a_sweep_does_not_come_back() -> None:
 
     class Slow(Listing):
         async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
-            yield {"items": [item("early")]}
+            yield {"metadata": {"resourceVersion": "9"}, "items": [item("early")]}
             for name in ("early", "late"):
                 feed(watched.store, {"type": "DELETED", "object": item(name)})
-            yield {"items": [item("late"), item("kept")]}
+            yield {"metadata": {"resourceVersion": "9"}, "items": [item("late"), item("kept")]}
 
     watched.store.put(item("late"))
     await watched.store.sweep(cast(KubeClient, Slow()), "here")
