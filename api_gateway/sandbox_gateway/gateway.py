@@ -2,10 +2,8 @@
 
 import asyncio
 import tempfile
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import aiohttp
 import structlog
 
 from sandbox_crds import collector
@@ -36,9 +34,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Gateway:
     """Serves until it is told to stop. Must be made inside the event loop."""
 
-    def __init__(
-        self, settings: Settings, keys: MasterKeys, client: KubeClient, session: aiohttp.ClientSession
-    ) -> None:
+    def __init__(self, settings: Settings, keys: MasterKeys, client: KubeClient) -> None:
         self._settings = settings
         self.cache = SandboxCache(client, settings.namespace, keys)
         self.api_keys = ApiKeys(client, settings.namespace)
@@ -46,7 +42,7 @@ class Gateway:
         self.cache.listen(lambda name, sandbox: None if sandbox else self.activity.forget(name))
         self._reports = ActivityReports(self.activity, keys)
         self.classes = SandboxClasses(client, settings.namespace)
-        self._holding = Holding(self.cache, HealthChecks(session))
+        self._holding = Holding(self.cache, HealthChecks())
         self._suspensions = Suspensions(self.cache)
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
         self._wakes = Wakes(sandboxes, self._holding, self._suspensions, hold_seconds=settings.wake_hold_seconds)
@@ -125,10 +121,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     Raises MasterKeyError, kubernetes.aio.config.ConfigException, and what `Gateway.run` does.
     """
     keys = MasterKeys.load(settings.master_key_dir)
-    async with AsyncExitStack() as stack:
-        client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", count_request)
-        stack.push_async_callback(client.close)
-        # Probes of pods that do not answer must not keep those of others from being sent.
-        connector = aiohttp.TCPConnector(limit=0)
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        await Gateway(settings, keys, client, session).run(stop)
+    client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", count_request)
+    try:
+        await Gateway(settings, keys, client).run(stop)
+    finally:
+        await client.close()

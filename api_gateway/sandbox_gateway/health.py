@@ -3,15 +3,17 @@
 import asyncio
 from dataclasses import dataclass
 
-import aiohttp
 import structlog
 
 from sandbox_crds.command import agent_port
 from sandbox_crds.models import Sandbox
+from sandbox_gateway.proxy.awaited import AwaitedHead
+from sandbox_gateway.proxy.head import BadMessageError
+from sandbox_gateway.proxy.upstream import Pool, UpstreamConnection
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_SECONDS = 2.0
 _REMEMBERED = 50_000
 
 
@@ -27,8 +29,9 @@ class _Incarnation:
 class HealthChecks:
     """Probes each incarnation of an agent server until it has answered once. One at a time, however many ask."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def __init__(self) -> None:
+        # A connection for each probe: who is asked once would only keep an idle one.
+        self._connections = Pool()
         self._reached: dict[_Incarnation, None] = {}
         self._running: dict[_Incarnation, asyncio.Task[bool]] = {}
 
@@ -55,16 +58,24 @@ class HealthChecks:
             del self._reached[next(iter(self._reached))]
 
     async def _get(self, target: tuple[str, int]) -> bool:
-        host, port = target
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}/health"
+        if not target[0]:
+            return False  # to a resolver, no name is this very host
+        upstream: UpstreamConnection | None = None
         try:
-            async with self._session.get(url, timeout=_TIMEOUT, allow_redirects=False) as response:
-                if response.status == 200:
-                    return True
-                problem = f"status {response.status}"
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            async with asyncio.timeout(_SECONDS):
+                upstream = await self._connections.connect(target)
+                answer = AwaitedHead(upstream)
+                upstream.transport.write(_request(*target))
+                head, _ = await answer.result
+            if head.status == 200:
+                return True
+            problem = f"status {head.status}"
+        except (OSError, BadMessageError) as error:
             problem = str(error) or type(error).__name__
-        _log.warning("agent server does not answer the gateway", url=url, problem=problem)
+        finally:
+            if upstream is not None:
+                upstream.abort()
+        _log.warning("agent server does not answer the gateway", address=target, problem=problem)
         return False
 
 
@@ -77,3 +88,8 @@ def _incarnation(sandbox: Sandbox) -> _Incarnation:
     condition = sandbox.status.condition("Ready")
     since = condition.last_transition_time if condition else ""
     return _Incarnation(sandbox.metadata.uid, sandbox.status.pod_uid, since)
+
+
+def _request(host: str, port: int) -> bytes:
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"GET /health HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n".encode()

@@ -22,8 +22,9 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 from sandbox_gateway.proxy.answers import Answer, refuse
+from sandbox_gateway.proxy.awaited import AwaitedHead
 from sandbox_gateway.proxy.context import Context
-from sandbox_gateway.proxy.head import BadMessageError, RequestHead, ResponseHead, ResponseReader
+from sandbox_gateway.proxy.head import BadMessageError, RequestHead
 from sandbox_gateway.proxy.headers import upstream_head
 from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, hold
 from sandbox_gateway.proxy.linger import Linger
@@ -201,7 +202,7 @@ class FirstMessage(asyncio.Protocol):
         try:
             async with asyncio.timeout(self._context.limits.handshake_seconds):
                 upstream = await self._context.pool.connect(target.address)
-                handshake = _Handshake(upstream)
+                handshake = AwaitedHead(upstream)
                 upstream.transport.write(head)
                 response, rest = await handshake.result
         except BaseException as error:
@@ -241,33 +242,6 @@ class FirstMessage(asyncio.Protocol):
             held.cancel()
         self._timer.cancel()
         self._context.leave(self)
-
-
-class _Handshake:
-    """The upstream's answer to a WebSocket handshake. Implements `upstream.Sink`."""
-
-    def __init__(self, upstream: UpstreamConnection) -> None:
-        self.result: asyncio.Future[tuple[ResponseHead, bytes]] = asyncio.get_running_loop().create_future()
-        self._upstream = upstream
-        self._reader = ResponseReader()
-        upstream.sink = self
-
-    def response_data(self, data: bytes) -> None:
-        try:
-            rest = self._reader.feed(data)
-            if rest is None or self.result.done():
-                return
-            self._upstream.transport.pause_reading()
-            self.result.set_result((self._reader.head(), rest))
-        except BadMessageError as error:
-            self.result.set_exception(error)
-
-    def upstream_closed(self, *, clean: bool) -> None:
-        if not self.result.done():
-            self.result.set_exception(ConnectionError(f"closed, clean: {clean}"))
-
-    def upstream_writable(self, *, writable: bool) -> None:
-        pass
 
 
 def _accept(request: RequestHead) -> bytes:

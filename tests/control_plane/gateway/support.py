@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import httpx
 from aiohttp import web
 
@@ -93,17 +92,16 @@ async def replica(kubeconfig: Path, namespace: str, keys: MasterKeys, **settings
     """A synced gateway without its listener. Holds last 0.3 s unless told otherwise."""
     chosen: dict[str, Any] = {"start_hold_seconds": 0.3, "poll_hold_seconds": 0.3, **settings}
     client = await KubeClient.connect(str(kubeconfig), USER_AGENT)
-    async with aiohttp.ClientSession() as session:
-        gateway = Gateway(Settings(namespace=namespace, **chosen), keys, client, session)
-        followers = [asyncio.create_task(gateway.cache.run()), asyncio.create_task(gateway.api_keys.run())]
-        await asyncio.wait_for(gateway.wait_synced(), 10)
-        transport = httpx.ASGITransport(gateway.app)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://gateway.test:8080", headers={"X-API-Key": API_KEY}, timeout=30
-        ) as http:
-            running = Replica(gateway, http, followers)
-            yield running
-            await running.freeze()
+    gateway = Gateway(Settings(namespace=namespace, **chosen), keys, client)
+    followers = [asyncio.create_task(gateway.cache.run()), asyncio.create_task(gateway.api_keys.run())]
+    await asyncio.wait_for(gateway.wait_synced(), 10)
+    transport = httpx.ASGITransport(gateway.app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://gateway.test:8080", headers={"X-API-Key": API_KEY}, timeout=30
+    ) as http:
+        running = Replica(gateway, http, followers)
+        yield running
+        await running.freeze()
     await client.close()
 
 

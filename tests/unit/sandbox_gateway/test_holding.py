@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -47,9 +46,8 @@ async def agent() -> AsyncIterator[Agent]:
 
 
 @pytest.fixture
-async def health() -> AsyncIterator[HealthChecks]:
-    async with aiohttp.ClientSession() as session:
-        yield HealthChecks(session)
+def health() -> HealthChecks:
+    return HealthChecks()
 
 
 @pytest.fixture
@@ -104,6 +102,23 @@ async def test_one_caller_that_gives_up_does_not_stop_the_probe(agent: Agent, he
 async def test_nothing_listens(health: HealthChecks, unused_tcp_port: int) -> None:
     command = ["x", "--port", str(unused_tcp_port)]
     assert not await health.probe(sandbox(spec={"command": command}, status=status(Reason.READY)))
+
+
+async def test_without_an_address_nobody_is_asked(agent: Agent, health: HealthChecks) -> None:
+    assert not await health.probe(sandbox(**ready(agent, podIP="")))
+    assert agent.asked == 0
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200", b"HTTP/1.1 99 Odd\r\n\r\n"])
+async def test_what_is_no_answer_does_not_count(health: HealthChecks, answer: bytes) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        command = ["x", f"--port={server.sockets[0].getsockname()[1]}"]
+        assert not await health.probe(sandbox(spec={"command": command}, status=status(Reason.READY)))
 
 
 async def test_a_settled_sandbox_is_told_at_once(cache: SandboxCache, health: HealthChecks) -> None:

@@ -1,0 +1,36 @@
+"""An upstream's answer, awaited up to the end of its head."""
+
+import asyncio
+
+from sandbox_gateway.proxy.head import BadMessageError, ResponseHead, ResponseReader
+from sandbox_gateway.proxy.upstream import UpstreamConnection
+
+
+class AwaitedHead:
+    """The first head that comes, and the bytes behind it. Implements `upstream.Sink`.
+
+    `result` raises BadMessageError, and ConnectionError when the connection ends before.
+    """
+
+    def __init__(self, upstream: UpstreamConnection) -> None:
+        self.result: asyncio.Future[tuple[ResponseHead, bytes]] = asyncio.get_running_loop().create_future()
+        self._upstream = upstream
+        self._reader = ResponseReader()
+        upstream.sink = self
+
+    def response_data(self, data: bytes) -> None:
+        try:
+            rest = self._reader.feed(data)
+            if rest is None or self.result.done():
+                return
+            self._upstream.transport.pause_reading()
+            self.result.set_result((self._reader.head(), rest))
+        except BadMessageError as error:
+            self.result.set_exception(error)
+
+    def upstream_closed(self, *, clean: bool) -> None:
+        if not self.result.done():
+            self.result.set_exception(ConnectionError(f"closed, clean: {clean}"))
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        pass
