@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from functools import lru_cache
 
 SANDBOX_NAME = "^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$"
 """Pattern of a Sandbox's name: a DNS label with room for a service's prefix, so that it can be a host name."""
@@ -27,6 +28,7 @@ def runtime_id(owner: str, session_id: str) -> str:
     return f"sb-{_digest(text, 24)}"
 
 
+@lru_cache(4096)
 def pod_name(sandbox: str, uid: str) -> str:
     """Name of the pod, its keys' Secret and its volume claim.
 

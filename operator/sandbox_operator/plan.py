@@ -34,7 +34,7 @@ from sandbox_operator.pods import Pod
 from sandbox_operator.pools.claiming import is_first_start
 from sandbox_operator.pools.deferred import Initialization, needs_init
 from sandbox_operator.pools.matching import Miss, MissReason
-from sandbox_operator.redaction import redacted_pod
+from sandbox_operator.redaction import has_foreign_text, redacted_pod
 from sandbox_operator.replacement import deletion_event, is_outdated, vanishing_event
 from sandbox_operator.status import READY, next_status, patch, reports, said, with_expiring
 from sandbox_operator.suspension import suspended_message
@@ -47,6 +47,11 @@ LOOK_INTERVAL = timedelta(seconds=5)
 
 PATIENCE = timedelta(seconds=2)
 """How long a passing state lasts before it is told: a second, and one more since times have whole seconds."""
+
+LONGEST_PATIENCE = timedelta(seconds=8)
+"""When many start at once. A client is told its key after 10 s, which a status that has it spares a write."""
+
+_PATIENCE_EACH = timedelta(milliseconds=20)
 
 SHORTEST_LIFE = timedelta(seconds=10)
 """How old a failed pod must be to be replaced: one that its node rejects at once would be made again and again."""
@@ -75,7 +80,8 @@ class World:
     `surplus` are pods that it has besides its own. `miss` is why no warm pod was claimed, once that was tried.
     `refusal` is that of the creation that has just been tried. `prepared` is the UID of the pod whose agent server has
     just been asked to prepare for its end. `evidence` are the Events that were read at `looked`, if ever.
-    `initialization` is what has come of initializing the agent server in its present run.
+    `initialization` is what has come of initializing the agent server in its present run. `untold` is how many other
+    sandboxes are in a passing state that has not been told.
     """
 
     sandbox: Sandbox
@@ -90,6 +96,7 @@ class World:
     evidence: tuple[Evidence, ...] = ()
     looked: datetime | None = None
     initialization: Initialization | None = None
+    untold: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,7 @@ class Plan:
     `delete`: delete this pod, which is `unfit` if that says why. `suspend`: suspend the sandbox since it did not start
     in time, with this note. `expire`: delete the sandbox. `afterwards`: post these events; after a claim, only if there
     was a warm pod. After `claim`, `look`, `creates` and `prepare` the next plan is made with the outcome, after
-    `initialize` some time later.
+    `initialize` some time later. `untold`: there is a passing state that is not worth a write yet.
     """
 
     claim: bool = False
@@ -140,7 +147,16 @@ class Plan:
     suspend: str = ""
     expire: bool = False
     afterwards: tuple[KubeObject, ...] = ()
+    untold: bool = False
     requeue_at: datetime | None = None
+
+
+def patience(untold: int) -> timedelta:
+    """How long a passing state lasts before it is told, when so many others have one that is not told.
+
+    In a crowd each one waits for the others, and writes that tell so would make all of them wait longer.
+    """
+    return min(PATIENCE + untold * _PATIENCE_EACH, LONGEST_PATIENCE)
 
 
 def plan(world: World, keys: MasterKeys) -> Plan:
@@ -327,8 +343,10 @@ def _settled_key_id(sandbox: Sandbox, keys: MasterKeys) -> str:
     return told if keys.knows(told) else ""
 
 
-def _secrets(world: World, keys: MasterKeys) -> tuple[str, str]:
-    """What no message may hold."""
+def _secrets(world: World, keys: MasterKeys) -> tuple[str, ...]:
+    """What no message may hold: nothing to look for as long as all words are the operator's own."""
+    if not (world.refusal or world.evidence or world.initialization or (world.pod and has_foreign_text(world.pod))):
+        return ()
     key_id = _key_id(world, keys)
     return keys.session_key(key_id), keys.secret_key(key_id)
 
@@ -338,9 +356,9 @@ def _tell(world: World, keys: MasterKeys, finding: Finding) -> Plan:
     sandbox, pod = world.sandbox, world.pod
     finding = replace(finding, message=redacted(_with_history(world, finding), _secrets(world, keys)))
     if finding.passing_since:
-        due = finding.passing_since + PATIENCE
+        due = finding.passing_since + patience(world.untold)
         if world.now < due and not _contradicts(sandbox, finding):
-            return Plan(requeue_at=due)
+            return Plan(untold=True, requeue_at=due)
     written = _known_key_id(world, keys) or sandbox.status.key_id
     miss = str(world.miss) if world.miss and world.miss.reason is not MissReason.NO_POOL else ""
     status = next_status(sandbox, pod, finding, written, world.now, miss)
@@ -353,12 +371,15 @@ def _tell(world: World, keys: MasterKeys, finding: Finding) -> Plan:
 
 def _again_at(steps: Plan, *due: datetime | None) -> Plan:
     """The same steps, with another look at the first of these times."""
-    return replace(steps, requeue_at=min((time for time in (steps.requeue_at, *due) if time), default=None))
+    first = min((time for time in (steps.requeue_at, *due) if time), default=None)
+    return steps if first == steps.requeue_at else replace(steps, requeue_at=first)
 
 
 def _without_keys(world: World, keys: MasterKeys) -> World:
     """The same world, in which no text holds a key; texts are cut later on, and a part of a key is not known."""
     secrets = _secrets(world, keys)
+    if not secrets:
+        return world
     pod = world.pod and redacted_pod(world.pod, secrets)
     return replace(world, pod=pod, evidence=redacted_evidence(world.evidence, secrets))
 

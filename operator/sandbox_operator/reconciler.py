@@ -25,6 +25,7 @@ from sandbox_operator.pools.stock import Stock
 from sandbox_operator.preparations import Preparations
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.store import Store
+from sandbox_operator.workers import work
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -70,31 +71,11 @@ class Reconciler:
         self._made: dict[str, tuple[str, Made]] = {}
         self._looked: dict[str, tuple[str, datetime, tuple[Evidence, ...]]] = {}
         self._looks = Pace(_LOOKS_SHARE)
+        self._untold: set[str] = set()
 
     async def work(self) -> None:
         """Take keys from the queue until cancelled. Run several of these side by side."""
-        while True:
-            key = await self._queue.get()
-            try:
-                await self._attempt(key)
-            finally:
-                self._queue.done(key)
-            # A pass that finds nothing to do never waits: thousands in a row would hold up all else in this process.
-            await asyncio.sleep(0)
-
-    async def _attempt(self, key: str) -> None:
-        try:
-            await self.reconcile(key)
-        except ApiError as error:
-            if error.code != 409:
-                _log.warning("will be tried again", sandbox=key, error=str(error))
-            self._queue.retry(key, error.retry_after or 0.0)
-        except (aiohttp.ClientError, OSError) as error:
-            _log.warning("will be tried again", sandbox=key, error=str(error) or type(error).__name__)
-            self._queue.retry(key)
-        except Exception:
-            _log.exception("will be tried again", sandbox=key)
-            self._queue.retry(key)
+        await work(self._queue, self.reconcile, "sandbox")
 
     async def reconcile(self, key: str) -> None:
         """One pass over the sandbox of this name. Raises what Api raises; the pass is then to be repeated."""
@@ -123,6 +104,7 @@ class Reconciler:
         await self._finish(key, sandbox, steps)
         if not self._begin(key, sandbox, steps):
             self._queue.add_after(key, _FULL_RETRY_SECONDS)
+        (self._untold.add if steps.untold else self._untold.discard)(key)
         if refusal:
             self._queue.retry(key, _REFUSED_RETRY_SECONDS)
         else:
@@ -149,6 +131,7 @@ class Reconciler:
             evidence=evidence if same else (),
             looked=looked if same else None,
             initialization=self._initializations.result(key, pod) if pod and pod.deferred else None,
+            untold=len(self._untold) - (key in self._untold),
         )
         return plan(world, self._keys)
 
@@ -249,6 +232,7 @@ class Reconciler:
 
     def _forget(self, key: str) -> None:
         self._missed.pop(key, None)
+        self._untold.discard(key)
         self._made.pop(key, None)
         self._looked.pop(key, None)
         self._expectations.forget(key)

@@ -8,7 +8,7 @@ from sandbox_operator.pods import Pod
 
 
 def redacted_pod(pod: Pod, secrets: Collection[str]) -> Pod:
-    """The pod, with the texts of its container and kubelet redacted.
+    """The pod, with the texts of its container, its conditions and its kubelet redacted.
 
     For a text that is then cut: the cut may run through a key, and the rest of it is not known by its form.
     """
@@ -21,7 +21,30 @@ def redacted_pod(pod: Pod, secrets: Collection[str]) -> Pod:
             last_run=run and replace(run, message=redacted(run.message, secrets)),
         )
     obstacle = pod.obstacle and replace(pod.obstacle, message=redacted(pod.obstacle.message, secrets))
-    return replace(pod, message=redacted(pod.message, secrets), container=container, obstacle=obstacle)
+    scheduled, ready, disruption = (
+        condition and replace(condition, message=redacted(condition.message, secrets))
+        for condition in (pod.scheduled, pod.ready, pod.disruption)
+    )
+    return replace(
+        pod,
+        message=redacted(pod.message, secrets),
+        scheduled=scheduled,
+        ready=ready,
+        disruption=disruption,
+        container=container,
+        obstacle=obstacle,
+    )
+
+
+def has_foreign_text(pod: Pod) -> bool:
+    """Whether anything in the pod is in words of others; only there a key can stand."""
+    conditions = (pod.scheduled, pod.ready, pod.disruption)
+    if pod.reason or pod.message or pod.obstacle or any(condition and condition.message for condition in conditions):
+        return True
+    container = pod.container
+    return container is not None and bool(
+        container.waiting_reason or container.waiting_message or container.last_run is not None
+    )
 
 
 def tail(text: str, limit: int) -> str:

@@ -72,8 +72,8 @@ def with_expiring(status: SandboxStatus, expiring: Condition | None) -> SandboxS
 
 def patch(old: SandboxStatus, new: SandboxStatus) -> dict[str, Any]:
     """A JSON merge patch of the status; empty when there is nothing to write."""
-    before, after = old.model_dump(by_alias=True), new.model_dump(by_alias=True)
-    return {name: value for name, value in after.items() if value != before[name]}
+    changed = {name for name in SandboxStatus.model_fields if getattr(old, name) != getattr(new, name)}
+    return new.model_dump(by_alias=True, include=changed) if changed else {}
 
 
 _WITHOUT_POD: dict[str, Any] = {

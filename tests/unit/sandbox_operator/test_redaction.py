@@ -4,9 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_operator.pods import Obstacle
-from sandbox_operator.redaction import redacted_pod, tail
-from unit.sandbox_operator.samples import KEY_ID, KEYS, container, on_node, run
+from sandbox_operator.plan import Made, World, plan
+from sandbox_operator.pods import Obstacle, Pod
+from sandbox_operator.redaction import has_foreign_text, redacted_pod, tail
+from unit.sandbox_operator.samples import (
+    KEY_ID,
+    KEYS,
+    LATER,
+    class_,
+    condition,
+    container,
+    on_node,
+    ready,
+    run,
+    sandbox,
+)
 
 SECRETS = (KEYS.session_key(KEY_ID), KEYS.secret_key(KEY_ID))
 
@@ -23,6 +35,36 @@ def test_every_text_of_a_pod_is_redacted(text: str) -> None:
     )
     told = repr(seen)
     assert not [secret for secret in SECRETS if secret in told]
+
+
+def _with_text(text: str) -> list[Pod]:
+    """Pods that are alike but for the place where the text stands."""
+    return [
+        on_node(container(), message=text, phase="Failed"),
+        on_node(container(), reason=text, phase="Failed"),
+        on_node(container(), scheduled=condition(False, "Unschedulable", text)),
+        on_node(container(), ready=condition(False, "", text)),
+        on_node(container(), disruption=condition(True, "EvictionByEvictionAPI", text), deletion_requested=LATER),
+        on_node(container(waiting_reason=text)),
+        on_node(container(waiting_reason="CreateContainerError", waiting_message=text)),
+        on_node(container(last_run=run(1, message=text))),
+        on_node(container(), obstacle=Obstacle("mesh", "CrashLoopBackOff", text)),
+    ]
+
+
+@pytest.mark.parametrize("place", range(len(_with_text(""))))
+@pytest.mark.parametrize("secret", SECRETS)
+def test_wherever_a_key_stands_in_a_pod_nothing_that_is_told_has_it(secret: str, place: int) -> None:
+    pod = _with_text(f"x {secret} y")[place]
+    assert has_foreign_text(pod)
+    world = World(sandbox(), class_(), pod, LATER, made=Made(KEY_ID, pod.uid), looked=LATER)
+    steps = plan(world, KEYS)
+    assert steps.status
+    assert secret not in repr((steps.status, steps.events, steps.afterwards))
+
+
+def test_a_pod_that_runs_well_has_no_words_of_others() -> None:
+    assert not has_foreign_text(ready())
 
 
 @pytest.mark.parametrize(
