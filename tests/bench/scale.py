@@ -6,6 +6,7 @@ server as the gateway does, and lets the operator make them ready. One server an
 
 import asyncio
 import json
+import signal
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -189,7 +190,9 @@ class Scale:
 
 
 async def measure(size: int, rest_seconds: float, storm: int, progress: Progress) -> list[Figure]:
-    """All figures at this size."""
+    """All figures at this size. SIGTERM cancels it, so that all processes end."""
+    if this := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     # Clocks for idleness run, and nothing is due.
     requests = {"cpu": "100m", "memory": "256Mi"}
     async with (
@@ -208,7 +211,10 @@ def main(
     output: Annotated[Path | None, typer.Option("--json", help="also write the numbers to this file")] = None,
 ) -> None:
     """Memory, start-up time and CPU of operator and gateway with many sandboxes."""
-    figures = asyncio.run(measure(size, rest, storm, Progress()))
+    try:
+        figures = asyncio.run(measure(size, rest, storm, Progress()))
+    except asyncio.CancelledError:
+        raise typer.Exit(128 + signal.SIGTERM) from None
     table = Table("", "", "", "target", title=f"{size} sandboxes")
     for figure in figures:
         target = "" if figure.target is None else f"≤ {figure.target:g}"
