@@ -314,7 +314,10 @@ def _without_class(world: World, keys: MasterKeys) -> Plan:
     # The class of a new sandbox may be just as new, and on its way through another watch.
     since = times.parse(world.sandbox.metadata.creation_timestamp)
     missing = Finding(Reason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.", since)
-    return _tell(replace(world, pod=None), keys, missing)
+    told = _tell(replace(world, pod=None), keys, missing)
+    # The status will not speak of the pod any more.
+    lost = vanishing_event(world.sandbox, None, world.now) if told.status and world.pod is None else None
+    return replace(told, events=(*told.events, lost)) if lost else told
 
 
 def _runtime_class_dropped(sandbox: Sandbox, now: datetime) -> KubeObject:

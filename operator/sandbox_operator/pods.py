@@ -1,6 +1,6 @@
 """A pod, reduced to what decisions about its sandbox are made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -78,8 +78,9 @@ class Pod:
 
     `disruption` is the condition `DisruptionTarget`: who is about to end the pod, or has. `has_network` says that the
     kubelet has mounted the volumes and made the pod's network; kubelets before Kubernetes 1.29 do not tell.
-    `sandbox` is the name of the Sandbox that it belongs to, "" for a free warm pod. `pool`, `template`, `key_id`,
-    `claimed` and `deferred` are set on warm pods alone.
+    `sandbox` is the name of the Sandbox that it belongs to, "" for a free warm pod. `pool`, `template`, `claimed` and
+    `deferred` are set on warm pods alone, `key_id` on those and on pods that have the key of one. Two states are equal
+    when nothing has changed that decisions are made of.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Pod:
     owner_uid: str
     created: datetime
     image: str
-    resource_version: str = ""
+    resource_version: str = field(default="", compare=False)
     restarted_at: str = ""
     sandbox: str = ""
     pool: str = ""

@@ -85,6 +85,8 @@ class Term:
 
     def pod_changed(self, name: str, before: Pod | None, pod: Pod | None) -> None:
         """As Listener."""
+        if pod == before:
+            return
         for sandbox in {known.sandbox for known in (before, pod) if known and known.sandbox}:
             self.queue.add(sandbox)
         self._idle.pod_changed(name, pod)

@@ -1,5 +1,6 @@
 """Workers that take keys from a queue, and come back to those that could not be dealt with."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import aiohttp
@@ -22,6 +23,8 @@ async def work(queue: WorkQueue, reconcile: Callable[[str], Awaitable[None]], ki
             await _attempt(queue, reconcile, kind, key)
         finally:
             queue.done(key)
+        # A pass that finds nothing to do never waits: thousands in a row would hold up all else in this process.
+        await asyncio.sleep(0)
 
 
 async def _attempt(queue: WorkQueue, reconcile: Callable[[str], Awaitable[None]], kind: str, key: str) -> None:

@@ -12,6 +12,7 @@ from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_operator.plan import PATIENCE, Plan
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.claiming import is_first_start
+from sandbox_operator.status import may_have_been_suspended
 from sandbox_operator.times import rfc3339
 from unit.sandbox_operator.cases import writes
 from unit.sandbox_operator.made_up_cluster import MadeUpCluster
@@ -251,6 +252,7 @@ class Cluster(RuleBasedStateMachine):
         self.cluster.resumed_while_preparing = False
         self.cluster.class_ = self.cluster.class_ and class_()
         self.cluster.edit(maximum_life_seconds=0)
+        self.a_loss_may_have_come_with_a_suspension()
         quiet = 0
         for _ in range(60):
             quiet = 0 if self.cluster.act() else quiet + 1
@@ -288,6 +290,12 @@ class Cluster(RuleBasedStateMachine):
         told_of = {name.rpartition(".")[2] for name, reason in cluster.events.items() if reason == "PodLost"}
         assert self.lost <= told_of
         self.lost.clear()
+
+    @invariant()
+    def a_loss_may_have_come_with_a_suspension(self) -> None:
+        """As long as the operator has not seen two changes of the spec."""
+        if may_have_been_suspended(self.cluster.sandbox):
+            self.lost.clear()
 
     @invariant()
     def a_pod_told_to_be_ready_has_an_address(self) -> None:
