@@ -15,6 +15,7 @@ from sandbox_crds.reasons import Reason
 from sandbox_operator.evidence import Evidence, decode
 from sandbox_operator.plan import Create, Refusal
 from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod, controller_uid
+from sandbox_operator.pods import decode as decode_pod
 from sandbox_operator.pools.claiming import claim
 from sandbox_operator.suspension import suspension_patch
 
@@ -116,7 +117,23 @@ class Api:
         try:
             return await self._client.json_patch(PODS, self._namespace, pod.name, claim(pod, sandbox, now))
         except ApiError as error:
-            if error.code in _TAKEN:
+            if error.code not in _TAKEN:
+                raise
+            body = await self.get_pod(pod.name) if error.code == 422 else None
+            found = decode_pod(body) if body else None
+            if found is None or found.uid != pod.uid or found.deletion_requested:
+                return None
+            if found.is_free:
+                raise  # a policy refuses with the same code
+            # The answer to an earlier attempt may have been lost.
+            return body if found.owner_uid == sandbox.metadata.uid else None
+
+    async def get_pod(self, name: str) -> KubeObject | None:
+        """The pod of this name as it is now; None when there is none."""
+        try:
+            return await self._client.get(PODS, self._namespace, name)
+        except ApiError as error:
+            if error.code == 404:
                 return None
             raise
 

@@ -92,6 +92,9 @@ class Reconciler:
         if steps.creates:
             if sandbox.status.pod_name and not await self._is_current(sandbox):
                 return
+            if await self._is_late(key, sandbox):
+                self._queue.add(key)
+                return
             await self._tell(steps.events)
             refusal = await self._create(key, sandbox, steps.creates)
             steps = self._plan(key, sandbox, refusal=refusal, prepared=prepared)
@@ -173,6 +176,20 @@ class Reconciler:
             return False
         self._sandboxes.refresh(found)
         return found["metadata"]["resourceVersion"] == sandbox.metadata.resource_version
+
+    async def _is_late(self, key: str, sandbox: Sandbox) -> bool:
+        """Whether the pod of the status lives and only the cache lacks it. A claimed pod has a name of its own, so
+        that to create another one would not be refused."""
+        name, uid = sandbox.status.pod_name, sandbox.status.pod_uid
+        pod, _ = self._choose(key, sandbox)
+        if not uid or (pod and pod.uid == uid) or not sandbox.status.pool:
+            return False
+        body = await self._api.get_pod(name)
+        found = decode(body) if body else None
+        if found is None or found.uid != uid or found.deletion_requested:
+            return False
+        self._expectations.gained(key, found, asyncio.get_running_loop().time())
+        return True
 
     async def _create(self, key: str, sandbox: Sandbox, creates: Sequence[Create]) -> Refusal | None:
         uid, (pod, _) = sandbox.metadata.uid, self._choose(key, sandbox)

@@ -31,6 +31,8 @@ class Memory:
     record: Record = field(default_factory=Record)
     secrets: set[str] = field(default_factory=set[str])
     sizer: Sizer | None = None
+    counted: set[str] = field(default_factory=set[str])
+    """UIDs of the free pods that have been ready: one that is so again says nothing of how long a new one takes."""
     changed_at: float | None = None
     """Time of the clock since which the status has something to tell that is not written yet."""
     _waits_since: float | None = None
@@ -43,7 +45,9 @@ class Memory:
         name = pool.metadata.name
         free = [pod for pod in stock.free(name) if pod.owner_uid == self.uid]
         pods = self.expectations.overlay(free, stock.get, now)
-        self.secrets &= {pod.uid for pod in pods}
+        there = {pod.uid for pod in pods}
+        self.secrets &= there
+        self.counted &= there
         # Without the class nobody knows what a new pod would be like.
         template = self._template_of(pool, class_, keys) if class_ else self.record.template
         census = take_census(pods, template, keys, now)
@@ -92,8 +96,10 @@ class Memory:
     def _count(self, pool: str, before: Record, census: Census) -> None:
         for uid in self.record.failing.keys() - before.failing.keys():
             metrics.FAILURES.labels(pool, census.findings[uid].reason).inc()
+        ready = [pod for pod in census.current[State.READY] if pod.uid not in self.counted]
+        self.counted.update(pod.uid for pod in ready)
         if self.sizer is None or before.ready is None:
             return
-        for pod in census.current[State.READY]:
-            if pod.uid not in before.ready and pod.ready and pod.ready.since:
+        for pod in ready:
+            if pod.ready and pod.ready.since:
                 self.sizer.ready((pod.ready.since - pod.created).total_seconds())
