@@ -71,15 +71,17 @@ class Claims:
     async def _take(self, wanted: str, sandbox: Sandbox, now: datetime) -> Pod | None:
         """One pod after the other of this template, until one is the sandbox's."""
         while True:
-            with self._stock.reserve(wanted) as reservation:
+            with self._stock.reserve(wanted, self._is_usable) as reservation:
                 if reservation is None:
                     return None
-                # A key that nobody can derive any more is of no use.
-                known = self._keys.knows(reservation.pod.key_id)
-                claimed = await self._api.claim(reservation.pod, sandbox, now) if known else None
+                claimed = await self._api.claim(reservation.pod, sandbox, now)
                 reservation.taken = True
                 if claimed:
                     return decode(claimed)
+
+    def _is_usable(self, pod: Pod) -> bool:
+        """Whether its key can be derived still; the pool replaces it otherwise."""
+        return self._keys.knows(pod.key_id)
 
     async def _templates(
         self, sandbox: Sandbox, class_: SandboxClass, late: dict[str, tuple[str, ...]]

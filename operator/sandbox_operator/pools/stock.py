@@ -85,12 +85,15 @@ class Stock:
         return pods.claimed + sum(map(self._is_spoken_for, pods.free.values())) if pods else 0
 
     @contextmanager
-    def reserve(self, template: str) -> Generator[Reservation | None]:
+    def reserve(
+        self, template: str, is_usable: Callable[[Pod], bool] = lambda _: True
+    ) -> Generator[Reservation | None]:
         """A free and ready pod of this template, for one claim; None when there is none. The oldest goes first.
 
-        A pod that turned out to be taken, by this claim or another, is not offered again.
+        One that is not `is_usable` is passed over. A pod that turned out to be taken, by this claim or another, is not offered again.
         """
-        found = next((pod for pod in self._ready.get(template, {}).values() if not self._is_spoken_for(pod)), None)
+        ready = self._ready.get(template, {}).values()
+        found = next((pod for pod in ready if not self._is_spoken_for(pod) and is_usable(pod)), None)
         if found is None:
             yield None
             return

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import SandboxClass, SandboxPool
@@ -184,6 +185,8 @@ async def test_a_pod_whose_key_nobody_can_derive_is_left_alone(scene: WarmScene)
     scene.see("pool-a")
     scene.add()
     assert await scene.step() == COLD
+    # The pool sees it and replaces it.
+    assert [pod.name for pod in scene.stock.free("pool")] == ["pool-a"]
 
 
 async def test_a_sandbox_of_an_unlisted_runtime_class_is_told_so_when_it_starts_warm(scene: WarmScene) -> None:
@@ -193,6 +196,24 @@ async def test_a_sandbox_of_an_unlisted_runtime_class_is_told_so_when_it_starts_
     assert await scene.step() == ["claim pods", "create events", "patch sandboxes"]
     [event] = scene.events("RuntimeClassDropped")
     assert event["regarding"]["name"] == "one"
+
+
+async def test_claims_and_misses_are_counted(scene: WarmScene) -> None:
+    def count(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(f"openhands_sandbox_pool_{name}_total", labels) or 0.0
+
+    def counts() -> tuple[float, float]:
+        return count("claims", pool="pool"), count("misses", reason="PoolEmpty")
+
+    hits, misses = counts()
+    scene.add()
+    await scene.step()
+    assert counts() == (hits, misses + 1)
+    fresh = WarmScene()
+    await fresh.stock_up("pool-a")
+    fresh.add()
+    await fresh.step()
+    assert counts() == (hits + 1, misses + 1)
 
 
 async def test_a_suspended_sandbox_claims_nothing(scene: WarmScene) -> None:
