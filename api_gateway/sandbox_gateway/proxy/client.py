@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from enum import Enum, auto
+from math import inf
 from typing import cast, override
 
 from sandbox_gateway.proxy.answers import Answer, refuse
@@ -55,7 +56,8 @@ class ClientConnection(asyncio.Protocol):
         self._pumping = False
         self._client_ip = ""
         self._deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = inf
         self.write_paused = False
 
     # What the transport calls
@@ -291,13 +293,14 @@ class ClientConnection(asyncio.Protocol):
 
     def _expect_within(self, seconds: float) -> None:
         self._deadline = deadline = self._loop.time() + seconds
-        if self._timer is None or self._timer.when() > deadline:
+        if self._timer is None or self._rings_at > deadline:
             self._wind_up(deadline)
 
     def _wind_up(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._ring)
+        # uvloop's handle knows its time only if that is more than half a millisecond away.
+        self._timer, self._rings_at = self._loop.call_at(deadline, self._ring), deadline
 
     def _ring(self) -> None:
         self._timer = None
