@@ -56,7 +56,9 @@ class Term:
         """Work until cancelled, on so many sandboxes at the same time."""
         self._idle.pods_found(self._caches.pods)
         for sandbox in self._caches.sandboxes:
-            self.queue.add_backlog(sandbox.metadata.name)
+            # Somebody may wait for what no operator has seen yet.
+            is_seen = sandbox.status.observed_generation == sandbox.metadata.generation
+            (self.queue.add_backlog if is_seen else self.queue.add)(sandbox.metadata.name)
         self._caches.listener = self
         try:
             async with asyncio.TaskGroup() as group:

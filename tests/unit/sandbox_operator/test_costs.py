@@ -170,6 +170,20 @@ async def test_a_take_over_asks_for_nothing_where_nothing_changed(term: Term, cl
     working.cancel()
 
 
+async def test_a_take_over_begins_with_what_no_operator_has_seen(term: Term, caches: Caches) -> None:
+    new = sandbox(COUNT, version=2)
+    del new["status"]
+    resumed = sandbox(7, version=2)
+    resumed["metadata"]["generation"] = 2
+    caches.listener = None
+    for item in (new, resumed):
+        caches.sandboxes.put(item)
+    working = asyncio.create_task(term.run(workers=0))
+    await until(lambda: len(term.queue) > COUNT / 2)
+    assert {await term.queue.get(), await term.queue.get()} == {named(7), named(COUNT)}
+    working.cancel()
+
+
 async def test_lists_of_what_is_known_cost_no_second_look(
     term: Term, caches: Caches, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
