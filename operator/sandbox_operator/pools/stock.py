@@ -90,7 +90,8 @@ class Stock:
     ) -> Generator[Reservation | None]:
         """A free and ready pod of this template, for one claim; None when there is none. The oldest goes first.
 
-        One that is not `is_usable` is passed over. A pod that turned out to be taken, by this claim or another, is not offered again.
+        One that is not `is_usable` is passed over. A pod that turned out to be taken, by this claim or another, is not
+        offered again.
         """
         ready = self._ready.get(template, {}).values()
         found = next((pod for pod in ready if not self._is_spoken_for(pod) and is_usable(pod)), None)
