@@ -77,6 +77,11 @@ class OperatorProcess:
         values = [line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")]
         return float(values[0]) if values else None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended, by itself or not."""
+        return self._process.returncode is not None
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send the running process a signal."""
         self._process.send_signal(number)
