@@ -57,7 +57,9 @@ async def test_of_parallel_starts_one_makes_a_sandbox_and_all_answers_name_it(
     codes = Counter(write.code for write in writes)
     print(f"{ROUNDS} rounds of {CLIENTS} clients; API writes of the gateways by status code: {dict(codes)}")
     done = Counter((write.what, write.name) for write in writes if write.code < 300)
-    assert done == {("create sandboxes", name): ROUNDS, ("delete sandboxes", name): ROUNDS}
+    # Nobody reports a key here, so one of the replicas settles it before any of them tells it.
+    each = ("create sandboxes", "patch sandboxes", "delete sandboxes")
+    assert done == {(what, name): ROUNDS for what in each}
     assert codes[409] > ROUNDS, "the clients have hardly met"
     assert len(set(keys)) == ROUNDS
     # A session key is made from the UID, so the answers of each round name the one Sandbox that it has made.
