@@ -44,7 +44,7 @@ class Same(KubeClient):
     """A client over another one's connections."""
 
     def __init__(self, real: KubeClient) -> None:
-        super().__init__(real._api)  # pyright: ignore[reportPrivateUsage]
+        super().__init__(real._api, real._session)  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_refusal_has_code_reason_and_message(client: KubeClient, namespace: str) -> None:
