@@ -51,6 +51,7 @@ async def test_everything_at_once(client: KubeClient, namespace: str) -> None:
         "fsGroup": 1000,
         "runtimeClassName": "gvisor",
         "imagePullPolicy": "Always",
+        "warmStart": "Never",
         "suspend": True,
         "suspendReason": "Idle",
         "idleTimeoutSeconds": 1200,
