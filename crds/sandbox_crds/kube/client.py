@@ -28,7 +28,8 @@ type Observer = Callable[[str, int], None]
 # Without type annotations of their own, and checked as such.
 kube_config: Any = _kube_config
 
-_REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
+_REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
+"""Not `connect`: that one runs out while a request of a burst waits for one of the pool's connections."""
 _PAGE_ITEMS = 250
 """Some 2 MB of JSON when they are pods, and many times that once decoded."""
 _WATCH_SILENCE_SECONDS = 90
