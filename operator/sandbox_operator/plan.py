@@ -173,7 +173,8 @@ def _steps(world: World, keys: MasterKeys) -> Plan:
     """What is to be done about a sandbox that is within its limits: the first that applies."""
     sandbox, pod = world.sandbox, world.pod
     if world.refusal:
-        return _tell(replace(world, pod=None), keys, Finding(world.refusal.reason, world.refusal.message))
+        refused = Finding(world.refusal.reason, world.refusal.message)
+        return _tell(_without_pod(world, keys), keys, refused)
     if sandbox.spec.suspend:
         return _suspend(world, keys, pod)
     if pod and pod.deletion_requested:
@@ -314,10 +315,18 @@ def _without_class(world: World, keys: MasterKeys) -> Plan:
     # The class of a new sandbox may be just as new, and on its way through another watch.
     since = times.parse(world.sandbox.metadata.creation_timestamp)
     missing = Finding(Reason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.", since)
-    told = _tell(replace(world, pod=None), keys, missing)
+    told = _tell(_without_pod(world, keys), keys, missing)
     # The status will not speak of the pod any more.
     lost = vanishing_event(world.sandbox, None, world.now) if told.status and world.pod is None else None
     return replace(told, events=(*told.events, lost)) if lost else told
+
+
+def _without_pod(world: World, keys: MasterKeys) -> World:
+    """The same world without a pod, in which the sandbox has its key all the same.
+
+    A client must be told one when this lasts; a status without it would have to be written once more for that.
+    """
+    return replace(world, pod=None, made=world.made or Made(_key_id(world, keys)))
 
 
 def _runtime_class_dropped(sandbox: Sandbox, now: datetime) -> KubeObject:

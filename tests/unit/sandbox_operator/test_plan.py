@@ -364,3 +364,14 @@ def test_a_cold_start_makes_all_at_once_and_says_nothing_of_its_key() -> None:
     assert not made.waits
     assert "annotations" not in made.body["metadata"]
     assert secret.key_ids == KEYS.key_ids(UID)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        decide(sandbox(), class_=None, now=LATER),
+        decide(sandbox(), refusal=Refusal(Reason.POD_REFUSED, "denied")),
+    ],
+)
+def test_a_start_that_cannot_go_on_has_its_key_told(steps: Plan) -> None:
+    assert fields(steps)["keyID"] == KEY_ID
