@@ -51,7 +51,7 @@ _guard: ContextVar[Guard | None] = ContextVar("guard", default=None)
 
 
 class _Request(aiohttp.ClientRequest):
-    """Asks the guard when there is a connection: to wait for one may take long, and from then on nothing is awaited."""
+    """Asks the guard when there is a connection: to wait for one may take long, and nothing is awaited after it."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if guard := _guard.get():
