@@ -34,6 +34,10 @@ class Pools:
         fitting = [pool for pool in self._informer if self._fits(pool)]
         return [config(pool) for pool in sorted(fitting, key=lambda pool: pool.metadata.name)]
 
+    def may_fit(self) -> bool:
+        """Whether a new sandbox may find a warm pod, as far as is known."""
+        return not self._informer.synced or any(map(self._fits, self._informer))
+
     def _fits(self, pool: SandboxPool) -> bool:
         return pool.spec.class_name == self._class and not pool.metadata.deletion_timestamp
 

@@ -13,6 +13,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_gateway.builders import RUNNING, restart_spec, sandbox_body
 from sandbox_gateway.environments import Environments, usable
 from sandbox_gateway.errors import NoSandboxError, UnavailableError
+from sandbox_gateway.pools import Pools
 from sandbox_gateway.requests import StartRequest
 from sandbox_gateway.sandboxes import Sandboxes, check_owner
 from sandbox_gateway.view import view
@@ -29,11 +30,12 @@ class Starter:
     """
 
     def __init__(
-        self, sandboxes: Sandboxes, environments: Environments, keys: MasterKeys, *, sandbox_class: str
+        self, sandboxes: Sandboxes, environments: Environments, keys: MasterKeys, pools: Pools, *, sandbox_class: str
     ) -> None:
         self._sandboxes = sandboxes
         self._environments = environments
         self._keys = keys
+        self._pools = pools
         self._class = sandbox_class
 
     async def start(self, owner: str, request: StartRequest, deadline: float) -> Sandbox:
@@ -66,6 +68,9 @@ class Starter:
         """The new Sandbox with its environment, or None when the name is taken."""
         environment_hash = self._keys.environment_hash(environment)
         body = sandbox_body(name, owner, request, environment_hash=environment_hash, class_name=self._class)
+        if not self._pools.may_fit():
+            # Its key is settled from the beginning then, however late the operator looks at it.
+            body["spec"]["warmStart"] = "Never"
         created = await self._sandboxes.create(body)
         if created is None:
             return None

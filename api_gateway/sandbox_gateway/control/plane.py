@@ -33,7 +33,7 @@ def control_plane(
     """The application over this replica's cache. Must be made inside the event loop."""
     namespace = settings.namespace
     sandboxes = Sandboxes(client, namespace, cache)
-    starter = Starter(sandboxes, Environments(client, namespace), keys, sandbox_class=settings.sandbox_class)
+    starter = Starter(sandboxes, Environments(client, namespace), keys, pools, sandbox_class=settings.sandbox_class)
     service = SandboxService(
         sandboxes,
         starter,

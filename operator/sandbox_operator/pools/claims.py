@@ -45,7 +45,7 @@ class Claims:
 
         Raises what Api raises. A pod may be the sandbox's all the same then, as the cache will show.
         """
-        outcome = obstacle(sandbox, class_) or await self._claim(sandbox, class_, now)
+        outcome = self._obstacle(sandbox, class_) or await self._claim(sandbox, class_, now)
         if isinstance(outcome, Miss):
             MISSES.labels(outcome.reason).inc()
         else:
@@ -53,6 +53,9 @@ class Claims:
         if outcome.pool:
             self._started(outcome.pool)
         return outcome
+
+    def _obstacle(self, sandbox: Sandbox, class_: SandboxClass) -> Miss | None:
+        return obstacle(sandbox, class_) if len(self._pools) else Miss(MissReason.NO_POOL)
 
     async def _claim(self, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | Miss:
         late: dict[str, tuple[str, ...]] = {}

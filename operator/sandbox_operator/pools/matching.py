@@ -115,7 +115,7 @@ _TRAITS = (
 def obstacle(sandbox: Sandbox, class_: SandboxClass) -> Miss | None:
     """Why no warm pod at all may become this sandbox's; None when one may."""
     if sandbox.spec.warm_start == "Never":
-        return Miss(MissReason.NOT_ALLOWED, "spec.warmStart is Never: its session key has been told already.")
+        return Miss(MissReason.NOT_ALLOWED, "spec.warmStart is Never: its key was told already, or no pool was known.")
     if class_.spec.workspace.persistent:
         details = f"Sandboxes of class {sandbox.spec.class_name} have a volume each, which a warm pod cannot have."
         return Miss(MissReason.PERSISTENT, details)

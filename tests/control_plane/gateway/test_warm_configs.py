@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from control_plane.gateway.support import Replica, answer
+from control_plane.audit import Audit, kinds
+from control_plane.gateway.support import USER_AGENT, Operator, Replica, answer
 from control_plane.waiting import eventually
 from sandbox_crds.kube import KubeClient
 from sandbox_crds.kube.resources import SANDBOX_POOLS
@@ -61,3 +62,18 @@ async def test_the_configs_are_those_of_the_pools_of_the_gateways_class(
 async def test_pools_that_are_not_known_are_none(gateway: Replica) -> None:
     # Nothing follows them here, as on a cluster that lacks the resource.
     assert answer(await gateway.http.get("/api/warm-runtime-configs")) == {"configs": []}
+
+
+async def test_where_no_pool_can_fit_a_key_is_settled_from_the_beginning(
+    gateway: Replica, operator: Operator, client: KubeClient, namespace: str, audit: Audit
+) -> None:
+    await client.create(SANDBOX_POOLS, namespace, pool("another-class", className="large"))
+    following = asyncio.create_task(gateway.gateway.pools.run())
+    try:
+        assert answer(await gateway.http.get("/api/warm-runtime-configs"))["configs"] == []
+        started = await gateway.start("s")
+        assert (await operator.only())["spec"]["warmStart"] == "Never"
+        assert started["session_api_key"]
+        assert kinds(await audit.writes(client, namespace, USER_AGENT)) == ["create sandboxes"]
+    finally:
+        following.cancel()

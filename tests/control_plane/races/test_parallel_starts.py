@@ -10,7 +10,7 @@ from control_plane.races.gateways import OWNER, PUBLIC_URL, REPLICAS, Answer, Ga
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import Informer, KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_crds.kube.resources import SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.names import runtime_id
 
 ROUNDS = 200
@@ -27,6 +27,10 @@ async def test_of_parallel_starts_one_makes_a_sandbox_and_all_answers_name_it(
 ) -> None:
     """The session is the same in all rounds and stopped in between, so each replica remembers what is gone."""
     await add_api_key(client, namespace, API_KEY, OWNER)
+    # Without a pool all keys would be settled from the beginning.
+    pool = {"metadata": {"name": "pool"}, "spec": {"image": "i", "replicas": 0}}
+    kind = {"apiVersion": SANDBOX_POOLS.api_version, "kind": SANDBOX_POOLS.kind}
+    await client.create(SANDBOX_POOLS, namespace, {**kind, **pool})
     name = runtime_id(OWNER, "s")
     uids: list[str] = []
 
