@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import aiohttp
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError, KubeObject
 from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator import times
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
 from sandbox_operator.evidence import Evidence
@@ -36,10 +37,6 @@ _LOOKS_SHARE = 0.1
 _NEVER_LOOKED: tuple[str, None, tuple[Evidence, ...]] = ("", None, ())
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Reconciler:
     """Makes sandboxes so. `now` is the wall clock in UTC."""
 
@@ -54,7 +51,7 @@ class Reconciler:
         stock: Stock,
         claims: Claims,
         initializations: Initializations,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = times.utc_now,
     ) -> None:
         self._api = api
         self._keys = keys
