@@ -4,6 +4,7 @@ Pods that are scheduled to them are told as running and ready; nothing runs. Del
 second later.
 """
 
+import signal
 from types import TracebackType
 from typing import Any, Self
 
@@ -104,8 +105,9 @@ def node(name: str, group: str, *, cpu: str = "2", memory: str = "8Gi", pods: in
 class SimulatedNodes:
     """A kwok for one group of nodes of a control plane. Use it as a context manager.
 
-    `fall_silent` stops all heartbeats and all reports about pods, as when the machines are cut off; `speak` starts them
-    again. Raises ClusterError when kwok cannot be built.
+    `fall_silent` halts all heartbeats and all reports about pods, as when the machines are cut off; `speak` lets them
+    go on. The process is stopped, not ended: a new kwok drops what it sees before it holds the nodes' leases, and never
+    looks again. Raises ClusterError when kwok cannot be built.
     """
 
     def __init__(self, control_plane: ControlPlane, group: str, progress: Progress | None = None) -> None:
@@ -130,24 +132,24 @@ class SimulatedNodes:
         ]
 
     def speak(self) -> None:
-        """Start the nodes' reports, if they have been stopped."""
-        name = f"kwok-{self._group}"
-        if not self._daemons.alive(name):
-            self._daemons.start(Daemon(name, self._command))
+        """Let the nodes report again, with what they missed."""
+        for process in self.processes().values():
+            process.signal(signal.SIGCONT)
 
     def processes(self) -> dict[str, Process]:
-        """The kwok, while the nodes speak."""
+        """The kwok, silent or not."""
         return self._daemons.recorded()
 
     def fall_silent(self) -> None:
-        """Stop the nodes' reports, at once."""
-        self._daemons.stop_all()
+        """Halt the nodes' reports, at once."""
+        for process in self.processes().values():
+            process.signal(signal.SIGSTOP)
 
     def __enter__(self) -> Self:
-        self.speak()
+        self._daemons.start(Daemon(f"kwok-{self._group}", self._command))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.fall_silent()
+        self._daemons.stop_all()

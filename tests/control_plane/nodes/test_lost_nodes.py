@@ -48,7 +48,8 @@ async def world(town: Town, request: pytest.FixtureRequest) -> AsyncIterator[Wor
     yield world
     town.frail.speak()
     await world.delete()
-    await eventually(lambda: _is_free(town.client, FRAIL))
+    # The garbage collector looks for new kinds, such as ours, every 30 s.
+    await eventually(lambda: _is_free(town.client, FRAIL), timeout=90)
 
 
 async def _is_free(client: KubeClient, name: str) -> bool:
