@@ -15,7 +15,10 @@ from sandbox_operator.pools.sizing import Sizer
 from sandbox_operator.pools.stock import Stock
 
 LULL = 0.05
-"""Seconds without a claim after which pods are made."""
+"""Seconds without a claim after which pods are made, while claims follow each other as closely as that."""
+
+BREATH = 0.02
+"""Seconds after a claim, otherwise: its sandbox's status is written, and the pod is there before the next claim."""
 
 LONGEST_WAIT = 1.0
 """Seconds that a full pool waits for a lull; one that is nearly empty waits hardly at all."""
@@ -78,7 +81,8 @@ class Memory:
         The fewer pods are left the less they wait, so that pods are made as fast as they are claimed.
         """
         now = self.clock()
-        claims = stock.claims > 0 or now < stock.claimed_at + LULL
+        lull = LULL if stock.pause < LULL else BREATH
+        claims = stock.claims > 0 or now < stock.claimed_at + lull
         if claims and wanted:
             self._waits_since = now if self._waits_since is None else self._waits_since
             ready = stock.ready(self.record.template) - stock.claims

@@ -18,7 +18,7 @@ from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, new_name
 from sandbox_operator.pools.census import Census
 from sandbox_operator.pools.expectations import Expectations
-from sandbox_operator.pools.memory import LULL, Memory
+from sandbox_operator.pools.memory import BREATH, Memory
 from sandbox_operator.pools.plan import Plan, World, plan
 from sandbox_operator.pools.status import is_urgent, next_status, patch
 from sandbox_operator.pools.stock import Stock
@@ -93,7 +93,7 @@ class PoolReconciler:
         memory = self._memories.get(name)
         if memory and memory.sizer:
             memory.sizer.started(self._clock())
-            self.changed(name)
+        self._queue.add_after(name, BREATH)
 
     async def reconcile(self, name: str) -> None:
         """One pass over the pool of this name. Raises what PoolApi raises; the pass is then to be repeated."""
@@ -108,12 +108,12 @@ class PoolReconciler:
         has_waited = memory.waits
         if has_waited and memory.is_to_wait(self._stock, wanted):
             # While claims come in numbers, not even the pods are looked at: that costs more the more there are.
-            self._queue.add_after(name, LULL)
+            self._queue.add_after(name, BREATH)
             return
         steps, census = self._plan(memory, pool, class_, wanted)
         await self._tell(memory, pool, class_, wanted, census)
         if steps and not has_waited and memory.is_to_wait(self._stock, wanted):
-            self._queue.add_after(name, LULL)
+            self._queue.add_after(name, BREATH)
         elif steps and class_:
             await self._apply(memory, pool, class_, steps)
             # There may be more to do, or other than was thought.

@@ -47,6 +47,8 @@ class Stock:
         """Claims that are under way."""
         self.claimed_at = float("-inf")
         """When the last claim ended, by the clock."""
+        self.pause = float("inf")
+        """Seconds between the last claim's begin and the end of the one before; 0 when they overlapped."""
 
     def changed(self, name: str, pod: Pod | None) -> Pod | None:
         """Take the pod as it is now, None when it is gone; gives it as it was before."""
@@ -100,6 +102,7 @@ class Stock:
             return
         reservation = Reservation(found)
         self._reserved.add(found.name)
+        self.pause = 0.0 if self.claims else self._clock() - self.claimed_at
         self.claims += 1
         try:
             yield reservation

@@ -11,7 +11,7 @@ from sandbox_crds.kube import ApiError
 from sandbox_crds.reasons import PoolReason, Reason
 from sandbox_operator.plan import Refusal
 from sandbox_operator.pods import Pod
-from sandbox_operator.pools.memory import LONGEST_WAIT, LULL
+from sandbox_operator.pools.memory import BREATH, LONGEST_WAIT, LULL
 from sandbox_operator.pools.plan import BATCH
 from sandbox_operator.pools.reconciler import STATUS_SECONDS
 from unit.sandbox_operator.pools.cluster import POOL, Cluster
@@ -145,19 +145,29 @@ async def test_a_full_pool_leaves_the_api_server_to_claims_and_an_empty_one_does
         assert "create pod" in cluster.writes
 
 
-async def test_after_a_claim_a_full_pool_waits_for_a_lull() -> None:
+async def claimed(count: int) -> Cluster:
+    """A pool of 10 of which so many have been claimed just now, one right after the other."""
     cluster = Cluster(10)
     await run(cluster, lives, 10)
-    pod = cluster.live[0]
-    with cluster.stock.reserve(pod.template):
-        cluster.change(cluster.live[0].name, sandbox="one", owner_uid="a-sandbox")
-    cluster.deliver(1)
+    for pod in cluster.live[:count]:
+        with cluster.stock.reserve(pod.template):
+            cluster.change(pod.name, sandbox="one", owner_uid="a-sandbox")
+        cluster.deliver(1)
     cluster.writes.clear()
     await cluster.reconciler.reconcile(POOL)
     assert cluster.writes == []
-    cluster.advance(LULL)
+    return cluster
+
+
+@pytest.mark.parametrize(("count", "lull"), [(1, BREATH), (2, LULL)])
+async def test_a_full_pool_waits_longer_after_claims_that_follow_each_other(count: int, lull: float) -> None:
+    cluster = await claimed(count)
+    cluster.advance(0.9 * lull)
     await cluster.reconciler.reconcile(POOL)
-    assert cluster.writes[:2] == ["create pod", "create secret"]
+    assert cluster.writes == []
+    cluster.advance(0.1 * lull)
+    await cluster.reconciler.reconcile(POOL)
+    assert cluster.writes.count("create pod") == count
 
 
 async def test_a_pod_that_was_made_just_before_a_crash_gets_its_secret() -> None:
