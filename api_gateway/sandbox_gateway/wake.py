@@ -16,6 +16,8 @@ from sandbox_gateway.view import View
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _AGAIN_SECONDS = 1.0
+_JOINABLE_HOLDS = 1.5
+"""How long a wake can be joined, in holds: a busy process notices late that a hold is over, and asks once more then."""
 
 
 def is_idle(sandbox: Sandbox) -> bool:
@@ -26,8 +28,8 @@ def is_idle(sandbox: Sandbox) -> bool:
 class Wakes:
     """Implements the data plane's `Waker`.
 
-    Who asks within `hold_seconds` of a resume takes part in that wake, whichever replica made it; who comes later is
-    told at once why the sandbox is not ready.
+    Who asks within `hold_seconds` of a resume, or little later, takes part in that wake, whichever replica made it; who
+    comes later still is told at once why the sandbox is not ready.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Wakes:
         await asyncio.shield(task)
 
     def _resumed(self, name: str) -> None:
-        self._joinable_until[name] = asyncio.get_running_loop().time() + self._hold_seconds
+        self._joinable_until[name] = asyncio.get_running_loop().time() + _JOINABLE_HOLDS * self._hold_seconds
 
     async def _wake(self, name: str) -> None:
         try:
