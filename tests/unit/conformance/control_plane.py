@@ -40,7 +40,7 @@ Owner = Annotated[str, Depends(_owner)]
 
 
 @router.get("/sessions/batch")
-def batch(request: Request, boxes: All, owner: Owner, ids: Annotated[list[str], Query()]) -> Any:
+async def batch(request: Request, boxes: All, owner: Owner, ids: Annotated[list[str], Query()]) -> Any:
     found = [box and _told(box, request, boxes.fault) for box in (boxes.by_session(owner, one) for one in ids)]
     if boxes.fault is Fault.BATCH_REFUSES_UNKNOWN and None in found:
         raise HTTPException(404, "one of them is unknown")
@@ -48,7 +48,7 @@ def batch(request: Request, boxes: All, owner: Owner, ids: Annotated[list[str], 
 
 
 @router.get("/sessions/{session_id}")
-def session(request: Request, boxes: All, owner: Owner, session_id: str) -> Any:
+async def session(request: Request, boxes: All, owner: Owner, session_id: str) -> Any:
     box = boxes.by_session(owner, session_id)
     if boxes.fault is Fault.TRACE_HEADERS_REFUSED and "traceparent" in request.headers:
         raise HTTPException(400, "unknown header")
@@ -67,7 +67,7 @@ def session(request: Request, boxes: All, owner: Owner, session_id: str) -> Any:
 
 
 @router.get("/runtime/{runtime_id}")
-def runtime(request: Request, boxes: All, owner: Owner, runtime_id: str) -> Any:
+async def runtime(request: Request, boxes: All, owner: Owner, runtime_id: str) -> Any:
     told = _told(boxes.by_runtime(owner, runtime_id), request, boxes.fault)
     if boxes.fault is Fault.RUNTIME_WITHOUT_POD_STATUS:
         del told["pod_status"]
@@ -75,7 +75,7 @@ def runtime(request: Request, boxes: All, owner: Owner, runtime_id: str) -> Any:
 
 
 @router.post("/start")
-def start(request: Request, boxes: All, owner: Owner, body: Start) -> Any:
+async def start(request: Request, boxes: All, owner: Owner, body: Start) -> Any:
     return _told(boxes.start(owner, body), request, boxes.fault)
 
 
@@ -85,7 +85,7 @@ async def pause(boxes: All, owner: Owner, body: Named) -> None:
 
 
 @router.post("/resume")
-def resume(request: Request, boxes: All, owner: Owner, body: Named) -> Any:
+async def resume(request: Request, boxes: All, owner: Owner, body: Named) -> Any:
     box = boxes.by_runtime(owner, body.runtime_id)
     boxes.resume(box)
     return {} if boxes.fault is Fault.RESUME_WITHOUT_KEY else _told(box, request, boxes.fault)
@@ -97,7 +97,7 @@ async def stop(boxes: All, owner: Owner, body: Named) -> None:
 
 
 @router.get("/list", response_model=None)
-def list_running(request: Request, boxes: All, owner: Owner) -> Response | dict[str, Any]:
+async def list_running(request: Request, boxes: All, owner: Owner) -> Response | dict[str, Any]:
     if boxes.fault is Fault.PUT_OFF:
         raise HTTPException(429, "too many requests", {"Retry-After": "1"})
     if boxes.fault is Fault.LIST_REDIRECTED:
@@ -107,12 +107,12 @@ def list_running(request: Request, boxes: All, owner: Owner) -> Response | dict[
 
 
 @router.get("/registry_prefix")
-def registry_prefix(boxes: All, owner: Owner) -> dict[str, str | None]:
+async def registry_prefix(boxes: All, owner: Owner) -> dict[str, str | None]:
     return {"registry_prefix": None if boxes.fault is Fault.NULL_REGISTRY_PREFIX else f"registry.test/{owner}"}
 
 
 @router.get("/image_exists")
-def image_exists(boxes: All, owner: Owner, image: str) -> dict[str, Any]:
+async def image_exists(boxes: All, owner: Owner, image: str) -> dict[str, Any]:
     if boxes.fault is Fault.EXISTS_WITHOUT_IMAGE:
         return {"exists": True}
     about = {"upload_time": "2026-11-01T00:00:00Z", "image_size_bytes": len(owner + image)}
@@ -120,7 +120,7 @@ def image_exists(boxes: All, owner: Owner, image: str) -> dict[str, Any]:
 
 
 @router.get("/api/warm-runtime-configs")
-def warm_runtime_configs(boxes: All, owner: Owner) -> dict[str, Any]:
+async def warm_runtime_configs(boxes: All, owner: Owner) -> dict[str, Any]:
     port = 60000 if boxes.fault is Fault.WARM_CONFIG_WITH_NUMBERS else "60000"
     environment = {"PORT": port}
     config: dict[str, Any] = {"name": owner, "image": "i:1", "environment": environment, "working_dir": "/workspace"}
