@@ -13,11 +13,11 @@ from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator.evidence import Evidence, decode
-from sandbox_operator.plan import Create, Refusal
 from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod, controller_uid
 from sandbox_operator.pods import decode as decode_pod
 from sandbox_operator.pools.claiming import claim
 from sandbox_operator.suspension import suspension_patch
+from sandbox_operator.world import Create, Refusal
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -1,14 +1,12 @@
 """What is to be done about one sandbox: pure, from what is known of it."""
 
-from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeObject, Resource
+from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
-from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_crds.redaction import redacted
 from sandbox_operator import times
@@ -17,7 +15,7 @@ from sandbox_operator.builders.pod import build_pod, runtime_class
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.builders.service import build_service
 from sandbox_operator.builders.volume import build_volume_claim
-from sandbox_operator.evidence import Evidence, find, is_needed, redacted_evidence
+from sandbox_operator.evidence import find, is_needed, redacted_evidence
 from sandbox_operator.findings import OVERDUE, Finding, ending, examine, finished, lost_node
 from sandbox_operator.lifetime import (
     announcement,
@@ -33,11 +31,12 @@ from sandbox_operator.lifetime import (
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.claiming import is_first_start
 from sandbox_operator.pools.deferred import Initialization, needs_init
-from sandbox_operator.pools.matching import Miss, MissReason
+from sandbox_operator.pools.matching import MissReason
 from sandbox_operator.redaction import has_foreign_text, redacted_pod
 from sandbox_operator.replacement import deletion_event, is_outdated, vanishing_event
 from sandbox_operator.status import READY, next_status, patch, reports, said, with_expiring
 from sandbox_operator.suspension import suspended_message
+from sandbox_operator.world import Create, Made, Plan, Prepare, World
 
 SILENCE = timedelta(seconds=5)
 """How long a pod waits without telling why before the Events about it are read."""
@@ -55,100 +54,6 @@ _PATIENCE_EACH = timedelta(milliseconds=20)
 
 SHORTEST_LIFE = timedelta(seconds=10)
 """How old a failed pod must be to be replaced: one that its node rejects at once would be made again and again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the API server did not make one of the objects."""
-
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What this process has made, or found made: the key in the Secret, and the pod once all else is there too."""
-
-    key_id: str
-    pod_uid: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What is known of one sandbox.
-
-    `surplus` are pods that it has besides its own. `miss` is why no warm pod was claimed, once that was tried.
-    `refusal` is that of the creation that has just been tried. `prepared` is the UID of the pod whose agent server has
-    just been asked to prepare for its end. `evidence` are the Events that were read at `looked`, if ever.
-    `initialization` is what has come of initializing the agent server in its present run. `untold` is how many other
-    sandboxes are in a passing state that has not been told.
-    """
-
-    sandbox: Sandbox
-    class_: SandboxClass | None
-    pod: Pod | None
-    now: datetime
-    made: Made | None = None
-    surplus: tuple[Pod, ...] = ()
-    miss: Miss | None = None
-    refusal: Refusal | None = None
-    prepared: str = ""
-    evidence: tuple[Evidence, ...] = ()
-    looked: datetime | None = None
-    initialization: Initialization | None = None
-    untold: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """One object to POST, and the event to post once it is new.
-
-    `waits`: only after all others. `key_ids`: keys that a Secret of this name may hold, else it is replaced; None: any.
-    """
-
-    resource: Resource
-    body: KubeObject
-    event: KubeObject | None = None
-    waits: bool = False
-    key_ids: Container[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """A pod whose agent server, opened by the key of this id, is to save its work before the pod is deleted."""
-
-    pod: Pod
-    key_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do, in this order.
-
-    `claim`: claim a warm pod if there is one. `look`: read the Events about this pod. `events`: post them. `creates`:
-    make these, side by side. `status`: a merge patch. `initialize`: initialize the agent server of this pod, of this
-    class. `surplus`: delete these pods, of which nobody knows. `prepare`: have this pod's agent server save its work.
-    `delete`: delete this pod, which is `unfit` if that says why. `suspend`: suspend the sandbox since it did not start
-    in time, with this note. `expire`: delete the sandbox. `afterwards`: post these events; after a claim, only if there
-    was a warm pod. After `claim`, `look`, `creates` and `prepare` the next plan is made with the outcome, after
-    `initialize` some time later. `untold`: there is a passing state that is not worth a write yet.
-    """
-
-    claim: bool = False
-    look: Pod | None = None
-    events: tuple[KubeObject, ...] = ()
-    creates: tuple[Create, ...] = ()
-    status: dict[str, Any] | None = None
-    initialize: tuple[Pod, SandboxClass] | None = None
-    surplus: tuple[Pod, ...] = ()
-    prepare: Prepare | None = None
-    delete: Pod | None = None
-    unfit: str = ""
-    suspend: str = ""
-    expire: bool = False
-    afterwards: tuple[KubeObject, ...] = ()
-    untold: bool = False
-    requeue_at: datetime | None = None
 
 
 def patience(untold: int) -> timedelta:

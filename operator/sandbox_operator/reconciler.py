@@ -17,7 +17,7 @@ from sandbox_operator.evidence import Evidence
 from sandbox_operator.expectations import Expectations
 from sandbox_operator.ownership import choose
 from sandbox_operator.pace import Pace
-from sandbox_operator.plan import Create, Made, Plan, Refusal, World, plan
+from sandbox_operator.plan import plan
 from sandbox_operator.pods import Pod, decode
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.initializations import Initializations
@@ -27,6 +27,7 @@ from sandbox_operator.preparations import Preparations
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.store import Store
 from sandbox_operator.workers import work
+from sandbox_operator.world import Create, Made, Plan, Refusal, World
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -7,8 +7,8 @@ from sandbox_crds.kube import ApiError, KubeClient, KubeObject
 from sandbox_crds.kube.resources import PODS, SANDBOX_POOLS, SECRETS
 from sandbox_crds.models import SandboxPool
 from sandbox_operator.api import refusal_of
-from sandbox_operator.plan import Refusal
 from sandbox_operator.pods import Pod, decode
+from sandbox_operator.world import Refusal
 
 
 class PoolApi:

@@ -11,7 +11,6 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator import times
-from sandbox_operator.plan import Refusal
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.api import PoolApi
@@ -25,6 +24,7 @@ from sandbox_operator.pools.stock import Stock
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.store import Store
 from sandbox_operator.workers import work
+from sandbox_operator.world import Refusal
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
 from sandbox_operator.evidence import Evidence
-from sandbox_operator.plan import Made, Plan, Refusal, World, plan
+from sandbox_operator.plan import plan
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.matching import Miss, MissReason
+from sandbox_operator.world import Made, Plan, Refusal, World
 from unit.sandbox_operator.samples import KEY_ID, KEYS, POD_UID, SOON, class_
 
 CLASS = class_()

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 from sandbox_crds.models import SandboxStatus
 from sandbox_crds.reasons import Reason
-from sandbox_operator.plan import PATIENCE, Made
+from sandbox_operator.plan import PATIENCE
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.times import rfc3339
+from sandbox_operator.world import Made
 from unit.sandbox_operator.cases import Case
 from unit.sandbox_operator.samples import (
     KEY_ID,

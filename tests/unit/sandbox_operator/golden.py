@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.plan import World, plan
+from sandbox_operator.plan import plan
+from sandbox_operator.world import World
 from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, class_, sandbox
 

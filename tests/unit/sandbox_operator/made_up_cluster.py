@@ -10,11 +10,12 @@ from sandbox_crds.reasons import ExpiryReason, Reason
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.lifetime import nearest_limit
 from sandbox_operator.ownership import choose
-from sandbox_operator.plan import Create, Made, Plan, Prepare, Refusal, World, plan
+from sandbox_operator.plan import plan
 from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod
 from sandbox_operator.pools.matching import Miss, obstacle
 from sandbox_operator.suspension import suspension_patch
 from sandbox_operator.times import parse, rfc3339
+from sandbox_operator.world import Create, Made, Plan, Prepare, Refusal, World
 from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.samples import KEYS, NOW, class_, condition, pod, ready, sandbox
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from sandbox_crds.reasons import Reason
 from sandbox_operator.evidence import Evidence
-from sandbox_operator.plan import LOOK_INTERVAL, PATIENCE, SHORTEST_LIFE, SILENCE, Made, Refusal
+from sandbox_operator.plan import LOOK_INTERVAL, PATIENCE, SHORTEST_LIFE, SILENCE
+from sandbox_operator.world import Made, Refusal
 from unit.sandbox_operator.cases import KEPT, MADE, Case
 from unit.sandbox_operator.samples import (
     IMAGE,

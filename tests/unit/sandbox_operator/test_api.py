@@ -12,8 +12,9 @@ from sandbox_crds.kube.resources import PODS, SANDBOXES, SECRETS
 from sandbox_crds.reasons import Reason
 from sandbox_operator.api import Api
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.plan import Create, World, plan
+from sandbox_operator.plan import plan
 from sandbox_operator.pods import KEY_ID_ANNOTATION
+from sandbox_operator.world import Create, World
 from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.faults import Server
 from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, UID, class_, pod, sandbox

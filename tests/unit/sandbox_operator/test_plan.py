@@ -8,11 +8,12 @@ import pytest
 
 from sandbox_crds.models import Condition, SandboxStatus
 from sandbox_crds.reasons import MEANINGS, Reason
-from sandbox_operator.plan import LONGEST_PATIENCE, PATIENCE, Made, Plan, Prepare, Refusal, patience
+from sandbox_operator.plan import LONGEST_PATIENCE, PATIENCE, patience
 from sandbox_operator.pods import KEY_ID_ANNOTATION
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.status import said, with_remedy
 from sandbox_operator.times import rfc3339
+from sandbox_operator.world import Made, Plan, Prepare, Refusal
 from unit.sandbox_operator.cases import MADE, Case, decide, writes
 from unit.sandbox_operator.claim_cases import CLAIMED, CLAIMS, EMPTY, WARM_KEY
 from unit.sandbox_operator.limit_cases import LIMITS

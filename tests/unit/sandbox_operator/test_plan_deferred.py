@@ -6,9 +6,10 @@ import pytest
 
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
-from sandbox_operator.plan import Plan, World, plan
+from sandbox_operator.plan import plan
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.deferred import Initialization
+from sandbox_operator.world import Plan, World
 from unit.sandbox_operator.samples import KEYS, LATER, NOW, SOON, class_, container, ready, sandbox, status
 
 CLASS = class_()

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_operator.plan import Made, World, plan
+from sandbox_operator.plan import plan
 from sandbox_operator.pods import Obstacle, Pod
 from sandbox_operator.redaction import has_foreign_text, redacted_pod, tail
+from sandbox_operator.world import Made, World
 from unit.sandbox_operator.samples import (
     KEY_ID,
     KEYS,

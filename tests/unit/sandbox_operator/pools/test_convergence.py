@@ -8,10 +8,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sandbox_crds.kube import ApiError
 from sandbox_crds.reasons import PoolReason, Reason
-from sandbox_operator.plan import Refusal
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.builders import template_of
 from sandbox_operator.pools.plan import BATCH
+from sandbox_operator.world import Refusal
 from unit.sandbox_operator.pools.cluster import POOL, Cluster
 from unit.sandbox_operator.samples import IMAGE, KEYS, class_
 

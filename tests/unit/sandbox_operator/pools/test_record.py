@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_crds.reasons import Reason
-from sandbox_operator.plan import Refusal
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.census import take_census
 from sandbox_operator.pools.record import LONGEST_DELAY, LONGEST_REFUSAL, SHORTEST_DELAY, Backoff, Record
+from sandbox_operator.world import Refusal
 from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready
 from unit.sandbox_operator.samples import KEYS, NOW
 
