@@ -98,7 +98,7 @@ async def test_an_older_agent_server_need_not_know_it(agents: AgentServers, agen
 async def test_a_failure_is_logged_without_the_key(
     agents: AgentServers, agent: Agent, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_server, "_PREPARE_SECONDS", 0.2)
+    monkeypatch.setattr(agent_server, "_PREPARE_SECONDS", 1.0)
     agent.answer = answer
     with structlog.testing.capture_logs() as logs:
         await agents.prepare_for_pause(agent.sandbox, "127.0.0.1", KEY_ID)
