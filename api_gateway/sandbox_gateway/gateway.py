@@ -63,7 +63,10 @@ class Gateway:
         Raises OSError when a port cannot be had, and an ExceptionGroup when a part of it fails.
         """
         settings = self._settings
-        health_socket = tcp_socket(settings.listen_host, settings.health_port)
+        if settings.worker_socket is None:
+            health_socket = tcp_socket(settings.listen_host, settings.health_port)
+        else:
+            health_socket = unix_socket(str(settings.worker_socket))
         probes = AppServer(probes_app(lambda: self.ready, self._reports.route), health_socket, grace_seconds=1)
         async with asyncio.TaskGroup() as tasks:
             probing = tasks.create_task(probes.run())
@@ -99,6 +102,7 @@ class Gateway:
                 waker=self._wakes,
                 control_socket=path,
                 base_domain=settings.base_domain,
+                share_port=settings.worker_socket is not None,
                 limits=Limits(wake_hold_seconds=settings.wake_hold_seconds),
             )
             self._suspensions.on_suspended.append(front.cut)

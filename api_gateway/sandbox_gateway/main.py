@@ -14,6 +14,8 @@ from sandbox_crds import collector, logs
 from sandbox_crds.keys import MasterKeyError
 from sandbox_gateway import gateway
 from sandbox_gateway.settings import Settings
+from sandbox_gateway.workers.lifeline import end_with_parent
+from sandbox_gateway.workers.supervisor import Supervisor, WorkerError
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -32,7 +34,7 @@ def main() -> None:
     collector.postpone()
     try:
         uvloop.run(_run(settings))
-    except* (MasterKeyError, ConfigException, OSError) as group:
+    except* (MasterKeyError, ConfigException, OSError, WorkerError) as group:
         for error in group.exceptions:
             _log.error("gateway cannot serve", error=str(error))
         sys.exit(1)
@@ -43,4 +45,10 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await gateway.run(settings, stop)
+    if settings.worker_socket is not None:
+        structlog.contextvars.bind_contextvars(worker=settings.worker_socket.stem)
+        await end_with_parent(stop)
+    if settings.worker_socket is None and settings.workers > 1:
+        await Supervisor(settings, (sys.executable, *sys.argv)).run(stop)
+    else:
+        await gateway.run(settings, stop)

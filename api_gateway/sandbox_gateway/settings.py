@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic_settings import BaseSettings, CliSuppress, NoDecode, SettingsConfigDict
 
 from sandbox_crds.logs import LogFormat, LogLevel
 from sandbox_gateway.addresses import Origin
@@ -25,6 +25,12 @@ def _public_url(text: str) -> str:
     if text:
         Origin.parse(text)
     return text.rstrip("/")
+
+
+def _one_port(workers: int, others: ValidationInfo) -> int:
+    if workers > 1 and others.data.get("listen_port") == 0:
+        raise ValueError("more than one needs a port to share: set the listen port")
+    return workers
 
 
 def _registries(names: object) -> object:
@@ -49,6 +55,13 @@ class Settings(BaseSettings):
     listen_host: str = Field(default="0.0.0.0", description="Address of the listener for clients.")  # noqa: S104
     listen_port: Port = Field(default=8080, description="Port of the listener for clients.")
     health_port: Port = Field(default=8081, description="Port of /healthz, /readyz, /metrics and /internal/activity.")
+    workers: Annotated[int, Field(ge=1, le=64), AfterValidator(_one_port)] = Field(
+        default=1,
+        description="Processes that share the port for clients, to use as many cores. Replicas do the same over nodes.",
+    )
+    worker_socket: CliSuppress[Path | None] = Field(
+        default=None, description="Set for a worker: the Unix socket of its probes, instead of the health port."
+    )
     base_domain: Annotated[str, AfterValidator(_domain)] = Field(
         default="",
         description="Host mode: sandboxes are {runtime_id}.{base_domain}. Empty: the session key names the sandbox.",

@@ -54,9 +54,13 @@ async def serve(
     waker: Waker,
     control_socket: Path,
     base_domain: str,
+    share_port: bool = False,
     limits: Limits | None = None,
 ) -> Listener:
-    """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible."""
+    """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible.
+
+    With `share_port`, other processes of the same user may do so, too; the kernel spreads the connections.
+    """
     context = Context(
         directory=directory,
         activity=activity,
@@ -67,7 +71,9 @@ async def serve(
         limits=limits or Limits(),
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=host == "::")
+    sock = socket.create_server(
+        (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=host == "::", reuse_port=share_port
+    )
     keep_alive(sock)
     sock.setblocking(False)
     server = await asyncio.get_running_loop().create_server(

@@ -41,10 +41,20 @@ class Process:
         )
         return cls(process, port, health_port, log)
 
+    @property
+    def workers(self) -> list[int]:
+        """Process ids of its children."""
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    async def ask(self, path: str, token: str = "") -> httpx.Response:
+        """GET of this path on the port of the probes. Raises httpx.TransportError."""
+        return await self._http.get(path, headers={"Authorization": f"Bearer {token}"} if token else {})
+
     async def readyz(self) -> int:
         """Status of /readyz, 0 when nothing answers."""
         try:
-            return (await self._http.get("/readyz")).status_code
+            return (await self.ask("/readyz")).status_code
         except httpx.TransportError:
             return 0
 
@@ -76,11 +86,15 @@ class Process:
         """Exit code and log."""
         return await asyncio.wait_for(self._process.wait(), 20), self.log
 
-    async def kill(self) -> None:
-        """End it without a word, if it has not ended, and forget its log."""
+    async def die(self) -> None:
+        """End it without a word, if it has not ended."""
         if self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
+
+    async def kill(self) -> None:
+        """End it without a word, if it has not ended, and forget its log."""
+        await self.die()
         await self._http.aclose()
         self._log.close()
 

@@ -33,6 +33,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"gateway": {"replicas": 0}}, "/gateway/replicas"),
     ({"gateway": {"replicas": "2"}}, "/gateway/replicas"),
     ({"gateway": {"replicas": 1.5}}, "/gateway/replicas"),
+    ({"gateway": {"workers": 0}}, "/gateway/workers"),
     ({"gateway": {"baseDomain": "*.example.com"}}, "/gateway/baseDomain"),
     ({"gateway": {"baseDomain": "example.com:80"}}, "/gateway/baseDomain"),
     ({"gateway": {"baseDomain": "Example.com"}}, "/gateway/baseDomain"),

@@ -49,8 +49,16 @@ def test_registries_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> 
         ("poll_hold_seconds", -1),
         ("namespace", ""),
         ("log_level", "LOUD"),
+        ("workers", 0),
+        ("workers", 65),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings.model_validate({name: value})
+
+
+def test_workers_share_a_port_that_is_given() -> None:
+    assert Settings.model_validate({"workers": 2}).workers == 2
+    with pytest.raises(ValidationError, match="listen port"):
+        Settings.model_validate({"workers": 2, "listen_port": 0})
