@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sandbox_gateway.proxy.head import BadMessageError, ResponseHead, ResponseReader
+from sandbox_gateway.proxy.head import BadMessageError, ResponseHead
 from sandbox_gateway.proxy.upstream import UpstreamConnection
 
 
@@ -15,16 +15,15 @@ class AwaitedHead:
     def __init__(self, upstream: UpstreamConnection) -> None:
         self.result: asyncio.Future[tuple[ResponseHead, bytes]] = asyncio.get_running_loop().create_future()
         self._upstream = upstream
-        self._reader = ResponseReader()
         upstream.sink = self
 
     def response_data(self, data: bytes) -> None:
         try:
-            rest = self._reader.feed(data)
+            rest = self._upstream.reader.feed(data)
             if rest is None or self.result.done():
                 return
-            self._upstream.transport.pause_reading()
-            self.result.set_result((self._reader.head(), rest))
+            self._upstream.pause_reading()
+            self.result.set_result((self._upstream.reader.head(), rest))
         except BadMessageError as error:
             self.result.set_exception(error)
 

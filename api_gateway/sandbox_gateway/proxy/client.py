@@ -53,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
         self._hold: Hold | None = None
         self._exchange: Exchange | None = None
         self._pending = b""  # received, but not to be looked at yet
+        self._read_paused = False
         self._pumping = False
         self._client_ip = ""
         self._deadline: float | None = None
@@ -119,6 +120,9 @@ class ClientConnection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         self.transport.write(data)
 
+    def send_both(self, first: bytes, second: bytes) -> None:
+        self.transport.writelines((first, second))
+
     def pump(self) -> None:
         """Work off what has been received, as far as the state allows; read on only when all of it is."""
         if self._pumping:
@@ -131,11 +135,8 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(error)
         finally:
             self._pumping = False
-        if self._state is not State.OVER and not self.transport.is_closing():
-            if self._pending and (self._hold is None or len(self._pending) >= READ_AHEAD):
-                self.transport.pause_reading()
-            else:
-                self.transport.resume_reading()
+        if self._pending or self._read_paused:
+            self._choose_reading()
 
     def exchange_done(self, *, keep_alive: bool) -> None:
         self._exchange = None
@@ -183,17 +184,30 @@ class ClientConnection(asyncio.Protocol):
             return True
         if self._state is not State.HEAD or self.write_paused:
             return False
-        first = not self._reader.started
-        rest = self._reader.feed(self._pending)
-        self._pending = rest or b""
+        reader = self._reader
+        first = not reader.started
+        rest = reader.feed(self._pending)
         if rest is None:
+            self._pending = b""
             if first:
                 self._expect_within(self._context.limits.head_seconds)
             return True
-        head, self._reader = self._reader.head(), RequestReader()
+        self._pending = rest
+        head = reader.head()
         self._deadline = None
         self._begin(head, request_body(head))
         return True
+
+    def _choose_reading(self) -> None:
+        if self._state is State.OVER or self.transport.is_closing():
+            return
+        pause = bool(self._pending) and (self._hold is None or len(self._pending) >= READ_AHEAD)
+        if pause != self._read_paused:
+            self._read_paused = pause
+            if pause:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
 
     def _begin(self, head: RequestHead, body: Body, *, held: bool = False) -> None:
         decision = route(head, self._context.directory, self._context.base_domain)

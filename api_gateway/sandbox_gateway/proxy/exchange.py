@@ -9,12 +9,16 @@ from sandbox_gateway.metrics import EXCHANGES
 from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, refuse
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
-from sandbox_gateway.proxy.head import BadMessageError, RequestHead, ResponseHead, ResponseReader
+from sandbox_gateway.proxy.head import BadMessageError, RequestHead, ResponseHead
 from sandbox_gateway.proxy.headers import client_head
 from sandbox_gateway.proxy.routing import ToControl, ToSandbox
-from sandbox_gateway.proxy.upstream import UpstreamConnection
+from sandbox_gateway.proxy.upstream import Address, UpstreamConnection
 
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_WORTH_A_VECTOR = 16 * 1024
+"""Bytes of a body from which a copy costs more than a vectored write with its head."""
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+"""RFC 9110, section 9.2.2. Such a request is sent again (RFC 9112, section 9.3.1): once, if it has no body, a reused
+connection has failed, and no byte of an answer has come. Any other may have been carried out, and fails."""
 
 _log = structlog.get_logger()
 
@@ -25,6 +29,10 @@ class ClientSide(Protocol):
     write_paused: bool
 
     def send(self, data: bytes) -> None: ...
+
+    def send_both(self, first: bytes, second: bytes) -> None:
+        """In one system call, without a copy."""
+        ...
 
     def pump(self) -> None:
         """Take up the client's bytes again, after a change of what the exchange can take."""
@@ -51,6 +59,17 @@ class Exchange:
     Implements `upstream.Sink` and `flights.Flight`.
     """
 
+    # What an exchange begins with: read from the class until it changes
+    _address: Address
+    _sandbox: ToSandbox | None = None
+    _runtime_id: str | None = None
+    _upstream: UpstreamConnection | None = None
+    _connecting: asyncio.Task[None] | None = None
+    _retry = False
+    _response_body: Body | None = None
+    _keep_client = False
+    _keep_upstream = False
+
     def __init__(
         self,
         context: Context,
@@ -65,16 +84,12 @@ class Exchange:
         self._request = request
         self._head = head
         self._body = body
-        self._sandbox = target if isinstance(target, ToSandbox) else None
-        self._runtime_id = target.runtime_id if isinstance(target, ToSandbox) else None
-        self._address = target.address if isinstance(target, ToSandbox) else context.control_socket
-        self._upstream: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._retry = False
-        self._reader = ResponseReader()
-        self._response_body: Body | None = None
-        self._keep_client = False
-        self._keep_upstream = False
+        if isinstance(target, ToSandbox):
+            self._sandbox = target
+            self._runtime_id = target.runtime_id
+            self._address = target.address
+        else:
+            self._address = context.control_socket
 
     def start(self) -> None:
         self._begin()
@@ -121,19 +136,24 @@ class Exchange:
         if self._upstream is None:
             return
         if writable:
-            self._upstream.transport.resume_reading()
+            self._upstream.resume_reading()
         else:
-            self._upstream.transport.pause_reading()
+            self._upstream.pause_reading()
 
     # What the upstream connection calls
 
     def response_data(self, data: bytes) -> None:
         self._retry = False
         try:
-            if self._response_body is None:
+            body = self._response_body
+            if body is None:
                 self._read_head(data)
-            else:
-                self._pass_on(self._response_body, data)
+                return
+            forward, excess = body.feed(data)
+            if forward:
+                self._client.send(forward)
+            if body.done:
+                self._finish(excess=bool(excess))
         except BadMessageError as error:
             self._fail(error.detail)
 
@@ -197,40 +217,50 @@ class Exchange:
         upstream.sink = self
         upstream.transport.write(self._head)
         if self._client.write_paused:
-            upstream.transport.pause_reading()
+            upstream.pause_reading()
 
     def _read_head(self, data: bytes) -> None:
-        while (rest := self._reader.feed(data)) is not None:
-            head = self._reader.head()
+        if self._upstream is None:
+            raise RuntimeError("an answer without an upstream")
+        reader = self._upstream.reader
+        while (rest := reader.feed(data)) is not None:
+            head = reader.head()
             if head.status >= 200:
-                self._pass_on(self._respond(head), rest)
+                self._respond(head, rest)
                 return
             if head.status == 101:
                 self._switch(head, rest)
                 return
             if not self._request.http_1_0:
                 self._client.send(client_head(head, chunked=False, close=False))
-            self._reader, data = ResponseReader(), rest
+            data = rest
 
-    def _respond(self, head: ResponseHead) -> Body:
-        body = response_body(head, request=self._request)
-        self._response_body = body
+    def _respond(self, head: ResponseHead, rest: bytes) -> None:
+        request = self._request
+        self._response_body = body = response_body(head, request=request)
         self._keep_upstream = head.keep_alive
-        until_close = isinstance(body, UntilCloseBody)
         # A response before the end of its request is the last on this connection: the rest may never come.
-        self._keep_client = (
-            self._request.keep_alive and self._body.done and not until_close and not self._context.draining
+        self._keep_client = keep = (
+            request.keep_alive
+            and self._body.done
+            and not isinstance(body, UntilCloseBody)
+            and not self._context.draining
         )
-        chunked = not self._request.http_1_0 and b"transfer-encoding" in head.fields.joined and not body.done
-        self._client.send(client_head(head, chunked=chunked, close=not self._keep_client))
-        return body
-
-    def _pass_on(self, body: Body, data: bytes) -> None:
-        forward, rest = body.feed(data)
-        if forward:
-            self._client.send(forward)
+        chunked = not request.http_1_0 and b"transfer-encoding" in head.fields.joined and not body.done
+        answer = client_head(head, chunked=chunked, close=not keep)
+        try:
+            forward, excess = body.feed(rest)
+        except BadMessageError:
+            self._client.send(answer)
+            raise
+        if not forward:
+            self._client.send(answer)
+        elif len(forward) < _WORTH_A_VECTOR:
+            self._client.send(answer + forward)
+        else:
+            self._client.send_both(answer, forward)
         if body.done:
-            self._finish(excess=bool(rest))
+            self._finish(excess=bool(excess))
 
     def _switch(self, head: ResponseHead, rest: bytes) -> None:
         if not self._request.websocket or self._upstream is None:

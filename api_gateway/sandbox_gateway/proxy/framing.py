@@ -160,6 +160,12 @@ def response_body(head: ResponseHead, *, request: RequestHead) -> Body:
 
 def _framing_fields(fields: Fields) -> tuple[list[bytes] | None, int | None]:
     """(transfer codings, content length), at most one of them."""
+    if fields.framing is None:
+        fields.framing = _read_framing(fields)
+    return fields.framing
+
+
+def _read_framing(fields: Fields) -> tuple[list[bytes] | None, int | None]:
     coding = fields.tokens(b"transfer-encoding") if b"transfer-encoding" in fields.joined else None
     length = fields.joined.get(b"content-length")
     if length is None:

@@ -2,16 +2,22 @@
 
 llhttp checks the grammar of start line and fields (no bare LF, no folding, no space before a colon, one framing field).
 What it lets pass is checked here: extra spaces and other protocols in the start line, the form of the target, Host.
+A head that has just been read is not read again, but remembered: it is shared, so nobody changes it.
 """
 
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import override
+from typing import cast, override
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
+from sandbox_gateway.proxy.memo import Memo
+
 MAX_HEAD_BYTES = 64 * 1024
+# Of a head that is remembered; with its fields taken apart, it takes about 10 KiB at most.
+_MEMO_BYTES = 2 * 1024
+_MEMO_FIELDS = 32
 
 _END = b"\r\n\r\n"
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -36,6 +42,8 @@ class Fields:
     joined: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     """Lower-case name to value; the values of a repeated field are joined by commas."""
     repeated: set[bytes] = field(default_factory=set[bytes])
+    framing: tuple[list[bytes] | None, int | None] | None = None
+    """What framing.py has found in them."""
 
     def add(self, name: bytes, value: bytes) -> None:
         lower = name.lower()
@@ -53,7 +61,7 @@ class Fields:
         return [] if value is None else [part for item in value.split(b",") if (part := item.strip(b" \t").lower())]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RequestHead:
     """`target` is in origin form (or `*`), byte for byte as sent; `host` is what the client addressed."""
 
@@ -64,6 +72,10 @@ class RequestHead:
     fields: Fields
     keep_alive: bool
     websocket: bool
+    rewritten: dict[tuple[bool, bool, bool], tuple[bytes, bytes]] = field(
+        default_factory=dict[tuple[bool, bool, bool], tuple[bytes, bytes]]
+    )
+    """What headers.py has made of it."""
 
     @property
     def size(self) -> int:
@@ -71,39 +83,60 @@ class RequestHead:
         return len(self.target) + sum(len(name) + len(value) for _, name, value in self.fields.lines)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ResponseHead:
     status: int
     reason: bytes
     http_1_0: bool
     fields: Fields
     keep_alive: bool
+    rewritten: dict[tuple[bool, bool], bytes] = field(default_factory=dict[tuple[bool, bool], bytes])
+    """What headers.py has made of it."""
 
 
-class _Reader(ABC):
-    """Takes bytes in any portions until the empty line that ends a head."""
+class _Reader[Head](ABC):
+    """Takes bytes in any portions until the empty line that ends a head; then it is ready for the next one."""
+
+    _known: Memo[Head]
 
     def __init__(self) -> None:
-        self._raw = bytearray()
-        self._complete = False
+        self.started = False
+        """Whether some bytes of a head have come, and not yet all."""
+        self._head: Head | None = None
+        self._raw = b""
+        self._parser: HttpRequestParser | HttpResponseParser | None = None
         self._fields = Fields()
-        self._parser = self._make_parser()
-
-    @property
-    def started(self) -> bool:
-        """Whether any byte has come."""
-        return bool(self._raw)
+        self._complete = False
 
     def feed(self, data: bytes) -> bytes | None:
         """The bytes after the head once it is complete, else None. Raises BadMessageError."""
-        raw = self._raw
-        before = len(raw)
-        raw += data
+        if not self.started and (end := data.find(_END) + len(_END)) >= len(_END):
+            self._head = self._known.get(data[:end])
+            if self._head is not None:
+                return data[end:]
+        return self._read(data)
+
+    def head(self) -> Head:
+        """The head, once `feed` has returned bytes. Raises BadMessageError."""
+        head, self._head = self._head, None
+        if head is not None:
+            return head
+        head = self._make_head()
+        if len(self._raw) <= _MEMO_BYTES and len(self._fields.lines) <= _MEMO_FIELDS:
+            self._known.put(self._raw, head)
+        self._raw, self._parser, self.started, self._complete = b"", None, False, False
+        return head
+
+    def _read(self, data: bytes) -> bytes | None:
+        if self._parser is None:
+            self._parser, self._fields, self.started = self._make_parser(), Fields(), bool(data)
+        before = len(self._raw)
+        self._raw = raw = self._raw + data
         found = raw.find(_END, max(before - 3, 0))
         end = found + len(_END) if found >= 0 else len(raw)
-        self._parse(bytes(raw[before : min(end, MAX_HEAD_BYTES)]))
+        self._parse(self._parser, raw[before : min(end, MAX_HEAD_BYTES)])
         if self._complete:
-            del raw[end:]
+            self._raw = raw[:end]
             return data[end - before :]
         if end > MAX_HEAD_BYTES:
             raise BadMessageError(431, f"The head of the message is larger than {MAX_HEAD_BYTES} bytes.")
@@ -111,23 +144,25 @@ class _Reader(ABC):
             raise BadMessageError(400, "Malformed HTTP: empty lines before the start line.")
         return None
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, parser: HttpRequestParser | HttpResponseParser, data: bytes) -> None:
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except HttpParserUpgrade:
             pass  # raised at the end of a head that asks for an upgrade
         except HttpParserError as error:
             raise BadMessageError(400, f"Malformed HTTP: {error}.") from None
 
     def _start_line(self) -> bytes:
-        head = bytes(self._raw)
-        stripped = head.lstrip(b"\r\n")
-        if head[: len(head) - len(stripped)].replace(b"\r\n", b""):
+        stripped = self._raw.lstrip(b"\r\n")
+        if self._raw[: len(self._raw) - len(stripped)].replace(b"\r\n", b""):
             raise BadMessageError(400, "Malformed HTTP: bare CR or LF before the start line.")
         return stripped[: stripped.index(b"\r\n") + 2]
 
     @abstractmethod
     def _make_parser(self) -> HttpRequestParser | HttpResponseParser: ...
+
+    @abstractmethod
+    def _make_head(self) -> Head: ...
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.add(name, value)
@@ -136,30 +171,28 @@ class _Reader(ABC):
         self._complete = True
 
 
-class RequestReader(_Reader):
-    """Reads one request head."""
+class RequestReader(_Reader[RequestHead]):
+    """Reads request heads, one at a time."""
 
-    _parser: HttpRequestParser
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._target = b""
+    _known = Memo[RequestHead]()
 
     @override
     def _make_parser(self) -> HttpRequestParser:
+        self._target = b""
         return HttpRequestParser(self)
 
     def on_url(self, part: bytes) -> None:
         self._target += part
 
-    def head(self) -> RequestHead:
-        """The head, once `feed` has returned bytes. Raises BadMessageError."""
-        method, target, fields = self._parser.get_method(), self._target, self._fields
+    @override
+    def _make_head(self) -> RequestHead:
+        parser = cast(HttpRequestParser, self._parser)
+        method, target, fields = parser.get_method(), self._target, self._fields
         line = self._start_line()
         start = b"%b %b HTTP/1." % (method, target)
         version = line[len(start) :]
         if not line.startswith(start) or version not in (b"0\r\n", b"1\r\n"):
-            if self._parser.get_http_version() not in ("1.0", "1.1"):
+            if parser.get_http_version() not in ("1.0", "1.1"):
                 raise BadMessageError(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
             raise BadMessageError(400, "Malformed HTTP: bad request line.")
         host, target = _addressed(method, target, fields)
@@ -181,15 +214,17 @@ class RequestReader(_Reader):
         )
 
 
-class ResponseReader(_Reader):
-    """Reads one response head."""
+class ResponseReader(_Reader[ResponseHead]):
+    """Reads response heads, one at a time."""
+
+    _known = Memo[ResponseHead]()
 
     @override
     def _make_parser(self) -> HttpResponseParser:
         return HttpResponseParser(self)
 
-    def head(self) -> ResponseHead:
-        """The head, once `feed` has returned bytes. Raises BadMessageError."""
+    @override
+    def _make_head(self) -> ResponseHead:
         match = _STATUS_LINE.fullmatch(self._start_line())
         if match is None:
             raise BadMessageError(400, "Malformed HTTP: bad status line.")

@@ -35,6 +35,24 @@ def upstream_head(
 
     `websocket` asks it to switch protocols; without `offers`, no extension and no subprotocol is offered.
     """
+    variant = (to_control, websocket, offers)
+    parts = request.rewritten.get(variant)
+    if parts is None:
+        parts = request.rewritten[variant] = _around_client_ip(request, *variant)
+    return parts[0] + client_ip.encode() + parts[1]
+
+
+def client_head(response: ResponseHead, *, chunked: bool, close: bool) -> bytes:
+    """The response head for the client. `chunked` says whether the body goes out chunked."""
+    variant = (chunked, close)
+    head = response.rewritten.get(variant)
+    if head is None:
+        head = response.rewritten[variant] = _client_head(response, *variant)
+    return head
+
+
+def _around_client_ip(request: RequestHead, to_control: bool, websocket: bool, offers: bool) -> tuple[bytes, bytes]:
+    """What goes before the client's address and what behind it."""
     dropped = _HOP_BY_HOP | _named_by_connection(request.fields)
     if not to_control:
         dropped |= {b"x-api-key"}
@@ -47,13 +65,12 @@ def upstream_head(
         if lower in dropped or lower == b"host" or lower in _ORIGIN or lower.startswith(_ORIGIN_PREFIX):
             continue
         parts += (name, b": ", value, b"\r\n")
-    parts += (b"X-Forwarded-For: ", client_ip.encode(), b"\r\nX-Forwarded-Proto: http\r\n")
-    parts += (b"X-Forwarded-Host: ", request.host, b"\r\n", _SWITCH if websocket else b"", b"\r\n")
-    return b"".join(parts)
+    parts.append(b"X-Forwarded-For: ")
+    behind = (b"\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: ", request.host, b"\r\n")
+    return b"".join(parts), b"".join((*behind, _SWITCH if websocket else b"", b"\r\n"))
 
 
-def client_head(response: ResponseHead, *, chunked: bool, close: bool) -> bytes:
-    """The response head for the client. `chunked` says whether the body goes out chunked."""
+def _client_head(response: ResponseHead, chunked: bool, close: bool) -> bytes:
     dropped = _HOP_BY_HOP | _named_by_connection(response.fields)
     if not chunked:
         dropped |= {b"transfer-encoding"}

@@ -5,13 +5,15 @@ import socket
 from collections import defaultdict, deque
 from typing import Protocol, cast, override
 
+from sandbox_gateway.proxy.head import ResponseReader
+
 type Address = tuple[str, int] | str
 """(IP, port), or the path of a Unix socket."""
 
 CONNECT_SECONDS = 5.0
 # uvicorn closes a connection that has been idle for 5 s; one that is reused must not be about to be closed.
 IDLE_SECONDS = 4.0
-IDLE_PER_ADDRESS = 64
+IDLE_PER_ADDRESS = 256
 
 
 class Sink(Protocol):
@@ -34,7 +36,9 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, address: Address) -> None:
         self.address = address
         self.sink: Sink | None = None
+        self.reader = ResponseReader()
         self.write_paused = False
+        self.read_paused = False
         self.idle_since = 0.0
 
     @override
@@ -43,10 +47,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self.sink is None:
+        sink = self.sink
+        if sink is None:
             self.transport.abort()
         else:
-            self.sink.response_data(data)
+            sink.response_data(data)
 
     @override
     def eof_received(self) -> None:
@@ -67,6 +72,15 @@ class UpstreamConnection(asyncio.Protocol):
         self.write_paused = False
         if self.sink is not None:
             self.sink.upstream_writable(writable=True)
+
+    def pause_reading(self) -> None:
+        self.read_paused = True
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
 
     def abort(self) -> None:
         """Close at once; the sink hears no more."""
@@ -118,7 +132,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         connection.sink = None
         connection.idle_since = loop.time()
-        connection.transport.resume_reading()
+        connection.resume_reading()
         idle.append(connection)
         if self._sweep is None:
             self._sweep = loop.call_later(IDLE_SECONDS, self._expire)

@@ -124,8 +124,11 @@ class Stale:
         ("GET", None, 200),
         ("HEAD", None, 200),
         ("OPTIONS", None, 200),
-        ("DELETE", None, 502),
+        ("DELETE", None, 200),
+        ("PUT", b"", 200),
+        ("PUT", b"body", 502),
         ("POST", b"", 502),
+        ("PATCH", b"", 502),
         ("GET", b"body", 502),
     ],
 )
