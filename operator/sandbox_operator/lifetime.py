@@ -9,8 +9,9 @@ from sandbox_crds.models import Condition, Sandbox, SandboxClass
 from sandbox_crds.reasons import EXPIRIES, SUSPENSIONS, ExpiryReason
 from sandbox_operator import times
 from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.conditions import EXPIRING, READY, said, with_remedy
 from sandbox_operator.pods import Pod
-from sandbox_operator.status import EXPIRING, READY, may_have_been_suspended, said, with_remedy
+from sandbox_operator.status import may_have_been_suspended
 
 _LONGEST_NOTICE = timedelta(minutes=5)
 

@@ -15,6 +15,7 @@ from sandbox_operator.builders.pod import build_pod, runtime_class
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.builders.service import build_service
 from sandbox_operator.builders.volume import build_volume_claim
+from sandbox_operator.conditions import READY, patch, said
 from sandbox_operator.evidence import find, is_needed, redacted_evidence
 from sandbox_operator.findings import OVERDUE, Finding, ending, examine, finished, lost_node
 from sandbox_operator.lifetime import (
@@ -34,7 +35,7 @@ from sandbox_operator.pools.deferred import Initialization, needs_init
 from sandbox_operator.pools.matching import MissReason
 from sandbox_operator.redaction import has_foreign_text, redacted_pod
 from sandbox_operator.replacement import deletion_event, is_outdated, vanishing_event
-from sandbox_operator.status import READY, next_status, patch, reports, said, with_expiring
+from sandbox_operator.status import next_status, reports, with_expiring
 from sandbox_operator.suspension import suspended_message
 from sandbox_operator.world import Create, Made, Plan, Prepare, World
 

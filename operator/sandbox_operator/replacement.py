@@ -7,9 +7,10 @@ from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
 from sandbox_operator import times
 from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.conditions import READY, said
 from sandbox_operator.findings import disrupted_by
 from sandbox_operator.pods import Pod
-from sandbox_operator.status import READY, may_have_been_suspended, reports, said
+from sandbox_operator.status import may_have_been_suspended, reports
 from sandbox_operator.suspension import workspace_sentence
 
 _ENDS = frozenset({Reason.SUSPENDING, Reason.POD_TERMINATING, Reason.POD_FAILED, Reason.EVICTED})

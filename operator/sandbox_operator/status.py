@@ -1,4 +1,4 @@
-"""The next status of a Sandbox, and the smallest patch that leads to it."""
+"""The next status of a Sandbox."""
 
 from datetime import datetime
 from typing import Any
@@ -6,16 +6,10 @@ from typing import Any
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_operator import times
+from sandbox_operator.conditions import EXPIRING, READY, ready, with_remedy
 from sandbox_operator.findings import Finding, restart_reason
 from sandbox_operator.pods import Pod
 
-READY = "Ready"
-"""Type of the condition that sums up a sandbox."""
-EXPIRING = "Expiring"
-"""Type of the condition that announces a sandbox's deletion."""
-
-_MESSAGE_CHARACTERS = 2048
-_REMEDY = " Remedy: "
 _PAUSED = frozenset({Reason.SUSPENDING, *SUSPENSIONS.values()})
 _STARTS_IN_VAIN = frozenset({Reason.CRASH_LOOP_BACK_OFF, Reason.OOM_KILLED})
 """Reasons of a start that is under way again and again, also in a pod that has been ready."""
@@ -24,18 +18,6 @@ _STARTS_IN_VAIN = frozenset({Reason.CRASH_LOOP_BACK_OFF, Reason.OOM_KILLED})
 def reports(status: SandboxStatus, pod: Pod) -> bool:
     """Whether this status was written about this pod, and not about an earlier one of the same name."""
     return status.pod_uid == pod.uid
-
-
-def said(condition: Condition) -> str:
-    """The condition's message without its remedy."""
-    message, remedy, _ = f" {condition.message}".rpartition(_REMEDY)
-    return message.strip() if remedy else condition.message
-
-
-def with_remedy(message: str, remedy: str) -> str:
-    """What a condition says: a message that is too long is cut, and not its remedy."""
-    suffix = f"{_REMEDY}{remedy}" if remedy else ""
-    return f"{message[: _MESSAGE_CHARACTERS - len(suffix)]}{suffix}".strip()
 
 
 def may_have_been_suspended(sandbox: Sandbox) -> bool:
@@ -52,9 +34,16 @@ def next_status(
     others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
     of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
     starts = finding.reason in _STARTS_IN_VAIN or (finding.reason not in _PAUSED and not of_pod["ready_time"])
+    condition = ready(
+        _same_suspension(sandbox, finding),
+        holds=finding.reason is Reason.READY,
+        reason=finding.reason,
+        message=with_remedy(finding.message, MEANINGS[finding.reason].remedy),
+        now=now,
+    )
     update: dict[str, Any] = {
         "observed_generation": sandbox.metadata.generation,
-        "conditions": [_ready(_same_suspension(sandbox, finding), finding, now), *others],
+        "conditions": [condition, *others],
         "key_id": key_id,
         "pool_miss": old.pool_miss or pool_miss,
         "first_ready_time": old.first_ready_time or of_pod["ready_time"],
@@ -68,12 +57,6 @@ def with_expiring(status: SandboxStatus, expiring: Condition | None) -> SandboxS
     """The same status with the condition `Expiring`, if there is one."""
     conditions = [*status.conditions[:1], *([expiring] if expiring else []), *status.conditions[1:]]
     return status.model_copy(update={"conditions": conditions})
-
-
-def patch(old: SandboxStatus, new: SandboxStatus) -> dict[str, Any]:
-    """A JSON merge patch of the status; empty when there is nothing to write."""
-    changed = {name for name in SandboxStatus.model_fields if getattr(old, name) != getattr(new, name)}
-    return new.model_dump(by_alias=True, include=changed) if changed else {}
 
 
 _WITHOUT_POD: dict[str, Any] = {
@@ -124,15 +107,3 @@ def _same_suspension(sandbox: Sandbox, finding: Finding) -> Condition | None:
     """The old condition, unless it tells of another suspension: how long one has lasted counts from its beginning."""
     anew = finding.reason in SUSPENSIONS.values() and may_have_been_suspended(sandbox)
     return None if anew else sandbox.status.condition(READY)
-
-
-def _ready(old: Condition | None, finding: Finding, now: datetime) -> Condition:
-    status = "True" if finding.reason is Reason.READY else "False"
-    unchanged = old is not None and old.status == status and old.reason == finding.reason
-    return Condition(
-        type=READY,
-        status=status,
-        reason=finding.reason,
-        message=with_remedy(finding.message, MEANINGS[finding.reason].remedy),
-        last_transition_time=old.last_transition_time if old and unchanged else times.rfc3339(now),
-    )

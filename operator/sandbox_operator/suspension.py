@@ -6,8 +6,8 @@ from typing import Any, Literal
 from sandbox_crds.api import GROUP
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import SUSPENSIONS
+from sandbox_operator.conditions import READY, said
 from sandbox_operator.pods import Pod
-from sandbox_operator.status import READY, said
 
 NOTE_ANNOTATION = f"{GROUP}/suspend-note"
 """On a Sandbox that the operator has suspended: why, in whole sentences."""

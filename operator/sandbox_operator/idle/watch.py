@@ -15,11 +15,12 @@ from sandbox_operator import times
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
 from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.conditions import READY
 from sandbox_operator.idle.check import Candidate, Checks, Gateways, Idle
 from sandbox_operator.idle.clock import Answer
 from sandbox_operator.lifetime import idle_timeout
 from sandbox_operator.pods import Pod
-from sandbox_operator.status import READY, reports
+from sandbox_operator.status import reports
 from sandbox_operator.store import Store
 
 INTERVAL = 14.0

@@ -11,6 +11,7 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator import times
+from sandbox_operator.conditions import patch
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.api import PoolApi
@@ -19,7 +20,7 @@ from sandbox_operator.pools.census import Census
 from sandbox_operator.pools.expectations import Expectations
 from sandbox_operator.pools.memory import BREATH, Memory
 from sandbox_operator.pools.plan import Plan, World, plan
-from sandbox_operator.pools.status import is_urgent, next_status, patch
+from sandbox_operator.pools.status import is_urgent, next_status
 from sandbox_operator.pools.stock import Stock
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.store import Store

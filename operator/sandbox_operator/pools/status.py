@@ -1,16 +1,14 @@
 """The status of a SandboxPool, and when it is worth a write."""
 
 from datetime import datetime
-from typing import Any
 
 from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
-from sandbox_crds.models import Condition, SandboxClass, SandboxPool, SandboxPoolStatus
+from sandbox_crds.models import SandboxClass, SandboxPool, SandboxPoolStatus
 from sandbox_crds.reasons import MEANINGS, POOL_MEANINGS, PoolReason, Reason
-from sandbox_operator import times
+from sandbox_operator.conditions import READY, ready, with_remedy
 from sandbox_operator.findings import Finding
 from sandbox_operator.pools.census import Census, State
 from sandbox_operator.pools.record import Record
-from sandbox_operator.status import READY, with_remedy
 
 _REFUSALS = {Reason.QUOTA_EXCEEDED: PoolReason.QUOTA_EXCEEDED}
 
@@ -28,10 +26,17 @@ def next_status(
     old = pool.status
     reason, message, remedy = _reason(pool, class_, wanted, census, record)
     others = [condition for condition in old.conditions if condition.type != READY]
+    condition = ready(
+        old.condition(READY),
+        holds=reason is PoolReason.FILLED,
+        reason=reason,
+        message=with_remedy(message, remedy),
+        now=now,
+    )
     failing = census.count(State.FAILING)
     return SandboxPoolStatus(
         observed_generation=pool.metadata.generation,
-        conditions=[_ready(old.condition(READY), reason, with_remedy(message, remedy), now), *others],
+        conditions=[condition, *others],
         desired_replicas=wanted,
         replicas=census.count(),
         ready_replicas=census.count(State.READY),
@@ -55,12 +60,6 @@ def is_urgent(old: SandboxPoolStatus, new: SandboxPoolStatus) -> bool:
     return before is None or before.reason != after.reason
 
 
-def patch(old: SandboxPoolStatus, new: SandboxPoolStatus) -> dict[str, Any]:
-    """A JSON merge patch of the status; empty when there is nothing to write."""
-    before, after = old.model_dump(by_alias=True), new.model_dump(by_alias=True)
-    return {name: value for name, value in after.items() if value != before[name]}
-
-
 def _reason(
     pool: SandboxPool, class_: SandboxClass | None, wanted: int, census: Census, record: Record
 ) -> tuple[PoolReason, str, str]:
@@ -70,9 +69,12 @@ def _reason(
         return _told(PoolReason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.")
     if class_.spec.workspace.persistent:
         return _told(PoolReason.PERSISTENT_WORKSPACE, f"SandboxClass {name} has workspace.persistent.")
-    ready = census.current.count(State.READY)
-    if ready >= wanted and not census.outdated.count():
-        return _told(PoolReason.FILLED, f"{wanted} free pods are ready." if wanted else "No free pods are wanted.")
+    ready_pods = census.current.count(State.READY)
+    if ready_pods >= wanted and not census.outdated.count():
+        return _told(
+            PoolReason.FILLED,
+            f"{ready_pods} of {wanted} free pods are ready." if wanted else "No free pods are wanted.",
+        )
     if record.refusal:
         reason = _REFUSALS.get(record.refusal.reason, PoolReason.POD_REFUSED)
         return _told(reason, record.refusal.message)
@@ -83,7 +85,7 @@ def _reason(
         return _told(PoolReason.UNSCHEDULABLE, census.findings[waiting[0].uid].message)
     if census.outdated.count():
         return _told(PoolReason.FILLING, "Free pods of an earlier template are being replaced.")
-    return _told(PoolReason.FILLING, f"{ready} of {wanted} free pods are ready.")
+    return _told(PoolReason.FILLING, f"{ready_pods} of {wanted} free pods are ready.")
 
 
 def _told(reason: PoolReason, message: str) -> tuple[PoolReason, str, str]:
@@ -94,15 +96,3 @@ def _failing(finding: Finding) -> tuple[str, str]:
     reason = "" if finding.message.startswith(finding.reason) else f"{finding.reason}: "
     remedies = (POOL_MEANINGS[PoolReason.PODS_FAILING].remedy, MEANINGS[finding.reason].remedy)
     return f"Pods do not become ready. {reason}{finding.message}", " ".join(filter(None, remedies))
-
-
-def _ready(old: Condition | None, reason: PoolReason, message: str, now: datetime) -> Condition:
-    status = "True" if reason is PoolReason.FILLED else "False"
-    unchanged = old is not None and old.status == status and old.reason == reason
-    return Condition(
-        type=READY,
-        status=status,
-        reason=reason,
-        message=message,
-        last_transition_time=old.last_transition_time if old and unchanged else times.rfc3339(now),
-    )

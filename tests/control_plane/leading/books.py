@@ -12,8 +12,8 @@ from sandbox_crds.kube import Informer, KubeObject, Resource
 from sandbox_crds.kube.resources import PODS, SANDBOXES, SECRETS, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
+from sandbox_operator.conditions import READY
 from sandbox_operator.pods import KEY_ID_ANNOTATION, controller_uid
-from sandbox_operator.status import READY
 
 
 class Books:

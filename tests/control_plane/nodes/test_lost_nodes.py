@@ -16,7 +16,7 @@ from sandbox_crds.kube.resources import EVENTS, PODS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import runtime_id
 from sandbox_crds.reasons import MEANINGS, Reason
-from sandbox_operator.status import READY
+from sandbox_operator.conditions import READY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

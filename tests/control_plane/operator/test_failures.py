@@ -16,7 +16,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import MEANINGS, Reason
 from sandbox_crds.redaction import REDACTED
 from sandbox_operator.app import USER_AGENT
-from sandbox_operator.status import READY, said
+from sandbox_operator.conditions import READY, said
 from sandbox_operator.times import rfc3339
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -58,7 +58,7 @@ async def test_an_image_that_cannot_be_pulled(world: World, kubelet: Kubelet, au
     why = f'failed to pull and unpack image "{IMAGE}": not found'
     await kubelet.report(pod, phase="Pending", state=waiting("ErrImagePull", why))
     told = message(await world.until(Reason.IMAGE_PULL_BACK_OFF))
-    assert told == f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {why}"
+    assert told == f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {why}."
     # The kubelet goes back and forth between trying and waiting; nothing is written for it.
     before = await status_writes(world, audit)
     again = f'Back-off pulling image "{IMAGE}": ErrImagePull: {why}'
@@ -77,7 +77,7 @@ async def test_a_command_that_ends_at_once(world: World, kubelet: Kubelet, maste
     restarting = await world.until(Reason.CONTAINER_RESTARTING)
     assert message(restarting) == (
         "Started again. The agent server ended with exit code 3: "
-        f"OH_SESSION_API_KEYS_0={REDACTED}\nApplication startup failed"
+        f"OH_SESSION_API_KEYS_0={REDACTED}\nApplication startup failed."
     )
     back_off = "back-off 10s restarting failed container=agent-server"
     last = ended(3, text=last_words)
@@ -114,7 +114,7 @@ async def test_a_missing_secret(world: World, kubelet: Kubelet) -> None:
     pod = await bound_pod(world, kubelet)
     await kubelet.report(pod, phase="Pending", state=waiting("CreateContainerConfigError", 'secret "x" not found'))
     told = message(await world.until(Reason.CREATE_CONTAINER_ERROR))
-    assert told == 'CreateContainerConfigError: secret "x" not found'
+    assert told == 'CreateContainerConfigError: secret "x" not found.'
 
 
 async def test_an_evicted_pod_is_replaced(world: World, kubelet: Kubelet) -> None:

@@ -17,7 +17,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator.api import Api
 from sandbox_operator.builders.owned import name_of
-from sandbox_operator.status import READY, said
+from sandbox_operator.conditions import READY, said
 from sandbox_operator.times import rfc3339, rfc3339_micro
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,7 +10,7 @@ from sandbox_crds.kube.resources import SANDBOXES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import ExpiryReason, Reason
 from sandbox_operator.builders.owned import name_of
-from sandbox_operator.status import EXPIRING
+from sandbox_operator.conditions import EXPIRING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

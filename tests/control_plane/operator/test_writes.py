@@ -13,7 +13,7 @@ from control_plane.operator.world import World
 from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
-from sandbox_operator.status import said
+from sandbox_operator.conditions import said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,7 @@ from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOX_CLASSES, SANDBOXES
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import pod_name
 from sandbox_crds.reasons import Reason
-from sandbox_operator.status import READY
+from sandbox_operator.conditions import READY
 
 IMAGE = "registry.example/agent-server:1"
 

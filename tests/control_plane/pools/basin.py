@@ -12,8 +12,8 @@ from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
 from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SECRETS
 from sandbox_crds.models import SandboxPool
 from sandbox_crds.reasons import PoolReason
+from sandbox_operator.conditions import READY
 from sandbox_operator.pods import CLAIMED_ANNOTATION
-from sandbox_operator.status import READY
 from sandbox_operator.times import rfc3339
 
 BAD_IMAGE = "registry.example/no-such-image:1"

@@ -11,7 +11,7 @@ from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.kube.resources import PODS, SECRETS, VOLUME_CLAIMS, Resource
 from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import SUSPENSIONS, Reason
-from sandbox_operator.status import READY
+from sandbox_operator.conditions import READY
 
 _SECONDS = 60.0
 _PAUSE = 0.2

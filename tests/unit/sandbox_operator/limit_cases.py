@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sandbox_crds.models import Condition, SandboxStatus
 from sandbox_crds.reasons import EXPIRIES, ExpiryReason, Reason
-from sandbox_operator.status import with_remedy
+from sandbox_operator.conditions import with_remedy
 from sandbox_operator.times import rfc3339
 from unit.sandbox_operator.cases import MADE, Case
 from unit.sandbox_operator.plan_cases import BOOTING, CREATING, READY

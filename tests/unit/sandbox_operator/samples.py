@@ -8,8 +8,8 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Condition, Sandbox, SandboxClass, SandboxStatus
 from sandbox_crds.names import pod_name
 from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
+from sandbox_operator.conditions import with_remedy
 from sandbox_operator.pods import Container, Pod, PodCondition, Run
-from sandbox_operator.status import with_remedy
 from sandbox_operator.times import rfc3339
 
 KEYS = MasterKeys.of({1: b"m" * 32})

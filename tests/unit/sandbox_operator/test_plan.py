@@ -8,10 +8,10 @@ import pytest
 
 from sandbox_crds.models import Condition, SandboxStatus
 from sandbox_crds.reasons import MEANINGS, Reason
+from sandbox_operator.conditions import said, with_remedy
 from sandbox_operator.plan import LONGEST_PATIENCE, PATIENCE, patience
 from sandbox_operator.pods import KEY_ID_ANNOTATION
 from sandbox_operator.pools.matching import Miss, MissReason
-from sandbox_operator.status import said, with_remedy
 from sandbox_operator.times import rfc3339
 from sandbox_operator.world import Made, Plan, Prepare, Refusal
 from unit.sandbox_operator.cases import MADE, Case, decide, writes
@@ -72,7 +72,7 @@ def test_cases(name: str) -> None:
     else:
         assert made.status
         condition = told(made, case.sandbox.status)
-        assert (condition.reason, said(condition)) == (case.told, case.message)
+        assert (condition.reason, said(condition).removesuffix(".")) == (case.told, case.message.removesuffix("."))
         assert condition.message == with_remedy(case.message, MEANINGS[case.told].remedy)
 
 
@@ -171,11 +171,11 @@ def test_the_agent_server_is_opened_with_the_key_that_its_pod_has() -> None:
         assert steps.prepare == Prepare(ready(), theirs)
 
 
-def test_a_remedy_is_of_statusonce_and_whole() -> None:
+def test_a_remedy_is_told_once_and_whole() -> None:
     remedy = f" Remedy: {MEANINGS[Reason.POD_REFUSED].remedy}"
     long = decide(sandbox(), refusal=Refusal(Reason.POD_REFUSED, "x" * 10_000))
     message = told(long, SandboxStatus()).message
-    assert (len(message), message.endswith(f"x{remedy}")) == (2048, True)
+    assert (len(message), message.endswith(f"x.{remedy}")) == (2048, True)
     # A message that is taken over already has one.
     woken = sandbox(status=ASLEEP, suspend=True, suspendReason="Idle", generation=2)
     [again] = applied(ASLEEP, fields(decide(woken, now=LATER))).conditions

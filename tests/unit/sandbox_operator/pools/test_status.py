@@ -6,10 +6,11 @@ import pytest
 
 from sandbox_crds.models import SandboxClass, SandboxPoolStatus
 from sandbox_crds.reasons import POOL_MEANINGS, PoolReason, Reason
+from sandbox_operator.conditions import patch
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.census import take_census
 from sandbox_operator.pools.record import Record
-from sandbox_operator.pools.status import is_urgent, next_status, patch
+from sandbox_operator.pools.status import is_urgent, next_status
 from sandbox_operator.world import Refusal
 from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, pool, ready, waiting
 from unit.sandbox_operator.samples import KEYS, NOW, SOON, class_
@@ -37,7 +38,7 @@ REFUSED = Refusal(Reason.POD_REFUSED, 'pods "a" is forbidden')
 OVER = Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota: few")
 
 CASES: dict[str, tuple[SandboxPoolStatus, PoolReason, str]] = {
-    "filled": (status([ready("a")], 1), PoolReason.FILLED, "1 free pods are ready."),
+    "filled": (status([ready("a")], 1), PoolReason.FILLED, "1 of 1 free pods are ready."),
     "wanted by nobody": (status([], 0), PoolReason.FILLED, "No free pods are wanted."),
     "filled, whatever else": (status([ready("a"), failing("b")], 1, refusal=OVER), PoolReason.FILLED, ""),
     "being filled": (status([ready("a"), free("b")], 2), PoolReason.FILLING, "1 of 2 free pods are ready."),
