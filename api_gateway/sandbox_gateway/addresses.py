@@ -1,5 +1,6 @@
 """The `url` of a sandbox: scheme and host alone, since OpenHands' SDK accepts no path in it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -52,3 +53,9 @@ class Addresses:
         if not origin.authority:
             raise InvalidRequestError("Host: the request has no Host header, which the sandbox's URL is made from")
         return f"{origin.scheme}://{origin.authority}"
+
+    def of_services(self, runtime_id: str, ports: Mapping[str, int], seen: Origin) -> dict[str, int]:
+        """URL to port of each service in `ports`; in header mode none has a URL."""
+        if not self.base_domain:
+            return {}
+        return {self.of(f"{service}-{runtime_id}", seen): port for service, port in ports.items()}

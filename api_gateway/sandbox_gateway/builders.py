@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sandbox_crds import service_ports
 from sandbox_crds.api import MANAGED_BY_LABEL, MANAGER, SANDBOX_LABEL
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import SANDBOXES, SECRETS
@@ -30,6 +31,7 @@ def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_ha
         "metadata": {"name": name, "labels": {MANAGED_BY_LABEL: MANAGER}},
         "spec": {
             **requested,
+            **({"servicePorts": ports} if (ports := service_ports.named_in(request.environment)) else {}),
             "environmentHash": environment_hash,
             "className": class_name,
             # The gateway goes to the pod's address, and a cluster holds only about 10,000 Services.

@@ -2,7 +2,9 @@
 
 from sandbox_crds.kube import Informer, KubeClient
 from sandbox_crds.kube.resources import SANDBOX_CLASSES
-from sandbox_crds.models import SandboxClass
+from sandbox_crds.models import SandboxClass, SandboxClassSpec
+
+_UNKNOWN = SandboxClassSpec()
 
 
 class SandboxClasses:
@@ -15,7 +17,7 @@ class SandboxClasses:
         """Follow the API server until cancelled."""
         await self._informer.run()
 
-    def wakes_on_websocket(self, name: str) -> bool:
-        """Whether a WebSocket handshake wakes idle sandboxes of this class."""
+    def spec(self, name: str) -> SandboxClassSpec:
+        """The class of this name."""
         class_ = self._informer.get(name)
-        return class_ is not None and class_.spec.wake_on_web_socket
+        return _UNKNOWN if class_ is None else class_.spec

@@ -23,6 +23,19 @@ class Endpoint:
     wakes_on_websocket: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of a sandbox: VSCode (`vscode`), or what its programs serve (`work-1`, `work-2`).
+
+    `endpoint` is the sandbox with this service's address in place of its agent server's; None when there is no such
+    sandbox, or it declares no port for the service: then `detail` says which, and what to do.
+    """
+
+    name: str
+    endpoint: Endpoint | None
+    detail: str = ""
+
+
 class NoSandbox(Enum):
     """Why a session key opens no sandbox."""
 
@@ -41,6 +54,10 @@ class Directory(Protocol):
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
         """The sandbox of this name (lower case), or None when there is none."""
+        ...
+
+    def find_service(self, label: str) -> Service | None:
+        """The service that the first label of a host (lower case) names; None when it names none."""
         ...
 
     def opens(self, session_api_key: str, runtime_id: str) -> bool:

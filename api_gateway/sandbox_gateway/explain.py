@@ -1,8 +1,9 @@
 """Why a sandbox is as it is: cause, evidence and remedy. Pure."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sandbox_crds.command import agent_port
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
@@ -42,6 +43,8 @@ class Surroundings:
     """Why the Events could not be read, if so."""
     base_domain: str = ""
     """Of host mode; empty in header mode."""
+    service_ports: Mapping[str, int] = MappingProxyType({})
+    """Port by service."""
     secrets: Collection[str] = ()
     """What no text may hold, beside what looks like a session key."""
 
@@ -115,16 +118,30 @@ def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
             "agent server listens there on all addresses (--host 0.0.0.0)."
         )
     if seen.ready and around.base_domain:
-        return f"If its URL is not found, lead *.{around.base_domain} to the gateway, in DNS and in the certificate."
+        return (
+            f"If its URL is not found, lead *.{around.base_domain} to the gateway, in DNS and in the certificate. "
+            f"{_served(sandbox, around)}"
+        )
     if seen.ready:
         return (
             "If requests to it are refused, send its session_api_key in X-Session-API-Key: all sandboxes share the "
-            "gateway's URL, and the key names the one that is meant."
+            "gateway's URL, and the key names the one that is meant. Browsers reach VSCode and what programs serve in "
+            "host mode alone: set gateway.baseDomain of the chart."
         )
     if seen.reason == Reason.IDLE:
         return "Send it a request with its session key, which wakes it, or resume it: POST /resume."
     _, remedy = _split(seen.message)
     return remedy or (MEANINGS[Reason(seen.reason)].remedy if seen.reason in Reason else "")
+
+
+def _served(sandbox: Sandbox, around: Surroundings) -> str:
+    hosts = [
+        f"{service}-{sandbox.metadata.name}.{around.base_domain} (port {port})"
+        for service, port in around.service_ports.items()
+    ]
+    if not hosts:
+        return "It has no hosts for browsers: its SandboxClass or its own servicePorts take them away."
+    return f"Browsers reach what listens in it, on 0.0.0.0, at {', '.join(hosts)}."
 
 
 def _of_condition(condition: Condition) -> Evidence:

@@ -3,10 +3,12 @@
 import aiohttp
 import structlog
 
+from sandbox_crds import service_ports
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.events import ClusterEvents
 from sandbox_gateway.explain import Surroundings, explain
 from sandbox_gateway.responses import ExplainResponse
@@ -19,12 +21,19 @@ class Explanations:
     """Explains the sandboxes of one namespace. Raises what SandboxService does."""
 
     def __init__(
-        self, service: SandboxService, events: ClusterEvents, keys: MasterKeys, cache: SandboxCache, base_domain: str
+        self,
+        service: SandboxService,
+        events: ClusterEvents,
+        keys: MasterKeys,
+        cache: SandboxCache,
+        classes: SandboxClasses,
+        base_domain: str,
     ) -> None:
         self._service = service
         self._events = events
         self._keys = keys
         self._cache = cache
+        self._classes = classes
         self._base_domain = base_domain
 
     async def of(self, owner: str, runtime_id: str) -> ExplainResponse:
@@ -36,7 +45,8 @@ class Explanations:
         except (ApiError, aiohttp.ClientError, OSError) as error:
             _log.warning("events not read", sandbox=runtime_id, error=str(error) or type(error).__name__)
             events, problem = [], "The Events about it could not be read: the gateway's log says why."
-        around = Surroundings(events, problem, self._base_domain, self._secrets(sandbox))
+        ports = service_ports.of_sandbox(sandbox.spec, self._classes.spec(sandbox.spec.class_name))
+        around = Surroundings(events, problem, self._base_domain, ports, self._secrets(sandbox))
         return explain(sandbox, seen, around)
 
     def _secrets(self, sandbox: Sandbox) -> tuple[str, ...]:

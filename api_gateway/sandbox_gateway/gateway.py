@@ -48,7 +48,9 @@ class Gateway:
         self._wakes = Wakes(sandboxes, self._holding, self._suspensions, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._suspensions, self._wakes)
         self.pools = Pools(client, settings.namespace, settings.sandbox_class)
-        self.app = control_plane(settings, keys, client, self.cache, self._holding, self.api_keys, self.pools)
+        self.app = control_plane(
+            settings, keys, client, self.cache, self.classes, self._holding, self.api_keys, self.pools
+        )
         self.ready = False
         """Whether requests can be served: the answer of `/readyz`."""
 

@@ -1,13 +1,15 @@
 """The data plane's directory, answered from the cache."""
 
+from dataclasses import replace
 from functools import lru_cache
 
+from sandbox_crds import names, service_ports
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import MEANINGS, Reason
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.classes import SandboxClasses
-from sandbox_gateway.directory import Endpoint, NoSandbox
+from sandbox_gateway.directory import Endpoint, NoSandbox, Service
 from sandbox_gateway.health import address
 from sandbox_gateway.suspensions import Suspensions
 from sandbox_gateway.view import explain
@@ -21,6 +23,10 @@ _IDLE = (
 )
 _PAUSED = "The sandbox is paused. Resume it with POST /resume."
 _UNREADY = "The sandbox is not ready."
+_NOT_DECLARED = (
+    "Sandbox {sandbox} declares no port for {service}. Give it one in servicePorts of its SandboxClass, and see that "
+    "servicePorts of the Sandbox do not take it away."
+)
 _PENDING = f"The sandbox is starting: {MEANINGS[Reason.PENDING].text}"
 
 
@@ -56,6 +62,26 @@ class CacheDirectory:
         sandbox = self._cache.get(runtime_id)
         return self._endpoint(sandbox) if sandbox else None
 
+    def find_service(self, label: str) -> Service | None:
+        """The service that the first label of a host (lower case) names; None when it names none.
+
+        No Sandbox's name begins with a service's, so such a label is never a sandbox's own.
+        """
+        named = names.service_of(label)
+        if named is None:
+            return None
+        service, name = named
+        sandbox = self._cache.get(name)
+        if sandbox is None:
+            return Service(service, None, f"There is no sandbox {name}.")
+        port = service_ports.of_sandbox(sandbox.spec, self._classes.spec(sandbox.spec.class_name)).get(service)
+        if port is None:
+            return Service(service, None, _NOT_DECLARED.format(service=service, sandbox=name))
+        endpoint = self._endpoint(sandbox)
+        if endpoint.address is None:
+            return Service(service, endpoint)
+        return Service(service, replace(endpoint, address=(endpoint.address[0], port)))
+
     def opens(self, session_api_key: str, runtime_id: str) -> bool:
         """Whether this is the genuine key of the sandbox of this name."""
         try:
@@ -87,5 +113,5 @@ class CacheDirectory:
         return Endpoint(name, None, detail, cause)
 
     def _sleeping(self, sandbox: Sandbox, detail: str, cause: str = "") -> Endpoint:
-        on_websocket = self._classes.wakes_on_websocket(sandbox.spec.class_name)
+        on_websocket = self._classes.spec(sandbox.spec.class_name).wake_on_web_socket
         return Endpoint(sandbox.metadata.name, None, detail, cause, wakes=True, wakes_on_websocket=on_websocket)

@@ -48,7 +48,10 @@ class RuntimeResponse(BaseModel):
         description="Why it is not ready, whether a paused one keeps its workspace, and when it will be deleted."
     )
     pod_logs: str = Field(description="`Reason: message` of what is wrong, such as `ImagePullBackOff: …`, else empty.")
-    work_hosts: dict[str, int] = Field(description="Further URLs of the sandbox and their ports.")
+    work_hosts: dict[str, int] = Field(
+        description="URLs of what its programs serve, each with the port on which they are to listen; empty in "
+        "header mode."
+    )
     image: str = Field(description="The image it was started with.")
 
 

@@ -80,10 +80,20 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
     additional = schema.get("additionalProperties")
     if isinstance(additional, dict):
         result["additionalProperties"] = structural(cast(Schema, additional), definitions)
+    if "default" in result:
+        result["default"] = without_nulls(result["default"])
     if result.get("default") in ({}, []) and result.get("type") in {"object", "array"}:
         # Defaults are stored with each object; empty ones would only make it larger.
         del result["default"]
     return result
+
+
+def without_nulls(default: object) -> object:
+    """A default as Kubernetes takes one: a field that is null is one that is absent."""
+    if not isinstance(default, dict):
+        return default
+    fields = cast("dict[str, object]", default)
+    return {name: without_nulls(value) for name, value in fields.items() if value is not None}
 
 
 def without_defaults(schema: Schema) -> Schema:

@@ -8,6 +8,12 @@ from functools import lru_cache
 SANDBOX_NAME = "^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$"
 """Pattern of a Sandbox's name: a DNS label with room for a service's prefix, so that it can be a host name."""
 
+SERVICES = ("vscode", "work-1", "work-2")
+"""What a sandbox serves beside its agent server, at the host `{service}-{name}` (openhands_ai 1.11.0)."""
+
+SERVICE_PREFIX = f"^({'|'.join(SERVICES)})-"
+"""What no Sandbox's name begins with: its host would be that of another one's service."""
+
 
 def _digest(text: bytes, length: int) -> str:
     return base64.b32encode(hashlib.sha256(text).digest()).decode().lower()[:length]
@@ -15,7 +21,13 @@ def _digest(text: bytes, length: int) -> str:
 
 def is_sandbox_name(text: str) -> bool:
     """Whether a Sandbox can have this name; only then may it become part of a URL path."""
-    return re.fullmatch(SANDBOX_NAME, text) is not None
+    return re.fullmatch(SANDBOX_NAME, text) is not None and re.match(SERVICE_PREFIX, text) is None
+
+
+def service_of(label: str) -> tuple[str, str] | None:
+    """Service and Sandbox of a host's first label (lower case); None if it begins with no service."""
+    match = re.match(SERVICE_PREFIX, label)
+    return (match[1], label[match.end() :]) if match else None
 
 
 def runtime_id(owner: str, session_id: str) -> str:

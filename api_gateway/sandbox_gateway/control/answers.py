@@ -4,10 +4,12 @@ from collections.abc import Iterable
 
 import structlog
 
+from sandbox_crds import service_ports
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.addresses import Addresses, Origin
 from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.errors import UnavailableError
 from sandbox_gateway.responses import ContainerStatus, Event, RuntimeResponse
 from sandbox_gateway.sandboxes import is_settled
@@ -21,9 +23,10 @@ _CONTAINER = "agent-server"
 class Answers:
     """Makes response objects; the key and the URL are derived, so nothing is read for them."""
 
-    def __init__(self, keys: MasterKeys, cache: SandboxCache, addresses: Addresses) -> None:
+    def __init__(self, keys: MasterKeys, cache: SandboxCache, classes: SandboxClasses, addresses: Addresses) -> None:
         self._keys = keys
         self._cache = cache
+        self._classes = classes
         self._addresses = addresses
 
     def runtime(self, sandbox: Sandbox, seen: View, origin: Origin) -> RuntimeResponse:
@@ -40,7 +43,7 @@ class Answers:
             container_statuses=_container_statuses(sandbox, seen),
             events=_events(sandbox, seen),
             pod_logs="" if seen.normal else seen.explanation,
-            work_hosts={},
+            work_hosts=self._work_hosts(sandbox, origin),
             image=sandbox.spec.image,
         )
 
@@ -53,6 +56,12 @@ class Answers:
             except UnavailableError as error:
                 _log.warning("sandbox left out", sandbox=sandbox.metadata.name, problem=error.detail)
         return told
+
+    def _work_hosts(self, sandbox: Sandbox, origin: Origin) -> dict[str, int]:
+        ports = service_ports.of_sandbox(sandbox.spec, self._classes.spec(sandbox.spec.class_name))
+        # Clients make VSCode's URL themselves, and take these for pages of the user's own.
+        work = {service: port for service, port in ports.items() if service != "vscode"}
+        return self._addresses.of_services(sandbox.metadata.name, work, origin)
 
     def _session_key(self, sandbox: Sandbox) -> str:
         if not is_settled(sandbox):

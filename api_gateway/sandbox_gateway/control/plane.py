@@ -7,6 +7,7 @@ from sandbox_crds.kube import KubeClient
 from sandbox_gateway.addresses import Addresses, Origin
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.app import create_app
 from sandbox_gateway.environments import Environments
@@ -26,6 +27,7 @@ def control_plane(
     keys: MasterKeys,
     client: KubeClient,
     cache: SandboxCache,
+    classes: SandboxClasses,
     holding: Holding,
     api_keys: ApiKeys,
     pools: Pools,
@@ -44,8 +46,8 @@ def control_plane(
     public = Origin.parse(settings.public_url) if settings.public_url else None
     return create_app(
         service,
-        Answers(keys, cache, Addresses(settings.base_domain, public)),
-        Explanations(service, ClusterEvents(client, namespace), keys, cache, settings.base_domain),
+        Answers(keys, cache, classes, Addresses(settings.base_domain, public)),
+        Explanations(service, ClusterEvents(client, namespace), keys, cache, classes, settings.base_domain),
         pools,
         Images(settings.image_registries),
         api_keys,

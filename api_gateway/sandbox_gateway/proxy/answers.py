@@ -43,3 +43,16 @@ def refuse(status: int, detail: str, *headers: tuple[bytes, bytes]) -> Answer:
     if status == 401:
         headers = (*headers, (b"WWW-Authenticate", b"X-Session-API-Key"))
     return Answer(status, orjson.dumps({"detail": detail}), headers)
+
+
+def nothing_listens(service: str, port: object) -> str:
+    """What a sandbox lacks whose service refuses connections, as the end of a sentence."""
+    if service == "vscode":
+        return (
+            f"has no VSCode on port {port}. It needs an image with VSCode and OH_ENABLE_VSCODE=1 in its environment, "
+            "and a moment to start."
+        )
+    return (
+        f"has nothing that listens on port {port}, which is {service}'s. Start a server in it on that port, on all "
+        "addresses (0.0.0.0) and not on localhost alone."
+    )

@@ -225,7 +225,13 @@ class ClientConnection(asyncio.Protocol):
                 to_control = isinstance(decision, ToControl)
                 # The control plane has no WebSockets; asked for one, its server would log two warnings each time.
                 websocket = head.websocket and not to_control
-                forwarded = upstream_head(head, client_ip=self._client_ip, to_control=to_control, websocket=websocket)
+                forwarded = upstream_head(
+                    head,
+                    client_ip=self._client_ip,
+                    to_control=to_control,
+                    websocket=websocket,
+                    service=isinstance(decision, ToSandbox) and bool(decision.service),
+                )
                 self._enter(State.EXCHANGE)
                 self._exchange = Exchange(self._context, self, decision, head, forwarded, body)
                 self._exchange.start()

@@ -6,7 +6,8 @@ from typing import Protocol
 import structlog
 
 from sandbox_gateway.metrics import EXCHANGES
-from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, refuse
+from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, nothing_listens, refuse
+from sandbox_gateway.proxy.confinement import confined
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
 from sandbox_gateway.proxy.head import BadMessageError, RequestHead, ResponseHead
@@ -63,6 +64,7 @@ class Exchange:
     _address: Address
     _sandbox: ToSandbox | None = None
     _runtime_id: str | None = None
+    _service = ""
     _upstream: UpstreamConnection | None = None
     _connecting: asyncio.Task[None] | None = None
     _retry = False
@@ -87,6 +89,7 @@ class Exchange:
         if isinstance(target, ToSandbox):
             self._sandbox = target
             self._runtime_id = target.runtime_id
+            self._service = target.service
             self._address = target.address
         else:
             self._address = context.control_socket
@@ -206,7 +209,10 @@ class Exchange:
         except OSError as error:
             self._connecting = None
             _log.warning("upstream_unreachable", runtime_id=self._runtime_id, error=type(error).__name__)
-            self._answer(503, "cannot be reached at the moment. Try again.")
+            if isinstance(error, ConnectionRefusedError) and self._service:
+                self._answer(503, nothing_listens(self._service, self._address[1]))
+            else:
+                self._answer(503, "cannot be reached at the moment. Try again.")
             return
         self._connecting = None
         self._attach(upstream)
@@ -225,6 +231,8 @@ class Exchange:
         reader = self._upstream.reader
         while (rest := reader.feed(data)) is not None:
             head = reader.head()
+            if not isinstance(self._address, str):
+                head = confined(head, self._address)
             if head.status >= 200:
                 self._respond(head, rest)
                 return

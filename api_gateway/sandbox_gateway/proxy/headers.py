@@ -29,13 +29,20 @@ _SWITCH = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
 def upstream_head(
-    request: RequestHead, *, client_ip: str, to_control: bool, websocket: bool, offers: bool = True
+    request: RequestHead,
+    *,
+    client_ip: str,
+    to_control: bool,
+    websocket: bool,
+    offers: bool = True,
+    service: bool = False,
 ) -> bytes:
     """The request head for the upstream.
 
+    A `service` is not told the session key, which opens more than it; VSCode has ways of its own to take it.
     `websocket` asks it to switch protocols; without `offers`, no extension and no subprotocol is offered.
     """
-    variant = (to_control, websocket, offers)
+    variant = (to_control, websocket, offers, service)
     parts = request.rewritten.get(variant)
     if parts is None:
         parts = request.rewritten[variant] = _around_client_ip(request, *variant)
@@ -51,11 +58,15 @@ def client_head(response: ResponseHead, *, chunked: bool, close: bool) -> bytes:
     return head
 
 
-def _around_client_ip(request: RequestHead, to_control: bool, websocket: bool, offers: bool) -> tuple[bytes, bytes]:
+def _around_client_ip(
+    request: RequestHead, to_control: bool, websocket: bool, offers: bool, service: bool
+) -> tuple[bytes, bytes]:
     """What goes before the client's address and what behind it."""
     dropped = _HOP_BY_HOP | _named_by_connection(request.fields)
     if not to_control:
         dropped |= {b"x-api-key"}
+    if service:
+        dropped |= {b"x-session-api-key"}
     if request.http_1_0:
         dropped |= {b"expect"}
     if not offers:

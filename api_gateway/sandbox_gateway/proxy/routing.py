@@ -1,7 +1,11 @@
 """Which upstream a request is for.
 
-Host mode: `{runtime_id}.{base_domain}` is that sandbox, whole; its agent server checks the key. On any other host the
-Runtime API's paths are the control plane, and all else goes to the sandbox whose key comes along (header mode).
+Host mode: `{runtime_id}.{base_domain}` is that sandbox, whole; its agent server checks the key.
+`{service}-{runtime_id}.{base_domain}` is a service of it: VSCode, which checks the key, or what its programs serve,
+for everybody who knows the host's name. A label that begins with a service is never a sandbox's own.
+
+On any other host the Runtime API's paths are the control plane, and all else goes to the sandbox whose key comes along
+(header mode).
 
 In both, a request counts (as activity, and to wake an idle sandbox) if it carries the sandbox's key and asks for more
 than its health.
@@ -10,7 +14,7 @@ than its health.
 import re
 from dataclasses import dataclass
 
-from sandbox_gateway.directory import Directory, Endpoint, NoSandbox
+from sandbox_gateway.directory import Directory, Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.answers import HEALTHY, Answer, refuse
 from sandbox_gateway.proxy.credentials import key_in_query, presents_key
 from sandbox_gateway.proxy.head import RequestHead
@@ -25,6 +29,10 @@ _HEALTH_PATHS = frozenset({b"/health", b"/alive"})
 _PROBES = frozenset({b"GET", b"HEAD"})
 _PROBED_PATHS = _HEALTH_PATHS | {b"/ready", b"/server_info"}
 
+_NO_HOST = (
+    "There is no sandbox at this host name. It begins with a runtime_id, or with vscode-, work-1- or work-2- and a "
+    "runtime_id; other ports of a sandbox have none."
+)
 _NO_KEY = "This path belongs to a sandbox: send its key in the X-Session-API-Key header."
 _WRONG_KEY = "The key in X-Session-API-Key is not one of this gateway's session keys."
 _GONE = "The sandbox of this session key has been deleted. Start a new one."
@@ -37,12 +45,13 @@ class ToControl:
 
 @dataclass(frozen=True, slots=True)
 class ToSandbox:
-    """The agent server at `address` answers."""
+    """The agent server, or the service of this name, at `address` answers."""
 
     runtime_id: str
     address: tuple[str, int]
     counts: bool
     """Whether the request counts as activity."""
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,7 @@ def route(request: RequestHead, directory: Directory, base_domain: str) -> Decis
     if base_domain:
         host = request.host.decode("ascii").lower().partition(":")[0].removesuffix(".")
         if host.endswith("." + base_domain):
-            return _by_runtime_id(host.removesuffix("." + base_domain), request, directory)
+            return _by_label(host.removesuffix("." + base_domain), request, directory)
     path = request.target.partition(b"?")[0]
     if _CONTROL_PATHS.fullmatch(path):
         return ToControl()
@@ -92,21 +101,34 @@ def by_session_key(key: str, request: RequestHead, directory: Directory) -> ToSa
             return _to(endpoint, request, opened=True)
 
 
-def _by_runtime_id(label: str, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
+def _by_label(label: str, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
+    service = directory.find_service(label)
+    if service is not None:
+        return _to_service(service, request, directory)
     endpoint = directory.find_by_runtime_id(label)
     if endpoint is None:
-        return refuse(404, "There is no sandbox at this host name.")
+        return refuse(404, _NO_HOST)
     if endpoint.wakes and _is_preflight(request):
         return _preflight(request.fields.joined)  # without it, no browser sends the request that wakes
     opened = presents_key(request, endpoint.runtime_id, directory)
     return _to(endpoint, request, opened=opened)
 
 
-def _to(endpoint: Endpoint, request: RequestHead, *, opened: bool) -> ToSandbox | ToSleeping | Answer:
+def _to_service(service: Service, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
+    endpoint = service.endpoint
+    if endpoint is None:
+        return refuse(404, service.detail)
+    opened = presents_key(request, endpoint.runtime_id, directory, vscode=service.name == "vscode")
+    return _to(endpoint, request, opened=opened, service=service.name)
+
+
+def _to(
+    endpoint: Endpoint, request: RequestHead, *, opened: bool, service: str = ""
+) -> ToSandbox | ToSleeping | Answer:
     """`opened`: the request carries the sandbox's key."""
     counts = opened and not _is_probe(request)
     if endpoint.address is not None:
-        return ToSandbox(endpoint.runtime_id, endpoint.address, counts)
+        return ToSandbox(endpoint.runtime_id, endpoint.address, counts, service)
     detail = endpoint.detail or f"Sandbox {endpoint.runtime_id} is not running."
     if opened and endpoint.cause:
         detail = f"{detail} {endpoint.cause}"

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sandbox_crds.models.base import Interned, Metadata, Model, rules
-from sandbox_crds.names import SANDBOX_NAME
+from sandbox_crds.models.service_ports import ServicePorts
+from sandbox_crds.names import SANDBOX_NAME, SERVICE_PREFIX, SERVICES
 
 IMMUTABLE = rules(("self == oldSelf", "is immutable"))
 
@@ -13,7 +14,12 @@ NAME_RULE = rules(
     (
         f"self.metadata.name.matches('{SANDBOX_NAME}')",
         "metadata.name must be a DNS label of at most 50 characters that starts with a letter: it becomes a host name",
-    )
+    ),
+    (
+        f"!self.metadata.name.matches('{SERVICE_PREFIX}')",
+        f"metadata.name must not begin with {', '.join(f'{service}-' for service in SERVICES)}: hosts so named are "
+        "services of other sandboxes",
+    ),
 )
 
 
@@ -126,6 +132,14 @@ class SandboxSpec(Model):
         description="RFC 3339. A pod that was made before this time is replaced; keys and volume stay.",
         json_schema_extra=rules(
             ("self == '' || self.matches('^[0-9-]{10}T[0-9:]{8}Z$')", "must be a time such as 2026-01-31T12:00:00Z")
+        ),
+    )
+    service_ports: ServicePorts = Field(
+        default=ServicePorts(),
+        description=(
+            "Other ports than its class's for VSCode and what its programs serve; 0: not reached. The gateway takes "
+            "them from OH_VSCODE_PORT, WORKER_1 and WORKER_2 of a client's environment. What the class does not "
+            "have cannot be added."
         ),
     )
     service: Literal["None", "Headless"] = Field(

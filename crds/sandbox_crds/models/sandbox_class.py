@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sandbox_crds.models.base import PRESERVE_UNKNOWN, Metadata, Model, rules
 from sandbox_crds.models.sandbox import EnvVar
+from sandbox_crds.models.service_ports import ServicePorts
 
 Quantity = Annotated[
     str,
@@ -76,6 +77,13 @@ class SandboxClassSpec(Model):
         description=(
             "From the runtime class a sandbox asks for to the one its pod gets; an empty value means the cluster's "
             "default. A class that is not listed is dropped, with an Event."
+        ),
+    )
+    service_ports: ServicePorts = Field(
+        default=ServicePorts(),
+        description=(
+            "Ports at which the hosts vscode-, work-1- and work-2- of a sandbox lead into it, where the gateway has a "
+            "base domain; 0: there is no such host. Programs learn them from OH_VSCODE_PORT, WORKER_1 and WORKER_2."
         ),
     )
     pod: PodOverlay = PodOverlay()

@@ -7,6 +7,7 @@ client's environment, then the pod's `env`. So the client wins over defaults, an
 from collections.abc import Sequence
 from typing import Any
 
+from sandbox_crds import service_ports
 from sandbox_crds.environment import is_reserved
 from sandbox_crds.models import EnvVar, Sandbox, SandboxClass
 from sandbox_crds.names import environment_secret_name
@@ -32,8 +33,11 @@ _DEFAULTS = {
 
 def defaults(class_: SandboxClass) -> dict[str, str]:
     """Literal values that a client's environment may override."""
+    ports = {
+        service_ports.VARIABLES[service]: str(port) for service, port in service_ports.of_class(class_.spec).items()
+    }
     of_class = {entry.name: entry.value or "" for entry in class_.spec.env if entry.value_from is None}
-    return {**_DEFAULTS, **{name: value for name, value in of_class.items() if not is_reserved(name)}}
+    return {**_DEFAULTS, **ports, **{name: value for name, value in of_class.items() if not is_reserved(name)}}
 
 
 def sources(sandbox: Sandbox, secret: str) -> list[dict[str, Any]]:

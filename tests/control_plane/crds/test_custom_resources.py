@@ -58,6 +58,7 @@ async def test_everything_at_once(client: KubeClient, namespace: str) -> None:
         "maximumLifeSeconds": 86400,
         "restartedAt": "2026-01-31T12:00:00Z",
         "service": "None",
+        "servicePorts": {"vscode": 60001, "work-1": 3000, "work-2": 0},
         "sessionID": "Session/1 ü " + "x" * 300,
         "owner": "team-a",
     }
@@ -90,6 +91,11 @@ async def test_everything_at_once(client: KubeClient, namespace: str) -> None:
         ("dots.in.name", REQUIRED, "metadata.name must be a DNS label"),
         ("0starts-with-a-digit", REQUIRED, "metadata.name must be a DNS label"),
         ("n" * 51, REQUIRED, "metadata.name must be a DNS label"),
+        ("vscode-hello", REQUIRED, "metadata.name must not begin with vscode-, work-1-, work-2-"),
+        ("work-1-hello", REQUIRED, "hosts so named are services of other sandboxes"),
+        ("work-2-", REQUIRED, "metadata.name must"),
+        ("no-such-port", {**REQUIRED, "servicePorts": {"work-1": 65536}}, "spec.servicePorts.work-1"),
+        ("named-port", {**REQUIRED, "servicePorts": {"vscode": "http"}}, "spec.servicePorts.vscode"),
     ],
 )
 async def test_a_bad_sandbox_is_refused(
@@ -142,6 +148,7 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
         ({"workspace": {"persistent": "yes"}}, "spec.workspace.persistent"),
         ({"startupTimeoutSeconds": 0}, "spec.startupTimeoutSeconds"),
         ({"runtimeClasses": {"a": 1}}, "spec.runtimeClasses.a"),
+        ({"servicePorts": {"work-2": -1}}, "spec.servicePorts.work-2"),
         ({"pod": {"tolerations": ["any"]}}, "spec.pod.tolerations[0]"),
         ({"pod": {"labels": {"app.kubernetes.io/component": "gateway"}}}, "spec.pod.labels"),
     ],

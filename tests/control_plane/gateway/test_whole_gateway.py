@@ -64,16 +64,23 @@ async def test_host_mode(
     ):
         port = process.url.rpartition(":")[2]
         key = {"X-API-Key": API_KEY}
-        body = {"image": "i", "session_id": "s", "command": agent.command}
+        environment = {"WORKER_1": str(agent.port), "OH_VSCODE_PORT": "1"}
+        body = {"image": "i", "session_id": "s", "command": agent.command, "environment": environment}
         starting = asyncio.create_task(http.post("/start", json=body, headers=key))
         await operator.only()
         await operator.report(Reason.READY)
         started = answer(await starting)
         host = f"{started['runtime_id']}.sandboxes.test:{port}"
         assert started["url"] == f"http://{host}"
+        assert started["work_hosts"] == {f"http://work-1-{host}": agent.port, f"http://work-2-{host}": 12001}
+        explained = answer(await http.get(f"/explain/{started['runtime_id']}", headers=key))
+        assert f"work-1-{started['runtime_id']}.sandboxes.test (port {agent.port})" in explained["remedy"]
         probes = agent.probes
-        assert (await http.get("/health", headers={"Host": host})).status_code == 200
-        assert agent.probes == probes + 1
+        for served in (host, f"work-1-{host}"):
+            assert (await http.get("/health", headers={"Host": served})).status_code == 200
+        assert agent.probes == probes + 2
+        assert "work-1-" in refusal(await http.get("/", headers={"Host": f"8080-{host}"}), 404)
+        assert "OH_ENABLE_VSCODE" in refusal(await http.get("/", headers={"Host": f"vscode-{host}"}), 503)
         await http.post("/pause", json={"runtime_id": started["runtime_id"]}, headers=key)
         assert "paused" in (await http.get("/health", headers={"Host": host})).text
 

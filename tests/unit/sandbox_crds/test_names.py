@@ -48,6 +48,25 @@ def test_a_runtime_id_is_a_sandbox_name(owner: str, session: str) -> None:
     assert names.is_sandbox_name(names.runtime_id(owner, session))
 
 
+@pytest.mark.parametrize("service", names.SERVICES)
+def test_no_sandbox_is_named_as_another_ones_service(service: str) -> None:
+    assert names.is_sandbox_name(service)
+    assert not names.is_sandbox_name(f"{service}-a")
+    assert names.service_of(f"{service}-a") == (service, "a")
+    assert names.service_of(f"{service}-{service}-a") == (service, f"{service}-a")
+    assert names.service_of(f"{service}-") == (service, "")
+
+
+@pytest.mark.parametrize("label", ["", "a", "work-1", "work-3-a", "work-12-a", "vscodea-b", "a-vscode-b", "Vscode-a"])
+def test_other_labels_are_of_no_service(label: str) -> None:
+    assert names.service_of(label) is None
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_no_runtime_id_looks_like_a_service(owner: str, session: str) -> None:
+    assert names.service_of(names.runtime_id(owner, session)) is None
+
+
 @pytest.mark.parametrize("text", ["", "a/b", "../x", "a?b", "A", "1a", "-a", "a-", "a\n", "a.b", "a" * 51])
 def test_text_that_is_no_sandbox_name_stays_out_of_paths(text: str) -> None:
     assert not names.is_sandbox_name(text)

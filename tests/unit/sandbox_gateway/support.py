@@ -9,11 +9,12 @@ import httpx
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient, KubeObject
-from sandbox_crds.models import Sandbox, SandboxPool
+from sandbox_crds.models import Sandbox, SandboxClassSpec, SandboxPool
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.addresses import Addresses
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.app import create_app
 from sandbox_gateway.explain import Surroundings, explain
@@ -87,6 +88,17 @@ class FixedApiKeys:
         return "alice" if api_key == "good" else None
 
 
+class Classes:
+    """Classes by name; one that is not among them is as the API server makes an empty one."""
+
+    def __init__(self, **specs: dict[str, Any]) -> None:
+        self._specs = {name: SandboxClassSpec.model_validate(spec) for name, spec in specs.items()}
+
+    def spec(self, name: str) -> SandboxClassSpec:
+        """Like SandboxClasses.spec."""
+        return self._specs.get(name, SandboxClassSpec())
+
+
 class FixedPools:
     """One pool, without an informer."""
 
@@ -154,7 +166,7 @@ async def runtime_api(
     service: ScriptedService, addresses: Addresses | None = None, keys: MasterKeys = KEYS
 ) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the real application over a scripted service."""
-    answers = Answers(keys, unconnected_cache(keys), addresses or Addresses())
+    answers = Answers(keys, unconnected_cache(keys), cast("SandboxClasses", Classes()), addresses or Addresses())
     app = create_app(
         cast("SandboxService", service),
         answers,

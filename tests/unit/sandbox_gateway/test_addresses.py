@@ -30,3 +30,15 @@ def test_url(addresses: Addresses, seen: Origin, url: str) -> None:
 def test_header_mode_needs_a_host() -> None:
     with pytest.raises(InvalidRequestError, match="Host"):
         Addresses().of("sb-a", Origin("http", ""))
+
+
+def test_services_have_urls_in_host_mode_alone() -> None:
+    ports = {"work-1": 12000, "work-2": 3000}
+    assert Addresses("box.test").of_services("sb-a", ports, SEEN) == {
+        "http://work-1-sb-a.box.test:8080": 12000,
+        "http://work-2-sb-a.box.test:8080": 3000,
+    }
+    public = Origin("https", "public.test")
+    assert Addresses("box.test", public).of_services("sb-a", {"work-1": 1}, SEEN) == {"https://work-1-sb-a.box.test": 1}
+    assert Addresses(public=public).of_services("sb-a", ports, SEEN) == {}
+    assert Addresses().of_services("sb-a", ports, Origin("http", "")) == {}

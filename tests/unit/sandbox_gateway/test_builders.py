@@ -45,6 +45,13 @@ def test_an_idle_timeout_is_written_only_if_the_client_sends_one() -> None:
         assert body["spec"]["idleTimeoutSeconds"] == seconds
 
 
+def test_ports_that_a_client_gives_its_services_are_noted() -> None:
+    environment = {"OH_VSCODE_PORT": "60001", "WORKER_1": "3000", "WORKER_2": "any", "PORT": "80"}
+    request = REQUEST.model_copy(update={"environment": environment})
+    body = sandbox_body("sb-a", "alice", request, environment_hash="h", class_name="big")
+    assert body["spec"]["servicePorts"] == {"vscode": 60001, "work-1": 3000}
+
+
 def test_a_restart_changes_what_the_client_may_choose_and_nothing_else() -> None:
     assert restart_spec(sandbox(), REQUEST, NOW) == {
         "image": "agent:1",

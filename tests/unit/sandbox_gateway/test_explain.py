@@ -131,7 +131,12 @@ def test_a_running_one_says_how_requests_reach_it() -> None:
     assert (in_header_mode.status, in_header_mode.pod_status) == ("running", "ready")
     assert in_header_mode.cause == MEANINGS[Reason.READY].text
     assert "X-Session-API-Key" in in_header_mode.remedy
-    assert "*.box.test" in explained(found, Surroundings(base_domain="box.test")).remedy
+    assert "gateway.baseDomain" in in_header_mode.remedy
+    in_host_mode = explained(found, Surroundings(base_domain="box.test", service_ports={"work-1": 12000})).remedy
+    assert "*.box.test" in in_host_mode
+    assert "work-1-sb-a.box.test (port 12000)" in in_host_mode
+    assert "vscode" not in in_host_mode
+    assert "servicePorts" in explained(found, Surroundings(base_domain="box.test")).remedy
 
 
 def test_one_that_the_gateway_does_not_reach_points_to_the_network() -> None:
@@ -217,7 +222,7 @@ def test_no_key_gets_into_an_explanation() -> None:
     other = KEYS.session_key(KEYS.key_id("other"))
     message = f"The agent server ended with exit code 1: {SESSION} {SECRET} {other} Remedy: use {SESSION}"
     reported = status(Reason.CRASH_LOOP_BACK_OFF, message, restartReason=message)
-    around = Surroundings([happened(SESSION, f"{SECRET} {other}")], f"problem {SESSION}", "", (SESSION, SECRET))
+    around = Surroundings([happened(SESSION, f"{SECRET} {other}")], f"problem {SESSION}", secrets=(SESSION, SECRET))
     answer = explained(sandbox(status=reported), around).model_dump_json()
     for key in (SESSION, SECRET, other):
         assert key not in answer

@@ -34,6 +34,48 @@ async def test_a_ready_sandbox_is_found_by_key_and_by_name(plane: Plane) -> None
     assert plane.directory.find_by_runtime_id("sb-b") is None
 
 
+@pytest.mark.parametrize(
+    ("class_name", "own", "ports"),
+    [
+        ("other", {}, {"vscode": 60001, "work-1": 12000, "work-2": 12001}),
+        ("other", {"work-2": 8000, "vscode": 0}, {"vscode": None, "work-1": 12000, "work-2": 8000}),
+        ("closed", {"work-1": 12000}, {"vscode": 60001, "work-1": None, "work-2": 3000}),
+    ],
+)
+async def test_services_have_the_ports_that_are_declared(
+    plane: Plane, class_name: str, own: dict[str, int], ports: dict[str, int | None]
+) -> None:
+    plane.see(spec={"className": class_name, "servicePorts": own}, status=status(Reason.READY, podIP="10.0.0.9"))
+    for name, port in ports.items():
+        service = plane.directory.find_service(f"{name}-sb-a")
+        assert service is not None
+        assert service.name == name
+        if port is None:
+            assert service.endpoint is None
+            assert "servicePorts of its SandboxClass" in service.detail
+        else:
+            assert service.endpoint == Endpoint("sb-a", ("10.0.0.9", port))
+
+
+async def test_services_of_no_sandbox_and_no_services(plane: Plane) -> None:
+    plane.see(status=status(Reason.READY))
+    unknown = plane.directory.find_service("work-1-sb-b")
+    assert unknown is not None
+    assert (unknown.endpoint, "no sandbox sb-b" in unknown.detail) == (None, True)
+    for label in ("sb-a", "8080-sb-a", "work-3-sb-a", ""):
+        assert plane.directory.find_service(label) is None
+
+
+async def test_services_of_a_sandbox_that_is_down_are_down_as_it_is(plane: Plane) -> None:
+    for spec in (IDLE, REQUESTED, {}):
+        plane.see(spec=spec, status=status(Reason.IDLE))
+        service = plane.directory.find_service("work-1-sb-a")
+        assert service is not None
+        assert service.endpoint == plane.directory.find_by_runtime_id("sb-a")
+        assert service.endpoint is not None
+        assert service.endpoint.address is None
+
+
 async def test_a_key_opens_its_own_sandbox_only(plane: Plane) -> None:
     assert not plane.directory.opens(KEY, "sb-a")
     plane.see(status=status(Reason.READY))

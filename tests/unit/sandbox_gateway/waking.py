@@ -11,7 +11,7 @@ from sandbox_gateway.lookup import CacheDirectory
 from sandbox_gateway.sandboxes import Sandboxes
 from sandbox_gateway.suspensions import Suspensions
 from sandbox_gateway.wake import Wakes
-from unit.sandbox_gateway.support import KEYS, sandbox_object, unconnected_cache
+from unit.sandbox_gateway.support import KEYS, Classes, sandbox_object, unconnected_cache
 
 IDLE = {"suspend": True, "suspendReason": "Idle"}
 
@@ -55,14 +55,6 @@ class ReachedHealth:
         return True
 
 
-class Wakeful:
-    """Only the class `wakeful` wakes its sandboxes on WebSockets."""
-
-    def wakes_on_websocket(self, name: str) -> bool:
-        """Like SandboxClasses.wakes_on_websocket."""
-        return name == "wakeful"
-
-
 class Plane:
     """The parts of a replica that wake and route. `hold_seconds` bounds a wake."""
 
@@ -74,7 +66,11 @@ class Plane:
         self.holding = Holding(self.cache, cast("HealthChecks", ReachedHealth()))
         sandboxes = Sandboxes(cast("KubeClient", self.stored), "test", self.cache)
         self.wakes = Wakes(sandboxes, self.holding, self.suspensions, hold_seconds=hold_seconds)
-        classes = cast("SandboxClasses", Wakeful())
+        specs: dict[str, dict[str, Any]] = {
+            "wakeful": {"wakeOnWebSocket": True},
+            "closed": {"servicePorts": {"work-1": 0, "work-2": 3000}},
+        }
+        classes = cast("SandboxClasses", Classes(**specs))
         self.directory = CacheDirectory(KEYS, self.cache, classes, self.suspensions, self.wakes)
 
     def see(self, *, generation: int = 1, cached: bool = True, **fields: Any) -> KubeObject:

@@ -7,6 +7,7 @@ import pytest
 from sandbox_crds.command import agent_port
 from sandbox_crds.environment import is_reserved
 from sandbox_crds.names import pod_name
+from sandbox_crds.service_ports import VARIABLES
 from sandbox_operator.builders.environment import IDLE_TIMEOUT, defaults, variables
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.owned import name_of
@@ -96,6 +97,15 @@ def test_an_idle_timeout_that_is_told_to_the_agent_server_otherwise_stays() -> N
     of_class = class_(idleTimeoutSeconds=60, env=[entry])
     assert IDLE_TIMEOUT not in [each["name"] for each in variables(sandbox(), of_class, "keys")]
     assert defaults(of_class)[IDLE_TIMEOUT] == "7"
+
+
+def test_programs_are_told_the_ports_of_their_class() -> None:
+    told = defaults(class_(servicePorts={"vscode": 0, "work-2": 3000}))
+    assert {name: told.get(name) for name in VARIABLES.values()} == {
+        "OH_VSCODE_PORT": None,
+        "WORKER_1": "12000",
+        "WORKER_2": "3000",
+    }
 
 
 def test_a_pod_s_name_depends_on_its_sandbox_s_uid() -> None:

@@ -42,6 +42,16 @@ async def calls(http: httpx.AsyncClient) -> list[httpx.Response]:
     ]
 
 
+async def test_in_host_mode_work_hosts_are_told(service: ScriptedService) -> None:
+    service.found = sandbox(spec={"servicePorts": {"vscode": 8001, "work-2": 3000}}, status=status(Reason.READY))
+    async with runtime_api(service, Addresses("box.test")) as http:
+        for answer in await calls(http):
+            assert answer.json()["work_hosts"] == {
+                "http://work-1-sb-a.box.test": 12000,
+                "http://work-2-sb-a.box.test": 3000,
+            }
+
+
 async def test_a_ready_sandbox(http: httpx.AsyncClient) -> None:
     expected: dict[str, Any] = {
         "runtime_id": "sb-a",

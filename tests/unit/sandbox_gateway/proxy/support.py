@@ -5,13 +5,15 @@ import contextlib
 import socket
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import uvicorn
 from prometheus_client import REGISTRY
 
-from sandbox_gateway.directory import Endpoint, NoSandbox
+from sandbox_crds.names import service_of
+from sandbox_gateway.directory import Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.context import Limits
 from sandbox_gateway.proxy.listener import Listener, serve
 
@@ -38,6 +40,8 @@ class MemoryDirectory:
     def __init__(self) -> None:
         self.by_key: dict[str, Endpoint | NoSandbox] = {GONE_KEY: NoSandbox.GONE, DOWN_KEY: DOWN}
         self.by_id: dict[str, Endpoint] = {DOWN.runtime_id: DOWN}
+        self.services: dict[tuple[str, str], tuple[str, int]] = {}
+        """Addresses by service and runtime id."""
 
     def add(self, key: str, runtime_id: str, address: tuple[str, int]) -> None:
         self.put(key, Endpoint(runtime_id, address))
@@ -50,6 +54,15 @@ class MemoryDirectory:
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
         return self.by_id.get(runtime_id)
+
+    def find_service(self, label: str) -> Service | None:
+        named = service_of(label)
+        if named is None:
+            return None
+        endpoint, address = self.by_id.get(named[1]), self.services.get(named)
+        if endpoint is None or address is None:
+            return Service(named[0], None, f"{label} is not declared.")
+        return Service(named[0], endpoint if endpoint.address is None else replace(endpoint, address=address))
 
     def opens(self, session_api_key: str, runtime_id: str) -> bool:
         found = self.by_key.get(session_api_key)

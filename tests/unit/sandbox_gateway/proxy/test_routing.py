@@ -2,7 +2,10 @@
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sandbox_crds.names import SERVICES
 from sandbox_gateway.directory import Endpoint
 from sandbox_gateway.proxy.answers import HEALTHY, Answer
 from sandbox_gateway.proxy.head import RequestReader
@@ -15,6 +18,9 @@ UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
 RUNNING = Endpoint("abc", ADDRESS)
+WORK_1, VSCODE = (ADDRESS[0], 12000), (ADDRESS[0], 60001)
+TO_WORK_1 = ToSandbox("abc", WORK_1, counts=False, service="work-1")
+TO_VSCODE = ToSandbox("abc", VSCODE, counts=False, service="vscode")
 
 
 def decide(
@@ -28,6 +34,9 @@ def decide(
 ) -> Decision:
     directory = MemoryDirectory()
     directory.put(KEY, endpoint)
+    # Nobody can make such a Sandbox; were there one, it would not get what is another's.
+    directory.put("key-of-a-taker", Endpoint("work-1-abc", ("192.0.2.66", 60000)))
+    directory.services = {("work-1", "abc"): WORK_1, ("vscode", "abc"): VSCODE, ("work-1", "down"): WORK_1}
     reader = RequestReader()
     assert reader.feed(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode()) is not None
     return route(reader.head(), directory, base_domain)
@@ -165,7 +174,19 @@ def test_a_key_in_the_query_counts_for_websockets_only() -> None:
         ("abc.box.example.", UNCOUNTED),
         ("down.box.example", 503),
         ("nobody.box.example", 404),
-        ("vscode-abc.box.example", 404),
+        ("work-1-abc.box.example", TO_WORK_1),
+        ("Work-1-ABC.box.example.:8443", TO_WORK_1),
+        ("vscode-abc.box.example", TO_VSCODE),
+        ("work-2-abc.box.example", 404),
+        ("work-1-down.box.example", 503),
+        ("work-1-nobody.box.example", 404),
+        ("work-1-.box.example", 404),
+        ("vscode-work-1-abc.box.example", 404),
+        ("work-1-work-1-abc.box.example", 404),
+        ("work-3-abc.box.example", 404),
+        ("8080-abc.box.example", 404),
+        ("vscodeabc.box.example", 404),
+        ("work-1.abc.box.example", 404),
         ("x.abc.box.example", 404),
         (".box.example", 404),
         ("box.example", ToControl()),
@@ -203,7 +224,72 @@ def test_who_has_its_key_is_told_why_a_sandbox_is_down(host: str) -> None:
 
 
 def test_hosts_mean_nothing_without_a_base_domain() -> None:
-    assert decide("GET", "/start", host="abc.box.example") == ToControl()
+    for host in ("abc.box.example", "work-1-abc.box.example", "vscode-abc.box.example"):
+        assert decide("GET", "/start", host=host) == ToControl()
+        assert refused(decide("GET", "/", host=host)) == 401
+
+
+@pytest.mark.parametrize(("host", "words"), [("8080-abc", "vscode-, work-1- or work-2-"), ("work-2-abc", "declared")])
+def test_a_port_that_is_not_declared_names_the_remedy(host: str, words: str) -> None:
+    answer = decide("GET", "/", host=f"{host}.box.example", base_domain="box.example")
+    assert isinstance(answer, Answer)
+    assert (answer.status, words in orjson.loads(answer.body)["detail"]) == (404, True)
+
+
+SERVICE_HOSTS = st.builds(
+    "{}-{}".format, st.sampled_from(SERVICES), st.sampled_from(["abc", "down", "work-1-abc", "x", "vscode-abc", ""])
+)
+
+
+@given(SERVICE_HOSTS, st.sampled_from(["", UPGRADE, with_key(KEY), "Cookie: vscode-tkn=" + KEY + "\r\n"]))
+def test_the_host_of_a_service_never_leads_to_a_sandbox_of_that_name_nor_to_the_agent_server(
+    label: str, fields: str
+) -> None:
+    decision = decide("GET", "/", fields, host=f"{label}.box.example", base_domain="box.example")
+    if isinstance(decision, ToSandbox):
+        assert f"{decision.service}-{decision.runtime_id}" == label
+        assert decision.address in (WORK_1, VSCODE)
+        assert decision.runtime_id == "abc"
+    else:
+        assert refused(decision) in (404, 503)
+
+
+SLEEPING = Endpoint("abc", None, "It is asleep.", "CrashLoopBackOff: its last words", wakes=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "fields", "wakes"),
+    [
+        ("work-1-abc", "/", "", False),
+        ("work-1-abc", "/", with_key("wrong"), False),
+        ("work-1-abc", f"/?tkn={KEY}", "", False),
+        ("work-1-abc", "/", with_key(KEY), True),
+        ("vscode-abc", "/", "", False),
+        ("vscode-abc", f"/?tkn={KEY}&folder=%2Fworkspace", "", True),
+        ("vscode-abc", "/?tkn=wrong", "", False),
+        ("vscode-abc", f"/?tkn={DOWN_KEY}", "", False),
+        ("vscode-abc", "/", f"Cookie: vscode-tkn={KEY}\r\n", True),
+        ("vscode-abc", "/", f"Cookie: vscode-tkn={KEY}\r\n{UPGRADE}", False),
+        ("abc", f"/?tkn={KEY}", f"Cookie: vscode-tkn={KEY}\r\n", False),
+    ],
+)
+def test_only_who_shows_the_key_wakes_a_sandbox_by_a_service(host: str, target: str, fields: str, wakes: bool) -> None:
+    decision = decide("GET", target, fields, host=f"{host}.box.example", base_domain="box.example", endpoint=SLEEPING)
+    if wakes:
+        assert decision == ToSleeping("abc", f"{SLEEPING.detail} {SLEEPING.cause}")
+    else:
+        assert refused(decision) == 503
+        assert isinstance(decision, Answer)
+        assert (SLEEPING.cause.encode() in decision.body) is (UPGRADE in fields)
+
+
+def test_a_preflight_to_a_service_is_answered_by_the_page_itself() -> None:
+    asked = "Origin: https://page.example\r\nAccess-Control-Request-Method: POST\r\n"
+    assert decide("OPTIONS", "/", asked, host="work-1-abc.box.example", base_domain="box.example") == TO_WORK_1
+    sleeping = decide(
+        "OPTIONS", "/", asked, host="work-1-abc.box.example", base_domain="box.example", endpoint=SLEEPING
+    )
+    assert refused(sleeping) == 503
 
 
 def test_a_preflight_has_no_key_and_passes_without_credentials() -> None:

@@ -1,0 +1,47 @@
+"""Fields of a sandbox's responses that would not keep to its own host.
+
+What answers there is not trusted, and its neighbours are other sandboxes: no cookie may be for the whole domain. And a
+program that redirects to where it listens, by the address that it knows, means its host.
+"""
+
+import re
+
+from sandbox_gateway.proxy.head import Fields, ResponseHead
+
+_URL = re.compile(rb"(?i:https?)://([^/?#]*)([^\r\n]*)")
+_HERE = (b"localhost", b"127.0.0.1", b"0.0.0.0", b"[::1]", b"[::]")
+_REWRITTEN = frozenset({b"set-cookie", b"location"})
+
+
+def confined(response: ResponseHead, address: tuple[str, int]) -> ResponseHead:
+    """What listens at `address` responds: its cookies are for its host alone, redirects to `address` to its host."""
+    if _REWRITTEN.isdisjoint(response.fields.joined):
+        return response
+    fields = Fields()
+    for lower, name, value in response.fields.lines:
+        if lower == b"set-cookie":
+            fields.add(name, _host_only(value))
+        elif lower == b"location":
+            fields.add(name, _outer(value, address))
+        else:
+            fields.add(name, value)
+    return ResponseHead(response.status, response.reason, response.http_1_0, fields, response.keep_alive)
+
+
+def _host_only(cookie: bytes) -> bytes:
+    """Without the attribute Domain. Browsers read attributes as RFC 6265, section 5.2, says: whatever their case."""
+    pair, *attributes = cookie.split(b";")
+    kept = [part for part in attributes if part.partition(b"=")[0].strip(b" \t").lower() != b"domain"]
+    return b";".join((pair, *kept))
+
+
+def _outer(location: bytes, address: tuple[str, int]) -> bytes:
+    """A path, if this is a URL of `address`: the client resolves it by the URL that it has asked for."""
+    match = _URL.fullmatch(location)
+    if match is None:
+        return location
+    ip, port = address
+    inner = {b"%b:%d" % (host, port) for host in (*_HERE, b"[%b]" % ip.encode() if ":" in ip else ip.encode())}
+    path = match[2] if match[2].startswith(b"/") else b"/" + match[2]
+    # A path that begins with two slashes would be read as another host.
+    return path if match[1].lower() in inner and not path.startswith(b"//") else location

@@ -1,0 +1,17 @@
+"""The ports of a sandbox beside its agent server's, by the names that OpenHands gives them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sandbox_crds.models.base import Model
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class ServicePorts(Model):
+    """Where VSCode and what a sandbox's programs serve listen; 0: nowhere that may be reached."""
+
+    vscode: Port | None = Field(default=None, description="VSCode. Default: 60001.")
+    work_1: Port | None = Field(default=None, alias="work-1", description="What programs serve. Default: 12000.")
+    work_2: Port | None = Field(default=None, alias="work-2", description="What programs serve. Default: 12001.")

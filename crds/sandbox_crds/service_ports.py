@@ -1,0 +1,45 @@
+"""Which service ports a sandbox has. Pure.
+
+The class says which there are and what their ports are by default; a sandbox may have other ports for those that there
+are. Names, variables and defaults are those of OpenHands (openhands_ai 1.11.0, `remote_sandbox_service`).
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from sandbox_crds.models import SandboxClassSpec, SandboxSpec
+from sandbox_crds.models.service_ports import ServicePorts
+
+VARIABLES: Mapping[str, str] = MappingProxyType(
+    {"vscode": "OH_VSCODE_PORT", "work-1": "WORKER_1", "work-2": "WORKER_2"}
+)
+"""Environment variables that tell a sandbox's programs where to listen."""
+
+_DEFAULTS = MappingProxyType({"vscode": 60001, "work-1": 12000, "work-2": 12001})
+
+
+def of_class(class_: SandboxClassSpec) -> dict[str, int]:
+    """Port by service, those that sandboxes of this class do not have left out."""
+    return _chosen(class_.service_ports, _DEFAULTS)
+
+
+def of_sandbox(sandbox: SandboxSpec, class_: SandboxClassSpec) -> dict[str, int]:
+    """Port by service, those that the sandbox does not have left out."""
+    return _chosen(sandbox.service_ports, of_class(class_))
+
+
+def named_in(environment: Mapping[str, str]) -> dict[str, int]:
+    """Port by service, as far as a client's environment has a port number in one of `VARIABLES`."""
+    ports = {service: _port(environment.get(variable, "")) for service, variable in VARIABLES.items()}
+    return {service: port for service, port in ports.items() if port}
+
+
+def _chosen(own: ServicePorts, otherwise: Mapping[str, int]) -> dict[str, int]:
+    given = own.model_dump(by_alias=True, exclude_none=True)
+    ports = {service: given.get(service, port) for service, port in otherwise.items()}
+    return {service: port for service, port in ports.items() if port}
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    return number if number < 65536 else 0
