@@ -28,9 +28,14 @@ class Activity:
 
     def begin(self, runtime_id: str) -> None:
         """An exchange begins: from now until its `end` the sandbox is busy."""
-        self._in_flight[runtime_id] = self._in_flight.get(runtime_id, 0) + 1
-        self._gone.discard(runtime_id)
-        self._last.pop(runtime_id, None)
+        others = self._in_flight.get(runtime_id)
+        if others:
+            self._in_flight[runtime_id] = others + 1
+        else:
+            self._in_flight[runtime_id] = 1
+            self._last.pop(runtime_id, None)
+        if self._gone:
+            self._gone.discard(runtime_id)
 
     def end(self, runtime_id: str) -> None:
         """One exchange that has begun is over, however it ended."""

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from enum import Enum, auto
+from enum import IntEnum, auto
 from math import inf
 from typing import cast, override
 
@@ -21,7 +21,7 @@ from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
 
 
-class State(Enum):
+class State(IntEnum):  # its hash is an integer's: states are looked up at each request
     HEAD = auto()
     """Between requests, or in the head of one."""
     HELD = auto()
@@ -31,6 +31,8 @@ class State(Enum):
     OVER = auto()
     """Closed, or handed to Linger, FirstMessage or Tunnel."""
 
+
+_HEAD, _EXCHANGE = State.HEAD, State.EXCHANGE  # an enumeration's members are slow to look up
 
 TRANSITIONS = {
     State.HEAD: {State.HELD, State.EXCHANGE, State.OVER},
@@ -138,12 +140,12 @@ class ClientConnection(asyncio.Protocol):
         if self._pending or self._read_paused:
             self._choose_reading()
 
-    def exchange_done(self, *, keep_alive: bool) -> None:
+    def exchange_done(self, keep_alive: bool) -> None:
         self._exchange = None
         if not keep_alive or self._context.draining:
             self._end()
             return
-        self._enter(State.HEAD)
+        self._enter(_HEAD)
         self._expect_within(self._context.limits.idle_seconds)
         self.pump()
 
@@ -182,7 +184,7 @@ class ClientConnection(asyncio.Protocol):
             data, self._pending = self._pending, b""
             self._pending = self._exchange.request_data(data)
             return True
-        if self._state is not State.HEAD or self.write_paused:
+        if self._state is not _HEAD or self.write_paused:
             return False
         reader = self._reader
         first = not reader.started
@@ -211,7 +213,16 @@ class ClientConnection(asyncio.Protocol):
 
     def _begin(self, head: RequestHead, body: Body, *, held: bool = False) -> None:
         decision = route(head, self._context.directory, self._context.base_domain)
+        if isinstance(decision, ToSandbox):
+            service = bool(decision.service)
+            self._exchange_with(
+                decision, head, body, upstream_head(head, self._client_ip, False, head.websocket, service)
+            )
+            return
         match decision:
+            case ToControl():
+                # It has no WebSockets; asked for one, its server would log two warnings each time.
+                self._exchange_with(decision, head, body, upstream_head(head, self._client_ip, True, False))
             case Answer():
                 self._answer(decision, head, body)
             case AwaitFirstMessage():
@@ -221,20 +232,11 @@ class ClientConnection(asyncio.Protocol):
                     self._answer(not_woken(decision), head, body)
                 else:
                     self._hold_back(decision, head, body)
-            case ToControl() | ToSandbox():
-                to_control = isinstance(decision, ToControl)
-                # The control plane has no WebSockets; asked for one, its server would log two warnings each time.
-                websocket = head.websocket and not to_control
-                forwarded = upstream_head(
-                    head,
-                    client_ip=self._client_ip,
-                    to_control=to_control,
-                    websocket=websocket,
-                    service=isinstance(decision, ToSandbox) and bool(decision.service),
-                )
-                self._enter(State.EXCHANGE)
-                self._exchange = Exchange(self._context, self, decision, head, forwarded, body)
-                self._exchange.start()
+
+    def _exchange_with(self, target: ToControl | ToSandbox, head: RequestHead, body: Body, forwarded: bytes) -> None:
+        self._enter(_EXCHANGE)
+        self._exchange = exchange = Exchange(self._context, self, target, head, forwarded, body)
+        exchange.start()
 
     def _hold_back(self, target: ToSleeping, head: RequestHead, body: Body) -> None:
         def done(answer: Answer | None) -> None:

@@ -39,7 +39,7 @@ class ClientSide(Protocol):
         """Take up the client's bytes again, after a change of what the exchange can take."""
         ...
 
-    def exchange_done(self, *, keep_alive: bool) -> None: ...
+    def exchange_done(self, keep_alive: bool) -> None: ...
 
     def exchange_failed(self, answer: Answer, request: RequestHead, body: Body) -> None:
         """Nothing of a response has been sent; `answer` is it."""
@@ -60,17 +60,24 @@ class Exchange:
     Implements `upstream.Sink` and `flights.Flight`.
     """
 
-    # What an exchange begins with: read from the class until it changes
-    _address: Address
-    _sandbox: ToSandbox | None = None
-    _runtime_id: str | None = None
-    _service = ""
-    _upstream: UpstreamConnection | None = None
-    _connecting: asyncio.Task[None] | None = None
-    _retry = False
-    _response_body: Body | None = None
-    _keep_client = False
-    _keep_upstream = False
+    # One is made for each request.
+    __slots__ = (
+        "_address",
+        "_body",
+        "_client",
+        "_connecting",
+        "_context",
+        "_head",
+        "_keep_client",
+        "_keep_upstream",
+        "_request",
+        "_response_body",
+        "_retry",
+        "_runtime_id",
+        "_sandbox",
+        "_service",
+        "_upstream",
+    )
 
     def __init__(
         self,
@@ -86,21 +93,30 @@ class Exchange:
         self._request = request
         self._head = head
         self._body = body
+        self._upstream: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._retry = False
+        self._response_body: Body | None = None
+        self._keep_client = False
+        self._keep_upstream = False
+        self._sandbox: ToSandbox | None = None
+        self._runtime_id: str | None = None
+        self._service = ""
+        self._address: Address = context.control_socket
         if isinstance(target, ToSandbox):
             self._sandbox = target
             self._runtime_id = target.runtime_id
             self._service = target.service
             self._address = target.address
-        else:
-            self._address = context.control_socket
 
     def start(self) -> None:
-        self._begin()
+        if self._sandbox is not None:
+            self._begin(self._sandbox)
         upstream = self._context.pool.take(self._address)
         if upstream is None:
             self._connect()
             return
-        self._retry = self._request.method in _IDEMPOTENT and self._body.done
+        self._retry = self._body.done and self._request.method in _IDEMPOTENT
         self._attach(upstream)
 
     def cancel(self) -> None:
@@ -156,7 +172,7 @@ class Exchange:
             if forward:
                 self._client.send(forward)
             if body.done:
-                self._finish(excess=bool(excess))
+                self._finish(excess)
         except BadMessageError as error:
             self._fail(error.detail)
 
@@ -167,7 +183,7 @@ class Exchange:
             self._connect()
         elif clean and isinstance(self._response_body, UntilCloseBody):
             self._end()
-            self._client.exchange_done(keep_alive=False)
+            self._client.exchange_done(False)
         else:
             self._fail("it closed the connection")
 
@@ -177,28 +193,27 @@ class Exchange:
 
     # Steps
 
-    def _begin(self) -> None:
-        if self._sandbox is None:
-            return
-        EXCHANGES.inc()
-        runtime_id = self._sandbox.runtime_id
-        self._context.flights.join(runtime_id, self)
-        if self._sandbox.counts:
+    def _begin(self, sandbox: ToSandbox) -> None:
+        EXCHANGES.value += 1
+        context, runtime_id = self._context, sandbox.runtime_id
+        context.flights.join(runtime_id, self)
+        if sandbox.counts:
             # A WebSocket that merely stays open is no activity; its handshake is.
             if self._request.websocket:
-                self._context.activity.touch(runtime_id)
+                context.activity.touch(runtime_id)
             else:
-                self._context.activity.begin(runtime_id)
+                context.activity.begin(runtime_id)
 
     def _end(self) -> None:
         """Told once, whatever ends it."""
         sandbox, self._sandbox = self._sandbox, None
         if sandbox is None:
             return
-        EXCHANGES.dec()
-        self._context.flights.leave(sandbox.runtime_id, self)
+        EXCHANGES.value -= 1
+        context, runtime_id = self._context, sandbox.runtime_id
+        context.flights.leave(runtime_id, self)
         if sandbox.counts and not self._request.websocket:
-            self._context.activity.end(sandbox.runtime_id)
+            context.activity.end(runtime_id)
 
     def _connect(self) -> None:
         self._connecting = asyncio.get_running_loop().create_task(self._connected())
@@ -245,7 +260,7 @@ class Exchange:
 
     def _respond(self, head: ResponseHead, rest: bytes) -> None:
         request = self._request
-        self._response_body = body = response_body(head, request=request)
+        self._response_body = body = response_body(head, request)
         self._keep_upstream = head.keep_alive
         # A response before the end of its request is the last on this connection: the rest may never come.
         self._keep_client = keep = (
@@ -255,7 +270,7 @@ class Exchange:
             and not self._context.draining
         )
         chunked = not request.http_1_0 and b"transfer-encoding" in head.fields.joined and not body.done
-        answer = client_head(head, chunked=chunked, close=not keep)
+        answer = client_head(head, chunked, not keep)
         try:
             forward, excess = body.feed(rest)
         except BadMessageError:
@@ -268,7 +283,7 @@ class Exchange:
         else:
             self._client.send_both(answer, forward)
         if body.done:
-            self._finish(excess=bool(excess))
+            self._finish(excess)
 
     def _switch(self, head: ResponseHead, rest: bytes) -> None:
         if not self._request.websocket or self._upstream is None:
@@ -279,7 +294,8 @@ class Exchange:
         self._client.send(client_head(head, chunked=False, close=False))
         self._client.switch(upstream, rest)
 
-    def _finish(self, *, excess: bool) -> None:
+    def _finish(self, excess: bytes) -> None:
+        """`excess` are bytes behind the response."""
         self._end()
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
@@ -287,7 +303,7 @@ class Exchange:
                 self._context.pool.give_back(upstream)
             else:
                 upstream.abort()
-        self._client.exchange_done(keep_alive=self._keep_client)
+        self._client.exchange_done(self._keep_client)
 
     def _fail(self, reason: str) -> None:
         _log.warning("upstream_failed", runtime_id=self._runtime_id, reason=reason, responding=self.responding)

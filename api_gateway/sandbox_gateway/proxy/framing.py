@@ -29,7 +29,7 @@ class Body(Protocol):
 
 
 class FixedBody:
-    """A body of a known number of bytes; zero is no body."""
+    """A body of a known number of bytes."""
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -130,11 +130,14 @@ class ChunkedBody:
                 self._trailers += line + b"\r\n"
 
 
+NO_BODY = FixedBody(0)
+
+
 def request_body(head: RequestHead) -> Body:
     """How the body of this request is framed. Raises BadMessageError."""
-    coding, length = _framing_fields(head.fields)
+    coding, length = head.fields.framing or _framing_fields(head.fields)
     if coding is None:
-        body = FixedBody(length or 0)
+        body = FixedBody(length) if length else NO_BODY
     elif head.http_1_0:
         raise BadMessageError(400, "HTTP/1.0 has no Transfer-Encoding.")
     elif coding != [b"chunked"]:
@@ -146,11 +149,11 @@ def request_body(head: RequestHead) -> Body:
     return body
 
 
-def response_body(head: ResponseHead, *, request: RequestHead) -> Body:
+def response_body(head: ResponseHead, request: RequestHead) -> Body:
     """How the body of the answer to `request` is framed. Raises BadMessageError."""
-    coding, length = _framing_fields(head.fields)
-    if request.method == b"HEAD" or head.status < 200 or head.status in (204, 304):
-        return FixedBody(0)
+    coding, length = head.fields.framing or _framing_fields(head.fields)
+    if length == 0 or request.method == b"HEAD" or head.status < 200 or head.status in (204, 304):
+        return NO_BODY
     if coding is not None:
         if head.http_1_0 or coding != [b"chunked"]:
             raise BadMessageError(400, "The response has a Transfer-Encoding that was not asked for.")
@@ -159,10 +162,9 @@ def response_body(head: ResponseHead, *, request: RequestHead) -> Body:
 
 
 def _framing_fields(fields: Fields) -> tuple[list[bytes] | None, int | None]:
-    """(transfer codings, content length), at most one of them."""
-    if fields.framing is None:
-        fields.framing = _read_framing(fields)
-    return fields.framing
+    """(transfer codings, content length), at most one of them, for now and for the next time."""
+    fields.framing = framing = _read_framing(fields)
+    return framing
 
 
 def _read_framing(fields: Fields) -> tuple[list[bytes] | None, int | None]:

@@ -76,6 +76,8 @@ class RequestHead:
         default_factory=dict[tuple[bool, bool, bool, bool], tuple[bytes, bytes]]
     )
     """What headers.py has made of it."""
+    asked: tuple[bool, bool, str | None] | None = None
+    """What routing.py has found in it."""
 
     @property
     def size(self) -> int:

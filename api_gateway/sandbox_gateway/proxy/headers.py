@@ -30,26 +30,25 @@ _SWITCH = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 def upstream_head(
     request: RequestHead,
-    *,
     client_ip: str,
     to_control: bool,
     websocket: bool,
-    offers: bool = True,
     service: bool = False,
+    offers: bool = True,
 ) -> bytes:
     """The request head for the upstream.
 
     A `service` is not told the session key, which opens more than it; VSCode has ways of its own to take it.
     `websocket` asks it to switch protocols; without `offers`, no extension and no subprotocol is offered.
     """
-    variant = (to_control, websocket, offers, service)
+    variant = (to_control, websocket, service, offers)
     parts = request.rewritten.get(variant)
     if parts is None:
         parts = request.rewritten[variant] = _around_client_ip(request, *variant)
     return parts[0] + client_ip.encode() + parts[1]
 
 
-def client_head(response: ResponseHead, *, chunked: bool, close: bool) -> bytes:
+def client_head(response: ResponseHead, chunked: bool, close: bool) -> bytes:
     """The response head for the client. `chunked` says whether the body goes out chunked."""
     variant = (chunked, close)
     head = response.rewritten.get(variant)
@@ -59,7 +58,7 @@ def client_head(response: ResponseHead, *, chunked: bool, close: bool) -> bytes:
 
 
 def _around_client_ip(
-    request: RequestHead, to_control: bool, websocket: bool, offers: bool, service: bool
+    request: RequestHead, to_control: bool, websocket: bool, service: bool, offers: bool
 ) -> tuple[bytes, bytes]:
     """What goes before the client's address and what behind it."""
     dropped = _HOP_BY_HOP | _named_by_connection(request.fields)

@@ -43,7 +43,7 @@ class ToControl:
     """The control plane answers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one is made for each request, and a frozen one takes three times as long to make
 class ToSandbox:
     """The agent server, or the service of this name, at `address` answers."""
 
@@ -67,6 +67,8 @@ class AwaitFirstMessage:
     """A WebSocket whose first message will name the sandbox."""
 
 
+_TO_CONTROL = ToControl()
+
 type Decision = ToControl | ToSandbox | ToSleeping | AwaitFirstMessage | Answer
 
 
@@ -76,29 +78,25 @@ def route(request: RequestHead, directory: Directory, base_domain: str) -> Decis
         host = request.host.decode("ascii").lower().partition(":")[0].removesuffix(".")
         if host.endswith("." + base_domain):
             return _by_label(host.removesuffix("." + base_domain), request, directory)
-    path = request.target.partition(b"?")[0]
-    if _CONTROL_PATHS.fullmatch(path):
-        return ToControl()
+    of_control, _, in_header = request.asked or _ask(request)
+    if of_control:
+        return _TO_CONTROL
     if b"x-session-api-key" in request.fields.repeated:
         return refuse(400, "X-Session-API-Key is given more than once.")
-    in_header = request.fields.joined.get(b"x-session-api-key")
     if in_header is not None:
-        return by_session_key(in_header.decode("latin-1"), request, directory)
+        return by_session_key(in_header, request, directory)
     if not request.websocket:
-        return _without_key(request, path)
+        return _without_key(request)
     in_query = key_in_query(request.target)
     return AwaitFirstMessage() if in_query is None else by_session_key(in_query, request, directory)
 
 
 def by_session_key(key: str, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
     """The sandbox that this session key opens, or why none: 401, 404 or 503."""
-    match directory.find_by_session_key(key):
-        case NoSandbox.NOT_GENUINE:
-            return refuse(401, _WRONG_KEY)
-        case NoSandbox.GONE:
-            return refuse(404, _GONE)
-        case Endpoint() as endpoint:
-            return _to(endpoint, request, opened=True)
+    found = directory.find_by_session_key(key)
+    if isinstance(found, Endpoint):
+        return _to(found, request, True)
+    return refuse(401, _WRONG_KEY) if found is NoSandbox.NOT_GENUINE else refuse(404, _GONE)
 
 
 def _by_label(label: str, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
@@ -111,7 +109,7 @@ def _by_label(label: str, request: RequestHead, directory: Directory) -> ToSandb
     if endpoint.wakes and _is_preflight(request):
         return _preflight(request.fields.joined)  # without it, no browser sends the request that wakes
     opened = presents_key(request, endpoint.runtime_id, directory)
-    return _to(endpoint, request, opened=opened)
+    return _to(endpoint, request, opened)
 
 
 def _to_service(service: Service, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
@@ -119,14 +117,13 @@ def _to_service(service: Service, request: RequestHead, directory: Directory) ->
     if endpoint is None:
         return refuse(404, service.detail)
     opened = presents_key(request, endpoint.runtime_id, directory, vscode=service.name == "vscode")
-    return _to(endpoint, request, opened=opened, service=service.name)
+    return _to(endpoint, request, opened, service.name)
 
 
-def _to(
-    endpoint: Endpoint, request: RequestHead, *, opened: bool, service: str = ""
-) -> ToSandbox | ToSleeping | Answer:
+def _to(endpoint: Endpoint, request: RequestHead, opened: bool, service: str = "") -> ToSandbox | ToSleeping | Answer:
     """`opened`: the request carries the sandbox's key."""
-    counts = opened and not _is_probe(request)
+    _, is_probe, _ = request.asked or _ask(request)
+    counts = opened and not is_probe
     if endpoint.address is not None:
         return ToSandbox(endpoint.runtime_id, endpoint.address, counts, service)
     detail = endpoint.detail or f"Sandbox {endpoint.runtime_id} is not running."
@@ -137,16 +134,29 @@ def _to(
     return refuse(503, detail)
 
 
-def _is_probe(request: RequestHead) -> bool:
-    return request.method in _PROBES and request.target.partition(b"?")[0] in _PROBED_PATHS
+def _path(request: RequestHead) -> bytes:
+    return request.target.partition(b"?")[0]
 
 
-def _without_key(request: RequestHead, path: bytes) -> Decision:
+def _ask(request: RequestHead) -> tuple[bool, bool, str | None]:
+    """(the path is of the Runtime API, the request is a probe, the key in its header), for now and the next time."""
+    path = _path(request)
+    key = request.fields.joined.get(b"x-session-api-key")
+    request.asked = asked = (
+        _CONTROL_PATHS.fullmatch(path) is not None,
+        request.method in _PROBES and path in _PROBED_PATHS,
+        None if key is None else key.decode("latin-1"),
+    )
+    return asked
+
+
+def _without_key(request: RequestHead) -> Decision:
+    path = _path(request)
     if path in _HEALTH_PATHS and request.method in _PROBES:
         # True for every sandbox whose start was reported as ready: the gateway had reached that one's /health.
         return HEALTHY
     if path in _CONTROL_DOCS:
-        return ToControl()
+        return _TO_CONTROL
     if _is_preflight(request):
         return _preflight(request.fields.joined)
     return refuse(401, _NO_KEY)

@@ -104,6 +104,8 @@ class Pool:
     def take(self, address: Address) -> UpstreamConnection | None:
         """An open idle connection, or None."""
         idle = self._idle.get(address)
+        if not idle:
+            return None
         oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
         while idle:
             connection = idle.pop()
