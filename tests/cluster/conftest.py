@@ -15,8 +15,10 @@ from cluster.site import Site, installed
 from cluster.support import NAMESPACE, Kubectl
 from demo.local_target import LocalTarget
 from demo.outside import sdk_python
-from demo.release import Release
+from demo.release import NAME, Release
 from demo.targets import Images
+from local_cluster.cluster import Cluster
+from local_cluster.dns import SANDBOX_DOMAIN, Wildcard
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.remains import leftovers
@@ -57,6 +59,16 @@ def site(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Si
 def persistent(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Site]:
     """A second release, whose gateway gives each sandbox a volume."""
     with installed(target, images, progress, f"{NAMESPACE}-persistent", sandboxClass="persistent") as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def host_mode(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Site]:
+    """A release in host mode, whose domain the cluster's DNS leads to its gateway."""
+    namespace = f"{NAMESPACE}-host-mode"
+    with installed(target, images, progress, namespace, replicas=1, baseDomain=SANDBOX_DOMAIN) as site:
+        service = site.kubectl("get", "service", f"{NAME}-gateway", "--output", "json")
+        Cluster(State.from_environment()).set_dns(Wildcard(SANDBOX_DOMAIN, service["spec"]["clusterIP"]))
         yield site
 
 

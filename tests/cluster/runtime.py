@@ -3,6 +3,7 @@
 import json
 import uuid
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,7 +25,9 @@ class Runtime:
         started = self.start()
         self.identity = identity(started)
         self.id, url, key = self.identity
-        self.agent = httpx.Client(base_url=url, headers={"X-Session-API-Key": key}, timeout=60, trust_env=False)
+        # Host names of host mode are known to the gateway, not to this machine.
+        headers = {"Host": urlsplit(url).netloc, "X-Session-API-Key": key}
+        self.agent = httpx.Client(base_url=site.url, headers=headers, timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:
         return self

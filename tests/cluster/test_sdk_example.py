@@ -12,16 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.support import NAMESPACE, eventually
-from demo.local_target import LocalTarget
+from cluster.site import Site
+from cluster.support import eventually
 from demo.outside import run_example
-from demo.release import Release, install
-from demo.targets import Images
-from demo.workloads import deploy_model, job_succeeded, model_url, start_client_job
-from local_cluster.cluster import Cluster
-from local_cluster.dns import SANDBOX_DOMAIN, Wildcard
-from local_cluster.paths import State
-from local_cluster.progress import Progress
+from demo.release import Release
+from demo.workloads import job_succeeded, model_url, start_client_job
+from local_cluster.dns import SANDBOX_DOMAIN
 from sandbox_crds.api import SANDBOX_LABEL
 
 
@@ -66,16 +62,8 @@ def test_client_outside_the_cluster(release: Release, gateway_url: str, sdk: Pat
     eventually(lambda: sandbox_objects(release), lambda left: left == before)
 
 
-def test_host_mode(target: LocalTarget, images: Images, progress: Progress) -> None:
-    namespace = f"{NAMESPACE}-host-mode"
-    release = install(target, images, namespace, progress, {"gateway": {"replicas": 1, "baseDomain": SANDBOX_DOMAIN}})
-    try:
-        deploy_model(release)
-        service = json.loads(release.kubectl("get", "service", "openhands-sandbox-gateway", "--output", "json"))
-        Cluster(State.from_environment()).set_dns(Wildcard(SANDBOX_DOMAIN, service["spec"]["clusterIP"]))
-        assert f".{SANDBOX_DOMAIN}" in run_in_cluster(release)
-    finally:
-        target.kubectl("delete", "namespace", namespace, "--wait=false")
+def test_client_in_host_mode(host_mode: Site) -> None:
+    assert f".{SANDBOX_DOMAIN}" in run_in_cluster(host_mode.release)
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}])
