@@ -112,7 +112,7 @@ class ClientConnection(asyncio.Protocol):
         if self._hold is not None:
             self._hold.drain()
         elif self._state is State.HEAD and not self._reader.started:
-            self.transport.close()
+            self._expect_next()
 
     def cut(self) -> None:
         self.transport.abort()
@@ -142,11 +142,11 @@ class ClientConnection(asyncio.Protocol):
 
     def exchange_done(self, keep_alive: bool) -> None:
         self._exchange = None
-        if not keep_alive or self._context.draining:
+        if not keep_alive:
             self._end()
             return
         self._enter(_HEAD)
-        self._expect_within(self._context.limits.idle_seconds)
+        self._expect_next()
         self.pump()
 
     def exchange_failed(self, answer: Answer, request: RequestHead, body: Body) -> None:
@@ -167,12 +167,11 @@ class ClientConnection(asyncio.Protocol):
 
     def switch(self, upstream: UpstreamConnection, rest: bytes) -> None:
         self._exchange = None
-        if rest:
-            self.transport.write(rest)
         if self._pending:
             upstream.transport.write(self._pending)
         self._leave()
-        Tunnel(self._context, self.transport, upstream.transport, paused=(self.write_paused, upstream.write_paused))
+        paused = (self.write_paused, upstream.write_paused)
+        Tunnel(self._context, self.transport, upstream.transport, rest=rest, paused=paused)
 
     # Steps
 
@@ -261,7 +260,7 @@ class ClientConnection(asyncio.Protocol):
             self._last_answer(answer, head_only=head_only)
             return
         self.transport.write(answer.encode(close=False, head_only=head_only))
-        self._expect_within(self._context.limits.idle_seconds)
+        self._expect_next()
 
     def _await_first_message(self, head: RequestHead) -> None:
         pending = self._pending
@@ -312,6 +311,10 @@ class ClientConnection(asyncio.Protocol):
         self._state = state
 
     # The one timer: it runs out at the earliest deadline it was set for, and is wound up again if that has moved
+
+    def _expect_next(self) -> None:
+        limits = self._context.limits
+        self._expect_within(limits.drain_idle_seconds if self._context.draining else limits.idle_seconds)
 
     def _expect_within(self, seconds: float) -> None:
         self._deadline = deadline = self._loop.time() + seconds

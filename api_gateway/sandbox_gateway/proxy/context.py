@@ -27,6 +27,11 @@ class Limits:
     """For a sandbox to accept a WebSocket that the gateway has accepted before it."""
     half_closed_seconds: float = 30.0
     """For the other side of a tunnel to close, too."""
+    close_seconds: float = 5.0
+    """For a client and an agent server to close a WebSocket after the gateway has asked for it."""
+    drain_idle_seconds: float = 2.0
+    """For the next request of a client's connection while the gateway ends: its answer says that it is the last. A
+    connection that is closed sooner may be closed under a request that is on its way."""
     wake_hold_seconds: float = 50.0
     """For an idle sandbox to wake: the SDK waits 60 s for an answer (openhands_workspace 1.58.2, `api_timeout`)."""
 
@@ -82,6 +87,8 @@ class Context:
     places: Places = field(default_factory=Places)
     flights: Flights = field(default_factory=Flights)
     draining: bool = False
+    grace_seconds: float = 0.0
+    """From the beginning of draining until what is left is cut."""
     clients: set[Client] = field(default_factory=set[Client])
     all_gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the last client leaves a draining listener."""

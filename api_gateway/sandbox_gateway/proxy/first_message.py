@@ -225,10 +225,9 @@ class FirstMessage(asyncio.Protocol):
     def _switch(self, upstream: UpstreamConnection, rest: bytes) -> None:
         self._opening = None
         upstream.transport.write(self._received)
-        if rest:
-            self._transport.write(rest)
         self._leave()
-        Tunnel(self._context, self._transport, upstream.transport, paused=(self._write_paused, upstream.write_paused))
+        paused = (self._write_paused, upstream.write_paused)
+        Tunnel(self._context, self._transport, upstream.transport, rest=rest, paused=paused)
 
     def _close(self, code: int, reason: str) -> None:
         self._opening = None

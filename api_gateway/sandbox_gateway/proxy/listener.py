@@ -25,13 +25,14 @@ class Listener:
         self._context.flights.cut(runtime_id)
 
     async def shutdown(self, grace_seconds: float) -> None:
-        """Stop accepting, close idle connections, let requests end, and cut what is left after the grace time.
+        """Stop accepting, let requests end, close WebSockets one after the other, and cut what is left after the time.
 
-        Requests that are held while their sandboxes wake are refused.
+        Requests that are held while their sandboxes wake are refused. Idle connections are closed a little later, and
+        WebSockets at random moments in the first half of the time.
         """
         context = self._context
         self._server.close()
-        context.draining = True
+        context.draining, context.grace_seconds = True, grace_seconds
         for client in list(context.clients):
             client.drain()
         if context.clients:

@@ -1,50 +1,109 @@
-"""Two connections as one: bytes pass both ways as they come, each side waiting for the other to keep up."""
+"""A client and an agent server after the switch to WebSocket, as one connection.
+
+Bytes pass both ways as they come, each side waiting for the other to keep up.
+
+When the gateway is about to end, the client is told so by a close frame (1012) between two frames of the agent server,
+whose further frames are dropped. The client's answering close frame reaches the agent server, which then closes.
+"""
 
 import asyncio
+import random
 from typing import override
 
 from sandbox_gateway.metrics import WEBSOCKETS
 from sandbox_gateway.proxy.context import Context
+from sandbox_gateway.proxy.frames import Frames
+
+_SPREAD = 0.5
+"""Of the grace time: clients that are told at random moments do not all come back at the same one."""
+_REASON = b"the gateway restarts"
+_SERVICE_RESTART = b"\x88%c" % (2 + len(_REASON)) + (1012).to_bytes(2) + _REASON
+"""RFC 6455, section 5.5.1; the code stands in IANA's registry of close codes."""
 
 
 class Tunnel:
-    """A client and an upstream after a switch of protocols."""
+    """Implements `context.Client`."""
 
     def __init__(
-        self, context: Context, client: asyncio.Transport, upstream: asyncio.Transport, *, paused: tuple[bool, bool]
+        self,
+        context: Context,
+        client: asyncio.Transport,
+        upstream: asyncio.Transport,
+        *,
+        rest: bytes,
+        paused: tuple[bool, bool],
     ) -> None:
-        """Take over both transports; `paused` tells which of (client, upstream) cannot be written to at the moment."""
+        """Take over both transports. `rest` are the upstream's first bytes, which the client has yet to get; `paused`
+        tells which of (client, upstream) cannot be written to at the moment.
+        """
         self._context = context
-        self._open: set[asyncio.Transport] = {client, upstream}
-        self._half_closed: asyncio.TimerHandle | None = None
+        self._client = client
+        self._upstream = upstream
+        self._open = {client, upstream}
+        self._sending = {client, upstream}
+        self._frames = Frames()
+        self._drain: asyncio.TimerHandle | None = None
+        self._end: asyncio.TimerHandle | None = None
         WEBSOCKETS.inc()
         context.join(self)
-        for here, there, there_paused in ((client, upstream, paused[1]), (upstream, client, paused[0])):
-            here.set_protocol(_Side(self, here, there))
+        if rest:
+            self._frames.feed(rest)
+            client.write(rest)
+        client.set_protocol(_Side(self, client, upstream))
+        upstream.set_protocol(_FromUpstream(self, upstream, client, self._frames))
+        for here, there_paused in ((client, paused[1]), (upstream, paused[0])):
             if there_paused:
                 here.pause_reading()
             else:
                 here.resume_reading()
+        if context.draining:
+            self.drain()
 
     def drain(self) -> None:
-        """Nothing is known of what passes here, so it goes on until it is cut."""
+        delay = random.uniform(0, self._context.grace_seconds * _SPREAD)  # noqa: S311
+        self._drain = asyncio.get_running_loop().call_later(delay, self._close)
 
     def cut(self) -> None:
         for transport in list(self._open):
             transport.abort()
 
-    def half_closed(self) -> None:
-        if self._half_closed is None:
-            seconds = self._context.limits.half_closed_seconds
-            self._half_closed = asyncio.get_running_loop().call_later(seconds, self.cut)
+    def sends_no_more(self, transport: asyncio.Transport) -> None:
+        """One side has ended its direction; when both have, nothing is left to wait for."""
+        self._sending.discard(transport)
+        if self._sending:
+            self._end_within(self._context.limits.half_closed_seconds)
+        else:
+            self._client.close()
+            self._upstream.close()
+
+    def at_boundary(self) -> None:
+        """The upstream's last frame has passed to its end: tell the client, and drop what comes."""
+        if self._frames.closing or self._client.is_closing():
+            return
+        self._client.write(_SERVICE_RESTART)
+        self._upstream.set_protocol(_Dropped(self, self._upstream, self._client))
+        self._end_within(self._context.limits.close_seconds)
 
     def lost(self, transport: asyncio.Transport) -> None:
         self._open.discard(transport)
         if not self._open:
-            if self._half_closed is not None:
-                self._half_closed.cancel()
+            for timer in (self._drain, self._end):
+                if timer is not None:
+                    timer.cancel()
             WEBSOCKETS.dec()
             self._context.leave(self)
+
+    def _close(self) -> None:
+        if len(self._open) < 2 or self._end is not None:
+            return  # it is ending already
+        if self._frames.at_boundary:
+            self.at_boundary()
+        else:
+            self._upstream.set_protocol(_ToBoundary(self, self._upstream, self._client, self._frames))
+
+    def _end_within(self, seconds: float) -> None:
+        if self._end is None:
+            self._end = asyncio.get_running_loop().call_later(seconds, self.cut)
 
 
 class _Side(asyncio.Protocol):
@@ -61,7 +120,7 @@ class _Side(asyncio.Protocol):
     def eof_received(self) -> bool:
         if not self._there.is_closing():
             self._there.write_eof()
-        self._tunnel.half_closed()
+        self._tunnel.sends_no_more(self._here)
         return True
 
     @override
@@ -79,5 +138,35 @@ class _Side(asyncio.Protocol):
             self._there.close()
         else:
             self._there.abort()
-        self._tunnel.half_closed()
+        self._tunnel.sends_no_more(self._here)
         self._tunnel.lost(self._here)
+
+
+class _FromUpstream(_Side):
+    """Keeps count of the frames that pass."""
+
+    def __init__(self, tunnel: Tunnel, here: asyncio.Transport, there: asyncio.Transport, frames: Frames) -> None:
+        super().__init__(tunnel, here, there)
+        self._frames = frames
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._frames.feed(data)
+        self._there.write(data)
+
+
+class _ToBoundary(_FromUpstream):
+    """Passes the frame that has begun, and no other."""
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        end = self._frames.until_boundary(data)
+        super().data_received(data if end is None else data[:end])
+        if end is not None:
+            self._tunnel.at_boundary()
+
+
+class _Dropped(_Side):
+    @override
+    def data_received(self, data: bytes) -> None:
+        pass

@@ -1,4 +1,4 @@
-"""Ending: what is in flight goes on to its end or to the end of the grace time; everything else closes at once."""
+"""Ending: what is in flight goes on to its end or to the end of the grace time; everything else closes soon."""
 
 import asyncio
 
@@ -50,6 +50,50 @@ async def test_requests_end_and_idle_connections_close(gateway: Gateway) -> None
         await ending
 
 
+async def test_a_connection_in_use_is_told_of_its_last_answer(gateway: Gateway) -> None:
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await read_head(reader):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    await gateway.add_raw(upstream)
+    reader, writer = await gateway.connect()
+    writer.write(REQUEST)
+    assert b"close" not in await reader.readuntil(b"ok")
+    ending = asyncio.create_task(gateway.listener.shutdown(30))
+    await asyncio.sleep(0.2)
+    async with asyncio.timeout(10):
+        writer.write(REQUEST)
+        assert await reader.read(-1) == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+        writer.close()
+        await ending
+
+
+async def test_a_connection_is_kept_for_one_more_request_after_a_long_answer(gateway: Gateway) -> None:
+    rest = asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+        await rest.wait()
+        writer.write(b"k")
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    await gateway.add_raw(upstream)
+    reader, writer = await gateway.connect()
+    writer.write(REQUEST)
+    await reader.readuntil(b"\r\n\r\no")
+    ending = asyncio.create_task(gateway.listener.shutdown(30))
+    await asyncio.sleep(0.1)
+    rest.set()
+    async with asyncio.timeout(10):
+        assert await reader.read(1) == b"k"
+        writer.write(REQUEST)
+        assert await reader.read(-1) == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+        writer.close()
+        await ending
+
+
 async def test_the_end_of_the_grace_time(gateway: Gateway) -> None:
     held = Held()
     await gateway.add_raw(held)
@@ -70,12 +114,14 @@ async def test_a_websocket_without_a_key_yet_is_told_to_come_back(gateway: Gatew
     assert websocket.close_code == 1012
 
 
-async def test_a_tunnel_is_cut_on_both_sides(gateway: Gateway) -> None:
+async def test_a_websocket_in_the_middle_of_a_frame_is_cut_on_both_sides(gateway: Gateway) -> None:
     cut = asyncio.Event()
+    half = b"\x81\x05he"
 
     async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        writer.write(half)
         await reader.read(-1)
         cut.set()
 
@@ -85,6 +131,6 @@ async def test_a_tunnel_is_cut_on_both_sides(gateway: Gateway) -> None:
     await read_head(reader)
     async with asyncio.timeout(10):
         await gateway.listener.shutdown(0.05)
-        assert await reader.read(-1) == b""
+        assert await reader.read(-1) == half
         await cut.wait()
     writer.close()

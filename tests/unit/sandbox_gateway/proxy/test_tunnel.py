@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sandbox_gateway.proxy.context import Limits
 from unit.sandbox_gateway.proxy.memory import MemoryClient
-from unit.sandbox_gateway.proxy.support import Gateway, read_head
+from unit.sandbox_gateway.proxy.support import Gateway, counted, read_head
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: key-of-abc\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -50,6 +50,9 @@ async def test_either_sides_end_is_the_others(gateway: Gateway) -> None:
     async with asyncio.timeout(10):
         assert await reader.read(-1) == b"and an answer after it"
         await ended.wait()
+        # Both have ended: nothing is kept for the time that a half-closed one is granted.
+        while counted()["websockets"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     writer.close()
 
 
