@@ -41,7 +41,9 @@ class Page:
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression; None while the page cannot tell, since it is just being loaded."""
-        return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        # While one page gives way to the next, the answer is an error.
+        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        return answer.get("result", {}).get("result", {}).get("value")
 
     def text(self, selector: str) -> str:
         """What an element shows; "" while it is not there."""
@@ -53,7 +55,7 @@ class Page:
         while True:
             message = json.loads(self._devtools.recv(timeout=30))
             if message.get("id") == self._last:
-                return message["result"]
+                return message
 
 
 class Browser:
