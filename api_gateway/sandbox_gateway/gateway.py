@@ -104,6 +104,7 @@ class Gateway:
                 waker=self._wakes,
                 control_socket=path,
                 base_domain=settings.base_domain,
+                https=settings.public_url.startswith("https:"),
                 share_port=settings.worker_socket is not None,
                 limits=Limits(wake_hold_seconds=settings.wake_hold_seconds),
             )

@@ -67,7 +67,9 @@ class Settings(BaseSettings):
         description="Host mode: sandboxes are {runtime_id}.{base_domain}. Empty: the session key names the sandbox.",
     )
     public_url: Annotated[str, AfterValidator(_public_url)] = Field(
-        default="", description="URL of this gateway for clients; empty: what each client used to reach it."
+        default="",
+        description="URL of this gateway for clients; empty: what each client used to reach it. Its scheme is told to "
+        "sandboxes as X-Forwarded-Proto.",
     )
     sandbox_class: str = Field(default="default", description="SandboxClass of the sandboxes that are started.")
     start_hold_seconds: Hold = Field(

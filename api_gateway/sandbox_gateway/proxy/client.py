@@ -213,15 +213,15 @@ class ClientConnection(asyncio.Protocol):
     def _begin(self, head: RequestHead, body: Body, *, held: bool = False) -> None:
         decision = route(head, self._context.directory, self._context.base_domain)
         if isinstance(decision, ToSandbox):
-            service = bool(decision.service)
-            self._exchange_with(
-                decision, head, body, upstream_head(head, self._client_ip, False, head.websocket, service)
-            )
+            service, https = bool(decision.service), self._context.https
+            forwarded = upstream_head(head, self._client_ip, False, head.websocket, service, https=https)
+            self._exchange_with(decision, head, body, forwarded)
             return
         match decision:
             case ToControl():
                 # It has no WebSockets; asked for one, its server would log two warnings each time.
-                self._exchange_with(decision, head, body, upstream_head(head, self._client_ip, True, False))
+                forwarded = upstream_head(head, self._client_ip, True, False, https=self._context.https)
+                self._exchange_with(decision, head, body, forwarded)
             case Answer():
                 self._answer(decision, head, body)
             case AwaitFirstMessage():

@@ -84,6 +84,8 @@ class Context:
     control_socket: str
     base_domain: str
     limits: Limits
+    https: bool = False
+    """Whether clients reach the gateway by TLS, which something in front of it ends."""
     places: Places = field(default_factory=Places)
     flights: Flights = field(default_factory=Flights)
     draining: bool = False

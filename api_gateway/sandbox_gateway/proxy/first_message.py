@@ -197,7 +197,8 @@ class FirstMessage(asyncio.Protocol):
                     pass  # for the sandbox
 
     async def _opened(self, target: ToSandbox) -> None:
-        head = upstream_head(self._request, client_ip=self._client_ip, to_control=False, websocket=True, offers=False)
+        https = self._context.https
+        head = upstream_head(self._request, self._client_ip, False, True, offers=False, https=https)
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(self._context.limits.handshake_seconds):

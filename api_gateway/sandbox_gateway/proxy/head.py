@@ -72,8 +72,8 @@ class RequestHead:
     fields: Fields
     keep_alive: bool
     websocket: bool
-    rewritten: dict[tuple[bool, bool, bool, bool], tuple[bytes, bytes]] = field(
-        default_factory=dict[tuple[bool, bool, bool, bool], tuple[bytes, bytes]]
+    rewritten: dict[tuple[bool, ...], tuple[bytes, bytes]] = field(
+        default_factory=dict[tuple[bool, ...], tuple[bytes, bytes]]
     )
     """What headers.py has made of it."""
     asked: tuple[bool, bool, str | None] | None = None

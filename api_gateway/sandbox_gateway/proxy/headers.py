@@ -35,13 +35,15 @@ def upstream_head(
     websocket: bool,
     service: bool = False,
     offers: bool = True,
+    https: bool = False,
 ) -> bytes:
     """The request head for the upstream.
 
     A `service` is not told the session key, which opens more than it; VSCode has ways of its own to take it.
-    `websocket` asks it to switch protocols; without `offers`, no extension and no subprotocol is offered.
+    `websocket` asks it to switch protocols; without `offers`, no extension and no subprotocol is offered. `https` tells
+    how clients reach the gateway: what ends TLS in front of it is not known here.
     """
-    variant = (to_control, websocket, service, offers)
+    variant = (to_control, websocket, service, offers, https)
     parts = request.rewritten.get(variant)
     if parts is None:
         parts = request.rewritten[variant] = _around_client_ip(request, *variant)
@@ -58,7 +60,7 @@ def client_head(response: ResponseHead, chunked: bool, close: bool) -> bytes:
 
 
 def _around_client_ip(
-    request: RequestHead, to_control: bool, websocket: bool, service: bool, offers: bool
+    request: RequestHead, to_control: bool, websocket: bool, service: bool, offers: bool, https: bool
 ) -> tuple[bytes, bytes]:
     """What goes before the client's address and what behind it."""
     dropped = _HOP_BY_HOP | _named_by_connection(request.fields)
@@ -76,7 +78,8 @@ def _around_client_ip(
             continue
         parts += (name, b": ", value, b"\r\n")
     parts.append(b"X-Forwarded-For: ")
-    behind = (b"\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: ", request.host, b"\r\n")
+    proto = b"https" if https else b"http"
+    behind = (b"\r\nX-Forwarded-Proto: ", proto, b"\r\nX-Forwarded-Host: ", request.host, b"\r\n")
     return b"".join(parts), b"".join((*behind, _SWITCH if websocket else b"", b"\r\n"))
 
 

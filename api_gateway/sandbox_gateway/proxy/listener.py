@@ -55,12 +55,14 @@ async def serve(
     waker: Waker,
     control_socket: Path,
     base_domain: str,
+    https: bool = False,
     share_port: bool = False,
     limits: Limits | None = None,
 ) -> Listener:
     """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible.
 
-    With `share_port`, other processes of the same user may do so, too; the kernel spreads the connections.
+    `https` says that clients speak TLS to something in front. With `share_port`, other processes of the same user may
+    listen there, too; the kernel spreads the connections.
     """
     context = Context(
         directory=directory,
@@ -70,6 +72,7 @@ async def serve(
         control_socket=str(control_socket),
         base_domain=base_domain.lower().strip("."),
         limits=limits or Limits(),
+        https=https,
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server(

@@ -123,12 +123,15 @@ type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[
 class Gateway:
     """A listener on loopback, with whatever servers a test puts behind it."""
 
-    def __init__(self, directory: Path, *, base_domain: str = "", limits: Limits | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, base_domain: str = "", https: bool = False, limits: Limits | None = None
+    ) -> None:
         self.directory = MemoryDirectory()
         self.activity = CountingActivity()
         self.waker = ScriptedWaker()
         self.control_socket = directory / "control.sock"
         self._base_domain = base_domain
+        self._https = https
         self._limits = limits
         self._stack = contextlib.AsyncExitStack()
         self.listener: Listener
@@ -142,6 +145,7 @@ class Gateway:
             waker=self.waker,
             control_socket=self.control_socket,
             base_domain=self._base_domain,
+            https=self._https,
             limits=self._limits,
         )
         return self

@@ -1,6 +1,8 @@
 """HTTP over real sockets: who answers, and in which order."""
 
 import asyncio
+import base64
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -147,3 +149,30 @@ async def test_errors_are_json_with_detail(gateway: Gateway) -> None:
     head, _, body = received.partition(b"\r\n\r\n")
     assert b"Content-Type: application/json" in head.split(b"\r\n")
     assert isinstance(orjson.loads(body)["detail"], str)
+
+
+@pytest.mark.parametrize(("https", "proto"), [(True, b"https"), (False, b"http")])
+async def test_upstreams_are_told_how_clients_reach_the_gateway(tmp_path: Path, https: bool, proto: bytes) -> None:
+    heads: list[bytes] = []
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_head(reader))
+        writer.write(OK)
+
+    async with Gateway(tmp_path, https=https) as gateway:
+        await gateway.add_raw(server)
+        await gateway.add_raw_control(server)
+        async with httpx.AsyncClient(base_url=gateway.url, headers={"X-Forwarded-Proto": "gopher"}) as client:
+            await client.get("/x", headers=HEADERS)
+            await client.get("/list")
+        reader, writer = await gateway.connect()
+        key = base64.b64encode(bytes(16)).decode()
+        upgrade = f"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}"
+        writer.write(f"GET /sockets/x HTTP/1.1\r\nHost: gw\r\n{upgrade}\r\n\r\n".encode())
+        await read_head(reader)
+        message = orjson.dumps({"type": "auth", "session_api_key": KEY})
+        writer.write(bytes([0x81, 0x80 | len(message), 0, 0, 0, 0]) + message)
+        await reader.read(-1)
+        writer.close()
+    assert [head.count(b"X-Forwarded-Proto: " + proto + b"\r\n") for head in heads] == [1, 1, 1]
+    assert b"gopher" not in b"".join(heads)
