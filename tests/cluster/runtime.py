@@ -90,12 +90,15 @@ class Runtime:
 
     def converse(self, task: str, model: str) -> str:
         """Give an agent with the scripted model at the URL `model` a task; gives the conversation's id at once."""
-        llm = {"usage_id": "agent", "model": "openai/scripted", "base_url": model, "api_key": "any"}
         message = {"role": "user", "content": [{"type": "text", "text": task}], "run": True}
-        body: dict[str, Any] = {
+        return self.open_conversation(model, initial_message=message)
+
+    def open_conversation(self, model: str, **body: Any) -> str:
+        """A conversation's id; its agent has the scripted model at the URL `model`, `body` are more of its fields."""
+        llm = {"usage_id": "agent", "model": "openai/scripted", "base_url": model, "api_key": "any"}
+        body |= {
             "agent": {"kind": "Agent", "llm": llm, "tools": [{"name": "terminal"}, {"name": "file_editor"}]},
             "workspace": {"kind": "LocalWorkspace", "working_dir": "/workspace"},
-            "initial_message": message,
         }
         answer = self.agent.post("/api/conversations", json=body)
         assert answer.status_code == 201, answer.text
