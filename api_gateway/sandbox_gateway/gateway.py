@@ -14,6 +14,7 @@ from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.control.plane import control_plane
+from sandbox_gateway.departures import Departures
 from sandbox_gateway.health import HealthChecks
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.internal import ActivityReports
@@ -44,6 +45,7 @@ class Gateway:
         self.classes = SandboxClasses(client, settings.namespace)
         self._holding = Holding(self.cache, HealthChecks())
         self._suspensions = Suspensions(self.cache)
+        self._departures = Departures(self.cache)
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
         self._wakes = Wakes(sandboxes, self._holding, self._suspensions, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._suspensions, self._wakes)
@@ -109,6 +111,7 @@ class Gateway:
                 limits=Limits(wake_hold_seconds=settings.wake_hold_seconds),
             )
             self._suspensions.on_suspended.append(front.cut)
+            self._departures.on_gone.append(front.cut)
             self.ready = True
             _log.info("gateway serves", host=settings.listen_host, port=front.port, base_domain=settings.base_domain)
             await stop.wait()

@@ -129,8 +129,8 @@ class Exchange:
             self._upstream = None
 
     def cut(self) -> None:
-        """The sandbox is being suspended."""
-        self._break_off(503, "has been suspended while it worked on this request.", RETRY_AFTER)
+        """The pod that has the request is to go, or gone."""
+        self._break_off(503, "has been suspended, deleted or moved while it worked on this request.", RETRY_AFTER)
 
     @property
     def wants_body(self) -> bool:

@@ -21,7 +21,7 @@ class Listener:
         self.port = port
 
     def cut(self, runtime_id: str) -> None:
-        """Break off the requests under way to this sandbox, which is being suspended. WebSockets are its own to end."""
+        """Break off the requests under way to this sandbox, whose pod is going. WebSockets are its own to end."""
         self._context.flights.cut(runtime_id)
 
     async def shutdown(self, grace_seconds: float) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,8 @@ class Agent:
     port: int
     probes: int = 0
     healthy: bool = True
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody waits for the answer to /for-ever."""
 
     @property
     def command(self) -> str:
@@ -121,16 +123,30 @@ class Agent:
 
 @asynccontextmanager
 async def running_agent() -> AsyncGenerator[Agent]:
-    """An agent server's /health on loopback."""
+    """An agent server's /health on loopback, a WebSocket that echoes, and a path that never answers."""
     agent = Agent(0)
 
     async def health(_: web.Request) -> web.Response:
         agent.probes += 1
         return web.json_response("OK") if agent.healthy else web.Response(status=503)
 
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        async for message in websocket:
+            await websocket.send_str(message.data)
+        return websocket
+
+    async def for_ever(_: web.Request) -> web.Response:
+        agent.asked.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
     app = web.Application()
     app.router.add_get("/health", health)
-    runner = web.AppRunner(app)
+    app.router.add_get("/sockets/echo", echo)
+    app.router.add_get("/for-ever", for_ever)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import orjson
 
-from control_plane.leading.link import Link, linked
+from control_plane.link import Link, linked
 from control_plane.operator.process import OperatorProcess
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane

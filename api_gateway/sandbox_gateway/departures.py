@@ -1,0 +1,31 @@
+"""Pods that stop being their sandboxes', as the cache shows it."""
+
+from collections.abc import Callable
+
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.cache import SandboxCache
+
+
+class Departures:
+    """Calls each of `on_gone` with a sandbox's name when it has been deleted, or has another pod than before, or none.
+
+    What is under way to the old pod may get no answer any more: one that vanished with its node closes no connection.
+    """
+
+    def __init__(self, cache: SandboxCache) -> None:
+        self.on_gone: list[Callable[[str], None]] = []
+        self._pods: dict[str, str] = {}
+        cache.listen(self._see)
+
+    def _see(self, name: str, sandbox: Sandbox | None) -> None:
+        before = self._pods.get(name, "")
+        now = sandbox.status.pod_uid if sandbox else ""
+        if before == now:
+            return
+        if now:
+            self._pods[name] = now
+        else:
+            del self._pods[name]
+        if before:
+            for tell in self.on_gone:
+                tell(name)
