@@ -12,7 +12,7 @@ from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.exchange import Exchange
 from sandbox_gateway.proxy.first_message import FirstMessage
 from sandbox_gateway.proxy.framing import Body, request_body
-from sandbox_gateway.proxy.head import BadMessageError, RequestHead, RequestReader
+from sandbox_gateway.proxy.head import REQUEST_HEADS, BadMessageError, RequestHead, RequestReader, recall
 from sandbox_gateway.proxy.headers import upstream_head
 from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, hold, not_woken
 from sandbox_gateway.proxy.linger import Linger
@@ -147,7 +147,8 @@ class ClientConnection(asyncio.Protocol):
             return
         self._enter(_HEAD)
         self._expect_next()
-        self.pump()
+        if self._pending or self._read_paused:
+            self.pump()
 
     def exchange_failed(self, answer: Answer, request: RequestHead, body: Body) -> None:
         self._exchange = None
@@ -187,14 +188,17 @@ class ClientConnection(asyncio.Protocol):
             return False
         reader = self._reader
         first = not reader.started
-        rest = reader.feed(self._pending)
-        if rest is None:
-            self._pending = b""
-            if first:
-                self._expect_within(self._context.limits.head_seconds)
-            return True
-        self._pending = rest
-        head = reader.head()
+        known = recall(REQUEST_HEADS, self._pending) if first else None
+        if known is not None:
+            head, self._pending = known
+        else:
+            rest = reader.feed(self._pending)
+            self._pending = rest or b""
+            if rest is None:
+                if first:
+                    self._expect_within(self._context.limits.head_seconds)
+                return True
+            head = reader.head()
         self._deadline = None
         self._begin(head, request_body(head))
         return True

@@ -10,12 +10,12 @@ from sandbox_gateway.proxy.head import Fields, ResponseHead
 
 _URL = re.compile(rb"(?i:https?)://([^/?#]*)([^\r\n]*)")
 _HERE = (b"localhost", b"127.0.0.1", b"0.0.0.0", b"[::1]", b"[::]")
-_REWRITTEN = frozenset({b"set-cookie", b"location"})
 
 
 def confined(response: ResponseHead, address: tuple[str, int]) -> ResponseHead:
     """What listens at `address` responds: its cookies are for its host alone, redirects to `address` to its host."""
-    if _REWRITTEN.isdisjoint(response.fields.joined):
+    joined = response.fields.joined
+    if b"set-cookie" not in joined and b"location" not in joined:
         return response
     fields = Fields()
     for lower, name, value in response.fields.lines:

@@ -10,7 +10,7 @@ from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, nothing_listens, 
 from sandbox_gateway.proxy.confinement import confined
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
-from sandbox_gateway.proxy.head import BadMessageError, RequestHead, ResponseHead
+from sandbox_gateway.proxy.head import RESPONSE_HEADS, BadMessageError, RequestHead, ResponseHead, recall
 from sandbox_gateway.proxy.headers import client_head
 from sandbox_gateway.proxy.routing import ToControl, ToSandbox
 from sandbox_gateway.proxy.upstream import Address, UpstreamConnection
@@ -73,10 +73,10 @@ class Exchange:
         "_request",
         "_response_body",
         "_retry",
-        "_runtime_id",
         "_sandbox",
         "_service",
         "_upstream",
+        "runtime_id",
     )
 
     def __init__(
@@ -100,12 +100,12 @@ class Exchange:
         self._keep_client = False
         self._keep_upstream = False
         self._sandbox: ToSandbox | None = None
-        self._runtime_id: str | None = None
+        self.runtime_id: str | None = None
         self._service = ""
         self._address: Address = context.control_socket
         if isinstance(target, ToSandbox):
             self._sandbox = target
-            self._runtime_id = target.runtime_id
+            self.runtime_id = target.runtime_id
             self._service = target.service
             self._address = target.address
 
@@ -196,7 +196,7 @@ class Exchange:
     def _begin(self, sandbox: ToSandbox) -> None:
         EXCHANGES.value += 1
         context, runtime_id = self._context, sandbox.runtime_id
-        context.flights.join(runtime_id, self)
+        context.flights.add(self)
         if sandbox.counts:
             # A WebSocket that merely stays open is no activity; its handshake is.
             if self._request.websocket:
@@ -211,7 +211,7 @@ class Exchange:
             return
         EXCHANGES.value -= 1
         context, runtime_id = self._context, sandbox.runtime_id
-        context.flights.leave(runtime_id, self)
+        context.flights.remove(self)
         if sandbox.counts and not self._request.websocket:
             context.activity.end(runtime_id)
 
@@ -223,7 +223,7 @@ class Exchange:
             upstream = await self._context.pool.connect(self._address)
         except OSError as error:
             self._connecting = None
-            _log.warning("upstream_unreachable", runtime_id=self._runtime_id, error=type(error).__name__)
+            _log.warning("upstream_unreachable", runtime_id=self.runtime_id, error=type(error).__name__)
             if isinstance(error, ConnectionRefusedError) and self._service:
                 self._answer(503, nothing_listens(self._service, self._address[1]))
             else:
@@ -244,8 +244,15 @@ class Exchange:
         if self._upstream is None:
             raise RuntimeError("an answer without an upstream")
         reader = self._upstream.reader
-        while (rest := reader.feed(data)) is not None:
-            head = reader.head()
+        while True:
+            known = None if reader.started else recall(RESPONSE_HEADS, data)
+            if known is not None:
+                head, rest = known
+            else:
+                rest = reader.feed(data)
+                if rest is None:
+                    return
+                head = reader.head()
             if not isinstance(self._address, str):
                 head = confined(head, self._address)
             if head.status >= 200:
@@ -276,9 +283,7 @@ class Exchange:
         except BadMessageError:
             self._client.send(answer)
             raise
-        if not forward:
-            self._client.send(answer)
-        elif len(forward) < _WORTH_A_VECTOR:
+        if len(forward) < _WORTH_A_VECTOR:
             self._client.send(answer + forward)
         else:
             self._client.send_both(answer, forward)
@@ -306,7 +311,7 @@ class Exchange:
         self._client.exchange_done(self._keep_client)
 
     def _fail(self, reason: str) -> None:
-        _log.warning("upstream_failed", runtime_id=self._runtime_id, reason=reason, responding=self.responding)
+        _log.warning("upstream_failed", runtime_id=self.runtime_id, reason=reason, responding=self.responding)
         self._break_off(502, "broke off before it answered.")
 
     def _break_off(self, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
@@ -319,5 +324,5 @@ class Exchange:
 
     def _answer(self, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
         self._end()
-        who = "The control plane" if self._runtime_id is None else f"Sandbox {self._runtime_id}"
+        who = "The control plane" if self.runtime_id is None else f"Sandbox {self.runtime_id}"
         self._client.exchange_failed(refuse(status, f"{who} {what}", *headers), self._request, self._body)

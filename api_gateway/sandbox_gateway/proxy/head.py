@@ -42,7 +42,7 @@ class Fields:
     joined: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     """Lower-case name to value; the values of a repeated field are joined by commas."""
     repeated: set[bytes] = field(default_factory=set[bytes])
-    framing: tuple[list[bytes] | None, int | None] | None = None
+    framing: tuple[list[bytes] | None, int | None] | None = field(default=None, compare=False)
     """What framing.py has found in them."""
 
     def add(self, name: bytes, value: bytes) -> None:
@@ -61,7 +61,7 @@ class Fields:
         return [] if value is None else [part for item in value.split(b",") if (part := item.strip(b" \t").lower())]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class RequestHead:
     """`target` is in origin form (or `*`), byte for byte as sent; `host` is what the client addressed."""
 
@@ -73,10 +73,10 @@ class RequestHead:
     keep_alive: bool
     websocket: bool
     rewritten: dict[tuple[bool, ...], tuple[bytes, bytes]] = field(
-        default_factory=dict[tuple[bool, ...], tuple[bytes, bytes]]
+        default_factory=dict[tuple[bool, ...], tuple[bytes, bytes]], compare=False
     )
     """What headers.py has made of it."""
-    asked: tuple[bool, bool, str | None] | None = None
+    asked: tuple[bool, bool, str | None] | None = field(default=None, compare=False)
     """What routing.py has found in it."""
 
     @property
@@ -85,26 +85,36 @@ class RequestHead:
         return len(self.target) + sum(len(name) + len(value) for _, name, value in self.fields.lines)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class ResponseHead:
     status: int
     reason: bytes
     http_1_0: bool
     fields: Fields
     keep_alive: bool
-    rewritten: dict[tuple[bool, bool], bytes] = field(default_factory=dict[tuple[bool, bool], bytes])
+    rewritten: dict[tuple[bool, bool], bytes] = field(default_factory=dict[tuple[bool, bool], bytes], compare=False)
     """What headers.py has made of it."""
+
+
+REQUEST_HEADS = Memo[RequestHead]()
+RESPONSE_HEADS = Memo[ResponseHead]()
+
+
+def recall[Head](heads: Memo[Head], data: bytes) -> tuple[Head, bytes] | None:
+    """(head, the bytes after it), if one begins `data` that has been read before. Data must begin with a head."""
+    end = data.find(_END) + len(_END)
+    head = heads.get(data[:end])
+    return None if head is None else (head, data[end:])
 
 
 class _Reader[Head](ABC):
     """Takes bytes in any portions until the empty line that ends a head; then it is ready for the next one."""
 
-    _known: Memo[Head]
+    _heads: Memo[Head]
 
     def __init__(self) -> None:
         self.started = False
         """Whether some bytes of a head have come, and not yet all."""
-        self._head: Head | None = None
         self._raw = b""
         self._parser: HttpRequestParser | HttpResponseParser | None = None
         self._fields = Fields()
@@ -112,24 +122,6 @@ class _Reader[Head](ABC):
 
     def feed(self, data: bytes) -> bytes | None:
         """The bytes after the head once it is complete, else None. Raises BadMessageError."""
-        if not self.started and (end := data.find(_END) + len(_END)) >= len(_END):
-            self._head = self._known.get(data[:end])
-            if self._head is not None:
-                return data[end:]
-        return self._read(data)
-
-    def head(self) -> Head:
-        """The head, once `feed` has returned bytes. Raises BadMessageError."""
-        head, self._head = self._head, None
-        if head is not None:
-            return head
-        head = self._make_head()
-        if len(self._raw) <= _MEMO_BYTES and len(self._fields.lines) <= _MEMO_FIELDS:
-            self._known.put(self._raw, head)
-        self._raw, self._parser, self.started, self._complete = b"", None, False, False
-        return head
-
-    def _read(self, data: bytes) -> bytes | None:
         if self._parser is None:
             self._parser, self._fields, self.started = self._make_parser(), Fields(), bool(data)
         before = len(self._raw)
@@ -145,6 +137,14 @@ class _Reader[Head](ABC):
         if found >= 0:
             raise BadMessageError(400, "Malformed HTTP: empty lines before the start line.")
         return None
+
+    def head(self) -> Head:
+        """The head, once `feed` has returned bytes; it is remembered. Raises BadMessageError."""
+        head = self._make_head()
+        if len(self._raw) <= _MEMO_BYTES and len(self._fields.lines) <= _MEMO_FIELDS:
+            self._heads.put(self._raw, head)
+        self._raw, self._parser, self.started, self._complete = b"", None, False, False
+        return head
 
     def _parse(self, parser: HttpRequestParser | HttpResponseParser, data: bytes) -> None:
         try:
@@ -176,7 +176,7 @@ class _Reader[Head](ABC):
 class RequestReader(_Reader[RequestHead]):
     """Reads request heads, one at a time."""
 
-    _known = Memo[RequestHead]()
+    _heads = REQUEST_HEADS
 
     @override
     def _make_parser(self) -> HttpRequestParser:
@@ -219,7 +219,7 @@ class RequestReader(_Reader[RequestHead]):
 class ResponseReader(_Reader[ResponseHead]):
     """Reads response heads, one at a time."""
 
-    _known = Memo[ResponseHead]()
+    _heads = RESPONSE_HEADS
 
     @override
     def _make_parser(self) -> HttpResponseParser:

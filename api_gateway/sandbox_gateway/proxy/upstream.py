@@ -95,18 +95,22 @@ class UpstreamConnection(asyncio.Protocol):
 
 
 class Pool:
-    """Idle connections by address, the last one given back first; it is the least likely to be closed by now."""
+    """Idle connections by address, the last one given back first; it is the least likely to be closed by now.
+
+    Of the running event loop.
+    """
 
     def __init__(self) -> None:
         self._idle: defaultdict[Address, deque[UpstreamConnection]] = defaultdict(deque)
         self._sweep: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
 
     def take(self, address: Address) -> UpstreamConnection | None:
         """An open idle connection, or None."""
         idle = self._idle.get(address)
         if not idle:
             return None
-        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
+        oldest = self._loop.time() - IDLE_SECONDS
         while idle:
             connection = idle.pop()
             if connection.idle_since >= oldest and not connection.transport.is_closing():
@@ -116,7 +120,7 @@ class Pool:
 
     async def connect(self, address: Address) -> UpstreamConnection:
         """A new connection. Raises OSError (with its subclass TimeoutError)."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         async with asyncio.timeout(CONNECT_SECONDS):
             if isinstance(address, str):
                 _, connection = await loop.create_unix_connection(lambda: UpstreamConnection(address), address)
@@ -131,13 +135,13 @@ class Pool:
         if connection.transport.is_closing() or connection.write_paused or len(idle) >= IDLE_PER_ADDRESS:
             connection.abort()
             return
-        loop = asyncio.get_running_loop()
         connection.sink = None
-        connection.idle_since = loop.time()
-        connection.resume_reading()
+        connection.idle_since = self._loop.time()
+        if connection.read_paused:
+            connection.resume_reading()
         idle.append(connection)
         if self._sweep is None:
-            self._sweep = loop.call_later(IDLE_SECONDS, self._expire)
+            self._sweep = self._loop.call_later(IDLE_SECONDS, self._expire)
 
     def close(self) -> None:
         if self._sweep is not None:
@@ -148,14 +152,13 @@ class Pool:
         self._idle.clear()
 
     def _expire(self) -> None:
-        loop = asyncio.get_running_loop()
-        oldest = loop.time() - IDLE_SECONDS
+        oldest = self._loop.time() - IDLE_SECONDS
         for address, idle in list(self._idle.items()):
             while idle and (idle[0].idle_since < oldest or idle[0].transport.is_closing()):
                 idle.popleft().abort()
             if not idle:
                 del self._idle[address]
-        self._sweep = loop.call_later(1.0, self._expire) if self._idle else None
+        self._sweep = self._loop.call_later(1.0, self._expire) if self._idle else None
 
 
 def keep_alive(sock: socket.socket) -> None:
