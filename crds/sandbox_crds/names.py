@@ -14,6 +14,8 @@ SERVICES = ("vscode", "work-1", "work-2")
 SERVICE_PREFIX = f"^({'|'.join(SERVICES)})-"
 """What no Sandbox's name begins with: its host would be that of another one's service."""
 
+_SERVICE_PREFIX = re.compile(SERVICE_PREFIX)
+
 
 def _digest(text: bytes, length: int) -> str:
     return base64.b32encode(hashlib.sha256(text).digest()).decode().lower()[:length]
@@ -21,12 +23,12 @@ def _digest(text: bytes, length: int) -> str:
 
 def is_sandbox_name(text: str) -> bool:
     """Whether a Sandbox can have this name; only then may it become part of a URL path."""
-    return re.fullmatch(SANDBOX_NAME, text) is not None and re.match(SERVICE_PREFIX, text) is None
+    return re.fullmatch(SANDBOX_NAME, text) is not None and _SERVICE_PREFIX.match(text) is None
 
 
 def service_of(label: str) -> tuple[str, str] | None:
     """Service and Sandbox of a host's first label (lower case); None if it begins with no service."""
-    match = re.match(SERVICE_PREFIX, label)
+    match = _SERVICE_PREFIX.match(label)
     return (match[1], label[match.end() :]) if match else None
 
 
