@@ -47,6 +47,9 @@ class CacheDirectory:
         self._wakes = wakes
         # Exceptions are not cached, so made-up keys cannot push genuine ones out.
         self._key_id = lru_cache(_VERIFIED_KEYS)(self._verify)
+        self._settled: dict[str, tuple[Sandbox, Endpoint]] = {}
+        """Those that stay what they are until the Sandbox changes: nearly every request asks for one of them."""
+        cache.listen(lambda name, _: self._settled.pop(name, None))
 
     def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
         """The sandbox that this key opens, or why there is none."""
@@ -98,12 +101,18 @@ class CacheDirectory:
 
     def _endpoint(self, sandbox: Sandbox) -> Endpoint:
         name = sandbox.metadata.name
+        settled = self._settled.get(name)
+        if settled is not None and settled[0] is sandbox:
+            return settled[1]
         if sandbox.spec.suspend:
             return self._sleeping(sandbox, _IDLE) if is_idle(sandbox) else Endpoint(name, None, _PAUSED)
         condition = sandbox.status.condition("Ready")
         is_ready = condition is not None and condition.status == "True" and sandbox.status.pod_ip
         if is_ready and not self._suspensions.has_left(sandbox):
-            return Endpoint(name, address(sandbox))
+            endpoint = Endpoint(name, address(sandbox))
+            if sandbox.status.observed_generation >= sandbox.metadata.generation:
+                self._settled[name] = sandbox, endpoint
+            return endpoint
         if condition is None or sandbox.status.observed_generation < sandbox.metadata.generation:
             detail, cause = _PENDING, ""
         else:

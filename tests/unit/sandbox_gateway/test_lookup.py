@@ -167,3 +167,18 @@ async def test_a_harmless_change_of_the_spec_keeps_no_request_away(plane: Plane)
     plane.see(status=status(Reason.READY))
     plane.see(generation=2, spec={"idleTimeoutSeconds": 5}, status=status(Reason.READY))
     assert found(plane).address == ("127.0.0.1", 60000)
+
+
+async def test_what_is_found_follows_every_change(plane: Plane) -> None:
+    for generation, ip in enumerate(("10.0.0.1", "10.0.0.2", "10.0.0.3"), 1):
+        plane.see(generation=generation, status=status(Reason.READY, podIP=ip, observedGeneration=generation))
+        for _ in range(2):
+            assert found(plane).address == (ip, 60000)
+    plane.see(generation=3, status=status(Reason.POD_FAILED, "it has crashed", observedGeneration=3))
+    assert found(plane).address is None
+    plane.see(generation=3, status=status(Reason.READY, podIP="10.0.0.4", observedGeneration=3))
+    assert found(plane).address == ("10.0.0.4", 60000)
+    seen = plane.cache.get("sb-a")
+    assert seen is not None
+    plane.cache.forget(seen)
+    assert plane.directory.find_by_session_key(KEY) is NoSandbox.GONE
