@@ -46,7 +46,7 @@ async def agent() -> AsyncIterator[Agent]:
 
 
 @pytest.fixture
-def health() -> HealthChecks:
+async def health() -> HealthChecks:
     return HealthChecks()
 
 
