@@ -49,7 +49,7 @@ class CacheDirectory:
         self._key_id = lru_cache(_VERIFIED_KEYS)(self._verify)
         self._settled: dict[str, tuple[Sandbox, Endpoint]] = {}
         """Those that stay what they are until the Sandbox changes: nearly every request asks for one of them."""
-        cache.listen(lambda name, _: self._settled.pop(name, None))
+        cache.listen(self._on_change)
 
     def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
         """The sandbox that this key opens, or why there is none."""
@@ -98,6 +98,9 @@ class CacheDirectory:
         if key_id is None:
             raise _NotGenuineError
         return key_id
+
+    def _on_change(self, name: str, _: Sandbox | None) -> None:
+        self._settled.pop(name, None)
 
     def _endpoint(self, sandbox: Sandbox) -> Endpoint:
         name = sandbox.metadata.name
