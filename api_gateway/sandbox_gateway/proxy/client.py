@@ -280,7 +280,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange is not None:
             exchange.cancel()
             if exchange.responding:
-                self._end()
+                self.truncate(reset=exchange.close_delimited)
                 return
         self._last_answer(refuse(error.status, error.detail), head_only=False)
 

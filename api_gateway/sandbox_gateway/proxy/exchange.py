@@ -142,6 +142,11 @@ class Exchange:
         """Whether the head of the response has gone to the client."""
         return self._response_body is not None
 
+    @property
+    def close_delimited(self) -> bool:
+        """Whether a plain close would look like the end of the response."""
+        return isinstance(self._response_body, UntilCloseBody) or self._request.http_1_0
+
     def request_data(self, data: bytes) -> bytes:
         """Pass on bytes of the request's body; the bytes behind its end. Raises BadMessageError."""
         if self._upstream is None:
@@ -317,8 +322,7 @@ class Exchange:
     def _break_off(self, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
         self.cancel()
         if self.responding:
-            close_delimited = isinstance(self._response_body, UntilCloseBody) or self._request.http_1_0
-            self._client.truncate(reset=close_delimited)
+            self._client.truncate(reset=self.close_delimited)
         else:
             self._answer(status, what, *headers)
 

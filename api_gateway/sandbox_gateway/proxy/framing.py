@@ -70,6 +70,7 @@ class ChunkedBody:
         self._left = 0
         self._held = b""
         self._trailers = b""
+        self._trailer_bytes = 0
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         if self._held:
@@ -124,7 +125,8 @@ class ChunkedBody:
             self.done = True
         else:
             match = _TRAILER.fullmatch(line)
-            if match is None or len(self._trailers) + len(line) > _MAX_TRAILER_BYTES:
+            self._trailer_bytes += len(line)
+            if match is None or self._trailer_bytes > _MAX_TRAILER_BYTES:
                 raise BadMessageError(400, "Malformed HTTP: bad trailer.")
             if allowed_in_trailers(match[1].lower()):
                 self._trailers += line + b"\r\n"
@@ -140,7 +142,7 @@ def request_body(head: RequestHead) -> Body:
         body = FixedBody(length) if length else NO_BODY
     elif head.http_1_0:
         raise BadMessageError(400, "HTTP/1.0 has no Transfer-Encoding.")
-    elif coding != [b"chunked"]:
+    elif coding.lower() != b"chunked":
         raise BadMessageError(501, "The only Transfer-Encoding accepted is chunked.")
     else:
         body = ChunkedBody()
@@ -155,20 +157,20 @@ def response_body(head: ResponseHead, request: RequestHead) -> Body:
     if length == 0 or request.method == b"HEAD" or head.status < 200 or head.status in (204, 304):
         return NO_BODY
     if coding is not None:
-        if head.http_1_0 or coding != [b"chunked"]:
+        if head.http_1_0 or coding.lower() != b"chunked":
             raise BadMessageError(400, "The response has a Transfer-Encoding that was not asked for.")
         return ChunkedBody(decode=request.http_1_0)
     return UntilCloseBody() if length is None else FixedBody(length)
 
 
-def _framing_fields(fields: Fields) -> tuple[list[bytes] | None, int | None]:
-    """(transfer codings, content length), at most one of them, for now and for the next time."""
+def _framing_fields(fields: Fields) -> tuple[bytes | None, int | None]:
+    """(transfer coding as sent, content length), at most one of them, for now and for the next time."""
     fields.framing = framing = _read_framing(fields)
     return framing
 
 
-def _read_framing(fields: Fields) -> tuple[list[bytes] | None, int | None]:
-    coding = fields.tokens(b"transfer-encoding") if b"transfer-encoding" in fields.joined else None
+def _read_framing(fields: Fields) -> tuple[bytes | None, int | None]:
+    coding = fields.joined.get(b"transfer-encoding")
     length = fields.joined.get(b"content-length")
     if length is None:
         return coding, None

@@ -42,7 +42,7 @@ class Fields:
     joined: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     """Lower-case name to value; the values of a repeated field are joined by commas."""
     repeated: set[bytes] = field(default_factory=set[bytes])
-    framing: tuple[list[bytes] | None, int | None] | None = field(default=None, compare=False)
+    framing: tuple[bytes | None, int | None] | None = field(default=None, compare=False)
     """What framing.py has found in them."""
 
     def add(self, name: bytes, value: bytes) -> None:
@@ -245,16 +245,20 @@ def _addressed(method: bytes, target: bytes, fields: Fields) -> tuple[bytes, byt
     host = fields.joined.get(b"host")
     if host is None or b"host" in fields.repeated:
         raise BadMessageError(400, "A request needs exactly one Host header.")
+    if not _HOST.fullmatch(host):
+        raise BadMessageError(400, "The Host header is malformed.")
+    if method == b"CONNECT":
+        raise BadMessageError(400, "This is no proxy for tunnels. Send requests with a path as their target.")
     if not target.startswith(b"/") and not (target == b"*" and method == b"OPTIONS"):
         absolute = _ABSOLUTE_FORM.fullmatch(target)
         if absolute is None:
             raise BadMessageError(400, "The request target must be a path.")
         host, path = absolute[1], absolute[2]
+        if not _HOST.fullmatch(host):
+            raise BadMessageError(400, "The authority of the request target is malformed.")
         if not path.startswith(b"/"):
             path = b"*" if method == b"OPTIONS" and not path else b"/" + path
         target = path
     if b"#" in target:
         raise BadMessageError(400, "The request target must not have a fragment.")
-    if not _HOST.fullmatch(host):
-        raise BadMessageError(400, "The Host header is malformed.")
     return host, target

@@ -74,7 +74,9 @@ def _around_client_ip(
         dropped |= _WEBSOCKET_OFFERS
     parts = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", request.host, b"\r\n"]
     for lower, name, value in request.fields.lines:
-        if lower in dropped or lower == b"host" or lower in _ORIGIN or lower.startswith(_ORIGIN_PREFIX):
+        if lower in dropped or lower == b"host" or _tells_origin(lower):
+            continue
+        if b"_" in lower and _looks_like(lower.replace(b"_", b"-"), dropped):
             continue
         parts += (name, b": ", value, b"\r\n")
     parts.append(b"X-Forwarded-For: ")
@@ -103,7 +105,17 @@ def _client_head(response: ResponseHead, chunked: bool, close: bool) -> bytes:
 
 def allowed_in_trailers(name: bytes) -> bool:
     """Whether a trailer field of this lower-case name may pass (RFC 9110, section 6.5.1)."""
+    name = name.replace(b"_", b"-")
     return name not in _NOT_IN_TRAILERS and not name.startswith(_ORIGIN_PREFIX)
+
+
+def _tells_origin(name: bytes) -> bool:
+    return name in _ORIGIN or name.startswith(_ORIGIN_PREFIX)
+
+
+def _looks_like(hyphened: bytes, dropped: frozenset[bytes]) -> bool:
+    """To CGI and WSGI, X_Real_IP and X-Real-IP are one name (RFC 3875, section 4.1.18), so neither passes."""
+    return hyphened in dropped or hyphened in _END_TO_END or _tells_origin(hyphened)
 
 
 def _named_by_connection(fields: Fields) -> frozenset[bytes]:

@@ -183,4 +183,167 @@ EXCHANGES: dict[str, Exchange] = {
         ),
         _OK + _OK,
     ),
+    "look-alikes of fields that clients may not send": Exchange(
+        _sent(
+            _GET,
+            b"X_API_Key: platform\r\nX-Api_Key: platform\r\nx-api-key: platform\r\nX_Forwarded_For: 1.1.1.1\r\n"
+            b"X_Real_IP: 1.1.1.1\r\nX-Forwarded_Proto: https\r\nTransfer_Encoding: chunked\r\nContent_Length: 9\r\n"
+            b"X_Session_API_Key: other\r\nConnection: X-Hop\r\nX_Hop: 1\r\nX_Stays: 1\r\n",
+        ),
+        ((_forwarded(_GET, b"X_Stays: 1\r\n"), _OK),),
+        _OK,
+    ),
+    "the platform's key twice": Exchange(
+        _sent(_GET, b"X-API-Key: a\r\nX-API-KEY: b\r\n"), ((_forwarded(_GET), _OK),), _OK
+    ),
+    "what Connection may not take away": Exchange(
+        _sent(
+            _POST,
+            b"Connection: close, X-API-Key, Content-Length, X-Forwarded-For, Authorization\r\nX-API-Key: k\r\n"
+            b"Authorization: Bearer b\r\nContent-Length: 1\r\n",
+            b"x",
+        ),
+        ((_forwarded(_POST, b"Authorization: Bearer b\r\nContent-Length: 1\r\n", b"x"), _OK),),
+        _OK_CLOSE,
+    ),
+    "odd bytes that a target may have": Exchange(
+        _sent(b'GET /%00%zz/<>"{}|\\^`;a=b//?x=http://y/?[]&%23 HTTP/1.1'),
+        ((_forwarded(b'GET /%00%zz/<>"{}|\\^`;a=b//?x=http://y/?[]&%23 HTTP/1.1'), _OK),),
+        _OK,
+    ),
+    "absolute form outranks Host": Exchange(
+        b"GET http://gw/a?b HTTP/1.1\r\nHost: other\r\n" + _KEY + b"\r\n",
+        ((_forwarded(b"GET /a?b HTTP/1.1"), _OK),),
+        _OK,
+    ),
+    "the server as a whole": Exchange(_sent(b"OPTIONS * HTTP/1.1"), ((_forwarded(b"OPTIONS * HTTP/1.1"), _OK),), _OK),
+    "the server as a whole in absolute form": Exchange(
+        _sent(b"OPTIONS http://gw HTTP/1.1"), ((_forwarded(b"OPTIONS * HTTP/1.1"), _OK),), _OK
+    ),
+    "Host of IPv6": Exchange(
+        b"GET /a HTTP/1.1\r\nHost: [::1]:80\r\n" + _KEY + b"\r\n",
+        ((_forwarded(_GET).replace(b"Host: gw", b"Host: [::1]:80"), _OK),),
+        _OK,
+    ),
+    "white space around values": Exchange(
+        _sent(_POST, b"X: \t a\tb \t\r\nY:\r\nContent-Length: 1 \t\r\n", b"x"),
+        ((_forwarded(_POST, b"X: a\tb\r\nY: \r\nContent-Length: 1\r\n", b"x"), _OK),),
+        _OK,
+    ),
+    "obs-text in values": Exchange(
+        _sent(_GET, b"X: \xff\xc3\xa9\r\n"),
+        ((_forwarded(_GET, b"X: \xff\xc3\xa9\r\n"), b"HTTP/1.1 200 \xe9\r\nY: \xe9\r\nContent-Length: 0\r\n\r\n"),),
+        b"HTTP/1.1 200 \xe9\r\nY: \xe9\r\nContent-Length: 0\r\n\r\n",
+    ),
+    "empty line before a request": Exchange(
+        b"\r\n" + _sent(_POST, b"Content-Length: 1\r\n", b"x") + b"\r\n" + _sent(_GET),
+        ((_forwarded(_POST, b"Content-Length: 1\r\n", b"x"), _OK), (_forwarded(_GET), _OK)),
+        _OK + _OK,
+    ),
+    "length zero and zeros before a length": Exchange(
+        _sent(_POST, b"Content-Length: 0\r\n") + _sent(_POST, b"Content-Length: 0001\r\n", b"x"),
+        (
+            (_forwarded(_POST, b"Content-Length: 0\r\n"), _OK),
+            (_forwarded(_POST, b"Content-Length: 0001\r\n", b"x"), _OK),
+        ),
+        _OK + _OK,
+    ),
+    "POST without a body": Exchange(
+        _sent(_POST) + _sent(_GET), ((_forwarded(_POST), _OK), (_forwarded(_GET), _OK)), _OK * 2
+    ),
+    "chunk extensions, zeros and case": Exchange(
+        _sent(
+            _POST, b"Transfer-Encoding: Chunked\r\n", b'00A;n="v";m\r\n0123456789\r\na\r\n0123456789\r\n000;x\r\n\r\n'
+        ),
+        (
+            (
+                _forwarded(
+                    _POST,
+                    b"Transfer-Encoding: Chunked\r\n",
+                    b'00A;n="v";m\r\n0123456789\r\na\r\n0123456789\r\n000;x\r\n\r\n',
+                ),
+                _OK,
+            ),
+        ),
+        _OK,
+    ),
+    "trailers that would change the request": Exchange(
+        _sent(
+            _POST,
+            _CHUNKED,
+            b"0\r\nHost: evil\r\nContent-Length: 5\r\nTransfer-Encoding: gzip\r\nX-Session-API-Key: k\r\n"
+            b"X_API_Key: k\r\nAuthorization: b\r\nCookie: c\r\nX-Forwarded-For: 1.1.1.1\r\nForwarded: for=b\r\n"
+            b"Connection: close\r\nUpgrade: websocket\r\nX-Sum:\r\n\r\n",
+        )
+        + _sent(_GET),
+        ((_forwarded(_POST, _CHUNKED, b"0\r\nX-Sum:\r\n\r\n"), _OK), (_forwarded(_GET), _OK)),
+        _OK + _OK,
+    ),
+    "expectation that nobody knows": Exchange(
+        _sent(_GET, b"Expect: tea\r\n"),
+        ((_forwarded(_GET, b"Expect: tea\r\n"), b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"),),
+        b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n",
+    ),
+    "interim responses have no content": Exchange(
+        _sent(_GET),
+        (
+            (
+                _forwarded(_GET),
+                b"HTTP/1.1 103 E\r\nContent-Length: 5\r\nLink: </a>\r\n\r\nHTTP/1.1 199 X\r\n"
+                + _CHUNKED
+                + b"\r\n"
+                + _OK,
+            ),
+        ),
+        b"HTTP/1.1 103 E\r\nLink: </a>\r\n\r\nHTTP/1.1 199 X\r\n\r\n" + _OK,
+    ),
+    "HEAD with a coding, and without any framing": Exchange(
+        _sent(b"HEAD /a HTTP/1.1") * 2 + _sent(_GET),
+        (
+            (_forwarded(b"HEAD /a HTTP/1.1"), b"HTTP/1.1 200 OK\r\n" + _CHUNKED + b"\r\n"),
+            (_forwarded(b"HEAD /a HTTP/1.1"), b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"),
+            (_forwarded(_GET), _OK),
+        ),
+        b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\n\r\n" + _OK,
+    ),
+    "response before the end of its request": Exchange(
+        _sent(_POST, b"Content-Length: 9\r\n", b"half"),
+        ((_forwarded(_POST, b"Content-Length: 9\r\n", b"half"), _OK),),
+        _OK_CLOSE,
+    ),
+    "what Connection may not take from a response": Exchange(
+        _sent(_GET),
+        (
+            (
+                _forwarded(_GET),
+                b"HTTP/1.1 200 OK\r\nConnection: Content-Length, Authorization\r\nContent-Length: 2\r\n\r\nok",
+            ),
+        ),
+        _OK,
+    ),
+    "until close for a client of HTTP/1.0": Exchange(
+        _sent(b"GET /a HTTP/1.0"),
+        ((_forwarded(_GET), b"HTTP/1.1 200 OK\r\n\r\nall there is"),),
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall there is",
+        upstream_closes=True,
+    ),
+    "both sides of HTTP/1.0": Exchange(
+        _sent(b"GET /a HTTP/1.0", b"Connection: keep-alive\r\n"),
+        ((_forwarded(_GET), b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"),),
+        _OK_CLOSE,
+    ),
+    "upgrade to something else": Exchange(
+        _sent(
+            _POST,
+            b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nContent-Length: 1\r\n",
+            b"x",
+        ),
+        ((_forwarded(_POST, b"Content-Length: 1\r\n", b"x"), _OK),),
+        _OK,
+    ),
+    "POST that asks for a WebSocket": Exchange(
+        _sent(_POST, b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n", b"x"),
+        ((_forwarded(_POST, b"Content-Length: 1\r\n", b"x"), _OK),),
+        _OK,
+    ),
 }

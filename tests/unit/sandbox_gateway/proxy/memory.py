@@ -1,6 +1,7 @@
 """Connections in memory: the test delivers what is received and sees what is written, byte by byte."""
 
 import asyncio
+import socket
 from collections import deque
 from typing import Any, cast, override
 
@@ -9,12 +10,15 @@ from sandbox_gateway.proxy.context import Context, Limits
 from sandbox_gateway.proxy.upstream import Address, Pool, UpstreamConnection
 from unit.sandbox_gateway.proxy.support import ADDRESS, KEY, REQUEST, CountingActivity, MemoryDirectory, ScriptedWaker
 
+_SOCKET = socket.socket()
+"""Connected to nothing, for its options."""
+
 
 class MemoryTransport(asyncio.Transport):
     """One end of a connection without a network: the test delivers what is received and sees what is written."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
-        super().__init__({"peername": ("127.0.0.1", 40000)})
+        super().__init__({"peername": ("127.0.0.1", 40000), "socket": _SOCKET})
         self.written = b""
         self.block_after_next_write = False
         self.closed = False
