@@ -14,7 +14,7 @@ from sandbox_gateway.proxy.context import Limits
 from unit.sandbox_gateway.proxy.memory import MemoryClient
 from unit.sandbox_gateway.proxy.support import HEADERS, KEY, SWITCHED, UPGRADE, Gateway, read_head
 
-BIG = b"x" * (16 * 1024 * 1024)
+BIG = bytes(range(256)) * (64 * 1024)
 RESTART = (1012, "the gateway restarts")
 
 
@@ -24,6 +24,8 @@ class AgentServer:
     def __init__(self) -> None:
         self.closed: asyncio.Queue[tuple[int | None, str | None]] = asyncio.Queue()
         self.go_on = asyncio.Event()
+        self.answering = asyncio.Event()
+        """Set when a large message has come, and is about to go back."""
 
     async def serve(self, gateway: Gateway) -> Server:
         server = await serve(self._handle, "127.0.0.1", 0, max_size=None, compression=None)
@@ -36,6 +38,8 @@ class AgentServer:
                 if message == "fragments":
                     await websocket.send(self._fragments())
                 else:
+                    if len(message) == len(BIG):
+                        self.answering.set()
                     await websocket.send(message)
         except ConnectionClosed:
             pass
@@ -85,13 +89,29 @@ async def test_both_sides_learn_of_it_in_header_mode(gateway: Gateway, agent_ser
         assert await agent_server.closed.get() == RESTART
 
 
-async def test_a_message_under_way_arrives_whole(gateway: Gateway, agent_server: AgentServer) -> None:
+def at_once(_low: float, _high: float) -> float:
+    """No spread: every close is due now."""
+    return 0.0
+
+
+async def test_a_message_under_way_arrives_whole(
+    gateway: Gateway, agent_server: AgentServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", at_once)
     websocket = await websocket_of(gateway)
+    await websocket.send("hello")
+    assert await websocket.recv() == "hello"
+    websocket.transport.pause_reading()
     await websocket.send(BIG)
+    await agent_server.answering.wait()
     async with asyncio.timeout(20):
-        await asyncio.gather(gateway.listener.shutdown(15), websocket.recv())
+        ending = asyncio.create_task(gateway.listener.shutdown(15))
+        await asyncio.sleep(0.2)
+        websocket.transport.resume_reading()
+        assert await websocket.recv() == BIG
         assert await ended(websocket) == RESTART
         assert await agent_server.closed.get() == RESTART
+        await ending
 
 
 async def test_a_message_in_fragments_is_broken_off_between_two(gateway: Gateway, agent_server: AgentServer) -> None:
