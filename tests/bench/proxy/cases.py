@@ -114,6 +114,9 @@ def _said(command: list[str], seconds: float) -> str:
     return done.stdout
 
 
+STEADY = "steady"
+"""Its rate is given, and says nothing; what counts is how long requests take."""
+
 CASES: Mapping[str, Case] = {
     "get-32": Case("GET, 32 connections", "requests", _requests(32)),
     "get-128": Case("GET, 128 connections", "requests", _requests(128)),
@@ -129,5 +132,5 @@ CASES: Mapping[str, Case] = {
         "WebSocket echo of 64 KiB, 8 sockets", "messages", _client("echoes", 8, 64 * 1024, websocket=True)
     ),
     "echo-1MiB": Case("WebSocket echo of 1 MiB, 4 sockets", "messages", _client("echoes", 4, _MIB, websocket=True)),
-    "steady": Case("GET, 1,000 a second", "requests", _client("steady", 1000), naive=False),
+    STEADY: Case("GET, 1,000 a second", "requests", _client("steady", 1000), naive=False),
 }

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from xml.sax.saxutils import escape
 
+from bench.chart import COLOURS
 from bench.figures import median, ratios
-from bench.lines import Panel, Series, figure
-from bench.proxy.cases import Case, Run
-from bench.proxy.servers import NGINX, OURS
+from bench.proxy.cases import STEADY, Case, Run
+from bench.proxy.servers import DIRECT, NGINX, OURS
 from bench.tables import Grid
+
+_LABELS, _PLOT, _ROW, _TOP = 290, 440, 28, 48
+_WIDTH = _LABELS + _PLOT + 70
 
 type Runs = Mapping[str, Sequence[Run]]
 """Rounds by target, in the same order for all: the n-th of each were measured side by side."""
@@ -54,7 +58,7 @@ def table(cases: Mapping[str, Case], found: Mapping[str, Mapping[str, Figures]])
             f"{one.ratio:.2f} ({one.ratio_least:.2f}-{one.ratio_greatest:.2f})",
             f"{one.p50_ms:.2f}",
             f"{one.p99_ms:.2f}",
-            f"{one.cpu_us:.1f}",
+            "" if target == DIRECT else f"{one.cpu_us:.1f}",
         ]
         for name, by_target in found.items()
         for number, (target, one) in enumerate(by_target.items())
@@ -88,14 +92,36 @@ def as_json(
 
 
 def plot(cases: Mapping[str, Case], found: Mapping[str, Mapping[str, Figures]]) -> str:
-    """Our rate as a share of nginx's, a dot a case, nginx itself being the line at 1."""
-    names = [name for name in found if OURS in found[name]]
-    dots = Series(
-        "ours",
-        [(number + 1, found[name][OURS].ratio) for number, name in enumerate(names)],
-        "dots",
-        [f"{name} {found[name][OURS].ratio:.2f}" for name in names],
-    )
-    nginx = Series("nginx", [(0, 1.0), (len(names) + 1, 1.0)])
-    title = "Rate of the data plane as a share of nginx's, one core each"
-    return figure(title, [Panel(title, "case", "share", [dots, nginx])])
+    """An SVG: a bar a case for our rate as a share of nginx's, from the least to the greatest ratio a thin line."""
+    rows = {
+        f"{cases[name].title}": by_target[OURS]
+        for name, by_target in found.items()
+        if OURS in by_target and name != STEADY
+    }
+    longest = max(1.0, *(one.ratio_greatest for one in rows.values()))
+    scale, height = _PLOT / longest, _TOP + _ROW * len(rows) + 40
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
+        'font-family="system-ui, sans-serif" font-size="12" fill="#24292f">',
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+        '<text x="16" y="26" font-size="15" font-weight="600">'
+        "Rate of the data plane as a share of nginx\u2019s, one core each</text>",
+    ]
+    for number, (title, one) in enumerate(rows.items()):
+        y = _TOP + _ROW * number
+        middle = y + _ROW / 2
+        parts += [
+            f'<text x="{_LABELS - 10}" y="{middle + 4}" text-anchor="end">{escape(title)}</text>',
+            f'<rect x="{_LABELS}" y="{y + 4}" width="{one.ratio * scale:.1f}" height="{_ROW - 8}" '
+            f'fill="{COLOURS[0]}"/>',
+            f'<line x1="{_LABELS + one.ratio_least * scale:.1f}" x2="{_LABELS + one.ratio_greatest * scale:.1f}" '
+            f'y1="{middle}" y2="{middle}" stroke="#24292f"/>',
+            f'<text x="{_LABELS + one.ratio_greatest * scale + 8:.1f}" y="{middle + 4}">{one.ratio:.2f}</text>',
+        ]
+    bottom = _TOP + _ROW * len(rows)
+    at_one = f"{_LABELS + scale:.1f}"
+    parts += [
+        f'<line x1="{at_one}" x2="{at_one}" y1="{_TOP - 6}" y2="{bottom + 6}" stroke="{COLOURS[3]}" stroke-width="2"/>',
+        f'<text x="{at_one}" y="{bottom + 22}" text-anchor="middle">nginx</text>',
+    ]
+    return "\n".join([*parts, "</svg>", ""])
