@@ -108,7 +108,11 @@ class Gateway:
                 base_domain=settings.base_domain,
                 https=settings.public_url.startswith("https:"),
                 share_port=settings.worker_socket is not None,
-                limits=Limits(wake_hold_seconds=settings.wake_hold_seconds),
+                limits=Limits(
+                    wake_hold_seconds=settings.wake_hold_seconds,
+                    requests_per_sandbox=settings.requests_per_sandbox,
+                    websockets_per_sandbox=settings.websockets_per_sandbox,
+                ),
             )
             self._suspensions.on_suspended.append(front.cut)
             self._departures.on_gone.append(front.cut)

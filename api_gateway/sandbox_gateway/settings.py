@@ -92,6 +92,12 @@ class Settings(BaseSettings):
         le=600,
         description="How long a request to an idle sandbox is held while it wakes. The SDK waits 60 s for an answer.",
     )
+    requests_per_sandbox: int = Field(
+        default=512, ge=1, description="How many requests of a sandbox may be under way at a time, in each process."
+    )
+    websockets_per_sandbox: int = Field(
+        default=1024, ge=1, description="How many WebSockets of a sandbox may be open at a time, in each process."
+    )
     shutdown_grace_seconds: float = Field(
         default=25, ge=0, description="How long open connections may go on after SIGTERM."
     )

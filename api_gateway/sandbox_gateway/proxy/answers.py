@@ -45,6 +45,18 @@ def refuse(status: int, detail: str, *headers: tuple[bytes, bytes]) -> Answer:
     return Answer(status, orjson.dumps({"detail": detail}), headers)
 
 
+def too_many(runtime_id: str, limit: int, *, websockets: bool) -> Answer:
+    """The answer to one request more than a sandbox may have under way."""
+    what, value = (
+        ("WebSockets open", "websocketsPerSandbox") if websockets else ("requests under way", "requestsPerSandbox")
+    )
+    detail = (
+        f"Sandbox {runtime_id} has {limit} {what} through this gateway, the most that one may have. Wait until "
+        f"some have ended; operators may raise gateway.{value} of the chart."
+    )
+    return refuse(429, detail, RETRY_AFTER)
+
+
 def nothing_listens(service: str, port: object) -> str:
     """What a sandbox lacks whose service refuses connections, as the end of a sentence."""
     if service == "vscode":

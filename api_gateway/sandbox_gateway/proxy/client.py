@@ -7,7 +7,7 @@ from enum import IntEnum, auto
 from math import inf
 from typing import cast, override
 
-from sandbox_gateway.proxy.answers import Answer, refuse
+from sandbox_gateway.proxy.answers import Answer, refuse, too_many
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.exchange import Exchange
 from sandbox_gateway.proxy.first_message import FirstMessage
@@ -166,13 +166,13 @@ class ClientConnection(asyncio.Protocol):
         self._leave()
         self.transport.abort()
 
-    def switch(self, upstream: UpstreamConnection, rest: bytes) -> None:
+    def switch(self, upstream: UpstreamConnection, rest: bytes, runtime_id: str) -> None:
         self._exchange = None
         if self._pending:
             upstream.transport.write(self._pending)
         self._leave()
         paused = (self.write_paused, upstream.write_paused)
-        Tunnel(self._context, self.transport, upstream.transport, rest=rest, paused=paused)
+        Tunnel(self._context, runtime_id, self.transport, upstream.transport, rest=rest, paused=paused)
 
     # Steps
 
@@ -217,6 +217,10 @@ class ClientConnection(asyncio.Protocol):
     def _begin(self, head: RequestHead, body: Body, *, held: bool = False) -> None:
         decision = route(head, self._context.directory, self._context.base_domain)
         if isinstance(decision, ToSandbox):
+            shares = self._context.shares(head)
+            if not shares.left(decision.runtime_id):
+                self._answer(too_many(decision.runtime_id, shares.limit, websockets=head.websocket), head, body)
+                return
             service, https = bool(decision.service), self._context.https
             forwarded = upstream_head(head, self._client_ip, False, head.websocket, service, https=https)
             self._exchange_with(decision, head, body, forwarded)

@@ -6,13 +6,15 @@ from typing import Protocol
 
 from sandbox_gateway.directory import Directory
 from sandbox_gateway.proxy.flights import Flights
+from sandbox_gateway.proxy.head import RequestHead
 from sandbox_gateway.proxy.places import Places
+from sandbox_gateway.proxy.shares import Shares
 from sandbox_gateway.proxy.upstream import Pool
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times in seconds."""
+    """Times in seconds. Numbers are those of one gateway process."""
 
     head_seconds: float = 30.0
     """For a request head, from its first byte (the first one of a connection: from the connection) to its end."""
@@ -32,6 +34,10 @@ class Limits:
     drain_idle_seconds: float = 2.0
     """For the next request of a client's connection while the gateway ends: its answer says that it is the last. A
     connection that is closed sooner may be closed under a request that is on its way."""
+    requests_per_sandbox: int = 512
+    """Under way at a time, to the agent server and to services."""
+    websockets_per_sandbox: int = 1024
+    """Open at a time, from the handshake on."""
     wake_hold_seconds: float = 50.0
     """For an idle sandbox to wake: the SDK waits 60 s for an answer (openhands_workspace 1.58.2, `api_timeout`)."""
 
@@ -91,9 +97,19 @@ class Context:
     draining: bool = False
     grace_seconds: float = 0.0
     """From the beginning of draining until what is left is cut."""
+    requests: Shares = field(init=False)
+    websockets: Shares = field(init=False)
     clients: set[Client] = field(default_factory=set[Client])
     all_gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the last client leaves a draining listener."""
+
+    def __post_init__(self) -> None:
+        self.requests = Shares(self.limits.requests_per_sandbox)
+        self.websockets = Shares(self.limits.websockets_per_sandbox)
+
+    def shares(self, request: RequestHead) -> Shares:
+        """Of what such a request takes one."""
+        return self.websockets if request.websocket else self.requests
 
     def join(self, client: Client) -> None:
         self.clients.add(client)

@@ -49,8 +49,8 @@ class ClientSide(Protocol):
         """The response breaks off. With `reset`, a plain close would look like its end."""
         ...
 
-    def switch(self, upstream: UpstreamConnection, rest: bytes) -> None:
-        """The upstream has switched protocols; `rest` are its first bytes in the new one."""
+    def switch(self, upstream: UpstreamConnection, rest: bytes, runtime_id: str) -> None:
+        """This sandbox has switched protocols on `upstream`; `rest` are its first bytes in the new one."""
         ...
 
 
@@ -202,6 +202,7 @@ class Exchange:
         EXCHANGES.value += 1
         context, runtime_id = self._context, sandbox.runtime_id
         context.flights.add(self)
+        context.shares(self._request).take(runtime_id)
         if sandbox.counts:
             # A WebSocket that merely stays open is no activity; its handshake is.
             if self._request.websocket:
@@ -217,6 +218,7 @@ class Exchange:
         EXCHANGES.value -= 1
         context, runtime_id = self._context, sandbox.runtime_id
         context.flights.remove(self)
+        context.shares(self._request).give_back(runtime_id)
         if sandbox.counts and not self._request.websocket:
             context.activity.end(runtime_id)
 
@@ -302,7 +304,7 @@ class Exchange:
         upstream.sink = None
         self._end()
         self._client.send(client_head(head, chunked=False, close=False))
-        self._client.switch(upstream, rest)
+        self._client.switch(upstream, rest, self.runtime_id or "")
 
     def _finish(self, excess: bytes) -> None:
         """`excess` are bytes behind the response."""

@@ -56,6 +56,8 @@ class FirstMessage(asyncio.Protocol):
         self._write_paused = False
         self._hold: Hold | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._share: str | None = None
+        """The sandbox of whose WebSockets this is one."""
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(context.limits.first_message_seconds, self._late)
         context.join(self)
@@ -154,7 +156,11 @@ class FirstMessage(asyncio.Protocol):
     def _route(self, key: str, *, held: bool = False) -> None:
         target = by_session_key(key, self._request, self._context.directory)
         match target:
+            case ToSandbox() if not self._context.websockets.left(target.runtime_id):
+                self._close(_TRY_AGAIN_LATER, "the sandbox has too many WebSockets open")
             case ToSandbox():
+                self._share = target.runtime_id
+                self._context.websockets.take(self._share)
                 if target.counts:
                     self._context.activity.touch(target.runtime_id)
                 self._opening = asyncio.get_running_loop().create_task(self._opened(target))
@@ -217,18 +223,18 @@ class FirstMessage(asyncio.Protocol):
         fields = response.fields.joined
         agreed = fields.get(b"sec-websocket-accept") == self._accept and b"sec-websocket-extensions" not in fields
         if response.status == 101 and agreed:
-            self._switch(upstream, rest)
+            self._switch(upstream, rest, target.runtime_id)
             return
         upstream.abort()
         code = _TRY_AGAIN_LATER if response.status >= 500 else _POLICY_VIOLATION
         self._close(code, f"the sandbox refused the WebSocket with status {response.status}")
 
-    def _switch(self, upstream: UpstreamConnection, rest: bytes) -> None:
+    def _switch(self, upstream: UpstreamConnection, rest: bytes, runtime_id: str) -> None:
         self._opening = None
         upstream.transport.write(self._received)
         self._leave()
         paused = (self._write_paused, upstream.write_paused)
-        Tunnel(self._context, self._transport, upstream.transport, rest=rest, paused=paused)
+        Tunnel(self._context, runtime_id, self._transport, upstream.transport, rest=rest, paused=paused)
 
     def _close(self, code: int, reason: str) -> None:
         self._opening = None
@@ -240,6 +246,9 @@ class FirstMessage(asyncio.Protocol):
         held, self._hold = self._hold, None
         if held is not None:
             held.cancel()
+        share, self._share = self._share, None
+        if share is not None:
+            self._context.websockets.give_back(share)
         self._timer.cancel()
         self._context.leave(self)
 

@@ -27,16 +27,20 @@ class Tunnel:
     def __init__(
         self,
         context: Context,
+        runtime_id: str,
         client: asyncio.Transport,
         upstream: asyncio.Transport,
         *,
         rest: bytes,
         paused: tuple[bool, bool],
     ) -> None:
-        """Take over both transports. `rest` are the upstream's first bytes, which the client has yet to get; `paused`
-        tells which of (client, upstream) cannot be written to at the moment.
+        """Take over both transports, and a share of the sandbox's WebSockets.
+
+        `rest` are the upstream's first bytes, which the client has yet to get; `paused` tells which of (client,
+        upstream) cannot be written to at the moment.
         """
         self._context = context
+        self._runtime_id = runtime_id
         self._client = client
         self._upstream = upstream
         self._open = {client, upstream}
@@ -45,6 +49,7 @@ class Tunnel:
         self._drain: asyncio.TimerHandle | None = None
         self._end: asyncio.TimerHandle | None = None
         WEBSOCKETS.inc()
+        context.websockets.take(runtime_id)
         context.join(self)
         if rest:
             self._frames.feed(rest)
@@ -91,6 +96,7 @@ class Tunnel:
                 if timer is not None:
                     timer.cancel()
             WEBSOCKETS.dec()
+            self._context.websockets.give_back(self._runtime_id)
             self._context.leave(self)
 
     def _close(self) -> None:

@@ -34,6 +34,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"gateway": {"replicas": "2"}}, "/gateway/replicas"),
     ({"gateway": {"replicas": 1.5}}, "/gateway/replicas"),
     ({"gateway": {"workers": 0}}, "/gateway/workers"),
+    ({"gateway": {"requestsPerSandbox": 0}}, "/gateway/requestsPerSandbox"),
+    ({"gateway": {"websocketsPerSandbox": "many"}}, "/gateway/websocketsPerSandbox"),
     ({"gateway": {"baseDomain": "*.example.com"}}, "/gateway/baseDomain"),
     ({"gateway": {"baseDomain": "example.com:80"}}, "/gateway/baseDomain"),
     ({"gateway": {"baseDomain": "Example.com"}}, "/gateway/baseDomain"),

@@ -49,6 +49,8 @@ def test_registries_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> 
         ("poll_hold_seconds", -1),
         ("namespace", ""),
         ("log_level", "LOUD"),
+        ("requests_per_sandbox", 0),
+        ("websockets_per_sandbox", 0),
         ("workers", 0),
         ("workers", 65),
     ],

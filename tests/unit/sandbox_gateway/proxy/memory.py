@@ -163,6 +163,9 @@ class MemoryClient:
         await self.settle()
         self.pool.close()
         await self.settle()
+        if not self.context.clients:
+            assert self.context.requests.none_taken
+            assert self.context.websockets.none_taken
 
 
 async def asking(sent: bytes = REQUEST, answered: bytes = b"") -> MemoryClient:
