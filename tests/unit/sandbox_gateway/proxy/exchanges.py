@@ -30,6 +30,7 @@ def _forwarded(line: bytes, fields: bytes = b"", body: bytes = b"", *, added: by
 
 _GET = b"GET /a HTTP/1.1"
 _POST = b"POST /a HTTP/1.1"
+_TRACE = b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ntracestate: vendor=a,other=b\r\n"
 _CHUNKS = b"3\r\nabc\r\n0\r\n\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
@@ -40,6 +41,7 @@ EXCHANGES: dict[str, Exchange] = {
         ((_forwarded(b"GET /a%2Fb/../%7e//c?q=%2F&&x HTTP/1.1"), _OK),),
         _OK,
     ),
+    "trace context": Exchange(_sent(_GET, _TRACE), ((_forwarded(_GET, _TRACE), _OK),), _OK),
     "absolute form": Exchange(_sent(b"GET http://gw/a HTTP/1.1"), ((_forwarded(_GET), _OK),), _OK),
     "two on one connection": Exchange(
         _sent(_GET) + _sent(b"GET /b HTTP/1.1"),
