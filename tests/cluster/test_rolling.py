@@ -1,11 +1,12 @@
-"""Replicas of the gateway are replaced under load: no request fails, and each WebSocket is told to come back."""
+"""Open traffic while processes end: what goes on, what is told to come back, and what gets an honest answer."""
 
 import asyncio
 import statistics
 
 from cluster.rolling import Clients, Seen
-from cluster.runtime import Runtime
+from cluster.runtime import READY_SECONDS, Runtime
 from cluster.site import Site
+from cluster.support import eventually
 from demo.release import NAME
 from demo.targets import Images
 from demo.workloads import model_url
@@ -16,12 +17,15 @@ SOCKETS_EACH = 42
 """The agent server takes 50 for a conversation (openhands_agent_server 1.58.2)."""
 
 
-def test_a_rollout_under_load(site: Site, images: Images) -> None:
+KILL = "for p in /proc/[0-9]*; do grep -qa 'openhands[-]agent-server' $p/cmdline && kill -9 ${p#/proc/}; done; true"
+
+
+def test_a_rollout_of_the_gateway_under_load(site: Site, images: Images) -> None:
     with Runtime(site, images.agent_server) as runtime:
         runtime.await_ready()
         model = model_url(site.release.namespace)
         conversations = [runtime.open_conversation(model) for _ in range(CONVERSATIONS)]
-        seen = asyncio.run(_rolled(site, runtime, conversations))
+        seen = asyncio.run(_rolled(site, runtime, conversations, RATE, SOCKETS_EACH, "gateway"))
     print(
         f"{seen.answers.total()} requests in {seen.seconds:.0f} s, slowest {seen.slowest:.2f} s; "
         f"{seen.closed.total()} WebSockets closed, back after {statistics.median(seen.away):.3f} s (median), "
@@ -35,18 +39,38 @@ def test_a_rollout_under_load(site: Site, images: Images) -> None:
     assert seen.refused == []
 
 
-async def _rolled(site: Site, runtime: Runtime, conversations: list[str]) -> Seen:
+def test_a_rollout_of_the_operator_is_not_noticed(site: Site, images: Images) -> None:
+    with Runtime(site, images.agent_server) as runtime:
+        runtime.await_ready()
+        conversations = [runtime.open_conversation(model_url(site.release.namespace))]
+        seen = asyncio.run(_rolled(site, runtime, conversations, RATE // 4, 10, "operator"))
+    assert set(seen.answers) == {"200"}
+    assert seen.answers.total() > RATE
+    assert not seen.closed
+
+
+def test_an_agent_server_that_dies_in_the_middle_of_a_request(site: Site, images: Images) -> None:
+    with Runtime(site, images.agent_server) as runtime:
+        runtime.await_ready()
+        answer = runtime.agent.post("/api/bash/execute_bash_command", json={"command": KILL, "cwd": "/workspace"})
+        assert answer.status_code == 502, answer.text
+        assert "broke off" in answer.json()["detail"]
+        eventually(lambda: runtime.object()["status"].get("restartCount", 0), lambda count: count == 1, READY_SECONDS)
+        runtime.await_ready()
+        assert runtime.run("echo back") == "back\n"
+
+
+async def _rolled(
+    site: Site, runtime: Runtime, conversations: list[str], rate: int, sockets_each: int, process: str
+) -> Seen:
     key = runtime.identity[2]
-    clients = Clients(site.url, key, rate=RATE, conversations=conversations, sockets_each=SOCKETS_EACH)
+    clients = Clients(site.url, key, rate=rate, conversations=conversations, sockets_each=sockets_each)
     running = asyncio.create_task(clients.run())
     await clients.until_open()
-    old = await asyncio.to_thread(_pods, site)
-    await asyncio.to_thread(site.kubectl, "rollout", "restart", f"deployment/{NAME}-gateway")
-    await asyncio.to_thread(site.kubectl, "rollout", "status", f"deployment/{NAME}-gateway", "--timeout=180s")
+    selector = f"--selector=app.kubernetes.io/component={process}"
+    old = (await asyncio.to_thread(site.kubectl, "get", "pods", selector, "--output=name")).split()
+    await asyncio.to_thread(site.kubectl, "rollout", "restart", f"deployment/{NAME}-{process}")
+    await asyncio.to_thread(site.kubectl, "rollout", "status", f"deployment/{NAME}-{process}", "--timeout=180s")
     await asyncio.to_thread(site.kubectl, "wait", "--for=delete", "--timeout=120s", *old)
     clients.stop()
     return await running
-
-
-def _pods(site: Site) -> list[str]:
-    return site.kubectl("get", "pods", "--selector=app.kubernetes.io/component=gateway", "--output=name").split()
