@@ -171,7 +171,7 @@ class Arena:
     async def crash(self, session: Session) -> None:
         """Let its agent server end again and again, until it is told to have failed."""
         assert session.now is not GONE
-        session.lose("its agent server crashes")
+        session.fail("its agent server crashes")
         [pod] = self.node.pods(self.uid(session.now))
         await self.node.crash(pod)
         await self.world.until(Reason.CRASH_LOOP_BACK_OFF, session.name)

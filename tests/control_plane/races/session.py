@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 
 from control_plane.races.gateways import OWNER
-from control_plane.races.history import GONE, Call, State, Told, explains
+from control_plane.races.history import GONE, NOT_LIVE, Call, State, Told, explains
 from sandbox_crds.names import runtime_id
 
 
@@ -36,6 +36,7 @@ class Session:
         self.with_environment: set[str] = set()
         """Session keys that have been told to who sent an environment."""
         self._lost_at = inf
+        self._failed_at = inf
         self._story: list[str] = []
 
     @property
@@ -64,6 +65,11 @@ class Session:
         self._lost_at = min(self._lost_at, asyncio.get_running_loop().time())
         self.tell(words)
 
+    def fail(self, words: str) -> None:
+        """From now on it may be told to have failed, and then it is not in the list, until its pod is replaced."""
+        self._failed_at = min(self._failed_at, asyncio.get_running_loop().time())
+        self.lose(words)
+
     @property
     def story(self) -> str:
         """All that has happened."""
@@ -71,7 +77,8 @@ class Session:
 
     def judge(self) -> None:
         """Nothing that was told may be untrue. To be called when all calls are over."""
-        assert explains(self.states, self.calls), f"no order of the calls explains this:\n{self.story}"
+        calls = [call for call in self.calls if not (call.outcome is NOT_LIVE and call.answered > self._failed_at)]
+        assert explains(self.states, calls), f"no order of the calls explains this:\n{self.story}"
         lies = [proof for proof in self.proofs if not proof.good and not self._was_disturbed(proof)]
         assert not lies, f"not ready, as was told: {lies}\n{self.story}"
 
