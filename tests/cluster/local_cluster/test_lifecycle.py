@@ -14,21 +14,24 @@ from local_cluster.cluster import DAEMONS
 from local_cluster.processes import Process
 
 # Asks cluster DNS for an A record (RFC 1035, section 4) and prints the address, or nothing if there is no such name.
-# Like every resolver it asks again when no answer comes: a datagram to a server that is being replaced is lost.
+# Like every resolver it asks again, for 10 s: a datagram to a pod that is being replaced is lost, and none may be sent
+# while the Service has no pod that is ready, as for a moment after the kubelet has been started again.
 RESOLVE = """
-import socket, struct, sys
+import socket, struct, sys, time
 labels = [label.encode() for label in sys.argv[1].split(".")]
 question = b"".join(bytes([len(label)]) + label for label in labels) + struct.pack(">xHH", 1, 1)
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-    client.settimeout(3)
-    for left in reversed(range(4)):
-        client.sendto(struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + question, ("10.96.0.10", 53))
+    client.settimeout(1)
+    deadline = time.monotonic() + 10
+    while True:
         try:
+            client.sendto(struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + question, ("10.96.0.10", 53))
             answer = client.recv(512)
             break
-        except TimeoutError:
-            if not left:
+        except (TimeoutError, PermissionError):
+            if time.monotonic() > deadline:
                 raise
+            time.sleep(0.2)
 code = answer[3] & 15
 assert code in (0, 3), code
 print("" if code else socket.inet_ntoa(answer[-4:]), end="")

@@ -66,7 +66,7 @@ class Session:
         self.tell(words)
 
     def fail(self, words: str) -> None:
-        """From now on it may be told to have failed, and then it is not in the list, until its pod is replaced."""
+        """From now on a list may leave it out, which has only what starts or runs. Its pod may end, too."""
         self._failed_at = min(self._failed_at, asyncio.get_running_loop().time())
         self.lose(words)
 
