@@ -6,9 +6,10 @@ from pathlib import Path
 
 import structlog
 
-from sandbox_crds import collector
+from sandbox_crds import collector, logs
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
+from sandbox_gateway.access_log import RequestLog, write_stdout
 from sandbox_gateway.activity import Activity
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
@@ -98,12 +99,15 @@ class Gateway:
             path = Path(directory, "control.sock")
             control = AppServer(self.app, unix_socket(str(path)), grace_seconds=settings.shutdown_grace_seconds)
             controlling = tasks.create_task(control.run())
+            access_log = RequestLog(settings.access_log, logs.line_renderer(settings.log_format), write_stdout)
+            logging = tasks.create_task(access_log.run())
             front = await listener.serve(
                 settings.listen_host,
                 settings.listen_port,
                 directory=self.directory,
                 activity=self.activity,
                 waker=self._wakes,
+                access_log=access_log,
                 control_socket=path,
                 base_domain=settings.base_domain,
                 https=settings.public_url.startswith("https:"),
@@ -126,6 +130,8 @@ class Gateway:
             await front.shutdown(settings.shutdown_grace_seconds)
             control.stop()
             await controlling
+            access_log.stop()
+            await logging
             await self._reports.hand_over(deadline - asyncio.get_running_loop().time())
 
 

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-_PREFIX = "openhands_sandbox_gateway"
+PREFIX = "openhands_sandbox_gateway"
 
 
 class Level:
@@ -14,23 +14,27 @@ class Level:
 
 
 STARTS = Counter(
-    f"{_PREFIX}_starts",
+    f"{PREFIX}_starts",
     "Answers to /start: how the pod of a sandbox that is ready came to be (Cold, Warm, Resume; Running: it was ready "
     "before), or Starting when the time to hold the call was over, or Failed.",
     ["result"],
 )
 START_SECONDS = Histogram(
-    f"{_PREFIX}_start_seconds",
+    f"{PREFIX}_start_seconds",
     "Time from /start to the answer that the sandbox is ready, by how its pod came to be.",
     ["launch"],
     buckets=(0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 15),
 )
-HELD_CALLS = Gauge(f"{_PREFIX}_held_calls", "Calls of the Runtime API that are held until their sandbox has settled.")
-HELD_REQUESTS = Gauge(f"{_PREFIX}_held_requests", "Requests to idle sandboxes that are held until they are awake.")
-EXCHANGES = Level(f"{_PREFIX}_exchanges", "Requests to sandboxes that are under way; WebSockets only as handshakes.")
-WEBSOCKETS = Gauge(f"{_PREFIX}_websockets", "Open WebSockets.")
+HELD_CALLS = Gauge(f"{PREFIX}_held_calls", "Calls of the Runtime API that are held until their sandbox has settled.")
+HELD_REQUESTS = Gauge(f"{PREFIX}_held_requests", "Requests to idle sandboxes that are held until they are awake.")
+EXCHANGES = Level(f"{PREFIX}_exchanges", "Requests to sandboxes that are under way; WebSockets only as handshakes.")
+WEBSOCKETS = Gauge(f"{PREFIX}_websockets", "Open WebSockets.")
+DROPPED_LINES = Counter(
+    f"{PREFIX}_access_log_dropped",
+    "Requests that the access log should have told and has not: too many came, or nobody read it.",
+)
 REQUESTS = Counter(
-    f"{_PREFIX}_api_requests",
+    f"{PREFIX}_api_requests",
     "Requests to the API server that were answered, by verb and status code.",
     ["verb", "code"],
 )

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_settings import BaseSettings, CliSuppress, NoDecode, SettingsConfigDict
 
 from sandbox_crds.logs import LogFormat, LogLevel
+from sandbox_gateway.access_log import AccessLogMode
 from sandbox_gateway.addresses import Origin
 from sandbox_gateway.registry.reference import registry_name
 
@@ -97,6 +98,12 @@ class Settings(BaseSettings):
     )
     websockets_per_sandbox: int = Field(
         default=1024, ge=1, description="How many WebSockets of a sandbox may be open at a time, in each process."
+    )
+    access_log: AccessLogMode = Field(
+        default="failures",
+        description="Requests that are logged: none; failures (what the gateway refuses or breaks off, and answers of "
+        "500 and above), at most 100 a second; or all, which takes about as much time as passing them on. Sampled "
+        "traces (W3C traceparent) are logged with failures, too.",
     )
     shutdown_grace_seconds: float = Field(
         default=25, ge=0, description="How long open connections may go on after SIGTERM."

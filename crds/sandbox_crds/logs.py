@@ -2,8 +2,10 @@
 
 import logging
 import sys
-from typing import Literal
+from collections.abc import Callable, MutableMapping
+from typing import Any, Literal
 
+import orjson
 import structlog
 
 LogFormat = Literal["json", "console"]
@@ -22,7 +24,7 @@ def configure(level: LogLevel, format_: LogFormat) -> None:
     last: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if format_ == "json"
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        else [_console()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -40,3 +42,18 @@ def configure(level: LogLevel, format_: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+
+
+def line_renderer(format_: LogFormat) -> Callable[[MutableMapping[str, Any]], bytes]:
+    """What makes lines of events for those who log too much for loggers; an event needs all its keys.
+
+    Lines look like those of loggers, and end with a newline.
+    """
+    if format_ == "json":
+        return lambda event: orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+    console = _console()
+    return lambda event: f"{console(None, '', event)}\n".encode()
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)

@@ -7,6 +7,7 @@ from enum import IntEnum, auto
 from math import inf
 from typing import cast, override
 
+from sandbox_gateway.proxy.account import Account
 from sandbox_gateway.proxy.answers import Answer, refuse, too_many
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.exchange import Exchange
@@ -46,6 +47,7 @@ class ClientConnection(asyncio.Protocol):
     """Implements `exchange.ClientSide` and `context.Client`."""
 
     transport: asyncio.Transport
+    account: Account
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -57,7 +59,6 @@ class ClientConnection(asyncio.Protocol):
         self._pending = b""  # received, but not to be looked at yet
         self._read_paused = False
         self._pumping = False
-        self._client_ip = ""
         self._deadline: float | None = None
         self._timer: asyncio.Handle | None = None
         self._rings_at = inf
@@ -70,13 +71,14 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         peer: tuple[str, int] | None = transport.get_extra_info("peername")
         # None when it is gone already; an IPv4 client of an IPv6 socket is still one of IPv4
-        self._client_ip = peer[0].removeprefix("::ffff:") if peer else "unknown"
+        self.account = Account(self._context.access_log, peer[0].removeprefix("::ffff:") if peer else "unknown")
         self._context.join(self)
         self._expect_within(self._context.limits.head_seconds)
 
     @override
     def data_received(self, data: bytes) -> None:
         self._pending = self._pending + data if self._pending else data
+        self.account.received += len(data)
         if self._hold is not None:
             self._hold.receive(len(data))
         self.pump()
@@ -120,9 +122,11 @@ class ClientConnection(asyncio.Protocol):
     # What the exchange calls
 
     def send(self, data: bytes) -> None:
+        self.account.sent += len(data)
         self.transport.write(data)
 
     def send_both(self, first: bytes, second: bytes) -> None:
+        self.account.sent += len(first) + len(second)
         self.transport.writelines((first, second))
 
     def pump(self) -> None:
@@ -142,6 +146,7 @@ class ClientConnection(asyncio.Protocol):
 
     def exchange_done(self, keep_alive: bool) -> None:
         self._exchange = None
+        self.account.end(len(self._pending))
         if not keep_alive:
             self._end()
             return
@@ -158,6 +163,7 @@ class ClientConnection(asyncio.Protocol):
 
     def truncate(self, *, reset: bool) -> None:
         self._exchange = None
+        self.account.end(len(self._pending))
         if not reset:
             self._end()
             return
@@ -172,7 +178,8 @@ class ClientConnection(asyncio.Protocol):
             upstream.transport.write(self._pending)
         self._leave()
         paused = (self.write_paused, upstream.write_paused)
-        Tunnel(self._context, runtime_id, self.transport, upstream.transport, rest=rest, paused=paused)
+        self.account.switched()
+        Tunnel(self._context, self.account, runtime_id, self.transport, upstream.transport, rest=rest, paused=paused)
 
     # Steps
 
@@ -200,6 +207,7 @@ class ClientConnection(asyncio.Protocol):
                 return True
             head = reader.head()
         self._deadline = None
+        self.account.begin(head)
         self._begin(head, request_body(head))
         return True
 
@@ -219,16 +227,17 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(decision, ToSandbox):
             shares = self._context.shares(head)
             if not shares.left(decision.runtime_id):
+                self.account.runtime_id = decision.runtime_id
                 self._answer(too_many(decision.runtime_id, shares.limit, websockets=head.websocket), head, body)
                 return
             service, https = bool(decision.service), self._context.https
-            forwarded = upstream_head(head, self._client_ip, False, head.websocket, service, https=https)
+            forwarded = upstream_head(head, self.account.client_ip, False, head.websocket, service, https=https)
             self._exchange_with(decision, head, body, forwarded)
             return
         match decision:
             case ToControl():
                 # It has no WebSockets; asked for one, its server would log two warnings each time.
-                forwarded = upstream_head(head, self._client_ip, True, False, https=self._context.https)
+                forwarded = upstream_head(head, self.account.client_ip, True, False, https=self._context.https)
                 self._exchange_with(decision, head, body, forwarded)
             case Answer():
                 self._answer(decision, head, body)
@@ -248,6 +257,7 @@ class ClientConnection(asyncio.Protocol):
     def _hold_back(self, target: ToSleeping, head: RequestHead, body: Body) -> None:
         def done(answer: Answer | None) -> None:
             self._hold = None
+            self.account.held()
             self._enter(State.HEAD)
             if answer is None:
                 self._begin(head, body, held=True)
@@ -267,7 +277,7 @@ class ClientConnection(asyncio.Protocol):
         if not head.keep_alive or not body.done or self._context.draining:
             self._last_answer(answer, head_only=head_only)
             return
-        self.transport.write(answer.encode(close=False, head_only=head_only))
+        self._send_own(answer, close=False, head_only=head_only)
         self._expect_next()
 
     def _await_first_message(self, head: RequestHead) -> None:
@@ -277,28 +287,34 @@ class ClientConnection(asyncio.Protocol):
             self._last_answer(refusal, head_only=False)
             return
         self._leave()
-        FirstMessage(self._context, self.transport, head, client_ip=self._client_ip).data_received(pending)
+        FirstMessage(self._context, self.transport, head, self.account).receive(pending)
 
     def _refuse(self, error: BadMessageError) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.cancel()
             if exchange.responding:
+                self.account.failure = error.detail
                 self.truncate(reset=exchange.close_delimited)
                 return
         self._last_answer(refuse(error.status, error.detail), head_only=False)
 
     def _last_answer(self, answer: Answer, *, head_only: bool) -> None:
-        self.transport.write(answer.encode(close=True, head_only=head_only))
+        self._send_own(answer, close=True, head_only=head_only)
         self._end()
+
+    def _send_own(self, answer: Answer, *, close: bool, head_only: bool) -> None:
+        self.send(answer.encode(close=close, head_only=head_only))
+        self.account.answered(answer)
+        self.account.end(len(self._pending))
 
     def _cancel(self) -> None:
         held, self._hold = self._hold, None
         exchange, self._exchange = self._exchange, None
-        if held is not None:
-            held.cancel()
-        if exchange is not None:
-            exchange.cancel()
+        under_way = held or exchange
+        if under_way is not None:
+            under_way.cancel()
+            self.account.end(len(self._pending))
 
     def _end(self) -> None:
         self._leave()

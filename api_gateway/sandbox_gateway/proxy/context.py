@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sandbox_gateway.directory import Directory
+from sandbox_gateway.proxy.account import AccessLog
 from sandbox_gateway.proxy.flights import Flights
 from sandbox_gateway.proxy.head import RequestHead
 from sandbox_gateway.proxy.places import Places
@@ -86,6 +87,7 @@ class Context:
     directory: Directory
     activity: Activity
     waker: Waker
+    access_log: AccessLog
     pool: Pool
     control_socket: str
     base_domain: str

@@ -1,11 +1,13 @@
 """One request and its response, between a client's connection and an upstream one."""
 
 import asyncio
+from time import perf_counter
 from typing import Protocol
 
 import structlog
 
 from sandbox_gateway.metrics import EXCHANGES
+from sandbox_gateway.proxy.account import Account
 from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, nothing_listens, refuse
 from sandbox_gateway.proxy.confinement import confined
 from sandbox_gateway.proxy.context import Context
@@ -14,12 +16,16 @@ from sandbox_gateway.proxy.head import RESPONSE_HEADS, BadMessageError, RequestH
 from sandbox_gateway.proxy.headers import client_head
 from sandbox_gateway.proxy.routing import ToControl, ToSandbox
 from sandbox_gateway.proxy.upstream import Address, UpstreamConnection
+from sandbox_gateway.traffic import TALLIES, Route
 
 _WORTH_A_VECTOR = 16 * 1024
 """Bytes of a body from which a copy costs more than a vectored write with its head."""
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """RFC 9110, section 9.2.2. Such a request is sent again (RFC 9112, section 9.3.1): once, if it has no body, a reused
 connection has failed, and no byte of an answer has come. Any other may have been carried out, and fails."""
+
+_CONTROL, _SANDBOX = TALLIES[Route.CONTROL], TALLIES[Route.SANDBOX]
+_SERVICE, _WEBSOCKET = TALLIES[Route.SERVICE], TALLIES[Route.WEBSOCKET]
 
 _log = structlog.get_logger()
 
@@ -28,6 +34,7 @@ class ClientSide(Protocol):
     """What an exchange needs of the client's connection."""
 
     write_paused: bool
+    account: Account
 
     def send(self, data: bytes) -> None: ...
 
@@ -62,8 +69,10 @@ class Exchange:
 
     # One is made for each request.
     __slots__ = (
+        "_account",
         "_address",
         "_body",
+        "_came",
         "_client",
         "_connecting",
         "_context",
@@ -90,12 +99,14 @@ class Exchange:
     ) -> None:
         self._context = context
         self._client = client
+        self._account = client.account
         self._request = request
         self._head = head
         self._body = body
         self._upstream: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._retry = False
+        self._came = 0.0
         self._response_body: Body | None = None
         self._keep_client = False
         self._keep_upstream = False
@@ -112,6 +123,8 @@ class Exchange:
     def start(self) -> None:
         if self._sandbox is not None:
             self._begin(self._sandbox)
+        else:
+            self._account.goes_to(_CONTROL, None)
         upstream = self._context.pool.take(self._address)
         if upstream is None:
             self._connect()
@@ -171,6 +184,7 @@ class Exchange:
         try:
             body = self._response_body
             if body is None:
+                self._came = perf_counter()
                 self._read_head(data)
                 return
             forward, excess = body.feed(data)
@@ -200,6 +214,8 @@ class Exchange:
 
     def _begin(self, sandbox: ToSandbox) -> None:
         EXCHANGES.value += 1
+        tally = _WEBSOCKET if self._request.websocket else _SERVICE if sandbox.service else _SANDBOX
+        self._account.goes_to(tally, sandbox.runtime_id)
         context, runtime_id = self._context, sandbox.runtime_id
         context.flights.add(self)
         context.shares(self._request).take(runtime_id)
@@ -244,6 +260,7 @@ class Exchange:
         self._upstream = upstream
         upstream.sink = self
         upstream.transport.write(self._head)
+        self._account.forwarded()
         if self._client.write_paused:
             upstream.pause_reading()
 
@@ -273,7 +290,8 @@ class Exchange:
             data = rest
 
     def _respond(self, head: ResponseHead, rest: bytes) -> None:
-        request = self._request
+        request, account = self._request, self._account
+        account.status = head.status
         self._response_body = body = response_body(head, request)
         self._keep_upstream = head.keep_alive
         # A response before the end of its request is the last on this connection: the rest may never come.
@@ -294,6 +312,7 @@ class Exchange:
             self._client.send(answer + forward)
         else:
             self._client.send_both(answer, forward)
+        account.added += perf_counter() - self._came
         if body.done:
             self._finish(excess)
 
@@ -303,6 +322,7 @@ class Exchange:
         upstream, self._upstream = self._upstream, None
         upstream.sink = None
         self._end()
+        self._account.status = head.status
         self._client.send(client_head(head, chunked=False, close=False))
         self._client.switch(upstream, rest, self.runtime_id or "")
 
@@ -324,6 +344,7 @@ class Exchange:
     def _break_off(self, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
         self.cancel()
         if self.responding:
+            self._account.failure = "The answer broke off."
             self._client.truncate(reset=self.close_delimited)
         else:
             self._answer(status, what, *headers)

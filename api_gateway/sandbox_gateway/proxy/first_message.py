@@ -21,6 +21,7 @@ import structlog
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
+from sandbox_gateway.proxy.account import SERVICE_RESTART, Account
 from sandbox_gateway.proxy.answers import Answer, refuse
 from sandbox_gateway.proxy.awaited import AwaitedHead
 from sandbox_gateway.proxy.context import Context
@@ -31,10 +32,10 @@ from sandbox_gateway.proxy.linger import Linger
 from sandbox_gateway.proxy.routing import ToSandbox, ToSleeping, by_session_key
 from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
+from sandbox_gateway.traffic import TALLIES, Route
 
 _POLICY_VIOLATION = 1008
 _TOO_BIG = 1009
-_SERVICE_RESTART = 1012
 _TRY_AGAIN_LATER = 1013
 _ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 4.2.2
 
@@ -44,11 +45,11 @@ _log = structlog.get_logger()
 class FirstMessage(asyncio.Protocol):
     """Takes over a client's transport at its WebSocket handshake, and accepts it. Implements `context.Client`."""
 
-    def __init__(self, context: Context, transport: asyncio.Transport, request: RequestHead, *, client_ip: str) -> None:
+    def __init__(self, context: Context, transport: asyncio.Transport, request: RequestHead, account: Account) -> None:
         self._context = context
         self._transport = transport
         self._request = request
-        self._client_ip = client_ip
+        self._account = account
         self._accept = _accept(request)
         self._websocket = Connection(ConnectionType.SERVER)
         self._received = b""
@@ -63,7 +64,8 @@ class FirstMessage(asyncio.Protocol):
         context.join(self)
         transport.set_protocol(self)
         transport.resume_reading()
-        transport.write(
+        account.status = 101
+        self._send(
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Accept: %b\r\n\r\n" % self._accept
         )
@@ -84,18 +86,14 @@ class FirstMessage(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        if self._hold is not None:
-            self._receive_held(self._hold, data)
-        elif self._opening is None:
-            self._look(data)
-        elif len(self._received) > self._context.limits.first_message_bytes:
-            self._transport.pause_reading()
+        self._account.received += len(data)
+        self.receive(data)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         if self._opening is not None:
             self._opening.cancel()
+        self._account.end()
         self._leave()
 
     @override
@@ -106,12 +104,24 @@ class FirstMessage(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._write_paused = False
 
+    # What the client's connection calls, too
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes that have come behind the handshake."""
+        self._received += data
+        if self._hold is not None:
+            self._receive_held(self._hold, data)
+        elif self._opening is None:
+            self._look(data)
+        elif len(self._received) > self._context.limits.first_message_bytes:
+            self._transport.pause_reading()
+
     # What the listener calls
 
     def drain(self) -> None:
         if self._opening is None:
             # Also one that is held: its client comes back to another replica.
-            self._close(_SERVICE_RESTART, "the gateway restarts")
+            self._close(SERVICE_RESTART, "the gateway restarts")
 
     def cut(self) -> None:
         self._transport.abort()
@@ -161,6 +171,7 @@ class FirstMessage(asyncio.Protocol):
             case ToSandbox():
                 self._share = target.runtime_id
                 self._context.websockets.take(self._share)
+                self._account.goes_to(TALLIES[Route.WEBSOCKET], self._share)
                 if target.counts:
                     self._context.activity.touch(target.runtime_id)
                 self._opening = asyncio.get_running_loop().create_task(self._opened(target))
@@ -174,6 +185,7 @@ class FirstMessage(asyncio.Protocol):
     def _hold_back(self, target: ToSleeping, key: str) -> None:
         def done(answer: Answer | None) -> None:
             self._hold = None
+            self._account.held()
             if answer is None:
                 self._route(key, held=True)
             else:
@@ -195,7 +207,7 @@ class FirstMessage(asyncio.Protocol):
         for event in self._websocket.events():
             match event:
                 case Ping():
-                    self._transport.write(self._websocket.send(event.response()))
+                    self._send(self._websocket.send(event.response()))
                 case CloseConnection(code=code):
                     self._close(code, "")
                     return
@@ -204,7 +216,7 @@ class FirstMessage(asyncio.Protocol):
 
     async def _opened(self, target: ToSandbox) -> None:
         https = self._context.https
-        head = upstream_head(self._request, self._client_ip, False, True, offers=False, https=https)
+        head = upstream_head(self._request, self._account.client_ip, False, True, offers=False, https=https)
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(self._context.limits.handshake_seconds):
@@ -234,13 +246,22 @@ class FirstMessage(asyncio.Protocol):
         upstream.transport.write(self._received)
         self._leave()
         paused = (self._write_paused, upstream.write_paused)
-        Tunnel(self._context, runtime_id, self._transport, upstream.transport, rest=rest, paused=paused)
+        self._account.forwarded()
+        self._account.switched()
+        Tunnel(self._context, self._account, runtime_id, self._transport, upstream.transport, rest=rest, paused=paused)
 
     def _close(self, code: int, reason: str) -> None:
         self._opening = None
-        self._transport.write(self._websocket.send(CloseConnection(code=code, reason=reason)))
+        self._send(self._websocket.send(CloseConnection(code=code, reason=reason)))
+        if reason:
+            self._account.closed(code, reason)
+        self._account.end()
         self._leave()
         Linger(self._context, self._transport)
+
+    def _send(self, data: bytes) -> None:
+        self._account.sent += len(data)
+        self._transport.write(data)
 
     def _leave(self) -> None:
         held, self._hold = self._hold, None

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 from sandbox_gateway.directory import Directory
+from sandbox_gateway.proxy.account import AccessLog
 from sandbox_gateway.proxy.client import ClientConnection
 from sandbox_gateway.proxy.context import Activity, Context, Limits, Waker
 from sandbox_gateway.proxy.upstream import Pool, keep_alive
@@ -53,6 +54,7 @@ async def serve(
     directory: Directory,
     activity: Activity,
     waker: Waker,
+    access_log: AccessLog,
     control_socket: Path,
     base_domain: str,
     https: bool = False,
@@ -68,6 +70,7 @@ async def serve(
         directory=directory,
         activity=activity,
         waker=waker,
+        access_log=access_log,
         pool=Pool(),
         control_socket=str(control_socket),
         base_domain=base_domain.lower().strip("."),

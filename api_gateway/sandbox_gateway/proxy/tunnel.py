@@ -11,14 +11,18 @@ import random
 from typing import override
 
 from sandbox_gateway.metrics import WEBSOCKETS
+from sandbox_gateway.proxy.account import SERVICE_RESTART, Account
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.frames import Frames
+from sandbox_gateway.traffic import TALLIES, Route
+
+_TALLY = TALLIES[Route.WEBSOCKET]
 
 _SPREAD = 0.5
 """Of the grace time: clients that are told at random moments do not all come back at the same one."""
 _REASON = b"the gateway restarts"
-_SERVICE_RESTART = b"\x88%c" % (2 + len(_REASON)) + (1012).to_bytes(2) + _REASON
-"""RFC 6455, section 5.5.1; the code stands in IANA's registry of close codes."""
+_CLOSE = b"\x88%c" % (2 + len(_REASON)) + SERVICE_RESTART.to_bytes(2) + _REASON
+"""A frame (RFC 6455, section 5.5.1)."""
 
 
 class Tunnel:
@@ -27,6 +31,7 @@ class Tunnel:
     def __init__(
         self,
         context: Context,
+        account: Account,
         runtime_id: str,
         client: asyncio.Transport,
         upstream: asyncio.Transport,
@@ -40,6 +45,7 @@ class Tunnel:
         upstream) cannot be written to at the moment.
         """
         self._context = context
+        self._account = account
         self._runtime_id = runtime_id
         self._client = client
         self._upstream = upstream
@@ -53,8 +59,9 @@ class Tunnel:
         context.join(self)
         if rest:
             self._frames.feed(rest)
+            self.sends(len(rest))
             client.write(rest)
-        client.set_protocol(_Side(self, client, upstream))
+        client.set_protocol(_FromClient(self, client, upstream))
         upstream.set_protocol(_FromUpstream(self, upstream, client, self._frames))
         for here, there_paused in ((client, paused[1]), (upstream, paused[0])):
             if there_paused:
@@ -72,6 +79,16 @@ class Tunnel:
         for transport in list(self._open):
             transport.abort()
 
+    def receives(self, size: int) -> None:
+        """So many bytes have come from the client."""
+        self._account.received += size
+        _TALLY.received += size
+
+    def sends(self, size: int) -> None:
+        """So many bytes go to the client."""
+        self._account.sent += size
+        _TALLY.sent += size
+
     def sends_no_more(self, transport: asyncio.Transport) -> None:
         """One side has ended its direction; when both have, nothing is left to wait for."""
         self._sending.discard(transport)
@@ -85,7 +102,9 @@ class Tunnel:
         """The upstream's last frame has passed to its end: tell the client, and drop what comes."""
         if self._frames.closing or self._client.is_closing():
             return
-        self._client.write(_SERVICE_RESTART)
+        self._account.closed(SERVICE_RESTART, "")
+        self.sends(len(_CLOSE))
+        self._client.write(_CLOSE)
         self._upstream.set_protocol(_Dropped(self, self._upstream, self._client))
         self._end_within(self._context.limits.close_seconds)
 
@@ -97,6 +116,7 @@ class Tunnel:
                     timer.cancel()
             WEBSOCKETS.dec()
             self._context.websockets.give_back(self._runtime_id)
+            self._account.end()
             self._context.leave(self)
 
     def _close(self) -> None:
@@ -117,10 +137,6 @@ class _Side(asyncio.Protocol):
         self._tunnel = tunnel
         self._here = here
         self._there = there
-
-    @override
-    def data_received(self, data: bytes) -> None:
-        self._there.write(data)
 
     @override
     def eof_received(self) -> bool:
@@ -148,6 +164,13 @@ class _Side(asyncio.Protocol):
         self._tunnel.lost(self._here)
 
 
+class _FromClient(_Side):
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._tunnel.receives(len(data))
+        self._there.write(data)
+
+
 class _FromUpstream(_Side):
     """Keeps count of the frames that pass."""
 
@@ -158,6 +181,7 @@ class _FromUpstream(_Side):
     @override
     def data_received(self, data: bytes) -> None:
         self._frames.feed(data)
+        self._tunnel.sends(len(data))
         self._there.write(data)
 
 

@@ -17,6 +17,7 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_gateway.activity import Activity
 from sandbox_gateway.directory import Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy import listener
+from sandbox_gateway.proxy.account import Entry
 
 BACKENDS: tuple[str, ...] = ("http", "hello", "websocket", "sink")
 """nginx with files, uvicorn, an echo of WebSockets, and what takes uploads; their ports come in this order."""
@@ -57,6 +58,16 @@ class NoWaker:
         raise NotImplementedError(runtime_id)
 
 
+class NoLog:
+    """Implements `account.AccessLog`: nothing fails."""
+
+    everything = False
+
+    def take(self, entry: Entry) -> None:
+        """Is never called."""
+        raise NotImplementedError(entry)
+
+
 async def _serve(port: int, *backends: int) -> None:
     collector.postpone()
     await listener.serve(
@@ -65,6 +76,7 @@ async def _serve(port: int, *backends: int) -> None:
         directory=Few(dict(zip(BACKENDS, backends, strict=True))),
         activity=Activity(),
         waker=NoWaker(),
+        access_log=NoLog(),
         control_socket=Path("/nobody"),
         base_domain="",
     )

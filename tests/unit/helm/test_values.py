@@ -36,6 +36,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"gateway": {"workers": 0}}, "/gateway/workers"),
     ({"gateway": {"requestsPerSandbox": 0}}, "/gateway/requestsPerSandbox"),
     ({"gateway": {"websocketsPerSandbox": "many"}}, "/gateway/websocketsPerSandbox"),
+    ({"gateway": {"accessLog": "some"}}, "/gateway/accessLog"),
     ({"gateway": {"baseDomain": "*.example.com"}}, "/gateway/baseDomain"),
     ({"gateway": {"baseDomain": "example.com:80"}}, "/gateway/baseDomain"),
     ({"gateway": {"baseDomain": "Example.com"}}, "/gateway/baseDomain"),

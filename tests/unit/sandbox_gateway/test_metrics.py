@@ -13,6 +13,7 @@ from sandbox_gateway.service import start_result
 from sandbox_gateway.view import view
 from unit.sandbox_gateway.support import NOW, sandbox, status
 
+TRAFFIC = ("requests", "received_bytes_total", "sent_bytes_total", "added_seconds", "access_log_dropped_total")
 READY_AT: dict[str, Any] = {"readyTime": "2026-01-02T03:04:05Z"}
 
 
@@ -62,5 +63,5 @@ async def test_the_port_of_the_probes_has_the_metrics() -> None:
         answer = await http.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
-    for name in ("starts_total", "start_seconds", "held_calls", "held_requests", "exchanges", "websockets"):
+    for name in ("starts_total", "start_seconds", "held_calls", "held_requests", "exchanges", "websockets", *TRAFFIC):
         assert f"openhands_sandbox_gateway_{name}" in answer.text

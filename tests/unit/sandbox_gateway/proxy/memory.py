@@ -5,10 +5,19 @@ import socket
 from collections import deque
 from typing import Any, cast, override
 
+from sandbox_gateway.proxy.account import Entry
 from sandbox_gateway.proxy.client import ClientConnection
 from sandbox_gateway.proxy.context import Context, Limits
 from sandbox_gateway.proxy.upstream import Address, Pool, UpstreamConnection
-from unit.sandbox_gateway.proxy.support import ADDRESS, KEY, REQUEST, CountingActivity, MemoryDirectory, ScriptedWaker
+from unit.sandbox_gateway.proxy.support import (
+    ADDRESS,
+    KEY,
+    REQUEST,
+    CountingActivity,
+    KeptLog,
+    MemoryDirectory,
+    ScriptedWaker,
+)
 
 _SOCKET = socket.socket()
 """Connected to nothing, for its options."""
@@ -134,6 +143,7 @@ def memory_context(**fields: Any) -> Context:
         "directory": directory,
         "activity": CountingActivity(),
         "waker": ScriptedWaker(),
+        "access_log": KeptLog(),
         "pool": MemoryPool(),
         "limits": Limits(),
         "base_domain": "",
@@ -148,6 +158,11 @@ class MemoryClient:
     def __init__(self, context: Context | None = None) -> None:
         self.context = context or memory_context()
         self.transport = MemoryTransport(ClientConnection(self.context))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What the access log has taken."""
+        return cast(KeptLog, self.context.access_log).entries
 
     @property
     def pool(self) -> MemoryPool:

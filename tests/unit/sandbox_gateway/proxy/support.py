@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 from sandbox_crds.names import service_of
 from sandbox_gateway.directory import Endpoint, NoSandbox, Service
+from sandbox_gateway.proxy.account import Entry
 from sandbox_gateway.proxy.context import Limits
 from sandbox_gateway.proxy.listener import Listener, serve
 
@@ -117,6 +118,17 @@ class ScriptedWaker:
                 await asyncio.sleep(0.01)
 
 
+class KeptLog:
+    """Implements `account.AccessLog`."""
+
+    def __init__(self) -> None:
+        self.everything = True
+        self.entries: list[Entry] = []
+
+    def take(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+
 type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -129,6 +141,7 @@ class Gateway:
         self.directory = MemoryDirectory()
         self.activity = CountingActivity()
         self.waker = ScriptedWaker()
+        self.log = KeptLog()
         self.control_socket = directory / "control.sock"
         self._base_domain = base_domain
         self._https = https
@@ -143,6 +156,7 @@ class Gateway:
             directory=self.directory,
             activity=self.activity,
             waker=self.waker,
+            access_log=self.log,
             control_socket=self.control_socket,
             base_domain=self._base_domain,
             https=self._https,

@@ -34,6 +34,9 @@ async def play(exchange: Exchange, cut: int | None, *, cut_answers: bool = False
     await client.close()
     assert not client.context.clients
     assert all(upstream.closed for _, upstream in client.pool.opened)
+    assert sum(entry.sent for entry in client.entries) == len(client.transport.written)
+    of_requests = sum(entry.received for entry in client.entries)
+    assert of_requests <= len(sent) if client.transport.sent_eof else of_requests == len(sent)
     return got
 
 

@@ -1,0 +1,47 @@
+"""What of a request may be told: words of the known APIs, and no name, key, id or query that somebody has chosen."""
+
+import re
+
+_WORDS = frozenset(
+    # The Runtime API, and what the gateway serves beside it
+    b"start stop pause resume list sessions batch runtime explain registry_prefix image_exists build build_status api "
+    b"keys admin warm-runtime-configs api-keys challenge login docs redoc openapi.json health alive ready server_info "
+    # The agent server, of its OpenAPI document (openhands-agent-server 1.58.2)
+    b"acp activate agent-profiles agent-schema agent_final_response app-backends archive ask_agent auth backend bash "
+    b"bash-events bash_commands bash_events bundle callback canvas-extensions catalog changes chat children commits "
+    b"completions condense confirmation_policy conversation-schema conversations count create_directory "
+    b"credential-bindings credentials data device diff download download-trajectory events execute_bash_command fetch "
+    b"file fork git goal home hooks icon init install installed interrupt llm load_plugin logout logs marketplace "
+    b"materialize mcp meta-profiles models navigate oauth openai parents plugins poll prepare "
+    b"prepare-for-sandbox-pause profiles provider-connections providers refresh rename repositories reprovision "
+    b"respond_to_confirmation responses run search search_subdirs secrets security_analyzer session settings skills "
+    b"sockets start_bash_command status sub-agents subscription switch_acp_model switch_llm switch_profile sync test "
+    b"tools upload url v1 validate verified vscode workspace workspace-session workspaces".split()
+)
+_MOST = 10
+"""Segments that are told."""
+_HOLE = "{}"
+_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]([0-9a-f])(?:-.*)?")
+
+
+def template(target: bytes) -> str:
+    """The path of a request target, with `{}` for each segment that is not a word of a known API."""
+    path = target.partition(b"?")[0]
+    if path == b"*":
+        return "*"
+    first, *segments = path.split(b"/")
+    told = [segment.decode() if segment in _WORDS or not segment else _HOLE for segment in segments[:_MOST]]
+    if len(segments) > _MOST:
+        told.append("...")
+    return "/".join(["" if not first else _HOLE, *told])
+
+
+def sampled_trace(trace_parent: bytes) -> str | None:
+    """The trace id in a `traceparent` whose sender records the trace, else None.
+
+    Of version 00 and, as far as they begin like it, of later ones (W3C Trace Context, sections 3.2.2 and 4.3).
+    """
+    match = _TRACE_PARENT.fullmatch(trace_parent)
+    if match is None or trace_parent.startswith(b"ff") or (trace_parent.startswith(b"00") and len(trace_parent) != 55):
+        return None
+    return match[1].decode() if int(match[2], 16) & 1 else None
