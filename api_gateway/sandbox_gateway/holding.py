@@ -24,14 +24,17 @@ class Holding:
         self._events: set[asyncio.Event] = set()
 
     def release(self) -> None:
-        """Let every held answer go now, and hold no more: the process is about to end."""
+        """Let every held call go now, and hold none any more: the process is about to end."""
         self._released = True
         for event in self._events:
             event.set()
 
-    async def until(self, name: str, settled: Callable[[View], bool], seconds: float) -> tuple[Sandbox, View]:
+    async def until(
+        self, name: str, settled: Callable[[View], bool], seconds: float, *, to_the_end: bool = False
+    ) -> tuple[Sandbox, View]:
         """The sandbox once `settled` holds for it, or as it is after `seconds`.
 
+        `release` ends the waiting of calls, which may say that a sandbox is starting; not of who waits `to_the_end`.
         Raises NoSandboxError when it is deleted meanwhile.
         """
         loop = asyncio.get_running_loop()
@@ -43,7 +46,7 @@ class Holding:
                     changed.clear()
                     sandbox, seen = await self._look(name, deadline)
                     left = deadline - loop.time()
-                    if settled(seen) or left <= 0 or self._released:
+                    if settled(seen) or left <= 0 or (self._released and not to_the_end):
                         return sandbox, seen
                     with HELD_CALLS.track_inprogress():
                         await _wait(changed, min(left, _until_change(seen)))

@@ -68,7 +68,7 @@ class Wakes:
             async with asyncio.timeout(self._hold_seconds):
                 await self._resume(name)
             # Twice: the last one to take part is held as long as the first.
-            _, seen = await self._holding.until(name, _is_settled, 2 * self._hold_seconds)
+            _, seen = await self._holding.until(name, _is_settled, 2 * self._hold_seconds, to_the_end=True)
         except (NoSandboxError, TimeoutError):
             return
         if _is_settled(seen):

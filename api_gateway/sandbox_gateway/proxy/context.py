@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from sandbox_gateway.directory import Directory
@@ -99,6 +100,8 @@ class Context:
     draining: bool = False
     grace_seconds: float = 0.0
     """From the beginning of draining until what is left is cut."""
+    held_until: float = inf
+    """Loop time at which no request is held any longer: there has to be time for its answer before the cut."""
     requests: Shares = field(init=False)
     websockets: Shares = field(init=False)
     clients: set[Client] = field(default_factory=set[Client])

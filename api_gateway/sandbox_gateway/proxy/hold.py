@@ -14,7 +14,6 @@ READ_AHEAD = 64 * 1024
 """Bytes of a held request that are read on: without reading, a client that has gone is not noticed."""
 
 _TOO_MANY = refuse(503, "Too many requests wait for sandboxes to wake. Send this one again in a moment.", RETRY_AFTER)
-_DRAINING = refuse(503, "The gateway restarts. Send the request again.", RETRY_AFTER)
 
 _log = structlog.get_logger()
 
@@ -28,7 +27,10 @@ class Hold:
         self._size = size
         self._done = done
         HELD_REQUESTS.inc()
-        self._waiting = asyncio.get_running_loop().create_task(self._wait())
+        loop = asyncio.get_running_loop()
+        self._until = min(loop.time() + context.limits.wake_hold_seconds, context.held_until)
+        self._timer = loop.call_at(self._until, self._late)
+        self._waiting = loop.create_task(self._wait())
 
     def receive(self, size: int) -> None:
         """So many more bytes have come from the client."""
@@ -38,30 +40,34 @@ class Hold:
             self._end(_TOO_MANY)
 
     def drain(self) -> None:
-        """The gateway is about to end."""
-        self._end(_DRAINING)
+        """The gateway is about to end: wait no longer than it does."""
+        if self._context.held_until < self._until:
+            self._until = self._context.held_until
+            self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_at(self._until, self._late)
 
     def cancel(self) -> None:
         """The client is gone."""
         self._waiting.cancel()
         self._leave()
 
-    def _end(self, answer: Answer) -> None:
+    def _end(self, answer: Answer | None) -> None:
         self.cancel()
         self._done(answer)
 
+    def _late(self) -> None:
+        self._end(None)
+
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(self._context.limits.wake_hold_seconds):
-                await self._context.waker.wake(self._runtime_id)
-        except TimeoutError:
-            pass
+            await self._context.waker.wake(self._runtime_id)
         except Exception:
             _log.exception("wake_failed", runtime_id=self._runtime_id)  # the client is to be answered all the same
         self._leave()
         self._done(None)
 
     def _leave(self) -> None:
+        self._timer.cancel()
         HELD_REQUESTS.dec()
         self._context.places.leave(self._runtime_id, self._size)
 
@@ -72,8 +78,6 @@ def hold(context: Context, target: ToSleeping, size: int, done: Callable[[Answer
     `done(None)` says that it is to be routed again, since the sandbox is awake or the time is over; `done(answer)` how
     it is to be answered.
     """
-    if context.draining:
-        return _DRAINING
     if not context.places.take(target.runtime_id, size):
         return _TOO_MANY
     return Hold(context, target.runtime_id, size, done)

@@ -11,6 +11,8 @@ from sandbox_gateway.proxy.context import Activity, Context, Limits, Waker
 from sandbox_gateway.proxy.upstream import Pool, keep_alive
 
 _BACKLOG = 4096
+_HELD_SHARE = 0.9
+"""Of the grace time, for requests that are held."""
 
 
 class Listener:
@@ -28,12 +30,13 @@ class Listener:
     async def shutdown(self, grace_seconds: float) -> None:
         """Stop accepting, let requests end, close WebSockets one after the other, and cut what is left after the time.
 
-        Requests that are held while their sandboxes wake are refused. Idle connections are closed a little later, and
-        WebSockets at random moments in the first half of the time.
+        Requests that are held while their sandboxes wake have most of the time for that. Idle connections are closed a
+        little later, and WebSockets at random moments in the first half of the time.
         """
         context = self._context
         self._server.close()
         context.draining, context.grace_seconds = True, grace_seconds
+        context.held_until = asyncio.get_running_loop().time() + grace_seconds * _HELD_SHARE
         for client in list(context.clients):
             client.drain()
         if context.clients:

@@ -72,8 +72,11 @@ class Tunnel:
             self.drain()
 
     def drain(self) -> None:
+        loop = asyncio.get_running_loop()
         delay = random.uniform(0, self._context.grace_seconds * _SPREAD)  # noqa: S311
-        self._drain = asyncio.get_running_loop().call_later(delay, self._close)
+        # One that opens while the gateway drains is told before the cut, too.
+        delay = max(0.0, min(delay, self._context.held_until - loop.time()))
+        self._drain = loop.call_later(delay, self._close)
 
     def cut(self) -> None:
         for transport in list(self._open):

@@ -174,11 +174,14 @@ async def test_a_pause_ends_it(plane: Plane) -> None:
     assert len(plane.stored.patches) == 1
 
 
-async def test_the_end_of_the_process_ends_it(plane: Plane) -> None:
+async def test_it_goes_on_while_the_process_drains(plane: Plane) -> None:
     plane.see(**ASLEEP)
     held = asyncio.create_task(plane.wakes.wake(NAME))
     await settle()
     plane.holding.release()
+    await settle()
+    assert not held.done(), "requests that are held are in flight"
+    plane.see(generation=2, status=status(Reason.READY, observedGeneration=2))
     await asyncio.wait_for(held, 5)
 
 

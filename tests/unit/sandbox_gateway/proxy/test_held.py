@@ -210,18 +210,42 @@ async def test_a_client_that_leaves(sent: bytes, leave: str) -> None:
     await asleep.close()
 
 
-async def test_draining_refuses_at_once() -> None:
-    asleep = Asleep()
-    client = await asleep.client(POST + b"Content-Length: 9\r\n\r\nbody")
-    half = await asleep.client(REQUEST[:30])
+async def drain(asleep: Asleep, held_seconds: float) -> None:
+    """The gateway is about to end, and holds requests so long yet."""
     asleep.context.draining = True
+    asleep.context.held_until = asyncio.get_running_loop().time() + held_seconds
     for one in list(asleep.context.clients):
         one.drain()
     await settle()
+
+
+async def test_draining_holds_on() -> None:
+    asleep = Asleep()
+    client = await asleep.client()
+    half = await asleep.client(REQUEST[:30])
+    await drain(asleep, 60)
     half.transport.deliver(REQUEST[30:])
     await settle()
+    assert asleep.waker.waiting["abc"] == 2
+    await asleep.wake()
+    await asleep.answer()
+    for one in (client, half):
+        assert one.transport.written == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        assert one.transport.sent_eof
+    await asleep.close()
+
+
+async def test_the_end_of_the_grace_time_is_the_end_of_holding() -> None:
+    asleep = Asleep()
+    client = await asleep.client(POST + b"Content-Length: 9\r\n\r\nbody")
+    half = await asleep.client(REQUEST[:30])
+    await drain(asleep, 0.05)
+    half.transport.deliver(REQUEST[30:])
+    async with asyncio.timeout(5):
+        while asleep.waker.waiting["abc"]:
+            await asyncio.sleep(0.01)
     for refused in (client, half):
-        assert_refused(refused.transport.written, 503, "The gateway restarts", retry=True)
+        assert_refused(refused.transport.written, 503, "not been woken in time", retry=True)
         assert b"Connection: close\r\n" in refused.transport.written
         assert refused.transport.sent_eof
     assert asleep.places.free

@@ -63,14 +63,33 @@ async def test_a_client_that_hangs_up(gateway: Gateway) -> None:
     await gateway.waker.has(0)
 
 
-async def test_the_end_of_the_gateway(gateway: Gateway) -> None:
+async def test_a_sandbox_wakes_while_the_gateway_ends(gateway: Gateway) -> None:
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(OK)
+
+    await gateway.add_raw(upstream)
+    awake = await fall_asleep(gateway)
+    talking = asyncio.create_task(gateway.talk(REQUEST))
+    await gateway.waker.has(1)
+    ending = asyncio.create_task(gateway.listener.shutdown(60))
+    await asyncio.sleep(0.1)
+    assert not talking.done()
+    gateway.directory.put(KEY, awake)
+    gateway.waker.let_go()
+    async with asyncio.timeout(5):
+        assert (await talking).startswith(b"HTTP/1.1 200 OK\r\n")
+        await ending
+
+
+async def test_a_sandbox_does_not_wake_before_the_gateway_ends(gateway: Gateway) -> None:
     await gateway.add_raw(lambda _reader, _writer: asyncio.sleep(0))
     await fall_asleep(gateway)
     talking = asyncio.create_task(gateway.talk(REQUEST))
     await gateway.waker.has(1)
     async with asyncio.timeout(5):
-        await gateway.listener.shutdown(60)
+        await gateway.listener.shutdown(1)
         head, _, body = (await talking).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: 5" in head
-    assert "restarts" in orjson.loads(body)["detail"]
+    assert "not been woken in time" in orjson.loads(body)["detail"]
