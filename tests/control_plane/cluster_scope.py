@@ -10,7 +10,7 @@ import yaml
 
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient, Resource
+from sandbox_crds.kube import KubeClient, KubeObject, Resource
 from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
 
 _CRDS = Path(__file__).parents[2] / "crds"
@@ -39,10 +39,15 @@ async def connected(control_plane: ControlPlane) -> AsyncGenerator[KubeClient]:
         await client.close()
 
 
+def manifests() -> list[KubeObject]:
+    """Our CustomResourceDefinitions."""
+    return [yaml.safe_load(path.read_text()) for path in sorted(_CRDS.glob("*.yaml"))]
+
+
 async def install_custom_resources(client: KubeClient) -> None:
     """Create our CustomResourceDefinitions; return once they are served."""
-    for path in sorted(_CRDS.glob("*.yaml")):
-        await client.create(CUSTOM_RESOURCES, "", yaml.safe_load(path.read_text()))
+    for manifest in manifests():
+        await client.create(CUSTOM_RESOURCES, "", manifest)
     for resource in (SANDBOXES, SANDBOX_CLASSES):
         await eventually(partial(client.list, resource, "default"))
 

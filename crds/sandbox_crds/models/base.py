@@ -45,9 +45,15 @@ class Metadata(Model):
 def rules(*entries: tuple[str, str]) -> dict[str, Any]:
     """JSON-schema extra for CEL rules, each a pair (expression, message for the refused).
 
-    Each rule is paid for at every write of the object, status included; keep them few and on fields.
+    Each rule is paid for at every write of the object, status included; keep them few and on fields. One that asks
+    `oldSelf.hasValue()` is evaluated at creation, too (Kubernetes: `optionalOldSelf`).
     """
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in entries]}
+    return {"x-kubernetes-validations": [_rule(*entry) for entry in entries]}
+
+
+def _rule(rule: str, message: str) -> dict[str, Any]:
+    optional = {"optionalOldSelf": True} if "oldSelf.hasValue()" in rule else {}
+    return {"rule": rule, "message": message, **optional}
 
 
 PRESERVE_UNKNOWN: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}

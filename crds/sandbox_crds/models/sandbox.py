@@ -16,7 +16,8 @@ NAME_RULE = rules(
         "metadata.name must be a DNS label of at most 50 characters that starts with a letter: it becomes a host name",
     ),
     (
-        f"!self.metadata.name.matches('{SERVICE_PREFIX}')",
+        # Only of new ones: an older one of such a name must still be reported, suspended and given new settings.
+        f"oldSelf.hasValue() || !self.metadata.name.matches('{SERVICE_PREFIX}')",
         f"metadata.name must not begin with {', '.join(f'{service}-' for service in SERVICES)}: hosts so named are "
         "services of other sandboxes",
     ),

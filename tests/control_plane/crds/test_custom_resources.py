@@ -1,9 +1,12 @@
 """What the API server takes and refuses as Sandbox and SandboxClass; each refusal names the field."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
+from control_plane.cluster_scope import CUSTOM_RESOURCES, manifests
+from control_plane.waiting import eventually
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
 from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES, Resource
 
@@ -105,6 +108,44 @@ async def test_a_bad_sandbox_is_refused(
         await create(client, namespace, SANDBOXES, name, spec)
     assert refusal.value.code == 422
     assert words in refusal.value.message
+
+
+async def test_a_sandbox_from_before_a_rule_of_names_goes_on(client: KubeClient, namespace: str) -> None:
+    """Names of services were free once: such a Sandbox outlives the upgrade, and a new one is refused."""
+    [manifest] = [found for found in manifests() if found["spec"]["names"]["kind"] == "Sandbox"]
+    group = f"{namespace}.example"
+    manifest["metadata"]["name"] = f"sandboxes.{group}"
+    manifest["spec"]["group"] = group
+    manifest["spec"]["names"].pop("categories")
+    manifest["spec"]["names"]["shortNames"] = [f"s{namespace}"]
+    schema = manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    rules = schema.pop("x-kubernetes-validations")
+    sandboxes = Resource(group, SANDBOXES.version, SANDBOXES.plural, SANDBOXES.kind)
+    made = await client.create(CUSTOM_RESOURCES, "", manifest)
+
+    async def refused(name: str) -> bool:
+        try:
+            await create(client, namespace, sandboxes, name, REQUIRED)
+        except ApiError as error:
+            return error.code == 422
+        await client.delete(sandboxes, namespace, name)
+        return False
+
+    try:
+        await eventually(partial(client.list, sandboxes, namespace))
+        await create(client, namespace, sandboxes, "work-1-old", REQUIRED)
+        schema["x-kubernetes-validations"] = rules
+        await client.patch(CUSTOM_RESOURCES, "", made["metadata"]["name"], {"spec": manifest["spec"]})
+        await eventually(partial(refused, "work-1-new"))
+        reported = await client.patch(
+            sandboxes, namespace, "work-1-old", {"status": {"podIP": "10.0.0.1"}}, subresource="status"
+        )
+        assert reported["status"]["podIP"] == "10.0.0.1"
+        paused = await client.patch(sandboxes, namespace, "work-1-old", {"spec": {"suspend": True}})
+        assert paused["spec"]["suspend"] is True
+        assert await refused("vscode-new")
+    finally:
+        await client.delete(CUSTOM_RESOURCES, "", made["metadata"]["name"])
 
 
 @pytest.mark.parametrize("field", ["sessionID", "owner", "environmentHash"])

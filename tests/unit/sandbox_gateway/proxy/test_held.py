@@ -242,7 +242,7 @@ async def test_the_end_of_the_grace_time_is_the_end_of_holding() -> None:
     await drain(asleep, 0.05)
     half.transport.deliver(REQUEST[30:])
     async with asyncio.timeout(5):
-        while asleep.waker.waiting["abc"]:
+        while asleep.waker.waiting["abc"]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     for refused in (client, half):
         assert_refused(refused.transport.written, 503, "not been woken in time", retry=True)
