@@ -17,12 +17,15 @@ TESTS = Path(__file__).parents[2]
 class Machine:
     """Namespaces of its own for network, mounts and cgroups, with an empty network and empty `HIDDEN` directories.
 
-    `state` is a state directory for a cluster there. `close` ends everything that was started inside.
+    `state` is a state directory for a cluster there. `close` ends everything that was started inside; what one of this
+    name has left behind that was killed is ended and removed at the start.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self.state = Path(f"/var/lib/{name}")
+        end(_processes(name))
+        self._clear()
         for hierarchy in _hierarchies():
             for cgroup in (hierarchy / name, hierarchy / name / "commands"):
                 cgroup.mkdir()
@@ -51,17 +54,14 @@ class Machine:
 
     def processes(self) -> list[Process]:
         """Everything that runs inside, but for this object's own process."""
-        pids = {
-            int(pid)
-            for hierarchy in _hierarchies()
-            for procs in (hierarchy / self._name).rglob("cgroup.procs")
-            for pid in procs.read_text().split()
-        }
-        return [process for pid in pids - {self._holder.pid} if (process := Process.of(pid)) is not None]
+        return [process for process in _processes(self._name) if process.pid != self._holder.pid]
 
     def close(self) -> None:
         end(self.processes())
         self._holder.communicate("end\n")
+        self._clear()
+
+    def _clear(self) -> None:
         for hierarchy in _hierarchies():
             for _ in range(100):  # a cgroup is busy for a moment after its last process ended
                 if not _remove(hierarchy / self._name):
@@ -75,6 +75,17 @@ def _hierarchies() -> list[Path]:
     if (CGROUPS / "cgroup.controllers").exists():
         return [CGROUPS]
     return [path for path in sorted(CGROUPS.iterdir()) if path.is_dir() and not path.is_symlink()]
+
+
+def _processes(name: str) -> list[Process]:
+    """Everything that runs in the cgroups of a machine."""
+    pids = {
+        int(pid)
+        for hierarchy in _hierarchies()
+        for procs in (hierarchy / name).rglob("cgroup.procs")
+        for pid in procs.read_text().split()
+    }
+    return [process for pid in pids if (process := Process.of(pid)) is not None]
 
 
 def _join(cgroup: str) -> list[str]:
