@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 
 from sandbox_gateway.metrics import PREFIX
 
+TIMED_OF = 16
+"""One request of so many is timed."""
 _BUCKETS = (0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
 
 
@@ -77,7 +79,7 @@ class TrafficCollector(Collector):
         )
         added = HistogramMetricFamily(
             f"{PREFIX}_added_seconds",
-            "Time that the gateway has added to a request: from its whole head until it is sent on, connecting "
+            f"Time that the gateway has added to a request, of one in {TIMED_OF}: from its whole head until it is sent on, connecting "
             "included, and from the first byte of the answer until its head is sent on. Not the wait for a sandbox "
             "to wake, nor for the process to look at what has come.",
             labels=["route"],

@@ -257,7 +257,7 @@ class ClientConnection(asyncio.Protocol):
     def _hold_back(self, target: ToSleeping, head: RequestHead, body: Body) -> None:
         def done(answer: Answer | None) -> None:
             self._hold = None
-            self.account.held()
+            self.account.woken()
             self._enter(State.HEAD)
             if answer is None:
                 self._begin(head, body, held=True)
@@ -294,7 +294,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange is not None:
             exchange.cancel()
             if exchange.responding:
-                self.account.failure = error.detail
+                self.account.fail(error.detail)
                 self.truncate(reset=exchange.close_delimited)
                 return
         self._last_answer(refuse(error.status, error.detail), head_only=False)

@@ -124,7 +124,7 @@ class Exchange:
         if self._sandbox is not None:
             self._begin(self._sandbox)
         else:
-            self._account.goes_to(_CONTROL, None)
+            self._account.tally = _CONTROL
         upstream = self._context.pool.take(self._address)
         if upstream is None:
             self._connect()
@@ -184,7 +184,8 @@ class Exchange:
         try:
             body = self._response_body
             if body is None:
-                self._came = perf_counter()
+                if self._account.timed:
+                    self._came = perf_counter()
                 self._read_head(data)
                 return
             forward, excess = body.feed(data)
@@ -214,9 +215,10 @@ class Exchange:
 
     def _begin(self, sandbox: ToSandbox) -> None:
         EXCHANGES.value += 1
-        tally = _WEBSOCKET if self._request.websocket else _SERVICE if sandbox.service else _SANDBOX
-        self._account.goes_to(tally, sandbox.runtime_id)
+        account = self._account
+        account.tally = _WEBSOCKET if self._request.websocket else _SERVICE if sandbox.service else _SANDBOX
         context, runtime_id = self._context, sandbox.runtime_id
+        account.runtime_id = runtime_id
         context.flights.add(self)
         context.shares(self._request).take(runtime_id)
         if sandbox.counts:
@@ -260,7 +262,9 @@ class Exchange:
         self._upstream = upstream
         upstream.sink = self
         upstream.transport.write(self._head)
-        self._account.forwarded()
+        account = self._account
+        if account.timed:
+            account.added = perf_counter() - account.began - account.held
         if self._client.write_paused:
             upstream.pause_reading()
 
@@ -312,7 +316,8 @@ class Exchange:
             self._client.send(answer + forward)
         else:
             self._client.send_both(answer, forward)
-        account.added += perf_counter() - self._came
+        if account.timed:
+            account.added += perf_counter() - self._came
         if body.done:
             self._finish(excess)
 
@@ -344,7 +349,7 @@ class Exchange:
     def _break_off(self, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
         self.cancel()
         if self.responding:
-            self._account.failure = "The answer broke off."
+            self._account.fail("The answer broke off.")
             self._client.truncate(reset=self.close_delimited)
         else:
             self._answer(status, what, *headers)

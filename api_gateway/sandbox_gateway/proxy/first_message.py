@@ -171,7 +171,7 @@ class FirstMessage(asyncio.Protocol):
             case ToSandbox():
                 self._share = target.runtime_id
                 self._context.websockets.take(self._share)
-                self._account.goes_to(TALLIES[Route.WEBSOCKET], self._share)
+                self._account.tally, self._account.runtime_id = TALLIES[Route.WEBSOCKET], self._share
                 if target.counts:
                     self._context.activity.touch(target.runtime_id)
                 self._opening = asyncio.get_running_loop().create_task(self._opened(target))
@@ -185,7 +185,7 @@ class FirstMessage(asyncio.Protocol):
     def _hold_back(self, target: ToSleeping, key: str) -> None:
         def done(answer: Answer | None) -> None:
             self._hold = None
-            self._account.held()
+            self._account.woken()
             if answer is None:
                 self._route(key, held=True)
             else:
@@ -246,7 +246,6 @@ class FirstMessage(asyncio.Protocol):
         upstream.transport.write(self._received)
         self._leave()
         paused = (self._write_paused, upstream.write_paused)
-        self._account.forwarded()
         self._account.switched()
         Tunnel(self._context, self._account, runtime_id, self._transport, upstream.transport, rest=rest, paused=paused)
 

@@ -49,6 +49,18 @@ async def test_an_exchange() -> None:
     assert 0 < entry.added_seconds < entry.seconds
 
 
+async def test_one_request_in_sixteen_is_timed() -> None:
+    timed = value("added_seconds_count", route="sandbox")
+    client = MemoryClient(failures_only())
+    for _ in range(64):
+        client.transport.deliver(REQUEST)
+        await client.settle()
+        client.pool.opened[0][1].deliver(OK)
+        await client.settle()
+    await client.close()
+    assert value("added_seconds_count", route="sandbox") - timed == 4
+
+
 @pytest.mark.parametrize(
     ("sent", "route", "status", "detail"),
     [
