@@ -80,8 +80,8 @@ class TrafficCollector(Collector):
         added = HistogramMetricFamily(
             f"{PREFIX}_added_seconds",
             f"Time that the gateway has added to a request, of one in {TIMED_OF}: from its whole head until it is sent "
-            "on, connecting included, and from the first byte of the answer until its head is sent on. Not the wait for a sandbox "
-            "to wake, nor for the process to look at what has come.",
+            "on, connecting included, and from the first byte of the answer until its head is sent on. Not the wait "
+            "for a sandbox to wake, nor for the process to look at what has come.",
             labels=["route"],
         )
         for tally in self._tallies:

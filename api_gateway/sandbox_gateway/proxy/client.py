@@ -13,7 +13,7 @@ from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.exchange import Exchange
 from sandbox_gateway.proxy.first_message import FirstMessage
 from sandbox_gateway.proxy.framing import Body, request_body
-from sandbox_gateway.proxy.head import REQUEST_HEADS, BadMessageError, RequestHead, RequestReader, recall
+from sandbox_gateway.proxy.head import BadMessageError, RequestHead, RequestReader, recall_request
 from sandbox_gateway.proxy.headers import upstream_head
 from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, hold, not_woken
 from sandbox_gateway.proxy.linger import Linger
@@ -195,7 +195,7 @@ class ClientConnection(asyncio.Protocol):
             return False
         reader = self._reader
         first = not reader.started
-        known = recall(REQUEST_HEADS, self._pending) if first else None
+        known = recall_request(self._pending) if first else None
         if known is not None:
             head, self._pending = known
         else:

@@ -2,7 +2,8 @@
 
 llhttp checks the grammar of start line and fields (no bare LF, no folding, no space before a colon, one framing field).
 What it lets pass is checked here: extra spaces and other protocols in the start line, the form of the target, Host.
-A head that has just been read is not read again, but remembered: it is shared, so nobody changes it.
+What has just been read is not read again, but remembered, a request's fields also by themselves: clients send the same
+ones again and again, with different request lines. It is shared, so nobody changes it.
 """
 
 import re
@@ -22,6 +23,8 @@ _MEMO_FIELDS = 32
 _END = b"\r\n\r\n"
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?]+)(.*)")
+_USUAL_LINE = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1\r\n")
+"""A request line that llhttp accepts before any fields, and that changes nothing of what it makes of them."""
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 
 
@@ -44,6 +47,10 @@ class Fields:
     repeated: set[bytes] = field(default_factory=set[bytes])
     framing: tuple[bytes | None, int | None] | None = field(default=None, compare=False)
     """What framing.py has found in them."""
+    rewritten: dict[tuple[bool | bytes, ...], tuple[bytes, bytes]] = field(
+        default_factory=dict[tuple[bool | bytes, ...], tuple[bytes, bytes]], compare=False
+    )
+    """What headers.py has made of a request's."""
 
     def add(self, name: bytes, value: bytes) -> None:
         lower = name.lower()
@@ -97,6 +104,8 @@ class ResponseHead:
 
 
 REQUEST_HEADS = Memo[RequestHead]()
+REQUESTS_BY_FIELDS = Memo[RequestHead]()
+"""One request with these fields, their bytes being all that follows the request line."""
 RESPONSE_HEADS = Memo[ResponseHead]()
 
 
@@ -105,6 +114,24 @@ def recall[Head](heads: Memo[Head], data: bytes) -> tuple[Head, bytes] | None:
     end = data.find(_END) + len(_END)
     head = heads.get(data[:end])
     return None if head is None else (head, data[end:])
+
+
+def recall_request(data: bytes) -> tuple[RequestHead, bytes] | None:
+    """(head, the bytes after it), if one begins `data` that has been read before, or one with its fields."""
+    end = data.find(_END) + len(_END)
+    raw = data[:end]
+    head = REQUEST_HEADS.get(raw)
+    if head is None:
+        line = _USUAL_LINE.match(raw)
+        if line is None or end > MAX_HEAD_BYTES:
+            return None
+        like = REQUESTS_BY_FIELDS.get(raw[line.end() :])
+        if like is None:
+            return None
+        head = RequestHead(line[1], line[2], like.host, False, like.fields, like.keep_alive, False)
+        if end <= _MEMO_BYTES:
+            REQUEST_HEADS.put(raw, head)
+    return head, data[end:]
 
 
 class _Reader[Head](ABC):
@@ -141,8 +168,8 @@ class _Reader[Head](ABC):
     def head(self) -> Head:
         """The head, once `feed` has returned bytes; it is remembered. Raises BadMessageError."""
         head = self._make_head()
-        if len(self._raw) <= _MEMO_BYTES and len(self._fields.lines) <= _MEMO_FIELDS:
-            self._heads.put(self._raw, head)
+        if len(self._fields.lines) <= _MEMO_FIELDS:
+            self._remember(self._raw, head)
         self._raw, self._parser, self.started, self._complete = b"", None, False, False
         return head
 
@@ -165,6 +192,10 @@ class _Reader[Head](ABC):
 
     @abstractmethod
     def _make_head(self) -> Head: ...
+
+    def _remember(self, raw: bytes, head: Head) -> None:
+        if len(raw) <= _MEMO_BYTES:
+            self._heads.put(raw, head)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.add(name, value)
@@ -214,6 +245,13 @@ class RequestReader(_Reader[RequestHead]):
                 and b"websocket" in fields.tokens(b"upgrade")
             ),
         )
+
+    @override
+    def _remember(self, raw: bytes, head: RequestHead) -> None:
+        super()._remember(raw, head)
+        line = _USUAL_LINE.match(raw)
+        if line is not None and len(raw) - line.end() <= _MEMO_BYTES and b"upgrade" not in head.fields.joined:
+            REQUESTS_BY_FIELDS.put(raw[line.end() :], head)
 
 
 class ResponseReader(_Reader[ResponseHead]):

@@ -46,7 +46,12 @@ def upstream_head(
     variant = (to_control, websocket, service, offers, https)
     parts = request.rewritten.get(variant)
     if parts is None:
-        parts = request.rewritten[variant] = _around_client_ip(request, *variant)
+        of_fields = (*variant, request.http_1_0, request.host)
+        fields = request.fields.rewritten.get(of_fields)
+        if fields is None:
+            fields = request.fields.rewritten[of_fields] = _around_client_ip(request, *variant)
+        before = b"%b %b HTTP/1.1\r\n%b" % (request.method, request.target, fields[0])
+        parts = request.rewritten[variant] = (before, fields[1])
     return parts[0] + client_ip.encode() + parts[1]
 
 
@@ -62,7 +67,7 @@ def client_head(response: ResponseHead, chunked: bool, close: bool) -> bytes:
 def _around_client_ip(
     request: RequestHead, to_control: bool, websocket: bool, service: bool, offers: bool, https: bool
 ) -> tuple[bytes, bytes]:
-    """What goes before the client's address and what behind it."""
+    """What goes between the request line and the client's address, and what behind that."""
     dropped = _HOP_BY_HOP | _named_by_connection(request.fields)
     if not to_control:
         dropped |= {b"x-api-key"}
@@ -72,7 +77,7 @@ def _around_client_ip(
         dropped |= {b"expect"}
     if not offers:
         dropped |= _WEBSOCKET_OFFERS
-    parts = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", request.host, b"\r\n"]
+    parts = [b"Host: ", request.host, b"\r\n"]
     for lower, name, value in request.fields.lines:
         if lower in dropped or lower == b"host" or _tells_origin(lower):
             continue

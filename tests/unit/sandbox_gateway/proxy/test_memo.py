@@ -13,6 +13,7 @@ from sandbox_gateway.proxy.head import (
     RequestReader,
     ResponseReader,
     recall,
+    recall_request,
 )
 from sandbox_gateway.proxy.memo import Memo
 from unit.sandbox_gateway.proxy.exchanges import EXCHANGES
@@ -50,13 +51,59 @@ def test_what_is_remembered_is_what_is_read(
         data = data[:at] + put + data[at + removed :]
 
     def remembered() -> object:
-        return recall(REQUEST_HEADS, data) if of_requests else recall(RESPONSE_HEADS, data)
+        return recall_request(data) if of_requests else recall(RESPONSE_HEADS, data)
 
     before = remembered()
     read = by_bytes(RequestReader() if of_requests else ResponseReader(), data)
     if before is not None:
         assert before == read
     assert remembered() == (read if isinstance(read, tuple) else None)
+
+
+_FIELDS = [
+    b"Host: a\r\n\r\n",
+    b"Host: a\r\nConnection: close\r\n\r\n",
+    b"Host: a\r\nContent-Length: 5\r\n\r\n",
+    b"Host: a\r\nTransfer-Encoding: chunked\r\nX-Session-API-Key: k\r\n\r\n",
+    b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    b"Host: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\n",
+    b"Host: a\r\nExpect: 100-continue\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("fields", _FIELDS)
+@pytest.mark.parametrize(
+    "method", [b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"]
+)
+@pytest.mark.parametrize(
+    "form", [b"%b /%b HTTP/1.1\r\n", b"%b /a%b?b HTTP/1.1\r\n", b"%b %b HTTP/1.1\r\n", b"%b /%b HTTP/1.0\r\n"]
+)
+def test_known_fields_behind_another_request_line(fields: bytes, method: bytes, form: bytes) -> None:
+    known = b"GET / HTTP/1.1\r\n" + fields
+    for byte in range(256):
+        assert by_bytes(RequestReader(), known)
+        data = form % (method, bytes([byte])) + fields
+        found = recall_request(data + b"rest")
+        if found is not None:
+            head, rest = found
+            assert rest == b"rest"
+            assert (head, b"") == by_bytes(RequestReader(), data)
+
+
+def test_known_fields_are_not_read_again() -> None:
+    fields = b"Host: only-here\r\nX: y\r\n\r\n"
+    assert recall_request(b"GET /first HTTP/1.1\r\n" + fields) is None
+    assert by_bytes(RequestReader(), b"GET /first HTTP/1.1\r\n" + fields)
+    for method, target in ((b"POST", b"/second?a=b"), (b"GET", b"/" + b"x" * 3000)):
+        found = recall_request(method + b" " + target + b" HTTP/1.1\r\n" + fields)
+        assert found is not None
+        assert (found[0].method, found[0].target, found[0].host) == (method, target, b"only-here")
+
+
+def test_a_request_line_may_not_make_a_head_too_large() -> None:
+    fields = b"Host: only-here-too\r\n\r\n"
+    assert by_bytes(RequestReader(), b"GET / HTTP/1.1\r\n" + fields)
+    assert recall_request(b"GET /" + b"x" * 65536 + b" HTTP/1.1\r\n" + fields) is None
 
 
 def test_a_head_that_comes_again_is_not_read_again() -> None:
