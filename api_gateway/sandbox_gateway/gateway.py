@@ -9,6 +9,7 @@ import structlog
 from sandbox_crds import collector, logs
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
+from sandbox_gateway import descriptors
 from sandbox_gateway.access_log import RequestLog, write_stdout
 from sandbox_gateway.activity import Activity
 from sandbox_gateway.api_keys import ApiKeys
@@ -101,6 +102,7 @@ class Gateway:
             controlling = tasks.create_task(control.run())
             access_log = RequestLog(settings.access_log, logs.line_renderer(settings.log_format), write_stdout)
             logging = tasks.create_task(access_log.run())
+            connections = descriptors.connections(descriptors.raise_limit())
             front = await listener.serve(
                 settings.listen_host,
                 settings.listen_port,
@@ -113,6 +115,7 @@ class Gateway:
                 https=settings.public_url.startswith("https:"),
                 share_port=settings.worker_socket is not None,
                 limits=Limits(
+                    connections=connections,
                     wake_hold_seconds=settings.wake_hold_seconds,
                     requests_per_sandbox=settings.requests_per_sandbox,
                     websockets_per_sandbox=settings.websockets_per_sandbox,
@@ -121,7 +124,13 @@ class Gateway:
             self._suspensions.on_suspended.append(front.cut)
             self._departures.on_gone.append(front.cut)
             self.ready = True
-            _log.info("gateway serves", host=settings.listen_host, port=front.port, base_domain=settings.base_domain)
+            _log.info(
+                "gateway serves",
+                host=settings.listen_host,
+                port=front.port,
+                base_domain=settings.base_domain,
+                most_connections=connections,
+            )
             await stop.wait()
             _log.info("gateway drains", grace_seconds=settings.shutdown_grace_seconds)
             self.ready = False

@@ -28,6 +28,9 @@ START_SECONDS = Histogram(
 HELD_CALLS = Gauge(f"{PREFIX}_held_calls", "Calls of the Runtime API that are held until their sandbox has settled.")
 HELD_REQUESTS = Gauge(f"{PREFIX}_held_requests", "Requests to idle sandboxes that are held until they are awake.")
 EXCHANGES = Level(f"{PREFIX}_exchanges", "Requests to sandboxes that are under way; WebSockets only as handshakes.")
+REFUSED_CONNECTIONS = Counter(
+    f"{PREFIX}_refused_connections", "Connections of clients that were one too many for this process."
+)
 WEBSOCKETS = Gauge(f"{PREFIX}_websockets", "Open WebSockets.")
 DROPPED_LINES = Counter(
     f"{PREFIX}_access_log_dropped",

@@ -36,6 +36,8 @@ class Limits:
     drain_idle_seconds: float = 2.0
     """For the next request of a client's connection while the gateway ends: its answer says that it is the last. A
     connection that is closed sooner may be closed under a request that is on its way."""
+    connections: int = 16_384
+    """Of clients, open at a time."""
     requests_per_sandbox: int = 512
     """Under way at a time, to the agent server and to services."""
     websockets_per_sandbox: int = 1024

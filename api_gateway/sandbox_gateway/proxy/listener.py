@@ -8,6 +8,7 @@ from sandbox_gateway.directory import Directory
 from sandbox_gateway.proxy.account import AccessLog
 from sandbox_gateway.proxy.client import ClientConnection
 from sandbox_gateway.proxy.context import Activity, Context, Limits, Waker
+from sandbox_gateway.proxy.crowded import Crowded
 from sandbox_gateway.proxy.upstream import Pool, keep_alive
 
 _BACKLOG = 4096
@@ -18,10 +19,11 @@ _HELD_SHARE = 0.9
 class Listener:
     """An open port. Made by `serve`."""
 
-    def __init__(self, context: Context, server: asyncio.Server, port: int) -> None:
+    def __init__(self, context: Context, sock: socket.socket, server: asyncio.Server) -> None:
         self._context = context
+        self._socket = sock
         self._server = server
-        self.port = port
+        self.port: int = sock.getsockname()[1]
 
     def cut(self, runtime_id: str) -> None:
         """Break off the requests under way to this sandbox, whose pod is going. WebSockets are its own to end."""
@@ -34,9 +36,10 @@ class Listener:
         little later, and WebSockets at random moments in the first half of the time.
         """
         context = self._context
-        self._server.close()
         context.draining, context.grace_seconds = True, grace_seconds
         context.held_until = asyncio.get_running_loop().time() + grace_seconds * _HELD_SHARE
+        for sock in self._close():
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: _accepted(context), sock)
         for client in list(context.clients):
             client.drain()
         if context.clients:
@@ -48,6 +51,20 @@ class Listener:
                     client.cut()
                 await asyncio.sleep(0)  # for the transports to tell their protocols
         context.pool.close()
+
+    def _close(self) -> list[socket.socket]:
+        """Stop listening; gives the connections that wait to be accepted, which the kernel would reset."""
+        waiting: list[socket.socket] = []
+        with self._socket:
+            self._server.close()  # and does not accept any more, while the socket still is one that listens
+            try:
+                while True:
+                    sock, _ = self._socket.accept()
+                    sock.setblocking(False)
+                    waiting.append(sock)
+            except OSError:
+                pass  # none left, or no descriptors for more
+        return waiting
 
 
 async def serve(
@@ -86,7 +103,10 @@ async def serve(
     )
     keep_alive(sock)
     sock.setblocking(False)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: ClientConnection(context), sock=sock, backlog=_BACKLOG
-    )
-    return Listener(context, server, sock.getsockname()[1])
+    own = sock.dup()  # the server closes the other one
+    server = await asyncio.get_running_loop().create_server(lambda: _accepted(context), sock=sock, backlog=_BACKLOG)
+    return Listener(context, own, server)
+
+
+def _accepted(context: Context) -> asyncio.Protocol:
+    return ClientConnection(context) if len(context.clients) < context.limits.connections else Crowded(context)

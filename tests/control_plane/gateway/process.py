@@ -28,13 +28,17 @@ class Process:
         self._log = log
 
     @classmethod
-    async def start(cls, *arguments: str) -> Self:
-        """One on free ports of loopback; it may not be ready yet. Kill it at the end."""
+    async def start(cls, *arguments: str, open_files: int | None = None) -> Self:
+        """One on free ports of loopback; it may not be ready yet. Kill it at the end.
+
+        It may have `open_files`, or as many as this process.
+        """
+        limit = [] if open_files is None else ["prlimit", f"--nofile={open_files}"]
         port, health_port = free_port(), free_port()
         # Not a pipe: nobody would read it before the end.
         log = tempfile.TemporaryFile("a+b")  # noqa: SIM115
         process = await asyncio.create_subprocess_exec(
-            *(_SCRIPT, "--listen-host=127.0.0.1"),
+            *(*limit, _SCRIPT, "--listen-host=127.0.0.1"),
             *(f"--listen-port={port}", f"--health-port={health_port}", *arguments),
             stdout=log,
             stderr=log,
@@ -100,9 +104,9 @@ class Process:
 
 
 @asynccontextmanager
-async def command(*arguments: str) -> AsyncGenerator[Process]:
+async def command(*arguments: str, open_files: int | None = None) -> AsyncGenerator[Process]:
     """Start `sandbox-gateway` on free ports of loopback; it is killed at the end."""
-    process = await Process.start(*arguments)
+    process = await Process.start(*arguments, open_files=open_files)
     try:
         yield process
     finally:
@@ -111,10 +115,11 @@ async def command(*arguments: str) -> AsyncGenerator[Process]:
 
 @asynccontextmanager
 async def serving(
-    control_plane: ControlPlane, namespace: str, master_key_dir: Path, *arguments: str
+    control_plane: ControlPlane, namespace: str, master_key_dir: Path, *arguments: str, open_files: int | None = None
 ) -> AsyncGenerator[Process]:
     """A gateway that is ready."""
     common = (f"--namespace={namespace}", f"--master-key-dir={master_key_dir}")
-    async with command(*common, f"--kubeconfig={control_plane.kubeconfig}", *arguments) as process:
+    kubeconfig = f"--kubeconfig={control_plane.kubeconfig}"
+    async with command(*common, kubeconfig, *arguments, open_files=open_files) as process:
         await process.until_ready()
         yield process

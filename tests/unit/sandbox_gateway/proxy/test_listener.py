@@ -1,6 +1,7 @@
 """Ending: what is in flight goes on to its end or to the end of the grace time; everything else closes soon."""
 
 import asyncio
+import socket
 
 import pytest
 from websockets.asyncio.client import connect
@@ -91,6 +92,27 @@ async def test_a_connection_is_kept_for_one_more_request_after_a_long_answer(gat
         writer.write(REQUEST)
         assert await reader.read(-1) == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
         writer.close()
+        await ending
+
+
+async def test_connections_that_wait_to_be_accepted_are_served(gateway: Gateway) -> None:
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    await gateway.add_raw(upstream)
+    clients: list[socket.socket] = []
+    for _ in range(100):  # the event loop does not turn meanwhile
+        client = socket.create_connection(("127.0.0.1", gateway.listener.port))
+        client.sendall(REQUEST)
+        client.setblocking(False)
+        clients.append(client)
+    ending = asyncio.create_task(gateway.listener.shutdown(30))
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10):
+        for client in clients:
+            assert (await loop.sock_recv(client, 1000)).startswith(b"HTTP/1.1 200 OK\r\n")
+            client.close()
         await ending
 
 

@@ -1,0 +1,25 @@
+"""How many connections the file descriptors of this process allow."""
+
+import resource
+
+RESERVE = 128
+"""For all but clients: the API server, probes, logs, and the connections that are being refused."""
+_PER_CLIENT = 4
+"""A client's own, up to two behind it (a call of the Runtime API has both ends in this process), and an idle one that
+an earlier request has left in the pool."""
+_NO_LIMIT = 1 << 20
+
+
+def raise_limit() -> int:
+    """Allow this process as many descriptors as it may allow itself; gives the number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _NO_LIMIT if hard == resource.RLIM_INFINITY else hard
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def connections(limit: int) -> int:
+    """How many connections of clients so many descriptors allow; at least one."""
+    return max(1, (limit - RESERVE) // _PER_CLIENT)

@@ -1,0 +1,39 @@
+"""A connection too many.
+
+Connections take file descriptors and memory, which the other ones, their upstreams and the probes need, too.
+"""
+
+import asyncio
+from typing import cast, override
+
+from sandbox_gateway.metrics import REFUSED_CONNECTIONS
+from sandbox_gateway.proxy.answers import RETRY_AFTER, refuse
+from sandbox_gateway.proxy.context import Context
+from sandbox_gateway.proxy.linger import Linger
+
+ANSWERED = 32
+"""So many connections over the bound may be open to read their answer. What comes then is closed without one."""
+
+_ANSWER = refuse(
+    503,
+    "This gateway has as many connections open as it can. Send the request again later; operators may run more "
+    "replicas of the gateway, or allow its processes more open files.",
+    RETRY_AFTER,
+)
+
+
+class Crowded(asyncio.Protocol):
+    """Refuses a connection, whatever it is for."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)
+        REFUSED_CONNECTIONS.inc()
+        if len(self._context.clients) >= self._context.limits.connections + ANSWERED:
+            transport.abort()
+            return
+        transport.write(_ANSWER.encode(close=True, head_only=False))
+        Linger(self._context, transport)
