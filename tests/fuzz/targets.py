@@ -6,17 +6,23 @@ import h11
 import uvloop
 
 from sandbox_gateway.proxy.framing import Body, ChunkedBody, request_body, response_body
-from sandbox_gateway.proxy.head import BadMessageError, RequestReader, ResponseReader
+from sandbox_gateway.proxy.head import BadMessageError, RequestHead, RequestReader, ResponseReader, recall_request
 from sandbox_gateway.proxy.headers import client_head, upstream_head
 from unit.sandbox_gateway.proxy.oracle import OTHER, Steps, judge, perform, read_requests, read_responses
 from unit.sandbox_gateway.proxy.support import REQUEST
 
+_REFUSED = "refused"
+"""With which status, may depend on how much had come."""
 _loop = uvloop.new_event_loop()
 
 
 def request_heads(data: bytes) -> None:
-    """Read in one piece, from memory, and byte by byte; what is forwarded must be one request to another parser."""
-    assert _request(data, len(data)) == _request(data, len(data)) == _request(data, 1)
+    """Recalled, read in one piece and byte by byte; what is forwarded must be one request to another parser."""
+    recalled = recall_request(data)
+    read = _request(data, len(data))
+    assert read == _request(data, 1)
+    if recalled is not None:
+        assert _forwarded(*recalled) == read
 
 
 def response_heads(data: bytes) -> None:
@@ -84,14 +90,21 @@ def _request(data: bytes, size: int) -> object:
             if rest is None:
                 continue
             head = reader.head()
-            request_body(head)
         except BadMessageError:
-            return "refused"  # with which status, may depend on how much had come
-        forwarded = upstream_head(head, "127.0.0.1", False, False)
-        read_requests(forwarded)
-        assert forwarded.count(b"\r\n\r\n") == 1
-        return (forwarded, head.keep_alive, head.websocket, rest + data[at + size :])
+            return _REFUSED
+        return _forwarded(head, rest + data[at + size :])
     return None
+
+
+def _forwarded(head: RequestHead, rest: bytes) -> object:
+    try:
+        request_body(head)
+    except BadMessageError:
+        return _REFUSED
+    forwarded = upstream_head(head, "127.0.0.1", False, False)
+    read_requests(forwarded)
+    assert forwarded.count(b"\r\n\r\n") == 1
+    return (forwarded, head.keep_alive, head.websocket, rest)
 
 
 def _response(data: bytes, size: int) -> object:
@@ -106,7 +119,7 @@ def _response(data: bytes, size: int) -> object:
             head = reader.head()
             body = response_body(head, request)
         except BadMessageError:
-            return "refused"
+            return _REFUSED
         answer = client_head(head, isinstance(body, ChunkedBody), True)
         assert answer.count(b"\r\n\r\n") == 1
         if head.status != 101:
