@@ -8,6 +8,8 @@ _PER_CLIENT = 4
 """A client's own, up to two behind it (a call of the Runtime API has both ends in this process), and an idle one that
 an earlier request has left in the pool."""
 _NO_LIMIT = 1 << 20
+MOST = 16_384
+"""Connections, however many files may be open: each takes memory, too, from 3 KiB up."""
 
 
 def raise_limit() -> int:
@@ -21,5 +23,5 @@ def raise_limit() -> int:
 
 
 def connections(limit: int) -> int:
-    """How many connections of clients so many descriptors allow; at least one."""
-    return max(1, (limit - RESERVE) // _PER_CLIENT)
+    """How many connections of clients so many descriptors allow; at least one, at most MOST."""
+    return min(max(1, (limit - RESERVE) // _PER_CLIENT), MOST)

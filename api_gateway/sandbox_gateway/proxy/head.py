@@ -16,6 +16,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, Htt
 from sandbox_gateway.proxy.memo import Memo
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_FIELDS = 100
+"""As with Envoy and Apache. Fields cost more time than their bytes: 16,000 short ones took 40 ms."""
 # Of a head that is remembered; with its fields taken apart, it takes about 10 KiB at most.
 _MEMO_BYTES = 2 * 1024
 _MEMO_FIELDS = 32
@@ -146,6 +148,7 @@ class _Reader[Head](ABC):
         self._parser: HttpRequestParser | HttpResponseParser | None = None
         self._fields = Fields()
         self._complete = False
+        self._too_many = False
 
     def feed(self, data: bytes) -> bytes | None:
         """The bytes after the head once it is complete, else None. Raises BadMessageError."""
@@ -156,6 +159,8 @@ class _Reader[Head](ABC):
         found = raw.find(_END, max(before - 3, 0))
         end = found + len(_END) if found >= 0 else len(raw)
         self._parse(self._parser, raw[before : min(end, MAX_HEAD_BYTES)])
+        if self._too_many:
+            raise BadMessageError(431, f"The head of the message has more than {MAX_FIELDS} fields.")
         if self._complete:
             self._raw = raw[:end]
             return data[end - before :]
@@ -179,6 +184,8 @@ class _Reader[Head](ABC):
         except HttpParserUpgrade:
             pass  # raised at the end of a head that asks for an upgrade
         except HttpParserError as error:
+            if self._too_many:
+                return
             raise BadMessageError(400, f"Malformed HTTP: {error}.") from None
 
     def _start_line(self) -> bytes:
@@ -198,7 +205,10 @@ class _Reader[Head](ABC):
             self._heads.put(raw, head)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.add(name, value)
+        if len(self._fields.lines) < MAX_FIELDS:
+            self._fields.add(name, value)
+        else:
+            self._too_many = True
 
     def on_headers_complete(self) -> None:
         self._complete = True

@@ -10,7 +10,7 @@ from sandbox_gateway.proxy.crowded import ANSWERED
 
 
 @pytest.mark.parametrize(
-    ("limit", "expected"), [(0, 1), (64, 1), (131, 1), (136, 2), (1024, 224), (1_048_576, 262_112)]
+    ("limit", "expected"), [(0, 1), (64, 1), (131, 1), (136, 2), (1024, 224), (65_536, 16_352), (1_048_576, 16_384)]
 )
 def test_a_quarter_is_for_clients(limit: int, expected: int) -> None:
     assert connections(limit) == expected

@@ -1,5 +1,7 @@
 """What sandboxes may answer that is not HTTP: nothing there is trusted."""
 
+from sandbox_gateway.proxy.head import MAX_FIELDS
+
 _TWO = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -25,6 +27,7 @@ REFUSED_ANSWERS: dict[str, bytes] = {
     "NUL in a name": b"HTTP/1.1 200 OK\r\nX\x00: y\r\nContent-Length: 0\r\n\r\n",
     "folded field": b"HTTP/1.1 200 OK\r\nX: y\r\n z\r\nContent-Length: 0\r\n\r\n",
     "space before a colon": b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n",
+    "too many fields": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%b\r\n" % (b"X: y\r\n" * MAX_FIELDS),
     "no colon": b"HTTP/1.1 200 OK\r\nnocolon\r\n\r\n",
     "empty name": b"HTTP/1.1 200 OK\r\n: x\r\n\r\n",
     "repeated length": _TWO + b"Content-Length: 2\r\n\r\nok",

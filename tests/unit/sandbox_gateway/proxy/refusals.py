@@ -1,6 +1,6 @@
 """What must be refused: heads and framing by the status of their answer, and chunked bodies."""
 
-from sandbox_gateway.proxy.head import MAX_HEAD_BYTES
+from sandbox_gateway.proxy.head import MAX_FIELDS, MAX_HEAD_BYTES
 
 REFUSED_HEADS = {
     "bare LF after the request line": (400, b"GET / HTTP/1.1\nHost: a\r\n\r\n"),
@@ -75,6 +75,7 @@ REFUSED_HEADS = {
     "version of three digits": (400, b"GET / HTTP/1.10\r\nHost: a\r\n\r\n"),
     "version with a zero before": (400, b"GET / HTTP/01.1\r\nHost: a\r\n\r\n"),
     "version with a plus": (400, b"GET / HTTP/+1.1\r\nHost: a\r\n\r\n"),
+    "one field too many": (431, b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % (b"X: y\r\n" * MAX_FIELDS)),
     "many small fields": (431, b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % (b"X: y\r\n" * (MAX_HEAD_BYTES // 6))),
     "long field name": (431, b"GET / HTTP/1.1\r\nHost: a\r\n%b: y\r\n\r\n" % (b"X" * MAX_HEAD_BYTES)),
     "long method": (400, b"G" * MAX_HEAD_BYTES),

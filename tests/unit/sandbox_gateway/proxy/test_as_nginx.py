@@ -50,6 +50,7 @@ STRICTER = {
     "head: fragment in the target": _TARGET,
     "head: other scheme": _TARGET,
     "head: unknown method": "llhttp knows the registered methods; an agent server has no other.",
+    "head: one field too many": "Ours bounds the number of fields, too; nginx only their bytes.",
     "head: no version": "HTTP/0.9 is spoken by no client of today.",
     "head: HTTP/1.2": _VERSION,
     "head: version of three digits": _VERSION,
