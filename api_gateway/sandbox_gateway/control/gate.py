@@ -7,6 +7,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sandbox_crds.api_keys import ApiKey
 from sandbox_gateway.api_keys import ApiKeys
 
 API_KEY_HEADER = "X-API-Key"
@@ -19,7 +20,7 @@ _TOO_LARGE = f"The body is larger than {_MAXIMUM_BYTES} bytes"
 
 
 class Gate:
-    """ASGI middleware: answers 401, bounds the body, and puts the key's owner into the request's state.
+    """ASGI middleware: answers 401, bounds the body, and puts the key into the request's state.
 
     FastAPI's own bound would answer with plain text.
     """
@@ -35,18 +36,23 @@ class Gate:
             return
         headers = Headers(scope=scope)
         api_key = headers.get(API_KEY_HEADER, "")
-        owner = self._api_keys.owner_of(api_key) if api_key else None
-        if owner is None:
+        key = self._api_keys.find(api_key) if api_key else None
+        if key is None:
             detail = "is not a known API key" if api_key else "is missing: send your API key in it"
             await JSONResponse({"detail": f"{API_KEY_HEADER} {detail}"}, 401)(scope, receive, send)
         else:
-            scope.setdefault("state", {})["owner"] = owner
+            scope.setdefault("state", {})["api_key"] = key
             await self._app(scope, _bounded(receive, int(headers.get("content-length", "0"))), send)
 
 
+async def key_of(request: Request) -> ApiKey:
+    """The key that the gate has found."""
+    return request.state.api_key
+
+
 async def owner_of(request: Request) -> str:
-    """The owner that the gate has found."""
-    return request.state.owner
+    """The owner of that key."""
+    return (await key_of(request)).owner
 
 
 def _bounded(receive: Receive, announced: int) -> Receive:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import httpx
 
+from sandbox_crds.api_keys import ApiKey, Policy
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient, KubeObject
 from sandbox_crds.models import Sandbox, SandboxClassSpec, SandboxPool
@@ -83,9 +84,11 @@ def unconnected_cache(keys: MasterKeys = KEYS) -> SandboxCache:
 class FixedApiKeys:
     """Keys without an informer."""
 
-    def owner_of(self, api_key: str) -> str | None:
+    policy = Policy()
+
+    def find(self, api_key: str) -> ApiKey | None:
         """`good` is alice's."""
-        return "alice" if api_key == "good" else None
+        return ApiKey("alice-1", "alice", (), self.policy) if api_key == "good" else None
 
 
 class Classes:
