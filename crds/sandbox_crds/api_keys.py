@@ -7,7 +7,7 @@ The Secret has the label `API_KEY_LABEL`. Its entries are `sha256` (64 hex digit
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -121,6 +121,26 @@ def encode(key: ApiKey) -> dict[str, str]:
     if policy := key.policy.model_dump_json(by_alias=True, exclude_defaults=True).removeprefix("{}"):
         entries["policy"] = policy
     return {name: base64.b64encode(text.encode()).decode() for name, text in entries.items()}
+
+
+def limits_by_owner(keys: Iterable[ApiKey]) -> dict[str, Limits]:
+    """What holds for each owner: of each limit the strictest that any of the owner's keys has.
+
+    Keys that have expired count too, since the sandboxes that were started with them are still there.
+    """
+    found: dict[str, Limits] = {}
+    for key in keys:
+        known = found.get(key.owner)
+        found[key.owner] = key.policy.limits if known is None else _strictest(known, key.policy.limits)
+    return found
+
+
+def _strictest(one: Limits, other: Limits) -> Limits:
+    values = {
+        name: min((value for value in (getattr(one, name), getattr(other, name)) if value is not None), default=None)
+        for name in Limits.model_fields
+    }
+    return Limits(**values)
 
 
 def rfc3339(time: datetime) -> str:

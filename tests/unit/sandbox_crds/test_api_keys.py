@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_crds.api_keys import ApiKey, Hash, Limits, Policy, decode, encode
+from sandbox_crds.api_keys import ApiKey, Hash, Limits, Policy, decode, encode, limits_by_owner
 from sandbox_crds.keys import api_key_hash
 
 DIGEST = api_key_hash("key")
@@ -116,3 +116,39 @@ KEYS = st.builds(
 @given(KEYS)
 def test_what_is_written_is_read_again(key: ApiKey) -> None:
     assert decode({"metadata": {"name": "a-key"}, "data": encode(key)}) == key
+
+
+def limited(owner: str, *, expires: datetime | None = None, **limits: int) -> ApiKey:
+    return ApiKey("a-key", owner, (Hash(DIGEST, expires),), Policy(limits=Limits.model_validate(limits)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "limits"),
+    [
+        ([], {}),
+        ([limited("a")], {"a": Limits()}),
+        ([limited("a", running=5), limited("b", running=7)], {"a": Limits(running=5), "b": Limits(running=7)}),
+        ([limited("a", running=5), limited("a", running=3)], {"a": Limits(running=3)}),
+        ([limited("a", running=0), limited("a", running=3)], {"a": Limits(running=0)}),
+        ([limited("a", running=5), limited("a")], {"a": Limits(running=5)}),
+        ([limited("a", running=5), limited("a", sandboxes=9)], {"a": Limits(running=5, sandboxes=9)}),
+        (
+            [limited("a", running=5, life_seconds=60), limited("a", running=3, life_seconds=90), limited("a")],
+            {"a": Limits(running=3, life_seconds=60)},
+        ),
+        ([limited("a", running=3, expires=NOON - timedelta(days=900)), limited("a")], {"a": Limits(running=3)}),
+    ],
+)
+def test_the_strictest_limit_of_an_owner_s_keys_holds(keys: list[ApiKey], limits: dict[str, Limits]) -> None:
+    assert limits_by_owner(keys) == limits
+    assert limits_by_owner(reversed(keys)) == limits
+
+
+@given(st.lists(KEYS, max_size=4))
+def test_no_key_of_an_owner_allows_more_than_any_other(keys: list[ApiKey]) -> None:
+    limits = limits_by_owner(keys)
+    assert set(limits) == {key.owner for key in keys}
+    for key in keys:
+        for name, own in key.policy.limits:
+            holding = getattr(limits[key.owner], name)
+            assert own is None or holding <= own
