@@ -18,6 +18,8 @@ class Reason(StrEnum):
 
     READY = "Ready"
     PENDING = "Pending"
+    QUEUED = "Queued"
+    LIMIT_REACHED = "LimitReached"
     UNSCHEDULABLE = "Unschedulable"
     STARTING = "Starting"
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
@@ -85,11 +87,26 @@ _SHORT_OF_THE_CLIENT = timedelta(seconds=240)
 """For what only others can end: the SDK gives a start up after 300 s, and would then not say why
 (openhands_workspace 1.58.2, APIRemoteWorkspace)."""
 
+_RAISE_LIMIT = "`kubectl ohsb keys set` raises a limit of an API key."
+
 _RESUME = "Resume it: POST /resume, or set spec.suspend to false."
 
 MEANINGS: dict[Reason, Meaning] = {
     Reason.READY: Meaning("The agent server answers.", "running", "ready"),
     Reason.PENDING: Meaning("The pod is about to be made.", "starting", "pending"),
+    Reason.QUEUED: Meaning(
+        "A limit of its owner leaves no room at the moment. It starts in its turn, in the order of asking.",
+        "starting",
+        "pending",
+        _SHORT_OF_THE_CLIENT,
+        f"Pause or stop other sandboxes of this owner. {_RAISE_LIMIT}",
+    ),
+    Reason.LIMIT_REACHED: Meaning(
+        "A limit of its owner leaves no room, and too many wait for some. It is asked for again every 15 s.",
+        "error",
+        "failed",
+        remedy=f"Stop other sandboxes of this owner. {_RAISE_LIMIT}",
+    ),
     Reason.UNSCHEDULABLE: Meaning(
         "The pod cannot be scheduled: no node has room for it, or none fits it.",
         "starting",

@@ -55,10 +55,12 @@ class Operator:
         await self.caches.wait_synced()
         term = Term(self.caches, client, self._namespace, self._keys, self._agents, self._gateways)
         metrics.QUEUE_DEPTH.set_function(term.queue.__len__)
+        metrics.HELD_BACK.set_function(lambda: term.held_back)
         try:
             await term.run(self._workers)
         finally:
             metrics.QUEUE_DEPTH.set_function(lambda: 0)
+            metrics.HELD_BACK.set_function(lambda: 0)
 
 
 async def run(settings: Settings) -> None:
@@ -113,7 +115,14 @@ async def _run_parts(
     async with asyncio.TaskGroup() as group:
         election = group.create_task(take_part())
         parts = [
-            group.create_task(part) for part in (caches.pods.run(), caches.sweeper.run(), caches.settle(), follow())
+            group.create_task(part)
+            for part in (
+                caches.pods.run(),
+                caches.limits.keys.run(),
+                caches.sweeper.run(),
+                caches.settle(),
+                follow(),
+            )
         ]
         await stop.wait()
         # The work ends and the lease is given back first: another operator goes on while this one ends.
@@ -131,5 +140,6 @@ def _on_signals(handle: Callable[[], None]) -> None:
 def _healthy(caches: Caches) -> dict[str, Callable[[], bool]]:
     return {
         "pods are followed": lambda: time.monotonic() - caches.pods.heard_at < _STALE_SECONDS,
+        "API keys are followed": lambda: time.monotonic() - caches.limits.keys.heard_at < _STALE_SECONDS,
         "sandboxes are listed": lambda: time.monotonic() - caches.sweeper.swept_at < 2 * Sweeper.INTERVAL,
     }

@@ -9,6 +9,7 @@ from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.kube import Informer, KubeClient
 from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.limits.owners import OwnerLimits
 from sandbox_operator.pods import Pod, decode
 from sandbox_operator.pools.stock import Stock
 from sandbox_operator.store import AnyStore, Store, Sweeper
@@ -35,6 +36,10 @@ class Listener(Protocol):
         """This pod was `before` and is `pod`; None: it is not there."""
         ...
 
+    def limits_changed(self) -> None:
+        """The limits of some owner may be others."""
+        ...
+
 
 class Caches:
     """Follows one namespace. `listener` hears of each change, while there is one."""
@@ -48,6 +53,7 @@ class Caches:
         self.pods: Informer[Pod] = Informer(
             client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
         )
+        self.limits = OwnerLimits(client, namespace, self._limits_changed)
         # Classes come first: a sandbox that is looked at before its class is known would be refused.
         self.stores: list[AnyStore] = [self.classes, self.pools, self.sandboxes]
         self.sweeper = Sweeper(client, namespace, self.stores)
@@ -55,11 +61,12 @@ class Caches:
     @property
     def synced(self) -> bool:
         """Whether all have been filled."""
-        return self.pods.synced and self.sweeper.synced
+        return self.pods.synced and self.limits.keys.synced and self.sweeper.synced
 
     async def wait_synced(self) -> None:
         """Return once all have been filled."""
         await self.pods.wait_synced()
+        await self.limits.keys.wait_synced()
         await self.sweeper.wait_synced()
 
     async def settle(self) -> None:
@@ -79,6 +86,10 @@ class Caches:
     def _pool_changed(self, name: str) -> None:
         if self.listener:
             self.listener.pool_changed(name)
+
+    def _limits_changed(self) -> None:
+        if self.listener:
+            self.listener.limits_changed()
 
     def _pod_changed(self, name: str, pod: Pod | None) -> None:
         before = self.stock.changed(name, pod)

@@ -7,6 +7,7 @@ _PREFIX = "openhands_sandbox_operator"
 LEADER = Gauge(f"{_PREFIX}_leader", "1 while this operator leads, 0 while it stands by.")
 TERMS = Counter(f"{_PREFIX}_terms", "How often this operator has become the leader.")
 QUEUE_DEPTH = Gauge(f"{_PREFIX}_queue_depth", "Sandboxes that wait for a worker.")
+HELD_BACK = Gauge(f"{_PREFIX}_held_back", "Sandboxes that wait in their turn, since a limit of their owner is reached.")
 SANDBOXES = Gauge(f"{_PREFIX}_sandboxes", "Sandboxes in the cache.")
 PODS = Gauge(f"{_PREFIX}_pods", "Pods in the cache, those of pools included.")
 RECONCILE_SECONDS = Histogram(

@@ -196,6 +196,9 @@ def _create(world: World, keys: MasterKeys) -> Plan:
         return Plan(creates=(Create(SERVICES, build_service(sandbox)),))
     if class_ is None:
         return _without_class(world, keys)
+    if world.pod is None and world.held_back:
+        held = Finding(world.held_back.reason, world.held_back.message)
+        return _again_at(_tell(_without_pod(world, keys), keys, held), world.held_back.again)
     dropped = world.pod is None and runtime_class(sandbox, class_) is None
     event = _runtime_class_dropped(sandbox, world.now) if dropped else None
     if world.pod is None and world.made is None and world.miss is None and is_first_start(sandbox):

@@ -15,6 +15,7 @@ from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.expectations import Expectations
+from sandbox_operator.limits.ledger import Ledger
 from sandbox_operator.ownership import choose
 from sandbox_operator.pace import Pace
 from sandbox_operator.plan import plan
@@ -27,7 +28,7 @@ from sandbox_operator.preparations import Preparations
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.store import Store
 from sandbox_operator.workers import work
-from sandbox_operator.world import Create, Made, Plan, Refusal, World
+from sandbox_operator.world import Create, HeldBack, Made, Plan, Refusal, World
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ class Reconciler:
         stock: Stock,
         claims: Claims,
         initializations: Initializations,
+        ledger: Ledger,
         now: Callable[[], datetime] = times.utc_now,
     ) -> None:
         self._api = api
@@ -62,6 +64,7 @@ class Reconciler:
         self._stock = stock
         self._claims = claims
         self._initializations = initializations
+        self._ledger = ledger
         self._now = now
         self._expectations = Expectations()
         self._preparations = Preparations(agents, queue.add)
@@ -84,6 +87,9 @@ class Reconciler:
         refusal: Refusal | None = None
         prepared = self._preparations.take(key)
         steps = self._plan(key, sandbox, prepared=prepared)
+        starts = steps.starts
+        if starts and (held_back := self._ledger.ask(key, sandbox, self._now())):
+            steps = self._plan(key, sandbox, held_back=held_back, prepared=prepared)
         if steps.claim:
             await self._claim(key, sandbox, steps)
             steps = self._plan(key, sandbox, prepared=prepared)
@@ -102,6 +108,8 @@ class Reconciler:
         # While the agent server was asked, somebody may have thought better of it.
         if prepared and steps.delete and not await self._is_current(sandbox):
             return
+        if refusal or not starts:
+            self._ledger.withdraw(key, sandbox, self._choose(key, sandbox)[0])
         await self._finish(key, sandbox, steps)
         if not self._begin(key, sandbox, steps):
             self._queue.add_after(key, _FULL_RETRY_SECONDS)
@@ -113,8 +121,17 @@ class Reconciler:
         if steps.requeue_at:
             self._queue.add_after(key, (steps.requeue_at - self._now()).total_seconds())
 
-    def _plan(self, key: str, sandbox: Sandbox, *, refusal: Refusal | None = None, prepared: str = "") -> Plan:
+    def _plan(
+        self,
+        key: str,
+        sandbox: Sandbox,
+        *,
+        refusal: Refusal | None = None,
+        held_back: HeldBack | None = None,
+        prepared: str = "",
+    ) -> Plan:
         pod, surplus = self._choose(key, sandbox)
+        self._ledger.look(key, sandbox, pod)
         uid, made = self._made.get(key, ("", None))
         missed_uid, miss = self._missed.get(key, ("", None))
         pod_uid, looked, evidence = self._looked.get(key, _NEVER_LOOKED)
@@ -128,6 +145,7 @@ class Reconciler:
             surplus=surplus,
             miss=miss if missed_uid == sandbox.metadata.uid else None,
             refusal=refusal,
+            held_back=held_back,
             prepared=prepared,
             evidence=evidence if same else (),
             looked=looked if same else None,
@@ -253,4 +271,5 @@ class Reconciler:
         self._expectations.forget(key)
         self._preparations.take(key)
         self._initializations.forget(key)
+        self._ledger.forget(key)
         self._queue.forget(key)

@@ -4,12 +4,14 @@ import asyncio
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
-from sandbox_operator import metrics
+from sandbox_operator import metrics, times
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
 from sandbox_operator.caches import Caches
 from sandbox_operator.idle.check import Gateways
 from sandbox_operator.idle.watch import IdleWatch
+from sandbox_operator.limits.ledger import Ledger
+from sandbox_operator.ownership import choose
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.claims import Claims
@@ -35,10 +37,12 @@ class Term:
         api = Api(client, namespace)
         self.queue = WorkQueue(metrics.RECONCILE_SECONDS.observe)
         self._caches = caches
+        self._keys = keys
         self._pools = PoolReconciler(
             PoolApi(client, namespace), keys, caches.pools, caches.classes, caches.stock, lambda: caches.pods.version
         )
         self._idle = IdleWatch(api, agents, gateways, caches.sandboxes, caches.classes, caches.pods)
+        self._ledger = Ledger(caches.limits.of, self.queue.add)
         environments = Environments(client, namespace, keys)
         self._reconciler = Reconciler(
             api,
@@ -50,12 +54,21 @@ class Term:
             caches.stock,
             Claims(api, environments, keys, caches.stock, caches.pools, self._pools.started),
             Initializations(agents, environments, self.queue.add),
+            self._ledger,
         )
+
+    @property
+    def held_back(self) -> int:
+        """How many sandboxes wait since a limit of their owner is reached."""
+        return self._ledger.waiting
 
     async def run(self, workers: int) -> None:
         """Work until cancelled, on so many sandboxes at the same time."""
         self._idle.pods_found(self._caches.pods)
+        now = times.utc_now()
         for sandbox in self._caches.sandboxes:
+            pods = self._caches.stock.owned_by(sandbox.metadata.uid)
+            self._ledger.restore(sandbox.metadata.name, sandbox, choose(sandbox, pods, self._keys)[0], now)
             # Somebody may wait for what no operator has seen yet.
             is_seen = sandbox.status.observed_generation == sandbox.metadata.generation
             (self.queue.add_backlog if is_seen else self.queue.add)(sandbox.metadata.name)
@@ -84,6 +97,10 @@ class Term:
     def pool_changed(self, name: str) -> None:
         """As Listener."""
         self._pools.changed(name)
+
+    def limits_changed(self) -> None:
+        """As Listener."""
+        self._ledger.limits_changed()
 
     def pod_changed(self, name: str, before: Pod | None, pod: Pod | None) -> None:
         """As Listener."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sandbox_crds.kube import KubeObject, Resource
+from sandbox_crds.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import Reason
 from sandbox_operator.evidence import Evidence
@@ -23,6 +24,15 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Which limit of its owner keeps a sandbox from starting, and when to ask again."""
+
+    reason: Reason
+    message: str
+    again: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """What this process has made, or found made: the key in the Secret, and the pod once all else is there too."""
 
@@ -35,10 +45,10 @@ class World:
     """What is known of one sandbox.
 
     `surplus` are pods that it has besides its own. `miss` is why no warm pod was claimed, once that was tried.
-    `refusal` is that of the creation that has just been tried. `prepared` is the UID of the pod whose agent server has
-    just been asked to prepare for its end. `evidence` are the Events that were read at `looked`, if ever.
-    `initialization` is what has come of initializing the agent server in its present run. `untold` is how many other
-    sandboxes are in a passing state that has not been told.
+    `refusal` is that of the creation that has just been tried. `held_back`: a limit does not allow the start that was
+    to be made. `prepared` is the UID of the pod whose agent server has just been asked to prepare for its end.
+    `evidence` are the Events that were read at `looked`, if ever. `initialization` is what has come of initializing the
+    agent server in its present run. `untold` is how many other sandboxes are in a passing state that has not been told.
     """
 
     sandbox: Sandbox
@@ -54,6 +64,7 @@ class World:
     looked: datetime | None = None
     initialization: Initialization | None = None
     untold: int = 0
+    held_back: HeldBack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +117,8 @@ class Plan:
     afterwards: tuple[KubeObject, ...] = ()
     untold: bool = False
     requeue_at: datetime | None = None
+
+    @property
+    def starts(self) -> bool:
+        """Whether the sandbox is to have a pod that it has not."""
+        return self.claim or any(create.resource is PODS for create in self.creates)

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from sandbox_crds.api_keys import Limits
 from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_crds.names import pod_name
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
+from sandbox_operator.limits.ledger import Ledger
 from sandbox_operator.pods import Pod, decode
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.environments import Environments
@@ -78,6 +80,9 @@ class Scene:
         self.pools: Store[SandboxPool] = Store(SANDBOX_POOLS, SandboxPool, lambda _: None)
         self.started: list[str] = []
         """Pools that a start has hit, or missed only since they were empty."""
+        self.limits = Limits()
+        """Those of every owner."""
+        self.ledger = Ledger(lambda _: self.limits, self.queue.add)
         api, environments = Api(self.server.client, "here"), Environments(self.server.client, "here", KEYS)
         self.reconciler = Reconciler(
             api,
@@ -89,18 +94,25 @@ class Scene:
             self.stock,
             Claims(api, environments, KEYS, self.stock, self.pools, self.started.append),
             Initializations(self.agents, environments, self.queue.add),
+            self.ledger,
             lambda: self.now,
         )
 
-    def add(self, **status: Any) -> None:
+    def add(self, owner: str = "", **status: Any) -> None:
         metadata = {"name": "one", "namespace": "here", "uid": UID, "resourceVersion": "1", "generation": 1}
         body = {
             "metadata": {**metadata, "creationTimestamp": rfc3339(NOW)},
-            "spec": {"image": IMAGE, "service": "None"},
+            "spec": {"image": IMAGE, "service": "None", "owner": owner},
             "status": status,
         }
         self.server.objects["sandboxes", "one"] = body
         self.sandboxes.put(body)
+
+    def another(self, name: str) -> Sandbox:
+        """Another Sandbox of the owner `team`, of which only the ledger knows."""
+        return Sandbox.model_validate(
+            {"metadata": {"name": name, "uid": name}, "spec": {"image": IMAGE, "owner": "team"}}
+        )
 
     def set_class(self, version: int, **spec: Any) -> None:
         """Make or change the class `default`."""

@@ -1,0 +1,140 @@
+"""Who of an owner's sandboxes may start: exact, since one leader alone admits.
+
+A sandbox asks before the first pod of a run is made or claimed, and keeps its place until it is deleted, or suspended
+with its pod gone or ending. So a pod that is lost is made anew without asking. All of this is in memory, and read from
+the objects again when a term begins.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import count
+
+from sandbox_crds.api_keys import Limits
+from sandbox_crds.limits import reached
+from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
+from sandbox_operator import times
+from sandbox_operator.conditions import READY
+from sandbox_operator.limits.account import MINUTE, Account, shortage
+from sandbox_operator.pods import Pod
+from sandbox_operator.status import may_have_been_suspended
+from sandbox_operator.world import HeldBack
+
+_ASK_AGAIN = timedelta(seconds=15)
+"""Who waits is called when it is its turn; this is for what nobody has told."""
+
+
+class Ledger:
+    """Sandboxes by name, of all owners. `limits(owner)` are those in force; `wake(name)`: look at this sandbox again.
+
+    Sandboxes without an owner have no limits.
+    """
+
+    def __init__(self, limits: Callable[[str], Limits], wake: Callable[[str], None]) -> None:
+        self._limits = limits
+        self._wake = wake
+        self._accounts: dict[str, Account] = {}
+        self._known: dict[str, tuple[str, str]] = {}
+        self._turns = count()
+
+    @property
+    def waiting(self) -> int:
+        """How many sandboxes wait for their turn."""
+        return sum(len(account.waiting) for account in self._accounts.values())
+
+    def restore(self, name: str, sandbox: Sandbox, pod: Pod | None, now: datetime) -> None:
+        """Read one sandbox at the beginning of a term."""
+        if not sandbox.spec.owner:
+            return
+        self.look(name, sandbox, pod)
+        account, status = self._account(name, sandbox), sandbox.status
+        if pod and now - (began := pod.claimed or pod.created) < MINUTE:
+            account.started.append(began)
+            account.started = type(account.started)(sorted(account.started))
+        if sandbox.spec.suspend:
+            return
+        if status.pod_uid and not may_have_been_suspended(sandbox):
+            # Somebody else has ended its pod, or its node has.
+            account.running.add(name)
+        condition = status.condition(READY)
+        if condition and condition.reason == Reason.QUEUED and name not in account.running:
+            account.waiting[name] = times.parse(condition.last_transition_time), next(self._turns)
+
+    def look(self, name: str, sandbox: Sandbox, pod: Pod | None) -> None:
+        """Take in what is known of a sandbox and of its own pod."""
+        if not sandbox.spec.owner:
+            return
+        account = self._account(name, sandbox)
+        if pod or sandbox.status.launch:
+            account.launched.add(name)
+        if pod and not pod.deletion_requested:
+            account.running.add(name)
+        elif sandbox.spec.suspend:
+            self._leave(account, name)
+
+    def ask(self, name: str, sandbox: Sandbox, now: datetime) -> HeldBack | None:
+        """None: the sandbox may start, and counts from now on. Else why not, and when to ask again at the latest.
+
+        What was started before waits as long as need be; a new one is refused when too many wait already.
+        """
+        if not sandbox.spec.owner:
+            return None
+        account = self._account(name, sandbox)
+        if name in account.running:
+            return None
+        ahead = account.ahead_of(name)
+        lack = shortage(account, self._limits(sandbox.spec.owner), name, ahead, now)
+        waited = name in account.waiting
+        if lack is None:
+            account.waiting.pop(name, None)
+            account.running.add(name)
+            account.launched.add(name)
+            account.started.append(now)
+            if waited:
+                self._call_next(account)
+            return None
+        again = now + _ASK_AGAIN
+        told = reached(lack.limit, lack.value, sandbox.spec.owner)
+        if not (waited or sandbox.status.launch or len(ahead) < lack.places):
+            return HeldBack(Reason.LIMIT_REACHED, told, again)
+        account.waiting.setdefault(name, (now.replace(microsecond=0), next(self._turns)))
+        return HeldBack(Reason.QUEUED, told, min(again, lack.since + MINUTE) if lack.since else again)
+
+    def withdraw(self, name: str, sandbox: Sandbox, pod: Pod | None) -> None:
+        """It does not ask any more, or what it asked for was refused by the cluster: without a pod it takes nothing."""
+        account = self._accounts.get(sandbox.spec.owner)
+        if account is None or pod is not None:
+            return
+        if not sandbox.status.launch:
+            account.launched.discard(name)
+        self._leave(account, name)
+
+    def forget(self, name: str) -> None:
+        """The sandbox is gone."""
+        _, owner = self._known.pop(name, ("", ""))
+        if account := self._accounts.get(owner):
+            account.launched.discard(name)
+            self._leave(account, name)
+
+    def limits_changed(self) -> None:
+        """Those who wait ask again."""
+        for account in self._accounts.values():
+            for name in account.waiting:
+                self._wake(name)
+
+    def _account(self, name: str, sandbox: Sandbox) -> Account:
+        """Its owner's. What was known of an earlier sandbox of this name is forgotten."""
+        uid, owner = sandbox.metadata.uid, sandbox.spec.owner
+        if name in self._known and self._known[name] != (uid, owner):
+            self.forget(name)
+        self._known[name] = uid, owner
+        return self._accounts.setdefault(owner, Account())
+
+    def _leave(self, account: Account, name: str) -> None:
+        if account.waiting.pop(name, None) or name in account.running:
+            account.running.discard(name)
+            self._call_next(account)
+
+    def _call_next(self, account: Account) -> None:
+        if first := account.first():
+            self._wake(first)
