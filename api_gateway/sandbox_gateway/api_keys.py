@@ -4,7 +4,7 @@ import hmac
 from datetime import UTC, datetime
 
 from sandbox_crds.api import API_KEY_LABEL
-from sandbox_crds.api_keys import ApiKey, decode
+from sandbox_crds.api_keys import ApiKey, Limits, decode, limits_by_owner
 from sandbox_crds.keys import api_key_hash
 from sandbox_crds.kube import Informer, KubeClient
 from sandbox_crds.kube.resources import SECRETS
@@ -28,6 +28,10 @@ class ApiKeys:
     async def run(self) -> None:
         """Follow the API server until cancelled."""
         await self._informer.run()
+
+    def limits_of(self, owner: str) -> Limits:
+        """What holds for all sandboxes of this owner."""
+        return limits_by_owner(key for key in self._informer if key.owner == owner).get(owner, Limits())
 
     def find(self, api_key: str) -> ApiKey | None:
         """The key of this text, unless it is none or has expired. Takes the same time for all texts."""

@@ -20,6 +20,12 @@ class NoSandboxError(GatewayError):
         super().__init__("There is no such sandbox. Start one with POST /start.")
 
 
+class LimitReachedError(GatewayError):
+    """A limit of the API key's owner leaves no room, and there is not likely to be some in time."""
+
+    status = 429
+
+
 class InvalidRequestError(GatewayError):
     """The request cannot be carried out as it stands."""
 

@@ -14,6 +14,7 @@ import structlog
 
 from sandbox_crds import names
 from sandbox_crds.models import Sandbox
+from sandbox_gateway.allowances import Allowances
 from sandbox_gateway.builders import PAUSED, RUNNING
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.holding import Holding
@@ -39,6 +40,7 @@ class SandboxService:
         sandboxes: Sandboxes,
         starter: Starter,
         holding: Holding,
+        allowances: Allowances,
         *,
         start_hold_seconds: float,
         poll_hold_seconds: float,
@@ -46,11 +48,15 @@ class SandboxService:
         self._sandboxes = sandboxes
         self._starter = starter
         self._holding = holding
+        self._allowances = allowances
         self._start_hold = start_hold_seconds
         self._poll_hold = poll_hold_seconds
 
     async def start(self, owner: str, request: StartRequest) -> Found:
-        """The session's sandbox, made or resumed if need be, held until it is ready or has failed."""
+        """The session's sandbox, made or resumed if need be, held until it is ready or has failed.
+
+        Raises LimitReachedError, and leaves nothing behind, when its owner's limits leave no room in time.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
         deadline = began + self._start_hold
@@ -58,6 +64,10 @@ class SandboxService:
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             sandbox = await self._starter.start(owner, request, deadline)
         found, seen = await self._held(sandbox.metadata.name, _has_started, deadline)
+        if refusal := self._allowances.refused(found, seen):
+            # Its client has no runtime id to stop.
+            await self._sandboxes.delete(found)
+            raise refusal
         count_start(start_result(before, found, seen), loop.time() - began)
         return found, seen
 
@@ -75,7 +85,7 @@ class SandboxService:
         """The sandbox as it is now."""
         async with asyncio.timeout(_API_SECONDS):
             await self._sandboxes.owned(owner, runtime_id)
-        return await self._holding.until(runtime_id, lambda _: True, 0)
+        return await self._until(runtime_id, lambda _: True, 0)
 
     async def list_live(self, owner: str) -> list[Found]:
         """The owner's sandboxes that start or run, from memory, the oldest first."""
@@ -109,7 +119,8 @@ class SandboxService:
             if not sandbox.spec.suspend:
                 sandbox = await self._sandboxes.read_owned(owner, runtime_id)
             if sandbox.spec.suspend:
-                await self._sandboxes.set_spec(runtime_id, RUNNING)
+                with self._allowances.starting(owner, runtime_id):
+                    await self._sandboxes.set_spec(runtime_id, RUNNING)
                 _log.info("sandbox resumed", sandbox=runtime_id)
         return await self._held(runtime_id, _has_started, deadline)
 
@@ -126,7 +137,7 @@ class SandboxService:
         """The sandbox once `until` holds for it, or as it is at `deadline` (loop time); with a key that is settled."""
         loop = asyncio.get_running_loop()
         while True:
-            sandbox, seen = await self._holding.until(name, until, deadline - loop.time())
+            sandbox, seen = await self._until(name, until, deadline - loop.time())
             if is_settled(sandbox):
                 return sandbox, seen
             async with asyncio.timeout_at(max(deadline, loop.time()) + _API_SECONDS):
@@ -134,9 +145,13 @@ class SandboxService:
                     # Nothing else has changed since it was looked at.
                     return pinned, seen
 
+    async def _until(self, name: str, until: Callable[[View], bool], seconds: float) -> Found:
+        sandbox, seen = await self._holding.until(name, until, seconds)
+        return sandbox, self._allowances.with_place(sandbox, seen)
+
     async def _all_now(self, runtime_ids: Iterable[str]) -> list[Found]:
         """Side by side: one that this replica has never reached costs a probe of its pod."""
-        looks = [self._holding.until(runtime_id, lambda _: True, 0) for runtime_id in runtime_ids]
+        looks = [self._until(runtime_id, lambda _: True, 0) for runtime_id in runtime_ids]
         found = await asyncio.gather(*looks, return_exceptions=True)
         for entry in found:
             if isinstance(entry, BaseException) and not isinstance(entry, NoSandboxError):

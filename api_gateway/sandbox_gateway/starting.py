@@ -10,6 +10,7 @@ from sandbox_crds import names
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import Sandbox
+from sandbox_gateway.allowances import Allowances
 from sandbox_gateway.builders import RUNNING, restart_spec, sandbox_body
 from sandbox_gateway.environments import Environments, usable
 from sandbox_gateway.errors import NoSandboxError, UnavailableError
@@ -30,12 +31,20 @@ class Starter:
     """
 
     def __init__(
-        self, sandboxes: Sandboxes, environments: Environments, keys: MasterKeys, pools: Pools, *, sandbox_class: str
+        self,
+        sandboxes: Sandboxes,
+        environments: Environments,
+        keys: MasterKeys,
+        pools: Pools,
+        allowances: Allowances,
+        *,
+        sandbox_class: str,
     ) -> None:
         self._sandboxes = sandboxes
         self._environments = environments
         self._keys = keys
         self._pools = pools
+        self._allowances = allowances
         self._class = sandbox_class
 
     async def start(self, owner: str, request: StartRequest, deadline: float) -> Sandbox:
@@ -71,7 +80,8 @@ class Starter:
         if not self._pools.may_fit():
             # Its key is settled from the beginning then, however late the operator looks at it.
             body["spec"]["warmStart"] = "Never"
-        created = await self._sandboxes.create(body)
+        with self._allowances.starting(owner, name):
+            created = await self._sandboxes.create(body)
         if created is None:
             return None
         _log.info("sandbox created", sandbox=name, owner=owner)
@@ -101,6 +111,7 @@ class Starter:
             spec = restart_spec(known, request, datetime.now(UTC))
             return await self._sandboxes.set_spec(metadata.name, spec, version=metadata.resource_version)
         if known.spec.suspend:
-            _log.info("sandbox resumed", sandbox=metadata.name)
-            return await self._sandboxes.set_spec(metadata.name, RUNNING)
+            with self._allowances.starting(known.spec.owner, metadata.name):
+                _log.info("sandbox resumed", sandbox=metadata.name)
+                return await self._sandboxes.set_spec(metadata.name, RUNNING)
         return known

@@ -16,8 +16,9 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     413: ("The body is too large.", "The body is larger than 4194304 bytes"),
     422: ("Something is missing or wrong; `detail` names the field.", "image: Field required"),
     429: (
-        "The namespace's ResourceQuota leaves no room.",
-        "The cluster's quota leaves no room: exceeded quota: sandboxes, used: count/sandboxes=100",
+        "A limit of the API key's owner or the namespace's ResourceQuota leaves no room, now or soon.",
+        "Limit sandboxes=50 of owner team-a is reached: it has so many sandboxes, paused ones included. "
+        "Stop one of them (POST /stop), or have the limit raised: `kubectl ohsb keys set`.",
     ),
     501: (
         "Not offered here; `detail` says what to do instead.",

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
 from sandbox_gateway.addresses import Addresses, Origin
+from sandbox_gateway.allowances import Allowances
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.classes import SandboxClasses
@@ -35,11 +36,20 @@ def control_plane(
     """The application over this replica's cache. Must be made inside the event loop."""
     namespace = settings.namespace
     sandboxes = Sandboxes(client, namespace, cache)
-    starter = Starter(sandboxes, Environments(client, namespace), keys, pools, sandbox_class=settings.sandbox_class)
+    allowances = Allowances(cache, api_keys.limits_of)
+    starter = Starter(
+        sandboxes,
+        Environments(client, namespace),
+        keys,
+        pools,
+        allowances,
+        sandbox_class=settings.sandbox_class,
+    )
     service = SandboxService(
         sandboxes,
         starter,
         holding,
+        allowances,
         start_hold_seconds=settings.start_hold_seconds,
         poll_hold_seconds=settings.poll_hold_seconds,
     )

@@ -133,7 +133,9 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
         """
         return tell(request, await service.pause(owner, body.runtime_id))
 
-    @router.post("/resume", summary="Resume a sandbox", responses=described(404, 408, 413, running=examples.RUNNING))
+    @router.post(
+        "/resume", summary="Resume a sandbox", responses=described(404, 408, 413, 429, running=examples.RUNNING)
+    )
     async def resume(request: Request, owner: Owner, body: Runtime) -> RuntimeResponse:
         """Give a paused sandbox a new pod. A running one is left alone."""
         return tell(request, await service.resume(owner, body.runtime_id))

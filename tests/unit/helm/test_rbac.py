@@ -10,7 +10,7 @@ EXPECTED = {
         ("sandbox.openhands.dev", "sandboxes/status"): {"patch"},
         ("sandbox.openhands.dev", "sandboxpools/status"): {"patch"},
         ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
-        ("", "secrets"): {"get", "create", "delete"},
+        ("", "secrets"): {"get", "list", "watch", "create", "delete"},
         ("", "persistentvolumeclaims"): {"get", "create"},
         ("", "services"): {"get", "create"},
         ("events.k8s.io", "events"): {"list", "create"},

@@ -1,0 +1,108 @@
+"""Limits of owners, as far as a gateway can know them: it refuses what the operator would not let start in time.
+
+The operator admits, and alone counts exactly (`sandbox_operator.limits`). A gateway spares the cluster the Sandboxes
+for which there is no room anyway, and tells those that wait their place.
+"""
+
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from sandbox_crds.api_keys import Limits
+from sandbox_crds.limits import HOW_TO_FREE, Limit, reached
+from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
+from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.errors import LimitReachedError
+from sandbox_gateway.view import View
+
+_EXAMPLES = 3
+
+
+class Allowances:
+    """What the owners of a replica's sandboxes may still start. `limits(owner)` are those in force."""
+
+    def __init__(self, cache: SandboxCache, limits: Callable[[str], Limits]) -> None:
+        self._cache = cache
+        self._limits = limits
+        self._begun: dict[str, set[str]] = {}
+
+    @contextmanager
+    def starting(self, owner: str, name: str) -> Generator[None]:
+        """While this sandbox is being made or resumed. Raises LimitReachedError when room for it is not likely."""
+        limits = self._limits(owner)
+        begun = self._begun.setdefault(owner, set())
+        if limits != Limits():
+            owned = [known for known in self._cache.owned_by(owner) if known.metadata.name != name]
+            coming = begun - {known.metadata.name for known in owned if not known.spec.suspend} - {name}
+            is_new = self._cache.get(name) is None
+            if limit := lacking(owned, len(coming), limits, is_new=is_new):
+                raise LimitReachedError(refusal(*limit, owner, owned))
+        begun.add(name)
+        try:
+            yield
+        finally:
+            begun.discard(name)
+            if not begun:
+                self._begun.pop(owner, None)
+
+    def refused(self, sandbox: Sandbox, seen: View) -> LimitReachedError | None:
+        """What to tell of a new sandbox that the operator does not let start; None when it does, or may yet."""
+        if seen.reason != Reason.LIMIT_REACHED or sandbox.status.launch:
+            return None
+        return LimitReachedError(seen.message)
+
+    def with_place(self, sandbox: Sandbox, seen: View) -> View:
+        """The same view; if the sandbox waits for room, its message begins with its place."""
+        if seen.reason != Reason.QUEUED:
+            return seen
+        queue = sorted(_turn(known) for known in self._cache.owned_by(sandbox.spec.owner) if waits(known))
+        place = queue.index(_turn(sandbox)) + 1 if _turn(sandbox) in queue else len(queue)
+        return replace(seen, message=f"Place {place} of {len(queue)} in the queue. {seen.message}")
+
+
+def lacking(owned: Collection[Sandbox], coming: int, limits: Limits, *, is_new: bool) -> tuple[Limit, int] | None:
+    """The limit, with its value, that one more would wait for too long.
+
+    `owned` are the other sandboxes of the owner, `coming` how many more are just being made or resumed. As many may
+    wait as may run.
+    """
+    counted = [known for known in owned if _reason(known) != Reason.LIMIT_REACHED or known.status.launch]
+    if is_new and limits.sandboxes is not None and len(counted) + coming >= limits.sandboxes:
+        return "sandboxes", limits.sandboxes
+    active = sum(not known.spec.suspend for known in counted) + coming
+    if limits.running is not None and active >= 2 * limits.running:
+        return "running", limits.running
+    if limits.starts_per_minute == 0:
+        return "startsPerMinute", 0
+    return None
+
+
+def refusal(limit: Limit, value: int, owner: str, owned: Collection[Sandbox]) -> str:
+    """What a client is told: the limit, its value, what takes it, and how to free it."""
+    taking = [known for known in owned if limit == "sandboxes" or not known.spec.suspend]
+    oldest = sorted(taking, key=lambda known: (known.metadata.creation_timestamp, known.metadata.name))[:_EXAMPLES]
+    named = f" The oldest: {', '.join(known.metadata.name for known in oldest)} (runtime_id)." if oldest else ""
+    how = {"running": "POST /pause or /stop; GET /list shows them", "sandboxes": "POST /stop"}.get(limit, "")
+    hint = f" ({how})" if how else ""
+    return (
+        f"{reached(limit, value, owner)}{named} {HOW_TO_FREE[limit]}{hint}, or have the limit raised: "
+        "`kubectl ohsb keys set`."
+    )
+
+
+def waits(sandbox: Sandbox) -> bool:
+    """Whether the operator has put it into the queue."""
+    return not sandbox.spec.suspend and _reason(sandbox) == Reason.QUEUED
+
+
+def _reason(sandbox: Sandbox) -> str:
+    condition = sandbox.status.condition("Ready")
+    return condition.reason if condition else ""
+
+
+def _turn(sandbox: Sandbox) -> tuple[str, int, str]:
+    condition = sandbox.status.condition("Ready")
+    since = condition.last_transition_time if condition else ""
+    # Within a second: in the order in which the operator has told them.
+    return since, int(sandbox.metadata.resource_version or 0), sandbox.metadata.name

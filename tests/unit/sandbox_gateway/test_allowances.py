@@ -1,0 +1,133 @@
+"""What a gateway refuses by the limits of an owner, and which place it tells."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sandbox_crds.api_keys import Limits
+from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
+from sandbox_gateway.allowances import Allowances, lacking, refusal
+from sandbox_gateway.errors import LimitReachedError
+from sandbox_gateway.view import view
+from unit.sandbox_gateway.support import unconnected_cache
+
+NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+def item(
+    name: str, reason: str = "Ready", *, version: int = 1, since: str = "12:00:00Z", **spec: Any
+) -> dict[str, Any]:
+    condition = {"type": "Ready", "status": "False", "reason": reason, "message": f"It is {reason}."}
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": str(version),
+            "generation": 1,
+            "creationTimestamp": "2026-11-27T12:00:00Z",
+        },
+        "spec": {"image": "agent:1", "owner": "team", **spec},
+        "status": {
+            "observedGeneration": 1,
+            "launch": "" if reason in {"Queued", "LimitReached"} else "Cold",
+            "conditions": [{**condition, "lastTransitionTime": f"2026-11-27T{since}"}],
+        },
+    }
+
+
+def sandboxes(**reasons: str) -> list[Sandbox]:
+    """By name; `Suspended` ones are suspended."""
+    items = [item(name, reason, suspend=reason == "Suspended") for name, reason in reasons.items()]
+    return [Sandbox.model_validate(each) for each in items]
+
+
+FOUR = sandboxes(a="Ready", b="Suspended", c="Queued", d="LimitReached")
+
+
+@pytest.mark.parametrize(
+    ("limits", "coming", "is_new", "limit"),
+    [
+        (Limits(), 99, True, None),
+        (Limits(sandboxes=4), 0, True, None),
+        (Limits(sandboxes=3), 0, True, ("sandboxes", 3)),
+        (Limits(sandboxes=4), 1, True, ("sandboxes", 4)),
+        (Limits(sandboxes=3), 0, False, None),
+        (Limits(running=2), 0, True, None),
+        (Limits(running=2), 1, True, None),
+        (Limits(running=2), 2, True, ("running", 2)),
+        (Limits(running=1), 0, False, ("running", 1)),
+        (Limits(running=0), 0, True, ("running", 0)),
+        (Limits(starts_per_minute=0), 0, False, ("startsPerMinute", 0)),
+        (Limits(starts_per_minute=1), 9, True, None),
+    ],
+)
+def test_what_is_refused(limits: Limits, coming: int, is_new: bool, limit: object) -> None:
+    """Four sandboxes: one runs, one is paused, one waits, and one was refused by the operator, so it does not count."""
+    assert lacking(FOUR, coming, limits, is_new=is_new) == limit
+
+
+def test_a_refusal_says_what_to_do() -> None:
+    assert refusal("running", 2, "team", FOUR) == (
+        "Limit running=2 of owner team is reached: so many of its sandboxes start or run. The oldest: a, c, d "
+        "(runtime_id). Pause or stop one of them (POST /pause or /stop; GET /list shows them), or have the limit "
+        "raised: `kubectl ohsb keys set`."
+    )
+    assert "The oldest: a, b, c (runtime_id). Stop one of them (POST /stop)" in refusal("sandboxes", 4, "team", FOUR)
+    assert "Wait a minute, or" in refusal("startsPerMinute", 0, "team", [])
+
+
+def test_those_that_are_just_being_made_count() -> None:
+    allowances = Allowances(unconnected_cache(), lambda _: Limits(sandboxes=2))
+    with allowances.starting("team", "a"), allowances.starting("team", "b"):
+        with pytest.raises(LimitReachedError), allowances.starting("team", "c"):
+            pass
+        with allowances.starting("team", "a"), allowances.starting("others", "c"):
+            pass
+    with allowances.starting("team", "c"):
+        pass
+
+
+def test_what_has_been_made_counts_once() -> None:
+    cache = unconnected_cache()
+    allowances = Allowances(cache, lambda _: Limits(sandboxes=2))
+    with allowances.starting("team", "a"):
+        cache.remember(item("a"))
+        with allowances.starting("team", "b"):
+            pass
+
+
+def test_who_was_refused_by_the_operator_is_told_its_words() -> None:
+    allowances = Allowances(unconnected_cache(), lambda _: Limits())
+    known = Sandbox.model_validate(item("a", "LimitReached"))
+    told = allowances.refused(known, view(known, NOON, reached=False))
+    assert told is not None
+    assert (told.status, told.detail) == (429, "It is LimitReached.")
+    waiting = Sandbox.model_validate(item("a", "Queued"))
+    assert allowances.refused(waiting, view(waiting, NOON, reached=False)) is None
+
+
+def test_places_are_told_in_the_order_of_asking() -> None:
+    cache = unconnected_cache()
+    allowances = Allowances(cache, lambda _: Limits())
+    for name, version, since in (("a", 9, "12:00:00Z"), ("b", 7, "12:00:01Z"), ("c", 8, "12:00:00Z")):
+        cache.remember(item(name, "Queued", version=version, since=since))
+    cache.remember(item("d", "Starting", version=10))
+    messages: dict[str, str] = {}
+    for name in "abcd":
+        known = cache.get(name)
+        assert known
+        messages[name] = allowances.with_place(known, view(known, NOON, reached=False)).message
+    assert messages == {
+        "c": "Place 1 of 3 in the queue. It is Queued.",
+        "a": "Place 2 of 3 in the queue. It is Queued.",
+        "b": "Place 3 of 3 in the queue. It is Queued.",
+        "d": "It is Starting.",
+    }
+
+
+def test_waiting_is_normal_and_a_refusal_is_an_error() -> None:
+    waiting, refused = (Sandbox.model_validate(item("a", reason)) for reason in (Reason.QUEUED, Reason.LIMIT_REACHED))
+    assert view(waiting, NOON, reached=False).status == "starting"
+    assert view(refused, NOON, reached=False).status == "error"
