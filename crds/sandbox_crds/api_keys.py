@@ -169,10 +169,11 @@ def _time(entries: Mapping[str, str], name: str) -> datetime | None:
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
+        read = datetime.fromisoformat(text)
+        time = read.astimezone(UTC) if read.tzinfo else None
+    except (ValueError, OverflowError):  # at the ends of time there may be none in UTC
         time = None
-    if time is None or time.tzinfo is None:
+    if time is None:
         raise ValueError(f"data.{name} is not a time with its zone, such as 2030-01-31T12:00:00Z")
     return time
 
