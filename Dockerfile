@@ -34,6 +34,7 @@ FROM dependencies AS project
 WORKDIR /build/project
 COPY pyproject.toml LICENSE ./
 COPY crds/sandbox_crds crds/sandbox_crds
+COPY crds/kubectl_ohsb crds/kubectl_ohsb
 COPY operator/sandbox_operator operator/sandbox_operator
 COPY api_gateway/sandbox_gateway api_gateway/sandbox_gateway
 # An empty README.md stands in for the project's page, which the image does not need: editing it need not renew the image.

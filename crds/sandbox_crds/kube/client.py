@@ -100,14 +100,18 @@ class KubeClient:
         kubeconfig: str | None = None,
         user_agent: str = "openhands-sandbox",
         observer: Observer | None = None,
+        context: str | None = None,
     ) -> Self:
         """From the pod's service account, or else from `kubeconfig` (default: $KUBECONFIG, ~/.kube/config).
 
-        Raises kubernetes.aio.config.ConfigException when neither is there.
+        `context` is one of `kubeconfig`; default: its current one. Raises kubernetes.aio.config.ConfigException when
+        neither is there.
         """
         configuration = kube_client.Configuration()
         if kubeconfig is not None:
-            await kube_config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            await kube_config.load_kube_config(
+                config_file=kubeconfig, context=context, client_configuration=configuration
+            )
         else:
             try:
                 kube_config.load_incluster_config(client_configuration=configuration)

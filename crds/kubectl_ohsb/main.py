@@ -1,0 +1,27 @@
+"""The command `kubectl-ohsb`."""
+
+import sys
+
+import click
+
+from kubectl_ohsb.errors import Refusal
+from kubectl_ohsb.keys import keys
+
+_NAME = "kubectl ohsb"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def ohsb() -> None:
+    """OpenHands sandboxes on Kubernetes."""
+
+
+ohsb.add_command(keys)
+
+
+def main() -> None:
+    """Exits with 0 when all is done, with 1 when the cluster or its state refuses it, with 2 for wrong options."""
+    try:
+        ohsb.main(prog_name=_NAME)
+    except Refusal as refusal:
+        print(f"Error: {refusal}", file=sys.stderr)
+        sys.exit(1)
