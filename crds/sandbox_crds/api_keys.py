@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
+from sandbox_crds.image_patterns import PatternText
 from sandbox_crds.kube import KubeObject
 
 OWNER = r"[!-~]([ -~]{0,251}[!-~])?"
@@ -59,8 +60,10 @@ class Policy(_Part):
     """What a key allows."""
 
     limits: Limits = Limits()
-    images: _Names = Field(
-        default=(), max_length=256, description="Images that may be started; empty: all that the gateway allows."
+    images: Annotated[tuple[PatternText, ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=256,
+        description="Patterns of the images that may be started; empty: all that the gateway allows.",
     )
     classes: _Names = Field(
         default=(),

@@ -3,13 +3,14 @@
 import re
 from dataclasses import dataclass
 
+from sandbox_crds.image_patterns import COMPONENT, TAG
+
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?"
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 REGISTRY = re.compile(_HOST)
 _REFERENCE = re.compile(
-    rf"(?P<name>(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    rf"(?P<name>(?:{_HOST}/)?{COMPONENT}(?:/{COMPONENT})*)"
+    rf"(?::(?P<tag>{TAG}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?"
 )
 PATTERN = "^" + re.sub(r"\?P<[a-z]+>", "?:", _REFERENCE.pattern) + "$"

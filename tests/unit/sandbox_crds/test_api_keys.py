@@ -77,6 +77,7 @@ def test_a_policy() -> None:
         (secret(sha256=DIGEST, owner="a", policy='{"limits": {"running": "5"}}'), r"data\.policy\.limits\.running: "),
         (secret(sha256=DIGEST, owner="a", policy='{"limits": {"resourceFactor": 3}}'), "resourceFactor: "),
         (secret(sha256=DIGEST, owner="a", policy='{"images": [""]}'), r"data\.policy\.images\.0: "),
+        (secret(sha256=DIGEST, owner="a", policy='{"images": ["*"]}'), r"data\.policy\.images\.0: .*registry/\*"),
     ],
 )
 def test_a_malformed_one_is_refused_without_its_values(item: dict[str, Any], field: str) -> None:
@@ -104,13 +105,14 @@ LIMITS = st.builds(
     life_seconds=st.none() | st.integers(60, 315_360_000),
 )
 NAMES = st.lists(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1), max_size=4).map(tuple)
+IMAGES = st.lists(st.sampled_from(["ghcr.io/*", "docker.io/a/b:1", "host:5000/a@sha256:*"]), max_size=4).map(tuple)
 KEYS = st.builds(
     ApiKey,
     name=st.just("a-key"),
     owner=st.from_regex(r"[!-~]([ -~]{0,251}[!-~])?", fullmatch=True),
     hashes=st.tuples(st.builds(Hash, HASHES, st.none() | TIMES))
     | st.tuples(st.builds(Hash, HASHES, st.none() | TIMES), st.builds(Hash, HASHES, TIMES)),
-    policy=st.builds(Policy, limits=LIMITS, images=NAMES, classes=NAMES),
+    policy=st.builds(Policy, limits=LIMITS, images=IMAGES, classes=NAMES),
 )
 
 
