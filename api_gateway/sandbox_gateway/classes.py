@@ -17,6 +17,10 @@ class SandboxClasses:
         """Follow the API server until cancelled."""
         await self._informer.run()
 
+    async def wait_synced(self) -> None:
+        """Return once the first list has been read, for who cannot do with the defaults."""
+        await self._informer.wait_synced()
+
     def spec(self, name: str) -> SandboxClassSpec:
         """The class of this name."""
         class_ = self._informer.get(name)

@@ -26,6 +26,12 @@ class LimitReachedError(GatewayError):
     status = 429
 
 
+class NotAllowedError(GatewayError):
+    """The gateway's settings or the API key's policy forbid it."""
+
+    status = 403
+
+
 class InvalidRequestError(GatewayError):
     """The request cannot be carried out as it stands."""
 

@@ -51,7 +51,7 @@ class Gateway:
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
         self._wakes = Wakes(sandboxes, self._holding, self._suspensions, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._suspensions, self._wakes)
-        self.pools = Pools(client, settings.namespace, settings.sandbox_class)
+        self.pools = Pools(client, settings.namespace)
         self.app = control_plane(
             settings, keys, client, self.cache, self.classes, self._holding, self.api_keys, self.pools
         )

@@ -11,35 +11,35 @@ _SYNC_SECONDS = 3.0
 
 
 class Pools:
-    """The pools of one namespace whose pods this gateway's sandboxes can claim: those of its class.
+    """The pools of one namespace. A sandbox can claim pods of those of its class.
 
     The gateway serves without them, too: a cluster may not have the resource yet after an upgrade.
     """
 
-    def __init__(self, client: KubeClient, namespace: str, sandbox_class: str) -> None:
-        self._class = sandbox_class
+    def __init__(self, client: KubeClient, namespace: str) -> None:
         self._informer = Informer(client, SANDBOX_POOLS, namespace, SandboxPool.model_validate)
 
     async def run(self) -> None:
         """Follow the API server until cancelled."""
         await self._informer.run()
 
-    async def configs(self) -> list[WarmRuntimeConfig]:
-        """What /start has to ask for to get one of their pods, by name of the pool; none while they are not known."""
+    async def configs(self, class_name: str) -> list[WarmRuntimeConfig]:
+        """What /start has to ask for to get a pod of this class, by name of the pool; none while they are not known."""
         try:
             async with asyncio.timeout(_SYNC_SECONDS):
                 await self._informer.wait_synced()
         except TimeoutError:
             pass  # the informer has logged why
-        fitting = [pool for pool in self._informer if self._fits(pool)]
+        fitting = [pool for pool in self._informer if _fits(pool, class_name)]
         return [config(pool) for pool in sorted(fitting, key=lambda pool: pool.metadata.name)]
 
-    def may_fit(self) -> bool:
-        """Whether a new sandbox may find a warm pod, as far as is known."""
-        return not self._informer.synced or any(map(self._fits, self._informer))
+    def may_fit(self, class_name: str) -> bool:
+        """Whether a new sandbox of this class may find a warm pod, as far as is known."""
+        return not self._informer.synced or any(_fits(pool, class_name) for pool in self._informer)
 
-    def _fits(self, pool: SandboxPool) -> bool:
-        return pool.spec.class_name == self._class and not pool.metadata.deletion_timestamp
+
+def _fits(pool: SandboxPool, class_name: str) -> bool:
+    return pool.spec.class_name == class_name and not pool.metadata.deletion_timestamp
 
 
 def config(pool: SandboxPool) -> WarmRuntimeConfig:

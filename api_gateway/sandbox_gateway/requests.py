@@ -24,6 +24,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 _VARIABLE = r"[-_a-zA-Z][-._a-zA-Z0-9]{0,252}|\.[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,251}"
+_CLASS = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*)?$"
 _ENVIRONMENT_BYTES = 1024 * 1024 - 4096
 """A Secret holds at most 1 MiB."""
 _VARIABLE_BYTES = 128 * 1024
@@ -138,6 +139,11 @@ class StartRequest(_Request):
     )
     resource_factor: Annotated[Literal[1, 2, 4, 8], Whole] = Field(
         default=1, description="Multiplies CPU and memory of the class."
+    )
+    sandbox_class: Annotated[str, Field(max_length=253, pattern=_CLASS)] = Field(
+        default="",
+        description="SandboxClass of a new sandbox, one of those that the API key allows. Default: the first of them, "
+        "or the gateway's.",
     )
     idle_timeout_seconds: Annotated[int, Field(strict=True, ge=0, le=31536000), Whole] | None = Field(
         default=None,

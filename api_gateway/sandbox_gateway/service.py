@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from sandbox_crds import names
+from sandbox_crds.api_keys import ApiKey
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.allowances import Allowances
 from sandbox_gateway.builders import PAUSED, RUNNING
@@ -52,7 +53,7 @@ class SandboxService:
         self._start_hold = start_hold_seconds
         self._poll_hold = poll_hold_seconds
 
-    async def start(self, owner: str, request: StartRequest) -> Found:
+    async def start(self, key: ApiKey, request: StartRequest) -> Found:
         """The session's sandbox, made or resumed if need be, held until it is ready or has failed.
 
         Raises LimitReachedError, and leaves nothing behind, when its owner's limits leave no room in time.
@@ -60,9 +61,9 @@ class SandboxService:
         loop = asyncio.get_running_loop()
         began = loop.time()
         deadline = began + self._start_hold
-        before = self._sandboxes.cache.get(names.runtime_id(owner, request.session_id))
+        before = self._sandboxes.cache.get(names.runtime_id(key.owner, request.session_id))
         async with asyncio.timeout_at(deadline + _API_SECONDS):
-            sandbox = await self._starter.start(owner, request, deadline)
+            sandbox = await self._starter.start(key, request, deadline)
         found, seen = await self._held(sandbox.metadata.name, _has_started, deadline)
         if refusal := self._allowances.refused(found, seen):
             # Its client has no runtime id to stop.

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_settings import BaseSettings, CliSuppress, NoDecode, SettingsConfigDict
 
+from sandbox_crds.image_patterns import PatternText
 from sandbox_crds.logs import LogFormat, LogLevel
 from sandbox_gateway.access_log import AccessLogMode
 from sandbox_gateway.addresses import Origin
@@ -36,6 +37,10 @@ def _one_port(workers: int, others: ValidationInfo) -> int:
 
 def _registries(names: object) -> object:
     return [registry_name(name) for name in names.split(",") if name.strip()] if isinstance(names, str) else names
+
+
+def _patterns(texts: object) -> object:
+    return [text.strip() for text in texts.split(",") if text.strip()] if isinstance(texts, str) else texts
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -86,6 +91,11 @@ class Settings(BaseSettings):
         default=(),
         description="Registries that GET /image_exists may ask, over https: hosts, separated by commas, such as "
         "docker.io,ghcr.io. Of images elsewhere it says that it does not know.",
+    )
+    allowed_images: Annotated[tuple[PatternText, ...], NoDecode, BeforeValidator(_patterns)] = Field(
+        default=(),
+        description="Patterns of the images that may be started, separated by commas, such as ghcr.io/openhands/*. "
+        "Empty: all. API keys may allow fewer.",
     )
     wake_hold_seconds: float = Field(
         default=50,

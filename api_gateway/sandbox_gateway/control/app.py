@@ -14,6 +14,7 @@ from sandbox_gateway.control.images import image_routes
 from sandbox_gateway.control.openapi import refusals
 from sandbox_gateway.control.routes import sandbox_routes
 from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.permissions import Permissions
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.service import SandboxService
@@ -34,6 +35,7 @@ def create_app(
     pools: Pools,
     images: Images,
     api_keys: ApiKeys,
+    permissions: Permissions,
     *,
     registry_prefix: str = "",
 ) -> FastAPI:
@@ -50,7 +52,7 @@ def create_app(
     )
     add_error_handlers(app)
     api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 503))
-    api.include_router(sandbox_routes(service, answers, explanations, pools))
+    api.include_router(sandbox_routes(service, answers, explanations, pools, permissions))
     api.include_router(image_routes(images, registry_prefix))
     app.include_router(api)
     return app

@@ -8,6 +8,12 @@ type Responses = dict[int | str, dict[str, Any]]
 
 _REFUSALS: dict[int, tuple[str, str]] = {
     401: ("The API key is missing or unknown.", "X-API-Key is not a known API key"),
+    403: (
+        "The gateway or the API key does not allow it; `detail` names the field, the list or limit, and what is "
+        "allowed.",
+        "image: 'docker.io/library/busybox' is not allowed by your API key's list (images in its policy). Allowed are: "
+        "ghcr.io/openhands/*.",
+    ),
     404: (
         "There is no such sandbox, or it belongs to another API key.",
         "There is no such sandbox. Start one with POST /start.",

@@ -15,6 +15,7 @@ from sandbox_gateway.environments import Environments
 from sandbox_gateway.events import ClusterEvents
 from sandbox_gateway.explanations import Explanations
 from sandbox_gateway.holding import Holding
+from sandbox_gateway.permissions import Permissions
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.sandboxes import Sandboxes
@@ -36,15 +37,10 @@ def control_plane(
     """The application over this replica's cache. Must be made inside the event loop."""
     namespace = settings.namespace
     sandboxes = Sandboxes(client, namespace, cache)
+    permissions = Permissions(settings.allowed_images, settings.sandbox_class)
     allowances = Allowances(cache, api_keys.limits_of)
-    starter = Starter(
-        sandboxes,
-        Environments(client, namespace),
-        keys,
-        pools,
-        allowances,
-        sandbox_class=settings.sandbox_class,
-    )
+    environments = Environments(client, namespace)
+    starter = Starter(sandboxes, environments, keys, classes, pools, permissions, allowances)
     service = SandboxService(
         sandboxes,
         starter,
@@ -61,5 +57,6 @@ def control_plane(
         pools,
         Images(settings.image_registries),
         api_keys,
+        permissions,
         registry_prefix=settings.registry_prefix,
     )

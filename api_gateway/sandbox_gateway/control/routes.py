@@ -6,13 +6,15 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
 
+from sandbox_crds.api_keys import ApiKey
 from sandbox_gateway.addresses import Origin
 from sandbox_gateway.control import examples
 from sandbox_gateway.control.answers import Answers
-from sandbox_gateway.control.gate import owner_of
+from sandbox_gateway.control.gate import key_of, owner_of
 from sandbox_gateway.control.openapi import answers as described
 from sandbox_gateway.control.openapi import bodies
 from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.permissions import Permissions
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.requests import RuntimeRequest, StartRequest
 from sandbox_gateway.responses import (
@@ -24,6 +26,7 @@ from sandbox_gateway.responses import (
 )
 from sandbox_gateway.service import Found, SandboxService
 
+Key = Annotated[ApiKey, Depends(key_of)]
 Owner = Annotated[str, Depends(owner_of)]
 RuntimeId = Annotated[str, Path(description="`runtime_id` of its /start.", examples=[examples.RUNTIME_ID])]
 Runtime = Annotated[RuntimeRequest, Body(openapi_examples=bodies(a_sandbox=examples.RUNTIME))]
@@ -44,7 +47,9 @@ class _Anything(Convertor[str]):
 register_url_convertor("anything", _Anything())
 
 
-def sandbox_routes(service: SandboxService, answers: Answers, explanations: Explanations, pools: Pools) -> APIRouter:
+def sandbox_routes(
+    service: SandboxService, answers: Answers, explanations: Explanations, pools: Pools, permissions: Permissions
+) -> APIRouter:
     """The endpoints over one service."""
     router = APIRouter(tags=["sandboxes"])
 
@@ -54,11 +59,11 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
     @router.post(
         "/start",
         summary="Start a sandbox",
-        responses=described(408, 413, 429, running=examples.RUNNING, failed=examples.FAILED),
+        responses=described(403, 408, 413, 429, running=examples.RUNNING, failed=examples.FAILED),
     )
     async def start(
         request: Request,
-        owner: Owner,
+        key: Key,
         body: Annotated[
             StartRequest,
             Body(openapi_examples=bodies(as_the_SDK_sends_it=examples.SDK_START, as_the_app_does=examples.APP_START)),
@@ -69,7 +74,7 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
         One that has failed is given a new pod if it has ever been ready and the environment is the same, which keeps
         its workspace volume; else it is replaced by a new one with a new key.
         """
-        return tell(request, await service.start(owner, body))
+        return tell(request, await service.start(key, body))
 
     @router.get(
         "/sessions/batch",
@@ -160,9 +165,12 @@ def sandbox_routes(service: SandboxService, answers: Answers, explanations: Expl
         summary="List the pools of warm sandboxes",
         responses=described(a_pool={"configs": [examples.WARM_CONFIG]}, no_pools={"configs": []}),
     )
-    async def warm_runtime_configs() -> WarmRuntimeConfigsResponse:
-        """What each pool keeps ready: a /start that asks for just that finds an agent server that runs already."""
-        return WarmRuntimeConfigsResponse(configs=await pools.configs())
+    async def warm_runtime_configs(key: Key) -> WarmRuntimeConfigsResponse:
+        """What each pool of the key's default class keeps ready.
+
+        A /start that asks for just that finds an agent server that runs already.
+        """
+        return WarmRuntimeConfigsResponse(configs=await pools.configs(permissions.default_class(key.policy)))
 
     return router
 

@@ -20,6 +20,7 @@ from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.app import create_app
 from sandbox_gateway.explain import Surroundings, explain
 from sandbox_gateway.explanations import Explanations
+from sandbox_gateway.permissions import Permissions
 from sandbox_gateway.pools import Pools, config
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.requests import StartRequest
@@ -105,8 +106,9 @@ class Classes:
 class FixedPools:
     """One pool, without an informer."""
 
-    async def configs(self) -> list[WarmRuntimeConfig]:
+    async def configs(self, class_name: str) -> list[WarmRuntimeConfig]:
         """Like Pools.configs."""
+        assert class_name == "default"
         return [config(SandboxPool.model_validate({"metadata": {"name": "a-pool"}, "spec": {"image": "agent:1"}}))]
 
 
@@ -120,10 +122,10 @@ class ScriptedService:
         self.found = sandbox(status=status(Reason.READY))
         self.view = View("running", "ready", Reason.READY, "")
 
-    async def start(self, owner: str, request: StartRequest) -> tuple[Sandbox, View]:
+    async def start(self, key: ApiKey, request: StartRequest) -> tuple[Sandbox, View]:
         """Like SandboxService.start."""
         self.started.append(request)
-        return self._tell(owner)
+        return self._tell(key.owner)
 
     async def get(self, owner: str, name: str) -> tuple[Sandbox, View]:
         """Like SandboxService.get, .get_session, .pause and .resume."""
@@ -177,6 +179,7 @@ async def runtime_api(
         cast("Pools", FixedPools()),
         Images(()),
         cast("ApiKeys", FixedApiKeys()),
+        Permissions((), "default"),
         registry_prefix="registry.test/images",
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -27,9 +27,18 @@ def test_registries_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> 
     assert Settings().image_registries == ("ghcr.io", "docker.io", "registry.test:5000")
 
 
+def test_patterns_of_images_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().allowed_images == ()
+    monkeypatch.setenv("SANDBOX_GATEWAY_ALLOWED_IMAGES", "ghcr.io/openhands/*, docker.io/a:1,")
+    assert Settings().allowed_images == ("ghcr.io/openhands/*", "docker.io/a:1")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("allowed_images", "*"),
+        ("allowed_images", "ghcr.io/a,python:3"),
+        ("allowed_images", ["ghcr.io/a "]),
         ("image_registries", "https://ghcr.io"),
         ("image_registries", "ghcr.io/openhands"),
         ("image_registries", "ghcr.io docker.io"),
