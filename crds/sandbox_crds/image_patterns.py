@@ -24,7 +24,8 @@ PATTERN = rf"^({_REGISTRY}/{_REPOSITORY})(:{TAG}|@sha256:(?:[0-9a-f]{{64}}|\*))?
 """The grammar, in the common part of all dialects of regular expressions: name and version."""
 
 _PATTERN = re.compile(PATTERN)
-_MAXIMUM = 512
+MAXIMUM = 512
+"""Characters of a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,12 @@ class ImagePattern:
     @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> "ImagePattern":
         """Raises ValueError."""
-        match = _PATTERN.fullmatch(text) if len(text) <= _MAXIMUM else None
+        match = _PATTERN.fullmatch(text) if len(text) <= MAXIMUM else None
         if match is None:
             raise ValueError(
                 f"{text[:100]!a} is no pattern of images: write registry/repository in lower case, registry/* or "
                 "registry/path/* for all that is beneath, and then nothing, :tag, @sha256: with 64 hex digits, or "
-                f"{_ANY_DIGEST} (at most {_MAXIMUM} characters)"
+                f"{_ANY_DIGEST} (at most {MAXIMUM} characters)"
             )
         return cls(_normal(match[1].removesuffix("*")), match[2] or "")
 
@@ -69,5 +70,5 @@ def _checked(text: str) -> str:
     return text
 
 
-PatternText = Annotated[str, StringConstraints(max_length=_MAXIMUM), AfterValidator(_checked)]
+PatternText = Annotated[str, StringConstraints(max_length=MAXIMUM), AfterValidator(_checked)]
 """Text of a pattern, for fields of pydantic models."""

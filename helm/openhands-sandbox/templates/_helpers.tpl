@@ -171,6 +171,32 @@ serves credentials to its machines.
 - ff00::/8
 {{- end }}
 
+{{/* One pattern of `allowedImages` as a condition of the admission policy. */}}
+{{- define "openhands-sandbox.imageRule" -}}
+{{- $version := regexFind "[:@][^/]*$" . }}
+{{- $name := regexReplaceAll "^index\\.docker\\.io/" (trimSuffix $version .) "docker.io/" }}
+{{- $name = regexReplaceAll "^docker\\.io/([^/*]+)$" $name "docker.io/library/${1}" }}
+{{- if hasSuffix "*" $name }}
+{{- printf "variables.name.startsWith(%s)" (trimSuffix "*" $name | toJson) }}
+{{- else }}
+{{- printf "variables.name == %s" ($name | toJson) }}
+{{- end }}
+{{- if hasSuffix "*" $version }}
+{{- printf " && variables.version.startsWith(%s)" (trimSuffix "*" $version | toJson) }}
+{{- else if $version }}
+{{- printf " && variables.version == %s" ($version | toJson) }}
+{{- end }}
+{{- end }}
+
+{{/* `allowedImages` for people, as far as there is room in a message. */}}
+{{- define "openhands-sandbox.toldImages" -}}
+{{- $text := join ", " .Values.allowedImages }}
+{{- if gt (len $text) 1000 }}
+{{- $text = printf "%s ..." (trunc 1000 $text) }}
+{{- end }}
+{{- $text }}
+{{- end }}
+
 {{/* Values that the schema cannot judge one by one. */}}
 {{- define "openhands-sandbox.validate" -}}
 {{- if and .Values.gateway.service.nodePort (eq .Values.gateway.service.type "ClusterIP") }}

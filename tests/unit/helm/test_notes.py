@@ -18,6 +18,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"gateway": {"publicURL": "https://boxes.example.com"}}, "export RUNTIME_API_URL=https://boxes.example.com"),
     ({"gateway": {"baseDomain": "boxes.example.com"}}, "*.boxes.example.com must resolve to the gateway"),
     ({"gateway": {"sandboxClass": "other"}}, "SandboxClass other (gateway.sandboxClass) is not made by this chart"),
+    ({"allowedImages": ["ghcr.io/*"]}, "kubectl is not bound by it"),
     ({"apiKey": {"create": False}}, "sandbox.openhands.dev/api-key=true"),
     ({"test": {"agentServerImage": "my-image:1"}}, 'server_image="my-image:1"'),
 ]
@@ -32,6 +33,8 @@ def test_what_does_not_apply_is_not_said(helm: Helm) -> None:
     notes = helm.notes()
     for unsaid in ("must resolve to the gateway", "is not made by this chart", "policies are off", "crds/"):
         assert unsaid not in notes
+    allowed = {"allowedImages": ["ghcr.io/*"], "admissionPolicy": {"create": True}}
+    assert "allowedImages" not in notes + helm.notes(allowed)
     assert "test demo" not in helm.notes({"apiKey": {"create": False}})
 
 

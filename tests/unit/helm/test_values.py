@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from sandbox_crds import image_patterns
 from sandbox_crds.manifests import manifests
 from unit.helm.rendering import CHART, Helm, RefusedError
 
@@ -63,6 +64,19 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"apiKey": {"create": False, "value": "x" * 32}}, "apiKey.create is false"),
     ({"apiKey": {"create": False, "existingSecret": "mine"}}, "apiKey.create is false"),
     ({"apiKey": {"existingSecret": "absent"}}, "apiKey.existingSecret: there is no Secret absent"),
+    ({"allowedImages": "ghcr.io/*"}, "/allowedImages"),
+    ({"allowedImages": ["*"]}, "/allowedImages/0"),
+    ({"allowedImages": ["ghcr.io/*", "python:3"]}, "/allowedImages/1"),
+    ({"allowedImages": ["GHCR.io/*"]}, "/allowedImages/0"),
+    ({"allowedImages": ["ghcr.io/a:1@sha256:" + "0" * 64]}, "/allowedImages/0"),
+    ({"allowedImages": ['ghcr.io/a" || true || "']}, "/allowedImages/0"),
+    ({"allowedImages": ["ghcr.io/a,ghcr.io/b"]}, "/allowedImages/0"),
+    ({"allowedImages": ["ghcr.io/a\n"]}, "/allowedImages/0"),
+    ({"allowedImages": ["ghcr.io/" + "a" * 505]}, "/allowedImages/0"),
+    ({"allowedImages": ["ghcr.io/*", "ghcr.io/*"]}, "/allowedImages"),
+    ({"allowedImages": [f"ghcr.io/{number}" for number in range(101)]}, "/allowedImages"),
+    ({"admissionPolicy": {"create": "yes"}}, "/admissionPolicy/create"),
+    ({"admissionPolicy": True}, "/admissionPolicy"),
     ({"sandboxClasses": {"Default": {}}}, "/sandboxClasses"),
     ({"sandboxClasses": {"default": {"runtimeclasses": {}}}}, "'runtimeclasses' not allowed"),
     (
@@ -99,6 +113,11 @@ def test_a_bad_value_is_refused_by_name(helm: Helm, values: dict[str, Any], name
     with pytest.raises(RefusedError) as refusal:
         helm.render(values)
     assert named in str(refusal.value)
+
+
+def test_a_pattern_of_images_is_the_same_for_the_chart_and_for_the_gateway() -> None:
+    items = SCHEMA["properties"]["allowedImages"]["items"]
+    assert (items["pattern"], items["maxLength"]) == (image_patterns.PATTERN, image_patterns.MAXIMUM)
 
 
 def test_the_values_of_a_parent_chart_are_accepted(helm: Helm) -> None:
