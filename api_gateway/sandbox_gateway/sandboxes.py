@@ -31,11 +31,14 @@ class Sandboxes:
         return await self._reads.get(name) if names.is_sandbox_name(name) else None
 
     async def owned(self, owner: str, name: str) -> Sandbox:
-        """From the cache, or else from the API server: another replica may just have made it. Raises NoSandboxError."""
+        """From the cache, or else from the API server: another replica may just have made it. Raises NoSandboxError.
+
+        Another owner's is read, too, so that the time of the answer does not tell whether there is one.
+        """
         sandbox = self.cache.get(name)
-        if sandbox is None:
+        if sandbox is None or sandbox.spec.owner != owner:
             return await self.read_owned(owner, name)
-        return check_owner(sandbox, owner)
+        return sandbox
 
     async def read_owned(self, owner: str, name: str) -> Sandbox:
         """A fresh read. Raises NoSandboxError."""

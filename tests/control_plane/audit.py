@@ -15,6 +15,8 @@ from control_plane.waiting import eventually
 from sandbox_crds.kube import ApiError, KubeClient
 from sandbox_crds.kube.resources import LEASES, PODS
 
+_MARKER = "marker-"
+"""How the names begin that are read to await the log."""
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -46,7 +48,17 @@ class Audit:
         Those of Leases are left out: they come with time, whatever else happens.
         The log is first awaited up to a read that is sent now, so nothing that has been answered is missed.
         """
-        marker = f"marker-{secrets.token_hex(8)}"
+        await self._caught_up(client, namespace)
+        return [write for write in self._writes(namespace) if write.user_agent.startswith(user_agent)]
+
+    async def tally(self, client: KubeClient, namespace: str) -> Counter[tuple[str, str]]:
+        """What `tally` gives for the log so far, awaited likewise; the reads of this method itself are not counted."""
+        await self._caught_up(client, namespace)
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        return tally((line for line in lines if _MARKER.encode() not in line), namespace)
+
+    async def _caught_up(self, client: KubeClient, namespace: str) -> None:
+        marker = _MARKER + secrets.token_hex(8)
         with contextlib.suppress(ApiError):
             await client.get(PODS, namespace, marker)
 
@@ -54,7 +66,6 @@ class Audit:
             return marker in self._path.read_text()
 
         await eventually(logged)
-        return [write for write in self._writes(namespace) if write.user_agent.startswith(user_agent)]
 
     def _writes(self, namespace: str) -> Iterator[Write]:
         for line in self._path.read_bytes().splitlines():
