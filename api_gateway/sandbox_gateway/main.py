@@ -10,7 +10,7 @@ from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from sandbox_crds import collector, logs
+from sandbox_crds import collector, core_dumps, logs
 from sandbox_crds.keys import MasterKeyError
 from sandbox_gateway import gateway
 from sandbox_gateway.settings import Settings
@@ -31,6 +31,7 @@ def main() -> None:
         print("sandbox-gateway: see --help", file=sys.stderr)
         sys.exit(2)
     logs.configure(settings.log_level, settings.log_format)
+    core_dumps.forbid()
     collector.postpone()
     try:
         uvloop.run(_run(settings))

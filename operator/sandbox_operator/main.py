@@ -9,7 +9,7 @@ from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from sandbox_crds import collector, logs
+from sandbox_crds import collector, core_dumps, logs
 from sandbox_crds.keys import MasterKeyError
 from sandbox_operator.app import run
 from sandbox_operator.settings import Settings
@@ -26,6 +26,7 @@ def main() -> None:
     logs.configure(settings.log_level, settings.log_format)
     # kopf reports each handled event at INFO.
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    core_dumps.forbid()
     collector.postpone()
     try:
         uvloop.run(run(settings))

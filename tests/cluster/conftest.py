@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cluster.observing import beside
+from cluster.recording import Record
 from cluster.site import Site, installed
 from cluster.support import NAMESPACE, Kubectl
 from demo.local_target import LocalTarget
@@ -23,6 +25,35 @@ from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.remains import leftovers
 from sandbox_crds.api import SANDBOX_LABEL
+
+_LAST = "test_last.py"
+_DESELECTED = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks back at the whole tier comes last."""
+    items.sort(key=lambda item: item.path.name == _LAST)
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Keep in mind that not all tests run."""
+    for item in items[:1]:
+        item.config.stash[_DESELECTED] = item.config.stash.get(_DESELECTED, 0) + len(items)
+
+
+@pytest.fixture
+def missing_evidence(request: pytest.FixtureRequest) -> str:
+    """Why this run says little about what the tier does not do; empty if every test of it ran, and well."""
+    config, session = request.config, request.session
+    here = Path(__file__).parent
+    files = set(here.rglob("test_*.py")) - {item.path for item in session.items}
+    reasons = {
+        "tests were deselected": config.stash.get(_DESELECTED, 0),
+        "single tests were named": any("::" in argument for argument in config.args),
+        f"{len(files)} files of tests did not run": files,
+        f"{session.testsfailed} tests failed": session.testsfailed,
+    }
+    return ", ".join(reason for reason, holds in reasons.items() if holds)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +74,15 @@ def target(progress: Progress) -> Iterator[LocalTarget]:
 
 
 @pytest.fixture(scope="session")
-def images(target: LocalTarget, progress: Progress) -> Images:
+def record(target: LocalTarget) -> Iterator[Record]:
+    """What the run leaves in the cluster for all to read, from before the first release on."""
+    state = State.from_environment()
+    with beside(state.kubeconfig, lambda client: Record.following(client, state, NAMESPACE)) as record:
+        yield record
+
+
+@pytest.fixture(scope="session")
+def images(target: LocalTarget, record: Record, progress: Progress) -> Images:
     built = target.build_images(progress)
     target.load_images(built)
     return built
@@ -66,7 +105,8 @@ def persistent(target: LocalTarget, images: Images, progress: Progress) -> Itera
 def host_mode(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Site]:
     """A release in host mode, whose domain the cluster's DNS leads to its gateway."""
     namespace = f"{NAMESPACE}-host-mode"
-    with installed(target, images, progress, namespace, replicas=1, baseDomain=SANDBOX_DOMAIN) as site:
+    # All requests are logged: here keys travel in cookies and queries, too.
+    with installed(target, images, progress, namespace, replicas=1, baseDomain=SANDBOX_DOMAIN, accessLog="all") as site:
         service = site.kubectl("get", "service", f"{NAME}-gateway", "--output", "json")
         Cluster(State.from_environment()).set_dns(Wildcard(SANDBOX_DOMAIN, service["spec"]["clusterIP"]))
         yield site

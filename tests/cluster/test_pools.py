@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster.needles import MARK
 from cluster.runtime import READY_SECONDS, Runtime, identity
 from cluster.site import Site, installed
 from cluster.support import NAMESPACE, eventually
@@ -23,6 +25,7 @@ from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
 COMMAND = ["/usr/local/bin/openhands-agent-server", "--port", "60000"]
 """What the SDK asks for, as are `/` as working directory and an empty environment."""
 POOLED = {"POOLED": "yes", "OH_CONVERSATIONS_PATH": "/workspace/conversations"}
+SECRET = {"CLIENT_TOKEN": f"{MARK}{uuid.uuid4().hex}"}
 IDLE_SECONDS = 20
 MISSING_IMAGE = "localhost/not-there:1"
 KILL = "for p in /proc/[0-9]*; do grep -qa 'openhands[-]agent-server' $p/cmdline && kill -9 ${p#/proc/}; done; true"
@@ -239,7 +242,7 @@ def test_free_pods_are_isolated_as_sandboxes_are(full: Site) -> None:
 
 
 def test_another_environment_comes_late_and_again_after_a_crash(full: Site, images: Images) -> None:
-    environment = {**POOLED, "GITHUB_TOKEN": "töken", "OH_BASH_EVENTS_DIR": "/workspace/events"}
+    environment = {**POOLED, **SECRET, "GITHUB_TOKEN": "töken", "OH_BASH_EVENTS_DIR": "/workspace/events"}
     with Runtime(full, images.agent_server, command=COMMAND, working_dir="/workspace", environment=environment) as late:
         late.await_ready()
         status = late.object()["status"]
@@ -256,7 +259,7 @@ def test_another_environment_comes_late_and_again_after_a_crash(full: Site, imag
 
 
 def test_what_cannot_come_late_starts_cold_and_says_why(full: Site, images: Images) -> None:
-    environment = {**POOLED, "OH_VSCODE_PORT": "8123"}
+    environment = {**POOLED, **SECRET, "OH_VSCODE_PORT": "8123"}
     with Runtime(full, images.agent_server, command=COMMAND, working_dir="/workspace", environment=environment) as cold:
         status = eventually(lambda: cold.object().get("status", {}), lambda status: "poolMiss" in status, READY_SECONDS)
         assert status["launch"] == "Cold"

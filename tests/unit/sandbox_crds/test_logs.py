@@ -1,6 +1,9 @@
 """Logs of both formats."""
 
+import asyncio
+import gc
 import logging
+import os
 from collections.abc import Iterator
 
 import orjson
@@ -8,6 +11,7 @@ import pytest
 import structlog
 
 from sandbox_crds import logs
+from sandbox_crds.keys import MasterKeys
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +40,41 @@ def test_a_traceback_has_no_values_of_variables(format_: logs.LogFormat, capsys:
     assert "failed with a secret of 7 characters" in text
     assert "in fail" in text
     assert 'secret = "hunter2"' not in text.replace("'", '"')
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_of_a_task_that_fails_no_argument_and_no_variable_is_told(
+    format_: logs.LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("INFO", format_)
+    keys = MasterKeys.of({1: os.urandom(32)})
+    key = keys.session_key(keys.key_id("uid"))
+
+    async def fails(headers: dict[str, str]) -> None:
+        session_key = headers["X-Session-API-Key"]
+        for _ in range(len(session_key)):
+            await asyncio.sleep(0)
+        raise RuntimeError(f"failed with a key of {len(session_key)} characters")
+
+    async def forgets() -> None:
+        task = asyncio.create_task(fails({"X-Session-API-Key": key}), name="forgotten")
+        await asyncio.wait([task])
+
+    async def logs_it() -> None:
+        try:
+            await fails({"X-Session-API-Key": key})
+        except RuntimeError:
+            structlog.get_logger("test").exception("died")
+
+    # The one is told of by asyncio itself, once nobody can ask for its result any more.
+    for run in (forgets, logs_it):
+        asyncio.run(run())
+        gc.collect()
+        text = capsys.readouterr().out
+        assert f"failed with a key of {len(key)} characters" in text
+        assert "in fails" in text
+        assert key not in text
+        assert key[-43:] not in text
 
 
 def test_libraries_log_through_the_same_handler(capsys: pytest.CaptureFixture[str]) -> None:
