@@ -17,7 +17,7 @@ from cluster.site import Site, installed
 from cluster.support import NAMESPACE, Kubectl
 from demo.local_target import LocalTarget
 from demo.outside import sdk_python
-from demo.release import NAME, Release
+from demo.release import NAME, Release, apply_custom_resources
 from demo.targets import Images
 from local_cluster.cluster import Cluster
 from local_cluster.dns import SANDBOX_DOMAIN, Wildcard
@@ -77,6 +77,9 @@ def target(progress: Progress) -> Iterator[LocalTarget]:
 def record(target: LocalTarget) -> Iterator[Record]:
     """What the run leaves in the cluster for all to read, from before the first release on."""
     state = State.from_environment()
+    # What does not exist cannot be followed.
+    apply_custom_resources(target)
+    target.kubectl("wait", "--for=condition=Established", "--timeout=30s", "customresourcedefinitions", "--all")
     with beside(state.kubeconfig, lambda client: Record.following(client, state, NAMESPACE)) as record:
         yield record
 

@@ -84,9 +84,7 @@ def install(
     labels = {"pod-security.kubernetes.io/enforce": "restricted", **NAMESPACE_LABELS}
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
     target.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
-    # Helm installs CRDs once and never upgrades them; under its name, it may install the chart elsewhere, too.
-    apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm"]
-    target.kubectl(*apply, "--filename", str(CHART / "crds"))
+    apply_custom_resources(target)
     command = ["upgrade", "--install", NAME, str(CHART), "--namespace", namespace]
     text = json.dumps({**values(images), **target.chart_values, **(overrides or {})})
     with progress.step(f"install the chart into the namespace {namespace}", lambda: unready(target, namespace)):
@@ -96,6 +94,13 @@ def install(
             pods = f"kubectl --namespace {namespace} describe pods; kubectl --namespace {namespace} logs POD"
             raise ClusterError(f"{error}\n  {unready(target, namespace)}", remedy=pods) from error
     return Release(target, namespace, images)
+
+
+def apply_custom_resources(target: Target) -> None:
+    """Bring the cluster's CustomResourceDefinitions to those of the chart. Raises ClusterError."""
+    # Helm installs CRDs once and never upgrades them; under its name, it may install the chart elsewhere, too.
+    apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm"]
+    target.kubectl(*apply, "--filename", str(CHART / "crds"))
 
 
 def unready(target: Target, namespace: str) -> str:

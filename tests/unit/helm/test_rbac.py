@@ -1,7 +1,13 @@
 """What operator and gateway may do: exactly this, in their own namespace."""
 
+from pathlib import Path
+
+import pytest
+import yaml
+
 from unit.helm.rendering import NAMESPACE, PREFIX, Manifest, find
 
+GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = {
     "operator": {
         ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch", "patch", "delete"},
@@ -48,6 +54,15 @@ def test_nothing_is_cluster_wide(defaults: list[Manifest]) -> None:
     assert not {kind for kind in kinds if kind.startswith("Cluster")}
     assert {item["metadata"].get("namespace") for item in defaults} == {NAMESPACE}
     assert "*" not in str([item["rules"] for item in defaults if item["kind"] == "Role"])
+
+
+@pytest.mark.parametrize("case", ["defaults", "everything"])
+def test_no_role_reaches_beyond_the_namespace(case: str) -> None:
+    rendered: list[Manifest] = list(yaml.safe_load_all((GOLDEN / f"{case}.yaml").read_text()))
+    assert not [item for item in rendered if item["kind"] in {"ClusterRole", "ClusterRoleBinding"}]
+    bindings = [item for item in rendered if item["kind"] == "RoleBinding"]
+    assert bindings
+    assert {binding["roleRef"]["kind"] for binding in bindings} == {"Role"}
 
 
 def test_each_process_has_its_own_account(defaults: list[Manifest]) -> None:
