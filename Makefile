@@ -39,11 +39,16 @@ env: venv ## Print settings for a shell: eval "$(make -s env)"
 test: check test-unit test-control-plane test-cluster ## Run everything: checks and all tiers of tests
 
 .PHONY: check
-check: venv ## Lint, types, import boundaries, generated files
+check: venv ## Lint, types, import boundaries, pinned and known-vulnerable dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m supply_chain audit --source-optional
+
+.PHONY: audit
+audit: venv ## Compare all dependencies with known vulnerabilities (PyPI's, or those of OSV_URL)
+	@$(BIN)/python -m supply_chain audit
 
 .PHONY: test-unit
 test-unit: venv ## Tests without Kubernetes
