@@ -50,6 +50,10 @@ check: venv ## Lint, types, import boundaries, pinned and known-vulnerable depen
 audit: venv ## Compare all dependencies with known vulnerabilities (PyPI's, or those of OSV_URL)
 	@$(BIN)/python -m supply_chain audit
 
+.PHONY: sbom
+sbom: venv ## Write bills of material of images and chart, CycloneDX, to dist/sbom (ARGS=--locks-only: no build)
+	@$(BIN)/python -m supply_chain sbom $(ARGS)
+
 .PHONY: test-unit
 test-unit: venv ## Tests without Kubernetes
 	@$(BIN)/python -m local_cluster build helm

@@ -1,14 +1,19 @@
 """Command line: python -m supply_chain audit|sbom."""
 
+import tomllib
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from images.recipes import REPOSITORY
-from supply_chain import advisories, locks, pinned
+from images.build import build
+from images.recipes import RECIPES, REPOSITORY, ImageName
+from local_cluster.errors import ClusterError
+from supply_chain import advisories, chart, image_contents, locks, pinned, sbom
 from supply_chain.advisories import ACCEPTED, SourceError
-from supply_chain.locks import Lock
+from supply_chain.locks import Lock, Pin
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,6 +53,42 @@ def audit(
         typer.echo(f"error: {failure}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+@app.command("sbom")
+def write_sboms(
+    output: Annotated[Path, typer.Option(help="Directory for the documents.")] = REPOSITORY / "dist" / "sbom",
+    locks_only: Annotated[
+        bool, typer.Option("--locks-only", help="Of the images, tell what the lock files name, and build nothing.")
+    ] = False,
+) -> None:
+    """Write bills of material of both images and the chart: CycloneDX 1.6, JSON.
+
+    Images that have not been built from these files yet are built first, which needs root, but no Docker.
+    """
+    documents: dict[str, sbom.Document] = {}
+    try:
+        for image, lock in {ImageName.CONTROLLER: Lock.CONTROLLER, ImageName.AGENT_SERVER: Lock.AGENT_SERVER}.items():
+            archive = None if locks_only else build(image).archive
+            contents = image_contents.read(archive) if archive else None
+            title, pins = RECIPES[image].title, locks.read(lock)
+            documents[title] = sbom.of_image(title, _version(image, pins), pins, contents)
+        documents["chart"] = sbom.of_chart(chart.read(REPOSITORY / "helm" / "openhands-sandbox"))
+        texts = {name: sbom.text_of(document) for name, document in documents.items()}
+    except (ClusterError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    output.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        path = output / f"{name}.cdx.json"
+        path.write_text(text)
+        typer.echo(f"{path}: {len(documents[name]['components'])} components")
+
+
+def _version(image: ImageName, pins: Sequence[Pin]) -> str:
+    if image is ImageName.AGENT_SERVER:
+        return next(pin.version for pin in pins if pin.name == RECIPES[image].title)
+    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 
 
 if __name__ == "__main__":
