@@ -1,0 +1,68 @@
+"""The pages on security name tests that exist, and files that exist."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+PAGE = (REPOSITORY / "docs" / "security.md").read_text()
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+def rows() -> list[list[str]]:
+    """Cells of each row of the tables: claim, test, figure or limit."""
+    lines = [line for line in PAGE.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if row[0] != "Claim" and set(row[0]) != {"-"}]
+
+
+def functions(path: Path) -> set[str]:
+    """Names of the functions of a file."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0][:60])
+def test_a_claim_names_tests_and_nothing_else(row: list[str]) -> None:
+    claim, tests, _ = row
+    assert claim
+    assert TEST.search(tests)
+    assert TEST.sub("", tests).replace(",", "").strip() == "", "only tests, with commas between"
+
+
+@pytest.mark.parametrize(("file", "name"), sorted(set(TEST.findall(PAGE))))
+def test_every_test_exists(file: str, name: str) -> None:
+    path = REPOSITORY / file
+    assert path.name.startswith("test_")
+    assert name.startswith("test_")
+    assert name in functions(path)
+
+
+def test_there_are_claims_of_every_part() -> None:
+    sections = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
+    parts = {section.partition("\n")[0]: section.count("\n| ") - 1 for section in sections if "| Claim |" in section}
+    assert list(parts) == [
+        "API keys",
+        "Limits per owner",
+        "Images",
+        "Pods",
+        "Network",
+        "RBAC",
+        "No leak",
+        "Isolation",
+        "Abuse",
+        "At the door",
+        "Supply chain",
+    ]
+    assert min(parts.values()) >= 1
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/security.md", "docs/threat-model.md"])
+def test_links_lead_to_files(page: str) -> None:
+    path = REPOSITORY / page
+    targets = [target for target in LINK.findall(path.read_text()) if "://" not in target]
+    assert targets
+    assert [target for target in targets if not (path.parent / target).exists()] == []
