@@ -3,8 +3,10 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).parents[3]
 PAGE = (REPOSITORY / "docs" / "security.md").read_text()
@@ -58,6 +60,22 @@ def test_there_are_claims_of_every_part() -> None:
         "Supply chain",
     ]
     assert min(parts.values()) >= 1
+
+
+def settings() -> set[str]:
+    """Values of the chart that SECURITY.md sets or names."""
+    text = (REPOSITORY / "SECURITY.md").read_text()
+    pairs = [pair for words in re.findall(r"--set (\S+)", text) for pair in words.split(",")]
+    named = re.findall(r"`((?:gateway|networkPolicy|sandboxClasses)\.[\w.-]+)`", text)
+    return {pair.partition("=")[0] for pair in pairs} | set(named)
+
+
+@pytest.mark.parametrize("setting", sorted(settings()))
+def test_the_chart_has_the_values_to_set(setting: str) -> None:
+    found: Any = yaml.safe_load((REPOSITORY / "helm" / "openhands-sandbox" / "values.yaml").read_text())
+    for part in setting.split("."):
+        assert part in found
+        found = found[part]
 
 
 @pytest.mark.parametrize("page", ["SECURITY.md", "docs/security.md", "docs/threat-model.md"])
