@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import Informer, KubeClient, KubeObject
 from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox
 
-_REMEMBERED_DELETIONS = 10_000
+_REMEMBERED = 10_000
+"""Deletions, and key ids of which no Sandbox is there any more."""
 
 
 class SandboxCache:
@@ -20,17 +21,24 @@ class SandboxCache:
         self._informer = Informer(client, SANDBOXES, namespace, Sandbox.model_validate, on_change=self._on_change)
         self._ahead: dict[str, Sandbox] = {}
         self._deleted: dict[str, None] = {}
+        self._former_key_ids: dict[str, None] = {}
         self._names: dict[str, str] = {}
         self._key_ids: dict[str, str] = {}
         self._owners: dict[str, str] = {}
         self._owned: dict[str, set[str]] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._expected_key_ids: dict[str, set[asyncio.Event]] = {}
         self._listeners: list[Callable[[str, Sandbox | None], None]] = []
 
     @property
     def synced(self) -> bool:
         """Whether the first list has been read."""
         return self._informer.synced
+
+    @property
+    def following(self) -> bool:
+        """Whether what others do becomes known as it happens; not while the API server cannot be reached."""
+        return self._informer.following
 
     async def wait_synced(self) -> None:
         """Return once the first list has been read."""
@@ -52,6 +60,21 @@ class SandboxCache:
         name = self._names.get(key_id)
         sandbox = self.get(name) if name else None
         return sandbox if sandbox and self.key_id(sandbox) == key_id else None
+
+    async def await_key_id(self, key_id: str) -> None:
+        """Return once there is a Sandbox whose session key has this id."""
+        with _watching(self._expected_key_ids, key_id) as changed:
+            while self.find_by_key_id(key_id) is None:
+                changed.clear()
+                await changed.wait()
+
+    def is_former(self, key_id: str) -> bool:
+        """Whether the Sandbox of this key id is known to be gone, or has been given up."""
+        return key_id in self._former_key_ids
+
+    def give_up(self, key_id: str) -> None:
+        """Take it that the Sandbox of this key id is gone, until one is seen."""
+        _remember(self._former_key_ids, key_id)
 
     def owned_by(self, owner: str) -> list[Sandbox]:
         """All Sandboxes of this owner, in no order."""
@@ -76,27 +99,16 @@ class SandboxCache:
 
     def forget(self, sandbox: Sandbox) -> None:
         """Take it that this very Sandbox (by UID) has been deleted."""
-        self._deleted[sandbox.metadata.uid] = None
-        if len(self._deleted) > _REMEMBERED_DELETIONS:
-            del self._deleted[next(iter(self._deleted))]
+        _remember(self._deleted, sandbox.metadata.uid)
         self._changed(sandbox.metadata.name)
 
     def listen(self, listener: Callable[[str, Sandbox | None], None]) -> None:
         """Call `listener(name, what get() gives for it)` at each change of any Sandbox."""
         self._listeners.append(listener)
 
-    @contextmanager
-    def watching(self, name: str) -> Generator[asyncio.Event]:
+    def watching(self, name: str) -> AbstractContextManager[asyncio.Event]:
         """An event that is set at each change of this Sandbox; the caller clears it."""
-        event = asyncio.Event()
-        watchers = self._watchers.setdefault(name, set())
-        watchers.add(event)
-        try:
-            yield event
-        finally:
-            watchers.discard(event)
-            if not watchers:
-                self._watchers.pop(name, None)
+        return _watching(self._watchers, name)
 
     def _newest(self, name: str) -> Sandbox | None:
         ahead = self._ahead.get(name)
@@ -109,12 +121,17 @@ class SandboxCache:
         self._changed(name)
 
     def _changed(self, name: str) -> None:
-        self._names.pop(self._key_ids.pop(name, ""), None)
+        former = self._key_ids.pop(name, "")
+        self._names.pop(former, None)
         sandbox = self.get(name)
         self._index_owner(name, sandbox.spec.owner if sandbox else None)
-        if sandbox:
-            key_id = self.key_id(sandbox)
+        key_id = self.key_id(sandbox) if sandbox else ""
+        if key_id:
             self._key_ids[name], self._names[key_id] = key_id, name
+            for event in self._expected_key_ids.get(key_id, ()):
+                event.set()
+        if former and former != key_id:
+            self.give_up(former)
         for listener in self._listeners:
             listener(name, sandbox)
         for event in self._watchers.get(name, ()):
@@ -130,6 +147,25 @@ class SandboxCache:
         if owner is not None:
             self._owners[name] = owner
             self._owned.setdefault(owner, set()).add(name)
+
+
+@contextmanager
+def _watching(watchers: dict[str, set[asyncio.Event]], of: str) -> Generator[asyncio.Event]:
+    event = asyncio.Event()
+    mine = watchers.setdefault(of, set())
+    mine.add(event)
+    try:
+        yield event
+    finally:
+        mine.discard(event)
+        if not mine:
+            watchers.pop(of, None)
+
+
+def _remember(memory: dict[str, None], item: str) -> None:
+    memory[item] = None
+    if len(memory) > _REMEMBERED:
+        del memory[next(iter(memory))]
 
 
 def _version(sandbox: Sandbox) -> int:

@@ -43,13 +43,22 @@ class NoSandbox(Enum):
     """This gateway's keys were never of this form: a wrong key."""
     GONE = "gone"
     """The key is genuine, but its sandbox has been deleted."""
+    UNKNOWN = "unknown"
+    """The key is genuine, but its sandbox is not known here: another replica may have started it just now."""
 
 
 class Directory(Protocol):
-    """Answers from memory; never blocks, never raises."""
+    """Answers from memory; never blocks (but for `await_sandbox`), never raises."""
 
     def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
         """The sandbox that this key opens, or why there is none."""
+        ...
+
+    async def await_sandbox(self, session_api_key: str) -> None:
+        """Return when the sandbox of a key that is UNKNOWN is known, or when waiting for that has become useless.
+
+        Many may wait for one sandbox; who is cancelled does not disturb the others.
+        """
         ...
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:

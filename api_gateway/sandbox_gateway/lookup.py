@@ -1,5 +1,6 @@
 """The data plane's directory, answered from the cache."""
 
+import asyncio
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,6 +17,8 @@ from sandbox_gateway.view import explain
 from sandbox_gateway.wake import Wakes, is_idle
 
 _VERIFIED_KEYS = 16_384
+_LAG_SECONDS = 1.0
+"""By so much, this replica's watch may be behind another replica, which has told a client the key of a new sandbox."""
 
 _IDLE = (
     "The sandbox is suspended, since it was idle. An HTTP request with its key in X-Session-API-Key wakes it (a health "
@@ -58,7 +61,22 @@ class CacheDirectory:
         except _NotGenuineError:
             return NoSandbox.NOT_GENUINE
         sandbox = self._cache.find_by_key_id(key_id)
-        return self._endpoint(sandbox) if sandbox else NoSandbox.GONE
+        if sandbox is not None:
+            return self._endpoint(sandbox)
+        return NoSandbox.GONE if self._cache.is_former(key_id) else NoSandbox.UNKNOWN
+
+    async def await_sandbox(self, session_api_key: str) -> None:
+        """Return when the sandbox of this genuine key is known, or after a second; then it counts as gone.
+
+        Not while the API server cannot be reached: then it may be there all the same.
+        """
+        key_id = self._key_id(session_api_key)
+        try:
+            async with asyncio.timeout(_LAG_SECONDS):
+                await self._cache.await_key_id(key_id)
+        except TimeoutError:
+            if self._cache.following:
+                self._cache.give_up(key_id)
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
         """The sandbox of this name (lower case), or None when there is none."""

@@ -26,7 +26,9 @@ START_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 15),
 )
 HELD_CALLS = Gauge(f"{PREFIX}_held_calls", "Calls of the Runtime API that are held until their sandbox has settled.")
-HELD_REQUESTS = Gauge(f"{PREFIX}_held_requests", "Requests to idle sandboxes that are held until they are awake.")
+HELD_REQUESTS = Gauge(
+    f"{PREFIX}_held_requests", "Requests that are held until their idle sandbox is awake, or known to this process."
+)
 EXCHANGES = Level(f"{PREFIX}_exchanges", "Requests to sandboxes that are under way; WebSockets only as handshakes.")
 REFUSED_CONNECTIONS = Counter(
     f"{PREFIX}_refused_connections", "Connections of clients that were one too many for this process."

@@ -15,9 +15,9 @@ from sandbox_gateway.proxy.first_message import FirstMessage
 from sandbox_gateway.proxy.framing import Body, request_body
 from sandbox_gateway.proxy.head import BadMessageError, RequestHead, RequestReader, recall_request
 from sandbox_gateway.proxy.headers import upstream_head
-from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, hold, not_woken
+from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, held_in_vain, hold
 from sandbox_gateway.proxy.linger import Linger
-from sandbox_gateway.proxy.routing import AwaitFirstMessage, ToControl, ToSandbox, ToSleeping, route
+from sandbox_gateway.proxy.routing import AwaitFirstMessage, ToControl, ToSandbox, ToSleeping, ToUnknown, route
 from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
 
@@ -26,7 +26,7 @@ class State(IntEnum):  # its hash is an integer's: states are looked up at each 
     HEAD = auto()
     """Between requests, or in the head of one."""
     HELD = auto()
-    """A request waits for its sandbox to wake."""
+    """A request waits for its sandbox to wake, or to be known."""
     EXCHANGE = auto()
     """A request is with an upstream."""
     OVER = auto()
@@ -222,7 +222,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self.transport.resume_reading()
 
-    def _begin(self, head: RequestHead, body: Body, *, held: bool = False) -> None:
+    def _begin(self, head: RequestHead, body: Body, held_for: ToSleeping | ToUnknown | None = None) -> None:
         decision = route(head, self._context.directory, self._context.base_domain)
         if isinstance(decision, ToSandbox):
             shares = self._context.shares(head)
@@ -243,9 +243,9 @@ class ClientConnection(asyncio.Protocol):
                 self._answer(decision, head, body)
             case AwaitFirstMessage():
                 self._await_first_message(head)
-            case ToSleeping():
-                if held:
-                    self._answer(not_woken(decision), head, body)
+            case ToSleeping() | ToUnknown():
+                if isinstance(held_for, type(decision)):
+                    self._answer(held_in_vain(decision), head, body)
                 else:
                     self._hold_back(decision, head, body)
 
@@ -254,13 +254,13 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = exchange = Exchange(self._context, self, target, head, forwarded, body)
         exchange.start()
 
-    def _hold_back(self, target: ToSleeping, head: RequestHead, body: Body) -> None:
+    def _hold_back(self, target: ToSleeping | ToUnknown, head: RequestHead, body: Body) -> None:
         def done(answer: Answer | None) -> None:
             self._hold = None
             self.account.woken()
             self._enter(State.HEAD)
             if answer is None:
-                self._begin(head, body, held=True)
+                self._begin(head, body, target)
             else:
                 self._answer(answer, head, body)
             self.pump()

@@ -8,7 +8,7 @@ VSCode takes it: `tkn` in the query of a link, and the cookie that it then sets 
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
-from sandbox_gateway.directory import Directory
+from sandbox_gateway.directory import Directory, NoSandbox
 from sandbox_gateway.proxy.head import RequestHead
 
 _COOKIE = b"oh_workspace_session_key"
@@ -20,6 +20,12 @@ _VSCODE_QUERY = "tkn"
 def presents_key(request: RequestHead, runtime_id: str, directory: Directory, *, vscode: bool = False) -> bool:
     """Whether the request carries the genuine key of this sandbox; with `vscode`, at its places for one, too."""
     return any(directory.opens(key, runtime_id) for key in _session_keys(request, vscode=vscode))
+
+
+def unknown_key(request: RequestHead, directory: Directory, *, vscode: bool = False) -> str | None:
+    """A genuine key that the request carries, whose sandbox is not known here."""
+    keys = _session_keys(request, vscode=vscode)
+    return next((key for key in keys if directory.find_by_session_key(key) is NoSandbox.UNKNOWN), None)
 
 
 def key_in_query(target: bytes) -> str | None:

@@ -3,7 +3,7 @@
 The agent server takes the session key as the first message ({"type": "auth", "session_api_key": ...}, within 10 s), so
 its address is not known at the handshake. The gateway accepts the WebSocket, reads that message from a copy of the
 client's bytes, opens the WebSocket of that sandbox, and hands it all bytes as they came. From there on it is a tunnel.
-If the sandbox has to be woken first, the client's pings are answered meanwhile.
+If the sandbox has to be woken first, or this replica has yet to hear of it, the client's pings are answered meanwhile.
 
 Neither side is offered an extension, since what was agreed with one would bind the other. Close codes: 1008 for a key
 that opens nothing, 1013 for a sandbox that is down. 4001 and 4004 are the agent server's; after 1000 and 1001 the SDK
@@ -29,7 +29,7 @@ from sandbox_gateway.proxy.head import BadMessageError, RequestHead
 from sandbox_gateway.proxy.headers import upstream_head
 from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, hold
 from sandbox_gateway.proxy.linger import Linger
-from sandbox_gateway.proxy.routing import ToSandbox, ToSleeping, by_session_key
+from sandbox_gateway.proxy.routing import ToSandbox, ToSleeping, ToUnknown, by_session_key
 from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
 from sandbox_gateway.traffic import TALLIES, Route
@@ -163,7 +163,7 @@ class FirstMessage(asyncio.Protocol):
         else:
             self._route(key)
 
-    def _route(self, key: str, *, held: bool = False) -> None:
+    def _route(self, key: str, held_for: ToSleeping | ToUnknown | None = None) -> None:
         target = by_session_key(key, self._request, self._context.directory)
         match target:
             case ToSandbox() if not self._context.websockets.left(target.runtime_id):
@@ -175,21 +175,21 @@ class FirstMessage(asyncio.Protocol):
                 if target.counts:
                     self._context.activity.touch(target.runtime_id)
                 self._opening = asyncio.get_running_loop().create_task(self._opened(target))
-            case ToSleeping() if not held:
+            case ToSleeping() | ToUnknown() if not isinstance(held_for, type(target)):
                 self._hold_back(target, key)
-            case ToSleeping() | Answer(status=503):
+            case ToSleeping() | ToUnknown() | Answer(status=503):
                 self._close(_TRY_AGAIN_LATER, "the sandbox is not running")
             case _:
                 self._close(_POLICY_VIOLATION, "the session key opens no sandbox")
 
-    def _hold_back(self, target: ToSleeping, key: str) -> None:
+    def _hold_back(self, target: ToSleeping | ToUnknown, key: str) -> None:
         def done(answer: Answer | None) -> None:
             self._hold = None
             self._account.woken()
             if answer is None:
-                self._route(key, held=True)
+                self._route(key, target)
             else:
-                self._close(_TRY_AGAIN_LATER, "the sandbox cannot be woken now")
+                self._close(_TRY_AGAIN_LATER, "the sandbox cannot be waited for now")
 
         held = hold(self._context, target, self._request.size + len(self._received), done)
         if isinstance(held, Answer):

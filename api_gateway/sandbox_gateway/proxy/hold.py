@@ -1,19 +1,23 @@
-"""A request that is held while its sandbox wakes."""
+"""A request that is held while its sandbox wakes, or until this replica has heard of it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
 from sandbox_gateway.metrics import HELD_REQUESTS
 from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, refuse
 from sandbox_gateway.proxy.context import Context
-from sandbox_gateway.proxy.routing import ToSleeping
+from sandbox_gateway.proxy.routing import ToSleeping, ToUnknown
 
 READ_AHEAD = 64 * 1024
 """Bytes of a held request that are read on: without reading, a client that has gone is not noticed."""
 
-_TOO_MANY = refuse(503, "Too many requests wait for sandboxes to wake. Send this one again in a moment.", RETRY_AFTER)
+_TOO_MANY = refuse(503, "Too many requests wait for sandboxes. Send this one again in a moment.", RETRY_AFTER)
+_NOT_KNOWN = refuse(503, "The sandbox of this session key is not known here yet. Try again.", RETRY_AFTER)
+_UNKNOWN = ""
+"""In a runtime id's place: sandboxes that are unknown share the places of one."""
 
 _log = structlog.get_logger()
 
@@ -21,7 +25,15 @@ _log = structlog.get_logger()
 class Hold:
     """Ends with one call of `done`, or with `cancel`. Made by `hold`."""
 
-    def __init__(self, context: Context, runtime_id: str, size: int, done: Callable[[Answer | None], None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        runtime_id: str,
+        wait: Callable[[], Awaitable[None]],
+        size: int,
+        done: Callable[[Answer | None], None],
+    ) -> None:
+        """Held until `wait` returns."""
         self._context = context
         self._runtime_id = runtime_id
         self._size = size
@@ -30,7 +42,7 @@ class Hold:
         loop = asyncio.get_running_loop()
         self._until = min(loop.time() + context.limits.wake_hold_seconds, context.held_until)
         self._timer = loop.call_at(self._until, self._late)
-        self._waiting = loop.create_task(self._wait())
+        self._waiting = loop.create_task(self._wait(wait))
 
     def receive(self, size: int) -> None:
         """So many more bytes have come from the client."""
@@ -58,11 +70,11 @@ class Hold:
     def _late(self) -> None:
         self._end(None)
 
-    async def _wait(self) -> None:
+    async def _wait(self, wait: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._context.waker.wake(self._runtime_id)
+            await wait()
         except Exception:
-            _log.exception("wake_failed", runtime_id=self._runtime_id)  # the client is to be answered all the same
+            _log.exception("hold_failed", runtime_id=self._runtime_id)  # the client is to be answered all the same
         self._leave()
         self._done(None)
 
@@ -72,17 +84,26 @@ class Hold:
         self._context.places.leave(self._runtime_id, self._size)
 
 
-def hold(context: Context, target: ToSleeping, size: int, done: Callable[[Answer | None], None]) -> Hold | Answer:
+def hold(
+    context: Context, target: ToSleeping | ToUnknown, size: int, done: Callable[[Answer | None], None]
+) -> Hold | Answer:
     """Hold a request of which `size` bytes have come, or refuse to.
 
-    `done(None)` says that it is to be routed again, since the sandbox is awake or the time is over; `done(answer)` how
-    it is to be answered.
+    `done(None)` says that it is to be routed again, since the sandbox is awake (or known) or the time is over;
+    `done(answer)` how it is to be answered.
     """
-    if not context.places.take(target.runtime_id, size):
+    runtime_id = target.runtime_id if isinstance(target, ToSleeping) else _UNKNOWN
+    if not context.places.take(runtime_id, size):
         return _TOO_MANY
-    return Hold(context, target.runtime_id, size, done)
+    if isinstance(target, ToSleeping):
+        wait = partial(context.waker.wake, runtime_id)
+    else:
+        wait = partial(context.directory.await_sandbox, target.key)
+    return Hold(context, runtime_id, wait, size, done)
 
 
-def not_woken(target: ToSleeping) -> Answer:
-    """The answer to a request that still is to wake its sandbox after it has been held."""
+def held_in_vain(target: ToSleeping | ToUnknown) -> Answer:
+    """The answer to a request that has been held for this already."""
+    if isinstance(target, ToUnknown):
+        return _NOT_KNOWN
     return refuse(503, f"The sandbox has not been woken in time. {target.detail}", RETRY_AFTER)

@@ -7,16 +7,19 @@ for everybody who knows the host's name. A label that begins with a service is n
 On any other host the Runtime API's paths are the control plane, and all else goes to the sandbox whose key comes along
 (header mode).
 
+A genuine key whose sandbox is not known here may be one that another replica has told just now: then the sandbox is
+waited for.
+
 In both, a request counts (as activity, and to wake an idle sandbox) if it carries the sandbox's key and asks for more
 than its health.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sandbox_gateway.directory import Directory, Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.answers import HEALTHY, Answer, refuse
-from sandbox_gateway.proxy.credentials import key_in_query, presents_key
+from sandbox_gateway.proxy.credentials import key_in_query, presents_key, unknown_key
 from sandbox_gateway.proxy.head import RequestHead
 
 _CONTROL_PATHS = re.compile(
@@ -63,13 +66,21 @@ class ToSleeping:
 
 
 @dataclass(frozen=True, slots=True)
+class ToUnknown:
+    """The sandbox of this genuine key is to be waited for, and the request then to be routed again."""
+
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitFirstMessage:
     """A WebSocket whose first message will name the sandbox."""
 
 
 _TO_CONTROL = ToControl()
 
-type Decision = ToControl | ToSandbox | ToSleeping | AwaitFirstMessage | Answer
+type BySandbox = ToSandbox | ToSleeping | ToUnknown | Answer
+type Decision = ToControl | BySandbox | AwaitFirstMessage
 
 
 def route(request: RequestHead, directory: Directory, base_domain: str) -> Decision:
@@ -91,36 +102,40 @@ def route(request: RequestHead, directory: Directory, base_domain: str) -> Decis
     return AwaitFirstMessage() if in_query is None else by_session_key(in_query, request, directory)
 
 
-def by_session_key(key: str, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
+def by_session_key(key: str, request: RequestHead, directory: Directory) -> BySandbox:
     """The sandbox that this session key opens, or why none: 401, 404 or 503."""
     found = directory.find_by_session_key(key)
     if isinstance(found, Endpoint):
         return _to(found, request, True)
+    if found is NoSandbox.UNKNOWN:
+        return ToUnknown(key)
     return refuse(401, _WRONG_KEY) if found is NoSandbox.NOT_GENUINE else refuse(404, _GONE)
 
 
-def _by_label(label: str, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
+def _by_label(label: str, request: RequestHead, directory: Directory) -> BySandbox:
     service = directory.find_service(label)
     if service is not None:
         return _to_service(service, request, directory)
     endpoint = directory.find_by_runtime_id(label)
     if endpoint is None:
-        return refuse(404, _NO_HOST)
+        key = unknown_key(request, directory)
+        return refuse(404, _NO_HOST) if key is None else ToUnknown(key)
     if endpoint.wakes and _is_preflight(request):
         return _preflight(request.fields.joined)  # without it, no browser sends the request that wakes
     opened = presents_key(request, endpoint.runtime_id, directory)
     return _to(endpoint, request, opened)
 
 
-def _to_service(service: Service, request: RequestHead, directory: Directory) -> ToSandbox | ToSleeping | Answer:
-    endpoint = service.endpoint
+def _to_service(service: Service, request: RequestHead, directory: Directory) -> BySandbox:
+    endpoint, vscode = service.endpoint, service.name == "vscode"
     if endpoint is None:
-        return refuse(404, service.detail)
-    opened = presents_key(request, endpoint.runtime_id, directory, vscode=service.name == "vscode")
+        key = unknown_key(request, directory, vscode=vscode)
+        return refuse(404, service.detail) if key is None else ToUnknown(key)
+    opened = presents_key(request, endpoint.runtime_id, directory, vscode=vscode)
     return _to(endpoint, request, opened, service.name)
 
 
-def _to(endpoint: Endpoint, request: RequestHead, opened: bool, service: str = "") -> ToSandbox | ToSleeping | Answer:
+def _to(endpoint: Endpoint, request: RequestHead, opened: bool, service: str = "") -> BySandbox:
     """`opened`: the request carries the sandbox's key."""
     _, is_probe, _ = request.asked or _ask(request)
     counts = opened and not is_probe

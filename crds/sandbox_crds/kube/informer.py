@@ -59,6 +59,8 @@ class Informer[T]:
         self._synced = asyncio.Event()
         self.version = 0
         """Resource version up to which everything has been seen; numbers, as of Kubernetes 1.35 (KEP-5504)."""
+        self.following = False
+        """Whether a watch is open, so that news comes as it happens."""
         self.heard_at = time.monotonic()
         """Monotonic time of the last sign of life of the server: a list, an event or a bookmark, one a minute."""
 
@@ -119,9 +121,13 @@ class Informer[T]:
             query = {**self._query, "resourceVersion": str(self.version), "allowWatchBookmarks": "true"}
             started = asyncio.get_running_loop().time()
             async with self._client.watch(self._resource, self._namespace, **query) as lines:
-                while line := await lines.readline():
-                    self._apply(orjson.loads(line))
-                    self.heard_at = time.monotonic()
+                self.following = True
+                try:
+                    while line := await lines.readline():
+                        self._apply(orjson.loads(line))
+                        self.heard_at = time.monotonic()
+                finally:
+                    self.following = False
             # A server that accepts and at once ends each watch must not be asked in a tight loop.
             if asyncio.get_running_loop().time() - started < 1:
                 await asyncio.sleep(1)

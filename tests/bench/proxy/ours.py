@@ -37,6 +37,10 @@ class Few:
         """By the key's id, which is checked as in the gateway."""
         return self._sandboxes.get(self._key_id(session_api_key) or "", NoSandbox.NOT_GENUINE)
 
+    async def await_sandbox(self, session_api_key: str) -> None:
+        """Is never called: none is unknown."""
+        raise NotImplementedError(session_api_key)
+
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
         """Host mode is off."""
         raise NotImplementedError(runtime_id)

@@ -75,16 +75,16 @@ async def echo_agent(host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[E
 async def listening(control_plane: ControlPlane, namespace: str, **settings: Any) -> AsyncGenerator[str]:
     """The URL of a whole gateway that runs in this process; one of its own takes seconds to start."""
     port, stop = free_port(), asyncio.Event()
-    chosen = Settings(
+    chosen: dict[str, Any] = {"kubeconfig": str(control_plane.kubeconfig), **settings}
+    started = Settings(
         namespace=namespace,
-        kubeconfig=str(control_plane.kubeconfig),
         listen_host="127.0.0.1",
         listen_port=port,
         health_port=free_port(),
         shutdown_grace_seconds=1,
-        **settings,
+        **chosen,
     )
-    running = asyncio.create_task(gateway.run(chosen, stop))
+    running = asyncio.create_task(gateway.run(started, stop))
 
     async def listens() -> bool:
         if running.done():

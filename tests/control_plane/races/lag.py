@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,9 +19,10 @@ _CHUNK = 64 * 1024
 class _Link:
     """One connection, in both directions."""
 
-    def __init__(self, target: tuple[str, int], draw: random.Random) -> None:
+    def __init__(self, target: tuple[str, int], draw: random.Random, lags: Sequence[float]) -> None:
         self._target = target
         self._random = draw
+        self._lags = lags
         self._asked_at = 0.0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,15 +49,15 @@ class _Link:
     async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(_CHUNK):
             if asyncio.get_running_loop().time() - self._asked_at > _ASKED_SECONDS:
-                await asyncio.sleep(self._random.choice(_LAGS))
+                await asyncio.sleep(self._random.choice(self._lags))
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError
 
 
 @asynccontextmanager
-async def lagging(control_plane: ControlPlane, directory: Path) -> AsyncGenerator[Path]:
-    """A kubeconfig in `directory` that leads to the same API server, late."""
+async def lagging(control_plane: ControlPlane, directory: Path, lags: Sequence[float] = _LAGS) -> AsyncGenerator[Path]:
+    """A kubeconfig in `directory` that leads to the same API server, late by one of `lags` in seconds."""
     url, draw = urlsplit(control_plane.url), random.Random(0)
     assert url.hostname
     assert url.port
@@ -64,7 +65,7 @@ async def lagging(control_plane: ControlPlane, directory: Path) -> AsyncGenerato
     links: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = asyncio.create_task(_Link(target, draw).serve(reader, writer))
+        link = asyncio.create_task(_Link(target, draw, lags).serve(reader, writer))
         links.add(link)
         link.add_done_callback(links.discard)
 

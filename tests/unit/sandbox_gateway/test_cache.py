@@ -4,6 +4,7 @@ import pytest
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox
+from sandbox_gateway import cache as module
 from unit.sandbox_gateway.support import KEYS, sandbox, sandbox_object, unconnected_cache
 
 
@@ -37,6 +38,33 @@ async def test_a_deleted_one_is_gone_and_a_new_one_of_its_name_is_not() -> None:
     assert cache.get("sb-a") is not None
     assert cache.find_by_key_id(KEYS.key_id("old")) is None
     assert cache.find_by_key_id(KEYS.key_id("new")) is not None
+
+
+@pytest.mark.parametrize("how", ["forgotten", "being deleted", "replaced", "another key"])
+async def test_key_ids_that_open_nothing_any_more_are_remembered(how: str) -> None:
+    cache, key_id = unconnected_cache(), KEYS.key_id("old")
+    old = cache.remember(sandbox_object(version=1, uid="old"))
+    cache.remember(sandbox_object(version=2, uid="old", spec={"suspend": True}))
+    assert not cache.is_former(key_id)
+    match how:
+        case "forgotten":
+            cache.forget(old)
+        case "being deleted":
+            cache.remember(sandbox_object(version=3, uid="old", deleting=True))
+        case "replaced":
+            cache.remember(sandbox_object(version=3, uid="new"))
+        case _:
+            cache.remember(sandbox_object(version=3, uid="old", status={"keyID": KEYS.key_id("a-pod")}))
+    assert cache.is_former(key_id)
+    assert not cache.is_former(KEYS.key_id("new"))
+
+
+async def test_only_so_many_key_ids_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    cache = unconnected_cache()
+    for key_id in ("a", "b", "a", "c"):
+        cache.give_up(key_id)
+    assert [cache.is_former(key_id) for key_id in "abc"] == [False, True, True]
 
 
 async def test_one_that_is_being_deleted_counts_as_gone() -> None:

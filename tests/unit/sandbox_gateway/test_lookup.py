@@ -1,10 +1,13 @@
 """The data plane's directory."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from sandbox_crds.reasons import Reason
+from sandbox_gateway import lookup
+from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.directory import Endpoint, NoSandbox
 from unit.sandbox_gateway.support import KEYS, sandbox, status
 from unit.sandbox_gateway.waking import IDLE, Plane
@@ -94,11 +97,49 @@ async def test_a_wrong_key_is_not_genuine(plane: Plane, key: str) -> None:
 
 
 async def test_a_genuine_key_of_a_deleted_sandbox_is_gone(plane: Plane) -> None:
-    assert plane.directory.find_by_session_key(KEY) is NoSandbox.GONE
+    assert plane.directory.find_by_session_key(KEY) is NoSandbox.UNKNOWN
     plane.see(status=status(Reason.READY))
     plane.cache.forget(sandbox())
     assert plane.directory.find_by_session_key(KEY) is NoSandbox.GONE
     assert plane.directory.find_by_runtime_id("sb-a") is None
+
+
+async def test_one_that_was_not_known_is_found_when_the_news_comes(plane: Plane) -> None:
+    waiting = [asyncio.create_task(plane.directory.await_sandbox(key)) for key in (KEY, KEY, OTHER_KEY)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    plane.see(name="sb-b", uid="uid-b")
+    await asyncio.sleep(0)
+    assert not waiting[1].done()
+    plane.see(status=status(Reason.READY))
+    await asyncio.wait_for(waiting[1], 0.5)
+    assert found(plane).address
+    assert not waiting[2].done()
+    waiting[2].cancel()
+
+
+async def test_the_key_of_a_warm_pod_may_be_told_before_its_claim_is_known_here(plane: Plane) -> None:
+    warm = KEYS.key_id("a-pod")
+    plane.see()
+    assert plane.directory.find_by_session_key(KEYS.session_key(warm)) is NoSandbox.UNKNOWN
+    waiting = asyncio.create_task(plane.directory.await_sandbox(KEYS.session_key(warm)))
+    await asyncio.sleep(0)
+    plane.see(status=status(Reason.READY, keyID=warm))
+    await asyncio.wait_for(waiting, 0.5)
+    assert isinstance(plane.directory.find_by_session_key(KEYS.session_key(warm)), Endpoint)
+    assert plane.directory.find_by_session_key(KEY) is NoSandbox.GONE
+
+
+@pytest.mark.parametrize(("following", "found"), [(True, NoSandbox.GONE), (False, NoSandbox.UNKNOWN)])
+async def test_without_news_it_is_gone_but_not_while_no_news_can_come(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, following: bool, found: NoSandbox
+) -> None:
+    monkeypatch.setattr(lookup, "_LAG_SECONDS", 0.01)
+    monkeypatch.setattr(SandboxCache, "following", following)
+    await plane.directory.await_sandbox(KEY)
+    assert plane.directory.find_by_session_key(KEY) is found
+    plane.see(status=status(Reason.READY))
+    assert isinstance(plane.directory.find_by_session_key(KEY), Endpoint), "it came late, but came"
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.READY])

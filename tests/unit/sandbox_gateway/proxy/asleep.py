@@ -1,4 +1,4 @@
-"""A gateway in memory whose sandbox is idle."""
+"""A gateway in memory whose sandbox is idle, or not known yet."""
 
 import asyncio
 import math
@@ -26,14 +26,23 @@ AWAKE = Endpoint("abc", ADDRESS)
 class Asleep:
     """A gateway whose sandbox is idle, and the clients of it."""
 
-    def __init__(self, *, seconds: float = math.inf, places: Places | None = None, endpoint: Endpoint = IDLE) -> None:
+    def __init__(
+        self,
+        *,
+        seconds: float = math.inf,
+        places: Places | None = None,
+        endpoint: Endpoint | NoSandbox = IDLE,
+        base_domain: str = "",
+    ) -> None:
         self.directory = MemoryDirectory()
-        self.directory.put(KEY, endpoint)
+        self.directory.by_key[KEY] = endpoint
+        if isinstance(endpoint, Endpoint):
+            self.directory.put(KEY, endpoint)
         self.waker = ScriptedWaker()
         self.places = places or Places()
         limits = Limits(wake_hold_seconds=seconds)
         self.context: Context = memory_context(
-            directory=self.directory, waker=self.waker, places=self.places, limits=limits
+            directory=self.directory, waker=self.waker, places=self.places, limits=limits, base_domain=base_domain
         )
         self.clients: list[MemoryClient] = []
 
@@ -48,8 +57,15 @@ class Asleep:
     async def wake(self, endpoint: Endpoint | NoSandbox = AWAKE) -> None:
         """Waiting is over; this is how the sandbox is now."""
         self.directory.by_key[KEY] = endpoint
-        self.waker.let_go()
+        if isinstance(endpoint, Endpoint):
+            self.directory.put(KEY, endpoint)
+        self.let_go()
         await settle()
+
+    def let_go(self) -> None:
+        """Waiting is over."""
+        self.waker.let_go()
+        self.directory.news.let_go()
 
     async def answer(self) -> None:
         """Every upstream connection answers what it has got."""
@@ -67,6 +83,7 @@ class Asleep:
         assert isinstance(activity, CountingActivity)
         assert not activity.in_flight.total()
         assert not self.waker.waiting.total()
+        assert not self.directory.news.waiting.total()
         assert not self.context.clients
 
 

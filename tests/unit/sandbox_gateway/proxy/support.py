@@ -43,6 +43,8 @@ class MemoryDirectory:
         self.by_id: dict[str, Endpoint] = {DOWN.runtime_id: DOWN}
         self.services: dict[tuple[str, str], tuple[str, int]] = {}
         """Addresses by service and runtime id."""
+        self.news = ScriptedWaker()
+        """Of sandboxes that are UNKNOWN, by key."""
 
     def add(self, key: str, runtime_id: str, address: tuple[str, int]) -> None:
         self.put(key, Endpoint(runtime_id, address))
@@ -52,6 +54,9 @@ class MemoryDirectory:
 
     def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
         return self.by_key.get(session_api_key, NoSandbox.NOT_GENUINE)
+
+    async def await_sandbox(self, session_api_key: str) -> None:
+        await self.news.wake(session_api_key)
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
         return self.by_id.get(runtime_id)

@@ -44,7 +44,9 @@ STEPS: st.SearchStrategy[list[Step]] = st.lists(
     st.one_of(
         st.builds(Send, numbers, st.sampled_from([REQUEST, REQUEST * 2, WHOLE_POST, HALF_POST])),
         st.builds(Leave, numbers, st.booleans()),
-        st.builds(Become, st.sampled_from([AWAKE, IDLE, IDLE, PAUSED, NoSandbox.GONE]), st.booleans()),
+        st.builds(
+            Become, st.sampled_from([AWAKE, IDLE, IDLE, PAUSED, NoSandbox.UNKNOWN, NoSandbox.GONE]), st.booleans()
+        ),
         st.sampled_from(["answer", "cut", "fail", "drain"]),
     ),
     max_size=25,
@@ -113,7 +115,7 @@ async def perform(steps: list[Step]) -> None:
     async def become(endpoint: Endpoint | NoSandbox, *, told: bool) -> None:
         asleep.directory.by_key[KEY] = endpoint
         if told:
-            asleep.waker.let_go()
+            asleep.let_go()
         await settle()
 
     for step in steps:

@@ -51,11 +51,13 @@ class Sleeper:
         await websocket.send(auth(KEY))
         return websocket
 
-    async def refused(self, path: str = PATH, headers: dict[str, str] | None = None, **options: Any) -> InvalidStatus:
-        """The handshake is answered with 503."""
+    async def refused(
+        self, path: str = PATH, headers: dict[str, str] | None = None, *, status: int = 503, **options: Any
+    ) -> InvalidStatus:
+        """The handshake is answered with this status."""
         with pytest.raises(InvalidStatus) as caught:
             await self.connect(path, headers, **options)
-        assert caught.value.response.status_code == 503
+        assert caught.value.response.status_code == status
         return caught.value
 
 
