@@ -109,6 +109,13 @@ class Settings(BaseSettings):
     websockets_per_sandbox: int = Field(
         default=1024, ge=1, description="How many WebSockets of a sandbox may be open at a time, in each process."
     )
+    requests_per_minute: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="How often an API key without a limit of its own may call the Runtime API within a minute, in each "
+        "process. 0: without a limit.",
+    )
     access_log: AccessLogMode = Field(
         default="failures",
         description="Requests that are logged: none; failures (what the gateway refuses or breaks off, and answers of "

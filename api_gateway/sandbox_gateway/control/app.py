@@ -38,6 +38,7 @@ def create_app(
     permissions: Permissions,
     *,
     registry_prefix: str = "",
+    requests_per_minute: int = 0,
 ) -> FastAPI:
     """The Runtime API. It trusts X-Forwarded-Proto and -Host, so only the gateway's own listener may reach it."""
     app = FastAPI(
@@ -48,10 +49,10 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
-        middleware=[Middleware(Gate, api_keys)],
+        middleware=[Middleware(Gate, api_keys, requests_per_minute)],
     )
     add_error_handlers(app)
-    api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 503))
+    api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 429, 503))
     api.include_router(sandbox_routes(service, answers, explanations, pools, permissions))
     api.include_router(image_routes(images, registry_prefix))
     app.include_router(api)

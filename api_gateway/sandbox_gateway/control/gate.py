@@ -1,6 +1,7 @@
-"""What a request must pass before its body is read: the API key, and bounds on the body."""
+"""What a request must pass before its body is read: the API key, its rate, and bounds on the body."""
 
 import asyncio
+from math import ceil
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox_crds.api_keys import ApiKey
 from sandbox_gateway.api_keys import ApiKeys
+from sandbox_gateway.control.rates import Rates
 
 API_KEY_HEADER = "X-API-Key"
 _OPEN = frozenset({"/docs", "/openapi.json"})
@@ -20,14 +22,17 @@ _TOO_LARGE = f"The body is larger than {_MAXIMUM_BYTES} bytes"
 
 
 class Gate:
-    """ASGI middleware: answers 401, bounds the body, and puts the key into the request's state.
+    """ASGI middleware: answers 401 and 429, bounds the body, and puts the key into the request's state.
 
-    FastAPI's own bound would answer with plain text.
+    `requests_per_minute` is for keys without a limit of their own; 0: none. FastAPI's own bound of the body would
+    answer with plain text.
     """
 
-    def __init__(self, app: ASGIApp, api_keys: ApiKeys) -> None:
+    def __init__(self, app: ASGIApp, api_keys: ApiKeys, requests_per_minute: int) -> None:
         self._app = app
         self._api_keys = api_keys
+        self._requests_per_minute = requests_per_minute
+        self._rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -40,9 +45,21 @@ class Gate:
         if key is None:
             detail = "is not a known API key" if api_key else "is missing: send your API key in it"
             await JSONResponse({"detail": f"{API_KEY_HEADER} {detail}"}, 401)(scope, receive, send)
+        elif refusal := self._over_rate(key):
+            await refusal(scope, receive, send)
         else:
             scope.setdefault("state", {})["api_key"] = key
             await self._app(scope, _bounded(receive, int(headers.get("content-length", "0"))), send)
+
+    def _over_rate(self, key: ApiKey) -> JSONResponse | None:
+        own = key.policy.limits.requests_per_minute
+        limit = own or self._requests_per_minute
+        wait = ceil(self._rates.take(key.name, limit, asyncio.get_running_loop().time())) if limit else 0
+        if not wait:
+            return None
+        whose = "limits.requestsPerMinute of this API key" if own else "gateway.requestsPerMinute of the chart"
+        detail = f"Rate limit exceeded: {limit}/minute. Call again in {wait} s; operators may raise {whose}."
+        return JSONResponse({"detail": detail}, 429, {"Retry-After": str(wait)})
 
 
 async def key_of(request: Request) -> ApiKey:

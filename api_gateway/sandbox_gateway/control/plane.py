@@ -59,4 +59,5 @@ def control_plane(
         api_keys,
         permissions,
         registry_prefix=settings.registry_prefix,
+        requests_per_minute=settings.requests_per_minute,
     )

@@ -168,7 +168,7 @@ class ScriptedExplanations:
 
 @asynccontextmanager
 async def runtime_api(
-    service: ScriptedService, addresses: Addresses | None = None, keys: MasterKeys = KEYS
+    service: ScriptedService, addresses: Addresses | None = None, keys: MasterKeys = KEYS, **options: Any
 ) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the real application over a scripted service."""
     answers = Answers(keys, unconnected_cache(keys), cast("SandboxClasses", Classes()), addresses or Addresses())
@@ -181,6 +181,7 @@ async def runtime_api(
         cast("ApiKeys", FixedApiKeys()),
         Permissions((), "default"),
         registry_prefix="registry.test/images",
+        **options,
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(

@@ -60,6 +60,7 @@ def test_patterns_of_images_are_separated_by_commas(monkeypatch: pytest.MonkeyPa
         ("log_level", "LOUD"),
         ("requests_per_sandbox", 0),
         ("websockets_per_sandbox", 0),
+        ("requests_per_minute", -1),
         ("workers", 0),
         ("workers", 65),
     ],
