@@ -1,4 +1,4 @@
-"""What the data plane asks about sandboxes: a seam, so that routing knows nothing of Kubernetes."""
+"""What the data plane asks about sandboxes and API keys: a seam, so that routing knows nothing of Kubernetes."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -71,4 +71,8 @@ class Directory(Protocol):
 
     def opens(self, session_api_key: str, runtime_id: str) -> bool:
         """Whether this is the genuine key of the sandbox of this name."""
+        ...
+
+    def knows_api_key(self, api_key: str) -> bool:
+        """Whether this text, which may be empty, opens the Runtime API."""
         ...

@@ -50,7 +50,7 @@ class Gateway:
         self._departures = Departures(self.cache)
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
         self._wakes = Wakes(sandboxes, self._holding, self._suspensions, hold_seconds=settings.wake_hold_seconds)
-        self.directory = CacheDirectory(keys, self.cache, self.classes, self._suspensions, self._wakes)
+        self.directory = CacheDirectory(keys, self.cache, self.classes, self._suspensions, self._wakes, self.api_keys)
         self.pools = Pools(client, settings.namespace)
         self.app = control_plane(
             settings, keys, client, self.cache, self.classes, self._holding, self.api_keys, self.pools

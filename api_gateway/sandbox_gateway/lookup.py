@@ -8,6 +8,7 @@ from sandbox_crds import names, service_ports
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import MEANINGS, Reason
+from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.directory import Endpoint, NoSandbox, Service
@@ -41,13 +42,20 @@ class CacheDirectory:
     """A `Directory` over the sandbox cache."""
 
     def __init__(
-        self, keys: MasterKeys, cache: SandboxCache, classes: SandboxClasses, suspensions: Suspensions, wakes: Wakes
+        self,
+        keys: MasterKeys,
+        cache: SandboxCache,
+        classes: SandboxClasses,
+        suspensions: Suspensions,
+        wakes: Wakes,
+        api_keys: ApiKeys,
     ) -> None:
         self._keys = keys
         self._cache = cache
         self._classes = classes
         self._suspensions = suspensions
         self._wakes = wakes
+        self._api_keys = api_keys
         # Exceptions are not cached, so made-up keys cannot push genuine ones out.
         self._key_id = lru_cache(_VERIFIED_KEYS)(self._verify)
         self._settled: dict[str, tuple[Sandbox, Endpoint]] = {}
@@ -110,6 +118,10 @@ class CacheDirectory:
         except _NotGenuineError:
             return False
         return sandbox is not None and sandbox.metadata.name == runtime_id
+
+    def knows_api_key(self, api_key: str) -> bool:
+        """Whether this text, which may be empty, opens the Runtime API."""
+        return bool(api_key) and self._api_keys.find(api_key) is not None
 
     def _verify(self, session_api_key: str) -> str:
         key_id = self._keys.verify(session_api_key)

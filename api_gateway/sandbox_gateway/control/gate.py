@@ -5,12 +5,13 @@ from math import ceil
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox_crds.api_keys import ApiKey
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.control.rates import Rates
+from sandbox_gateway.proxy.answers import unknown_api_key
 
 API_KEY_HEADER = "X-API-Key"
 _OPEN = frozenset({"/docs", "/openapi.json"})
@@ -43,8 +44,8 @@ class Gate:
         api_key = headers.get(API_KEY_HEADER, "")
         key = self._api_keys.find(api_key) if api_key else None
         if key is None:
-            detail = "is not a known API key" if api_key else "is missing: send your API key in it"
-            await JSONResponse({"detail": f"{API_KEY_HEADER} {detail}"}, 401)(scope, receive, send)
+            answer = unknown_api_key(api_key)  # the data plane refuses most of them before
+            await Response(answer.body, answer.status, media_type="application/json")(scope, receive, send)
         elif refusal := self._over_rate(key):
             await refusal(scope, receive, send)
         else:

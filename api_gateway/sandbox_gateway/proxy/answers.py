@@ -45,6 +45,12 @@ def refuse(status: int, detail: str, *headers: tuple[bytes, bytes]) -> Answer:
     return Answer(status, orjson.dumps({"detail": detail}), headers)
 
 
+def unknown_api_key(api_key: str) -> Answer:
+    """The answer to a call of the Runtime API whose key, which may be empty, opens nothing."""
+    detail = "X-API-Key is not a known API key" if api_key else "X-API-Key is missing: send your API key in it"
+    return Answer(401, orjson.dumps({"detail": detail}))
+
+
 def too_many(runtime_id: str, limit: int, *, websockets: bool) -> Answer:
     """The answer to one request more than a sandbox may have under way."""
     what, value = (

@@ -4,8 +4,8 @@ Host mode: `{runtime_id}.{base_domain}` is that sandbox, whole; its agent server
 `{service}-{runtime_id}.{base_domain}` is a service of it: VSCode, which checks the key, or what its programs serve,
 for everybody who knows the host's name. A label that begins with a service is never a sandbox's own.
 
-On any other host the Runtime API's paths are the control plane, and all else goes to the sandbox whose key comes along
-(header mode).
+On any other host the Runtime API's paths are the control plane. It would refuse unknown API keys as well, but a flood
+of them costs less than half as much here. All else goes to the sandbox whose key comes along (header mode).
 
 A genuine key whose sandbox is not known here may be one that another replica has told just now: then the sandbox is
 waited for.
@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass, field
 
 from sandbox_gateway.directory import Directory, Endpoint, NoSandbox, Service
-from sandbox_gateway.proxy.answers import HEALTHY, Answer, refuse
+from sandbox_gateway.proxy.answers import HEALTHY, Answer, refuse, unknown_api_key
 from sandbox_gateway.proxy.credentials import key_in_query, presents_key, unknown_key
 from sandbox_gateway.proxy.head import RequestHead
 
@@ -91,7 +91,7 @@ def route(request: RequestHead, directory: Directory, base_domain: str) -> Decis
             return _by_label(host.removesuffix("." + base_domain), request, directory)
     of_control, _, in_header = request.asked or _ask(request)
     if of_control:
-        return _TO_CONTROL
+        return _to_control(request, directory)
     if b"x-session-api-key" in request.fields.repeated:
         return refuse(400, "X-Session-API-Key is given more than once.")
     if in_header is not None:
@@ -110,6 +110,13 @@ def by_session_key(key: str, request: RequestHead, directory: Directory) -> BySa
     if found is NoSandbox.UNKNOWN:
         return ToUnknown(key)
     return refuse(401, _WRONG_KEY) if found is NoSandbox.NOT_GENUINE else refuse(404, _GONE)
+
+
+def _to_control(request: RequestHead, directory: Directory) -> ToControl | Answer:
+    if b"x-api-key" in request.fields.repeated:
+        return refuse(400, "X-API-Key is given more than once.")
+    api_key = request.fields.joined.get(b"x-api-key", b"").decode("latin-1")
+    return _TO_CONTROL if directory.knows_api_key(api_key) else unknown_api_key(api_key)
 
 
 def _by_label(label: str, request: RequestHead, directory: Directory) -> BySandbox:

@@ -53,6 +53,10 @@ class Few:
         """Host mode is off."""
         raise NotImplementedError(session_api_key, runtime_id)
 
+    def knows_api_key(self, api_key: str) -> bool:
+        """There is no Runtime API."""
+        raise NotImplementedError(api_key)
+
 
 class NoWaker:
     """Nobody sleeps."""

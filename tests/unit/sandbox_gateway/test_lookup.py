@@ -30,6 +30,12 @@ def found(plane: Plane) -> Endpoint:
     return endpoint
 
 
+async def test_api_keys_are_those_in_force(plane: Plane) -> None:
+    assert [plane.directory.knows_api_key(text) for text in ("good", "bad", "", "good ", "\ud800")] == [True] + [
+        False
+    ] * 4
+
+
 async def test_a_ready_sandbox_is_found_by_key_and_by_name(plane: Plane) -> None:
     plane.see(spec={"command": ["server", "--port", "1234"]}, status=status(Reason.READY, podIP="10.0.0.9"))
     for _ in range(2):

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, cast
 
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
+from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.health import HealthChecks
 from sandbox_gateway.holding import Holding
@@ -11,7 +12,7 @@ from sandbox_gateway.lookup import CacheDirectory
 from sandbox_gateway.sandboxes import Sandboxes
 from sandbox_gateway.suspensions import Suspensions
 from sandbox_gateway.wake import Wakes
-from unit.sandbox_gateway.support import KEYS, Classes, sandbox_object, unconnected_cache
+from unit.sandbox_gateway.support import KEYS, Classes, FixedApiKeys, sandbox_object, unconnected_cache
 
 IDLE = {"suspend": True, "suspendReason": "Idle"}
 
@@ -71,7 +72,9 @@ class Plane:
             "closed": {"servicePorts": {"work-1": 0, "work-2": 3000}},
         }
         classes = cast("SandboxClasses", Classes(**specs))
-        self.directory = CacheDirectory(KEYS, self.cache, classes, self.suspensions, self.wakes)
+        self.directory = CacheDirectory(
+            KEYS, self.cache, classes, self.suspensions, self.wakes, cast("ApiKeys", FixedApiKeys())
+        )
 
     def see(self, *, generation: int = 1, cached: bool = True, **fields: Any) -> KubeObject:
         """The Sandbox changes; unless it is `cached`, this replica's watch has not told so yet."""

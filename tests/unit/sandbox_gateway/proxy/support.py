@@ -45,6 +45,8 @@ class MemoryDirectory:
         """Addresses by service and runtime id."""
         self.news = ScriptedWaker()
         """Of sandboxes that are UNKNOWN, by key."""
+        self.api_keys: set[str] | None = None
+        """None: every text opens the Runtime API, even none."""
 
     def add(self, key: str, runtime_id: str, address: tuple[str, int]) -> None:
         self.put(key, Endpoint(runtime_id, address))
@@ -73,6 +75,9 @@ class MemoryDirectory:
     def opens(self, session_api_key: str, runtime_id: str) -> bool:
         found = self.by_key.get(session_api_key)
         return isinstance(found, Endpoint) and found.runtime_id == runtime_id
+
+    def knows_api_key(self, api_key: str) -> bool:
+        return self.api_keys is None or api_key in self.api_keys
 
 
 class CountingActivity:

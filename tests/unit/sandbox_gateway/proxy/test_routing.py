@@ -31,8 +31,10 @@ def decide(
     host: str = "gateway",
     base_domain: str = "",
     endpoint: Endpoint = RUNNING,
+    api_keys: set[str] | None = None,
 ) -> Decision:
     directory = MemoryDirectory()
+    directory.api_keys = api_keys
     directory.put(KEY, endpoint)
     # Nobody can make such a Sandbox; were there one, it would not get what is another's.
     directory.put("key-of-a-taker", Endpoint("work-1-abc", ("192.0.2.66", 60000)))
@@ -74,6 +76,36 @@ CONTROL = [
 @pytest.mark.parametrize("base_domain", ["", "box.example"])
 def test_the_runtime_api_is_the_control_planes(target: str, fields: str, base_domain: str) -> None:
     assert decide("POST", target, fields, base_domain=base_domain) == ToControl()
+
+
+@pytest.mark.parametrize("target", CONTROL)
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ("", 401, "is missing"),
+        (with_key(KEY), 401, "is missing"),
+        ("X-API-Key: \r\n", 401, "is missing"),
+        ("X-API-Key: bad\r\n", 401, "is not a known"),
+        ("x-api-key: good2\r\n", 401, "is not a known"),
+        ("X-API-Key: g\xf6od\r\n", 401, "is not a known"),
+        ("X-API-Key: good, good\r\n", 401, "is not a known"),
+        ("X-API-Key: good\r\nX-API-Key: good\r\n", 400, "more than once"),
+        ("X_API_Key: good\r\n", 401, "is missing"),
+    ],
+)
+def test_without_a_known_api_key_the_control_plane_is_not_asked(
+    target: str, fields: str, status: int, words: str
+) -> None:
+    answer = decide("GET", target, fields, api_keys={"good"})
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.headers if status == 401 else ()) == (status, ())
+    assert words in orjson.loads(answer.body)["detail"]
+
+
+@pytest.mark.parametrize("target", CONTROL)
+def test_with_a_known_api_key_it_is(target: str) -> None:
+    assert decide("GET", target, "x-Api-key:  good \r\n", api_keys={"good"}) == ToControl()
+    assert decide("GET", "/docs", api_keys={"good"}) == ToControl()
 
 
 NOT_CONTROL = [
