@@ -14,6 +14,7 @@ from sandbox_gateway.access_log import RequestLog, write_stdout
 from sandbox_gateway.activity import Activity
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.certificates import Certificates
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.control.plane import control_plane
 from sandbox_gateway.departures import Departures
@@ -35,7 +36,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Gateway:
-    """Serves until it is told to stop. Must be made inside the event loop."""
+    """Serves until it is told to stop. Must be made inside the event loop. Raises TlsError."""
 
     def __init__(self, settings: Settings, keys: MasterKeys, client: KubeClient) -> None:
         self._settings = settings
@@ -55,6 +56,7 @@ class Gateway:
         self.app = control_plane(
             settings, keys, client, self.cache, self.classes, self._holding, self.api_keys, self.pools
         )
+        self._certificates = None if settings.tls_dir is None else Certificates(settings.tls_dir)
         self.ready = False
         """Whether requests can be served: the answer of `/readyz`."""
 
@@ -84,6 +86,8 @@ class Gateway:
                 stopping := tasks.create_task(stop.wait()),
                 synced := tasks.create_task(self.wait_synced()),
             ]
+            if self._certificates is not None:
+                background.append(tasks.create_task(self._certificates.run()))
             await asyncio.wait({stopping, synced}, return_when=asyncio.FIRST_COMPLETED)
             if not stop.is_set():
                 collector.settle()
@@ -94,7 +98,7 @@ class Gateway:
                 task.cancel()
 
     async def _serve(self, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
-        settings = self._settings
+        settings, certificates = self._settings, self._certificates
         # The directory is private to this process (mode 0700), since the control plane trusts who connects.
         with tempfile.TemporaryDirectory(prefix="sandbox-gateway-") as directory:
             path = Path(directory, "control.sock")
@@ -112,7 +116,8 @@ class Gateway:
                 access_log=access_log,
                 control_socket=path,
                 base_domain=settings.base_domain,
-                https=settings.public_url.startswith("https:"),
+                https=settings.public_url.startswith("https:") if settings.public_url else certificates is not None,
+                tls=None if certificates is None else lambda: certificates.context,
                 share_port=settings.worker_socket is not None,
                 limits=Limits(
                     connections=connections,
@@ -147,7 +152,7 @@ class Gateway:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Connect to Kubernetes and run a gateway until `stop` is set.
 
-    Raises MasterKeyError, kubernetes.aio.config.ConfigException, and what `Gateway.run` does.
+    Raises MasterKeyError, TlsError, kubernetes.aio.config.ConfigException, and what `Gateway.run` does.
     """
     keys = MasterKeys.load(settings.master_key_dir)
     client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", count_request)

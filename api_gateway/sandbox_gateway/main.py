@@ -13,6 +13,7 @@ from pydantic_settings import CliApp
 from sandbox_crds import collector, core_dumps, logs
 from sandbox_crds.keys import MasterKeyError
 from sandbox_gateway import gateway
+from sandbox_gateway.certificates import TlsError
 from sandbox_gateway.settings import Settings
 from sandbox_gateway.workers.lifeline import end_with_parent
 from sandbox_gateway.workers.supervisor import Supervisor, WorkerError
@@ -35,7 +36,7 @@ def main() -> None:
     collector.postpone()
     try:
         uvloop.run(_run(settings))
-    except* (MasterKeyError, ConfigException, OSError, WorkerError) as group:
+    except* (MasterKeyError, TlsError, ConfigException, OSError, WorkerError) as group:
         for error in group.exceptions:
             _log.error("gateway cannot serve", error=str(error))
         sys.exit(1)

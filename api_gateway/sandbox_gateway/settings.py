@@ -65,6 +65,11 @@ class Settings(BaseSettings):
         default=1,
         description="Processes that share the port for clients, to use as many cores. Replicas do the same over nodes.",
     )
+    tls_dir: Path | None = Field(
+        default=None,
+        description="Where a Secret of type kubernetes.io/tls is mounted, for TLS at the listen port; followed when it "
+        "changes. Default: plain HTTP.",
+    )
     worker_socket: CliSuppress[Path | None] = Field(
         default=None, description="Set for a worker: the Unix socket of its probes, instead of the health port."
     )

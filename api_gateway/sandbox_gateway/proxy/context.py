@@ -1,6 +1,8 @@
 """What all connections of one listener share."""
 
 import asyncio
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
@@ -18,6 +20,10 @@ from sandbox_gateway.proxy.upstream import Pool
 class Limits:
     """Times in seconds. Numbers are those of one gateway process."""
 
+    tls_handshake_seconds: float = 10.0
+    """For a client's TLS handshake."""
+    tls_close_seconds: float = 60.0
+    """For a client to read the last answer and to end its TLS session, too."""
     head_seconds: float = 30.0
     """For a request head, from its first byte (the first one of a connection: from the connection) to its end."""
     idle_seconds: float = 75.0
@@ -96,7 +102,9 @@ class Context:
     base_domain: str
     limits: Limits
     https: bool = False
-    """Whether clients reach the gateway by TLS, which something in front of it ends."""
+    """Whether clients speak TLS: with the listener itself, or with something in front of it."""
+    tls: Callable[[], ssl.SSLContext] | None = None
+    """What the listener speaks TLS by, for a connection that begins now."""
     places: Places = field(default_factory=Places)
     flights: Flights = field(default_factory=Flights)
     draining: bool = False

@@ -32,7 +32,8 @@ class Crowded(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
         REFUSED_CONNECTIONS.inc()
-        if len(self._context.clients) >= self._context.limits.connections + ANSWERED:
+        tls = self._context.tls is not None  # then an answer would take a handshake
+        if tls or len(self._context.clients) >= self._context.limits.connections + ANSWERED:
             transport.abort()
             return
         transport.write(_ANSWER.encode(close=True, head_only=False))

@@ -10,6 +10,14 @@ from typing import override
 from sandbox_gateway.proxy.context import Context
 
 
+def end_sending(transport: asyncio.Transport) -> None:
+    """Tell the peer that nothing more comes. A TLS transport has no half-closed state; closing it drops what comes."""
+    if transport.can_write_eof():
+        transport.write_eof()
+    else:
+        transport.close()
+
+
 class Linger(asyncio.Protocol):
     """Takes over a transport after the last write."""
 
@@ -20,7 +28,7 @@ class Linger(asyncio.Protocol):
         context.join(self)
         transport.set_protocol(self)
         if not transport.is_closing():
-            transport.write_eof()
+            end_sending(transport)
             transport.resume_reading()
         self._timer = self._arm()
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from sandbox_gateway.directory import Directory
@@ -9,6 +11,7 @@ from sandbox_gateway.proxy.account import AccessLog
 from sandbox_gateway.proxy.client import ClientConnection
 from sandbox_gateway.proxy.context import Activity, Context, Limits, Waker
 from sandbox_gateway.proxy.crowded import Crowded
+from sandbox_gateway.proxy.handshake import Handshake
 from sandbox_gateway.proxy.upstream import Pool, keep_alive
 
 _BACKLOG = 4096
@@ -78,12 +81,14 @@ async def serve(
     control_socket: Path,
     base_domain: str,
     https: bool = False,
+    tls: Callable[[], ssl.SSLContext] | None = None,
     share_port: bool = False,
     limits: Limits | None = None,
 ) -> Listener:
     """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible.
 
-    `https` says that clients speak TLS to something in front. With `share_port`, other processes of the same user may
+    `https` says that clients speak TLS, be it to something in front; `tls` gives what each new connection speaks it by
+    here. With `share_port`, other processes of the same user may
     listen there, too; the kernel spreads the connections.
     """
     context = Context(
@@ -96,6 +101,7 @@ async def serve(
         base_domain=base_domain.lower().strip("."),
         limits=limits or Limits(),
         https=https,
+        tls=tls,
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server(
@@ -109,4 +115,6 @@ async def serve(
 
 
 def _accepted(context: Context) -> asyncio.Protocol:
-    return ClientConnection(context) if len(context.clients) < context.limits.connections else Crowded(context)
+    if len(context.clients) >= context.limits.connections:
+        return Crowded(context)
+    return ClientConnection(context) if context.tls is None else Handshake(context, context.tls())

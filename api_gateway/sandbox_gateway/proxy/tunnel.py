@@ -14,6 +14,7 @@ from sandbox_gateway.metrics import WEBSOCKETS
 from sandbox_gateway.proxy.account import SERVICE_RESTART, Account
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.frames import Frames
+from sandbox_gateway.proxy.linger import end_sending
 from sandbox_gateway.traffic import TALLIES, Route
 
 _TALLY = TALLIES[Route.WEBSOCKET]
@@ -144,9 +145,9 @@ class _Side(asyncio.Protocol):
     @override
     def eof_received(self) -> bool:
         if not self._there.is_closing():
-            self._there.write_eof()
+            end_sending(self._there)
         self._tunnel.sends_no_more(self._here)
-        return True
+        return self._here.can_write_eof()
 
     @override
     def pause_writing(self) -> None:

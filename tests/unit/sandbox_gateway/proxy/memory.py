@@ -73,6 +73,10 @@ class MemoryTransport(asyncio.Transport):
             self.block_writes()
 
     @override
+    def can_write_eof(self) -> bool:
+        return True
+
+    @override
     def write_eof(self) -> None:
         self.sent_eof = True
 

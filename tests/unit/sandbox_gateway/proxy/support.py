@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
@@ -146,7 +147,13 @@ class Gateway:
     """A listener on loopback, with whatever servers a test puts behind it."""
 
     def __init__(
-        self, directory: Path, *, base_domain: str = "", https: bool = False, limits: Limits | None = None
+        self,
+        directory: Path,
+        *,
+        base_domain: str = "",
+        https: bool = False,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.directory = MemoryDirectory()
         self.activity = CountingActivity()
@@ -155,6 +162,7 @@ class Gateway:
         self.control_socket = directory / "control.sock"
         self._base_domain = base_domain
         self._https = https
+        self._tls = tls
         self._limits = limits
         self._stack = contextlib.AsyncExitStack()
         self.listener: Listener
@@ -170,6 +178,7 @@ class Gateway:
             control_socket=self.control_socket,
             base_domain=self._base_domain,
             https=self._https,
+            tls=self._tls,
             limits=self._limits,
         )
         return self
