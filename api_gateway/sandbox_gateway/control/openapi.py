@@ -22,8 +22,8 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     413: ("The body is too large.", "The body is larger than 4194304 bytes"),
     422: ("Something is missing or wrong; `detail` names the field.", "image: Field required"),
     429: (
-        "The API key's calls of this minute are used up, or a limit of its owner or the namespace's ResourceQuota leaves "
-        "no room.",
+        "The API key's calls of this minute are used up, or a limit of its owner or the namespace's ResourceQuota "
+        "leaves no room.",
         "Limit sandboxes=50 of owner team-a is reached: it has so many sandboxes, paused ones included. "
         "Stop one of them (POST /stop), or have the limit raised: `kubectl ohsb keys set`.",
     ),
