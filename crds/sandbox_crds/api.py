@@ -12,6 +12,9 @@ claims it, so that policies for sandboxes' pods hold from the beginning."""
 POOL_LABEL = f"{GROUP}/pool"
 """On pods that a SandboxPool has made, claimed or not; the value is the SandboxPool's name."""
 
+EGRESS_LABEL = f"{GROUP}/egress"
+"""On pods of sandboxes, warm ones too; the value is their class's egress profile. NetworkPolicies select them by it."""
+
 API_KEY_LABEL = f"{GROUP}/api-key"
 """On Secrets that hold the hash of one gateway API key; the value is `"true"`."""
 

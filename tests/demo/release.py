@@ -48,7 +48,9 @@ def values(images: Images) -> dict[str, Any]:
     return {
         "image": {"repository": repository, "tag": tag},
         "gateway": {"service": {"type": "NodePort", "nodePort": NODE_PORT}},
-        "networkPolicy": {"sandbox": {"extraEgress": [{"to": [{"podSelector": {"matchLabels": MODEL_LABELS}}]}]}},
+        "networkPolicy": {
+            "egressProfiles": {"Internet": {"rules": [{"to": [{"podSelector": {"matchLabels": MODEL_LABELS}}]}]}}
+        },
         "test": {"agentServerImage": images.agent_server},
     }
 

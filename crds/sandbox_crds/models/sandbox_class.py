@@ -12,7 +12,17 @@ Quantity = Annotated[
     str,
     Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", description="A Kubernetes quantity."),
 ]
+Size = Annotated[str, Field(max_length=32, pattern=r"^[1-9][0-9]*(\.[0-9]+)?(M|Mi|G|Gi|T|Ti)$")]
+"""Of a directory or volume. Never nothing: Kubernetes takes an emptyDir's limit of 0 as none."""
 Text = Annotated[str, Field(max_length=1024)]
+
+_WITHIN_LIMITS = rules(
+    (
+        "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || "
+        "quantity(self.requests[name]).compareTo(quantity(self.limits[name])) <= 0)",
+        "a request is larger than the limit of the same resource",
+    )
+)
 
 
 class Resources(Model):
@@ -29,7 +39,7 @@ class Workspace(Model):
         default=False,
         description="True keeps /workspace on a volume over suspend and resume; false loses it with the pod.",
     )
-    size: Quantity = Field(default="10Gi", description="Size of the volume, or limit of the pod-local directory.")
+    size: Size = Field(default="10Gi", description="Size of the volume, or limit of the pod-local directory.")
     storage_class_name: str = Field(
         default="", max_length=253, description="StorageClass of the volume. Empty: the cluster's default."
     )
@@ -61,12 +71,24 @@ class PodOverlay(Model):
     allow_privilege_escalation: bool = Field(
         default=False, description="True lets set-uid programs such as sudo work inside the sandbox."
     )
+    host_users: bool | None = Field(
+        default=None,
+        description=(
+            "False gives each pod a user namespace: its user ids, root's too, are none of the node's. Nodes need Linux "
+            "6.3, containerd 2.0 and runc 1.2, or CRI-O. Left out: the cluster's default."
+        ),
+    )
+    tmp_size: Size = Field(default="2Gi", description="The most that /tmp may hold; the pod is evicted beyond it.")
+    home_size: Size = Field(
+        default="1Gi",
+        description="The same for the home directory, where it is a directory of the pod (readOnlyRootFilesystem).",
+    )
 
 
 class SandboxClassSpec(Model):
     """How pods of this class look. Changes reach a sandbox when its pod is next made."""
 
-    resources: Resources = Resources()
+    resources: Resources = Field(default=Resources(), json_schema_extra=_WITHIN_LIMITS)
     workspace: Workspace = Workspace()
     env: list[EnvVar] = Field(
         default=[], max_length=128, description="Defaults for the environment; a sandbox's own values win."
@@ -84,6 +106,15 @@ class SandboxClassSpec(Model):
         description=(
             "Ports at which the hosts vscode-, work-1- and work-2- of a sandbox lead into it, where the gateway has a "
             "base domain; 0: there is no such host. Programs learn them from OH_VSCODE_PORT, WORKER_1 and WORKER_2."
+        ),
+    )
+    egress: str = Field(
+        default="Internet",
+        max_length=32,
+        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$",
+        description=(
+            "Egress profile, one of networkPolicy.egressProfiles of the chart: what the pods may connect to. None, and "
+            "every name that the chart does not know: nothing at all."
         ),
     )
     pod: PodOverlay = PodOverlay()

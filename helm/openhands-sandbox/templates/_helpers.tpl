@@ -197,8 +197,73 @@ serves credentials to its machines.
 {{- $text }}
 {{- end }}
 
+{{/* Egress rules of one profile. Argument: (dict "root" $ "profile" ...). */}}
+{{- define "openhands-sandbox.egressOfProfile" -}}
+{{- if ne .profile.dns false }}
+{{ include "openhands-sandbox.egressToDNS" .root }}
+{{- end }}
+{{- if or .profile.internet .profile.cidrs }}
+- to:
+    {{- if .profile.internet }}
+    - ipBlock:
+        cidr: 0.0.0.0/0
+        except:
+          {{- include "openhands-sandbox.deniedIPv4" .root | nindent 10 }}
+          {{- range .root.Values.networkPolicy.sandbox.deniedCIDRs }}
+          {{- if not (contains ":" .) }}
+          - {{ . }}
+          {{- end }}
+          {{- end }}
+    - ipBlock:
+        cidr: ::/0
+        except:
+          {{- include "openhands-sandbox.deniedIPv6" .root | nindent 10 }}
+          {{- range .root.Values.networkPolicy.sandbox.deniedCIDRs }}
+          {{- if contains ":" . }}
+          - {{ . }}
+          {{- end }}
+          {{- end }}
+    {{- end }}
+    {{- range .profile.cidrs }}
+    - ipBlock:
+        cidr: {{ . }}
+    {{- end }}
+  {{- with .profile.ports }}
+  ports:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- with .profile.rules }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Profiles whose names or ranges would undo what the others promise. */}}
+{{- define "openhands-sandbox.validateEgress" -}}
+{{- $names := list }}
+{{- range $name, $profile := .Values.networkPolicy.egressProfiles }}
+{{- if eq (lower $name) "none" }}
+{{- fail (printf "networkPolicy.egressProfiles.%s: None is the profile of those that reach nothing; choose another name" $name) }}
+{{- end }}
+{{- if has (lower $name) $names }}
+{{- fail (printf "networkPolicy.egressProfiles.%s: another profile has this name in other letters; choose another name" $name) }}
+{{- end }}
+{{- $names = append $names (lower $name) }}
+{{- range dig "cidrs" (list) (default (dict) $profile) }}
+{{- $bits := splitList "/" . | last | int }}
+{{- if lt $bits (ternary 16 8 (contains ":" .)) }}
+{{- fail (printf "networkPolicy.egressProfiles.%s.cidrs: %s is wider than /8 (IPv6: /16) and would open cloud metadata; for the internet set internet: true" $name .) }}
+{{- end }}
+{{- if or (regexMatch "^169\\.(254\\.|.*/([89]|1[0-5])$)" .) (regexMatch "^168\\.63\\.129\\.16/" .) (regexMatch "^(0|127)\\." .) (regexMatch "(?i)^fe[89ab]" .) }}
+{{- fail (printf "networkPolicy.egressProfiles.%s.cidrs: %s has link-local addresses or others of the node, at which clouds serve credentials; name a narrower range" $name .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Values that the schema cannot judge one by one. */}}
 {{- define "openhands-sandbox.validate" -}}
+{{- include "openhands-sandbox.validateEgress" . }}
 {{- if and .Values.gateway.service.nodePort (eq .Values.gateway.service.type "ClusterIP") }}
 {{- fail "gateway.service.nodePort needs gateway.service.type NodePort or LoadBalancer" }}
 {{- end }}

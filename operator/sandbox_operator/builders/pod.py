@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sandbox_crds import service_ports
+from sandbox_crds.api import EGRESS_LABEL
 from sandbox_crds.command import DEFAULT_COMMAND, agent_port
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS
@@ -22,6 +24,11 @@ def runtime_class(sandbox: Sandbox, class_: SandboxClass) -> str | None:
     return class_.spec.runtime_classes.get(asked) if asked else ""
 
 
+def pod_labels(class_: SandboxClass) -> dict[str, str]:
+    """The labels that all pods of a class have."""
+    return {**class_.spec.pod.labels, EGRESS_LABEL: class_.spec.egress}
+
+
 def build_pod(sandbox: Sandbox, class_: SandboxClass, foreign_key_id: str = "") -> KubeObject:
     """The pod. Fields that have their default are left out: each byte is paid for at every write of the pod.
 
@@ -32,7 +39,7 @@ def build_pod(sandbox: Sandbox, class_: SandboxClass, foreign_key_id: str = "") 
     restarted = {RESTARTED_ANNOTATION: sandbox.spec.restarted_at} if sandbox.spec.restarted_at else {}
     foreign = {KEY_ID_ANNOTATION: foreign_key_id} if foreign_key_id else {}
     annotations = {**overlay.annotations, **restarted, **foreign}
-    pod = owned(PODS, sandbox, name_of(sandbox), labels=overlay.labels, annotations=annotations)
+    pod = owned(PODS, sandbox, name_of(sandbox), labels=pod_labels(class_), annotations=annotations)
     return pod | {"spec": pod_spec(sandbox, class_, name_of(sandbox))}
 
 
@@ -56,6 +63,8 @@ def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any
         "containers": [_container(sandbox, class_, name)],
         "volumes": _volumes(class_, name),
     }
+    if overlay.host_users is not None:
+        spec["hostUsers"] = overlay.host_users
     if handler := runtime_class(sandbox, class_):
         spec["runtimeClassName"] = handler
     if overlay.node_selector:
@@ -74,13 +83,15 @@ def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any
 def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any]:
     spec = sandbox.spec
     port = agent_port(spec.command)
+    # By these names NetworkPolicies open what a sandbox declares, whatever ports its client has asked for.
+    ports = {"http": port, **service_ports.of_sandbox(spec, class_.spec)}
     health = {"path": "/health", "port": port}
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": spec.image,
         "imagePullPolicy": spec.image_pull_policy,
         "command": list(spec.command or DEFAULT_COMMAND),
-        "ports": [{"name": "http", "containerPort": port}],
+        "ports": [{"name": name, "containerPort": number} for name, number in ports.items()],
         "envFrom": environment.sources(sandbox, name),
         "env": environment.variables(sandbox, class_, name),
         # The last log lines of a crash get into the pod's status.
@@ -129,13 +140,16 @@ def _security(class_: SandboxClass) -> dict[str, Any]:
 
 
 def _volumes(class_: SandboxClass, name: str) -> list[dict[str, Any]]:
-    workspace = class_.spec.workspace
+    workspace, overlay = class_.spec.workspace, class_.spec.pod
     source: dict[str, Any] = (
         {"persistentVolumeClaim": {"claimName": name}}
         if workspace.persistent
         else {"emptyDir": {"sizeLimit": workspace.size}}
     )
-    volumes: list[dict[str, Any]] = [{"name": "workspace", **source}, {"name": "tmp", "emptyDir": {}}]
-    if class_.spec.pod.read_only_root_filesystem:
-        volumes.append({"name": "home", "emptyDir": {}})
+    volumes: list[dict[str, Any]] = [
+        {"name": "workspace", **source},
+        {"name": "tmp", "emptyDir": {"sizeLimit": overlay.tmp_size}},
+    ]
+    if overlay.read_only_root_filesystem:
+        volumes.append({"name": "home", "emptyDir": {"sizeLimit": overlay.home_size}})
     return volumes

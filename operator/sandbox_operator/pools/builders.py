@@ -9,7 +9,7 @@ from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS, SECRETS
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY, defaults
-from sandbox_operator.builders.pod import pod_spec
+from sandbox_operator.builders.pod import pod_labels, pod_spec
 from sandbox_operator.pods import DEFERRED_ANNOTATION, KEY_ID_ANNOTATION, TEMPLATE_ANNOTATION, Pod
 from sandbox_operator.pools.deferred import DORMANT
 from sandbox_operator.pools.template import sandbox_spec, template, usable_environment
@@ -57,7 +57,7 @@ def build_warm_pod(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys, na
         "metadata": {
             "name": name,
             "namespace": pool.metadata.namespace,
-            "labels": {**overlay.labels, SANDBOX_LABEL: "", **_labels(pool)},
+            "labels": {**pod_labels(class_), SANDBOX_LABEL: "", **_labels(pool)},
             "annotations": annotations,
             "ownerReferences": [owner],
         },

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from sandbox_crds import service_ports
 from sandbox_crds.command import DEFAULT_COMMAND
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
@@ -26,6 +27,7 @@ class MissReason(StrEnum):
     COMMAND_DIFFERS = "CommandDiffers"
     WORKING_DIR_DIFFERS = "WorkingDirDiffers"
     ENVIRONMENT_DIFFERS = "EnvironmentDiffers"
+    SERVICE_PORTS_DIFFER = "ServicePortsDiffer"
     RUN_AS_DIFFERS = "RunAsDiffers"
     RUNTIME_CLASS_DIFFERS = "RuntimeClassDiffers"
     RESOURCE_FACTOR_DIFFERS = "ResourceFactorDiffers"
@@ -95,6 +97,11 @@ _TRAITS = (
         "environment",
         lambda sandbox, _: (sandbox.spec.environment_hash, sandbox.spec.env),
         _secret,
+    ),
+    _Trait(
+        MissReason.SERVICE_PORTS_DIFFER,
+        "service ports",
+        lambda sandbox, class_: service_ports.of_sandbox(sandbox.spec, class_.spec),
     ),
     _Trait(
         MissReason.RUN_AS_DIFFERS,

@@ -5,11 +5,13 @@ from pathlib import PurePosixPath
 
 import orjson
 
+from sandbox_crds import service_ports
 from sandbox_crds.environment import is_reserved
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool, SandboxSpec
+from sandbox_crds.models.service_ports import ServicePorts
 from sandbox_operator.builders import environment
-from sandbox_operator.builders.pod import pod_spec
+from sandbox_operator.builders.pod import pod_labels, pod_spec
 
 
 def template(spec: SandboxSpec, class_: SandboxClass, *, deferred: bool = False) -> str:
@@ -19,11 +21,10 @@ def template(spec: SandboxSpec, class_: SandboxClass, *, deferred: bool = False)
     """
     update = {"environment_hash": "", "restarted_at": "", "working_dir": working_dir(spec.working_dir)}
     plain = spec.model_copy(update=update)
-    overlay = class_.spec.pod
     parts = [
         pod_spec(Sandbox(spec=plain), class_, ""),
-        dict(overlay.labels),
-        dict(overlay.annotations),
+        pod_labels(class_),
+        dict(class_.spec.pod.annotations),
         environment.defaults(class_),
         spec.environment_hash,
         deferred,
@@ -42,12 +43,13 @@ def working_dir(path: str) -> str:
 
 def sandbox_spec(pool: SandboxPool, keys: MasterKeys) -> SandboxSpec:
     """The spec of a sandbox that the pool's pods are made for."""
-    spec = pool.spec
+    spec, environment_ = pool.spec, usable_environment(pool)
     return SandboxSpec(
         image=spec.image,
         command=spec.command,
         working_dir=spec.working_dir,
-        environment_hash=keys.environment_hash(usable_environment(pool)),
+        environment_hash=keys.environment_hash(environment_),
+        service_ports=ServicePorts.model_validate(service_ports.named_in(environment_)),
         class_name=spec.class_name,
         resource_factor=spec.resource_factor,
         run_as_user=spec.run_as_user,

@@ -185,7 +185,17 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
     ("spec", "words"),
     [
         ({"resources": {"requests": {"cpu": "lots"}}}, "spec.resources.requests.cpu"),
+        (
+            {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "2047Mi"}}},
+            "spec.resources: Invalid value: a request is larger than the limit",
+        ),
         ({"workspace": {"size": "-1Gi"}}, "spec.workspace.size"),
+        ({"workspace": {"size": "0Gi"}}, "spec.workspace.size"),
+        ({"egress": "a b"}, "spec.egress"),
+        ({"egress": ""}, "spec.egress"),
+        ({"pod": {"tmpSize": "0"}}, "spec.pod.tmpSize"),
+        ({"pod": {"homeSize": "1m"}}, "spec.pod.homeSize"),
+        ({"pod": {"hostUsers": "no"}}, "spec.pod.hostUsers"),
         ({"workspace": {"persistent": "yes"}}, "spec.workspace.persistent"),
         ({"startupTimeoutSeconds": 0}, "spec.startupTimeoutSeconds"),
         ({"runtimeClasses": {"a": 1}}, "spec.runtimeClasses.a"),
@@ -199,6 +209,15 @@ async def test_a_bad_class_is_refused(client: KubeClient, namespace: str, spec: 
         await create(client, namespace, SANDBOX_CLASSES, "bad", spec)
     assert refusal.value.code == 422
     assert words in refusal.value.message
+
+
+async def test_requests_up_to_their_limits_are_taken(client: KubeClient, namespace: str) -> None:
+    resources = {
+        "requests": {"cpu": "500m", "memory": "2Gi"},
+        "limits": {"memory": "2048Mi", "ephemeral-storage": "1Gi"},
+    }
+    made = await create(client, namespace, SANDBOX_CLASSES, "fits", {"resources": resources})
+    assert made["spec"]["resources"] == resources
 
 
 async def test_tolerations_and_affinity_are_kept_as_they_are(client: KubeClient, namespace: str) -> None:

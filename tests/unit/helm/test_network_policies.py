@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds import service_ports
+from sandbox_crds.api import EGRESS_LABEL, SANDBOX_LABEL
 from unit.helm.rendering import Helm, Manifest, find, pod_templates
 
 ANY_SANDBOX = {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}
@@ -16,8 +17,8 @@ def policy(manifests: list[Manifest], suffix: str) -> dict[str, Any]:
 
 
 def internet(manifests: list[Manifest]) -> list[dict[str, Any]]:
-    """The address blocks that sandboxes may reach."""
-    rules = policy(manifests, "sandboxes")["egress"]
+    """The address blocks that sandboxes of the profile Internet may reach."""
+    rules = policy(manifests, "egress-internet")["egress"]
     return [peer["ipBlock"] for rule in rules for peer in rule["to"] if "ipBlock" in peer]
 
 
@@ -45,16 +46,19 @@ def test_a_policy_selects_its_component_and_no_other(defaults: list[Manifest], c
     assert selected(defaults, policy(defaults, component)["podSelector"]) == [component]
 
 
-def test_every_policy_closes_both_ways(defaults: list[Manifest]) -> None:
-    policies = [item["spec"] for item in defaults if item["kind"] == "NetworkPolicy"]
-    assert len(policies) == 3
-    assert all(spec["policyTypes"] == ["Ingress", "Egress"] for spec in policies)
+def test_every_pod_is_closed_both_ways_and_profiles_only_add(defaults: list[Manifest]) -> None:
+    policies = {item["metadata"]["name"]: item["spec"] for item in defaults if item["kind"] == "NetworkPolicy"}
+    profiles = {name: spec for name, spec in policies.items() if "-egress-" in name}
+    assert (len(policies), len(profiles)) == (4, 1)
+    for name, spec in policies.items():
+        assert spec["policyTypes"] == (["Egress"] if name in profiles else ["Ingress", "Egress"])
 
 
 def test_only_gateway_and_operator_reach_sandboxes(defaults: list[Manifest]) -> None:
     spec = policy(defaults, "sandboxes")
-    assert spec["podSelector"] == ANY_SANDBOX
+    assert (spec["podSelector"], spec["egress"]) == (ANY_SANDBOX, [])
     [rule] = spec["ingress"]
+    assert rule["ports"] == [{"port": "http"}]
     for peer, component in zip(rule["from"], ("gateway", "operator"), strict=True):
         assert set(peer) == {"podSelector"}  # without a namespace: the release's own
         assert selected(defaults, peer["podSelector"]) == [component]
@@ -134,18 +138,60 @@ def test_holes_lie_inside_of_their_blocks(defaults: list[Manifest]) -> None:
 def test_more_can_be_closed(helm: Helm) -> None:
     sandbox = {"deniedCIDRs": ["203.0.113.0/24", "2001:db8::/32"]}
     manifests = helm.render({"networkPolicy": {"sandbox": sandbox}})
+    assert all(
+        "203.0.113.0/24" in block["except"] or "2001:db8::/32" in block["except"] for block in internet(manifests)
+    )
     assert not reachable(manifests, "203.0.113.9")
     assert not reachable(manifests, "2001:db8::9")
     assert not reachable(manifests, "10.0.0.1")
     assert reachable(manifests, "203.0.114.1")
 
 
-def test_without_internet_only_dns_and_extra_rules_are_left(helm: Helm) -> None:
+def test_the_gateway_reaches_services_in_host_mode(helm: Helm) -> None:
+    _, services = policy(helm.render({"gateway": {"baseDomain": "boxes.example.com"}}), "sandboxes")["ingress"]
+    assert [port["port"] for port in services["ports"]] == list(service_ports.VARIABLES)
+    assert len(services["from"]) == 1
+
+
+def profile(helm: Helm, **fields: Any) -> list[dict[str, Any]]:
+    """Egress rules of a profile with these fields."""
+    manifests = helm.render({"networkPolicy": {"egressProfiles": {"Model": fields}}})
+    spec = policy(manifests, "egress-model")
+    assert spec["podSelector"] == {"matchLabels": {EGRESS_LABEL: "Model"}, **ANY_SANDBOX}
+    return spec["egress"]
+
+
+def test_a_profile_has_dns_its_ranges_and_its_rules(helm: Helm) -> None:
     extra = {"to": [{"podSelector": {"matchLabels": {"app": "model"}}}]}
-    manifests = helm.render({"networkPolicy": {"sandbox": {"internet": False, "extraEgress": [extra]}}})
-    dns, added = policy(manifests, "sandboxes")["egress"]
+    dns, listed, added = profile(helm, cidrs=["10.1.0.0/16", "fd12::/32"], ports=[{"port": 443}], rules=[extra])
     assert {port["port"] for port in dns["ports"]} == {53}
+    assert listed == {
+        "to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}, {"ipBlock": {"cidr": "fd12::/32"}}],
+        "ports": [{"port": 443}],
+    }
     assert added == extra
+
+
+def test_a_profile_may_be_empty_or_without_dns(helm: Helm) -> None:
+    [dns] = profile(helm)
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert profile(helm, dns=False) == []
+    [internet_] = profile(helm, dns=False, internet=True, ports=[{"port": 443, "protocol": "TCP"}])
+    assert [port["port"] for port in internet_["ports"]] == [443]
+
+
+def test_the_default_profile_can_be_removed(helm: Helm) -> None:
+    manifests = helm.render({"networkPolicy": {"egressProfiles": {"Internet": None}}})
+    names = [item["metadata"]["name"] for item in manifests if item["kind"] == "NetworkPolicy"]
+    assert not [name for name in names if "-egress-" in name]
+
+
+CIDRS = ["10.0.0.0/8", "11.0.0.0/8", "169.1.0.0/16", "192.168.1.1/32", "168.63.0.0/24", "fd00:1::/32"]
+
+
+def test_ranges_that_are_taken(helm: Helm) -> None:
+    _, listed = profile(helm, cidrs=CIDRS)
+    assert [peer["ipBlock"]["cidr"] for peer in listed["to"]] == CIDRS
 
 
 def test_they_can_be_left_out(helm: Helm) -> None:

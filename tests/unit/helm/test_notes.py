@@ -12,6 +12,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({}, "get ohsb"),
     ({}, "helm --namespace agents test demo"),
     ({}, "hold only if this cluster's network plugin enforces them"),
+    ({}, f"exec deployment/{PREFIX}-operator -- python3 -c 'import socket;"),
+    ({}, "kubectl label namespace agents pod-security.kubernetes.io/enforce=restricted"),
     ({"networkPolicy": {"enabled": False}}, "NetworkPolicies are off"),
     ({"gateway": {"service": {"type": "NodePort"}}}, "{.spec.ports[0].nodePort}"),
     ({"gateway": {"service": {"type": "LoadBalancer", "port": 81}}}, "{.status.loadBalancer.ingress[0].hostname}'):81"),
@@ -36,6 +38,20 @@ def test_what_does_not_apply_is_not_said(helm: Helm) -> None:
     allowed = {"allowedImages": ["ghcr.io/*"], "admissionPolicy": {"create": True}}
     assert "allowedImages" not in notes + helm.notes(allowed)
     assert "test demo" not in helm.notes({"apiKey": {"create": False}})
+
+
+def test_classes_whose_egress_profile_is_missing_are_named(helm: Helm) -> None:
+    classes = {
+        "known": {},
+        "none": {"egress": "None"},
+        "gone": None,
+        "bad": {"egress": "modle"},
+        "late": {"egress": "L"},
+    }
+    notes = helm.notes({"sandboxClasses": classes, "networkPolicy": {"egressProfiles": {"L": None, "model": {}}}})
+    told = [line.partition(" connect to nothing")[0] for line in notes.splitlines() if "connect to nothing" in line]
+    assert told == [f"NOTE: sandboxes of SandboxClass {name}" for name in ("bad", "late")]
+    assert "has no modle (its egress)" in notes
 
 
 def test_the_key_itself_is_not_shown(helm: Helm) -> None:

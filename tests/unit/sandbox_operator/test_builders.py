@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sandbox_crds.api import EGRESS_LABEL
 from sandbox_crds.command import agent_port
 from sandbox_crds.environment import is_reserved
 from sandbox_crds.names import pod_name
@@ -50,7 +51,54 @@ def test_probes_go_to_the_port_of_the_command(name: str) -> None:
     made = container(name)
     port = agent_port(made["command"])
     assert [made[probe]["httpGet"]["port"] for probe in ("startupProbe", "readinessProbe")] == [port, port]
-    assert [entry["containerPort"] for entry in made["ports"]] == [port]
+    assert made["ports"][0] == {"name": "http", "containerPort": port}
+
+
+def test_a_pod_declares_the_ports_at_which_it_is_reached() -> None:
+    own = sandbox(command=["a", "--port", "8123"], servicePorts={"vscode": 8001, "work-1": 3000})
+    pod = build_pod(own, class_(servicePorts={"vscode": 0}))
+    [made] = pod["spec"]["containers"]
+    assert made["ports"] == [
+        {"name": "http", "containerPort": 8123},
+        {"name": "work-1", "containerPort": 3000},
+        {"name": "work-2", "containerPort": 12001},
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_pod_is_confined(name: str) -> None:
+    sandbox_, of_class = CASES[name]
+    spec = build_pod(sandbox_, of_class)["spec"]
+    assert not {"hostNetwork", "hostPID", "hostIPC", "serviceAccountName"} & set(spec)
+    assert spec["automountServiceAccountToken"] is spec["enableServiceLinks"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    [made] = spec["containers"]
+    security, escalates = made["securityContext"], of_class.spec.pod.allow_privilege_escalation
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert security["allowPrivilegeEscalation"] is ("add" in security["capabilities"]) is escalates
+    # What the container writes has an end: its own layer by a limit or read-only, these by their sizes.
+    for volume in spec["volumes"]:
+        assert "persistentVolumeClaim" in volume or volume["emptyDir"]["sizeLimit"], volume
+
+
+def test_directories_are_as_large_as_the_class_says() -> None:
+    pod = {"readOnlyRootFilesystem": True, "tmpSize": "5Gi", "homeSize": "300Mi"}
+    volumes = build_pod(sandbox(), class_(pod=pod, workspace={"size": "7Gi"}))["spec"]["volumes"]
+    sizes = {volume["name"]: volume["emptyDir"]["sizeLimit"] for volume in volumes}
+    assert sizes == {"workspace": "7Gi", "tmp": "5Gi", "home": "300Mi"}
+
+
+@pytest.mark.parametrize("asked", [None, True, False])
+def test_a_user_namespace_is_asked_for_as_the_class_says(asked: bool | None) -> None:
+    of_class = class_(pod={} if asked is None else {"hostUsers": asked})
+    assert build_pod(sandbox(), of_class)["spec"].get("hostUsers") is asked
+
+
+@pytest.mark.parametrize(("of_class", "label"), [({}, "Internet"), ({"egress": "None"}, "None")])
+def test_a_pod_is_labelled_with_its_class_s_egress(of_class: dict[str, Any], label: str) -> None:
+    made = build_pod(sandbox(), class_(pod={"labels": {EGRESS_LABEL: "ignored", "team": "blue"}}, **of_class))
+    assert made["metadata"]["labels"].items() >= {EGRESS_LABEL: label, "team": "blue"}.items()
 
 
 @pytest.mark.parametrize("name", CASES)

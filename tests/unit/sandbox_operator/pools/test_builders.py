@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_crds.names import environment_secret_name
+from sandbox_crds.service_ports import named_in
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.builders.secret import build_secret
@@ -49,7 +50,9 @@ def test_the_pod_holds_no_key_and_is_free(name: str) -> None:
 
 
 TEXT = st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=8)
-VARIABLES = st.dictionaries(st.sampled_from(["A", "B", "OH_SECRET_KEY", "OH_ENABLE_VSCODE"]), TEXT, max_size=3)
+VARIABLES = st.dictionaries(
+    st.sampled_from(["A", "OH_SECRET_KEY", "OH_ENABLE_VSCODE", "WORKER_1"]), TEXT | st.just("3001"), max_size=3
+)
 SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"image": st.sampled_from([IMAGE, "other:2"])},
     optional={
@@ -68,6 +71,8 @@ CLASSES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     optional={
         "env": st.sampled_from([[], [{"name": "A", "value": "of the class"}]]),
         "runtimeClasses": st.just({"known": "kata"}),
+        "egress": st.sampled_from(["None", "model"]),
+        "servicePorts": st.sampled_from([{"vscode": 0}, {"work-1": 3000}]),
         "idleTimeoutSeconds": st.sampled_from([60, 1200]),
         "terminationGracePeriodSeconds": st.integers(0, 2),
         "pod": st.fixed_dictionaries(
@@ -85,7 +90,8 @@ CLASSES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 
 def cold(spec: dict[str, Any], environment: dict[str, str], of_class: SandboxClass) -> tuple[Sandbox, dict[str, Any]]:
     """A sandbox as the gateway makes it, and its pod."""
-    made = sandbox(**spec, environmentHash=KEYS.environment_hash(environment))
+    ports = named_in(environment)
+    made = sandbox(**spec, servicePorts=ports, environmentHash=KEYS.environment_hash(environment))
     return made, build_pod(made, of_class)
 
 

@@ -69,6 +69,18 @@ DIFFERS: dict[str, tuple[dict[str, Any], dict[str, Any], MissReason, str]] = {
         MissReason.ENVIRONMENT_DIFFERS,
         "another environment",
     ),
+    "a service's port": (
+        {"servicePorts": {"work-1": 3000}, "environmentHash": HASH},
+        {"environment": {"WORKER_1": "3000", "C": "3"}},
+        MissReason.ENVIRONMENT_DIFFERS,
+        "another environment",
+    ),
+    "a service's port alone": (
+        {"servicePorts": {"work-1": 3000}},
+        {},
+        MissReason.SERVICE_PORTS_DIFFER,
+        "service ports {'vscode': 60001, 'work-1': 3000, 'work-2': 12001}, the sandbox's, is not",
+    ),
     "own variables": ({"env": [{"name": "A", "value": "secret"}]}, {}, MissReason.ENVIRONMENT_DIFFERS, "another"),
     "user": ({"runAsUser": 1234}, {}, MissReason.RUN_AS_DIFFERS, "(1234, 10001, 10001)"),
     "group": ({"runAsGroup": 1234}, {}, MissReason.RUN_AS_DIFFERS, "(10001, 1234, 10001)"),
