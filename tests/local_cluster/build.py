@@ -76,10 +76,12 @@ FAMILIES: Mapping[str, Family] = {
         Family("pause", ("pause",), packages="."),
         Family("volume-helper", ("volume-helper",), packages="."),
         Family("kwok", ("kwok",)),
+        Family("cyclonus", ("cyclonus",), packages="."),
     )
 }
 
-# What a cluster needs, the longest build first. kwok (simulated nodes) is built when somebody asks for it.
+# What a cluster needs, the longest build first. kwok (simulated nodes) and cyclonus (simulated NetworkPolicies) are
+# built when somebody asks for them.
 CLUSTER_FAMILIES = (
     "kubernetes",
     "containerd",

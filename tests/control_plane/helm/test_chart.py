@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,13 @@ from control_plane.helm.release import CHART, NAME, Cluster
 from local_cluster.build import ensure
 from local_cluster.control_plane import ControlPlane
 from local_cluster.progress import Progress
+from reachability.ends import NAMESPACE, VALUES
+from reachability.page import page
+from reachability.rendering import PAGE
+from sandbox_crds.api import EGRESS_LABEL
 from sandbox_crds.keys import api_key_hash
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.builders.pod import build_pod
 
 OPERATOR, GATEWAY = (f"{NAME}-{process}" for process in ("operator", "gateway"))
 
@@ -146,6 +153,49 @@ def test_an_own_api_key_secret_is_read(cluster: Cluster) -> None:
 def test_a_server_side_dry_run_writes_nothing(cluster: Cluster) -> None:
     cluster.run("helm", "install", NAME, str(CHART), "--dry-run=server")
     assert cluster.run("kubectl", "get", "secrets,deployments", "--output", "name") == ""
+
+
+def admit(cluster: Cluster, pod: dict[str, Any]) -> dict[str, Any]:
+    """The pod as the API server would store it."""
+    return json.loads(
+        cluster.run("kubectl", "create", "--dry-run=server", "--output=json", "-f", "-", stdin=json.dumps(pod))
+    )
+
+
+def sandbox_pod(cluster: Cluster, **overlay: object) -> dict[str, Any]:
+    """The pod of a sandbox of the chart's class `default`, as the operator makes it, with changes of `spec.pod`."""
+    stored = json.loads(cluster.run("kubectl", "get", "ohsc", "default", "--output", "json"))
+    stored["spec"]["pod"] |= overlay
+    metadata = {"name": "one", "namespace": cluster.namespace, "uid": str(uuid.uuid4())}
+    sandbox = Sandbox.model_validate({"metadata": metadata, "spec": {"image": "agent:1"}})
+    return dict(build_pod(sandbox, SandboxClass.model_validate(stored)))
+
+
+def test_pod_security_admits_sandboxes(cluster: Cluster) -> None:
+    cluster.install()
+    made = admit(cluster, sandbox_pod(cluster))
+    sizes = {volume["name"]: volume["emptyDir"]["sizeLimit"] for volume in made["spec"]["volumes"]}
+    assert sizes == {"workspace": "10Gi", "tmp": "2Gi", "home": "1Gi"}
+    assert "hostUsers" not in made["spec"]
+    assert made["metadata"]["labels"][EGRESS_LABEL] == "Internet"
+    for host_users in (False, True):
+        assert admit(cluster, sandbox_pod(cluster, hostUsers=host_users))["spec"]["hostUsers"] is host_users
+    # The control: what the class can ask for beyond `restricted` is refused here.
+    escalates = json.dumps(sandbox_pod(cluster, allowPrivilegeEscalation=True))
+    refused = cluster.try_to("kubectl", "create", "--dry-run=server", "-f", "-", stdin=escalates)
+    assert "violates PodSecurity" in refused.stderr
+
+
+def test_the_policies_of_the_api_server_are_those_of_the_page(bare: ControlPlane) -> None:
+    ensure(["cyclonus"], Progress())
+    cluster = Cluster(bare.kubeconfig, NAMESPACE)
+    cluster.run("helm", "install", NAME, str(CHART), "--create-namespace", "--set-json", json.dumps(VALUES))
+    deployments, policies = (
+        json.loads(cluster.run("kubectl", "get", kind, "--output", "json"))["items"]
+        for kind in ("deployments", "networkpolicies")
+    )
+    assert PAGE.read_text() == page(deployments, policies)
+    cluster.run("kubectl", "delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def test_pod_security_admits_the_pods(cluster: Cluster) -> None:
