@@ -1,13 +1,8 @@
 """The command `kubectl-ohsb`."""
 
-import sys
-
 import click
 
-from kubectl_ohsb.errors import Refusal
 from kubectl_ohsb.keys import keys
-
-_NAME = "kubectl ohsb"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,8 +15,4 @@ ohsb.add_command(keys)
 
 def main() -> None:
     """Exits with 0 when all is done, with 1 when the cluster or its state refuses it, with 2 for wrong options."""
-    try:
-        ohsb.main(prog_name=_NAME)
-    except Refusal as refusal:
-        print(f"Error: {refusal}", file=sys.stderr)
-        sys.exit(1)
+    ohsb.main(prog_name="kubectl ohsb")

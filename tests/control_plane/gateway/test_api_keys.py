@@ -1,13 +1,19 @@
 """API keys come and go while the gateway runs."""
 
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
 
+from control_plane.gateway.process import serving
 from control_plane.gateway.support import API_KEY, Replica, add_api_key, refusal
 from control_plane.waiting import eventually
+from local_cluster.control_plane import ControlPlane
 from sandbox_crds.api import API_KEY_LABEL
+from sandbox_crds.api_keys import ApiKey, Hash, Policy, encode
 from sandbox_crds.keys import api_key_hash
 from sandbox_crds.kube import KubeClient
 from sandbox_crds.kube.resources import SECRETS
@@ -59,3 +65,50 @@ async def test_malformed_key_secrets_open_nothing_and_harm_no_others(
 
     await eventually(good)
     refusal(await gateway.http.get("/sessions/s", headers={"X-API-Key": "k"}), 401)
+
+
+async def test_all_gateways_follow_without_a_restart(
+    control_plane: ControlPlane, client: KubeClient, namespace: str, master_key_dir: Path
+) -> None:
+    """A key is made, rotated, expires by itself and is revoked; one that cannot be read is told once in each log."""
+    async with AsyncExitStack() as stack:
+        gateways = [
+            await stack.enter_async_context(serving(control_plane, namespace, master_key_dir)) for _ in range(2)
+        ]
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=20, trust_env=False))
+
+        async def answered(status: int, key: str) -> bool:
+            """Whether both answer so: 404 is for a known key."""
+            urls = [f"{gateway.url}/sessions/s" for gateway in gateways]
+            answers = [await http.get(url, headers={"X-API-Key": key}) for url in urls]
+            return all(answer.status_code == status for answer in answers)
+
+        def data(*hashes: Hash) -> dict[str, str]:
+            return encode(ApiKey("ci", "carol", hashes, Policy()))
+
+        metadata = {"labels": {API_KEY_LABEL: "true"}}
+        broken = {"sha256": api_key_hash("k"), "owner": "x", "policy": '{"limits": {"running": "the-value"}}'}
+        await client.create(SECRETS, namespace, {"metadata": {"name": "broken", **metadata}, "stringData": broken})
+        assert await answered(401, "first")
+        await client.create(
+            SECRETS, namespace, {"metadata": {"name": "ci", **metadata}, "data": data(Hash(api_key_hash("first")))}
+        )
+        await eventually(partial(answered, 404, "first"))
+        assert await answered(401, "k")
+
+        end = (datetime.now(UTC) + timedelta(seconds=4)).replace(microsecond=0)
+        rotated = data(Hash(api_key_hash("second")), Hash(api_key_hash("first"), end))
+        await client.patch(SECRETS, namespace, "ci", {"data": rotated})
+        await eventually(partial(answered, 404, "second"))
+        # Nothing tells the gateways of the end of the old key.
+        await eventually(partial(answered, 401, "first"))
+        assert datetime.now(UTC) >= end
+        assert await answered(404, "second")
+
+        await client.delete(SECRETS, namespace, "ci")
+        await eventually(partial(answered, 401, "second"))
+        for gateway in gateways:
+            told = [line for line in gateway.log.splitlines() if '"broken"' in line]
+            assert len(told) == 1
+            assert "data.policy.limits.running" in told[0]
+            assert not [hidden for hidden in ("the-value", api_key_hash("k"), "second") if hidden in gateway.log]
