@@ -21,7 +21,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"gateway": {"baseDomain": "boxes.example.com"}}, "*.boxes.example.com must resolve to the gateway"),
     ({"gateway": {"sandboxClass": "other"}}, "SandboxClass other (gateway.sandboxClass) is not made by this chart"),
     ({"allowedImages": ["ghcr.io/*"]}, "kubectl is not bound by it"),
-    ({"apiKey": {"create": False}}, "sandbox.openhands.dev/api-key=true"),
+    ({"apiKey": {"create": False}}, "kubectl ohsb keys create my-key --namespace agents --owner 'default'"),
+    ({}, f"kubectl ohsb keys revoke {PREFIX}-api-key-hash --namespace agents"),
     ({"test": {"agentServerImage": "my-image:1"}}, 'server_image="my-image:1"'),
 ]
 
@@ -37,7 +38,9 @@ def test_what_does_not_apply_is_not_said(helm: Helm) -> None:
         assert unsaid not in notes
     allowed = {"allowedImages": ["ghcr.io/*"], "admissionPolicy": {"create": True}}
     assert "allowedImages" not in notes + helm.notes(allowed)
-    assert "test demo" not in helm.notes({"apiKey": {"create": False}})
+    without_a_key = helm.notes({"apiKey": {"create": False}})
+    assert "test demo" not in without_a_key
+    assert "keys revoke" not in without_a_key
 
 
 def test_classes_whose_egress_profile_is_missing_are_named(helm: Helm) -> None:

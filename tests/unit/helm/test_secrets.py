@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from datetime import UTC, datetime
 
 import pytest
 
@@ -55,6 +56,15 @@ def test_an_own_api_key_is_taken(helm: Helm) -> None:
     assert entry(find(manifests, "Secret", "api-key"), "api-key") == KEY
     hashed = api_keys.decode(find(manifests, "Secret", "api-key-hash"))
     assert ([known.sha256 for known in hashed.hashes], hashed.owner) == ([api_key_hash(KEY)], "Team 1")
+
+
+def test_what_the_api_key_allows_is_stored_with_its_hash(helm: Helm) -> None:
+    limits = {"running": 0, "sandboxes": 1_000_000, "lifeSeconds": 315_360_000}
+    policy = {"limits": limits, "images": ["ghcr.io/openhands/*"], "classes": ["small", "big"]}
+    manifests = helm.render({"apiKey": {**policy, "expires": "2030-01-31T12:00:00Z"}})
+    key = api_keys.decode(find(manifests, "Secret", "api-key-hash"))
+    assert key.policy == api_keys.Policy.model_validate(policy)
+    assert key.hashes[0].expires == datetime(2030, 1, 31, 12, tzinfo=UTC)
 
 
 def test_own_secrets_replace_those_of_the_chart(helm: Helm) -> None:

@@ -6,8 +6,10 @@ from typing import Any, cast
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from sandbox_crds import image_patterns
+from sandbox_crds.api_keys import Limits, Policy
 from sandbox_crds.manifests import manifests
 from unit.helm.rendering import CHART, Helm, RefusedError
 
@@ -60,6 +62,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"apiKey": {"owner": " leading"}}, "/apiKey/owner"),
     ({"apiKey": {"owner": "x" * 254}}, "/apiKey/owner"),
     ({"apiKey": {"create": "no"}}, "/apiKey/create"),
+    ({"apiKey": {"limits": {"runing": 1}}}, "'runing' not allowed"),
+    ({"apiKey": {"limits": {"running": -1}}}, "/apiKey/limits/running"),
+    ({"apiKey": {"limits": {"lifeSeconds": "1h"}}}, "/apiKey/limits/lifeSeconds"),
+    ({"apiKey": {"images": [""]}}, "/apiKey/images/0"),
+    ({"apiKey": {"classes": ["Small"]}}, "/apiKey/classes/0"),
+    ({"apiKey": {"expires": "2030-01-31"}}, "/apiKey/expires"),
+    ({"apiKey": {"expires": "2030-02-31T24:00:00Z"}}, "/apiKey/expires"),
     ({"apiKey": {"value": "x" * 32, "existingSecret": "mine"}}, "apiKey.value and apiKey.existingSecret exclude"),
     ({"apiKey": {"create": False, "value": "x" * 32}}, "apiKey.create is false"),
     ({"apiKey": {"create": False, "existingSecret": "mine"}}, "apiKey.create is false"),
@@ -197,6 +206,25 @@ def test_every_value_has_a_default_and_is_in_the_schema() -> None:
                 compare(cast("dict[str, Any]", value), properties[name], f"{path}/{name}")
 
     compare(VALUES, SCHEMA, "")
+
+
+def test_the_bounds_of_the_api_key_are_those_of_the_command_and_the_gateway() -> None:
+    ours = SCHEMA["properties"]["apiKey"]["properties"]
+    kept = ("minimum", "maximum", "enum")
+
+    def bounds(schema: dict[str, Any]) -> dict[str, Any]:
+        [own] = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+        return {key: own[key] for key in kept if key in own}
+
+    limits = Limits.model_json_schema()["properties"]
+    assert {name: bounds(node) for name, node in ours["limits"]["properties"].items()} == {
+        name: bounds(node) for name, node in limits.items()
+    }
+    for name, item in (("images", "ghcr.io/openhands/*"), ("classes", "small")):
+        most = ours[name]["maxItems"]
+        assert Policy.model_validate({name: [item] * most})
+        with pytest.raises(ValidationError):
+            Policy.model_validate({name: [item] * (most + 1)})
 
 
 def keys(node: Any, path: str = "") -> Iterator[tuple[str, int]]:
