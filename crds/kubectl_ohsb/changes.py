@@ -41,7 +41,7 @@ def rotated(key: ApiKey, sha256: str, now: datetime, keep_old: timedelta, expire
     if older and older[0].valid_at(now):
         raise Refusal(
             f"an older key of {key.name} is valid until {when(older[0].expires)}, and there can be one: "
-            f"wait until then, or end it: kubectl ohsb keys set {key.name} --end-old"
+            "wait until then, or end it with keys set --end-old"
         )
     if expires is None and not present.valid_at(now):
         raise Refusal(f"{key.name} has expired at {when(present.expires)}: give --expires, the end of the new key")

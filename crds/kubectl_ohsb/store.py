@@ -55,7 +55,7 @@ class Stored:
         if self.key is None:
             raise Refusal(
                 f"the Secret of {self.name} cannot be read, so the gateway refuses the key: {self.error}; "
-                f"or make another key, and remove this one: kubectl ohsb keys revoke {self.name}"
+                "or make another key, and revoke this one"
             )
         return self.key
 
@@ -99,7 +99,7 @@ class Store:
                 raise
             raise Refusal(
                 f"there is a Secret {key.name} in namespace {self._namespace} already: choose another name, or, if it "
-                f"is the key that you mean: kubectl ohsb keys rotate {key.name}"
+                f"is the key that you mean: kubectl ohsb keys rotate {key.name} --namespace {self._namespace}"
             ) from None
 
     async def change(self, name: str, change: Callable[[ApiKey], ApiKey]) -> Stored:
