@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from control_plane.gateway.support import API_KEY, add_api_key, refusal, replica
 from control_plane.helm.release import CHART, NAME, Cluster
 from local_cluster.build import ensure
 from local_cluster.control_plane import ControlPlane
 from local_cluster.progress import Progress
 from sandbox_crds.image_patterns import ImagePattern
+from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import KubeClient
 from sandbox_gateway.registry.allowed import is_allowed
 from unit.sandbox_gateway.registry.images_and_patterns import CASES, PATTERNS, mutation
 
@@ -106,6 +109,16 @@ def test_what_was_there_before_can_be_changed_but_not_to_another_such_image(clus
     assert "spec.image: evil.example/new is not allowed" in patch({"spec": {"image": "evil.example/new"}})
     assert patch({"spec": {"image": "ghcr.io/openhands/agent-server"}}) == ""
     assert "spec.image: evil.example/old is not allowed" in patch({"spec": {"image": "evil.example/old"}})
+
+
+async def test_a_gateway_with_another_list_passes_the_api_servers_words_on(
+    cluster: Cluster, control_plane: ControlPlane, client: KubeClient, master_keys: MasterKeys
+) -> None:
+    await add_api_key(client, cluster.namespace, API_KEY, "alice")
+    async with replica(control_plane.kubeconfig, cluster.namespace, master_keys) as gateway:
+        response = await gateway.http.post("/start", json={"image": "evil.example/x", "session_id": "s"})
+        assert "spec.image: evil.example/x is not allowed in namespace" in refusal(response, 422)
+        await gateway.start("s", image="ghcr.io/openhands/agent-server")
 
 
 def test_other_namespaces_are_left_alone(cluster: Cluster) -> None:

@@ -17,6 +17,7 @@ PATTERNS = [
     "index.docker.io/redis@sha256:*",
     "localhost/mine",
     "mirror.index.docker.io/*",
+    "docker.io/sha256",
 ]
 
 CASES: dict[str, bool] = {
@@ -125,6 +126,7 @@ CASES: dict[str, bool] = {
     "docker.io:443/library/python:3.13": False,
     "team/agent": True,
     "docker.io/team/agent:1": True,
+    "Docker.io/team/agent": False,
     "team.io/agent": False,
     "team:5000/agent": False,
     "team": False,
@@ -137,6 +139,8 @@ CASES: dict[str, bool] = {
     # The ids of images on the node, and what looks like one.
     DIGEST: False,
     "sha256:0a0a": False,
+    "docker.io/sha256:0a0a": True,
+    "sha256": True,
     "sha512:0a": False,
     "0a" * 32: False,
     # A name without a dot is a registry only if it is localhost.
