@@ -121,6 +121,14 @@ INJECTIONS: dict[str, Injection] = {
         sandbox={"runtimeClassName": UNDONE},
         patience=60,
     ),
+    "runtime-class-missing": Injection(
+        Reason.POD_REFUSED,
+        (f'RuntimeClass "{UNDONE}-missing" not found',),
+        SANDBOXES,
+        exists,
+        class_={"runtimeClasses": {UNDONE: f"{UNDONE}-missing"}},
+        sandbox={"runtimeClassName": UNDONE},
+    ),
     "config-map-missing": Injection(
         Reason.CREATE_CONTAINER_ERROR,
         ("CreateContainerConfigError", 'configmap "settings" not found'),

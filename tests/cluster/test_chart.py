@@ -1,4 +1,6 @@
-"""The chart as installed: its own test."""
+"""The chart as installed: its own test, and its notes."""
+
+import shlex
 
 from demo.local_target import LocalTarget
 from demo.release import NAME, Release
@@ -6,3 +8,12 @@ from demo.release import NAME, Release
 
 def test_helm_test_passes(target: LocalTarget, release: Release) -> None:
     target.helm("test", NAME, "--namespace", release.namespace, "--timeout", "5m", "--logs")
+
+
+def test_the_notes_tell_how_to_see_that_policies_are_not_enforced(target: LocalTarget, release: Release) -> None:
+    notes = target.helm("get", "notes", NAME, "--namespace", release.namespace)
+    [command] = [line for line in notes.splitlines() if "connect_ex(" in line]
+    kubectl, *arguments = shlex.split(command)
+    assert kubectl == "kubectl"
+    # The local cluster's network plugin is a plain bridge.
+    assert target.kubectl(*arguments).strip() == "NOT enforced"

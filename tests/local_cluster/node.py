@@ -14,6 +14,7 @@ CLUSTER_DOMAIN = "cluster.local"
 KUBELET_PORT = 10250
 PROXY_HEALTH_PORT = 10256
 NETWORK_NAME = "openhands-sandbox"
+SECOND_HANDLER = "runc-again"
 
 
 def containerd_config(state: State, *, sandbox_image: str, cni_plugins: Path) -> str:
@@ -43,14 +44,17 @@ def containerd_config(state: State, *, sandbox_image: str, cni_plugins: Path) ->
             "use_internal_loopback": True,
         },
         f"plugins.'{cri}.runtime'.containerd": {"default_runtime_name": "runc"},
-        f"plugins.'{cri}.runtime'.containerd.runtimes.runc": {"runtime_type": "io.containerd.runc.v2"},
-        f"plugins.'{cri}.runtime'.containerd.runtimes.runc.options": {
-            "BinaryName": "runc",
-            "Root": str(root / "runc"),
-            "SystemdCgroup": False,
-        },
+        **_runtime(f"plugins.'{cri}.runtime'.containerd.runtimes.runc", root / "runc"),
+        # runc again, by another name and with its own records: enough to try RuntimeClasses with.
+        **_runtime(f"plugins.'{cri}.runtime'.containerd.runtimes.{SECOND_HANDLER}", root / SECOND_HANDLER),
     }
     return "\n".join(_toml_table(name, values) for name, values in tables.items())
+
+
+def _runtime(name: str, records: Path) -> dict[str, dict[str, Any]]:
+    """The tables of one runtime handler; runc keeps what it knows of its containers in the directory `records`."""
+    options = {"BinaryName": "runc", "Root": str(records), "SystemdCgroup": False}
+    return {name: {"runtime_type": "io.containerd.runc.v2"}, f"{name}.options": options}
 
 
 def _toml_table(name: str, values: Mapping[str, Any]) -> str:
