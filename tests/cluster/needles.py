@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 from urllib.parse import quote
 
+from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY
+
 MARK = "secret-of-a-test-"
 """How the values begin of a client's environment that tests count as secret."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_%+/=-]{16,}")
 _BEGINNING = 12
 _SESSION_KEY = re.compile(r"ohs_v[0-9]+-[a-z2-7]{26}_(.+)")
+_KEYS = frozenset({SECRET_KEY, SESSION_KEY})
+"""Entries of a pod's Secret that are its own; the others are the environment that it begins with."""
 _PUBLIC = frozenset(
     {"sha256", "previousSha256", "owner", "policy", "expires", "previousExpires", "tls.crt", "ca.crt", "namespace"}
 )
@@ -26,8 +30,8 @@ def tokens(text: str) -> set[str]:
 def entries(secret: Mapping[str, Any]) -> dict[str, str]:
     """The secret entries of a Secret by `namespace/name:entry`, what is not text or shorter than a token left out.
 
-    Of a client's environment those that begin with MARK, since the others may be anything. What Helm keeps of a release
-    is its manifests, not a key.
+    Of an environment, a client's or a pool's, those that begin with MARK, since the others may be anything. What Helm
+    keeps of a release is its manifests, not a key.
     """
     metadata = secret["metadata"]
     if secret.get("type") == "helm.sh/release.v1":
@@ -36,7 +40,8 @@ def entries(secret: Mapping[str, Any]) -> dict[str, str]:
     data: dict[str, str] = secret.get("data") or {}
     for entry, value in data.items():
         text = base64.b64decode(value).decode(errors="replace").strip()
-        ours = text.startswith(MARK) if metadata["name"].endswith("-env") else entry not in _PUBLIC
+        of_environment = metadata["name"].endswith("-env") or (SECRET_KEY in data and entry not in _KEYS)
+        ours = text.startswith(MARK) if of_environment else entry not in _PUBLIC
         if ours and tokens(text):
             found[f"{metadata['namespace']}/{metadata['name']}:{entry}"] = text
     return found

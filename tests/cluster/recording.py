@@ -169,9 +169,8 @@ class Record:
 
     def audit(self) -> Iterator[dict[str, Any]]:
         """The events of the audit log since the beginning."""
-        for name, path in self.logs.files():
-            if not name.startswith("audit"):
-                continue
+        parts = [path for name, path in self.logs.files() if name.startswith("audit")]
+        for path in sorted(parts, key=lambda path: path.stat().st_mtime):
             with path.open("rb") as lines:
                 for line in lines:
                     if line.endswith(b"\n"):

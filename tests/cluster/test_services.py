@@ -86,6 +86,23 @@ def test_ports_that_are_not_declared_are_not_found(runtime: Runtime, label: str,
     assert words in answer.json()["detail"]
 
 
+def test_at_its_own_host_the_agent_server_refuses_every_key_but_its_own(runtime: Runtime, host_mode: Site) -> None:
+    key = runtime.identity[2]
+    others = f"{key[:-1]}{'A' if key[-1] != 'A' else 'Q'}", host_mode.release.api_key()
+    url = f"{runtime.site.url}/api/conversations/count"
+
+    def status(headers: dict[str, str], **params: str) -> int:
+        host = {"Host": f"{runtime.id}.{SANDBOX_DOMAIN}"}
+        return httpx.get(url, headers={**host, **headers}, params=params, trust_env=False, timeout=30).status_code
+
+    for other in others:
+        assert status({"X-Session-API-Key": other}) == 401
+        assert status({"Authorization": f"Bearer {other}"}) == 401
+        assert status({"Cookie": f"oh_workspace_session_key={other}"}) == 401
+        assert status({}, session_api_key=other) == 401
+    assert status({"X-Session-API-Key": key}) == 200
+
+
 def test_only_who_has_the_key_wakes_the_sandbox_by_a_service(runtime: Runtime) -> None:
     key = runtime.identity[2]
     runtime.make_idle()

@@ -110,8 +110,13 @@ def link_exists() -> bool:
 
 def delete_link() -> None:
     """Delete the veth pair; deleting one end takes the other with it."""
-    if link_exists():
-        run(["ip", "link", "delete", HOST_LINK])
+    try:
+        if link_exists():
+            run(["ip", "link", "delete", HOST_LINK])
+    except ClusterError:
+        # The kernel may do it itself meanwhile, once nothing is left in the node's namespace.
+        if link_exists():
+            raise
 
 
 def leftovers() -> list[str]:

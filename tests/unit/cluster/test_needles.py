@@ -81,6 +81,12 @@ def test_every_entry_of_a_secret_is_one_but_for_what_is_known_to_be_none() -> No
 def test_of_an_environment_the_marked_values_are_secret() -> None:
     data = {"PATH": "/usr/local/bin:/usr/bin", "TOKEN": f"{MARK}1"}
     assert entries(secret("sb-a-env", data)) == {"n/sb-a-env:TOKEN": f"{MARK}1"}
+    keys = {"OH_SECRET_KEY": "k" * 43, "OH_SESSION_API_KEYS_0": SESSION_KEY}
+    assert entries(secret("pool-a", {**data, **keys})) == {
+        "n/pool-a:TOKEN": f"{MARK}1",
+        "n/pool-a:OH_SECRET_KEY": "k" * 43,
+        "n/pool-a:OH_SESSION_API_KEYS_0": SESSION_KEY,
+    }
 
 
 def test_of_a_private_key_every_line_is_found() -> None:

@@ -1,6 +1,7 @@
 """A key that is planted anywhere in what a run leaves is found, also in logs that are gone."""
 
 import base64
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,17 @@ def test_the_audit_log_is_searched_whole_and_read_since_the_beginning(record: Re
     assert [event["requestReceivedTimestamp"] for event in record.audit()] == [times[1].isoformat()]
     assert record.leaks() == ["t-one/sb-a:OH_SESSION_API_KEYS_0 in log audit.log"]
     assert record.read() == {"logs of audit": 1}
+
+
+def test_a_rotated_audit_log_is_read_in_its_order(record: Record, state: State) -> None:
+    time = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+    for number in range(3):
+        state.audit_log.write_bytes(orjson.dumps({"verb": str(number), "requestReceivedTimestamp": time}) + b"\n")
+        os.utime(state.audit_log, (number, number))
+        record.logs.look()
+        state.audit_log.rename(state.logs / f"audit-{9 - number}.log")
+    record.logs.look()
+    assert [event["verb"] for event in record.audit()] == ["0", "1", "2"]
 
 
 def test_what_a_killed_run_has_kept_is_forgotten(record: Record, state: State) -> None:
