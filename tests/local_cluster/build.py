@@ -1,6 +1,7 @@
 """Builds the cluster's binaries from the Go modules in `tools/`, and keeps them in the cache."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -127,6 +128,15 @@ def ensure(names: Sequence[str], progress: Progress) -> None:
             result.result()
     finally:
         pool.shutdown(cancel_futures=True)  # after a failure only what is being built comes to its end
+
+
+def module_source(name: str, module: str) -> Path:
+    """The files of `module`, which `tools/NAME/go.mod` pins; downloaded if they are missing. Raises ClusterError."""
+    command = [_go(), "mod", "download", "-json", module]
+    done = subprocess.run(command, cwd=TOOLS / name, capture_output=True, text=True, env=_environment())
+    if done.returncode != 0:
+        raise ClusterError(f"{module} cannot be downloaded: {done.stdout.strip()}", remedy="check `go env GOPROXY`")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _build(family: Family, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import ssl
 import sys
 import time
 import uuid
@@ -89,7 +90,17 @@ def stop(client: httpx.Client, sandbox: dict[str, Any], session_id: str) -> None
         time.sleep(POLL_SECONDS)
 
 
-def check(gateway: str, api_key: str, image: str, start_timeout: float) -> None:
+def trust(certificate: Path | None) -> ssl.SSLContext | bool:
+    """What a gateway with TLS must show: this certificate, which is that of its public name, not of its Service."""
+    if certificate is None:
+        return True
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # its issuer need not be known here
+    return context
+
+
+def check(gateway: str, certificate: Path | None, api_key: str, image: str, start_timeout: float) -> None:
     """The whole test. Raises CheckFailed, or httpx.HTTPError when the gateway cannot be reached."""
     session_id = f"helm-test-{uuid.uuid4()}"
     request: dict[str, Any] = {
@@ -103,7 +114,8 @@ def check(gateway: str, api_key: str, image: str, start_timeout: float) -> None:
         "image_pull_policy": "IfNotPresent",
         "runtime_class": "sysbox-runc",
     }
-    with httpx.Client(base_url=gateway, headers={"X-API-Key": api_key}, timeout=30, trust_env=False) as client:
+    headers, verify = {"X-API-Key": api_key}, trust(certificate)
+    with httpx.Client(base_url=gateway, headers=headers, verify=verify, timeout=30, trust_env=False) as client:
         say(f"Starting a sandbox from {image} through {gateway}")
         sandbox = answer(client.post("/start", json=request))
         try:
@@ -125,13 +137,15 @@ def check(gateway: str, api_key: str, image: str, start_timeout: float) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gateway", required=True, help="URL of the gateway")
+    parser.add_argument("--certificate", type=Path, help="file with the certificate of a gateway with TLS")
     parser.add_argument("--api-key-file", required=True, type=Path, help="file with the API key")
     parser.add_argument("--image", required=True, help="image of an OpenHands agent server")
     parser.add_argument("--start-timeout", default=240, type=float, help="seconds that the start may take")
     arguments = parser.parse_args()
     started = time.monotonic()
     try:
-        check(arguments.gateway, arguments.api_key_file.read_text().strip(), arguments.image, arguments.start_timeout)
+        api_key = arguments.api_key_file.read_text().strip()
+        check(arguments.gateway, arguments.certificate, api_key, arguments.image, arguments.start_timeout)
     except CheckFailed as failure:
         say(f"FAILED: {failure}")
         return 1

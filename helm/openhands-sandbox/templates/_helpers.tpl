@@ -261,9 +261,47 @@ serves credentials to its machines.
 {{- end }}
 {{- end }}
 
+{{/* How the gateway's Service is reached. */}}
+{{- define "openhands-sandbox.gatewayScheme" -}}
+{{ ternary "https" "http" (not (empty .Values.gateway.tls.secretName)) }}
+{{- end }}
+
+{{- define "openhands-sandbox.gatewayPort" -}}
+{{- $port := int .Values.gateway.service.port }}
+{{- if and .Values.gateway.tls.secretName (eq $port 80) }}443{{ else }}{{ $port }}{{ end }}
+{{- end }}
+
+{{/* Hosts of the Runtime API in front of the gateway. Argument: (dict "root" $ "name" "ingress.hosts" "hosts" list). */}}
+{{- define "openhands-sandbox.validateHosts" -}}
+{{- $domain := .root.Values.gateway.baseDomain }}
+{{- if and $domain (not .hosts) }}
+{{- fail (printf "%s: name the host of the Runtime API; *.%s (gateway.baseDomain) is for sandboxes alone" .name $domain) }}
+{{- end }}
+{{- range .hosts }}
+{{- if and $domain (hasSuffix (printf ".%s" $domain) .) }}
+{{- fail (printf "%s: %s is below gateway.baseDomain, where each host is a sandbox's: take one that is not" $.name .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Values that the schema cannot judge one by one. */}}
 {{- define "openhands-sandbox.validate" -}}
 {{- include "openhands-sandbox.validateEgress" . }}
+{{- if .Values.ingress.enabled }}
+{{- include "openhands-sandbox.validateHosts" (dict "root" $ "name" "ingress.hosts" "hosts" .Values.ingress.hosts) }}
+{{- if and .Values.ingress.tls.secretName (not .Values.gateway.tls.secretName) (not (hasPrefix "https:" .Values.gateway.publicURL)) }}
+{{- fail "ingress.tls.secretName: set gateway.publicURL to the https URL, too; it is what clients and sandboxes are told" }}
+{{- end }}
+{{- if and .Values.ingress.tls.wildcardSecretName (not .Values.gateway.baseDomain) }}
+{{- fail "ingress.tls.wildcardSecretName needs gateway.baseDomain: in header mode sandboxes have no hosts" }}
+{{- end }}
+{{- end }}
+{{- if .Values.httpRoute.enabled }}
+{{- if not .Values.httpRoute.parentRefs }}
+{{- fail "httpRoute.parentRefs: name the Gateway that takes the route, such as [{name: public, namespace: gateways}]" }}
+{{- end }}
+{{- include "openhands-sandbox.validateHosts" (dict "root" $ "name" "httpRoute.hostnames" "hosts" .Values.httpRoute.hostnames) }}
+{{- end }}
 {{- if and .Values.gateway.service.nodePort (eq .Values.gateway.service.type "ClusterIP") }}
 {{- fail "gateway.service.nodePort needs gateway.service.type NodePort or LoadBalancer" }}
 {{- end }}

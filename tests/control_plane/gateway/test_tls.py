@@ -63,11 +63,15 @@ async def test_two_workers_renew_the_certificate_under_open_connections(
             echo = f"{url.replace('https:', 'wss:')}/sockets/echo"
             async with connect(echo, ssl=old.trusted(), additional_headers=key, proxy=None) as websocket:
 
+                async def both_serve() -> bool:
+                    return process.log.count("gateway serves") == 2
+
                 async def usable() -> None:
                     await websocket.send("still here")
                     assert await websocket.recv() == "still here"
                     assert (await http.get("/health", headers=key)).status_code == 200
 
+                await eventually(both_serve, timeout=120)
                 secret.store(new.certificate, old.key)
 
                 async def refused() -> bool:

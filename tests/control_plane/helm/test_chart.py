@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from control_plane.helm.gateway_api import install_gateway_api
 from control_plane.helm.release import CHART, NAME, Cluster
 from local_cluster.build import ensure
 from local_cluster.control_plane import ControlPlane
@@ -30,6 +31,7 @@ def bare() -> Iterator[ControlPlane]:
     """A control plane of its own, since the one that is shared has the CRDs already."""
     ensure(["helm"], Progress())
     with ControlPlane(controller_manager=True) as running:
+        install_gateway_api(running)
         yield running
 
 
