@@ -57,7 +57,7 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 400:
         # FastAPI's answer to what the JSON parser cannot even reject: wrong encoding, too deep, too long a number.
         return _answer(422, "body: is not valid JSON")
-    return _answer(error.status_code, str(error.detail))
+    return _answer(error.status_code, str(error.detail), error.headers)
 
 
 def _api_error(request: Request, error: Exception) -> JSONResponse:

@@ -17,8 +17,11 @@ API_KEY_HEADER = "X-API-Key"
 _OPEN = frozenset({"/docs", "/openapi.json"})
 _MAXIMUM_BYTES = 4 * 1024 * 1024
 """An environment is at most 1 MiB; JSON escapes may multiply it."""
+ALL_BYTES = 64 * 1024 * 1024
+"""Of bodies in memory at a time, so that nobody's take all of the process's memory. The SDK's have a few hundred."""
 BODY_SECONDS = 60.0
 """For all of it; whoever sends a byte now and then would hold a connection for ever otherwise."""
+_BUSY = "This gateway is reading as many large bodies as it can. Send the request again later."
 _TOO_LARGE = f"The body is larger than {_MAXIMUM_BYTES} bytes"
 
 
@@ -34,6 +37,8 @@ class Gate:
         self._api_keys = api_keys
         self._requests_per_minute = requests_per_minute
         self._rates = Rates()
+        self._bytes = 0
+        """Of the bodies of all requests under way."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -50,7 +55,18 @@ class Gate:
             await refusal(scope, receive, send)
         else:
             scope.setdefault("state", {})["api_key"] = key
-            await self._app(scope, _bounded(receive, int(headers.get("content-length", "0"))), send)
+            body = _Body(self, receive, int(headers.get("content-length", "0")))
+            try:
+                await self._app(scope, body.receive, send)
+            finally:
+                self._bytes -= body.size
+
+    def admits(self, size: int) -> bool:
+        """Whether there is room for so many more bytes of a body, which are counted then."""
+        if self._bytes + size > ALL_BYTES:
+            return False
+        self._bytes += size
+        return True
 
     def _over_rate(self, key: ApiKey) -> JSONResponse | None:
         own = key.policy.limits.requests_per_minute
@@ -73,24 +89,31 @@ async def owner_of(request: Request) -> str:
     return (await key_of(request)).owner
 
 
-def _bounded(receive: Receive, announced: int) -> Receive:
-    left = _MAXIMUM_BYTES
-    deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
+class _Body:
+    """What comes of one request's body, within the bounds of size and time; `size` is what has been admitted of it."""
 
-    async def bounded() -> Message:
-        nonlocal left, deadline
-        if announced > _MAXIMUM_BYTES:
+    def __init__(self, gate: Gate, receive: Receive, announced: int) -> None:
+        self.size = 0
+        self._gate = gate
+        self._receive = receive
+        self._announced = announced
+        self._deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
+
+    async def receive(self) -> Message:
+        """The next message. Raises HTTPException: 408, 413 or 503."""
+        if self._announced > _MAXIMUM_BYTES:
             raise HTTPException(413, _TOO_LARGE)
         try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
         except TimeoutError:
             raise HTTPException(408, "The body did not come in time.") from None
         if not message.get("more_body", False):
-            deadline = None  # what may still come is the end of the connection
-        left -= len(message.get("body", b""))
-        if left < 0:
+            self._deadline = None  # what may still come is the end of the connection
+        size = len(message.get("body", b""))
+        if self.size + size > _MAXIMUM_BYTES:
             raise HTTPException(413, _TOO_LARGE)
+        if not self._gate.admits(size):
+            raise HTTPException(503, _BUSY, {"Retry-After": "5"})
+        self.size += size
         return message
-
-    return bounded

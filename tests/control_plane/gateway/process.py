@@ -51,6 +51,14 @@ class Process:
         pid = self._process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
+    @property
+    def resident(self) -> int:
+        """Bytes of its memory that are resident."""
+        [line] = [
+            line for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines() if "VmRSS" in line
+        ]
+        return int(line.split()[1]) * 1024
+
     async def ask(self, path: str, token: str = "") -> httpx.Response:
         """GET of this path on the port of the probes. Raises httpx.TransportError."""
         return await self._http.get(path, headers={"Authorization": f"Bearer {token}"} if token else {})

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from unit.helm.rendering import CHART
+from unit.sandbox_gateway.mounted_tls import MountedSecret, Pair, handshake
 
 KEY = "the-api-key-of-this-test"
 SESSION_KEY = "the-session-key-of-this-test"
@@ -190,6 +192,18 @@ def test_a_wrong_key_is_told(gateway: Gateway, check: Check) -> None:
     assert code == 1
     assert "401" in output
     assert "another-key" not in output
+
+
+def test_just_the_gateways_certificate_is_trusted_under_any_name(tmp_path: Path) -> None:
+    trust = load_script().trust
+    assert trust(None) is True
+    shown, other = Pair.make(tmp_path), Pair.make(tmp_path)
+    for name, pair in (("shown", shown), ("other", other)):
+        MountedSecret(tmp_path / name).store(pair.certificate, pair.key)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "shown" / "tls.crt", tmp_path / "shown" / "tls.key")
+    assert handshake(trust(tmp_path / "shown" / "tls.crt"), server, "demo-gateway.agents.svc")
+    assert not handshake(trust(tmp_path / "other" / "tls.crt"), server, "demo-gateway.agents.svc")
 
 
 def test_a_gateway_that_is_not_there_is_told(check: Check) -> None:

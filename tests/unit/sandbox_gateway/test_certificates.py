@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from sandbox_gateway import certificates
 from sandbox_gateway.certificates import Certificates, TlsError
-from unit.sandbox_gateway.mounted_tls import MountedSecret, Pair
+from unit.sandbox_gateway.mounted_tls import MountedSecret, Pair, handshake
 
 
 @pytest.fixture
@@ -27,18 +27,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pair, Pair]:
 
 def is_shown(context: ssl.SSLContext, pair: Pair) -> bool:
     """Whether a client that trusts only this pair takes what the context shows."""
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = pair.trusted().wrap_bio(to_client, to_server, server_hostname="localhost")
-    server = context.wrap_bio(to_server, to_client, server_side=True)
-    for _ in range(3):
-        for side in (client, server):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLError:
-                return False
-    return True
+    return handshake(pair.trusted(), context)
 
 
 def encrypted(key: bytes) -> bytes:

@@ -153,6 +153,34 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     assert service.started == []
 
 
+async def test_bodies_of_all_requests_together_are_bounded(
+    http: httpx.AsyncClient, service: ScriptedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "ALL_BYTES", 1000)
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b" " * 900
+        read.set()
+        await go_on.wait()
+        yield json.dumps(start_body()).encode()
+
+    slow = asyncio.create_task(http.post("/start", content=chunks(), headers=JSON))
+    await read.wait()
+    await asyncio.sleep(0)
+    refused = await http.post("/start", content=b" " * 200, headers=JSON)
+    assert "again later" in refusal(refused, 503)
+    assert refused.headers["retry-after"] == "5"
+    assert (await http.post("/start", json=start_body())).status_code == 200
+    go_on.set()
+    assert (await slow).status_code == 200
+    # What has ended, however it ended, takes no room.
+    for _ in range(5):
+        assert "again later" in refusal(await http.post("/start", content=b" " * 1001, headers=JSON), 503)
+        assert "valid JSON" in refusal(await http.post("/start", content=b" " * 1000, headers=JSON), 422)
+    assert len(service.started) == 2
+
+
 @pytest.mark.parametrize("path", ["/stop", "/pause", "/resume"])
 @pytest.mark.parametrize("body", [{}, {"runtime_id": None}, {"runtime_id": 5}, {"runtime_id": ""}])
 async def test_a_missing_runtime_id_is_422(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
