@@ -106,7 +106,7 @@ class Gateway:
             controlling = tasks.create_task(control.run())
             access_log = RequestLog(settings.access_log, logs.line_renderer(settings.log_format), write_stdout)
             logging = tasks.create_task(access_log.run())
-            connections = descriptors.connections(descriptors.raise_limit())
+            connections = descriptors.connections(descriptors.raise_limit(), tls=certificates is not None)
             front = await listener.serve(
                 settings.listen_host,
                 settings.listen_port,

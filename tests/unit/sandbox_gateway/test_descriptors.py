@@ -16,6 +16,11 @@ def test_a_quarter_is_for_clients(limit: int, expected: int) -> None:
     assert connections(limit) == expected
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(0, 1), (1024, 224), (1_048_576, 4096)])
+def test_tls_has_a_lower_bound_for_its_memory(limit: int, expected: int) -> None:
+    assert connections(limit, tls=True) == expected
+
+
 def test_those_that_are_refused_leave_most_of_the_reserve() -> None:
     assert RESERVE // 2 >= ANSWERED
 
