@@ -15,6 +15,8 @@ from supply_chain import advisories, chart, image_contents, locks, pinned, sbom
 from supply_chain.advisories import ACCEPTED, SourceError
 from supply_chain.locks import Lock, Pin
 
+_REMEDY = "Run make audit where PyPI's JSON API can be reached, or name an OSV server's /v1/query in OSV_URL."
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -45,7 +47,7 @@ def audit(
         except ValueError as error:
             failures = [str(error)]
         except SourceError as error:
-            text = f"NOT COMPARED with known vulnerabilities, for nobody could be asked: {error}"
+            text = f"NOT COMPARED with known vulnerabilities: {error}. {_REMEDY}"
             (warnings if source_optional else failures).append(text)
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)

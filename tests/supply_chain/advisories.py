@@ -112,7 +112,7 @@ def judge(report: Report, locked: Mapping[Lock, Sequence[Pin]], accepted: Iterab
 def ask(locked: Mapping[Lock, Sequence[Pin]], osv_url: str = "") -> Report:
     """What PyPI's JSON API, or else an OSV server, knows of all pins. Raises SourceError."""
     if not _report([CANARY], osv_url).findings:
-        raise SourceError(f"it does not know the vulnerabilities of {CANARY.name} {CANARY.version}")
+        raise SourceError(f"the source does not know the vulnerabilities of {CANARY.name} {CANARY.version}")
     reports = [_report(group, osv_url) for group in groups(locked.values()) if group]
     return Report(
         tuple(finding for report in reports for finding in report.findings),
