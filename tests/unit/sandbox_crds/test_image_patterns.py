@@ -25,6 +25,8 @@ GOOD = [
     ("docker.io/*", "docker.io/", ""),
     ("index.docker.io/python:3", "docker.io/library/python", ":3"),
     ("index.docker.io/a/b", "docker.io/a/b", ""),
+    ("index-docker.io/a", "index-docker.io/a", ""),
+    ("docker-io.test/a", "docker-io.test/a", ""),
 ]
 
 BAD = [
