@@ -90,7 +90,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"apiKey": {"limits": {"runing": 1}}}, "'runing' not allowed"),
     ({"apiKey": {"limits": {"running": -1}}}, "/apiKey/limits/running"),
     ({"apiKey": {"limits": {"lifeSeconds": "1h"}}}, "/apiKey/limits/lifeSeconds"),
-    ({"apiKey": {"images": [""]}}, "/apiKey/images/0"),
+    ({"apiKey": {"images": ["ghcr.io/*", "Python:3"]}}, "/apiKey/images/1"),
     ({"apiKey": {"classes": ["Small"]}}, "/apiKey/classes/0"),
     ({"apiKey": {"expires": "2030-01-31"}}, "/apiKey/expires"),
     ({"apiKey": {"expires": "2030-02-31T24:00:00Z"}}, "/apiKey/expires"),
