@@ -74,7 +74,7 @@ class Store:
         return sorted(found, key=lambda stored: stored.name)
 
     async def get(self, name: str) -> Stored:
-        """One of them. Raises Refusal when there is none; other Secrets are never read or touched."""
+        """One of them. Raises Refusal when there is none; other Secrets are neither shown nor changed."""
         try:
             secret = await self._client.get(SECRETS, self._namespace, name)
         except ApiError as error:

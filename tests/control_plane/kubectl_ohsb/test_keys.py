@@ -153,7 +153,7 @@ async def test_a_key_from_its_creation_to_its_revocation(shell: Shell, client: K
         assert not [text for text in (*told, made.err) if hidden in text]
 
 
-async def test_only_secrets_of_keys_are_read_and_touched(shell: Shell, client: KubeClient, namespace: str) -> None:
+async def test_only_secrets_of_keys_are_shown_and_changed(shell: Shell, client: KubeClient, namespace: str) -> None:
     await client.create(SECRETS, namespace, {"metadata": {"name": "master"}, "stringData": {"sha256": "x"}})
     for command in ("show", "rotate", "revoke"):
         refused = await shell.keys(command, "master")
