@@ -56,7 +56,7 @@ sbom: venv ## Write bills of material of images and chart, CycloneDX, to dist/sb
 
 .PHONY: test-unit
 test-unit: venv ## Tests without Kubernetes
-	@$(BIN)/python -m local_cluster build helm
+	@$(BIN)/python -m local_cluster build helm cyclonus
 	@$(BIN)/pytest tests/unit
 
 .PHONY: test-control-plane
