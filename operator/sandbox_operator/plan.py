@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
-from sandbox_crds.models import Sandbox
+from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_crds.redaction import redacted
 from sandbox_operator import times
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.builders.pod import build_pod, runtime_class
+from sandbox_operator.builders.pod import build_pod, is_runtime_class_dropped, runtime_class
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.builders.service import build_service
 from sandbox_operator.builders.volume import build_volume_claim
@@ -199,8 +199,8 @@ def _create(world: World, keys: MasterKeys) -> Plan:
     if world.pod is None and world.held_back:
         held = Finding(world.held_back.reason, world.held_back.message)
         return _again_at(_tell(_without_pod(world, keys), keys, held), world.held_back.again)
-    dropped = world.pod is None and runtime_class(sandbox, class_) is None
-    event = _runtime_class_dropped(sandbox, world.now) if dropped else None
+    dropped = world.pod is None and is_runtime_class_dropped(sandbox, class_)
+    event = _runtime_class_dropped(sandbox, class_, world.now) if dropped else None
     if world.pod is None and world.made is None and world.miss is None and is_first_start(sandbox):
         return Plan(claim=True, afterwards=(event,) if event else ())
     key_id, settled = _key_id(world, keys), _settled_key_id(sandbox, keys)
@@ -238,10 +238,10 @@ def _without_pod(world: World, keys: MasterKeys) -> World:
     return replace(world, pod=None, made=world.made or Made(_key_id(world, keys)))
 
 
-def _runtime_class_dropped(sandbox: Sandbox, now: datetime) -> KubeObject:
+def _runtime_class_dropped(sandbox: Sandbox, class_: SandboxClass, now: datetime) -> KubeObject:
     note = (
         f"Runtime class {sandbox.spec.runtime_class_name} is not listed in runtimeClasses of SandboxClass "
-        f"{sandbox.spec.class_name}: the pod runs with the cluster's default."
+        f"{sandbox.spec.class_name}: the pod runs with {runtime_class(sandbox, class_) or "the cluster's default"}."
     )
     return build_event(
         sandbox, now, type_="Warning", reason=EventReason.RUNTIME_CLASS_DROPPED, action="CreatePod", note=note

@@ -98,7 +98,8 @@ class SandboxClassSpec(Model):
         max_length=64,
         description=(
             "From the runtime class a sandbox asks for to the one its pod gets; an empty value means the cluster's "
-            "default. A class that is not listed is dropped, with an Event."
+            "default. A class that is not listed is dropped, with an Event. The entry with the empty name is for "
+            "sandboxes that ask for none, or for one that is dropped."
         ),
     )
     service_ports: ServicePorts = Field(

@@ -18,10 +18,19 @@ _SUDO_CAPABILITIES = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID"
 has none of them."""
 
 
-def runtime_class(sandbox: Sandbox, class_: SandboxClass) -> str | None:
-    """The pod's runtime class: "" for the cluster's default, None when the class does not know the one asked for."""
+def runtime_class(sandbox: Sandbox, class_: SandboxClass) -> str:
+    """The pod's runtime class; "" for the cluster's default.
+
+    What is asked for in vain, or not at all, gets what the class has for "": a client cannot choose less isolation.
+    """
+    known = class_.spec.runtime_classes
+    return known.get(sandbox.spec.runtime_class_name, known.get("", ""))
+
+
+def is_runtime_class_dropped(sandbox: Sandbox, class_: SandboxClass) -> bool:
+    """Whether the sandbox asks for a runtime class that its class does not know."""
     asked = sandbox.spec.runtime_class_name
-    return class_.spec.runtime_classes.get(asked) if asked else ""
+    return bool(asked) and asked not in class_.spec.runtime_classes
 
 
 def pod_labels(class_: SandboxClass) -> dict[str, str]:

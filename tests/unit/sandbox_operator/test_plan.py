@@ -318,6 +318,26 @@ def test_a_runtime_class_that_is_not_listed_is_of_statusonce_a_pod(
     assert [create.event for create in again.creates] == [None]
 
 
+@pytest.mark.parametrize(
+    ("asked", "known", "given"),
+    [
+        ("", {}, None),
+        ("", {"vm": "kata"}, None),
+        ("vm", {"vm": "kata"}, "kata"),
+        ("vm", {"vm": "", "": "gvisor"}, None),
+        ("", {"vm": "kata", "": "gvisor"}, "gvisor"),
+        ("other", {"vm": "kata", "": "gvisor"}, "gvisor"),
+        ("other", {"vm": "kata"}, None),
+    ],
+)
+def test_no_client_chooses_less_isolation_than_its_class_gives(
+    asked: str, known: dict[str, str], given: str | None
+) -> None:
+    made = decide(sandbox(runtimeClassName=asked), class_=class_(runtimeClasses=known))
+    [pod] = [create.body for create in made.creates if create.body["kind"] == "Pod"]
+    assert pod["spec"].get("runtimeClassName") == given
+
+
 def test_patience_covers_times_of_whole_seconds() -> None:
     assert timedelta(seconds=2) <= PATIENCE
 
