@@ -89,31 +89,35 @@ async def test_all_gateways_follow_without_a_restart(
         metadata = {"labels": {API_KEY_LABEL: "true"}}
         broken = {"sha256": api_key_hash("k"), "owner": "x", "policy": '{"limits": {"running": "the-value"}}'}
         await client.create(SECRETS, namespace, {"metadata": {"name": "broken", **metadata}, "stringData": broken})
-        assert await answered(401, "first")
+        assert await answered(401, "carols-first-key")
         await client.create(
-            SECRETS, namespace, {"metadata": {"name": "ci", **metadata}, "data": data(Hash(api_key_hash("first")))}
+            SECRETS,
+            namespace,
+            {"metadata": {"name": "ci", **metadata}, "data": data(Hash(api_key_hash("carols-first-key")))},
         )
-        await eventually(partial(answered, 404, "first"))
+        await eventually(partial(answered, 404, "carols-first-key"))
         assert await answered(401, "k")
 
         async def rotate(end: datetime) -> None:
-            rotated = data(Hash(api_key_hash("second")), Hash(api_key_hash("first"), end))
+            rotated = data(Hash(api_key_hash("carols-second-key")), Hash(api_key_hash("carols-first-key"), end))
             await client.patch(SECRETS, namespace, "ci", {"data": rotated})
 
         await rotate(datetime.now(UTC) + timedelta(days=1))
-        await eventually(partial(answered, 404, "second"))
-        assert await answered(404, "first")
+        await eventually(partial(answered, 404, "carols-second-key"))
+        assert await answered(404, "carols-first-key")
         # Whoever has learned of the end needs nothing more when it comes.
         end = (datetime.now(UTC) + timedelta(seconds=3)).replace(microsecond=0)
         await rotate(end)
-        await eventually(partial(answered, 401, "first"))
+        await eventually(partial(answered, 401, "carols-first-key"))
         assert datetime.now(UTC) >= end
-        assert await answered(404, "second")
+        assert await answered(404, "carols-second-key")
 
         await client.delete(SECRETS, namespace, "ci")
-        await eventually(partial(answered, 401, "second"))
+        await eventually(partial(answered, 401, "carols-second-key"))
         for gateway in gateways:
             told = [line for line in gateway.log.splitlines() if '"broken"' in line]
             assert len(told) == 1
             assert "data.policy.limits.running" in told[0]
-            assert not [hidden for hidden in ("the-value", api_key_hash("k"), "second") if hidden in gateway.log]
+            assert not [
+                hidden for hidden in ("the-value", api_key_hash("k"), "carols-second-key") if hidden in gateway.log
+            ]

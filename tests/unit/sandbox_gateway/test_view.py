@@ -16,6 +16,8 @@ PAUSED = ("paused", "not found")
 EXPECTED = {
     Reason.READY: READY,
     Reason.PENDING: STARTING,
+    Reason.QUEUED: STARTING,
+    Reason.LIMIT_REACHED: FAILED,
     Reason.UNSCHEDULABLE: STARTING,
     Reason.STARTING: STARTING,
     Reason.IMAGE_PULL_BACK_OFF: STARTING,
