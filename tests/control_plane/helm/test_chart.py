@@ -231,6 +231,7 @@ RIGHTS = [
     (OPERATOR, "create", "sandboxes.sandbox.openhands.dev", False),
     (OPERATOR, "list", "events.events.k8s.io", True),
     (OPERATOR, "get", "secrets", True),
+    (OPERATOR, "list", "secrets", True),
     (OPERATOR, "update", "secrets", False),
     (OPERATOR, "create", "pods/exec", False),
     (GATEWAY, "delete", "sandboxes.sandbox.openhands.dev", True),
