@@ -259,12 +259,12 @@ def test_another_environment_comes_late_and_again_after_a_crash(full: Site, imag
 
 
 def test_what_cannot_come_late_starts_cold_and_says_why(full: Site, images: Images) -> None:
-    environment = {**POOLED, **SECRET, "OH_VSCODE_PORT": "8123"}
+    environment = {**POOLED, **SECRET, "OH_PERSISTENCE_DIR": "/workspace/8123"}
     with Runtime(full, images.agent_server, command=COMMAND, working_dir="/workspace", environment=environment) as cold:
         status = eventually(lambda: cold.object().get("status", {}), lambda status: "poolMiss" in status, READY_SECONDS)
         assert status["launch"] == "Cold"
         assert status["poolMiss"].startswith("EnvironmentDiffers")
-        assert "OH_VSCODE_PORT" in status["poolMiss"]
+        assert "OH_PERSISTENCE_DIR" in status["poolMiss"]
         assert "8123" not in status["poolMiss"]
     assert len(await_free(full, "late")) == 1
 
