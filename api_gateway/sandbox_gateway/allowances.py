@@ -4,11 +4,12 @@ The operator admits, and alone counts exactly (`sandbox_operator.limits`). A gat
 for which there is no room anyway, and tells those that wait their place.
 """
 
-from collections.abc import Callable, Collection, Generator
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from sandbox_crds.api_keys import Limits
+from sandbox_crds.api_keys import ApiKey, Limits
 from sandbox_crds.limits import HOW_TO_FREE, Limit, reached
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
@@ -18,6 +19,8 @@ from sandbox_gateway.view import View
 
 _EXAMPLES = 3
 
+type Queue = Mapping[str, int]
+
 
 class Allowances:
     """What the owners of a replica's sandboxes may still start. `limits(owner)` are those in force."""
@@ -25,26 +28,35 @@ class Allowances:
     def __init__(self, cache: SandboxCache, limits: Callable[[str], Limits]) -> None:
         self._cache = cache
         self._limits = limits
-        self._begun: dict[str, set[str]] = {}
+        self._begun: Counter[tuple[str, str]] = Counter()
+        """How often each sandbox of an owner is being made or resumed."""
+
+    def of_owner(self, key: ApiKey) -> ApiKey:
+        """The same key with the limits that hold for its owner: the strictest of all the owner's keys."""
+        return replace(key, policy=key.policy.model_copy(update={"limits": self._limits(key.owner)}))
+
+    def check(self, owner: str, name: str, *, is_new: bool) -> None:
+        """Raises LimitReachedError when room for this sandbox is not likely. `is_new`: it would be one more."""
+        limits = self._limits(owner)
+        if limits == Limits():
+            return
+        owned = [known for known in self._cache.owned_by(owner) if known.metadata.name != name]
+        counted = {known.metadata.name for known in owned if not known.spec.suspend} | {name}
+        coming = sum(whose == owner and begun not in counted for whose, begun in self._begun)
+        if limit := lacking(owned, coming, limits, is_new=is_new):
+            raise LimitReachedError(refusal(*limit, owner, owned))
 
     @contextmanager
     def starting(self, owner: str, name: str) -> Generator[None]:
         """While this sandbox is being made or resumed. Raises LimitReachedError when room for it is not likely."""
-        limits = self._limits(owner)
-        begun = self._begun.setdefault(owner, set())
-        if limits != Limits():
-            owned = [known for known in self._cache.owned_by(owner) if known.metadata.name != name]
-            coming = begun - {known.metadata.name for known in owned if not known.spec.suspend} - {name}
-            is_new = self._cache.get(name) is None
-            if limit := lacking(owned, len(coming), limits, is_new=is_new):
-                raise LimitReachedError(refusal(*limit, owner, owned))
-        begun.add(name)
+        self.check(owner, name, is_new=self._cache.get(name) is None)
+        self._begun[owner, name] += 1
         try:
             yield
         finally:
-            begun.discard(name)
-            if not begun:
-                self._begun.pop(owner, None)
+            self._begun[owner, name] -= 1
+            if not self._begun[owner, name]:
+                del self._begun[owner, name]
 
     def refused(self, sandbox: Sandbox, seen: View) -> LimitReachedError | None:
         """What to tell of a new sandbox that the operator does not let start; None when it does, or may yet."""
@@ -52,13 +64,18 @@ class Allowances:
             return None
         return LimitReachedError(seen.message)
 
-    def with_place(self, sandbox: Sandbox, seen: View) -> View:
-        """The same view; if the sandbox waits for room, its message begins with its place."""
+    def queue(self, owner: str) -> Queue:
+        """The places of all who wait, by name; the first is 1."""
+        waiting = sorted(_turn(known) for known in self._cache.owned_by(owner) if waits(known))
+        return {name: place for place, (_, _, name) in enumerate(waiting, 1)}
+
+    def with_place(self, sandbox: Sandbox, seen: View, queue: Queue | None = None) -> View:
+        """The same view; if the sandbox waits for room, its message begins with its place in its owner's `queue`."""
         if seen.reason != Reason.QUEUED:
             return seen
-        queue = sorted(_turn(known) for known in self._cache.owned_by(sandbox.spec.owner) if waits(known))
-        place = queue.index(_turn(sandbox)) + 1 if _turn(sandbox) in queue else len(queue)
-        return replace(seen, message=f"Place {place} of {len(queue)} in the queue. {seen.message}")
+        places = self.queue(sandbox.spec.owner) if queue is None else queue
+        place = places.get(sandbox.metadata.name, len(places))
+        return replace(seen, message=f"Place {place} of {len(places)} in the queue. {seen.message}")
 
 
 def lacking(owned: Collection[Sandbox], coming: int, limits: Limits, *, is_new: bool) -> tuple[Limit, int] | None:

@@ -91,13 +91,28 @@ class Sandboxes:
 
     async def delete(self, sandbox: Sandbox) -> bool:
         """Delete this very Sandbox, by UID. False when another one has taken its name."""
+        if await self._delete(sandbox):
+            return True
+        self.cache.forget(sandbox)
+        return False
+
+    async def delete_unchanged(self, sandbox: Sandbox) -> bool:
+        """Delete it in just this state. False when it has changed, and was read anew."""
+        if await self._delete(sandbox, sandbox.metadata.resource_version):
+            return True
+        await self.read(sandbox.metadata.name)
+        return False
+
+    async def _delete(self, sandbox: Sandbox, version: str = "") -> bool:
+        """False when it is not what it was: another one by UID or, if given, of another resource version."""
         metadata = sandbox.metadata
         try:
-            await self._client.delete(SANDBOXES, self._namespace, metadata.name, uid=metadata.uid)
+            await self._client.delete(
+                SANDBOXES, self._namespace, metadata.name, uid=metadata.uid, resource_version=version
+            )
         except ApiError as error:
             if error.code != 409:
                 raise
-            self.cache.forget(sandbox)
             return False
         self.cache.forget(sandbox)
         _log.info("sandbox deleted", sandbox=metadata.name, owner=sandbox.spec.owner)

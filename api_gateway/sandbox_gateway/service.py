@@ -15,7 +15,8 @@ import structlog
 from sandbox_crds import names
 from sandbox_crds.api_keys import ApiKey
 from sandbox_crds.models import Sandbox
-from sandbox_gateway.allowances import Allowances
+from sandbox_crds.reasons import Reason
+from sandbox_gateway.allowances import Allowances, Queue
 from sandbox_gateway.builders import PAUSED, RUNNING
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.holding import Holding
@@ -64,11 +65,15 @@ class SandboxService:
         before = self._sandboxes.cache.get(names.runtime_id(key.owner, request.session_id))
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             sandbox = await self._starter.start(key, request, deadline)
-        found, seen = await self._held(sandbox.metadata.name, _has_started, deadline)
-        if refusal := self._allowances.refused(found, seen):
-            # Its client has no runtime id to stop.
-            await self._sandboxes.delete(found)
-            raise refusal
+        while True:
+            found, seen = await self._held(sandbox.metadata.name, _has_started, deadline)
+            refusal = self._allowances.refused(found, seen)
+            if refusal is None:
+                break
+            # Its client has no runtime id to stop. It may have been let in meanwhile, and stays then.
+            async with asyncio.timeout(_API_SECONDS):
+                if await self._sandboxes.delete_unchanged(found):
+                    raise refusal
         count_start(start_result(before, found, seen), loop.time() - began)
         return found, seen
 
@@ -152,12 +157,22 @@ class SandboxService:
 
     async def _all_now(self, runtime_ids: Iterable[str]) -> list[Found]:
         """Side by side: one that this replica has never reached costs a probe of its pod."""
-        looks = [self._until(runtime_id, lambda _: True, 0) for runtime_id in runtime_ids]
+        looks = [self._holding.until(runtime_id, lambda _: True, 0) for runtime_id in runtime_ids]
         found = await asyncio.gather(*looks, return_exceptions=True)
         for entry in found:
             if isinstance(entry, BaseException) and not isinstance(entry, NoSandboxError):
                 raise entry
-        return [entry for entry in found if not isinstance(entry, BaseException)]
+        queues: dict[str, Queue] = {}
+        told: list[Found] = []
+        for entry in found:
+            if not isinstance(entry, BaseException):
+                sandbox, seen = entry
+                owner = sandbox.spec.owner
+                # One queue for all: to look for each one's place anew would cost the square of their number.
+                if seen.reason == Reason.QUEUED and owner not in queues:
+                    queues[owner] = self._allowances.queue(owner)
+                told.append((sandbox, self._allowances.with_place(sandbox, seen, queues.get(owner))))
+        return told
 
 
 def _has_started(seen: View) -> bool:

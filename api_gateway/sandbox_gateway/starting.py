@@ -11,6 +11,7 @@ from sandbox_crds.api_keys import ApiKey
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
 from sandbox_gateway.allowances import Allowances
 from sandbox_gateway.builders import RUNNING, restart_spec, sandbox_body
 from sandbox_gateway.classes import SandboxClasses
@@ -56,6 +57,7 @@ class Starter:
 
         What the gateway and the key's policy allow is asked of what is made or changed, not of what is there.
         """
+        key = self._allowances.of_owner(key)
         name = names.runtime_id(key.owner, request.session_id)
         environment = usable(request.environment, name)
         known = await self._sandboxes.read(name) if self._sandboxes.cache.get(name) else None
@@ -110,11 +112,15 @@ class Starter:
         """The Sandbox, running or about to; None when it has gone or changed, so that it must be looked at again."""
         metadata = known.metadata
         seen = view(known, datetime.now(UTC), reached=True)
+        if seen.reason == Reason.QUEUED:
+            # Also after it has been told as failed: it keeps its place, and starts in its turn.
+            return known
         same_environment = self._keys.is_environment_hash(known.spec.environment_hash, environment)
         if seen.status == "error" and not (known.status.first_ready_time and same_environment):
             # Before it goes, so that a refusal changes nothing.
             self._permissions.check(request, key.policy)
             self._permissions.class_name(request, key.policy)
+            self._allowances.check(key.owner, metadata.name, is_new=True)
             _log.warning("failed sandbox is replaced", sandbox=metadata.name, reason=seen.explanation)
             await self._sandboxes.delete(known)
             return None

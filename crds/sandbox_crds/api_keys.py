@@ -97,7 +97,7 @@ class ApiKey:
 def decode(secret: KubeObject) -> ApiKey:
     """Read the Secret of a key. Raises ValueError, whose text names the entry and tells nothing of the hashes."""
     data: dict[str, str] = secret.get("data") or {}
-    entries = {name: _text(name, value) for name, value in data.items() if value}
+    entries = {name: _text(name, value) for name, value in data.items()}
     owner = _entry(entries, "owner")
     if not _OWNER.fullmatch(owner):
         raise ValueError("data.owner is not 1 to 253 printable ASCII characters: store a name for the key there")

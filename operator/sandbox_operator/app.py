@@ -114,16 +114,7 @@ async def _run_parts(
     # When one part dies all end, and the process with them: Kubernetes starts a new one.
     async with asyncio.TaskGroup() as group:
         election = group.create_task(take_part())
-        parts = [
-            group.create_task(part)
-            for part in (
-                caches.pods.run(),
-                caches.limits.keys.run(),
-                caches.sweeper.run(),
-                caches.settle(),
-                follow(),
-            )
-        ]
+        parts = [group.create_task(part) for part in (caches.run(), caches.settle(), follow())]
         await stop.wait()
         # The work ends and the lease is given back first: another operator goes on while this one ends.
         election.cancel()

@@ -1,5 +1,6 @@
 """What an operator knows of its namespace, leader or not: custom resources and pods as last seen."""
 
+import asyncio
 from typing import Protocol
 
 import structlog
@@ -68,6 +69,12 @@ class Caches:
         await self.pods.wait_synced()
         await self.limits.keys.wait_synced()
         await self.sweeper.wait_synced()
+
+    async def run(self) -> None:
+        """Follow the API server until cancelled, but for what kopf watches. No answer of it ends this."""
+        async with asyncio.TaskGroup() as group:
+            for following in (self.pods.run(), self.limits.keys.run(), self.sweeper.run()):
+                group.create_task(following)
 
     async def settle(self) -> None:
         """Once the caches are filled, tune the garbage collector to what they hold."""

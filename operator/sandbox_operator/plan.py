@@ -145,7 +145,8 @@ def _suspend(world: World, keys: MasterKeys, pod: Pod | None) -> Plan:
         return _tell(world, keys, Finding(SUSPENSIONS[world.sandbox.spec.suspend_reason], message))
     lost = lost_node(pod, world.now)
     what = f"The pod cannot end. {lost.message.rstrip('.')}." if lost else "The pod ends."
-    since = None if lost else pod.deletion_requested or world.now
+    # One that no status has told of must be: it may have a volume, and counts among its owner's sandboxes.
+    since = None if lost or not world.sandbox.status.launch else pod.deletion_requested or world.now
     told = _tell(world, keys, Finding(Reason.SUSPENDING, f"{what} {message}", since))
     return _again_at(told, _overdue(pod, world.now)) if pod.deletion_requested else _end(world, keys, told, pod)
 

@@ -88,6 +88,9 @@ class Reconciler:
         prepared = self._preparations.take(key)
         steps = self._plan(key, sandbox, prepared=prepared)
         starts = steps.starts
+        if starts and (ready_at := self._ledger.ready_at(sandbox, self._now())):
+            self._queue.add_after(key, (ready_at - self._now()).total_seconds())
+            return
         if starts and (held_back := self._ledger.ask(key, sandbox, self._now())):
             steps = self._plan(key, sandbox, held_back=held_back, prepared=prepared)
         if steps.claim:

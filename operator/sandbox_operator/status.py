@@ -47,7 +47,7 @@ def next_status(
         "key_id": key_id,
         "pool_miss": old.pool_miss or pool_miss,
         "first_ready_time": old.first_ready_time or of_pod["ready_time"],
-        "starting_since": _starting_since(sandbox, now) if starts else "",
+        "starting_since": _starting_since(sandbox, finding, now) if starts else "",
         **of_pod,
     }
     return old.model_copy(update=update)
@@ -95,9 +95,12 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
     }
 
 
-def _starting_since(sandbox: Sandbox, now: datetime) -> str:
+def _starting_since(sandbox: Sandbox, finding: Finding, now: datetime) -> str:
     old = sandbox.status
-    if may_have_been_suspended(sandbox):
+    told = old.condition(READY)
+    # To wait for one's turn may take as long as to start, and then the start has its own time.
+    has_its_turn = told is not None and told.reason == Reason.QUEUED and finding.reason is not Reason.QUEUED
+    if may_have_been_suspended(sandbox) or has_its_turn:
         return times.rfc3339(now)
     first = sandbox.metadata.creation_timestamp if not old.observed_generation else times.rfc3339(now)
     return old.starting_since or first

@@ -66,6 +66,7 @@ class Term:
         """Work until cancelled, on so many sandboxes at the same time."""
         self._idle.pods_found(self._caches.pods)
         now = times.utc_now()
+        self._ledger.began(now)
         for sandbox in self._caches.sandboxes:
             pods = self._caches.stock.owned_by(sandbox.metadata.uid)
             self._ledger.restore(sandbox.metadata.name, sandbox, choose(sandbox, pods, self._keys)[0], now)

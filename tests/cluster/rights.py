@@ -86,11 +86,15 @@ def requests(events: Iterable[Mapping[str, Any]], accounts: set[str], namespaces
         target: dict[str, str] = event.get("objectRef") or {}
         if target.get("resource") == "namespaces" and "subresource" not in target:
             _follow(ended, event["verb"], target.get("name", ""), event)
-        user: str = event["user"]["username"]
+        user: str = event["user"].get("username", "")
         namespace, _, account = user.removeprefix(_PREFIX).partition(":")
         if not user.startswith(_PREFIX + namespaces) or account not in accounts or "resource" not in target:
             continue
-        allowed = event["annotations"]["authorization.k8s.io/decision"] == "allow"
+        decision = event.get("annotations", {}).get("authorization.k8s.io/decision")
+        if decision is None:
+            # Turned away before anybody asked what the account may do.
+            continue
+        allowed = decision == "allow"
         if not allowed and namespace in ended:
             continue
         resource = "/".join(filter(None, (target["resource"], target.get("subresource"))))

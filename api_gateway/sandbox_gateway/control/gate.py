@@ -1,6 +1,7 @@
 """What a request must pass before its body is read: the API key, its rate, and bounds on the body."""
 
 import asyncio
+from collections import Counter
 from math import ceil
 
 from fastapi import HTTPException, Request
@@ -19,6 +20,8 @@ _MAXIMUM_BYTES = 4 * 1024 * 1024
 """An environment is at most 1 MiB; JSON escapes may multiply it."""
 ALL_BYTES = 64 * 1024 * 1024
 """Of bodies in memory at a time, so that nobody's take all of the process's memory. The SDK's have a few hundred."""
+KEY_BYTES = ALL_BYTES // 4
+"""Of those with one key, so that nobody takes the room of all."""
 BODY_SECONDS = 60.0
 """For all of it; whoever sends a byte now and then would hold a connection for ever otherwise."""
 _BUSY = "This gateway is reading as many large bodies as it can. Send the request again later."
@@ -37,8 +40,8 @@ class Gate:
         self._api_keys = api_keys
         self._requests_per_minute = requests_per_minute
         self._rates = Rates()
-        self._bytes = 0
-        """Of the bodies of all requests under way."""
+        self._bytes: Counter[str] = Counter()
+        """Of the bodies of all requests under way, by key."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -55,17 +58,19 @@ class Gate:
             await refusal(scope, receive, send)
         else:
             scope.setdefault("state", {})["api_key"] = key
-            body = _Body(self, receive, int(headers.get("content-length", "0")))
+            body = _Body(self, key.name, receive, int(headers.get("content-length", "0")))
             try:
                 await self._app(scope, body.receive, send)
             finally:
-                self._bytes -= body.size
+                self._bytes[key.name] -= body.size
+                if not self._bytes[key.name]:
+                    del self._bytes[key.name]
 
-    def admits(self, size: int) -> bool:
-        """Whether there is room for so many more bytes of a body, which are counted then."""
-        if self._bytes + size > ALL_BYTES:
+    def admits(self, key: str, size: int) -> bool:
+        """Whether there is room for so many more bytes of a body sent with this key, which are counted then."""
+        if self._bytes[key] + size > KEY_BYTES or self._bytes.total() + size > ALL_BYTES:
             return False
-        self._bytes += size
+        self._bytes[key] += size
         return True
 
     def _over_rate(self, key: ApiKey) -> JSONResponse | None:
@@ -92,9 +97,10 @@ async def owner_of(request: Request) -> str:
 class _Body:
     """What comes of one request's body, within the bounds of size and time; `size` is what has been admitted of it."""
 
-    def __init__(self, gate: Gate, receive: Receive, announced: int) -> None:
+    def __init__(self, gate: Gate, key: str, receive: Receive, announced: int) -> None:
         self.size = 0
         self._gate = gate
+        self._key = key
         self._receive = receive
         self._announced = announced
         self._deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
@@ -113,7 +119,7 @@ class _Body:
         size = len(message.get("body", b""))
         if self.size + size > _MAXIMUM_BYTES:
             raise HTTPException(413, _TOO_LARGE)
-        if not self._gate.admits(size):
+        if not self._gate.admits(self._key, size):
             raise HTTPException(503, _BUSY, {"Retry-After": "5"})
         self.size += size
         return message

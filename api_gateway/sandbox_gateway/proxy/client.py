@@ -359,6 +359,9 @@ class ClientConnection(asyncio.Protocol):
             self._wind_up(self._deadline)
         elif self._reader.started:
             self._last_answer(refuse(408, "The request head did not come in time."), head_only=False)
-        else:
+        elif self.transport.can_write_eof():
             self._leave()
             self.transport.close()
+        else:
+            # A TLS transport waits for the client's own farewell, and counts as a connection as long as that.
+            self._end()

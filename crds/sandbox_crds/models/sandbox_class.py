@@ -97,9 +97,9 @@ class SandboxClassSpec(Model):
         default={},
         max_length=64,
         description=(
-            "From the runtime class a sandbox asks for to the one its pod gets; an empty value means the cluster's "
-            "default. A class that is not listed is dropped, with an Event. The entry with the empty name is for "
-            "sandboxes that ask for none, or for one that is dropped."
+            "From the runtime class a sandbox asks for to the one its pod gets. The entry with the empty name is the "
+            "default of this class: for sandboxes that ask for none, for an entry with an empty value, and for a class "
+            "that is not listed, which is dropped with an Event. Without it that is the cluster's default."
         ),
     )
     service_ports: ServicePorts = Field(

@@ -21,10 +21,11 @@ has none of them."""
 def runtime_class(sandbox: Sandbox, class_: SandboxClass) -> str:
     """The pod's runtime class; "" for the cluster's default.
 
-    What is asked for in vain, or not at all, gets what the class has for "": a client cannot choose less isolation.
+    What the class has for "" is its own default, which all get that it gives no other one: a client cannot choose less
+    isolation than that.
     """
     known = class_.spec.runtime_classes
-    return known.get(sandbox.spec.runtime_class_name, known.get("", ""))
+    return known.get(sandbox.spec.runtime_class_name) or known.get("", "")
 
 
 def is_runtime_class_dropped(sandbox: Sandbox, class_: SandboxClass) -> bool:

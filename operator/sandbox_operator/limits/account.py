@@ -21,13 +21,13 @@ type Place = tuple[datetime, int]
 class Account:
     """An owner's sandboxes by name: those that start or run, those that ever had a pod, and those that wait.
 
-    `started` are the times of the starts of the last minute, the oldest first.
+    `started` are the starts of the last minute, the oldest first, each with its sandbox.
     """
 
     running: set[str] = field(default_factory=set[str])
     launched: set[str] = field(default_factory=set[str])
     waiting: dict[str, Place] = field(default_factory=dict[str, Place])
-    started: deque[datetime] = field(default_factory=deque[datetime])
+    started: deque[tuple[datetime, str]] = field(default_factory=deque[tuple[datetime, str]])
 
     def first(self) -> str | None:
         """Whose turn is next."""
@@ -51,7 +51,7 @@ class Shortage:
 
 def shortage(account: Account, limits: Limits, name: str, ahead: Collection[str], now: datetime) -> Shortage | None:
     """What a start of this sandbox, with these ahead of it, would lack; None: nothing."""
-    while account.started and now - account.started[0] >= MINUTE:
+    while account.started and now - account.started[0][0] >= MINUTE:
         account.started.popleft()
     return (
         _sandboxes(account, limits.sandboxes, name, ahead)
@@ -78,5 +78,5 @@ def _starts(account: Account, limit: int | None, ahead: int) -> Shortage | None:
     if limit is None or len(account.started) + ahead < limit:
         return None
     index = len(account.started) + ahead - limit
-    since = account.started[index] if index < len(account.started) else None
+    since = account.started[index][0] if index < len(account.started) else None
     return Shortage("startsPerMinute", limit, places=_MINUTES_TO_WAIT * limit, since=since)

@@ -5,6 +5,8 @@ with its pod gone or ending. So a pod that is lost is made anew without asking. 
 the objects again when a term begins.
 """
 
+from bisect import insort
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
@@ -20,6 +22,9 @@ from sandbox_operator.pods import Pod
 from sandbox_operator.status import may_have_been_suspended
 from sandbox_operator.world import HeldBack
 
+_SETTLING = timedelta(seconds=2)
+"""After a change of leaders."""
+
 _ASK_AGAIN = timedelta(seconds=15)
 """Who waits is called when it is its turn; this is for what nobody has told."""
 
@@ -32,6 +37,7 @@ class Ledger:
 
     def __init__(self, limits: Callable[[str], Limits], wake: Callable[[str], None]) -> None:
         self._limits = limits
+        self._settled: datetime | None = None
         self._wake = wake
         self._accounts: dict[str, Account] = {}
         self._known: dict[str, tuple[str, str]] = {}
@@ -42,6 +48,16 @@ class Ledger:
         """How many sandboxes wait for their turn."""
         return sum(len(account.waiting) for account in self._accounts.values())
 
+    def began(self, now: datetime) -> None:
+        """A term begins: what the leader before has asked for last may still come through for a while."""
+        self._settled = now + _SETTLING
+
+    def ready_at(self, sandbox: Sandbox, now: datetime) -> datetime | None:
+        """When this sandbox may ask; None: now."""
+        if self._settled is None or now >= self._settled or self._limits(sandbox.spec.owner) == Limits():
+            return None
+        return self._settled
+
     def restore(self, name: str, sandbox: Sandbox, pod: Pod | None, now: datetime) -> None:
         """Read one sandbox at the beginning of a term."""
         if not sandbox.spec.owner:
@@ -49,8 +65,7 @@ class Ledger:
         self.look(name, sandbox, pod)
         account, status = self._account(name, sandbox), sandbox.status
         if pod and now - (began := pod.claimed or pod.created) < MINUTE:
-            account.started.append(began)
-            account.started = type(account.started)(sorted(account.started))
+            insort(account.started, (began, name))
         if sandbox.spec.suspend:
             return
         if status.pod_uid and not may_have_been_suspended(sandbox):
@@ -63,12 +78,16 @@ class Ledger:
     def look(self, name: str, sandbox: Sandbox, pod: Pod | None) -> None:
         """Take in what is known of a sandbox and of its own pod."""
         if not sandbox.spec.owner:
+            self.forget(name)
             return
         account = self._account(name, sandbox)
         if pod or sandbox.status.launch:
             account.launched.add(name)
         if pod and not pod.deletion_requested:
             account.running.add(name)
+            if account.waiting.pop(name, None):
+                # An earlier request for a pod has come through after all.
+                self._call_next(account)
         elif sandbox.spec.suspend:
             self._leave(account, name)
 
@@ -89,7 +108,7 @@ class Ledger:
             account.waiting.pop(name, None)
             account.running.add(name)
             account.launched.add(name)
-            account.started.append(now)
+            account.started.append((now, name))
             if waited:
                 self._call_next(account)
             return None
@@ -107,6 +126,8 @@ class Ledger:
             return
         if not sandbox.status.launch:
             account.launched.discard(name)
+        if name in account.running:
+            account.started = deque(start for start in account.started if start[1] != name)
         self._leave(account, name)
 
     def forget(self, name: str) -> None:
@@ -117,10 +138,9 @@ class Ledger:
             self._leave(account, name)
 
     def limits_changed(self) -> None:
-        """Those who wait ask again."""
+        """Whose turn it is asks again; each that starts then calls the next one."""
         for account in self._accounts.values():
-            for name in account.waiting:
-                self._wake(name)
+            self._call_next(account)
 
     def _account(self, name: str, sandbox: Sandbox) -> Account:
         """Its owner's. What was known of an earlier sandbox of this name is forgotten."""

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 
+import structlog
+
 from sandbox_crds.api import API_KEY_LABEL
 from sandbox_crds.api_keys import ApiKey, Limits, decode, limits_by_owner
-from sandbox_crds.kube import Informer, KubeClient
+from sandbox_crds.kube import Informer, KubeClient, KubeObject
 from sandbox_crds.kube.resources import SECRETS
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _NONE = Limits()
 
@@ -16,14 +20,27 @@ class OwnerLimits:
     def __init__(self, client: KubeClient, namespace: str, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self.keys: Informer[ApiKey] = Informer(
-            client, SECRETS, namespace, decode, label_selector=f"{API_KEY_LABEL}=true", on_change=self._changed
+            client, SECRETS, namespace, self._decode, label_selector=f"{API_KEY_LABEL}=true", on_change=self._changed
         )
-        self._limits: dict[str, Limits] = {}
+        self._limits: dict[str, Limits] | None = None
 
     def of(self, owner: str) -> Limits:
         """Those of this owner; none for one that has no key."""
+        if self._limits is None:
+            self._limits = limits_by_owner(self.keys)
         return self._limits.get(owner, _NONE)
 
+    def _decode(self, secret: KubeObject) -> ApiKey:
+        try:
+            return decode(secret)
+        except ValueError as error:
+            # A slip of the pen must not lift the limits of those who are there. To the gateway it is no key any more.
+            if known := self.keys.get(secret["metadata"]["name"]):
+                _log.warning("API key cannot be read, its last limits stay", name=known.name, error=str(error))
+                return known
+            raise
+
     def _changed(self, _: str, __: ApiKey | None) -> None:
-        self._limits = limits_by_owner(self.keys)
+        # Made anew at the next question, so that reading a long list costs no more than its last object.
+        self._limits = None
         self._on_change()

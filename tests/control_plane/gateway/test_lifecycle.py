@@ -1,17 +1,19 @@
 """Start, look, pause, resume and stop against a real API server."""
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
 
 from control_plane.audit import Audit, kinds
-from control_plane.gateway.support import OTHER_API_KEY, USER_AGENT, Agent, Operator, Replica, refusal, replica
+from control_plane.gateway.support import API_KEY, OTHER_API_KEY, USER_AGENT, Agent, Operator, Replica, refusal, replica
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
+from sandbox_crds.api import API_KEY_LABEL
+from sandbox_crds.keys import MasterKeys, api_key_hash
 from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_crds.kube.resources import SANDBOXES, SECRETS
 from sandbox_crds.reasons import Reason
 
 
@@ -208,6 +210,39 @@ async def test_a_failed_sandbox_is_replaced(gateway: Replica, operator: Operator
     assert new["session_api_key"] != old["session_api_key"]
     sandbox = await operator.only()
     assert (sandbox["metadata"]["uid"] != uid, sandbox["spec"]["image"]) == (True, "agent:2")
+
+
+async def test_a_sandbox_that_waits_in_its_owners_queue_is_never_replaced(gateway: Replica, operator: Operator) -> None:
+    """Also not with another environment, and when it has waited for so long that it is told as failed."""
+    await gateway.start("s")
+    await operator.report(Reason.QUEUED, "Limit running=1", ago=241, firstReadyTime="2026-11-27T12:00:00Z")
+    before = await operator.only()
+    assert (await gateway.session("s"))["pod_status"] == "failed"
+    again = await gateway.start("s", environment={"TOKEN": "another"})
+    assert "Place 1 of 1 in the queue. Limit running=1" in again["pod_logs"]
+    assert await operator.only() == before
+
+
+async def test_a_failed_sandbox_is_kept_when_its_owner_may_start_none(
+    gateway: Replica, operator: Operator, client: KubeClient, namespace: str
+) -> None:
+    await gateway.start("s")
+    await operator.report(Reason.CRASH_LOOP_BACK_OFF, "exit code 1")
+    before = await operator.only()
+    [secret] = [
+        item["metadata"]["name"]
+        for item in (await client.list(SECRETS, namespace, labelSelector=f"{API_KEY_LABEL}=true"))["items"]
+        if item["data"]["sha256"] == base64.b64encode(api_key_hash(API_KEY).encode()).decode()
+    ]
+    await client.patch(SECRETS, namespace, secret, {"stringData": {"policy": '{"limits": {"startsPerMinute": 0}}'}})
+
+    async def followed() -> bool:
+        return gateway.gateway.api_keys.limits_of("alice").starts_per_minute == 0
+
+    await eventually(followed)
+    answer = await gateway.http.post("/start", json={"image": "agent:2", "session_id": "s"})
+    assert "Limit startsPerMinute=0" in refusal(answer, 429)
+    assert await operator.only() == before
 
 
 async def test_an_image_pull_error_is_fatal_when_its_grace_ends(patient: Replica, operator: Operator) -> None:

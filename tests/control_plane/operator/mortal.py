@@ -91,8 +91,7 @@ async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> Asyn
     async with aiohttp.ClientSession(trust_env=False) as session:
         running = Operator(client, namespace, keys, AgentServers(session, keys), workers=4)
         parts = [
-            running.caches.pods.run(),
-            running.caches.sweeper.run(),
+            running.caches.run(),
             *(_follow(client, namespace, store) for store in running.caches.stores),
             running.lead(client),
         ]

@@ -68,6 +68,8 @@ def test_a_policy() -> None:
         (secret(sha256=DIGEST, owner="a", expires="tomorrow"), "expires"),
         (secret(sha256=DIGEST, owner="a", expires="2026-11-27T12:00:00"), "expires"),
         (secret(sha256=DIGEST, owner="a", expires="9999-12-31T23:59:59-23:59"), "expires"),
+        (secret(sha256=DIGEST, owner="a", expires=""), "expires"),
+        (secret(sha256=DIGEST, owner="a", policy=""), "policy"),
         (secret(sha256=DIGEST, owner="a", previousSha256=DIGEST), "previousExpires"),
         (secret(sha256=DIGEST, owner="a", previousSha256="x", previousExpires="2026-11-27T12:00:00Z"), "previousSha"),
         (secret(sha256=DIGEST, owner="a", policy="{"), r"data\.policy: "),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_crds.api_keys import Limits
+from sandbox_crds.api_keys import ApiKey, Limits, Policy
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.allowances import Allowances, lacking, refusal
@@ -76,6 +76,24 @@ def test_a_refusal_says_what_to_do() -> None:
     )
     assert "The oldest: a, b, c (runtime_id). Stop one of them (POST /stop)" in refusal("sandboxes", 4, "team", FOUR)
     assert "Wait a minute, or" in refusal("startsPerMinute", 0, "team", [])
+
+
+def test_the_strictest_limits_of_the_owner_hold_for_each_of_its_keys() -> None:
+    allowances = Allowances(unconnected_cache(), lambda _: Limits(life_seconds=60, resource_factor=1))
+    key = ApiKey("a-key", "team", (), Policy(images=("quay.io/*",)))
+    of_owner = allowances.of_owner(key)
+    assert of_owner.policy == Policy(images=("quay.io/*",), limits=Limits(life_seconds=60, resource_factor=1))
+
+
+def test_two_starts_of_one_session_count_until_both_are_over() -> None:
+    allowances = Allowances(unconnected_cache(), lambda _: Limits(sandboxes=1))
+    with allowances.starting("team", "a"):
+        with allowances.starting("team", "a"):
+            pass
+        with pytest.raises(LimitReachedError), allowances.starting("team", "b"):
+            pass
+    with allowances.starting("team", "b"):
+        pass
 
 
 def test_those_that_are_just_being_made_count() -> None:

@@ -84,7 +84,15 @@ CLAIMS = {
         sandbox(status=TOLD), now=LATER, miss=None, writes=("secrets", "pods"), events=("PodLost",)
     ),
     "suspended between claim and status": Case(
-        sandbox(suspend=True, generation=2), CLAIMED, now=LATER, writes=("prepare",), requeue_at=LATER + PATIENCE
+        sandbox(suspend=True, generation=2),
+        CLAIMED,
+        now=LATER,
+        writes=("prepare",),
+        told=Reason.SUSPENDING,
+        message=(
+            "The pod ends. Suspended on request. "
+            "The workspace was not kept: the class default has no persistent workspace."
+        ),
     ),
     # Pods that are too many
     "surplus": Case(sandbox(status=TOLD), CLAIMED, surplus=(pod(uid="cold"),), now=LATER, writes=("delete surplus",)),

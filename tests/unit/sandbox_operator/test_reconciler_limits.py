@@ -1,11 +1,14 @@
 """Passes over a sandbox whose owner has limits."""
 
+from datetime import timedelta
+
 import pytest
 
 from sandbox_crds.api_keys import Limits
 from sandbox_crds.kube import ApiError
 from sandbox_crds.reasons import Reason
-from unit.sandbox_operator.samples import KEY_ID
+from sandbox_operator.times import rfc3339
+from unit.sandbox_operator.samples import KEY_ID, LATER
 from unit.sandbox_operator.scene import Scene, answering
 
 COLD = ["create secrets", "create pods"]
@@ -74,6 +77,44 @@ async def test_a_class_that_is_gone_does_not_keep_others_waiting(scene: Scene) -
     scene.classes.drop("default", "class")
     await scene.step()
     assert scene.ledger.waiting == 0
+
+
+async def test_the_time_of_a_start_begins_with_its_turn(scene: Scene) -> None:
+    scene.limits = Limits(running=1)
+    assert scene.ledger.ask("other", scene.another("other"), scene.now) is None
+    scene.add("team")
+    await scene.step()
+    began = scene.stored["status"]["startingSince"]
+    scene.now = LATER
+    scene.ledger.forget("other")
+    assert (await scene.step())[:2] == COLD
+    assert scene.told != Reason.QUEUED
+    assert scene.stored["status"]["startingSince"] == rfc3339(LATER) != began
+
+
+async def test_one_that_is_paused_before_its_start_was_told_still_counts(scene: Scene) -> None:
+    scene.limits = Limits(sandboxes=1)
+    scene.add("team")
+    await scene.step()
+    scene.show()
+    scene.edit(suspend=True)
+    await scene.step()
+    scene.lose()
+    await scene.step()
+    assert scene.told == Reason.SUSPENDED
+    held = scene.ledger.ask("other", scene.another("other"), scene.now)
+    assert held is not None
+    assert held.reason is Reason.LIMIT_REACHED
+
+
+async def test_a_new_leader_lets_limited_starts_wait_a_little(scene: Scene) -> None:
+    scene.limits = Limits(running=1)
+    scene.ledger.began(scene.now)
+    scene.add("team")
+    assert await scene.step() == []
+    assert scene.queue.put_off == [2.0]
+    scene.now += timedelta(seconds=2)
+    assert (await scene.step())[:2] == COLD
 
 
 async def test_a_lost_pod_is_made_anew_without_asking(scene: Scene) -> None:

@@ -13,7 +13,9 @@ from sandbox_crds.api_keys import ApiKey, Limits, Policy
 from sandbox_gateway.control.rates import WINDOW_SECONDS, Rates
 from unit.sandbox_gateway.support import FixedApiKeys, ScriptedService, refusal, runtime_api
 
-CALLS = st.lists(st.tuples(st.floats(0, 45), st.sampled_from("abc"), st.integers(1, 4)), max_size=80)
+# In eighths of a second, which floating-point numbers add exactly.
+PAUSES = st.integers(0, 360).map(lambda eighths: eighths / 8)
+CALLS = st.lists(st.tuples(PAUSES, st.sampled_from("abc"), st.integers(1, 4)), max_size=80)
 """Seconds since the call before, key, limit."""
 
 

@@ -3,14 +3,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.types import ASGIApp
 
+from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.control import gate
 from unit.sandbox_gateway.support import ScriptedService, refusal, runtime_api
 
@@ -151,6 +153,14 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     monkeypatch.setattr(gate, "BODY_SECONDS", 0.05)
     assert "in time" in refusal(await http.post("/start", content=chunks(), headers=JSON), 408)
     assert service.started == []
+
+
+def test_no_key_takes_the_room_for_bodies_of_all() -> None:
+    door = gate.Gate(cast(ASGIApp, None), cast(ApiKeys, None), 0)
+    assert door.admits("a", gate.KEY_BYTES)
+    assert not door.admits("a", 1)
+    assert all(door.admits(key, gate.KEY_BYTES) for key in ("b", "c", "d"))
+    assert not door.admits("e", 1)
 
 
 async def test_bodies_of_all_requests_together_are_bounded(

@@ -209,6 +209,24 @@ async def test_unfinished_handshakes_count_as_connections(gateway: Gateway, pair
     (await connected(gateway, pair.trusted()))[1].close()
 
 
+async def test_an_idle_client_that_says_no_farewell_counts_until_its_socket_is_closed(
+    tmp_path: Path, pair: Pair
+) -> None:
+    limits = Limits(idle_seconds=0.1, head_seconds=0.1, linger_seconds=0.3)
+    secret = MountedSecret(tmp_path / "tls")
+    secret.store(pair.certificate, pair.key)
+    certificates = Certificates(secret.path)
+    async with Gateway(tmp_path, https=True, tls=lambda: certificates.context, limits=limits) as gateway:
+        raw = socket.create_connection(("127.0.0.1", gateway.listener.port), timeout=5)
+        silent = await asyncio.to_thread(pair.trusted().wrap_socket, raw, server_hostname="localhost")
+        await until_none_is_left(gateway)
+        with socket.socket(fileno=silent.detach()) as left:
+            left.settimeout(2)
+            with contextlib.suppress(ConnectionResetError):
+                while left.recv(4096):
+                    pass
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 async def test_old_versions_are_refused(gateway: Gateway, pair: Pair, version: ssl.TLSVersion) -> None:
     old = pair.trusted()

@@ -101,8 +101,10 @@ def test_they_start_in_the_order_of_asking() -> None:
     book.limits = Limits(running=2)
     assert book.ask("c") == Reason.QUEUED, "b comes first"
     book.ledger.limits_changed()
-    assert set(book.called) == {"b", "c"}
-    assert book.ask_all("b", "c") == ["", "Queued"]
+    assert book.called == ["b"]
+    assert book.ask("b") == ""
+    assert book.called == ["b", "c"]
+    assert book.ask("c") == Reason.QUEUED
 
 
 def test_a_place_that_is_given_up_goes_to_who_waits_longest() -> None:
@@ -168,6 +170,43 @@ def test_a_start_that_the_cluster_refuses_takes_nothing() -> None:
     book.ask("a")
     book.ledger.withdraw("a", sandbox("a"), None)
     assert book.ask("b") == ""
+
+
+def test_a_start_that_the_cluster_refuses_again_and_again_does_not_use_up_the_minute() -> None:
+    book = Book(starts_per_minute=2)
+    for _ in range(5):
+        assert book.ask("a") == ""
+        book.ledger.withdraw("a", sandbox("a"), None)
+    assert book.ask_all("b", "c", "d") == ["", "", "Queued"]
+
+
+def test_who_waits_and_has_a_pod_after_all_waits_no_more() -> None:
+    """The answer to an earlier request was lost, and the sandbox was paused and resumed meanwhile."""
+    book = Book(running=1)
+    assert book.ask_all("a", "b") == ["", "Queued"]
+    book.ledger.look("b", sandbox("b"), ready())
+    assert book.ledger.waiting == 0
+    book.ledger.forget("a")
+    assert book.ask("c") == Reason.QUEUED
+    book.ledger.forget("b")
+    assert book.ask("c") == ""
+
+
+def test_one_without_an_owner_takes_no_place_of_an_earlier_one_of_its_name() -> None:
+    book = Book(running=1)
+    book.ask("a")
+    book.ledger.look("a", sandbox("a", "", uid="another"), None)
+    assert book.ask("b") == ""
+
+
+def test_after_a_change_of_leaders_limited_starts_wait_for_what_was_asked_for_before() -> None:
+    limits = {"team": Limits(running=1)}
+    ledger = Ledger(lambda owner: limits.get(owner, Limits()), lambda _: None)
+    ledger.began(NOW)
+    at = NOW + timedelta(seconds=2)
+    assert ledger.ready_at(sandbox("a"), NOW) == at
+    assert ledger.ready_at(sandbox("a"), at) is None
+    assert ledger.ready_at(sandbox("a", "others"), NOW) is None
 
 
 def test_with_a_pod_there_is_nothing_to_withdraw() -> None:
