@@ -155,7 +155,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["169.254.0.0/16"]}}}}, "link-local"),
     ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["169.0.0.0/8"]}}}}, "link-local"),
     ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["169.240.0.0/12"]}}}}, "link-local"),
-    ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["168.63.129.16/32"]}}}}, "credentials"),
+    *(
+        ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": [cidr]}}}}, "credentials")
+        for cidr in ("168.63.129.16/32", "168.63.129.0/27", "168.63.129.0/24", "168.63.0.0/16", "168.0.0.0/8")
+    ),
+    *(
+        ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": [cidr]}}}}, "credentials")
+        for cidr in ("fd00:ec2::254/128", "FD00:0EC2::/32", "fd00::/16", "100.100.100.200/32")
+    ),
     ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["127.0.0.1/32"]}}}}, "name a narrower"),
     ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["FE80::/16"]}}}}, "link-local"),
     ({"networkPolicy": {"sandbox": {"extraIngress": [{"to": []}]}}}, "/networkPolicy/sandbox/extraIngress/0"),
