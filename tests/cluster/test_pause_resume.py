@@ -1,7 +1,6 @@
 """Pause and resume of sandboxes with a volume: nothing that a client has is lost, however often, whatever is killed."""
 
 import json
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from demo.targets import Images
 from demo.workloads import model_url
 from local_cluster.cluster import DAEMONS, Cluster
 from local_cluster.paths import State
-from local_cluster.processes import Process
+from local_cluster.processes import Process, end
 from local_cluster.progress import Progress
 
 HOOK = "/api/conversations/prepare-for-sandbox-pause"
@@ -199,9 +198,8 @@ def test_a_paused_sandbox_survives_a_restart_of_everything(
 
     deleted = runtime.site.delete_processes()
     cluster = Cluster(State.from_environment())
-    for name in DAEMONS:
-        record = json.loads((cluster.state.pids / name).read_text())
-        Process(**record).signal(signal.SIGKILL)
+    records = [json.loads((cluster.state.pids / name).read_text()) for name in DAEMONS]
+    assert end([Process(**record) for record in records]) == []
     target.up(progress)
     runtime.site.await_processes(deleted)
 

@@ -24,10 +24,12 @@ class Process:
         try:
             fields = parse_stat((PROC / str(pid) / "stat").read_text())
             boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+            threads = len(list((PROC / str(pid) / "task").iterdir()))
         except (FileNotFoundError, ProcessLookupError):
             return None
         state, ticks = fields[0], fields[19]
-        return None if state in "ZX" else cls(pid, f"{boot}:{ticks}")
+        # As long as one thread of a killed process is about to end, it keeps its sockets.
+        return None if state in "ZX" and threads <= 1 else cls(pid, f"{boot}:{ticks}")
 
     def alive(self) -> bool:
         return Process.of(self.pid) == self

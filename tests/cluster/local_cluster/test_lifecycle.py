@@ -1,7 +1,6 @@
 """Up, killed, repaired and down: on a part of the machine set aside for it, whatever else runs."""
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from cluster.local_cluster.machine import HIDDEN, Machine
 from local_cluster import images
 from local_cluster.cluster import DAEMONS
-from local_cluster.processes import Process
+from local_cluster.processes import Process, end
 
 # Asks cluster DNS for an A record (RFC 1035, section 4) and prints the address, or nothing if there is no such name.
 # Like every resolver it asks again, for 10 s: a datagram to a pod that is being replaced is lost, and none may be sent
@@ -93,8 +92,8 @@ def kill(machine: Machine) -> Callable[..., None]:
     """Kills daemons by name."""
 
     def kill(*names: str) -> None:
-        for name in names:
-            Process(**json.loads((machine.state / "pids" / name).read_text())).signal(signal.SIGKILL)
+        records = [json.loads((machine.state / "pids" / name).read_text()) for name in names]
+        assert end([Process(**record) for record in records]) == []
 
     return kill
 
