@@ -97,6 +97,8 @@ def apiserver_command(binary: Path, server: ApiServer, extra: Sequence[str] = ()
         "--allow-privileged=true",
         f"--audit-policy-file={server.audit_policy}",
         f"--audit-log-path={server.audit_log}",
+        # MiB. Tests count in it what was written, and a file that is begun anew in between would be missing half.
+        "--audit-log-maxsize=1024",
         "--audit-log-maxbackup=1",
         *extra,
     ]
