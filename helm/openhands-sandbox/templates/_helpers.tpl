@@ -254,7 +254,7 @@ serves credentials to its machines.
 {{- if lt $bits (ternary 16 8 (contains ":" .)) }}
 {{- fail (printf "networkPolicy.egressProfiles.%s.cidrs: %s is wider than /8 (IPv6: /16) and would open cloud metadata; for the internet set internet: true" $name .) }}
 {{- end }}
-{{- if or (regexMatch "^169\\.(254\\.|.*/([89]|1[0-5])$)" .) (regexMatch "^168\\.(63\\.(129\\.([0-9]|1[0-9]|2[0-9]|3[01])/|.*/(1[6-9]|2[0-6])$)|.*/([89]|1[0-5])$)" .) (regexMatch "(?i)^fd00:0?ec2:|^fd00::?/" .) (regexMatch "^100\\.100\\.100\\." .) (regexMatch "^(0|127)\\." .) (regexMatch "(?i)^fe[89ab]" .) }}
+{{- if or (regexMatch "^169\\.(254\\.|.*/([89]|1[0-5])$)" .) (regexMatch "^168\\.(63\\.(129\\.([0-9]|[12][0-9]|3[01])/|(12[89]|1[3-9][0-9]|2[0-9][0-9])\\..*/(1[7-9]|2[0-3])$|.*/16$)|.*/([89]|1[0-5])$)" .) (regexMatch "(?i)^fd00:0?ec2:|^fd00::?/" .) (regexMatch "^100\\.100\\.100\\." .) (regexMatch "^(0|127)\\." .) (regexMatch "(?i)^fe[89ab]" .) }}
 {{- fail (printf "networkPolicy.egressProfiles.%s.cidrs: %s has link-local addresses or others of the node, at which clouds serve credentials; name a narrower range" $name .) }}
 {{- end }}
 {{- end }}

@@ -157,7 +157,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["169.240.0.0/12"]}}}}, "link-local"),
     *(
         ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": [cidr]}}}}, "credentials")
-        for cidr in ("168.63.129.16/32", "168.63.129.0/27", "168.63.129.0/24", "168.63.0.0/16", "168.0.0.0/8")
+        for cidr in ("168.63.129.16/32", "168.63.129.0/27", "168.63.128.0/19", "168.63.0.0/16", "168.0.0.0/8")
     ),
     *(
         ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": [cidr]}}}}, "credentials")
