@@ -16,7 +16,7 @@ from sandbox_crds import names
 from sandbox_crds.api_keys import ApiKey
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
-from sandbox_gateway.allowances import Allowances, Queue
+from sandbox_gateway.allowances import Allowances
 from sandbox_gateway.builders import PAUSED, RUNNING
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.holding import Holding
@@ -95,7 +95,7 @@ class SandboxService:
 
     async def list_live(self, owner: str) -> list[Found]:
         """The owner's sandboxes that start or run, from memory, the oldest first."""
-        found = await self._all_now(sandbox.metadata.name for sandbox in self._sandboxes.cache.owned_by(owner))
+        found = await self._all_now(owner, (sandbox.metadata.name for sandbox in self._sandboxes.cache.owned_by(owner)))
         live = [(sandbox, seen) for sandbox, seen in found if seen.status in {"starting", "running"}]
         return sorted(live, key=lambda entry: (entry[0].metadata.creation_timestamp, entry[0].metadata.name))
 
@@ -103,7 +103,9 @@ class SandboxService:
         """The sandboxes of these sessions from memory, in this order; unknown ones are left out."""
         wanted = dict.fromkeys(names.runtime_id(owner, session_id) for session_id in session_ids)
         known = (self._sandboxes.cache.get(name) for name in wanted)
-        return await self._all_now(found.metadata.name for found in known if found and found.spec.owner == owner)
+        return await self._all_now(
+            owner, (found.metadata.name for found in known if found and found.spec.owner == owner)
+        )
 
     async def pause(self, owner: str, runtime_id: str) -> Found:
         """Suspend it, held until its pod is gone. One that idleness has suspended is woken by no request any more."""
@@ -155,24 +157,17 @@ class SandboxService:
         sandbox, seen = await self._holding.until(name, until, seconds)
         return sandbox, self._allowances.with_place(sandbox, seen)
 
-    async def _all_now(self, runtime_ids: Iterable[str]) -> list[Found]:
-        """Side by side: one that this replica has never reached costs a probe of its pod."""
+    async def _all_now(self, owner: str, runtime_ids: Iterable[str]) -> list[Found]:
+        """Sandboxes of one owner, side by side: one that this replica has never reached costs a probe of its pod."""
         looks = [self._holding.until(runtime_id, lambda _: True, 0) for runtime_id in runtime_ids]
         found = await asyncio.gather(*looks, return_exceptions=True)
         for entry in found:
             if isinstance(entry, BaseException) and not isinstance(entry, NoSandboxError):
                 raise entry
-        queues: dict[str, Queue] = {}
-        told: list[Found] = []
-        for entry in found:
-            if not isinstance(entry, BaseException):
-                sandbox, seen = entry
-                owner = sandbox.spec.owner
-                # One queue for all: to look for each one's place anew would cost the square of their number.
-                if seen.reason == Reason.QUEUED and owner not in queues:
-                    queues[owner] = self._allowances.queue(owner)
-                told.append((sandbox, self._allowances.with_place(sandbox, seen, queues.get(owner))))
-        return told
+        there = [entry for entry in found if not isinstance(entry, BaseException)]
+        # One queue for all: to look for each one's place anew would cost the square of their number.
+        queue = self._allowances.queue(owner) if any(seen.reason == Reason.QUEUED for _, seen in there) else None
+        return [(sandbox, self._allowances.with_place(sandbox, seen, queue)) for sandbox, seen in there]
 
 
 def _has_started(seen: View) -> bool:
