@@ -43,9 +43,12 @@ class Comparison:
     """What does not fit, sorted."""
 
     refused: list[str]
-    """Asked for, and forbidden."""
+    """Asked for, forbidden, and granted by none of the rights.
+
+    An API server that has just been started forbids for some 0.1 s what is granted, since it does not know the Roles.
+    """
     unused: list[Right]
-    """Granted, and never asked for."""
+    """Granted, and never asked for and allowed."""
     not_granted: list[str]
     """Asked for and allowed, though by none of the rights: somebody else has granted it."""
 
@@ -118,11 +121,8 @@ def compare(rights: set[Right], asked: Iterable[Request]) -> Comparison:
     refused: set[str] = set()
     not_granted: set[str] = set()
     for request in asked:
-        covering = rights & request.allowed_by()
-        if not request.allowed:
-            refused.add(str(request))
-        elif covering:
-            used.update(covering)
+        if covering := rights & request.allowed_by():
+            used.update(covering if request.allowed else ())
         else:
-            not_granted.add(str(request))
+            (not_granted if request.allowed else refused).add(str(request))
     return Comparison(sorted(refused), sorted(rights - used), sorted(not_granted))

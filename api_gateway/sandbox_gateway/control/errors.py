@@ -65,10 +65,10 @@ def _api_error(request: Request, error: Exception) -> JSONResponse:
     _log.warning("API server refused", path=request.url.path, code=error.code, reason=error.reason, message=str(error))
     if error.code == 403 and "exceeded quota" in error.message:
         return _answer(429, f"The cluster's quota leaves no room: {error.message}")
-    if error.code in {400, 413, 422}:
-        return _answer(422, f"The cluster refuses this sandbox: {error.message}")
-    if error.code in {401, 403}:
+    if error.code == 401 or error.lacks_right:
         return _answer(503, "The gateway lacks a permission in the cluster. Ask its administrator to look at its log.")
+    if error.code in {400, 403, 413, 422}:
+        return _answer(422, f"The cluster refuses this sandbox: {error.message}")
     return _answer(503, _BUSY)
 
 

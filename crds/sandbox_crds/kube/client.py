@@ -4,6 +4,7 @@
 the CPU of a call, and so is its way to send requests, which makes JSON with the standard library.
 """
 
+import asyncio
 import socket
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -34,6 +35,11 @@ _PAGE_ITEMS = 250
 """Some 2 MB of JSON when they are pods, and many times that once decoded."""
 _WATCH_SILENCE_SECONDS = 90
 """A healthy watch has a bookmark at least every minute."""
+_ASK_AGAIN_SECONDS = (0.1, 0.2, 0.4, 0.8)
+"""A kube-apiserver that has just been started knows no Roles for some 0.1 s, and forbids all that they allow."""
+
+
+_NO_RIGHT = ' is forbidden: User "'
 
 
 class ApiError(Exception):
@@ -45,6 +51,14 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+
+    @property
+    def lacks_right(self) -> bool:
+        """Whether no Role allows the request. Any other 403 is of admission: a policy, or a quota.
+
+        The wording is that of the authorization filter of k8s.io/apiserver.
+        """
+        return self.code == 403 and _NO_RIGHT in self.message
 
 
 _guard: ContextVar[Guard | None] = ContextVar("guard", default=None)
@@ -222,11 +236,17 @@ class KubeClient:
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = "application/json",
     ) -> KubeObject:
-        response = await self._request(method, path, query, body, content_type, timeout=_REQUEST_TIMEOUT)
-        text = await response.read()
-        if response.status >= 300:
-            raise _refusal(response, text)
-        return orjson.loads(text)
+        pauses = iter(_ASK_AGAIN_SECONDS)
+        while True:
+            response = await self._request(method, path, query, body, content_type, timeout=_REQUEST_TIMEOUT)
+            text = await response.read()
+            if response.status < 300:
+                return orjson.loads(text)
+            refusal = _refusal(response, text)
+            pause = next(pauses, None) if refusal.lacks_right else None
+            if pause is None:
+                raise refusal
+            await asyncio.sleep(pause)
 
     async def _request(
         self,

@@ -4,10 +4,12 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 from aiohttp.connector import Connection
 
 from control_plane.cluster_scope import connected
@@ -16,7 +18,7 @@ from local_cluster.control_plane import ControlPlane
 from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resource
 from sandbox_crds.kube import client as module
 from sandbox_crds.kube.client import Lines
-from sandbox_crds.kube.resources import SECRETS
+from sandbox_crds.kube.resources import PODS, SECRETS
 
 
 def secret(name: str, **data: str) -> KubeObject:
@@ -143,6 +145,81 @@ async def test_answers_are_told(control_plane: ControlPlane, namespace: str) -> 
     await client.guarded(lambda: 1.0).create(SECRETS, namespace, secret("one"))
     await client.close()
     assert told == [("GET", 404), ("POST", 201)]
+
+
+@asynccontextmanager
+async def of_default_account(
+    control_plane: ControlPlane, administrator: KubeClient, namespace: str, told: list[tuple[str, int]], directory: Path
+) -> AsyncGenerator[KubeClient]:
+    """A client with the rights of the namespace's default service account: none, at first."""
+    account = Resource("", "v1", "serviceaccounts", "ServiceAccount").path(namespace, "default", "token")
+    issued = await administrator._send("POST", account, body={"spec": {}})  # pyright: ignore[reportPrivateUsage]
+    config = yaml.safe_load(control_plane.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": issued["status"]["token"]}
+    path = directory / "of-default-account"
+    path.write_text(yaml.safe_dump(config))
+    client = await KubeClient.connect(str(path), observer=lambda method, code: told.append((method, code)))
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def allow_secrets(client: KubeClient, namespace: str) -> None:
+    """Have the default service account create Secrets."""
+    api = "rbac.authorization.k8s.io"
+    name = {"metadata": {"name": "secrets"}}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}
+    await client.create(Resource(api, "v1", "roles", "Role"), namespace, {**name, "rules": [rule]})
+    binding = {
+        **name,
+        "roleRef": {"apiGroup": api, "kind": "Role", "name": "secrets"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
+    }
+    await client.create(Resource(api, "v1", "rolebindings", "RoleBinding"), namespace, binding)
+
+
+async def test_who_lacks_a_right_asks_again(
+    control_plane: ControlPlane, client: KubeClient, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an API server that has just been started may not know the Roles yet."""
+    monkeypatch.setattr(module, "_ASK_AGAIN_SECONDS", (0.02,) * 500)
+    told: list[tuple[str, int]] = []
+    async with of_default_account(control_plane, client, namespace, told, tmp_path) as poor:
+        making = asyncio.create_task(poor.create(SECRETS, namespace, secret("one")))
+
+        async def refused_thrice() -> bool:
+            return len(told) >= 3
+
+        await eventually(refused_thrice)
+        await allow_secrets(client, namespace)
+        assert (await making)["metadata"]["name"] == "one"
+    assert [*dict.fromkeys(told)] == [("POST", 403), ("POST", 201)]
+
+
+async def test_who_lacks_a_right_is_told_so(
+    control_plane: ControlPlane, client: KubeClient, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ASK_AGAIN_SECONDS", (0.01, 0.01))
+    told: list[tuple[str, int]] = []
+    async with of_default_account(control_plane, client, namespace, told, tmp_path) as poor:
+        with pytest.raises(ApiError) as refusal:
+            await poor.create(SECRETS, namespace, secret("one"))
+    assert refusal.value.lacks_right
+    assert told == [("POST", 403)] * 3
+
+
+async def test_what_a_policy_refuses_is_not_asked_again(control_plane: ControlPlane, namespace: str) -> None:
+    told: list[tuple[str, int]] = []
+    client = await KubeClient.connect(
+        str(control_plane.kubeconfig), observer=lambda method, code: told.append((method, code))
+    )
+    lesser = {"metadata": {"name": "one"}, "spec": {"containers": [{"name": "main", "image": "none"}]}}
+    with pytest.raises(ApiError, match="violates PodSecurity") as refusal:
+        await client.create(PODS, namespace, lesser)
+    await client.close()
+    assert not refusal.value.lacks_right
+    assert told == [("POST", 403)]
 
 
 async def test_the_informer_sees_only_what_its_fields_say(client: KubeClient, namespace: str) -> None:

@@ -99,9 +99,16 @@ def test_what_is_no_use_of_a_right(other: dict[str, Any]) -> None:
     assert compared({right}, other).unused == [right]
 
 
-def test_a_refusal_is_named_even_if_the_right_is_there() -> None:
-    found = compared({Right(ACCOUNT, "", "pods", "get")}, event("get", "pods", code=403, decision="forbid"))
-    assert found.refused == [f"{ACCOUNT} get pods"]
+def test_a_refusal_is_named() -> None:
+    found = compared(set(), event("get", "pods", code=403, decision="forbid"))
+    assert (found.refused, found.not_granted) == ([f"{ACCOUNT} get pods"], [])
+
+
+def test_a_refusal_of_what_is_granted_is_of_an_api_server_that_starts() -> None:
+    right = Right(ACCOUNT, "", "pods", "get")
+    refusal = event("get", "pods", code=403, decision="forbid")
+    assert compared({right}, refusal, event("get", "pods")) == Comparison([], [], [])
+    assert compared({right}, refusal) == Comparison([], [right], [])
 
 
 def test_a_quotas_refusal_is_none_of_rights() -> None:
