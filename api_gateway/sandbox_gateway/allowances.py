@@ -67,7 +67,7 @@ class Allowances:
     def queue(self, owner: str) -> Queue:
         """The places of all who wait, by name; the first is 1."""
         waiting = sorted(_turn(known) for known in self._cache.owned_by(owner) if waits(known))
-        return {name: place for place, (_, _, name) in enumerate(waiting, 1)}
+        return {name: place for place, (_, name) in enumerate(waiting, 1)}
 
     def with_place(self, sandbox: Sandbox, seen: View, queue: Queue | None = None) -> View:
         """The same view; if the sandbox waits for room, its message begins with its place in its owner's `queue`."""
@@ -118,8 +118,7 @@ def _reason(sandbox: Sandbox) -> str:
     return condition.reason if condition else ""
 
 
-def _turn(sandbox: Sandbox) -> tuple[str, int, str]:
+def _turn(sandbox: Sandbox) -> tuple[str, str]:
+    """As the operator's (`sandbox_operator.limits.account.Place`)."""
     condition = sandbox.status.condition("Ready")
-    since = condition.last_transition_time if condition else ""
-    # Within a second: in the order in which the operator has told them.
-    return since, int(sandbox.metadata.resource_version or 0), sandbox.metadata.name
+    return condition.last_transition_time if condition else "", sandbox.metadata.name

@@ -199,7 +199,9 @@ def _create(world: World, keys: MasterKeys) -> Plan:
         return _without_class(world, keys)
     if world.pod is None and world.held_back:
         held = Finding(world.held_back.reason, world.held_back.message)
-        return _again_at(_tell(_without_pod(world, keys), keys, held), world.held_back.again)
+        # The queue goes by the time that is told here.
+        since = replace(_without_pod(world, keys), now=world.held_back.since)
+        return _again_at(_tell(since, keys, held), world.held_back.again)
     dropped = world.pod is None and is_runtime_class_dropped(sandbox, class_)
     event = _runtime_class_dropped(sandbox, class_, world.now) if dropped else None
     if world.pod is None and world.made is None and world.miss is None and is_first_start(sandbox):

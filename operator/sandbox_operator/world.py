@@ -25,10 +25,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """Which limit of its owner keeps a sandbox from starting, and when to ask again."""
+    """Which limit of its owner keeps a sandbox from starting, since when, and when to ask again."""
 
     reason: Reason
     message: str
+    since: datetime
     again: datetime
 
 

@@ -13,8 +13,11 @@ MINUTE = timedelta(seconds=60)
 _MINUTES_TO_WAIT = 4
 """A start that would wait longer than this is refused: the SDK gives up after 300 s (openhands_workspace 1.58.2)."""
 
-type Place = tuple[datetime, int]
-"""Since when a sandbox waits, and its turn among those of the same time."""
+type Place = tuple[datetime, str]
+"""Since when a sandbox waits, in whole seconds, and its name, which orders those of the same second.
+
+Both are in the Sandbox, so that gateways tell the places that the leader goes by.
+"""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from itertools import count
 
 from sandbox_crds.api_keys import Limits
 from sandbox_crds.limits import reached
@@ -41,7 +40,6 @@ class Ledger:
         self._wake = wake
         self._accounts: dict[str, Account] = {}
         self._known: dict[str, tuple[str, str]] = {}
-        self._turns = count()
 
     @property
     def waiting(self) -> int:
@@ -73,7 +71,7 @@ class Ledger:
             account.running.add(name)
         condition = status.condition(READY)
         if condition and condition.reason == Reason.QUEUED and name not in account.running:
-            account.waiting[name] = times.parse(condition.last_transition_time), next(self._turns)
+            account.waiting[name] = times.parse(condition.last_transition_time), name
 
     def look(self, name: str, sandbox: Sandbox, pod: Pod | None) -> None:
         """Take in what is known of a sandbox and of its own pod."""
@@ -112,12 +110,12 @@ class Ledger:
             if waited:
                 self._call_next(account)
             return None
-        again = now + _ASK_AGAIN
+        again, second = now + _ASK_AGAIN, now.replace(microsecond=0)
         told = reached(lack.limit, lack.value, sandbox.spec.owner)
         if not (waited or sandbox.status.launch or len(ahead) < lack.places):
-            return HeldBack(Reason.LIMIT_REACHED, told, again)
-        account.waiting.setdefault(name, (now.replace(microsecond=0), next(self._turns)))
-        return HeldBack(Reason.QUEUED, told, min(again, lack.since + MINUTE) if lack.since else again)
+            return HeldBack(Reason.LIMIT_REACHED, told, second, again)
+        since, _ = account.waiting.setdefault(name, (second, name))
+        return HeldBack(Reason.QUEUED, told, since, min(again, lack.since + MINUTE) if lack.since else again)
 
     def withdraw(self, name: str, sandbox: Sandbox, pod: Pod | None) -> None:
         """It does not ask any more, or what it asked for was refused by the cluster: without a pod it takes nothing."""

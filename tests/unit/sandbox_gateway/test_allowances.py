@@ -126,7 +126,8 @@ def test_who_was_refused_by_the_operator_is_told_its_words() -> None:
     assert allowances.refused(waiting, view(waiting, NOON, reached=False)) is None
 
 
-def test_places_are_told_in_the_order_of_asking() -> None:
+def test_places_are_told_in_the_order_of_the_operator() -> None:
+    """Who began to wait in the same second: by name, whatever has been written last."""
     cache = unconnected_cache()
     allowances = Allowances(cache, lambda _: Limits())
     for name, version, since in (("a", 9, "12:00:00Z"), ("b", 7, "12:00:01Z"), ("c", 8, "12:00:00Z")):
@@ -138,8 +139,8 @@ def test_places_are_told_in_the_order_of_asking() -> None:
         assert known
         messages[name] = allowances.with_place(known, view(known, NOON, reached=False)).message
     assert messages == {
-        "c": "Place 1 of 3 in the queue. It is Queued.",
-        "a": "Place 2 of 3 in the queue. It is Queued.",
+        "a": "Place 1 of 3 in the queue. It is Queued.",
+        "c": "Place 2 of 3 in the queue. It is Queued.",
         "b": "Place 3 of 3 in the queue. It is Queued.",
         "d": "It is Starting.",
     }

@@ -49,6 +49,19 @@ async def test_it_starts_when_there_is_room(scene: Scene) -> None:
     assert await scene.step() == COLD
 
 
+async def test_the_queue_goes_by_the_time_that_is_told(scene: Scene) -> None:
+    scene.limits = Limits(running=1)
+    assert scene.ledger.ask("other", scene.another("other"), scene.now) is None
+    scene.add("team")
+    asked = scene.now
+    scene.server.fail["patch sandboxes"] = [ApiError(409, "Conflict", "the object has been modified")]
+    with pytest.raises(ApiError):
+        await scene.step()
+    scene.now += timedelta(seconds=2)
+    await scene.step()
+    assert scene.stored["status"]["conditions"][0]["lastTransitionTime"] == rfc3339(asked)
+
+
 async def test_a_refusal_by_the_cluster_gives_the_place_back(scene: Scene) -> None:
     scene.limits = Limits(running=1)
     scene.add("team")

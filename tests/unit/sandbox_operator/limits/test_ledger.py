@@ -268,6 +268,19 @@ def test_a_new_term_reads_who_runs(known: Sandbox, its_pod: Pod | None, takes: b
     assert book.ask("b") == (Reason.QUEUED if takes else "")
 
 
+def test_turns_go_by_the_second_and_then_by_name() -> None:
+    """As gateways tell them, which know no more."""
+    book = Book(running=3)
+    book.ask_all("x", "y", "z")
+    for name, milliseconds in (("c", 10), ("b", 999), ("a", 1000)):
+        assert book.ask(name, NOW.replace(microsecond=0) + timedelta(milliseconds=milliseconds)) == Reason.QUEUED
+    for leaves, next_ in (("x", "b"), ("y", "c"), ("z", "a")):
+        book.called.clear()
+        book.ledger.forget(leaves)
+        assert book.called == [next_]
+        assert book.ask(next_) == ""
+
+
 def test_a_new_term_keeps_the_places_of_those_who_wait() -> None:
     book = Book(running=1)
     book.ledger.restore("a", sandbox("a", told=status(Reason.READY)), ready(), LATER)
