@@ -121,6 +121,10 @@ class ClientConnection(asyncio.Protocol):
 
     # What the exchange calls
 
+    @property
+    def has_more(self) -> bool:
+        return bool(self._pending)
+
     def send(self, data: bytes) -> None:
         self.account.sent += len(data)
         self.transport.write(data)

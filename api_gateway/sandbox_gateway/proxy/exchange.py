@@ -36,6 +36,11 @@ class ClientSide(Protocol):
     write_paused: bool
     account: Account
 
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes behind the head of the request have come."""
+        ...
+
     def send(self, data: bytes) -> None: ...
 
     def send_both(self, first: bytes, second: bytes) -> None:
@@ -84,6 +89,7 @@ class Exchange:
         "_retry",
         "_sandbox",
         "_service",
+        "_unsent",
         "_upstream",
         "runtime_id",
     )
@@ -103,6 +109,7 @@ class Exchange:
         self._request = request
         self._head = head
         self._body = body
+        self._unsent = b""
         self._upstream: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._retry = False
@@ -165,6 +172,8 @@ class Exchange:
         if self._upstream is None:
             return data
         forward, rest = self._body.feed(data)
+        if self._unsent:
+            forward, self._unsent = self._unsent + forward, b""
         if forward:
             self._upstream.transport.write(forward)
         return rest
@@ -261,7 +270,10 @@ class Exchange:
     def _attach(self, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
         upstream.sink = self
-        upstream.transport.write(self._head)
+        if self._body.done or not self._client.has_more:
+            upstream.transport.write(self._head)
+        else:
+            self._unsent = self._head  # goes with the body's first bytes, which the client is about to hand over
         account = self._account
         if account.timed:
             account.added = perf_counter() - account.began - account.held

@@ -29,6 +29,7 @@ class MemoryTransport(asyncio.Transport):
     def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__({"peername": ("127.0.0.1", 40000), "socket": _SOCKET})
         self.written = b""
+        self.writes = 0
         self.block_after_next_write = False
         self.closed = False
         self.sent_eof = False
@@ -68,6 +69,7 @@ class MemoryTransport(asyncio.Transport):
             raise RuntimeError("write() after write_eof() or connection_lost()")  # as uvloop does
         if not self.closed:
             self.written += bytes(data)
+            self.writes += 1
         if self.block_after_next_write:
             self.block_after_next_write = False
             self.block_writes()
