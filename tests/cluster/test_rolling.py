@@ -1,7 +1,10 @@
 """Open traffic while processes end: what goes on, what is told to come back, and what gets an honest answer."""
 
 import asyncio
+import os
 import statistics
+import subprocess
+from pathlib import Path
 
 from cluster.rolling import Clients, Seen
 from cluster.runtime import READY_SECONDS, Runtime
@@ -9,13 +12,29 @@ from cluster.site import Site
 from cluster.support import eventually
 from demo.release import NAME
 from demo.targets import Images
-from demo.workloads import model_url
+from demo.workloads import EXAMPLE, model_url
 
 RATE = 200
 CONVERSATIONS = 12
 SOCKETS_EACH = 42
 """The agent server takes 50 for a conversation (openhands_agent_server 1.58.2)."""
 
+HALF = "half done\n"
+PAUSED = """
+import sys
+import facts_about_project as example
+
+class Paused(example.Clock):
+    def step(self, name, text):
+        if name == "delete_facts":
+            print("half done", flush=True)
+            sys.stdin.readline()
+        super().step(name, text)
+
+example.Clock = Paused
+sys.exit(example.main())
+"""
+"""The SDK's example, which waits for a line before its second task."""
 
 KILL = "for p in /proc/[0-9]*; do grep -qa 'openhands[-]agent-server' $p/cmdline && kill -9 ${p#/proc/}; done; true"
 
@@ -37,6 +56,41 @@ def test_a_rollout_of_the_gateway_under_load(site: Site, images: Images) -> None
     assert seen.closed.total() >= CONVERSATIONS * SOCKETS_EACH
     assert len(seen.away) == seen.closed.total()
     assert seen.refused == []
+
+
+def test_the_sdk_comes_back_after_a_rollout_of_the_gateway(site: Site, images: Images, sdk: Path) -> None:
+    """Its conversation tells of a task that is given afterwards, over the WebSocket, as it did before."""
+    settings = {
+        "PYTHONPATH": str(EXAMPLE.parent),
+        "RUNTIME_API_URL": site.url,
+        "RUNTIME_API_KEY": site.release.api_key(),
+        "AGENT_SERVER_IMAGE": images.agent_server,
+        "LLM_API_KEY": "scripted",
+        "LLM_MODEL": "openai/scripted",
+        "LLM_BASE_URL": model_url(site.release.namespace),
+    }
+    example = subprocess.Popen(
+        [str(sdk), "-c", PAUSED],
+        env=os.environ | settings,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert example.stdout is not None
+    said = line = ""
+    try:
+        for line in example.stdout:
+            if line == HALF:
+                break
+            said += line
+        assert line == HALF, said
+        _roll(site, "gateway")
+        rest, _ = example.communicate("go on\n", timeout=120)
+    finally:
+        example.kill()
+        example.wait()
+    assert example.returncode == 0, said + rest
 
 
 def test_a_rollout_of_the_operator_is_not_noticed(site: Site, images: Images) -> None:
@@ -67,10 +121,14 @@ async def _rolled(
     clients = Clients(site.url, key, rate=rate, conversations=conversations, sockets_each=sockets_each)
     running = asyncio.create_task(clients.run())
     await clients.until_open()
-    selector = f"--selector=app.kubernetes.io/component={process}"
-    old = (await asyncio.to_thread(site.kubectl, "get", "pods", selector, "--output=name")).split()
-    await asyncio.to_thread(site.kubectl, "rollout", "restart", f"deployment/{NAME}-{process}")
-    await asyncio.to_thread(site.kubectl, "rollout", "status", f"deployment/{NAME}-{process}", "--timeout=180s")
-    await asyncio.to_thread(site.kubectl, "wait", "--for=delete", "--timeout=120s", *old)
+    await asyncio.to_thread(_roll, site, process)
     clients.stop()
     return await running
+
+
+def _roll(site: Site, process: str) -> None:
+    """Replace its pods; return when the last old one is gone."""
+    old = site.kubectl("get", "pods", f"--selector=app.kubernetes.io/component={process}", "--output=name").split()
+    site.kubectl("rollout", "restart", f"deployment/{NAME}-{process}")
+    site.kubectl("rollout", "status", f"deployment/{NAME}-{process}", "--timeout=180s")
+    site.kubectl("wait", "--for=delete", "--timeout=120s", *old)
