@@ -31,15 +31,18 @@ RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates
 
 # The project goes below another prefix than its dependencies: a change of code then renews one small layer of the image.
 FROM dependencies AS project
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev
 WORKDIR /build/project
 COPY pyproject.toml LICENSE ./
+COPY api_gateway/compile_hook.py api_gateway/compile_hook.py
 COPY crds/sandbox_crds crds/sandbox_crds
 COPY crds/kubectl_ohsb crds/kubectl_ohsb
 COPY operator/sandbox_operator operator/sandbox_operator
 COPY api_gateway/sandbox_gateway api_gateway/sandbox_gateway
 # An empty README.md stands in for the project's page, which the image does not need: editing it need not renew the image.
 RUN : > README.md \
-    && uv pip install --quiet --offline --no-deps --no-build-isolation --python /build/tools/bin/python --prefix /build/staging . \
+    && HATCH_BUILD_HOOK_ENABLE_CUSTOM=true uv pip install --quiet --offline --no-deps --no-build-isolation --python /build/tools/bin/python --prefix /build/staging . \
     && sed -i '1s|.*|#!/opt/openhands-sandbox/bin/python|' /build/staging/bin/* \
     && python3 -m compileall -q --invalidation-mode unchecked-hash -s /build/staging -p /opt/openhands-sandbox /build/staging/lib
 

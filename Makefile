@@ -58,6 +58,8 @@ sbom: venv ## Write bills of material of images and chart, CycloneDX, to dist/sb
 test-unit: venv ## Tests without Kubernetes
 	@$(BIN)/python -m local_cluster build helm cyclonus
 	@$(BIN)/pytest tests/unit
+	@echo "==> The data plane's tests again, with its hot path compiled as in the image"
+	@compiled="$$($(BIN)/python -m images.compiled)" && PYTHONPATH="$$compiled:tests" $(BIN)/pytest tests/unit/sandbox_gateway/proxy
 
 .PHONY: test-control-plane
 test-control-plane: venv ## Tests against a real API server and etcd

@@ -9,7 +9,7 @@ from sandbox_crds.command import agent_port
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.proxy.awaited import AwaitedHead
 from sandbox_gateway.proxy.head import BadMessageError
-from sandbox_gateway.proxy.upstream import Pool, UpstreamConnection
+from sandbox_gateway.proxy.upstream import UpstreamConnection, connect
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -31,7 +31,6 @@ class HealthChecks:
 
     def __init__(self) -> None:
         # A connection for each probe: who is asked once would only keep an idle one.
-        self._connections = Pool()
         self._reached: dict[_Incarnation, None] = {}
         self._running: dict[_Incarnation, asyncio.Task[bool]] = {}
 
@@ -63,7 +62,7 @@ class HealthChecks:
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(_SECONDS):
-                upstream = await self._connections.connect(target)
+                upstream = await connect(target)
                 answer = AwaitedHead(upstream)
                 upstream.transport.write(_request(*target))
                 head, _ = await answer.result

@@ -1,4 +1,4 @@
-"""The chart as installed: its own test, and its notes."""
+"""The chart as installed: its own test, its notes, and what its images run."""
 
 import shlex
 
@@ -17,3 +17,9 @@ def test_the_notes_tell_how_to_see_that_policies_are_not_enforced(target: LocalT
     assert kubectl == "kubectl"
     # The local cluster's network plugin is a plain bridge.
     assert target.kubectl(*arguments).strip() == "NOT enforced"
+
+
+def test_the_gateway_runs_compiled(target: LocalTarget, release: Release) -> None:
+    program = "import sandbox_gateway.proxy.client as module; print(module.__file__)"
+    gateway = ("exec", "--namespace", release.namespace, f"deployment/{NAME}-gateway")
+    assert target.kubectl(*gateway, "--", "python", "-c", program).strip().endswith(".so")

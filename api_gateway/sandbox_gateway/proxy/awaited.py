@@ -1,13 +1,14 @@
 """An upstream's answer, awaited up to the end of its head."""
 
 import asyncio
+from typing import override
 
 from sandbox_gateway.proxy.head import BadMessageError, ResponseHead
-from sandbox_gateway.proxy.upstream import UpstreamConnection
+from sandbox_gateway.proxy.upstream import Sink, UpstreamConnection
 
 
-class AwaitedHead:
-    """The first head that comes, and the bytes behind it. Implements `upstream.Sink`.
+class AwaitedHead(Sink):
+    """The first head that comes, and the bytes behind it.
 
     `result` raises BadMessageError, and ConnectionError when the connection ends before.
     """
@@ -17,6 +18,7 @@ class AwaitedHead:
         self._upstream = upstream
         upstream.sink = self
 
+    @override
     def response_data(self, data: bytes) -> None:
         try:
             rest = self._upstream.reader.feed(data)
@@ -27,9 +29,11 @@ class AwaitedHead:
         except BadMessageError as error:
             self.result.set_exception(error)
 
+    @override
     def upstream_closed(self, *, clean: bool) -> None:
         if not self.result.done():
             self.result.set_exception(ConnectionError(f"closed, clean: {clean}"))
 
+    @override
     def upstream_writable(self, *, writable: bool) -> None:
         pass

@@ -10,7 +10,7 @@ from typing import cast, override
 from sandbox_gateway.proxy.account import Account
 from sandbox_gateway.proxy.answers import Answer, refuse, too_many
 from sandbox_gateway.proxy.context import Context
-from sandbox_gateway.proxy.exchange import Exchange
+from sandbox_gateway.proxy.exchange import ClientSide, Exchange
 from sandbox_gateway.proxy.first_message import FirstMessage
 from sandbox_gateway.proxy.framing import Body, request_body
 from sandbox_gateway.proxy.head import BadMessageError, RequestHead, RequestReader, recall_request
@@ -43,11 +43,13 @@ TRANSITIONS = {
 }
 
 
-class ClientConnection(asyncio.Protocol):
-    """Implements `exchange.ClientSide` and `context.Client`."""
+class ClientConnection(ClientSide):
+    """Implements `context.Client`.
+
+    Has the methods of asyncio.Protocol without being one, so that it can be compiled as a native class.
+    """
 
     transport: asyncio.Transport
-    account: Account
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -66,7 +68,6 @@ class ClientConnection(asyncio.Protocol):
 
     # What the transport calls
 
-    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         peer: tuple[str, int] | None = transport.get_extra_info("peername")
@@ -75,7 +76,6 @@ class ClientConnection(asyncio.Protocol):
         self._context.join(self)
         self._expect_within(self._context.limits.head_seconds)
 
-    @override
     def data_received(self, data: bytes) -> None:
         self._pending = self._pending + data if self._pending else data
         self.account.received += len(data)
@@ -83,25 +83,21 @@ class ClientConnection(asyncio.Protocol):
             self._hold.receive(len(data))
         self.pump()
 
-    @override
     def eof_received(self) -> None:
         if self._hold is not None or self._exchange is not None:
             # A client that stops listening and one that only stops sending look the same.
             self._cancel()
             self.transport.abort()
 
-    @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
         self._leave()
 
-    @override
     def pause_writing(self) -> None:
         self.write_paused = True
         if self._exchange is not None:
             self._exchange.client_writable(writable=False)
 
-    @override
     def resume_writing(self) -> None:
         self.write_paused = False
         if self._exchange is not None:
@@ -122,17 +118,21 @@ class ClientConnection(asyncio.Protocol):
     # What the exchange calls
 
     @property
+    @override
     def has_more(self) -> bool:
         return bool(self._pending)
 
+    @override
     def send(self, data: bytes) -> None:
         self.account.sent += len(data)
         self.transport.write(data)
 
+    @override
     def send_both(self, first: bytes, second: bytes) -> None:
         self.account.sent += len(first) + len(second)
         self.transport.writelines((first, second))
 
+    @override
     def pump(self) -> None:
         """Work off what has been received, as far as the state allows; read on only when all of it is."""
         if self._pumping:
@@ -148,6 +148,7 @@ class ClientConnection(asyncio.Protocol):
         if self._pending or self._read_paused:
             self._choose_reading()
 
+    @override
     def exchange_done(self, keep_alive: bool) -> None:
         self._exchange = None
         self.account.end(len(self._pending))
@@ -159,12 +160,14 @@ class ClientConnection(asyncio.Protocol):
         if self._pending or self._read_paused:
             self.pump()
 
+    @override
     def exchange_failed(self, answer: Answer, request: RequestHead, body: Body) -> None:
         self._exchange = None
         self._enter(State.HEAD)
         self._answer(answer, request, body)
         self.pump()
 
+    @override
     def truncate(self, *, reset: bool) -> None:
         self._exchange = None
         self.account.end(len(self._pending))
@@ -176,6 +179,7 @@ class ClientConnection(asyncio.Protocol):
         self._leave()
         self.transport.abort()
 
+    @override
     def switch(self, upstream: UpstreamConnection, rest: bytes, runtime_id: str) -> None:
         self._exchange = None
         if self._pending:

@@ -52,5 +52,5 @@ def _session_keys(request: RequestHead, *, vscode: bool) -> Iterator[str]:
             yield value.decode("latin-1")
     if in_query := key_in_query(request.target):
         yield in_query
-    if vscode and (token := _in_query(request.target, _VSCODE_QUERY)):
-        yield token
+    if vscode and (of_vscode := _in_query(request.target, _VSCODE_QUERY)):
+        yield of_vscode

@@ -1,8 +1,9 @@
 """One request and its response, between a client's connection and an upstream one."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from time import perf_counter
-from typing import Protocol
+from typing import override
 
 import structlog
 
@@ -15,7 +16,7 @@ from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
 from sandbox_gateway.proxy.head import RESPONSE_HEADS, BadMessageError, RequestHead, ResponseHead, recall
 from sandbox_gateway.proxy.headers import client_head
 from sandbox_gateway.proxy.routing import ToControl, ToSandbox
-from sandbox_gateway.proxy.upstream import Address, UpstreamConnection
+from sandbox_gateway.proxy.upstream import Address, Sink, UpstreamConnection
 from sandbox_gateway.traffic import TALLIES, Route
 
 _WORTH_A_VECTOR = 16 * 1024
@@ -30,46 +31,54 @@ _SERVICE, _WEBSOCKET = TALLIES[Route.SERVICE], TALLIES[Route.WEBSOCKET]
 _log = structlog.get_logger()
 
 
-class ClientSide(Protocol):
+class ClientSide(ABC):
     """What an exchange needs of the client's connection."""
 
     write_paused: bool
     account: Account
 
     @property
+    @abstractmethod
     def has_more(self) -> bool:
         """Whether bytes behind the head of the request have come."""
         ...
 
+    @abstractmethod
     def send(self, data: bytes) -> None: ...
 
+    @abstractmethod
     def send_both(self, first: bytes, second: bytes) -> None:
         """In one system call, without a copy."""
         ...
 
+    @abstractmethod
     def pump(self) -> None:
         """Take up the client's bytes again, after a change of what the exchange can take."""
         ...
 
+    @abstractmethod
     def exchange_done(self, keep_alive: bool) -> None: ...
 
+    @abstractmethod
     def exchange_failed(self, answer: Answer, request: RequestHead, body: Body) -> None:
         """Nothing of a response has been sent; `answer` is it."""
         ...
 
+    @abstractmethod
     def truncate(self, *, reset: bool) -> None:
         """The response breaks off. With `reset`, a plain close would look like its end."""
         ...
 
+    @abstractmethod
     def switch(self, upstream: UpstreamConnection, rest: bytes, runtime_id: str) -> None:
         """This sandbox has switched protocols on `upstream`; `rest` are its first bytes in the new one."""
         ...
 
 
-class Exchange:
+class Exchange(Sink):
     """Begins with `start`; ends with one call of the client's last four methods, or with `cancel`.
 
-    Implements `upstream.Sink` and `flights.Flight`.
+    Implements `flights.Flight`.
     """
 
     # One is made for each request.
@@ -188,6 +197,7 @@ class Exchange:
 
     # What the upstream connection calls
 
+    @override
     def response_data(self, data: bytes) -> None:
         self._retry = False
         try:
@@ -205,6 +215,7 @@ class Exchange:
         except BadMessageError as error:
             self._fail(error.detail)
 
+    @override
     def upstream_closed(self, *, clean: bool) -> None:
         self._upstream = None
         if self._retry:
@@ -216,6 +227,7 @@ class Exchange:
         else:
             self._fail("it closed the connection")
 
+    @override
     def upstream_writable(self, *, writable: bool) -> None:
         del writable  # read from the connection when asked for
         self._client.pump()
@@ -289,10 +301,10 @@ class Exchange:
             if known is not None:
                 head, rest = known
             else:
-                rest = reader.feed(data)
-                if rest is None:
+                behind = reader.feed(data)
+                if behind is None:
                     return
-                head = reader.head()
+                head, rest = reader.head(), behind
             if not isinstance(self._address, str):
                 head = confined(head, self._address)
             if head.status >= 200:

@@ -5,8 +5,9 @@ bytes were cut into segments, up to an unfinished line, which waits for its end.
 """
 
 import re
+from abc import ABC, abstractmethod
 from enum import Enum, auto
-from typing import Protocol
+from typing import override
 
 from sandbox_gateway.proxy.head import BadMessageError, Fields, RequestHead, ResponseHead
 from sandbox_gateway.proxy.headers import allowed_in_trailers
@@ -18,23 +19,25 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t\x20-\x7e\x80-\xff]*")
 
 
-class Body(Protocol):
+class Body(ABC):
     """A body on its way. `done` once its end has been seen."""
 
     done: bool
 
+    @abstractmethod
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """(bytes to forward, bytes behind the body's end). Raises BadMessageError."""
         ...
 
 
-class FixedBody:
+class FixedBody(Body):
     """A body of a known number of bytes."""
 
     def __init__(self, length: int) -> None:
         self._left = length
         self.done = length == 0
 
+    @override
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         size, left = len(data), self._left
         if size < left:
@@ -44,11 +47,13 @@ class FixedBody:
         return (data, b"") if size == left else (data[:left], data[left:])
 
 
-class UntilCloseBody:
+class UntilCloseBody(Body):
     """A response body that ends with its connection."""
 
-    done = False
+    def __init__(self) -> None:
+        self.done = False
 
+    @override
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         return data, b""
 
@@ -60,7 +65,7 @@ class _At(Enum):
     TRAILER = auto()
 
 
-class ChunkedBody:
+class ChunkedBody(Body):
     """A chunked body, forwarded as it came but for forbidden trailer fields; with `decode`, without its chunks."""
 
     def __init__(self, *, decode: bool = False) -> None:
@@ -72,6 +77,7 @@ class ChunkedBody:
         self._trailers = b""
         self._trailer_bytes = 0
 
+    @override
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         if self._held:
             data, self._held = self._held + data, b""
@@ -138,6 +144,7 @@ NO_BODY = FixedBody(0)
 def request_body(head: RequestHead) -> Body:
     """How the body of this request is framed. Raises BadMessageError."""
     coding, length = head.fields.framing or _framing_fields(head.fields)
+    body: Body
     if coding is None:
         body = FixedBody(length) if length else NO_BODY
     elif head.http_1_0:

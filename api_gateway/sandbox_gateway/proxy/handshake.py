@@ -50,7 +50,7 @@ class Handshake(asyncio.Protocol):
             if encrypted is None or encrypted.is_closing():
                 return
             client = ClientConnection(context)
-            encrypted.set_protocol(client)
+            encrypted.set_protocol(cast(asyncio.Protocol, client))
             client.connection_made(encrypted)
             if context.draining:
                 client.drain()

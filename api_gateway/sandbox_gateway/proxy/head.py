@@ -139,9 +139,8 @@ def recall_request(data: bytes) -> tuple[RequestHead, bytes] | None:
 class _Reader[Head](ABC):
     """Takes bytes in any portions until the empty line that ends a head; then it is ready for the next one."""
 
-    _heads: Memo[Head]
-
-    def __init__(self) -> None:
+    def __init__(self, heads: Memo[Head]) -> None:
+        self._heads = heads
         self.started = False
         """Whether some bytes of a head have come, and not yet all."""
         self._raw = b""
@@ -217,7 +216,9 @@ class _Reader[Head](ABC):
 class RequestReader(_Reader[RequestHead]):
     """Reads request heads, one at a time."""
 
-    _heads = REQUEST_HEADS
+    def __init__(self) -> None:
+        super().__init__(REQUEST_HEADS)
+        self._target = b""
 
     @override
     def _make_parser(self) -> HttpRequestParser:
@@ -267,7 +268,8 @@ class RequestReader(_Reader[RequestHead]):
 class ResponseReader(_Reader[ResponseHead]):
     """Reads response heads, one at a time."""
 
-    _heads = RESPONSE_HEADS
+    def __init__(self) -> None:
+        super().__init__(RESPONSE_HEADS)
 
     @override
     def _make_parser(self) -> HttpResponseParser:

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from sandbox_gateway.directory import Directory
 from sandbox_gateway.proxy.account import AccessLog
@@ -117,4 +118,6 @@ async def serve(
 def _accepted(context: Context) -> asyncio.Protocol:
     if len(context.clients) >= context.limits.connections:
         return Crowded(context)
-    return ClientConnection(context) if context.tls is None else Handshake(context, context.tls())
+    if context.tls is not None:
+        return Handshake(context, context.tls())
+    return cast(asyncio.Protocol, ClientConnection(context))

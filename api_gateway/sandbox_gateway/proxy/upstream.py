@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from typing import Protocol, cast, override
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 from sandbox_gateway.proxy.head import ResponseReader
 
@@ -16,20 +18,26 @@ IDLE_SECONDS = 4.0
 IDLE_PER_ADDRESS = 256
 
 
-class Sink(Protocol):
+class Sink(ABC):
     """Whoever uses a connection at the moment."""
 
+    @abstractmethod
     def response_data(self, data: bytes) -> None: ...
 
+    @abstractmethod
     def upstream_closed(self, *, clean: bool) -> None:
         """No more bytes will come; `clean` if the upstream said so (FIN). The connection is not usable any more."""
         ...
 
+    @abstractmethod
     def upstream_writable(self, *, writable: bool) -> None: ...
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """One connection; without a `sink` it is idle, and anything that then comes closes it."""
+class UpstreamConnection:
+    """One connection; without a `sink` it is idle, and anything that then comes closes it.
+
+    Has the methods of asyncio.Protocol without being one, so that it can be compiled as a native class.
+    """
 
     transport: asyncio.Transport
 
@@ -41,11 +49,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.read_paused = False
         self.idle_since = 0.0
 
-    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
-    @override
     def data_received(self, data: bytes) -> None:
         sink = self.sink
         if sink is None:
@@ -53,21 +59,17 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             sink.response_data(data)
 
-    @override
     def eof_received(self) -> None:
         self._closed(clean=True)
 
-    @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed(clean=exc is None)
 
-    @override
     def pause_writing(self) -> None:
         self.write_paused = True
         if self.sink is not None:
             self.sink.upstream_writable(writable=False)
 
-    @override
     def resume_writing(self) -> None:
         self.write_paused = False
         if self.sink is not None:
@@ -94,13 +96,27 @@ class UpstreamConnection(asyncio.Protocol):
             sink.upstream_closed(clean=clean)
 
 
+async def connect(address: Address) -> UpstreamConnection:
+    """A new connection. Raises OSError (with its subclass TimeoutError)."""
+    loop, connection = asyncio.get_running_loop(), UpstreamConnection(address)
+    made: Callable[[], Any] = lambda: connection  # noqa: E731
+    async with asyncio.timeout(CONNECT_SECONDS):
+        if isinstance(address, str):
+            await loop.create_unix_connection(made, address)
+        else:
+            await loop.create_connection(made, *address)
+            keep_alive(connection.transport.get_extra_info("socket"))
+    return connection
+
+
 class Pool:
     """Idle connections by address, the last one given back first; it is the least likely to be closed by now.
 
-    Of the running event loop.
+    Of the running event loop. `connect` makes a new one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, connect: Callable[[Address], Awaitable[UpstreamConnection]] = connect) -> None:
+        self.connect = connect
         self._idle: defaultdict[Address, deque[UpstreamConnection]] = defaultdict(deque)
         self._sweep: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -117,17 +133,6 @@ class Pool:
                 return connection
             connection.abort()
         return None
-
-    async def connect(self, address: Address) -> UpstreamConnection:
-        """A new connection. Raises OSError (with its subclass TimeoutError)."""
-        loop = self._loop
-        async with asyncio.timeout(CONNECT_SECONDS):
-            if isinstance(address, str):
-                _, connection = await loop.create_unix_connection(lambda: UpstreamConnection(address), address)
-            else:
-                _, connection = await loop.create_connection(lambda: UpstreamConnection(address), *address)
-                keep_alive(connection.transport.get_extra_info("socket"))
-        return connection
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose exchange has ended well."""

@@ -1,7 +1,7 @@
 """The data plane beside nginx and a naive gateway, one core each: `python -m bench.proxy --help`.
 
 Every round measures all of them one after the other, and ratios are taken within a round: the machine's speed drifts.
-Needs two cores, and nginx, wrk and curl. Everything stays on loopback.
+Needs two cores, nginx, wrk and curl, and a C compiler. Everything stays on loopback.
 """
 
 import json

@@ -74,7 +74,14 @@ def _requests(
         with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
             script.write("\n".join(lines))
             script.flush()
-            command = ["wrk", "--threads=1", f"--connections={connections}", f"--duration={max(1, round(seconds))}s"]
+            # A request that takes longer is an error to wrk; of the naive gateway, many do.
+            command = [
+                "wrk",
+                "--threads=1",
+                f"--timeout={round(_PATIENCE_SECONDS)}s",
+                f"--connections={connections}",
+                f"--duration={max(1, round(seconds))}s",
+            ]
             url = f"http://127.0.0.1:{target.ports[backend]}{path}"
             return parse_wrk(_said(beside([*command, "--latency", f"--script={script.name}", url]), seconds))
 

@@ -15,6 +15,7 @@ import httpx
 
 from bench.proxy.backend import nginx_backend, temporary_paths
 from bench.proxy.ours import BACKENDS, SESSION_KEYS
+from images.compiled import compiled
 from local_cluster.control_plane import DIE_WITH_PARENT
 from local_cluster.ports import free_port
 
@@ -98,7 +99,10 @@ def module(name: str, *arguments: object) -> list[str]:
 
 @contextmanager
 def targets(directory: Path, names: Sequence[str]) -> Generator[list[Target]]:
-    """These, in front of one backend, until the context ends. Raises RuntimeError when one does not start."""
+    """These, in front of one backend, until the context ends. Ours is compiled, as in the image.
+
+    Raises RuntimeError when one does not start, and CompileError.
+    """
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # for all that is started from here
     with ExitStack() as stack:
@@ -133,6 +137,9 @@ def _alone(command: Sequence[str]) -> list[str]:
 
 
 def _command(name: str, directory: Path, port: int, behind: Mapping[str, int]) -> list[str]:
+    if name == OURS:
+        path = f"PYTHONPATH={compiled()}:{os.environ.get('PYTHONPATH', '')}"
+        return ["env", path, *module(name, port, *behind.values())]
     if name != NGINX:
         return module(name, port, *behind.values())
     configuration = directory / "nginx.conf"

@@ -123,17 +123,16 @@ class MemoryTransport(asyncio.Transport):
         return 0
 
 
-class MemoryPool(Pool):
-    """Connects to nothing: every upstream is a MemoryTransport."""
+class MemoryPool:
+    """A pool that connects to nothing: every upstream is a MemoryTransport."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.pool = Pool(self.connect)
         self.opened: list[tuple[Address, MemoryTransport]] = []
 
-    @override
     async def connect(self, address: Address) -> UpstreamConnection:
         connection = UpstreamConnection(address)
-        self.opened.append((address, MemoryTransport(connection)))
+        self.opened.append((address, MemoryTransport(cast(asyncio.Protocol, connection))))
         return connection
 
     def written(self) -> bytes:
@@ -150,7 +149,7 @@ def memory_context(**fields: Any) -> Context:
         "activity": CountingActivity(),
         "waker": ScriptedWaker(),
         "access_log": KeptLog(),
-        "pool": MemoryPool(),
+        "pool": MemoryPool().pool,
         "limits": Limits(),
         "base_domain": "",
         **fields,
@@ -163,7 +162,7 @@ class MemoryClient:
 
     def __init__(self, context: Context | None = None) -> None:
         self.context = context or memory_context()
-        self.transport = MemoryTransport(ClientConnection(self.context))
+        self.transport = MemoryTransport(cast(asyncio.Protocol, ClientConnection(self.context)))
 
     @property
     def entries(self) -> list[Entry]:
@@ -172,7 +171,7 @@ class MemoryClient:
 
     @property
     def pool(self) -> MemoryPool:
-        return cast(MemoryPool, self.context.pool)
+        return cast(Any, self.context.pool.connect).__self__
 
     async def settle(self) -> None:
         """Let everything that is due happen."""
@@ -182,7 +181,7 @@ class MemoryClient:
     async def close(self) -> None:
         self.transport.lose()
         await self.settle()
-        self.pool.close()
+        self.context.pool.close()
         await self.settle()
         if not self.context.clients:
             assert self.context.requests.none_taken

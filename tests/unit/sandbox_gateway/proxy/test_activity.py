@@ -107,7 +107,7 @@ async def test_a_sandbox_that_cannot_be_reached() -> None:
         async def connect(self, address: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
             raise ConnectionRefusedError
 
-    client = MemoryClient(memory_context(pool=Refusing()))
+    client = MemoryClient(memory_context(pool=Refusing().pool))
     client.transport.deliver(REQUEST)
     await client.settle()
     assert client.transport.written.startswith(b"HTTP/1.1 503 ")

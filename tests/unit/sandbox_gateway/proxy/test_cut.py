@@ -83,7 +83,7 @@ async def test_before_the_connection_is_there() -> None:
         async def connect(self, address: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
             await asyncio.Event().wait()
 
-    client = MemoryClient(memory_context(pool=Endless()))
+    client = MemoryClient(memory_context(pool=Endless().pool))
     client.transport.deliver(REQUEST)
     await client.settle()
     await suspend(client)
