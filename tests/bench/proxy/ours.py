@@ -18,6 +18,7 @@ from sandbox_gateway.activity import Activity
 from sandbox_gateway.directory import Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.account import Entry
+from sandbox_gateway.proxy.context import Limits
 
 BACKENDS: tuple[str, ...] = ("http", "hello", "websocket", "sink")
 """nginx with files, uvicorn, an echo of WebSockets, and what takes uploads; their ports come in this order."""
@@ -87,6 +88,7 @@ async def _serve(port: int, *backends: int) -> None:
         access_log=NoLog(),
         control_socket=Path("/nobody"),
         base_domain="",
+        limits=Limits(websockets_per_sandbox=1_000_000),  # all of them are of one
     )
     collector.settle()
     await asyncio.Event().wait()
