@@ -5,7 +5,7 @@ import socket
 import struct
 from enum import IntEnum, auto
 from math import inf
-from typing import cast, override
+from typing import Any, cast, override
 
 from sandbox_gateway.proxy.account import Account
 from sandbox_gateway.proxy.answers import Answer, refuse, too_many
@@ -70,7 +70,7 @@ class ClientConnection(ClientSide):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        peer: tuple[str, int] | None = transport.get_extra_info("peername")
+        peer: tuple[Any, ...] | None = transport.get_extra_info("peername")
         # None when it is gone already; an IPv4 client of an IPv6 socket is still one of IPv4
         self.account = Account(self._context.access_log, peer[0].removeprefix("::ffff:") if peer else "unknown")
         self._context.join(self)

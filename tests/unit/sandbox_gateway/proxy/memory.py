@@ -26,8 +26,9 @@ _SOCKET = socket.socket()
 class MemoryTransport(asyncio.Transport):
     """One end of a connection without a network: the test delivers what is received and sees what is written."""
 
-    def __init__(self, protocol: asyncio.Protocol) -> None:
-        super().__init__({"peername": ("127.0.0.1", 40000), "socket": _SOCKET})
+    def __init__(self, protocol: asyncio.Protocol, peer: tuple[Any, ...] | None = ("127.0.0.1", 40000)) -> None:
+        """`peer` is the address as the socket tells it; None: it is gone already."""
+        super().__init__({"peername": peer, "socket": _SOCKET})
         self.written = b""
         self.writes = 0
         self.block_after_next_write = False
@@ -160,9 +161,9 @@ def memory_context(**fields: Any) -> Context:
 class MemoryClient:
     """A client's connection of a gateway with one sandbox, without a network."""
 
-    def __init__(self, context: Context | None = None) -> None:
+    def __init__(self, context: Context | None = None, peer: tuple[Any, ...] | None = ("127.0.0.1", 40000)) -> None:
         self.context = context or memory_context()
-        self.transport = MemoryTransport(cast(asyncio.Protocol, ClientConnection(self.context)))
+        self.transport = MemoryTransport(cast(asyncio.Protocol, ClientConnection(self.context)), peer)
 
     @property
     def entries(self) -> list[Entry]:

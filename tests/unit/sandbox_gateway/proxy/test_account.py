@@ -220,3 +220,23 @@ async def test_too_many_requests_name_their_sandbox() -> None:
     assert [(entry.status, entry.runtime_id) for entry in second.entries] == [(429, "abc")]
     await first.close()
     await second.close()
+
+
+@pytest.mark.parametrize(
+    ("peer", "client_ip"),
+    [
+        (("203.0.113.7", 40000), "203.0.113.7"),
+        (("2001:db8::7", 40000, 0, 0), "2001:db8::7"),
+        (("::ffff:203.0.113.7", 40000, 0, 0), "203.0.113.7"),
+        (None, "unknown"),
+    ],
+)
+async def test_clients_have_addresses_of_either_family(peer: tuple[Any, ...] | None, client_ip: str) -> None:
+    client = MemoryClient(peer=peer)
+    client.transport.deliver(REQUEST)
+    await client.settle()
+    assert f"\r\nX-Forwarded-For: {client_ip}\r\n".encode() in client.pool.written()
+    client.pool.opened[0][1].deliver(OK)
+    await client.settle()
+    assert [entry.client_ip for entry in client.entries] == [client_ip]
+    await client.close()
