@@ -28,7 +28,7 @@ connection has failed, and no byte of an answer has come. Any other may have bee
 _CONTROL, _SANDBOX = TALLIES[Route.CONTROL], TALLIES[Route.SANDBOX]
 _SERVICE, _WEBSOCKET = TALLIES[Route.SERVICE], TALLIES[Route.WEBSOCKET]
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 class ClientSide(ABC):

@@ -39,7 +39,7 @@ _TOO_BIG = 1009
 _TRY_AGAIN_LATER = 1013
 _ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 4.2.2
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 class FirstMessage(asyncio.Protocol):

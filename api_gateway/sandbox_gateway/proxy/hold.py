@@ -19,7 +19,7 @@ _NOT_KNOWN = refuse(503, "The sandbox of this session key is not known here yet.
 _UNKNOWN = ""
 """In a runtime id's place: sandboxes that are unknown share the places of one."""
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 class Hold:

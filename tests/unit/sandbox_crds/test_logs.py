@@ -4,12 +4,14 @@ import asyncio
 import gc
 import logging
 import os
+import re
 from collections.abc import Iterator
 
 import orjson
 import pytest
 import structlog
 
+from images.recipes import REPOSITORY
 from sandbox_crds import logs
 from sandbox_crds.keys import MasterKeys
 
@@ -85,3 +87,15 @@ def test_libraries_log_through_the_same_handler(capsys: pytest.CaptureFixture[st
     [line] = capsys.readouterr().out.splitlines()
     record = orjson.loads(line)
     assert (record["event"], record["level"], record["logger"]) == ("watch failed", "warning", "kopf.objects")
+
+
+def test_every_logger_is_told_its_name() -> None:
+    """By itself it takes the caller's frame for it, and a compiled function has none."""
+    calls = [
+        (str(path.relative_to(REPOSITORY)), call)
+        for package in ("crds", "operator", "api_gateway")
+        for path in (REPOSITORY / package).rglob("*.py")
+        for call in re.findall(r"get_logger\((.*?)\)", path.read_text())
+    ]
+    assert len(calls) > 20
+    assert [(path, call) for path, call in calls if call != "__name__"] == []
