@@ -110,13 +110,14 @@ def plot(cases: Mapping[str, Case], found: Mapping[str, Mapping[str, Figures]]) 
     for number, (title, one) in enumerate(rows.items()):
         y = _TOP + _ROW * number
         middle = y + _ROW / 2
+        behind = _LABELS + max(one.ratio_greatest, 1.0) * scale + 8  # and behind the line of nginx
         parts += [
             f'<text x="{_LABELS - 10}" y="{middle + 4}" text-anchor="end">{escape(title)}</text>',
             f'<rect x="{_LABELS}" y="{y + 4}" width="{one.ratio * scale:.1f}" height="{_ROW - 8}" '
             f'fill="{COLOURS[0]}"/>',
             f'<line x1="{_LABELS + one.ratio_least * scale:.1f}" x2="{_LABELS + one.ratio_greatest * scale:.1f}" '
             f'y1="{middle}" y2="{middle}" stroke="#24292f"/>',
-            f'<text x="{_LABELS + one.ratio_greatest * scale + 8:.1f}" y="{middle + 4}">{one.ratio:.2f}</text>',
+            f'<text x="{behind:.1f}" y="{middle + 4}">{one.ratio:.2f}</text>',
         ]
     bottom = _TOP + _ROW * len(rows)
     at_one = f"{_LABELS + scale:.1f}"
