@@ -38,7 +38,9 @@ class CompileHook(BuildHookInterface[Any]):
         for package in _PACKAGES:
             source = Path(self.root, package)
             shutil.copytree(source, self._place / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-        subprocess.run([sys.executable, __file__], cwd=self._place, check=True)
+        if subprocess.run([sys.executable, __file__], cwd=self._place).returncode:
+            shutil.rmtree(self._place)
+            sys.exit("Not compiled: what is above says why.")  # shorter than a traceback
         build_data["infer_tag"] = True
         build_data["pure_python"] = False
         for path in self._place.rglob("*.so"):

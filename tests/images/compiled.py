@@ -1,6 +1,6 @@
 """The project's packages with their hot path compiled, as the controller image has them: `python -m images.compiled`.
 
-It prints a directory for PYTHONPATH. Needs a C compiler; raises CompileError when that, or anything else, fails.
+It prints a directory for PYTHONPATH. What it needs and can be had from Debian is installed.
 """
 
 import hashlib
@@ -8,29 +8,33 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
 from pathlib import Path
 
 from images.recipes import REPOSITORY
+from local_cluster import packages
+from local_cluster.errors import ClusterError
 from local_cluster.paths import cache_dir
+from local_cluster.progress import Progress
 
 _SOURCES = ("pyproject.toml", "crds", "operator", "api_gateway")
 _KEPT = 3
 
 
-class CompileError(Exception):
-    """The text has what the build said, and a remedy."""
-
-
-def compiled() -> Path:
-    """The directory, made unless there is one of the same sources. Raises CompileError."""
+def compiled(progress: Progress | None = None) -> Path:
+    """The directory, made unless there is one of the same sources. Raises ClusterError."""
+    progress = progress or Progress()
     place = cache_dir() / "compiled" / _key()
     if not place.exists():
+        packages.install(_missing(), cache_dir() / "apt.log", progress)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix="making-") as scratch:
-            wheel = _build(Path(scratch))
-            with zipfile.ZipFile(wheel) as archive:
+        with (
+            progress.step("compile the data plane"),
+            tempfile.TemporaryDirectory(dir=place.parent, prefix="making-") as scratch,
+        ):
+            with zipfile.ZipFile(_build(Path(scratch), cache_dir() / "compile.log")) as archive:
                 archive.extractall(Path(scratch, "packages"))
             try:
                 Path(scratch, "packages").rename(place)
@@ -51,22 +55,27 @@ def _key() -> str:
     return digest.hexdigest()[:12]
 
 
-def _build(scratch: Path) -> Path:
+def _missing() -> list[str]:
+    """Debian packages. A Python that is not Debian's has its headers."""
+    compiler = [] if "CC" in os.environ or shutil.which("gcc") else ["gcc", "libc6-dev"]
+    headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+    return compiler if headers else [*compiler, f"python{sys.version_info.major}.{sys.version_info.minor}-dev"]
+
+
+def _build(scratch: Path, log: Path) -> Path:
     """The wheel, by the tools of this environment: nothing is downloaded."""
     uv = Path(sys.executable).with_name("uv")
-    command = [uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable]
-    done = subprocess.run(
-        [*command, "--out-dir", scratch, REPOSITORY],
-        env=os.environ | {"HATCH_BUILD_HOOK_ENABLE_CUSTOM": "true"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    command = [uv, "build", "--wheel", "--no-build-isolation", "--python", sys.executable]
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [*command, "--out-dir", scratch, REPOSITORY],
+            env=os.environ | {"HATCH_BUILD_HOOK_ENABLE_CUSTOM": "true"},
+            stdout=output,
+            stderr=output,
+        )
     if done.returncode:
-        remedy = f"Install gcc and the headers of this Python ({sys.version_info.major}.{sys.version_info.minor})."
-        raise CompileError(
-            f"The data plane does not compile:\n{done.stdout}\n{remedy} Debian: gcc libc6-dev python3-dev"
+        raise ClusterError(
+            "the data plane does not compile", log=log, remedy="it takes a C compiler and the headers of this Python"
         )
     return next(scratch.glob("*.whl"))
 
@@ -80,5 +89,5 @@ def _forget_old(directory: Path) -> None:
 if __name__ == "__main__":
     try:
         print(compiled())
-    except CompileError as error:
+    except ClusterError as error:
         sys.exit(str(error))

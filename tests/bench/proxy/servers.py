@@ -101,7 +101,7 @@ def module(name: str, *arguments: object) -> list[str]:
 def targets(directory: Path, names: Sequence[str]) -> Generator[list[Target]]:
     """These, in front of one backend, until the context ends. Ours is compiled, as in the image.
 
-    Raises RuntimeError when one does not start, and CompileError.
+    Raises RuntimeError when one does not start, and ClusterError.
     """
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # for all that is started from here

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from images.compiled import CompileError, compiled
+from images.compiled import compiled
+from local_cluster.errors import ClusterError
 
 COMPILED = ("sandbox_gateway.proxy.client", "sandbox_gateway.proxy.head", "sandbox_gateway.activity")
 NOT_COMPILED = ("sandbox_gateway.proxy.tunnel", "sandbox_crds.keys", "sandbox_operator.plan")
@@ -31,6 +32,18 @@ def test_the_hot_path_is_compiled_and_the_rest_comes_along() -> None:
 def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CC", "/no/such/compiler")
-    with pytest.raises(CompileError, match="Install gcc and the headers of this Python"):
+    with pytest.raises(ClusterError, match=r"does not compile(?s:.*)no/such/compiler(?s:.*)takes a C compiler"):
         compiled()
     assert not list(tmp_path.glob("openhands-sandbox/compiled/*"))
+
+
+def test_what_debian_has_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    headers: dict[str, str] = {"include": str(tmp_path)}
+    monkeypatch.setattr("sysconfig.get_path", headers.__getitem__)
+    with pytest.raises(
+        ClusterError, match=r"missing: gcc, libc6-dev, python3\.[0-9]+-dev \(names of Debian packages\)"
+    ):
+        compiled()
