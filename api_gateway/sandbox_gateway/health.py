@@ -30,7 +30,6 @@ class HealthChecks:
     """Probes each incarnation of an agent server until it has answered once. One at a time, however many ask."""
 
     def __init__(self) -> None:
-        # A connection for each probe: who is asked once would only keep an idle one.
         self._reached: dict[_Incarnation, None] = {}
         self._running: dict[_Incarnation, asyncio.Task[bool]] = {}
 
@@ -62,6 +61,7 @@ class HealthChecks:
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(_SECONDS):
+                # A connection for each probe: who is asked once would only keep an idle one.
                 upstream = await connect(target)
                 answer = AwaitedHead(upstream)
                 upstream.transport.write(_request(*target))

@@ -204,5 +204,4 @@ def refusal_of(error: ApiError) -> Refusal | None:
     """What the API server refuses for good, as it is now; None for what may just be tried again."""
     if error.code not in _REFUSALS:
         return None
-    over_quota = error.code == 403 and "exceeded quota" in error.message
-    return Refusal(Reason.QUOTA_EXCEEDED if over_quota else Reason.POD_REFUSED, error.message)
+    return Refusal(Reason.QUOTA_EXCEEDED if error.over_quota else Reason.POD_REFUSED, error.message)

@@ -63,7 +63,7 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
 def _api_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)  # noqa: S101
     _log.warning("API server refused", path=request.url.path, code=error.code, reason=error.reason, message=str(error))
-    if error.code == 403 and "exceeded quota" in error.message:
+    if error.over_quota:
         return _answer(429, f"The cluster's quota leaves no room: {error.message}")
     if error.code == 401 or error.lacks_right:
         return _answer(503, "The gateway lacks a permission in the cluster. Ask its administrator to look at its log.")

@@ -5,7 +5,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import cast
 
 from sandbox_gateway.proxy.head import ResponseReader
 
@@ -99,12 +99,12 @@ class UpstreamConnection:
 async def connect(address: Address) -> UpstreamConnection:
     """A new connection. Raises OSError (with its subclass TimeoutError)."""
     loop, connection = asyncio.get_running_loop(), UpstreamConnection(address)
-    made: Callable[[], Any] = lambda: connection  # noqa: E731
+    protocol = cast(asyncio.Protocol, connection)
     async with asyncio.timeout(CONNECT_SECONDS):
         if isinstance(address, str):
-            await loop.create_unix_connection(made, address)
+            await loop.create_unix_connection(lambda: protocol, address)
         else:
-            await loop.create_connection(made, *address)
+            await loop.create_connection(lambda: protocol, *address)
             keep_alive(connection.transport.get_extra_info("socket"))
     return connection
 

@@ -37,9 +37,8 @@ _WATCH_SILENCE_SECONDS = 90
 """A healthy watch has a bookmark at least every minute."""
 _ASK_AGAIN_SECONDS = (0.1, 0.2, 0.4, 0.8)
 """A kube-apiserver that has just been started knows no Roles for some 0.1 s, and forbids all that they allow."""
-
-
 _NO_RIGHT = ' is forbidden: User "'
+_OVER_QUOTA = "exceeded quota"
 
 
 class ApiError(Exception):
@@ -59,6 +58,11 @@ class ApiError(Exception):
         The wording is that of the authorization filter of k8s.io/apiserver.
         """
         return self.code == 403 and _NO_RIGHT in self.message
+
+    @property
+    def over_quota(self) -> bool:
+        """Whether a ResourceQuota leaves no room. The wording is that of its admission plugin."""
+        return self.code == 403 and _OVER_QUOTA in self.message
 
 
 _guard: ContextVar[Guard | None] = ContextVar("guard", default=None)
