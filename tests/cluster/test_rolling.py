@@ -10,9 +10,10 @@ from cluster.rolling import Clients, Seen
 from cluster.runtime import READY_SECONDS, Runtime
 from cluster.site import Site
 from cluster.support import eventually
+from demo.outside import settings
 from demo.release import NAME
 from demo.targets import Images
-from demo.workloads import EXAMPLE, model_url
+from demo.workloads import EXAMPLE, model_url, scripted_model
 
 RATE = 200
 CONVERSATIONS = 12
@@ -58,20 +59,12 @@ def test_a_rollout_of_the_gateway_under_load(site: Site, images: Images) -> None
     assert seen.refused == []
 
 
-def test_the_sdk_comes_back_after_a_rollout_of_the_gateway(site: Site, images: Images, sdk: Path) -> None:
+def test_the_sdk_comes_back_after_a_rollout_of_the_gateway(site: Site, sdk: Path) -> None:
     """Its conversation tells of a task that is given afterwards, over the WebSocket, as it did before."""
-    settings = {
-        "PYTHONPATH": str(EXAMPLE.parent),
-        "RUNTIME_API_URL": site.url,
-        "RUNTIME_API_KEY": site.release.api_key(),
-        "AGENT_SERVER_IMAGE": images.agent_server,
-        "LLM_API_KEY": "scripted",
-        "LLM_MODEL": "openai/scripted",
-        "LLM_BASE_URL": model_url(site.release.namespace),
-    }
+    variables = settings(site.release, site.url, scripted_model(site.release.namespace))
     example = subprocess.Popen(
         [str(sdk), "-c", PAUSED],
-        env=os.environ | settings,
+        env=os.environ | variables | {"PYTHONPATH": str(EXAMPLE.parent)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

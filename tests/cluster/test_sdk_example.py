@@ -5,7 +5,6 @@ the WebSocket; its exit code says whether all of it held.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,9 @@ from cluster.site import Site
 from cluster.support import eventually
 from demo.outside import run_example
 from demo.release import Release
-from demo.workloads import job_succeeded, model_url, start_client_job
+from demo.workloads import job_succeeded, scripted_model, start_client_job
 from local_cluster.dns import SANDBOX_DOMAIN
 from sandbox_crds.api import SANDBOX_LABEL
-
-
-def model(release: Release) -> Mapping[str, str]:
-    url = model_url(release.namespace)
-    return {"LLM_API_KEY": "scripted", "LLM_MODEL": "openai/scripted", "LLM_BASE_URL": url}
 
 
 def sandbox_objects(release: Release) -> list[str]:
@@ -35,7 +29,7 @@ def sandbox_objects(release: Release) -> list[str]:
 
 def run_in_cluster(release: Release) -> str:
     """Run the example as a Job; gives its transcript."""
-    start_client_job(release, "sdk-example", release.url, model(release))
+    start_client_job(release, "sdk-example", release.url, scripted_model(release.namespace))
     transcript = release.kubectl("logs", "--follow", "job/sdk-example")
     assert job_succeeded(release, "sdk-example"), transcript
     return transcript
@@ -56,7 +50,7 @@ def test_client_in_the_cluster(release: Release) -> None:
 
 def test_client_outside_the_cluster(release: Release, gateway_url: str, sdk: Path) -> None:
     before = sandbox_objects(release)
-    code, transcript = run_example(release, sdk, gateway_url, model(release))
+    code, transcript = run_example(release, sdk, gateway_url, scripted_model(release.namespace))
     assert code == 0, transcript
     assert gateway_url in transcript, "in header mode the sandbox's address is the gateway's own"
     eventually(lambda: sandbox_objects(release), lambda left: set(left) <= set(before))

@@ -115,11 +115,7 @@ def _model(release: Release, progress: Progress) -> dict[str, str]:
         return {name: os.environ[name] for name in names if os.environ.get(name)}
     with progress.step("deploy the scripted language model"):
         workloads.deploy_model(release)
-    return {
-        "LLM_API_KEY": "scripted",
-        "LLM_MODEL": "openai/scripted",
-        "LLM_BASE_URL": workloads.model_url(release.namespace),
-    }
+    return workloads.scripted_model(release.namespace)
 
 
 def _in_cluster(release: Release, model: dict[str, str]) -> dict[str, float]:

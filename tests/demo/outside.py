@@ -36,7 +36,12 @@ def sdk_python(progress: Progress) -> Path:
 
 def run_example(release: Release, python: Path, url: str, model: Mapping[str, str]) -> tuple[int, str]:
     """Run the example on this machine against the gateway at `url`; gives exit code and transcript."""
-    env = {
+    return follow([str(python), str(EXAMPLE), "--json"], env=settings(release, url, model))
+
+
+def settings(release: Release, url: str, model: Mapping[str, str]) -> dict[str, str]:
+    """The example's environment on this machine, for the gateway at `url`."""
+    return {
         "RUNTIME_API_URL": url,
         "RUNTIME_API_KEY": release.api_key(),
         "AGENT_SERVER_IMAGE": release.images.agent_server,
@@ -45,4 +50,3 @@ def run_example(release: Release, python: Path, url: str, model: Mapping[str, st
         "PYTHONUNBUFFERED": "1",
         **model,
     }
-    return follow([str(python), str(EXAMPLE), "--json"], env=env)

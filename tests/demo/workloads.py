@@ -35,6 +35,11 @@ def model_url(namespace: str, name: str = MODEL_NAME) -> str:
     return f"http://{name}.{namespace}.svc.cluster.local:{MODEL_PORT}/v1"
 
 
+def scripted_model(namespace: str) -> dict[str, str]:
+    """The LLM_… variables by which the example uses it."""
+    return {"LLM_API_KEY": "scripted", "LLM_MODEL": "openai/scripted", "LLM_BASE_URL": model_url(namespace)}
+
+
 def _config_map(name: str, file: Path) -> dict[str, Any]:
     data = {file.name: file.read_text()}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}

@@ -22,12 +22,16 @@ from unit.sandbox_gateway.proxy.support import (
 _SOCKET = socket.socket()
 """Connected to nothing, for its options."""
 
+type Peer = tuple[Any, ...] | None
+"""A client's address as its socket tells it; None: it is gone already."""
+
+_PEER = ("127.0.0.1", 40000)
+
 
 class MemoryTransport(asyncio.Transport):
     """One end of a connection without a network: the test delivers what is received and sees what is written."""
 
-    def __init__(self, protocol: asyncio.Protocol, peer: tuple[Any, ...] | None = ("127.0.0.1", 40000)) -> None:
-        """`peer` is the address as the socket tells it; None: it is gone already."""
+    def __init__(self, protocol: asyncio.Protocol, peer: Peer = _PEER) -> None:
         super().__init__({"peername": peer, "socket": _SOCKET})
         self.written = b""
         self.writes = 0
@@ -161,7 +165,7 @@ def memory_context(**fields: Any) -> Context:
 class MemoryClient:
     """A client's connection of a gateway with one sandbox, without a network."""
 
-    def __init__(self, context: Context | None = None, peer: tuple[Any, ...] | None = ("127.0.0.1", 40000)) -> None:
+    def __init__(self, context: Context | None = None, peer: Peer = _PEER) -> None:
         self.context = context or memory_context()
         self.transport = MemoryTransport(cast(asyncio.Protocol, ClientConnection(self.context)), peer)
 

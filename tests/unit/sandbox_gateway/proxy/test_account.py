@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from sandbox_gateway.proxy.account import Entry
 from sandbox_gateway.proxy.context import Limits
 from sandbox_gateway.traffic import Route
-from unit.sandbox_gateway.proxy.memory import MemoryClient, asking, memory_context
+from unit.sandbox_gateway.proxy.memory import MemoryClient, Peer, asking, memory_context
 from unit.sandbox_gateway.proxy.support import (
     DOWN_KEY,
     GONE_KEY,
@@ -231,7 +231,7 @@ async def test_too_many_requests_name_their_sandbox() -> None:
         (None, "unknown"),
     ],
 )
-async def test_clients_have_addresses_of_either_family(peer: tuple[Any, ...] | None, client_ip: str) -> None:
+async def test_clients_have_addresses_of_either_family(peer: Peer, client_ip: str) -> None:
     client = MemoryClient(peer=peer)
     client.transport.deliver(REQUEST)
     await client.settle()

@@ -6,7 +6,7 @@ import pytest
 
 from unit.sandbox_gateway.proxy.exchanges import EXCHANGES, Exchange
 from unit.sandbox_gateway.proxy.memory import MemoryClient
-from unit.sandbox_gateway.proxy.support import KEY, Gateway
+from unit.sandbox_gateway.proxy.support import POST, Gateway
 
 
 async def play(exchange: Exchange, cut: int | None, *, cut_answers: bool = False) -> tuple[bytes, bytes]:
@@ -83,11 +83,12 @@ async def test_over_sockets(exchange: Exchange, gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    "framing", [b"Content-Length: 4\r\n\r\nbody", b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"]
+    ("framing", "body"),
+    [(b"Content-Length: 4", b"body"), (b"Transfer-Encoding: chunked", b"4\r\nbody\r\n0\r\n\r\n")],
 )
-async def test_a_head_and_a_body_that_come_together_go_on_together(framing: bytes) -> None:
+async def test_a_head_and_a_body_that_come_together_go_on_together(framing: bytes, body: bytes) -> None:
     """Each write is a system call, and wakes the agent server."""
-    head, body = _post(framing)
+    head = POST + framing + b"\r\n\r\n"
     for parts, writes in ([head + body], 1), ([head, body], 2):
         client = MemoryClient()
         for part in parts:
@@ -97,8 +98,3 @@ async def test_a_head_and_a_body_that_come_together_go_on_together(framing: byte
         assert (upstream.writes, others) == (writes, [])
         assert upstream.written.endswith(body)
         await client.close()
-
-
-def _post(framing: bytes) -> tuple[bytes, bytes]:
-    fields, end, body = framing.partition(b"\r\n\r\n")
-    return b"POST / HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: " + KEY.encode() + b"\r\n" + fields + end, body
