@@ -5,6 +5,11 @@ tasks of `facts_about_project.py` with real tool calls, so that a real agent doe
 model, no key and no way out to the internet. What it does next depends on the conversation alone, which every request
 carries whole: the server keeps no state, and any number of agents can use it at once.
 
+Other tasks bring their answers along: a message with `SCRIPT: [step, …]` in it is answered with these steps, one a
+request. A step is a tool call, `{"tool": "terminal", "arguments": {"command": "ls"}}`, or words that end the turn,
+`{"say": "Done."}`; a call may have a `say`, too. The last message that has a script counts, so one that is sent in
+mid-run replaces what is left of the one before.
+
     python scripted_model.py --host 0.0.0.0 --port 8080
 
 An agent reaches it with `LLM_MODEL=openai/scripted`, `LLM_BASE_URL=http://<host>:8080/v1` and any `LLM_API_KEY`.
@@ -29,7 +34,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
 MODEL = "scripted"
@@ -39,6 +44,7 @@ FACTS_WANTED = 3
 # One command shows everything the facts are made of; the two marks let its output be taken apart again.
 FILES_MARK = "--- files"
 README_MARK = "--- README.md"
+SCRIPT_MARK = "SCRIPT:"
 LOOK_COMMAND = f"pwd; echo '{FILES_MARK}'; ls -1A; echo '{README_MARK}'; head -c 8000 README.md"
 
 # How the tools report a failure to the model: the terminal's closing line, and the header of every failed observation.
@@ -120,6 +126,19 @@ class ChatRequest(BaseModel):
 # --- the script: pure functions from a conversation to the next message
 
 
+class Step(BaseModel):
+    """One answer of a script that came with a message: a tool call, or words that end the turn."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tool: str | None = None
+    arguments: dict[str, JsonValue] = {}
+    say: str = ""
+
+
+_STEPS = TypeAdapter(list[Step])
+
+
 def reply(messages: Sequence[Message], tools: Collection[str]) -> Message:
     """Return the assistant's next message.
 
@@ -132,6 +151,10 @@ def reply(messages: Sequence[Message], tools: Collection[str]) -> Message:
     turn = _Turn(call_id=f"call_{len(messages)}", tools=tools)
     if not tools:
         return Message(role="assistant", content="Facts about the project" if FACTS_FILE in task else "A short task")
+    asked = max((i for i, message in enumerate(messages) if _has_script(message)), default=-1)
+    if asked >= 0:
+        answered = sum(message.role == "assistant" for message in messages[asked + 1 :])
+        return _follow(turn, messages[asked].text, answered)
     if "terminal" not in tools:
         return turn.finish("I can do nothing without a tool named terminal.")
     if re.search(r"\b(delete|remove)\b", task, re.IGNORECASE):
@@ -162,7 +185,7 @@ class _Turn:
         self.tools = tools
         self._call_id = call_id
 
-    def call(self, tool: str, text: str, **arguments: str) -> Message:
+    def call(self, tool: str, text: str, **arguments: JsonValue) -> Message:
         call = ToolCall(id=self._call_id, function=FunctionCall(name=tool, arguments=json.dumps(arguments)))
         return Message(role="assistant", content=text, tool_calls=[call])
 
@@ -171,6 +194,28 @@ class _Turn:
         return (
             self.call("finish", "", message=text) if "finish" in self.tools else Message(role="assistant", content=text)
         )
+
+
+def _has_script(message: Message) -> bool:
+    return message.role == "user" and SCRIPT_MARK in message.text
+
+
+def _follow(turn: _Turn, task: str, answered: int) -> Message:
+    """The next step of the script in `task`, of which so many are done."""
+    text = task.partition(SCRIPT_MARK)[2].lstrip()
+    try:
+        # More text may follow: the agent server adds to what the user wrote.
+        steps = _STEPS.validate_python(json.JSONDecoder().raw_decode(text)[0])
+    except (json.JSONDecodeError, ValidationError) as error:
+        return turn.finish(f"I cannot read the script: {error}")
+    if answered >= len(steps):
+        return turn.finish("The script has ended.")
+    step = steps[answered]
+    if step.tool is None:
+        return Message(role="assistant", content=step.say)
+    if step.tool not in turn.tools:
+        return turn.finish(f"No tool {step.tool!r} is on offer, only {', '.join(sorted(turn.tools))}.")
+    return turn.call(step.tool, step.say, **step.arguments)
 
 
 def _write_facts(turn: _Turn, results: Sequence[str]) -> Message:
@@ -254,14 +299,16 @@ def completion(request: ChatRequest, message: Message) -> dict[str, Any]:
 
 
 def chunks(request: ChatRequest, message: Message) -> Iterator[str]:
-    """Yield the same answer as server-sent `chat.completion.chunk` events: the whole message, then its end."""
+    """Yield the same answer as server-sent `chat.completion.chunk` events: words, tool calls, and the end."""
     whole = completion(request, message)
     choice = whole["choices"][0]
     head = {key: whole[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-    delta = dict(choice["message"])
+    deltas: list[dict[str, Any]] = [{"content": word} for word in re.findall(r"\s*\S+|\s+", message.text)]
     if message.tool_calls:
-        delta["tool_calls"] = [{"index": i} | call for i, call in enumerate(delta["tool_calls"])]
-    yield _event(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+        calls = choice["message"]["tool_calls"]
+        deltas.append({"tool_calls": [{"index": i} | call for i, call in enumerate(calls)]})
+    for delta in deltas or [{"content": message.text}]:
+        yield _event(head | {"choices": [{"index": 0, "delta": {"role": message.role} | delta, "finish_reason": None}]})
     yield _event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
     if request.stream_options and request.stream_options.include_usage:
         yield _event(head | {"choices": [], "usage": whole["usage"]})

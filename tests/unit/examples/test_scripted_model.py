@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripted_model import FACTS_FILE, LOOK_COMMAND, Message, app, facts_from, reply
+from scripted_model import FACTS_FILE, LOOK_COMMAND, ChatRequest, Message, app, chunks, facts_from, reply
 
 TOOLS = ["terminal", "file_editor", "task_tracker", "finish", "think"]
 WRITE = "Read the current repo and write 3 facts about the project into FACTS.txt."
@@ -161,6 +161,42 @@ def test_the_look_command_shows_what_the_facts_are_read_from(tmp_path: Path) -> 
     assert facts_from(seen) == ["The project is called tidewatch.", "It predicts tides.", "It is written in Python."]
 
 
+LIST, SAY = {"tool": "terminal", "arguments": {"command": "ls"}, "say": "I look."}, {"say": "That is all."}
+
+
+def scripted(*steps: object) -> str:
+    return f"Do as it says. SCRIPT: {json.dumps(steps)} and what the agent server adds"
+
+
+def test_plays_the_steps_that_a_message_brings() -> None:
+    first, second, third = (reply(conversation(scripted(LIST, SAY), *["seen"] * n), TOOLS) for n in range(3))
+    assert called(first) == ("terminal", {"command": "ls"})
+    assert (first.text, second) == ("I look.", Message(role="assistant", content="That is all."))
+    assert called(third) == ("finish", {"message": "The script has ended."})
+
+
+def test_the_last_message_with_a_script_counts() -> None:
+    begun = conversation(scripted(LIST, LIST, LIST), "seen")
+    assert called(reply([*begun, user("Go on.")], TOOLS)) == ("terminal", {"command": "ls"})
+    assert reply([*begun, user(scripted(SAY))], TOOLS).text == "That is all."
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ("SCRIPT: [", "cannot read the script"),
+        ("SCRIPT: 7", "valid list"),
+        (scripted({"tool": 7}), "valid string"),
+        (scripted({"tol": "terminal"}), "Extra inputs"),
+        (scripted({"tool": "browser_navigate"}), "No tool 'browser_navigate' is on offer, only file_editor, finish"),
+    ],
+)
+def test_says_why_a_script_cannot_be_played(task: str, says: str) -> None:
+    name, arguments = called(reply(conversation(task), TOOLS))
+    assert name == "finish"
+    assert says in arguments["message"]
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model") as client:
@@ -198,14 +234,26 @@ async def test_stream_carries_the_same_answer(client: httpx.AsyncClient) -> None
     assert response.headers["content-type"].startswith("text/event-stream")
     *events, end = response.text.strip().split("\n\n")
     assert end == "data: [DONE]"
-    first, last, usage = (json.loads(event.removeprefix("data: ")) for event in events)
-    message, delta = whole["choices"][0]["message"], first["choices"][0]["delta"]
-    assert delta["tool_calls"] == [{"index": 0} | call for call in message["tool_calls"]]
-    assert (delta["role"], delta["content"]) == (message["role"], message["content"])
-    assert (first["choices"][0]["finish_reason"], last["choices"][0]["finish_reason"]) == (None, "tool_calls")
+    *parts, last, usage = (json.loads(event.removeprefix("data: ")) for event in events)
+    message = whole["choices"][0]["message"]
+    *words, call = (part["choices"][0]["delta"] for part in parts)
+    assert len(words) > 1
+    assert "".join(word["content"] for word in words) == message["content"]
+    assert call["tool_calls"] == [{"index": 0} | call for call in message["tool_calls"]]
+    assert {word["role"] for word in [*words, call]} == {message["role"]}
+    assert [part["choices"][0]["finish_reason"] for part in parts] == [None] * len(parts)
+    assert last["choices"][0]["finish_reason"] == "tool_calls"
     assert (usage["choices"], usage["usage"]) == ([], whole["usage"])
-    assert {first["object"], last["object"], usage["object"]} == {"chat.completion.chunk"}
-    assert len({first["id"], last["id"], usage["id"]}) == 1
+    assert {part["object"] for part in [*parts, last, usage]} == {"chat.completion.chunk"}
+    assert len({part["id"] for part in [*parts, last, usage]}) == 1
+
+
+@given(text=st.text(max_size=50))
+def test_a_stream_of_words_leaves_nothing_out(text: str) -> None:
+    request = ChatRequest.model_validate(body(tools=None))
+    events = list(chunks(request, Message(role="assistant", content=text)))
+    choices = [json.loads(event.removeprefix("data: "))["choices"][0] for event in events[:-1]]
+    assert "".join(choice["delta"].get("content", "") for choice in choices) == text
 
 
 async def test_stream_without_usage(client: httpx.AsyncClient) -> None:
