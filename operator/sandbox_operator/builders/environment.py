@@ -14,6 +14,9 @@ from sandbox_crds.names import environment_secret_name
 from sandbox_operator.lifetime import idle_timeout
 
 SESSION_KEY = "OH_SESSION_API_KEYS_0"
+OLD_SESSION_KEY = "SESSION_API_KEY"
+"""The same key under its earlier name. The OpenHands app names it in OH_LLM_API_KEY_REFRESH_HEADERS, as
+`${SESSION_API_KEY}`, which the agent server expands (openhands_agent_server 1.58.2, managed_llm_key.py)."""
 SECRET_KEY = "OH_SECRET_KEY"  # noqa: S105
 IDLE_TIMEOUT = "OH_RUNTIME_IDLE_TIMEOUT_SECONDS"
 """The agent server ends commands in the foreground before it would be suspended over them, and tells its clients."""
@@ -54,8 +57,9 @@ def variables(sandbox: Sandbox, class_: SandboxClass, secret: str) -> list[dict[
     References of a class stand here since a Secret cannot hold them; they win over a client's environment.
     """
     operator = [
-        {"name": SESSION_KEY, "valueFrom": {"secretKeyRef": {"name": secret, "key": SESSION_KEY}}},
-        {"name": SECRET_KEY, "valueFrom": {"secretKeyRef": {"name": secret, "key": SECRET_KEY}}},
+        _of_secret(SESSION_KEY, secret, SESSION_KEY),
+        _of_secret(OLD_SESSION_KEY, secret, SESSION_KEY),
+        _of_secret(SECRET_KEY, secret, SECRET_KEY),
         # One pod has the workspace, so nobody else can hold a conversation; the agent server would wait 45 s for a
         # killed predecessor otherwise (openhands_agent_server 1.58.2, conversation_lease.py).
         {"name": "OH_LEASE_TTL_SECONDS", "value": "0"},
@@ -67,6 +71,10 @@ def variables(sandbox: Sandbox, class_: SandboxClass, secret: str) -> list[dict[
         operator.append({"name": IDLE_TIMEOUT, "value": str(timeout)})
     references = [entry for entry in class_.spec.env if entry.value_from is not None and entry.name not in own]
     return [*operator, *_entries(references), *_entries(sandbox.spec.env)]
+
+
+def _of_secret(variable: str, secret: str, key: str) -> dict[str, Any]:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def _entries(env: Sequence[EnvVar]) -> list[dict[str, Any]]:

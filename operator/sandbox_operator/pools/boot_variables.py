@@ -47,10 +47,21 @@ _OF_THE_PROCESS = frozenset(
         "NO_PROXY",
     }
 )
+_READ_LATE = frozenset(
+    {
+        # Read whenever a conversation starts (openhands_agent_server 1.58.2, managed_llm_key.py).
+        "OH_LLM_API_KEY_REFRESH_URL",
+        "OH_LLM_API_KEY_REFRESH_BASE_URLS",
+        "OH_LLM_API_KEY_REFRESH_HEADERS",
+    }
+)
+"""Exceptions from the families."""
 _SEEN = frozenset(Path(__file__).with_name("boot_variables.txt").read_text().split())
 """What openhands_agent_server 1.58.2 was seen to read; most are constants of its LLM library."""
 
 
 def is_read_at_boot(name: str) -> bool:
     """Whether a value that comes later comes too late."""
+    if name in _READ_LATE:
+        return False
     return name in _SEEN or name.upper() in _OF_THE_PROCESS or name.startswith(_FAMILIES)

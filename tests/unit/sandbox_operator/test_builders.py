@@ -107,9 +107,17 @@ def test_each_variable_is_given_once_and_reserved_ones_by_the_operator_alone(nam
     assert len(names) == len(set(names))
     assert [each for each in names if is_reserved(each)] == [
         "OH_SESSION_API_KEYS_0",
+        "SESSION_API_KEY",
         "OH_SECRET_KEY",
         "OH_LEASE_TTL_SECONDS",
     ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_session_key_has_its_earlier_name_too(name: str) -> None:
+    sources = {entry["name"]: entry.get("valueFrom") for entry in container(name)["env"]}
+    assert sources["SESSION_API_KEY"] == sources["OH_SESSION_API_KEYS_0"]
+    assert sources["SESSION_API_KEY"]["secretKeyRef"]["key"] == "OH_SESSION_API_KEYS_0"
 
 
 def test_a_client_s_environment_wins_over_defaults() -> None:

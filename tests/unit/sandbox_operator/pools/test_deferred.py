@@ -22,7 +22,10 @@ BOOTED = [
     *["LOG_LEVEL", "LOG_JSON", "DEBUG", "PYTHONPATH", "LD_PRELOAD", "PATH", "HOME", "TZ", "TMPDIR", "TMUX_TMPDIR"],
     *["HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "LITELLM_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT", "REQUEST_TIMEOUT"],
 ]
-LATE = ["GITHUB_TOKEN", "OPENAI_API_KEY", "LLM_MODEL", "WORKER_1", "A", "a.b-c", "LMNR_PROJECT_API_KEY", "PATHS"]
+LATE = [
+    *["GITHUB_TOKEN", "OPENAI_API_KEY", "LLM_MODEL", "WORKER_1", "A", "a.b-c", "LMNR_PROJECT_API_KEY", "PATHS"],
+    *["OH_LLM_API_KEY_REFRESH_URL", "OH_LLM_API_KEY_REFRESH_BASE_URLS", "OH_LLM_API_KEY_REFRESH_HEADERS"],
+]
 
 
 def differences(pool: dict[str, str], client: dict[str, str], **spec: Any) -> tuple[str, ...]:
