@@ -14,6 +14,8 @@ from sandbox_gateway.proxy.upstream import UpstreamConnection, connect
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _SECONDS = 2.0
+_NO_ANSWER = 503
+"""What the gateway answers for a sandbox that it cannot reach."""
 _REMEMBERED = 50_000
 
 
@@ -31,11 +33,17 @@ class HealthChecks:
 
     def __init__(self) -> None:
         self._reached: dict[_Incarnation, None] = {}
-        self._running: dict[_Incarnation, asyncio.Task[bool]] = {}
+        self._refused: dict[_Incarnation, int] = {}
+        """The status of the last probe of each that has not been reached."""
+        self._running: dict[_Incarnation, asyncio.Task[int]] = {}
 
     def reached(self, sandbox: Sandbox) -> bool:
         """Whether this replica has had an answer. Does no I/O."""
         return _incarnation(sandbox) in self._reached
+
+    def failure(self, sandbox: Sandbox) -> int:
+        """The HTTP status of the last probe if it failed, 503 if there was no answer; 0 before the first has ended."""
+        return self._refused.get(_incarnation(sandbox), 0)
 
     async def probe(self, sandbox: Sandbox) -> bool:
         """Ask now, unless an answer is known; False when there is none within 2 s."""
@@ -45,19 +53,24 @@ class HealthChecks:
         if key not in self._running:
             self._running[key] = task = asyncio.create_task(self._get(address(sandbox)))
             task.add_done_callback(lambda done: self._finish(key, done))
-        return await asyncio.shield(self._running[key])
+        return await asyncio.shield(self._running[key]) == 200
 
-    def _finish(self, key: _Incarnation, task: asyncio.Task[bool]) -> None:
+    def _finish(self, key: _Incarnation, task: asyncio.Task[int]) -> None:
         del self._running[key]
-        if task.cancelled() or task.exception() or not task.result():
+        if task.cancelled() or task.exception():
             return
-        self._reached[key] = None
-        if len(self._reached) > _REMEMBERED:
-            del self._reached[next(iter(self._reached))]
+        if task.result() == 200:
+            self._reached[key] = None
+            self._refused.pop(key, None)
+        else:
+            self._refused[key] = task.result()
+        for known in (self._reached, self._refused):
+            if len(known) > _REMEMBERED:
+                del known[next(iter(known))]
 
-    async def _get(self, target: tuple[str, int]) -> bool:
+    async def _get(self, target: tuple[str, int]) -> int:
         if not target[0]:
-            return False  # to a resolver, no name is this very host
+            return _NO_ANSWER  # to a resolver, no name is this very host
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(_SECONDS):
@@ -67,15 +80,15 @@ class HealthChecks:
                 upstream.transport.write(_request(*target))
                 head, _ = await answer.result
             if head.status == 200:
-                return True
-            problem = f"status {head.status}"
+                return 200
+            status, problem = head.status, f"status {head.status}"
         except (OSError, BadMessageError) as error:
-            problem = str(error) or type(error).__name__
+            status, problem = _NO_ANSWER, str(error) or type(error).__name__
         finally:
             if upstream is not None:
                 upstream.abort()
         _log.warning("agent server does not answer the gateway", address=target, problem=problem)
-        return False
+        return status
 
 
 def address(sandbox: Sandbox) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sandbox_crds.models import Sandbox
@@ -70,7 +71,8 @@ class Holding:
         sandbox = self._cache.get(name)
         if sandbox is None:
             raise NoSandboxError
-        return sandbox, view(sandbox, datetime.now(UTC), reached=reached and self._health.reached(sandbox))
+        seen = view(sandbox, datetime.now(UTC), reached=reached and self._health.reached(sandbox))
+        return sandbox, replace(seen, refused=self._health.failure(sandbox)) if seen.unreached else seen
 
 
 async def _wait(changed: asyncio.Event, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Answers of the Runtime API, with the field names of the clients; no field is ever null.
+"""Answers of the Runtime API, with the field names of the clients; no field but `status_detail` is ever null.
 
 Sources: openhands_workspace 1.58.2 (`APIRemoteWorkspace`), openhands_ai 1.11.0 (`remote_sandbox_service`), and
 `RemoteRuntime` of OpenHands before its version 1.
@@ -41,6 +41,11 @@ class RuntimeResponse(BaseModel):
     )
     status: Lifecycle = Field(description="Lifecycle of the sandbox.")
     pod_status: PodStatus = Field(description="`ready` once the gateway has reached the agent server.")
+    status_detail: str | None = Field(
+        default=None,
+        description="What is wrong, in one line: `pod_logs` with Kubernetes' usual words for it, such as "
+        "`Insufficient memory`. Null when nothing is.",
+    )
     restart_count: int = Field(description="Restarts of the agent server in the present pod.")
     restart_reasons: list[str] = Field(description="Why it was last restarted; empty if it was not.")
     container_statuses: list[ContainerStatus] = Field(description="Empty while there is no pod.")

@@ -27,6 +27,8 @@ class View:
     changes_at: datetime | None = None
     unreached: bool = False
     """Whether only the gateway's own probe is missing to be ready."""
+    refused: int = 0
+    """The HTTP status of that probe, if it has failed."""
     suspended: bool = False
     """Whether the sandbox is paused and its pod is gone."""
 

@@ -13,6 +13,7 @@ from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.errors import UnavailableError
 from sandbox_gateway.responses import ContainerStatus, Event, RuntimeResponse
 from sandbox_gateway.sandboxes import is_settled
+from sandbox_gateway.status_detail import status_detail
 from sandbox_gateway.view import View
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class Answers:
             session_api_key=self._session_key(sandbox),
             status=seen.status,
             pod_status=seen.pod_status,
+            status_detail=status_detail(seen),
             restart_count=seen.restart_count,
             restart_reasons=[sandbox.status.restart_reason] if sandbox.status.restart_reason else [],
             container_statuses=_container_statuses(sandbox, seen),

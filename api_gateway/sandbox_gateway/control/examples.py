@@ -35,6 +35,7 @@ RUNNING: dict[str, Any] = {
     "session_api_key": "ohs_v1-<id of the key>_<mac>",
     "status": "running",
     "pod_status": "ready",
+    "status_detail": None,
     "restart_count": 0,
     "restart_reasons": [],
     "container_statuses": [
@@ -53,6 +54,7 @@ FAILED: dict[str, Any] = {
     **RUNNING,
     "status": "error",
     "pod_status": "failed",
+    "status_detail": f"ImagePullBackOff: {_CANNOT_PULL}",
     "container_statuses": [
         {
             "name": "agent-server",

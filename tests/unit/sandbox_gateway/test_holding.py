@@ -77,10 +77,13 @@ async def test_many_ask_and_the_agent_server_is_asked_once(agent: Agent, health:
 async def test_only_200_counts(agent: Agent, health: HealthChecks, code: int) -> None:
     agent.code = code
     found = sandbox(**ready(agent))
+    assert health.failure(found) == 0
     assert not await health.probe(found)
     assert not health.reached(found)
+    assert health.failure(found) == code
     agent.code = 200
     assert await health.probe(found)
+    assert health.failure(found) == 0
 
 
 async def test_a_new_pod_and_a_new_readiness_are_probed_anew(agent: Agent, health: HealthChecks) -> None:
@@ -101,7 +104,9 @@ async def test_one_caller_that_gives_up_does_not_stop_the_probe(agent: Agent, he
 
 async def test_nothing_listens(health: HealthChecks, unused_tcp_port: int) -> None:
     command = ["x", "--port", str(unused_tcp_port)]
-    assert not await health.probe(sandbox(spec={"command": command}, status=status(Reason.READY)))
+    found = sandbox(spec={"command": command}, status=status(Reason.READY))
+    assert not await health.probe(found)
+    assert health.failure(found) == 503
 
 
 async def test_without_an_address_nobody_is_asked(agent: Agent, health: HealthChecks) -> None:
@@ -157,10 +162,12 @@ async def test_a_failed_probe_is_tried_again(cache: SandboxCache, health: Health
         while agent.asked < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert not held.done()
+    _, seen = await Holding(cache, health).until("sb-a", settled, 0)
+    assert (seen.unreached, seen.refused) == (True, 503)
     agent.code = 200
     async with asyncio.timeout(5):
         _, seen = await held
-    assert seen.ready
+    assert (seen.ready, seen.refused) == (True, 0)
 
 
 async def test_it_ends_with_the_bound_even_if_the_probe_hangs(

@@ -60,6 +60,7 @@ async def test_a_ready_sandbox(http: httpx.AsyncClient) -> None:
         "session_api_key": KEY,
         "status": "running",
         "pod_status": "ready",
+        "status_detail": None,
         "restart_count": 0,
         "restart_reasons": [],
         "container_statuses": [
@@ -84,7 +85,7 @@ async def test_a_failed_one_says_why(http: httpx.AsyncClient, service: ScriptedS
     service.found = sandbox(status=status(Reason.OOM_KILLED, restartReason="OOMKilled, exit code 137"))
     words = "OOMKilled: exit code 137, limit 1Gi"
     body = (await http.get("/sessions/s")).json()
-    assert (body["pod_logs"], body["restart_count"]) == (words, 3)
+    assert (body["pod_logs"], body["status_detail"], body["restart_count"]) == (words, words, 3)
     assert body["restart_reasons"] == ["OOMKilled, exit code 137"]
     assert body["events"] == [{"type": "Warning", "reason": "OOMKilled", "message": "exit code 137, limit 1Gi"}]
     [container] = body["container_statuses"]
@@ -126,7 +127,7 @@ async def test_a_pending_one_tells_what_is_wrong(http: httpx.AsyncClient, servic
     service.found = sandbox()
     service.view = View("starting", "pending", Reason.UNSCHEDULABLE, "0/1 nodes: Insufficient memory")
     body = (await http.get("/sessions/s")).json()
-    assert body["pod_logs"] == "Unschedulable: 0/1 nodes: Insufficient memory"
+    assert body["pod_logs"] == body["status_detail"] == "Unschedulable: 0/1 nodes: Insufficient memory"
     assert body["container_statuses"] == []
     assert body["events"] == [
         {"type": "Warning", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"}
