@@ -238,8 +238,9 @@ class ClientConnection(ClientSide):
                 self.account.runtime_id = decision.runtime_id
                 self._answer(too_many(decision.runtime_id, shares.limit, websockets=head.websocket), head, body)
                 return
-            service, https = bool(decision.service), self._context.https
-            forwarded = upstream_head(head, self.account.client_ip, False, head.websocket, service, https=https)
+            service, https, cookies = bool(decision.service), self._context.https, decision.cookies
+            ip = self.account.client_ip
+            forwarded = upstream_head(head, ip, False, head.websocket, service, https=https, cookies=cookies)
             self._exchange_with(decision, head, body, forwarded)
             return
         match decision:

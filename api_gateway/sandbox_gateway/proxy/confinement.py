@@ -1,4 +1,4 @@
-"""Fields of a sandbox's responses that would not keep to its own host.
+"""Fields of a sandbox's responses that would not keep to its own host, and pages that would not keep to themselves.
 
 What answers there is not trusted, and its neighbours are other sandboxes: no cookie may be for the whole domain. And a
 program that redirects to where it listens, by the address that it knows, means its host.
@@ -9,6 +9,7 @@ import re
 from sandbox_gateway.proxy.head import Fields, ResponseHead
 
 _URL = re.compile(rb"(?i:https?)://([^/?#]*)([^\r\n]*)")
+_STRANGER = b"sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts"
 _HERE = (b"localhost", b"127.0.0.1", b"0.0.0.0", b"[::1]", b"[::]")
 
 
@@ -25,6 +26,18 @@ def confined(response: ResponseHead, address: tuple[str, int]) -> ResponseHead:
             fields.add(name, _outer(value, address))
         else:
             fields.add(name, value)
+    return ResponseHead(response.status, response.reason, response.http_1_0, fields, response.keep_alive)
+
+
+def as_stranger(response: ResponseHead) -> ResponseHead:
+    """The response as one that a browser shows without the rights of its host, which is that of other sandboxes, too.
+
+    As a document it has an origin of its own: it reads nothing of the host, and can register no service worker there.
+    """
+    fields = Fields()
+    for _, name, value in response.fields.lines:
+        fields.add(name, value)
+    fields.add(b"Content-Security-Policy", _STRANGER)
     return ResponseHead(response.status, response.reason, response.http_1_0, fields, response.keep_alive)
 
 

@@ -5,13 +5,16 @@ workspace files; `session_api_key` in the query of its WebSockets (openhands_age
 VSCode takes it: `tkn` in the query of a link, and the cookie that it then sets (VS Code, `serverConnectionToken.ts`).
 """
 
+import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 from sandbox_gateway.directory import Directory, NoSandbox
 from sandbox_gateway.proxy.head import RequestHead
 
-_COOKIE = b"oh_workspace_session_key"
+WORKSPACE_COOKIE = b"oh_workspace_session_key"
+_WORKSPACE = re.compile(rb"/api/conversations/[^/]+/workspace(?:/.*)?", re.DOTALL)
+"""Paths of workspace files: the agent server takes the cookie for them, in a GET, and for nothing else."""
 _QUERY = "session_api_key"
 _VSCODE_COOKIE = b"vscode-tkn"
 _VSCODE_QUERY = "tkn"
@@ -28,9 +31,33 @@ def unknown_key(request: RequestHead, directory: Directory, *, vscode: bool = Fa
     return next((key for key in keys if directory.find_by_session_key(key) is NoSandbox.UNKNOWN), None)
 
 
-def key_in_query(target: bytes) -> str | None:
-    """The key in the query of a request target."""
-    return _in_query(target, _QUERY)
+def keys_beside_the_header(request: RequestHead) -> tuple[str, ...]:
+    """The keys that can name the sandbox in place of the header's, in order of precedence.
+
+    They are where the agent server takes them from: in the query of a WebSocket; otherwise as a Bearer token, and for
+    a workspace file in the cookie.
+    """
+    if request.websocket:
+        in_query = _in_query(request.target, _QUERY)
+        return () if in_query is None else (in_query,)
+    keys = (bearer_token(request), key_in_workspace_cookie(request))
+    return tuple(key for key in keys if key)
+
+
+def bearer_token(request: RequestHead) -> str | None:
+    """The token of `Authorization: Bearer`."""
+    scheme, _, token = request.fields.joined.get(b"authorization", b"").partition(b" ")
+    return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else None
+
+
+def key_in_workspace_cookie(request: RequestHead) -> str | None:
+    """The key in the cookie, if this is a request that the agent server takes it from."""
+    if b"cookie" not in request.fields.joined or request.method != b"GET" or request.websocket:
+        return None
+    if not _WORKSPACE.fullmatch(request.target.partition(b"?")[0]):
+        return None
+    keys = list(_in_cookies(request, WORKSPACE_COOKIE))
+    return keys[-1] if keys else None  # the last one counts there, too
 
 
 def _in_query(target: bytes, name: str) -> str | None:
@@ -40,17 +67,21 @@ def _in_query(target: bytes, name: str) -> str | None:
 
 
 def _session_keys(request: RequestHead, *, vscode: bool) -> Iterator[str]:
-    fields = request.fields.joined
-    if in_header := fields.get(b"x-session-api-key"):
+    if in_header := request.fields.joined.get(b"x-session-api-key"):
         yield in_header.decode("latin-1")
-    scheme, _, token = fields.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() == b"bearer":
-        yield token.strip().decode("latin-1")
-    for pair in fields.get(b"cookie", b"").split(b";"):
-        name, _, value = pair.strip().partition(b"=")
-        if name == _COOKIE or (vscode and name == _VSCODE_COOKIE):
-            yield value.decode("latin-1")
-    if in_query := key_in_query(request.target):
+    if token := bearer_token(request):
+        yield token
+    yield from _in_cookies(request, WORKSPACE_COOKIE)
+    if vscode:
+        yield from _in_cookies(request, _VSCODE_COOKIE)
+    if in_query := _in_query(request.target, _QUERY):
         yield in_query
     if vscode and (of_vscode := _in_query(request.target, _VSCODE_QUERY)):
         yield of_vscode
+
+
+def _in_cookies(request: RequestHead, wanted: bytes) -> Iterator[str]:
+    for pair in request.fields.joined.get(b"cookie", b"").replace(b",", b";").split(b";"):
+        name, _, value = pair.strip().partition(b"=")
+        if name == wanted:
+            yield value.decode("latin-1")

@@ -10,7 +10,7 @@ import structlog
 from sandbox_gateway.metrics import EXCHANGES
 from sandbox_gateway.proxy.account import Account
 from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, nothing_listens, refuse
-from sandbox_gateway.proxy.confinement import confined
+from sandbox_gateway.proxy.confinement import as_stranger, confined
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
 from sandbox_gateway.proxy.head import RESPONSE_HEADS, BadMessageError, RequestHead, ResponseHead, recall
@@ -307,6 +307,8 @@ class Exchange(Sink):
                 head, rest = reader.head(), behind
             if not isinstance(self._address, str):
                 head = confined(head, self._address)
+                if self._sandbox is not None and self._sandbox.cookies == "workspace":
+                    head = as_stranger(head)
             if head.status >= 200:
                 self._respond(head, rest)
                 return

@@ -216,7 +216,8 @@ class FirstMessage(asyncio.Protocol):
 
     async def _opened(self, target: ToSandbox) -> None:
         https = self._context.https
-        head = upstream_head(self._request, self._account.client_ip, False, True, offers=False, https=https)
+        ip, cookies = self._account.client_ip, target.cookies
+        head = upstream_head(self._request, ip, False, True, offers=False, https=https, cookies=cookies)
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(self._context.limits.handshake_seconds):

@@ -49,8 +49,8 @@ class Fields:
     repeated: set[bytes] = field(default_factory=set[bytes])
     framing: tuple[bytes | None, int | None] | None = field(default=None, compare=False)
     """What framing.py has found in them."""
-    rewritten: dict[tuple[bool | bytes, ...], tuple[bytes, bytes]] = field(
-        default_factory=dict[tuple[bool | bytes, ...], tuple[bytes, bytes]], compare=False
+    rewritten: dict[tuple[bool | str | bytes, ...], tuple[bytes, bytes]] = field(
+        default_factory=dict[tuple[bool | str | bytes, ...], tuple[bytes, bytes]], compare=False
     )
     """What headers.py has made of a request's."""
 
@@ -81,11 +81,11 @@ class RequestHead:
     fields: Fields
     keep_alive: bool
     websocket: bool
-    rewritten: dict[tuple[bool, ...], tuple[bytes, bytes]] = field(
-        default_factory=dict[tuple[bool, ...], tuple[bytes, bytes]], compare=False
+    rewritten: dict[tuple[bool | str, ...], tuple[bytes, bytes]] = field(
+        default_factory=dict[tuple[bool | str, ...], tuple[bytes, bytes]], compare=False
     )
     """What headers.py has made of it."""
-    asked: tuple[bool, bool, str | None] | None = field(default=None, compare=False)
+    asked: tuple[bool, bool, str | None, tuple[str, ...]] | None = field(default=None, compare=False)
     """What routing.py has found in it."""
 
     @property

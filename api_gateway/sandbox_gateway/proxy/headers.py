@@ -1,10 +1,17 @@
 """What the gateway changes in the heads that it forwards.
 
 Removed are the hop-by-hop fields of RFC 9110, section 7.6.1, what clients say about where they come from, and the
-platform's API key on its way to a sandbox. Everything else passes as it was sent.
+platform's API key on its way to a sandbox; and, where sandboxes share a host, cookies, which may be of another one.
+Everything else passes as it was sent.
 """
 
+from typing import Literal
+
+from sandbox_gateway.proxy.credentials import WORKSPACE_COOKIE, key_in_workspace_cookie
 from sandbox_gateway.proxy.head import Fields, RequestHead, ResponseHead
+
+type Cookies = Literal["all", "none", "workspace"]
+"""Which cookies of a request go to the upstream. `workspace`: the one that has named the sandbox, and no other."""
 
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"}
@@ -36,6 +43,7 @@ def upstream_head(
     service: bool = False,
     offers: bool = True,
     https: bool = False,
+    cookies: Cookies = "all",
 ) -> bytes:
     """The request head for the upstream.
 
@@ -43,7 +51,7 @@ def upstream_head(
     `websocket` asks it to switch protocols; without `offers`, no extension and no subprotocol is offered. `https` tells
     how clients reach the gateway: what ends TLS in front of it is not known here.
     """
-    variant = (to_control, websocket, service, offers, https)
+    variant = (to_control, websocket, service, offers, https, cookies)
     parts = request.rewritten.get(variant)
     if parts is None:
         of_fields = (*variant, request.http_1_0, request.host)
@@ -65,7 +73,7 @@ def client_head(response: ResponseHead, chunked: bool, close: bool) -> bytes:
 
 
 def _around_client_ip(
-    request: RequestHead, to_control: bool, websocket: bool, service: bool, offers: bool, https: bool
+    request: RequestHead, to_control: bool, websocket: bool, service: bool, offers: bool, https: bool, cookies: Cookies
 ) -> tuple[bytes, bytes]:
     """What goes between the request line and the client's address, and what behind that."""
     dropped = _HOP_BY_HOP | _named_by_connection(request.fields)
@@ -77,7 +85,12 @@ def _around_client_ip(
         dropped |= {b"expect"}
     if not offers:
         dropped |= _WEBSOCKET_OFFERS
+    if cookies != "all":
+        dropped |= {b"cookie"}
     parts = [b"Host: ", request.host, b"\r\n"]
+    if cookies == "workspace":
+        key = key_in_workspace_cookie(request) or ""
+        parts += (b"Cookie: ", WORKSPACE_COOKIE, b"=", key.encode("latin-1"), b"\r\n")
     for lower, name, value in request.fields.lines:
         if lower in dropped or lower == b"host" or _tells_origin(lower):
             continue

@@ -5,7 +5,10 @@ Host mode: `{runtime_id}.{base_domain}` is that sandbox, whole; its agent server
 for everybody who knows the host's name. A label that begins with a service is never a sandbox's own.
 
 On any other host the Runtime API's paths are the control plane. It would refuse unknown API keys as well, but a flood
-of them costs less than half as much here. All else goes to the sandbox whose key comes along (header mode).
+of them costs less than half as much here. All else goes to the sandbox whose key comes along (header mode): in
+X-Session-API-Key, else as a Bearer token, else in the cookie for workspace files. Keys of two sandboxes are refused,
+except that a browser adds a cookie by itself: it gives way. All sandboxes share this host, so no other cookie is passed
+on, and what is shown by a cookie is shown without the host's rights.
 
 A genuine key whose sandbox is not known here may be one that another replica has told just now: then the sandbox is
 waited for.
@@ -19,8 +22,15 @@ from dataclasses import dataclass, field
 
 from sandbox_gateway.directory import Directory, Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.answers import HEALTHY, Answer, refuse, unknown_api_key
-from sandbox_gateway.proxy.credentials import key_in_query, presents_key, unknown_key
+from sandbox_gateway.proxy.credentials import (
+    bearer_token,
+    key_in_workspace_cookie,
+    keys_beside_the_header,
+    presents_key,
+    unknown_key,
+)
 from sandbox_gateway.proxy.head import RequestHead
+from sandbox_gateway.proxy.headers import Cookies
 
 _CONTROL_PATHS = re.compile(
     rb"/(?:start|stop|pause|resume|list|registry_prefix|image_exists|build|build_status|api/warm-runtime-configs|api/keys)"
@@ -36,8 +46,16 @@ _NO_HOST = (
     "There is no sandbox at this host name. It begins with a runtime_id, or with vscode-, work-1- or work-2- and a "
     "runtime_id; other ports of a sandbox have none."
 )
-_NO_KEY = "This path belongs to a sandbox: send its key in the X-Session-API-Key header."
-_WRONG_KEY = "The key in X-Session-API-Key is not one of this gateway's session keys."
+_NO_KEY = (
+    "This path belongs to a sandbox: send its session_api_key in the X-Session-API-Key header, or as a Bearer token in "
+    "Authorization."
+)
+_WRONG_KEY = "The key in {} is not one of this gateway's session keys. Send the session_api_key of the sandbox."
+_WRONG_COOKIE = (
+    "The key in the cookie of the workspace is not one of this gateway's session keys. POST "
+    "/api/auth/workspace-session with the sandbox's key in X-Session-API-Key sets a new one."
+)
+_TWO_SANDBOXES = "The request has the session keys of two sandboxes. Send one key, in X-Session-API-Key."
 _GONE = "The sandbox of this session key has been deleted. Start a new one."
 
 
@@ -55,6 +73,7 @@ class ToSandbox:
     counts: bool
     """Whether the request counts as activity."""
     service: str = ""
+    cookies: Cookies = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,7 @@ class AwaitFirstMessage:
 
 
 _TO_CONTROL = ToControl()
+_AWAIT_FIRST_MESSAGE = AwaitFirstMessage()
 
 type BySandbox = ToSandbox | ToSleeping | ToUnknown | Answer
 type Decision = ToControl | BySandbox | AwaitFirstMessage
@@ -89,27 +109,42 @@ def route(request: RequestHead, directory: Directory, base_domain: str) -> Decis
         host = request.host.decode("ascii").lower().partition(":")[0].removesuffix(".")
         if host.endswith("." + base_domain):
             return _by_label(host.removesuffix("." + base_domain), request, directory)
-    of_control, _, in_header = request.asked or _ask(request)
+    of_control, _, in_header, others = request.asked or _ask(request)
     if of_control:
         return _to_control(request, directory)
     if b"x-session-api-key" in request.fields.repeated:
         return refuse(400, "X-Session-API-Key is given more than once.")
+    if others:
+        return _by_others(in_header, others, request, directory)
     if in_header is not None:
         return by_session_key(in_header, request, directory)
-    if not request.websocket:
-        return _without_key(request)
-    in_query = key_in_query(request.target)
-    return AwaitFirstMessage() if in_query is None else by_session_key(in_query, request, directory)
+    return _AWAIT_FIRST_MESSAGE if request.websocket else _without_key(request, _NO_KEY)
 
 
-def by_session_key(key: str, request: RequestHead, directory: Directory) -> BySandbox:
+def by_session_key(key: str, request: RequestHead, directory: Directory, cookies: Cookies = "none") -> BySandbox:
     """The sandbox that this session key opens, or why none: 401, 404 or 503."""
     found = directory.find_by_session_key(key)
     if isinstance(found, Endpoint):
-        return _to(found, request, True)
+        return _to(found, request, True, "", cookies)
     if found is NoSandbox.UNKNOWN:
         return ToUnknown(key)
-    return refuse(401, _WRONG_KEY) if found is NoSandbox.NOT_GENUINE else refuse(404, _GONE)
+    wrong = found is NoSandbox.NOT_GENUINE
+    return refuse(401, _WRONG_KEY.format("X-Session-API-Key")) if wrong else refuse(404, _GONE)
+
+
+def _by_others(in_header: str | None, others: tuple[str, ...], request: RequestHead, directory: Directory) -> Decision:
+    """For a request with keys in other places than the header. What is no session key there is somebody else's."""
+    genuine = [key for key in others if directory.find_by_session_key(key) is not NoSandbox.NOT_GENUINE]
+    in_cookie = key_in_workspace_cookie(request)
+    if in_header is not None:
+        decision = by_session_key(in_header, request, directory)
+        wrong = isinstance(decision, Answer) and decision.status == 401
+        return refuse(400, _TWO_SANDBOXES) if not wrong and set(genuine) - {in_header, in_cookie} else decision
+    if genuine:
+        return by_session_key(genuine[0], request, directory, "workspace" if genuine[0] == in_cookie else "none")
+    if request.websocket:
+        return refuse(401, _WRONG_KEY.format("the query"))
+    return _without_key(request, _WRONG_KEY.format("Authorization") if bearer_token(request) else _WRONG_COOKIE)
 
 
 def _to_control(request: RequestHead, directory: Directory) -> ToControl | Answer:
@@ -130,7 +165,7 @@ def _by_label(label: str, request: RequestHead, directory: Directory) -> BySandb
     if endpoint.wakes and _is_preflight(request):
         return _preflight(request.fields.joined)  # without it, no browser sends the request that wakes
     opened = presents_key(request, endpoint.runtime_id, directory)
-    return _to(endpoint, request, opened)
+    return _to(endpoint, request, opened, "", "all")
 
 
 def _to_service(service: Service, request: RequestHead, directory: Directory) -> BySandbox:
@@ -139,15 +174,15 @@ def _to_service(service: Service, request: RequestHead, directory: Directory) ->
         key = unknown_key(request, directory, vscode=vscode)
         return refuse(404, service.detail) if key is None else ToUnknown(key)
     opened = presents_key(request, endpoint.runtime_id, directory, vscode=vscode)
-    return _to(endpoint, request, opened, service.name)
+    return _to(endpoint, request, opened, service.name, "all")
 
 
-def _to(endpoint: Endpoint, request: RequestHead, opened: bool, service: str = "") -> BySandbox:
+def _to(endpoint: Endpoint, request: RequestHead, opened: bool, service: str, cookies: Cookies) -> BySandbox:
     """`opened`: the request carries the sandbox's key."""
-    _, is_probe, _ = request.asked or _ask(request)
+    _, is_probe, _, _ = request.asked or _ask(request)
     counts = opened and not is_probe
     if endpoint.address is not None:
-        return ToSandbox(endpoint.runtime_id, endpoint.address, counts, service)
+        return ToSandbox(endpoint.runtime_id, endpoint.address, counts, service, cookies)
     detail = endpoint.detail or f"Sandbox {endpoint.runtime_id} is not running."
     if opened and endpoint.cause:
         detail = f"{detail} {endpoint.cause}"
@@ -160,19 +195,22 @@ def _path(request: RequestHead) -> bytes:
     return request.target.partition(b"?")[0]
 
 
-def _ask(request: RequestHead) -> tuple[bool, bool, str | None]:
-    """(the path is of the Runtime API, the request is a probe, the key in its header), for now and the next time."""
+def _ask(request: RequestHead) -> tuple[bool, bool, str | None, tuple[str, ...]]:
+    """(the path is of the Runtime API, the request is a probe, the key in its header, those in other places), for now
+    and the next time."""
     path = _path(request)
     key = request.fields.joined.get(b"x-session-api-key")
     request.asked = asked = (
         _CONTROL_PATHS.fullmatch(path) is not None,
         request.method in _PROBES and path in _PROBED_PATHS,
         None if key is None else key.decode("latin-1"),
+        keys_beside_the_header(request),
     )
     return asked
 
 
-def _without_key(request: RequestHead) -> Decision:
+def _without_key(request: RequestHead, detail: str) -> Decision:
+    """`detail`: why the request is refused if it needs a key."""
     path = _path(request)
     if path in _HEALTH_PATHS and request.method in _PROBES:
         # True for every sandbox whose start was reported as ready: the gateway had reached that one's /health.
@@ -181,7 +219,7 @@ def _without_key(request: RequestHead) -> Decision:
         return _TO_CONTROL
     if _is_preflight(request):
         return _preflight(request.fields.joined)
-    return refuse(401, _NO_KEY)
+    return refuse(401, detail)
 
 
 def _is_preflight(request: RequestHead) -> bool:

@@ -30,6 +30,8 @@ def _forwarded(line: bytes, fields: bytes = b"", body: bytes = b"", *, added: by
 
 _GET = b"GET /a HTTP/1.1"
 _POST = b"POST /a HTTP/1.1"
+_POST_V1 = b"POST /v1/chat/completions HTTP/1.1"
+_FILE = b"GET /api/conversations/1/workspace/report.html HTTP/1.1"
 _TRACE = b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ntracestate: vendor=a,other=b\r\n"
 _CHUNKS = b"3\r\nabc\r\n0\r\n\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -89,8 +91,35 @@ EXCHANGES: dict[str, Exchange] = {
             b"Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nX-API-Key: platform\r\nAuthorization: Bearer b\r\n"
             b"Cookie: c=d\r\n",
         ),
-        ((_forwarded(_GET, b"Authorization: Bearer b\r\nCookie: c=d\r\n"), _OK),),
+        ((_forwarded(_GET, b"Authorization: Bearer b\r\n"), _OK),),
         _OK,
+    ),
+    "OpenAI's own client": Exchange(
+        _POST_V1 + b"\r\nHost: gw\r\nAuthorization: Bearer key-of-abc\r\nX-API-Key: p\r\nContent-Length: 0\r\n\r\n",
+        (
+            (
+                _POST_V1
+                + b"\r\nHost: gw\r\nAuthorization: Bearer key-of-abc\r\nContent-Length: 0\r\n"
+                + _FROM
+                + b"\r\n",
+                _OK,
+            ),
+        ),
+        _OK,
+    ),
+    "workspace file by the cookie": Exchange(
+        _FILE + b"\r\nHost: gw\r\nCookie: c=d; oh_workspace_session_key=key-of-abc; e=f\r\nX-API-Key: p\r\n\r\n",
+        (
+            (
+                _FILE + b"\r\nHost: gw\r\nCookie: oh_workspace_session_key=key-of-abc\r\n" + _FROM + b"\r\n",
+                b"HTTP/1.1 200 OK\r\nContent-Security-Policy: img-src *\r\nContent-Length: 2\r\n\r\nok",
+            ),
+        ),
+        b"HTTP/1.1 200 OK\r\nContent-Security-Policy: img-src *\r\nContent-Length: 2\r\nContent-Security-Policy: "
+        b"sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts\r\n\r\nok",
+    ),
+    "workspace file by the header, with another sandbox's cookie": Exchange(
+        _sent(_FILE, b"Cookie: oh_workspace_session_key=key-of-down\r\n"), ((_forwarded(_FILE), _OK),), _OK
     ),
     "hop-by-hop fields of a response": Exchange(
         _sent(_GET),

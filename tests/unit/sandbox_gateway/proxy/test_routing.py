@@ -19,8 +19,9 @@ UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 RUNNING = Endpoint("abc", ADDRESS)
 WORK_1, VSCODE = (ADDRESS[0], 12000), (ADDRESS[0], 60001)
-TO_WORK_1 = ToSandbox("abc", WORK_1, counts=False, service="work-1")
-TO_VSCODE = ToSandbox("abc", VSCODE, counts=False, service="vscode")
+BY_HOST = ToSandbox("abc", ADDRESS, counts=False, cookies="all")
+TO_WORK_1 = ToSandbox("abc", WORK_1, counts=False, service="work-1", cookies="all")
+TO_VSCODE = ToSandbox("abc", VSCODE, counts=False, service="vscode", cookies="all")
 
 
 def decide(
@@ -198,12 +199,115 @@ def test_a_key_in_the_query_counts_for_websockets_only() -> None:
     assert refused(decide("GET", f"/api/x?session_api_key={KEY}")) == 401
 
 
+BEARER = f"Authorization: Bearer {KEY}\r\n"
+COOKIE = f"Cookie: oh_workspace_session_key={KEY}\r\n"
+FILE = "/api/conversations/c0ffee/workspace/a/report.html"
+BY_COOKIE = ToSandbox("abc", ADDRESS, counts=True, cookies="workspace")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (BEARER, SANDBOX),
+        (f"authorization: bearer   {KEY}\r\n", SANDBOX),
+        (with_key(KEY) + BEARER, SANDBOX),
+        (with_key(KEY) + "Authorization: Bearer of-somebody-else\r\n", SANDBOX),
+        (with_key(KEY) + "Authorization: Basic eDp5\r\n", SANDBOX),
+        (f"Authorization: Bearer {DOWN_KEY}\r\n", 503),
+        (f"Authorization: Bearer {GONE_KEY}\r\n", 404),
+        ("Authorization: Bearer wrong\r\n", 401),
+        ("Authorization: Bearer\r\n", 401),
+        ("Authorization: Basic eDp5\r\n", 401),
+        (f"Authorization: Basic {KEY}\r\n", 401),
+        (with_key("wrong") + BEARER, 401),
+        (with_key(KEY) + f"Authorization: Bearer {DOWN_KEY}\r\n", 400),
+        (with_key(DOWN_KEY) + BEARER, 400),
+        (with_key(KEY) + f"Authorization: Bearer {GONE_KEY}\r\n", 400),
+    ],
+)
+def test_a_bearer_token_names_the_sandbox(method: str, fields: str, expected: ToSandbox | int) -> None:
+    decision = decide(method, "/v1/chat/completions", fields)
+    assert (refused(decision) if isinstance(expected, int) else decision) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "fields", "expected"),
+    [
+        ("GET", FILE, COOKIE, BY_COOKIE),
+        ("GET", "/api/conversations/1/workspace", COOKIE, BY_COOKIE),
+        ("GET", FILE + "?x=1", f"Cookie: a=b;oh_workspace_session_key={KEY}; c=d\r\n", BY_COOKIE),
+        ("GET", FILE, f"Cookie: oh_workspace_session_key={DOWN_KEY}; oh_workspace_session_key={KEY}\r\n", BY_COOKIE),
+        ("GET", FILE, "Authorization: Bearer of-somebody-else\r\n" + COOKIE, BY_COOKIE),
+        ("GET", FILE, f"Cookie: oh_workspace_session_key={DOWN_KEY}\r\n", 503),
+        ("GET", FILE, f"Cookie: oh_workspace_session_key={GONE_KEY}\r\n", 404),
+        ("GET", FILE, "Cookie: oh_workspace_session_key=wrong\r\n", 401),
+        ("GET", FILE, "Cookie: oh_workspace_session_key=\r\n", 401),
+        ("GET", FILE, f"Cookie: xoh_workspace_session_key={KEY}\r\n", 401),
+        # A browser sends the cookie by itself: it gives way to a key, and goes to no other sandbox.
+        ("GET", FILE, with_key(KEY) + COOKIE, SANDBOX),
+        ("GET", FILE, with_key(KEY) + f"Cookie: oh_workspace_session_key={DOWN_KEY}\r\n", SANDBOX),
+        ("GET", FILE, BEARER + f"Cookie: oh_workspace_session_key={DOWN_KEY}\r\n", SANDBOX),
+        ("GET", FILE, with_key("wrong") + COOKIE, 401),
+        # Where the agent server does not take it, it names nothing.
+        ("POST", FILE, COOKIE, 401),
+        ("HEAD", FILE, COOKIE, 401),
+        ("DELETE", FILE, COOKIE, 401),
+        ("GET", "/api/conversations/1/workspaces", COOKIE, 401),
+        ("GET", "/api/conversations/1/events", COOKIE, 401),
+        ("GET", "/api/conversations//workspace/x", COOKIE, 401),
+        ("GET", "/x/api/conversations/1/workspace/x", COOKIE, 401),
+        ("GET", "/api/conversations/1/events?/workspace/x", COOKIE, 401),
+        ("GET", FILE, UPGRADE + COOKIE, AwaitFirstMessage()),
+    ],
+)
+def test_the_cookie_names_the_sandbox_for_files_of_its_workspace(
+    method: str, target: str, fields: str, expected: Decision | int
+) -> None:
+    decision = decide(method, target, fields)
+    assert (refused(decision) if isinstance(expected, int) else decision) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        (with_key("wrong"), "X-Session-API-Key"),
+        ("Authorization: Bearer wrong\r\n", "Authorization"),
+        ("Cookie: oh_workspace_session_key=wrong\r\n", "/api/auth/workspace-session"),
+        ("", "Bearer token"),
+    ],
+)
+def test_who_has_no_good_key_reads_where_it_was_looked_for(fields: str, place: str) -> None:
+    answer = decide("GET", FILE, fields)
+    assert isinstance(answer, Answer)
+    assert answer.status == 401
+    assert place in orjson.loads(answer.body)["detail"]
+    assert "wrong" not in orjson.loads(answer.body)["detail"]
+
+
+def test_somebody_elses_bearer_token_takes_nothing_away() -> None:
+    """A proxy in front may add one to each request."""
+    token = "Authorization: Bearer of-somebody-else\r\n"
+    assert decide("GET", "/health", token) is HEALTHY
+    assert decide("GET", "/docs", token) == ToControl()
+    assert decide("GET", "/sockets/events/1", UPGRADE + token) == AwaitFirstMessage()
+    assert decide("POST", "/start", token) == ToControl()
+    assert decide("GET", "/api/x", token, host="abc.box.example", base_domain="box.example") == BY_HOST
+
+
+def test_a_websockets_keys_must_be_of_one_sandbox() -> None:
+    target = f"/sockets/events/1?session_api_key={KEY}"
+    assert decide("GET", target, UPGRADE + with_key(KEY)) == SANDBOX
+    assert refused(decide("GET", target, UPGRADE + with_key(DOWN_KEY))) == 400
+    assert decide("GET", target, UPGRADE + BEARER) == SANDBOX
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("abc.box.example", UNCOUNTED),
-        ("ABC.Box.Example:8443", UNCOUNTED),
-        ("abc.box.example.", UNCOUNTED),
+        ("abc.box.example", BY_HOST),
+        ("ABC.Box.Example:8443", BY_HOST),
+        ("abc.box.example.", BY_HOST),
         ("down.box.example", 503),
         ("nobody.box.example", 404),
         ("work-1-abc.box.example", TO_WORK_1),

@@ -62,6 +62,20 @@ async def agent(gateway: Gateway) -> AgentApp:
     return agent
 
 
+@pytest.mark.parametrize("named", ["first message", "query"])
+async def test_a_page_gets_no_cookie_of_another_sandbox(gateway: Gateway, agent: AgentApp, named: str) -> None:
+    """All sandboxes share the host, and browsers add cookies to WebSockets of any page."""
+    path = "/api/conversations/1/workspace/x" + (f"?session_api_key={KEY}" if named == "query" else "")
+    cookies = {"Cookie": f"oh_workspace_session_key={DOWN_KEY}; a=b"}
+    async with connect(f"ws://127.0.0.1:{gateway.listener.port}{path}", additional_headers=cookies, proxy=None) as page:
+        if named != "query":
+            await page.send(auth(KEY))
+            assert await page.recv() == "welcome"
+        await page.send("x")
+        assert await page.recv() == "x"
+    assert b"cookie" not in dict(agent.scopes[0]["headers"])
+
+
 def url(gateway: Gateway, path: str = PATH) -> str:
     return f"ws://127.0.0.1:{gateway.listener.port}{path}"
 
