@@ -24,7 +24,7 @@ PINNED: Mapping[str, Any] = {"warmStart": "Never"}
 
 def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_hash: str, class_name: str) -> KubeObject:
     """The Sandbox of a /start request. The environment itself stays out: only its keyed hash is in it."""
-    requested = {field: value for field, value in _requested(request).items() if value is not None}
+    requested = {field: value for field, value in requested_spec(request).items() if value is not None}
     return {
         "apiVersion": SANDBOXES.api_version,
         "kind": SANDBOXES.kind,
@@ -42,8 +42,8 @@ def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_ha
     }
 
 
-def restart_spec(sandbox: Sandbox, request: StartRequest, now: datetime) -> dict[str, Any]:
-    """Spec fields that give a failed sandbox a new pod, made as the request asks.
+def restart_spec(sandbox: Sandbox, now: datetime) -> dict[str, Any]:
+    """Spec fields that give a failed sandbox a new pod.
 
     The present pod's time is the API server's, `now` is this process's: the new time is later than either.
     """
@@ -51,10 +51,10 @@ def restart_spec(sandbox: Sandbox, request: StartRequest, now: datetime) -> dict
     if sandbox.status.start_time:
         times.append(datetime.fromisoformat(sandbox.status.start_time) + timedelta(seconds=1))
     restarted_at = max(times).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {**_requested(request), **RUNNING, "restartedAt": restarted_at}
+    return {**RUNNING, "restartedAt": restarted_at}
 
 
-def _requested(request: StartRequest) -> dict[str, Any]:
+def requested_spec(request: StartRequest) -> dict[str, Any]:
     """Spec fields that a client chooses and may change; None for those that it leaves to the class."""
     return {
         "image": request.image,

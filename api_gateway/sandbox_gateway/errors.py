@@ -32,6 +32,15 @@ class NotAllowedError(GatewayError):
     status = 403
 
 
+class NotResumableError(GatewayError):
+    """The sandbox is in a state from which it never runs again."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("The sandbox is being deleted, so it cannot be resumed. Start one with POST /start.")
+
+
 class InvalidRequestError(GatewayError):
     """The request cannot be carried out as it stands."""
 

@@ -9,6 +9,7 @@ must be answered before it is clear whether it does, is answered after it cannot
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 import structlog
 
@@ -17,8 +18,8 @@ from sandbox_crds.api_keys import ApiKey
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.allowances import Allowances
-from sandbox_gateway.builders import PAUSED, RUNNING
-from sandbox_gateway.errors import NoSandboxError
+from sandbox_gateway.builders import PAUSED, RUNNING, restart_spec
+from sandbox_gateway.errors import NoSandboxError, NotResumableError
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.metrics import count_start
 from sandbox_gateway.requests import StartRequest
@@ -99,13 +100,13 @@ class SandboxService:
         live = [(sandbox, seen) for sandbox, seen in found if seen.status in {"starting", "running"}]
         return sorted(live, key=lambda entry: (entry[0].metadata.creation_timestamp, entry[0].metadata.name))
 
-    async def get_batch(self, owner: str, session_ids: Iterable[str]) -> list[Found]:
-        """The sandboxes of these sessions from memory, in this order; unknown ones are left out."""
-        wanted = dict.fromkeys(names.runtime_id(owner, session_id) for session_id in session_ids)
-        known = (self._sandboxes.cache.get(name) for name in wanted)
-        return await self._all_now(
-            owner, (found.metadata.name for found in known if found and found.spec.owner == owner)
-        )
+    async def get_batch(self, owner: str, session_ids: Iterable[str]) -> list[Found | None]:
+        """The sandbox of each of these sessions, from memory; None for one that is unknown."""
+        wanted = [names.runtime_id(owner, session_id) for session_id in session_ids]
+        known = map(self._sandboxes.cache.get, dict.fromkeys(wanted))
+        found = await self._all_now(owner, (each.metadata.name for each in known if each and each.spec.owner == owner))
+        by_name = {sandbox.metadata.name: (sandbox, seen) for sandbox, seen in found}
+        return [by_name.get(name) for name in wanted]
 
     async def pause(self, owner: str, runtime_id: str) -> Found:
         """Suspend it, held until its pod is gone. One that idleness has suspended is woken by no request any more."""
@@ -120,17 +121,39 @@ class SandboxService:
         return await self._held(runtime_id, lambda seen: seen.suspended or seen.status != "paused", deadline)
 
     async def resume(self, owner: str, runtime_id: str) -> Found:
-        """Run it again, held until it is ready or has failed. A running one is left alone."""
+        """Run it again, held until it is ready or has failed.
+
+        A failed one gets a new pod with the workspace that it has; one that runs or starts is left alone. Raises
+        NotResumableError when it is being deleted.
+        """
         deadline = asyncio.get_running_loop().time() + self._start_hold
         async with asyncio.timeout_at(deadline + _API_SECONDS):
-            sandbox = await self._sandboxes.owned(owner, runtime_id)
-            if not sandbox.spec.suspend:
-                sandbox = await self._sandboxes.read_owned(owner, runtime_id)
-            if sandbox.spec.suspend:
-                with self._allowances.starting(owner, runtime_id):
-                    await self._sandboxes.set_spec(runtime_id, RUNNING)
-                _log.info("sandbox resumed", sandbox=runtime_id)
+            try:
+                while not await self._run_again(owner, runtime_id):
+                    pass  # it has changed in between
+            except NoSandboxError:
+                ending = await self._sandboxes.read(runtime_id)
+                if ending and ending.spec.owner == owner and ending.metadata.deletion_timestamp:
+                    raise NotResumableError from None
+                raise
         return await self._held(runtime_id, _has_started, deadline)
+
+    async def _run_again(self, owner: str, runtime_id: str) -> bool:
+        """Whether it runs or is about to; False when it must be looked at again."""
+        sandbox = await self._sandboxes.owned(owner, runtime_id)
+        if sandbox.spec.suspend:
+            with self._allowances.starting(owner, runtime_id):
+                await self._sandboxes.set_spec(runtime_id, RUNNING)
+            _log.info("sandbox resumed", sandbox=runtime_id)
+            return True
+        await self._sandboxes.read_owned(owner, runtime_id)
+        sandbox, seen = await self._until(runtime_id, lambda _: True, 0)
+        if seen.status != "error":
+            return seen.status != "paused"
+        _log.warning("failed sandbox is restarted", sandbox=runtime_id, reason=seen.explanation)
+        with self._allowances.starting(owner, runtime_id):
+            spec = restart_spec(sandbox, datetime.now(UTC))
+            return bool(await self._sandboxes.set_spec(runtime_id, spec, version=sandbox.metadata.resource_version))
 
     async def stop(self, owner: str, runtime_id: str) -> Sandbox:
         """Delete it; what it owns follows in the background."""

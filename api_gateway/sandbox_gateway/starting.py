@@ -13,7 +13,7 @@ from sandbox_crds.kube import ApiError
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.allowances import Allowances
-from sandbox_gateway.builders import RUNNING, restart_spec, sandbox_body
+from sandbox_gateway.builders import RUNNING, requested_spec, restart_spec, sandbox_body
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.environments import Environments, usable
 from sandbox_gateway.errors import NoSandboxError, UnavailableError
@@ -131,7 +131,7 @@ class Starter:
             # It may have work on its volume, which would go with it.
             _log.warning("failed sandbox is restarted", sandbox=metadata.name, reason=seen.explanation)
             life = await self._life(key, known.spec.class_name, known.spec.maximum_life_seconds)
-            spec = {**restart_spec(known, request, datetime.now(UTC)), **life}
+            spec = {**requested_spec(request), **restart_spec(known, datetime.now(UTC)), **life}
             return await self._sandboxes.set_spec(metadata.name, spec, version=metadata.resource_version)
         if known.spec.suspend:
             life = await self._life(key, known.spec.class_name, known.spec.maximum_life_seconds)

@@ -1,7 +1,5 @@
 """A sandbox as the Runtime API's response object."""
 
-from collections.abc import Iterable
-
 import structlog
 
 from sandbox_crds import service_ports
@@ -49,15 +47,13 @@ class Answers:
             image=sandbox.spec.image,
         )
 
-    def runtimes(self, found: Iterable[tuple[Sandbox, View]], origin: Origin) -> list[RuntimeResponse]:
-        """Several of them, without those whose key cannot be made: one must not hide the others."""
-        told: list[RuntimeResponse] = []
-        for sandbox, seen in found:
-            try:
-                told.append(self.runtime(sandbox, seen, origin))
-            except UnavailableError as error:
-                _log.warning("sandbox left out", sandbox=sandbox.metadata.name, problem=error.detail)
-        return told
+    def one_of_several(self, sandbox: Sandbox, seen: View, origin: Origin) -> RuntimeResponse | None:
+        """As `runtime`; None if its key cannot be made: one must not hide the others."""
+        try:
+            return self.runtime(sandbox, seen, origin)
+        except UnavailableError as error:
+            _log.warning("sandbox left out", sandbox=sandbox.metadata.name, problem=error.detail)
+            return None
 
     def _work_hosts(self, sandbox: Sandbox, origin: Origin) -> dict[str, int]:
         ports = service_ports.of_sandbox(sandbox.spec, self._classes.spec(sandbox.spec.class_name))

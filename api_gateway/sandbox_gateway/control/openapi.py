@@ -19,6 +19,10 @@ _REFUSALS: dict[int, tuple[str, str]] = {
         "There is no such sandbox. Start one with POST /start.",
     ),
     408: ("The body did not come within a minute.", "The body did not come in time."),
+    409: (
+        "The sandbox is being deleted.",
+        "The sandbox is being deleted, so it cannot be resumed. Start one with POST /start.",
+    ),
     413: ("The body is too large.", "The body is larger than 4194304 bytes"),
     422: ("Something is missing or wrong; `detail` names the field.", "image: Field required"),
     429: (

@@ -13,6 +13,7 @@ from sandbox_gateway.control.answers import Answers
 from sandbox_gateway.control.gate import key_of, owner_of
 from sandbox_gateway.control.openapi import answers as described
 from sandbox_gateway.control.openapi import bodies
+from sandbox_gateway.errors import NotAllowedError
 from sandbox_gateway.explanations import Explanations
 from sandbox_gateway.permissions import Permissions
 from sandbox_gateway.pools import Pools
@@ -45,6 +46,12 @@ class _Anything(Convertor[str]):
 
 
 register_url_convertor("anything", _Anything())
+
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_NO_ADMIN = (
+    "This gateway has no admin API. API keys and their limits are made with `kubectl ohsb keys`, warm pods with "
+    "SandboxPools in Kubernetes."
+)
 
 
 def sandbox_routes(
@@ -79,7 +86,9 @@ def sandbox_routes(
     @router.get(
         "/sessions/batch",
         summary="Look at several sessions",
-        responses=described(404, sandboxes=[examples.RUNNING, examples.PAUSED], the_session_batch=examples.RUNNING),
+        responses=described(
+            404, sandboxes=[examples.RUNNING, None, examples.PAUSED], the_session_batch=examples.RUNNING
+        ),
     )
     async def batch(
         request: Request,
@@ -88,14 +97,18 @@ def sandbox_routes(
             list[str],
             Query(default_factory=list, description="A session id; give it once for each.", examples=[["a-session"]]),
         ],
-    ) -> list[RuntimeResponse] | RuntimeResponse:
-        """Those of the sessions that there are, from memory: the answer is not held.
+    ) -> list[RuntimeResponse | None] | RuntimeResponse:
+        """What each of the sessions has, from memory: the answer is not held. It has one entry for each of `ids`.
+
+        The entry of a session that has no sandbox is null.
 
         Without `ids` it means the session whose id is `batch`.
         """
         if not ids:
             return tell(request, await service.get_session(owner, "batch" + _query(request)))
-        return answers.runtimes(await service.get_batch(owner, ids), _origin(request))
+        origin = _origin(request)
+        found = await service.get_batch(owner, ids)
+        return [entry and answers.one_of_several(*entry, origin) for entry in found]
 
     @router.get(
         "/sessions/{session_id:anything}",
@@ -126,7 +139,9 @@ def sandbox_routes(
     )
     async def list_live(request: Request, owner: Owner) -> ListResponse:
         """Those of this API key, from memory: it costs the cluster nothing, however often it is asked."""
-        runtimes = answers.runtimes(await service.list_live(owner), _origin(request))
+        origin = _origin(request)
+        known = [answers.one_of_several(*found, origin) for found in await service.list_live(owner)]
+        runtimes = [entry for entry in known if entry is not None]
         return ListResponse(runtimes=runtimes, total=len(runtimes))
 
     @router.post("/pause", summary="Pause a sandbox", responses=described(404, 408, 413, paused=examples.PAUSED))
@@ -139,10 +154,10 @@ def sandbox_routes(
         return tell(request, await service.pause(owner, body.runtime_id))
 
     @router.post(
-        "/resume", summary="Resume a sandbox", responses=described(404, 408, 413, 429, running=examples.RUNNING)
+        "/resume", summary="Resume a sandbox", responses=described(404, 408, 409, 413, 429, running=examples.RUNNING)
     )
     async def resume(request: Request, owner: Owner, body: Runtime) -> RuntimeResponse:
-        """Give a paused sandbox a new pod. A running one is left alone."""
+        """Give a paused or failed sandbox a new pod, with the workspace that it has. A running one is left alone."""
         return tell(request, await service.resume(owner, body.runtime_id))
 
     @router.post("/stop", summary="Stop a sandbox", responses=described(404, 408, 413, stopped=examples.STOPPED))
@@ -171,6 +186,13 @@ def sandbox_routes(
         A /start that asks for just that finds an agent server that runs already.
         """
         return WarmRuntimeConfigsResponse(configs=await pools.configs(permissions.default_class(key.policy)))
+
+    @router.api_route("/api/keys", methods=_METHODS, include_in_schema=False)
+    @router.api_route("/api/keys/{path:anything}", methods=_METHODS, include_in_schema=False)
+    @router.api_route("/api/admin/{path:anything}", methods=_METHODS, include_in_schema=False)
+    async def admin() -> None:
+        """Not offered: tools for administrators of the hosted service call these."""
+        raise NotAllowedError(_NO_ADMIN)
 
     return router
 

@@ -34,6 +34,16 @@ def test_unknown_sessions_are_left_out(api: RuntimeApi, sandbox: Sandbox) -> Non
 
 
 @recommended(Client.APP)
+def test_entries_stand_where_their_ids_do(api: RuntimeApi, sandbox: Sandbox, second: Sandbox) -> None:
+    """app, newer than 1.11.0: takes the entries of a list that is as long as its own by their places."""
+    ids = [second.session_id, f"unknown-{uuid.uuid4()}", sandbox.session_id]
+    answer = api.get("/sessions/batch", params=[("ids", session_id) for session_id in ids])
+    entries = as_list(answer.body, str(answer))
+    told = [None if entry is None else text_of(as_object(entry, "an entry"), "session_id") for entry in entries]
+    assert len(told) != len(ids) or told == [ids[0], None, ids[2]]
+
+
+@recommended(Client.APP)
 def test_nothing_known(api: RuntimeApi) -> None:
     """app: `raise_for_status`, so that no entry at all must be an empty list rather than a 404."""
     assert not set(batch(api, f"unknown-{uuid.uuid4()}"))

@@ -265,7 +265,7 @@ async def test_another_owners_sandbox_does_not_exist(gateway: Replica, operator:
         assert refusal(await gateway.http.get(path, headers=bob), 404) == missing
     for path in ("/stop", "/pause", "/resume"):
         assert refusal(await gateway.http.post(path, json={"runtime_id": runtime_id}, headers=bob), 404) == missing
-    assert (await gateway.http.get("/sessions/batch?ids=s", headers=bob)).json() == []
+    assert (await gateway.http.get("/sessions/batch?ids=s", headers=bob)).json() == [None]
     assert (await gateway.http.get("/list", headers=bob)).json() == {"runtimes": [], "total": 0}
     assert await operator.only() == before
 

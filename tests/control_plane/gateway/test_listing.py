@@ -18,10 +18,10 @@ async def listed(gateway: Replica) -> dict[str, Any]:
     return answer(await gateway.http.get("/list"))
 
 
-async def batch(gateway: Replica, *ids: str) -> list[dict[str, Any]]:
+async def batch(gateway: Replica, *ids: str) -> list[dict[str, Any] | None]:
     response = await gateway.http.get("/sessions/batch", params={"ids": list(ids)})
     assert response.status_code == 200, response.text
-    entries: list[dict[str, Any]] = response.json()
+    entries: list[dict[str, Any] | None] = response.json()
     return entries
 
 
@@ -73,21 +73,25 @@ async def test_neither_list_nor_batch_asks_the_api_server(gateway: Replica, monk
     for name in ("get", "list", "create", "patch", "delete"):
         monkeypatch.setattr(KubeClient, name, refuse)
     assert [entry["session_id"] for entry in (await listed(gateway))["runtimes"]] == ["a", "b"]
-    assert [entry["session_id"] for entry in await batch(gateway, "b", "unknown", "a")] == ["b", "a"]
+    found = await batch(gateway, "b", "unknown", "a")
+    assert [entry and entry["session_id"] for entry in found] == ["b", None, "a"]
 
 
-async def test_a_batch_leaves_out_what_there_is_not_and_tells_each_once(gateway: Replica, operator: Operator) -> None:
+async def test_a_batch_has_one_entry_for_each_id(gateway: Replica, operator: Operator) -> None:
     paused = await gateway.start("with/slash?and=more")
     await gateway.start("batch")
     await gateway.post("/pause", paused["runtime_id"])
     await gateway.catch_up(await operator.report(Reason.SUSPENDED, name=paused["runtime_id"]))
     found = await batch(gateway, "unknown", "with/slash?and=more", "", "batch", "batch")
-    assert [(entry["session_id"], entry["status"]) for entry in found] == [
+    assert [entry and (entry["session_id"], entry["status"]) for entry in found] == [
+        None,
         ("with/slash?and=more", "paused"),
+        None,
+        ("batch", "starting"),
         ("batch", "starting"),
     ]
-    assert None not in [value for entry in found for value in entry.values()]
-    assert await batch(gateway, "unknown") == []
+    assert found[3] == found[4]
+    assert await batch(gateway, "unknown") == [None]
     # Without ids it is a session as any other.
     assert (await gateway.session("batch"))["session_id"] == "batch"
 
@@ -119,7 +123,7 @@ async def test_a_long_line_of_ids_passes_the_whole_gateway(
         answer(await http.post("/start", json={"image": "i", "session_id": ids[-1]}))
         response = await http.get("/sessions/batch", params={"ids": ids})
         assert len(response.request.url.raw_path) > 20_000
-        assert [entry["session_id"] for entry in response.json()] == [ids[-1]]
+        assert [entry and entry["session_id"] for entry in response.json()] == [*[None] * 399, ids[-1]]
         # A body that nobody reads does not get into the answer's way.
         refused = await http.post("/build", files={"context": ("context.tar.gz", b"H4sI" * 3 * 1024 * 1024)})
         assert (refused.status_code, "push it to a registry" in refused.json()["detail"]) == (501, True)

@@ -1,4 +1,4 @@
-"""/start of a session whose sandbox has failed: its volume must not go with a retry."""
+"""/start and /resume of a session whose sandbox has failed: its volume must not go with a retry."""
 
 import asyncio
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from control_plane.audit import Audit, kinds
-from control_plane.gateway.support import USER_AGENT, Agent, Operator, Replica
+from control_plane.gateway.support import OTHER_API_KEY, USER_AGENT, Agent, Operator, Replica, answer, refusal
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
+from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.reasons import Reason
 
 ENVIRONMENT = {"TOKEN": "t"}
@@ -56,6 +57,48 @@ async def test_one_with_another_environment_is_made_anew(
     _, sandbox = await failed(gateway, operator, firstReadyTime=STARTED)
     await gateway.start("s", environment=environment)
     assert (await operator.only())["metadata"]["uid"] != sandbox["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("status", [{"firstReadyTime": STARTED}, {}])
+async def test_resume_gives_it_a_new_pod_and_changes_nothing_else(
+    gateway: Replica,
+    operator: Operator,
+    client: KubeClient,
+    namespace: str,
+    audit: Audit,
+    status: dict[str, str],
+) -> None:
+    old, sandbox = await failed(gateway, operator, **status)
+    written = len(await audit.writes(client, namespace, USER_AGENT))
+    new = answer(await gateway.http.post("/resume", json={"runtime_id": old["runtime_id"]}))
+    assert (new["status"], new["pod_status"], new["status_detail"]) == ("starting", "pending", None)
+    for name in ("runtime_id", "url", "session_api_key"):
+        assert new[name] == old[name]
+    restarted = await operator.only()
+    assert restarted["metadata"]["uid"] == sandbox["metadata"]["uid"]
+    assert restarted["spec"].pop("restartedAt") > STARTED
+    assert {"suspend": False, "suspendReason": "", **sandbox["spec"]} == {
+        "suspend": False,
+        "suspendReason": "",
+        **restarted["spec"],
+    }
+    writes = (await audit.writes(client, namespace, USER_AGENT))[written:]
+    assert kinds(writes) == ["patch sandboxes"]
+
+
+async def test_resume_is_refused_while_it_is_being_deleted(
+    gateway: Replica, operator: Operator, client: KubeClient, namespace: str
+) -> None:
+    old, sandbox = await failed(gateway, operator)
+    name = old["runtime_id"]
+    await client.patch(SANDBOXES, namespace, name, {"metadata": {"finalizers": ["example.com/held"]}})
+    await client.delete(SANDBOXES, namespace, name, uid=sandbox["metadata"]["uid"])
+    try:
+        for headers, code in (({}, 409), ({"X-API-Key": OTHER_API_KEY}, 404)):
+            refused = await gateway.http.post("/resume", json={"runtime_id": name}, headers=headers)
+            refusal(refused, code)
+    finally:
+        await client.patch(SANDBOXES, namespace, name, {"metadata": {"finalizers": None}})
 
 
 async def test_ten_retries_at_once_restart_it_once(

@@ -44,6 +44,8 @@ async def batch(request: Request, boxes: All, owner: Owner, ids: Annotated[list[
     found = [box and _told(box, request, boxes.fault) for box in (boxes.by_session(owner, one) for one in ids)]
     if boxes.fault is Fault.BATCH_REFUSES_UNKNOWN and None in found:
         raise HTTPException(404, "one of them is unknown")
+    if boxes.fault is Fault.BATCH_BACKWARDS:
+        found.reverse()
     return {"runtimes": found} if boxes.fault is Fault.BATCH_IS_AN_OBJECT else found
 
 

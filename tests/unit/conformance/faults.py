@@ -21,6 +21,7 @@ class Fault(Enum):
     SESSION_IDS_IGNORE_CASE = auto()
     BATCH_IS_AN_OBJECT = auto()
     BATCH_REFUSES_UNKNOWN = auto()
+    BATCH_BACKWARDS = auto()
     CONFLICT_ON_START = auto()
     COMMAND_MUST_BE_A_LIST = auto()
     ENVIRONMENT_EXPANDED = auto()

@@ -99,14 +99,15 @@ CASES = (
         Fault.BATCH_IS_AN_OBJECT,
         "A3",
         failed="A3 known_sessions, A3 unknown_sessions_are_left_out, A3 another_owner_sees_none",
-        warned="A3 nothing_known, A3 many_sessions",
+        warned="A3 nothing_known, A3 many_sessions, A3 entries_stand_where_their_ids_do",
     ),
     case(
         Fault.BATCH_REFUSES_UNKNOWN,
         "A3",
         failed="A3 unknown_sessions_are_left_out, A3 another_owner_sees_none",
-        warned="A3 nothing_known, A3 many_sessions",
+        warned="A3 nothing_known, A3 many_sessions, A3 entries_stand_where_their_ids_do",
     ),
+    case(Fault.BATCH_BACKWARDS, "A3", warned="A3 entries_stand_where_their_ids_do"),
     case(
         Fault.CONFLICT_ON_START,
         *("A4", "A7"),

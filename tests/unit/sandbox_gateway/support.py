@@ -138,7 +138,7 @@ class ScriptedService:
         """Like SandboxService.list_live: the one sandbox."""
         return [self._tell(owner)]
 
-    async def get_batch(self, owner: str, session_ids: list[str]) -> list[tuple[Sandbox, View]]:
+    async def get_batch(self, owner: str, session_ids: list[str]) -> list[tuple[Sandbox, View] | None]:
         """Like SandboxService.get_batch: the one sandbox for each session."""
         self.asked += session_ids
         return [self._tell(owner) for _ in session_ids]

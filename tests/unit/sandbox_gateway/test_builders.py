@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sandbox_gateway.builders import environment_secret, restart_spec, sandbox_body
+from sandbox_gateway.builders import environment_secret, requested_spec, restart_spec, sandbox_body
 from sandbox_gateway.requests import StartRequest
 from unit.sandbox_gateway.support import sandbox
 
@@ -52,8 +52,8 @@ def test_ports_that_a_client_gives_its_services_are_noted() -> None:
     assert body["spec"]["servicePorts"] == {"vscode": 60001, "work-1": 3000}
 
 
-def test_a_restart_changes_what_the_client_may_choose_and_nothing_else() -> None:
-    assert restart_spec(sandbox(), REQUEST, NOW) == {
+def test_what_a_client_may_choose() -> None:
+    assert requested_spec(REQUEST) == {
         "image": "agent:1",
         "command": ["a", "b"],
         "workingDir": "/w",
@@ -65,6 +65,11 @@ def test_a_restart_changes_what_the_client_may_choose_and_nothing_else() -> None
         "imagePullPolicy": "IfNotPresent",
         # A merge patch takes the field away with it.
         "idleTimeoutSeconds": None,
+    }
+
+
+def test_a_restart_runs_it_again_in_a_new_pod() -> None:
+    assert restart_spec(sandbox(), NOW) == {
         "suspend": False,
         "suspendReason": "",
         "restartedAt": "2026-01-02T03:04:05Z",
@@ -81,7 +86,7 @@ def test_a_restart_changes_what_the_client_may_choose_and_nothing_else() -> None
     ],
 )
 def test_a_restart_is_later_than_the_pod_that_it_replaces(made: str, restarted: str) -> None:
-    assert restart_spec(sandbox(status={"startTime": made}), REQUEST, NOW)["restartedAt"] == restarted
+    assert restart_spec(sandbox(status={"startTime": made}), NOW)["restartedAt"] == restarted
 
 
 def test_the_environments_secret() -> None:

@@ -251,6 +251,18 @@ async def test_without_the_key_nothing_is_read(
     assert (service.started, service.asked) == ([], [])
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["/api/keys", "/api/keys/1", "/api/admin/challenge", "/api/admin/warm-runtime-configs/a%2Fb", "/api/admin/"]
+)
+async def test_administrators_are_told_where_to_go(http: httpx.AsyncClient, method: str, path: str) -> None:
+    detail = refusal(await http.request(method, path, content=b"{not json"), 403)
+    assert "admin" in detail
+    assert "kubectl ohsb keys" in detail
+    del http.headers["X-API-Key"]
+    refusal(await http.request(method, path), 401)
+
+
 async def test_the_documentation_is_open(http: httpx.AsyncClient) -> None:
     del http.headers["X-API-Key"]
     assert (await http.get("/docs")).status_code == 200
