@@ -122,7 +122,9 @@ class StartRequest(_Request):
         "No shell runs it.",
     )
     working_dir: Annotated[str, Field(max_length=4096), Passable] = Field(
-        default="", description="Working directory of the command: an absolute path.", json_schema_extra=_ABSOLUTE
+        default="",
+        description="Working directory of the command, an absolute path. It is made if it is missing.",
+        json_schema_extra=_ABSOLUTE,
     )
     environment: dict[Annotated[str, Encodable], Text] = Field(
         default={},

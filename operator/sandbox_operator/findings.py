@@ -25,6 +25,8 @@ OVERDUE = timedelta(seconds=15)
 _CRASH_LOOP = "CrashLoopBackOff"
 _RUN_ERROR = "RunContainerError"
 _NO_RUN = "The command cannot be run"
+_NOT_RUN = frozenset({126, 127})
+"""How a shell ends that cannot execute a command, or does not find it (builders/launch.py)."""
 _INVALID_IMAGE = "InvalidImageName"
 _IMAGE_WAITS = frozenset(
     {
@@ -247,7 +249,7 @@ def _obstacle(container: Container) -> str:
 
 
 def _cause(run: Run, limit: int = _LOG_CHARACTERS) -> str:
-    if run.reason == "StartError":
+    if run.reason == "StartError" or run.exit_code in _NOT_RUN:
         # The same in the words of `_obstacle`, since both take turns.
         how = _NO_RUN
     elif run.reason == "OOMKilled":

@@ -68,7 +68,11 @@ class SandboxSpec(Model):
             "The port is read from `--port`; without one the agent server's own default, 8000, is taken."
         ),
     )
-    working_dir: Interned = Field(default="", max_length=4096, description="Working directory of the command.")
+    working_dir: Interned = Field(
+        default="",
+        max_length=4096,
+        description="Working directory of the command. One below /workspace is made, for its user, if it is missing.",
+    )
     env: list[EnvVar] = Field(
         default=[],
         max_length=256,

@@ -9,6 +9,7 @@ from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders import environment
+from sandbox_operator.builders.launch import container_dir, launched
 from sandbox_operator.builders.owned import name_of, owned
 from sandbox_operator.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION
 from sandbox_operator.quantity import scaled
@@ -100,7 +101,7 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
         "name": CONTAINER,
         "image": spec.image,
         "imagePullPolicy": spec.image_pull_policy,
-        "command": list(spec.command or DEFAULT_COMMAND),
+        "command": launched(spec.command or DEFAULT_COMMAND, spec.working_dir),
         "ports": [{"name": name, "containerPort": number} for name, number in ports.items()],
         "envFrom": environment.sources(sandbox, name),
         "env": environment.variables(sandbox, class_, name),
@@ -123,8 +124,8 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
     }
     if class_.spec.pod.read_only_root_filesystem:
         container["volumeMounts"].append({"name": "home", "mountPath": environment.HOME})
-    if spec.working_dir:
-        container["workingDir"] = spec.working_dir
+    if directory := container_dir(spec.working_dir):
+        container["workingDir"] = directory
     resources = class_.spec.resources
     amounts = {
         "requests": scaled(resources.requests, spec.resource_factor),

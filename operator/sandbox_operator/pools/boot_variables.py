@@ -19,6 +19,7 @@ _FAMILIES = (
     "FASTMCP_",
     "GRPC_",
     "SSL_",
+    "GIT_CONFIG_",  # the script that starts the agent server adds to a client's own (builders/launch.py)
 )
 _OF_THE_PROCESS = frozenset(
     {

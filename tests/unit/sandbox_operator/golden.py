@@ -37,6 +37,7 @@ CASES: dict[str, tuple[Sandbox, SandboxClass]] = {
     ),
     "everything": (
         sandbox(
+            workingDir="/workspace/./my project/$(HOME)",
             service="Headless",
             runtimeClassName="strong",
             restartedAt="2026-11-23T11:00:00Z",
@@ -94,14 +95,24 @@ def objects(name: str) -> list[dict[str, Any]]:
     return bodies
 
 
-class _Plain(yaml.SafeDumper):
+class Plain(yaml.SafeDumper):
+    """Without aliases, and texts of several lines as such."""
+
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
+def _text(_: Plain, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None
+    return yaml.ScalarNode("tag:yaml.org,2002:str", value, style=style)
+
+
+Plain.add_representer(str, _text)
+
+
 def text(name: str) -> str:
     """The case's YAML documents."""
-    return yaml.dump_all(objects(name), Dumper=_Plain, sort_keys=False, width=120)
+    return yaml.dump_all(objects(name), Dumper=Plain, sort_keys=False, width=120)
 
 
 def main() -> None:

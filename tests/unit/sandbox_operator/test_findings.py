@@ -136,6 +136,18 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
         Reason.CRASH_LOOP_BACK_OFF,
         'The command cannot be run: exec: "nope": executable file not found in $PATH',
     ),
+    "no such program, says the shell": (
+        waits(
+            "CrashLoopBackOff", "back-off 10s restarting", restarts=1, last_run=run(127, message="sh: nope: not found")
+        ),
+        Reason.CRASH_LOOP_BACK_OFF,
+        "The command cannot be run: sh: nope: not found",
+    ),
+    "no program at all, says the shell": (
+        on_node(container(waiting_reason="", last_run=run(126, message="sh: /etc/hosts: Permission denied"))),
+        Reason.CONTAINER_RESTARTING,
+        "Started again. The command cannot be run: sh: /etc/hosts: Permission denied",
+    ),
     "ended once": (
         on_node(container(waiting_reason="", last_run=run(3, message="Application startup failed\n"))),
         Reason.CONTAINER_RESTARTING,

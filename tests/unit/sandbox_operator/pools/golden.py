@@ -12,6 +12,7 @@ from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator.pods import decode
 from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret
 from unit.sandbox_operator.golden import CASES as SANDBOXES
+from unit.sandbox_operator.golden import Plain
 from unit.sandbox_operator.pools.samples import pool
 from unit.sandbox_operator.samples import KEYS, class_
 
@@ -23,7 +24,7 @@ CASES: dict[str, tuple[SandboxPool, SandboxClass]] = {
     "from_the_sdk": (
         pool(
             command=["/usr/local/bin/openhands-agent-server", "--port", "8123"],
-            workingDir="/workspace",
+            workingDir="/workspace/project",
             environment={"OH_ENABLE_VSCODE": "0", "LOG_LEVEL": "", "SESSION_API_KEY": "ignored"},
             resourceFactor=2,
             runAsUser=1000,
@@ -57,14 +58,9 @@ def objects(name: str) -> list[dict[str, Any]]:
     return [pod, secret]
 
 
-class _Plain(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
 def text(name: str) -> str:
     """The case's YAML documents."""
-    return yaml.dump_all(objects(name), Dumper=_Plain, sort_keys=False, width=120)
+    return yaml.dump_all(objects(name), Dumper=Plain, sort_keys=False, width=120)
 
 
 def main() -> None:
