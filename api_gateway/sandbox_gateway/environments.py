@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from sandbox_crds.environment import is_reserved
+from sandbox_crds.environment import INSTRUCTIONS, is_reserved
 from sandbox_crds.kube import ApiError, KubeClient
 from sandbox_crds.kube.resources import SECRETS
 from sandbox_crds.models import Sandbox
@@ -42,8 +42,8 @@ class Environments:
 
 
 def usable(environment: Mapping[str, str], name: str) -> dict[str, str]:
-    """Without the variables that the operator owns; what is dropped is logged by name."""
-    reserved = sorted(filter(is_reserved, environment))
+    """Without the variables that are not the client's to set; what is dropped and not heeded is logged by name."""
+    reserved = sorted(name for name in environment if is_reserved(name) and name not in INSTRUCTIONS)
     if reserved:
         _log.warning("reserved variables dropped", sandbox=name, variables=reserved)
     return {key: value for key, value in environment.items() if not is_reserved(key)}

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     StringConstraints,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -23,8 +24,11 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from sandbox_crds.environment import SANDBOX_CLASS
+
 _VARIABLE = r"[-_a-zA-Z][-._a-zA-Z0-9]{0,252}|\.[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,251}"
 _CLASS = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*)?$"
+_CLASS_CHARACTERS = 253
 _ENVIRONMENT_BYTES = 1024 * 1024 - 4096
 """A Secret holds at most 1 MiB."""
 _VARIABLE_BYTES = 128 * 1024
@@ -129,7 +133,7 @@ class StartRequest(_Request):
     environment: dict[Annotated[str, Encodable], Text] = Field(
         default={},
         description="Environment variables, at most 128 KiB each and 1 MiB in all. Names that the operator owns "
-        "are dropped.",
+        "are dropped; those that begin with OHSB_ are for the gateway and not passed on.",
         json_schema_extra={"propertyNames": {"pattern": f"^(?:{_VARIABLE})$"}},
     )
     run_as_user: Id = Field(default=10001, description="User id of the process; never 0.")
@@ -142,10 +146,11 @@ class StartRequest(_Request):
     resource_factor: Annotated[Literal[1, 2, 4, 8], Whole] = Field(
         default=1, description="Multiplies CPU and memory of the class."
     )
-    sandbox_class: Annotated[str, Field(max_length=253, pattern=_CLASS)] = Field(
+    sandbox_class: Annotated[str, Field(max_length=_CLASS_CHARACTERS, pattern=_CLASS)] = Field(
         default="",
-        description="SandboxClass of a new sandbox, one of those that the API key allows. Default: the first of them, "
-        "or the gateway's.",
+        validate_default=True,
+        description="SandboxClass of a new sandbox, one of those that the API key allows. Default: "
+        f"{SANDBOX_CLASS} of `environment`, else the first of them, or the gateway's.",
     )
     idle_timeout_seconds: Annotated[int, Field(strict=True, ge=0, le=31536000), Whole] | None = Field(
         default=None,
@@ -159,6 +164,19 @@ class StartRequest(_Request):
         if path and not path.startswith("/"):
             raise ValueError("is not an absolute path")
         return path
+
+    @field_validator("sandbox_class")
+    @classmethod
+    def _or_as_the_environment_says(cls, name: str, info: ValidationInfo) -> str:
+        return name or info.data.get("environment", {}).get(SANDBOX_CLASS, "")
+
+    @field_validator("environment")
+    @classmethod
+    def _names_a_class(cls, environment: dict[str, str]) -> dict[str, str]:
+        name = environment.get(SANDBOX_CLASS, "")
+        if len(name) > _CLASS_CHARACTERS or not re.fullmatch(_CLASS, name):
+            raise ValueError(f"{SANDBOX_CLASS} is not the name of a SandboxClass")
+        return environment
 
     @field_validator("environment")
     @classmethod

@@ -59,6 +59,20 @@ async def test_reserved_names_are_dropped_with_a_log_line_that_has_no_value(
     assert "mine" not in str(logs)
 
 
+async def test_instructions_to_the_gateway_are_no_part_of_the_environment(
+    gateway: Replica, operator: Operator, client: KubeClient
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await gateway.start("s", environment={"OHSB_CLASS": "default", "KEPT": "1"})
+    sandbox = await operator.only()
+    assert data_of(await secret_of(client, sandbox)) == {"KEPT": "1"}
+    assert sandbox["spec"]["className"] == "default"
+    assert "reserved variables dropped" not in [entry["event"] for entry in logs]
+    # With or without them it is the same environment.
+    await gateway.start("s", environment={"KEPT": "1"})
+    assert (await operator.only())["metadata"]["uid"] == sandbox["metadata"]["uid"]
+
+
 async def test_a_retry_heals_a_crash_between_the_two_writes(
     gateway: Replica, operator: Operator, client: KubeClient, namespace: str
 ) -> None:

@@ -136,6 +136,7 @@ async def test_one_that_would_be_replaced_is_kept_when_the_request_is_refused(
     sandbox = await failed(gateway, operator)
     await refused(gateway, image="quay.io/a")
     await refused(gateway, sandbox_class="large")
+    await refused(gateway, environment={"OHSB_CLASS": "large"})
     assert (await operator.only())["metadata"]["uid"] == sandbox["metadata"]["uid"]
     await gateway.start("s", image=ALLOWED)
     assert (await operator.only())["metadata"]["uid"] != sandbox["metadata"]["uid"]

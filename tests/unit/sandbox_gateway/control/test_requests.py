@@ -111,6 +111,31 @@ async def test_a_wrong_start_is_422_and_names_the_field(
     assert service.started == []
 
 
+@pytest.mark.parametrize("name", ["Small", "small\n", "a/b", "a" * 254])
+async def test_a_wrong_class_in_the_environment_is_422_and_names_the_variable(
+    http: httpx.AsyncClient, name: str
+) -> None:
+    detail = refusal(await http.post("/start", json=start_body(environment={"OHSB_CLASS": name})), 422)
+    assert detail == "environment: OHSB_CLASS is not the name of a SandboxClass"
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({}, ""),
+        ({"environment": {"OHSB_CLASS": "large"}}, "large"),
+        ({"environment": {"OHSB_CLASS": ""}}, ""),
+        ({"environment": {"OHSB_CLASS": "large"}, "sandbox_class": ""}, "large"),
+        ({"environment": {"OHSB_CLASS": "large"}, "sandbox_class": "small"}, "small"),
+    ],
+)
+async def test_a_class_is_named_by_its_field_or_by_a_variable(
+    http: httpx.AsyncClient, service: ScriptedService, fields: dict[str, Any], name: str
+) -> None:
+    await http.post("/start", json=start_body(**fields))
+    assert [request.sandbox_class for request in service.started] == [name]
+
+
 @pytest.mark.parametrize(
     "text",
     [
