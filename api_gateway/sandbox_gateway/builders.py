@@ -6,11 +6,15 @@ from typing import Any
 
 from sandbox_crds import service_ports
 from sandbox_crds.api import MANAGED_BY_LABEL, MANAGER, SANDBOX_LABEL
+from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import SANDBOXES, SECRETS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
+from sandbox_gateway.changes import requested
 from sandbox_gateway.requests import StartRequest
+
+_REVISION_DIGITS = 16
 
 PAUSED: Mapping[str, Any] = {"suspend": True, "suspendReason": "Requested"}
 """Spec fields of a sandbox that a client has paused."""
@@ -24,13 +28,12 @@ PINNED: Mapping[str, Any] = {"warmStart": "Never"}
 
 def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_hash: str, class_name: str) -> KubeObject:
     """The Sandbox of a /start request. The environment itself stays out: only its keyed hash is in it."""
-    requested = {field: value for field, value in requested_spec(request).items() if value is not None}
     return {
         "apiVersion": SANDBOXES.api_version,
         "kind": SANDBOXES.kind,
         "metadata": {"name": name, "labels": {MANAGED_BY_LABEL: MANAGER}},
         "spec": {
-            **requested,
+            **requested(request),
             **({"servicePorts": ports} if (ports := service_ports.named_in(request.environment)) else {}),
             "environmentHash": environment_hash,
             "className": class_name,
@@ -43,7 +46,7 @@ def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_ha
 
 
 def restart_spec(sandbox: Sandbox, now: datetime) -> dict[str, Any]:
-    """Spec fields that give a failed sandbox a new pod.
+    """Spec fields that give a sandbox a new pod, whether it has one or is about to.
 
     The present pod's time is the API server's, `now` is this process's: the new time is later than either.
     """
@@ -54,31 +57,29 @@ def restart_spec(sandbox: Sandbox, now: datetime) -> dict[str, Any]:
     return {**RUNNING, "restartedAt": restarted_at}
 
 
-def requested_spec(request: StartRequest) -> dict[str, Any]:
-    """Spec fields that a client chooses and may change; None for those that it leaves to the class."""
+def environment_spec(environment: Mapping[str, str], keys: MasterKeys, sandbox: Sandbox) -> dict[str, Any]:
+    """Spec fields that give a sandbox another environment than it has.
+
+    Ports that only the present one names are taken away again.
+    """
+    environment_hash = keys.environment_hash(environment)
+    former = sandbox.spec.service_ports.model_dump(by_alias=True, exclude_none=True)
+    ports = {**dict.fromkeys(former), **service_ports.named_in(environment)}
     return {
-        "image": request.image,
-        # Kubernetes would expand $(NAME) in it; `$$` is its way to write a plain `$`.
-        "command": [word.replace("$", "$$") for word in request.command],
-        "workingDir": request.working_dir,
-        "resourceFactor": request.resource_factor,
-        "runAsUser": request.run_as_user,
-        "runAsGroup": request.run_as_group or request.fs_group,
-        "fsGroup": request.fs_group,
-        "runtimeClassName": request.runtime_class,
-        "imagePullPolicy": request.image_pull_policy,
-        "idleTimeoutSeconds": request.idle_timeout_seconds,
+        "environmentHash": environment_hash,
+        "environmentRevision": environment_hash[:_REVISION_DIGITS],
+        **({"servicePorts": ports} if ports else {}),
     }
 
 
-def environment_secret(sandbox: Sandbox, environment: Mapping[str, str]) -> KubeObject:
+def environment_secret(sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> KubeObject:
     """The Secret with a client's environment, deleted together with its Sandbox."""
     metadata = sandbox.metadata
     return {
         "apiVersion": SECRETS.api_version,
         "kind": SECRETS.kind,
         "metadata": {
-            "name": environment_secret_name(metadata.name, metadata.uid),
+            "name": environment_secret_name(metadata.name, metadata.uid, revision),
             "labels": {SANDBOX_LABEL: metadata.name, MANAGED_BY_LABEL: MANAGER},
             "ownerReferences": [
                 {

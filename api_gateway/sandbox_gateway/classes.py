@@ -23,5 +23,9 @@ class SandboxClasses:
 
     def spec(self, name: str) -> SandboxClassSpec:
         """The class of this name."""
+        return self.find(name) or _UNKNOWN
+
+    def find(self, name: str) -> SandboxClassSpec | None:
+        """The class of this name; None when there is none."""
         class_ = self._informer.get(name)
-        return _UNKNOWN if class_ is None else class_.spec
+        return None if class_ is None else class_.spec

@@ -23,20 +23,23 @@ class Environments:
         self._namespace = namespace
         self._made: dict[str, None] = {}
 
-    async def ensure(self, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
-        """Make the sandbox's Secret, unless this replica has done so.
+    async def ensure(self, sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> None:
+        """Make the Secret with the sandbox's environment of this revision, unless this replica has done so.
 
         Also for a Sandbox that is there already: who made it may have ended between the two writes.
         """
-        uid = sandbox.metadata.uid
-        if not environment or uid in self._made:
+        if not environment:
+            return
+        secret = environment_secret(sandbox, environment, revision)
+        name = secret["metadata"]["name"]
+        if name in self._made:
             return
         try:
-            await self._client.create(SECRETS, self._namespace, environment_secret(sandbox, environment))
+            await self._client.create(SECRETS, self._namespace, secret)
         except ApiError as error:
             if error.code != 409:
                 raise
-        self._made[uid] = None
+        self._made[name] = None
         if len(self._made) > _REMEMBERED:
             del self._made[next(iter(self._made))]
 

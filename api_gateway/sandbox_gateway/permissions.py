@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox_crds.api_keys import Policy
+from sandbox_crds.models import SandboxSpec
 from sandbox_gateway.errors import NotAllowedError
 from sandbox_gateway.registry.allowed import is_allowed
 from sandbox_gateway.requests import StartRequest
@@ -19,13 +20,14 @@ class Permissions:
     images: Sequence[str]
     sandbox_class: str
 
-    def check(self, request: StartRequest, policy: Policy, *, present_image: str = "") -> None:
-        """Raises NotAllowedError, which says what is allowed. A session's `present_image` may stay what it is."""
-        if request.image != present_image:
+    def check(self, request: StartRequest, policy: Policy, *, present: SandboxSpec | None = None) -> None:
+        """Raises NotAllowedError, which says what is allowed. What a session has at `present` may stay what it is."""
+        if present is None or request.image != present.image:
             _check_image(request.image, self.images, "this gateway's list (allowedImages of its chart)")
             _check_image(request.image, policy.images, "your API key's list (images in its policy)")
         most = policy.limits.resource_factor
-        if most is not None and request.resource_factor > most:
+        changed = present is None or request.resource_factor != present.resource_factor
+        if most is not None and changed and request.resource_factor > most:
             raise NotAllowedError(
                 f"resource_factor: {request.resource_factor} is more than your API key allows "
                 f"(limits.resourceFactor in its policy is {most}). Ask for {most} at most."

@@ -50,7 +50,8 @@ class RuntimeResponse(BaseModel):
     restart_reasons: list[str] = Field(description="Why it was last restarted; empty if it was not.")
     container_statuses: list[ContainerStatus] = Field(description="Empty while there is no pod.")
     events: list[Event] = Field(
-        description="Why it is not ready, whether a paused one keeps its workspace, and when it will be deleted."
+        description="Why it is not ready, whether a paused one keeps its workspace, when it will be deleted, and which "
+        "fields of a /start were not applied."
     )
     pod_logs: str = Field(description="`Reason: message` of what is wrong, such as `ImagePullBackOff: …`, else empty.")
     work_hosts: dict[str, int] = Field(

@@ -8,7 +8,7 @@ must be answered before it is clear whether it does, is answered after it cannot
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -22,6 +22,7 @@ from sandbox_gateway.builders import PAUSED, RUNNING, restart_spec
 from sandbox_gateway.errors import NoSandboxError, NotResumableError
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.metrics import count_start
+from sandbox_gateway.notices import Notices
 from sandbox_gateway.requests import StartRequest
 from sandbox_gateway.sandboxes import Sandboxes, is_settled
 from sandbox_gateway.starting import Starter
@@ -44,6 +45,7 @@ class SandboxService:
         starter: Starter,
         holding: Holding,
         allowances: Allowances,
+        notices: Notices,
         *,
         start_hold_seconds: float,
         poll_hold_seconds: float,
@@ -52,12 +54,14 @@ class SandboxService:
         self._starter = starter
         self._holding = holding
         self._allowances = allowances
+        self._notices = notices
         self._start_hold = start_hold_seconds
         self._poll_hold = poll_hold_seconds
 
-    async def start(self, key: ApiKey, request: StartRequest) -> Found:
+    async def start(self, key: ApiKey, request: StartRequest) -> tuple[Found, Sequence[str]]:
         """The session's sandbox, made or resumed if need be, held until it is ready or has failed.
 
+        Also the names of the request's fields that were not applied, since its pod is there already.
         Raises LimitReachedError, and leaves nothing behind, when its owner's limits leave no room in time.
         """
         loop = asyncio.get_running_loop()
@@ -65,9 +69,11 @@ class SandboxService:
         deadline = began + self._start_hold
         before = self._sandboxes.cache.get(names.runtime_id(key.owner, request.session_id))
         async with asyncio.timeout_at(deadline + _API_SECONDS):
-            sandbox = await self._starter.start(key, request, deadline)
+            started = await self._starter.start(key, request, deadline)
+            if started.ignored:
+                await self._notices.fields_ignored(started.sandbox, started.ignored)
         while True:
-            found, seen = await self._held(sandbox.metadata.name, _has_started, deadline)
+            found, seen = await self._held(started.sandbox.metadata.name, _has_started, deadline)
             refusal = self._allowances.refused(found, seen)
             if refusal is None:
                 break
@@ -76,7 +82,7 @@ class SandboxService:
                 if await self._sandboxes.delete_unchanged(found):
                     raise refusal
         count_start(start_result(before, found, seen), loop.time() - began)
-        return found, seen
+        return (found, seen), started.ignored
 
     async def get(self, owner: str, runtime_id: str) -> Found:
         """The sandbox, held while it is starting. NoSandboxError comes at once."""

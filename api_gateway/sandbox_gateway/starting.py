@@ -1,7 +1,8 @@
-"""`/start`: the session's Sandbox made, found, restarted or replaced."""
+"""`/start`: the session's Sandbox made, found, resumed or restarted."""
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -13,7 +14,8 @@ from sandbox_crds.kube import ApiError
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.allowances import Allowances
-from sandbox_gateway.builders import RUNNING, requested_spec, restart_spec, sandbox_body
+from sandbox_gateway.builders import RUNNING, environment_spec, restart_spec, sandbox_body
+from sandbox_gateway.changes import CLASS, ENVIRONMENT, can_change_class, changes, names_environment
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.environments import Environments, usable
 from sandbox_gateway.errors import NoSandboxError, UnavailableError
@@ -26,6 +28,14 @@ from sandbox_gateway.view import view
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _GONE_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A session's Sandbox; `ignored` are fields of the request that its pod was not made with, nor will be."""
+
+    sandbox: Sandbox
+    ignored: tuple[str, ...] = ()
 
 
 class Starter:
@@ -52,7 +62,7 @@ class Starter:
         self._permissions = permissions
         self._allowances = allowances
 
-    async def start(self, key: ApiKey, request: StartRequest, deadline: float) -> Sandbox:
+    async def start(self, key: ApiKey, request: StartRequest, deadline: float) -> Started:
         """The session's Sandbox. An old one that is still being deleted is awaited until `deadline` (loop time).
 
         What the gateway and the key's policy allow is asked of what is made or changed, not of what is there.
@@ -64,7 +74,7 @@ class Starter:
         while True:
             if known is None:
                 if created := await self._create(name, key, request, environment):
-                    return created
+                    return Started(created)
                 known = await self._sandboxes.read(name)
                 continue
             check_owner(known, key.owner)
@@ -98,7 +108,7 @@ class Starter:
             return None
         _log.info("sandbox created", sandbox=name, owner=key.owner)
         try:
-            await self._environments.ensure(created, environment)
+            await self._environments.ensure(created, environment, "")
         except ApiError as error:
             # A client whose /start is refused has no runtime id to stop, so nothing may be left behind.
             if 400 <= error.code < 500:
@@ -108,37 +118,58 @@ class Starter:
 
     async def _revive(
         self, known: Sandbox, key: ApiKey, request: StartRequest, environment: Mapping[str, str]
-    ) -> Sandbox | None:
-        """The Sandbox, running or about to; None when it has gone or changed, so that it must be looked at again."""
-        metadata = known.metadata
+    ) -> Started | None:
+        """The Sandbox, running or about to; None when it has gone or changed, so that it must be looked at again.
+
+        It is never deleted: it may have work on its volume, which would go with it. One that has failed gets another
+        pod, made as the request asks; one that is suspended, or waits for its turn, a pod with what the request
+        changes. One that runs or starts is left alone, and what the request would change is ignored.
+        """
         seen = view(known, datetime.now(UTC), reached=True)
-        if seen.reason == Reason.QUEUED:
-            # Also after it has been told as failed: it keeps its place, and starts in its turn.
-            return known
-        same_environment = self._keys.is_environment_hash(known.spec.environment_hash, environment)
-        if seen.status == "error" and not (known.status.first_ready_time and same_environment):
-            # Before it goes, so that a refusal changes nothing.
-            self._permissions.check(request, key.policy)
-            self._permissions.class_name(request, key.policy)
-            self._allowances.check(key.owner, metadata.name, is_new=True)
-            _log.warning("failed sandbox is replaced", sandbox=metadata.name, reason=seen.explanation)
-            await self._sandboxes.delete(known)
+        waits = seen.reason == Reason.QUEUED
+        failed = seen.status == "error" and not waits
+        wanted = changes(request, known.spec, whole=failed)
+        new_environment = self._is_other_environment(known, request, environment)
+        if new_environment:
+            wanted = wanted.also(ENVIRONMENT, environment_spec(environment, self._keys, known))
+        elif names_environment(request) and not seen.ready:
+            await self._environments.ensure(known, environment, known.spec.environment_revision)
+        other_class = request.sandbox_class not in {"", known.spec.class_name}
+        if not (failed or known.spec.suspend or (waits and (wanted.names or other_class))):
+            return Started(known, (*wanted.names, *([CLASS] if other_class else [])))
+        self._permissions.check(request, key.policy, present=known.spec)
+        ignored: tuple[str, ...] = ()
+        if other_class:
+            class_name = self._permissions.class_name(request, key.policy)
+            if await self._can_change_class(known, class_name):
+                wanted = wanted.also(CLASS, {"className": class_name})
+            else:
+                ignored = (CLASS,)
+        with self._allowances.starting(key.owner, known.metadata.name):
+            if new_environment:
+                await self._environments.ensure(known, environment, wanted.spec["environmentRevision"])
+            class_name = wanted.spec.get("className", known.spec.class_name)
+            life = await self._life(key, class_name, known.spec.maximum_life_seconds)
+            run = RUNNING if known.spec.suspend else restart_spec(known, datetime.now(UTC))
+            # In just the state that was looked at: it may have recovered, or been resumed, in between.
+            version = known.metadata.resource_version
+            running = await self._sandboxes.set_spec(
+                known.metadata.name, {**wanted.spec, **life, **run}, version=version
+            )
+        if running is None:
             return None
-        if same_environment and not seen.ready:
-            await self._environments.ensure(known, environment)
-        if seen.status == "error":
-            self._permissions.check(request, key.policy, present_image=known.spec.image)
-            # It may have work on its volume, which would go with it.
-            _log.warning("failed sandbox is restarted", sandbox=metadata.name, reason=seen.explanation)
-            life = await self._life(key, known.spec.class_name, known.spec.maximum_life_seconds)
-            spec = {**requested_spec(request), **restart_spec(known, datetime.now(UTC)), **life}
-            return await self._sandboxes.set_spec(metadata.name, spec, version=metadata.resource_version)
-        if known.spec.suspend:
-            life = await self._life(key, known.spec.class_name, known.spec.maximum_life_seconds)
-            with self._allowances.starting(known.spec.owner, metadata.name):
-                _log.info("sandbox resumed", sandbox=metadata.name)
-                return await self._sandboxes.set_spec(metadata.name, {**RUNNING, **life})
-        return known
+        _log.info("sandbox started again", sandbox=known.metadata.name, was=seen.reason, changed=wanted.names)
+        return Started(running, ignored)
+
+    def _is_other_environment(self, known: Sandbox, request: StartRequest, environment: Mapping[str, str]) -> bool:
+        """Whether the request asks for another environment; one that says nothing of it asks for none."""
+        same = self._keys.is_environment_hash(known.spec.environment_hash, environment)
+        return names_environment(request) and not same
+
+    async def _can_change_class(self, known: Sandbox, class_name: str) -> bool:
+        await self._classes.wait_synced()
+        present, wanted = self._classes.find(known.spec.class_name), self._classes.find(class_name)
+        return can_change_class(present, wanted, launched=bool(known.status.launch))
 
     async def _life(self, key: ApiKey, class_name: str, own: int | None = None) -> dict[str, int]:
         """Spec fields that hold the key's limit of a sandbox's age; `own` is what its spec says already."""

@@ -51,6 +51,9 @@ def pod_name(sandbox: str, uid: str) -> str:
     return f"{sandbox}-{_digest(uid.encode(), 8)}"
 
 
-def environment_secret_name(sandbox: str, uid: str) -> str:
-    """Name of the Secret with the environment that a client sent."""
-    return f"{pod_name(sandbox, uid)}-env"
+def environment_secret_name(sandbox: str, uid: str, revision: str = "") -> str:
+    """Name of the Secret with the environment that a client sent; each later environment has a `revision` of its own.
+
+    A kubelet keeps what it has read of a Secret, so another environment needs another name.
+    """
+    return f"{pod_name(sandbox, uid)}-env{f'-{revision}' if revision else ''}"

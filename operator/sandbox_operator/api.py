@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import aiohttp
 import structlog
 
+from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
 from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS
 from sandbox_crds.models import Sandbox
+from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import Reason
+from sandbox_operator import times
 from sandbox_operator.evidence import Evidence, decode
 from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod, controller_uid
 from sandbox_operator.pods import decode as decode_pod
@@ -23,6 +26,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _REFUSALS = frozenset({400, 403, 413, 422})
 """Status codes that the same request would get again."""
+_SETTLED = timedelta(minutes=1)
 _TAKEN = frozenset({404, 409, 422})
 """Status codes of a claim that came too late."""
 
@@ -108,6 +112,21 @@ class Api:
         what = f"{create.resource.kind} {name}"
         message = f"There is a {what} that does not belong to this sandbox, or is being deleted. Waiting for it to go."
         raise _Refused(Refusal(Reason.PENDING, message))
+
+    async def drop_former_environments(self, sandbox: Sandbox, now: datetime) -> None:
+        """Delete the Secrets with environments that a client has replaced. Raises ApiError.
+
+        One that is new may be that of a change of the Sandbox that is just being written, and stays for the next time.
+        """
+        metadata, spec = sandbox.metadata, sandbox.spec
+        first = environment_secret_name(metadata.name, metadata.uid)
+        present = environment_secret_name(metadata.name, metadata.uid, spec.environment_revision)
+        selector = f"{SANDBOX_LABEL}={metadata.name}"
+        for item in (await self._client.list(SECRETS, self._namespace, labelSelector=selector))["items"]:
+            found = item["metadata"]
+            is_former = found["name"].startswith(first) and found["name"] != present
+            if is_former and times.parse(found["creationTimestamp"]) < now - _SETTLED:
+                await self._client.delete(SECRETS, self._namespace, found["name"], uid=found["uid"])
 
     async def claim(self, pod: Pod, sandbox: Sandbox, now: datetime) -> KubeObject | None:
         """Make a free warm pod the sandbox's; gives the pod as stored, None when somebody else has it or ends it.

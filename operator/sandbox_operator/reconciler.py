@@ -217,9 +217,18 @@ class Reconciler:
             pod = decode(outcome.pod)
             self._expectations.gained(key, pod, asyncio.get_running_loop().time())
         complete = pod is not None and outcome.refusal is None
+        if complete and sandbox.spec.environment_revision:
+            await self._drop_former_environments(key, sandbox)
         if outcome.key_id or complete:
             self._made[key] = (uid, Made(outcome.key_id, pod.uid if pod and complete else ""))
         return outcome.refusal
+
+    async def _drop_former_environments(self, key: str, sandbox: Sandbox) -> None:
+        """Only tidies up: the next pod's start does it again."""
+        try:
+            await self._api.drop_former_environments(sandbox, self._now())
+        except (ApiError, aiohttp.ClientError, OSError) as error:
+            _log.warning("former environments not deleted", sandbox=key, error=str(error) or type(error).__name__)
 
     def _begin(self, key: str, sandbox: Sandbox, steps: Plan) -> bool:
         """Begin what agent servers are to be asked beside the workers; False when too many are being asked."""

@@ -1,5 +1,7 @@
 """A sandbox as the Runtime API's response object."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from sandbox_crds import service_ports
@@ -9,6 +11,7 @@ from sandbox_gateway.addresses import Addresses, Origin
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.errors import UnavailableError
+from sandbox_gateway.notices import FIELDS_IGNORED, ignored_message
 from sandbox_gateway.responses import ContainerStatus, Event, RuntimeResponse
 from sandbox_gateway.sandboxes import is_settled
 from sandbox_gateway.status_detail import status_detail
@@ -28,8 +31,11 @@ class Answers:
         self._classes = classes
         self._addresses = addresses
 
-    def runtime(self, sandbox: Sandbox, seen: View, origin: Origin) -> RuntimeResponse:
-        """For a client that reached the gateway at `origin`. Raises UnavailableError, InvalidRequestError."""
+    def runtime(self, sandbox: Sandbox, seen: View, origin: Origin, ignored: Sequence[str] = ()) -> RuntimeResponse:
+        """For a client that reached the gateway at `origin`; `ignored` are fields of its /start that have no effect.
+
+        Raises UnavailableError, InvalidRequestError.
+        """
         return RuntimeResponse(
             runtime_id=sandbox.metadata.name,
             session_id=sandbox.spec.session_id,
@@ -41,7 +47,7 @@ class Answers:
             restart_count=seen.restart_count,
             restart_reasons=[sandbox.status.restart_reason] if sandbox.status.restart_reason else [],
             container_statuses=_container_statuses(sandbox, seen),
-            events=_events(sandbox, seen),
+            events=[*_events(sandbox, seen), *_ignored(ignored)],
             pod_logs="" if seen.normal else seen.explanation,
             work_hosts=self._work_hosts(sandbox, origin),
             image=sandbox.spec.image,
@@ -87,6 +93,12 @@ def _container_statuses(sandbox: Sandbox, seen: View) -> list[ContainerStatus]:
             message=seen.message,
         )
     ]
+
+
+def _ignored(names: Sequence[str]) -> list[Event]:
+    if not names:
+        return []
+    return [Event(type="Warning", reason=FIELDS_IGNORED, message=ignored_message(names))]
 
 
 def _events(sandbox: Sandbox, seen: View) -> list[Event]:

@@ -15,6 +15,7 @@ from sandbox_gateway.environments import Environments
 from sandbox_gateway.events import ClusterEvents
 from sandbox_gateway.explanations import Explanations
 from sandbox_gateway.holding import Holding
+from sandbox_gateway.notices import Notices
 from sandbox_gateway.permissions import Permissions
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.registry.images import Images
@@ -46,6 +47,7 @@ def control_plane(
         starter,
         holding,
         allowances,
+        Notices(client, namespace),
         start_hold_seconds=settings.start_hold_seconds,
         poll_hold_seconds=settings.poll_hold_seconds,
     )

@@ -78,10 +78,12 @@ def sandbox_routes(
     ) -> RuntimeResponse:
         """The session's sandbox, made, found or resumed; held until it is ready or has failed, or about 10 s have gone.
 
-        One that has failed is given a new pod if it has ever been ready and the environment is the same, which keeps
-        its workspace volume; else it is replaced by a new one with a new key.
+        One that has failed is given a new pod, made as this request asks; its key and its workspace volume stay. One
+        that is paused is resumed with those fields that the request names. One that runs or starts is left alone:
+        `events` then name the fields that were not applied (`StartFieldsIgnored`).
         """
-        return tell(request, await service.start(key, body))
+        found, ignored = await service.start(key, body)
+        return answers.runtime(*found, _origin(request), ignored)
 
     @router.get(
         "/sessions/batch",

@@ -85,7 +85,15 @@ class SandboxSpec(Model):
         default="",
         max_length=64,
         description="Set by the gateway: keyed hash of the client's environment, which is kept in a Secret.",
-        json_schema_extra=IMMUTABLE,
+    )
+    environment_revision: str = Field(
+        default="",
+        max_length=16,
+        pattern="^[0-9a-f]*$",
+        description=(
+            "Set by the gateway together with `environmentHash` when a client has replaced its environment: the end of "
+            "the name of the Secret that holds the present one."
+        ),
     )
     class_name: Interned = Field(
         default="default", max_length=253, description="SandboxClass that says how the pod looks."

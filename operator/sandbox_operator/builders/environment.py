@@ -47,7 +47,8 @@ def sources(sandbox: Sandbox, secret: str) -> list[dict[str, Any]]:
     """The container's `envFrom`; `secret` is the name of the Secret with its keys."""
     names = [secret]
     if sandbox.spec.environment_hash:
-        names.append(environment_secret_name(sandbox.metadata.name, sandbox.metadata.uid))
+        metadata, revision = sandbox.metadata, sandbox.spec.environment_revision
+        names.append(environment_secret_name(metadata.name, metadata.uid, revision))
     return [{"secretRef": {"name": name}} for name in names]
 
 

@@ -34,7 +34,7 @@ class Environments:
         wanted = sandbox.spec.environment_hash
         if not wanted:
             return {}
-        name = environment_secret_name(sandbox.metadata.name, sandbox.metadata.uid)
+        name = environment_secret_name(sandbox.metadata.name, sandbox.metadata.uid, sandbox.spec.environment_revision)
         for pause in (*_PAUSES, 0.0):
             found = await self._read(name)
             if found is not None:

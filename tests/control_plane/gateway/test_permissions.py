@@ -127,19 +127,20 @@ async def test_a_failed_one_is_given_no_image_that_is_not_allowed(
     assert (await operator.only())["spec"]["image"] == ALLOWED
 
 
-async def test_one_that_would_be_replaced_is_kept_when_the_request_is_refused(
+async def test_a_class_that_is_not_allowed_is_refused_and_one_that_is_can_be_had_before_the_first_pod(
     strict: tuple[Replica, Key], operator: Operator
 ) -> None:
     gateway, key = strict
-    await gateway.start("s", image="quay.io/a")
-    await key.allows(images=["ghcr.io/*"], classes=["small"])
-    sandbox = await failed(gateway, operator)
-    await refused(gateway, image="quay.io/a")
+    await gateway.start("s", image=ALLOWED)
+    await key.allows(classes=["small"])
+    sandbox = await operator.report(Reason.SANDBOX_CLASS_NOT_FOUND)
+    await gateway.catch_up(sandbox)
     await refused(gateway, sandbox_class="large")
     await refused(gateway, environment={"OHSB_CLASS": "large"})
-    assert (await operator.only())["metadata"]["uid"] == sandbox["metadata"]["uid"]
-    await gateway.start("s", image=ALLOWED)
-    assert (await operator.only())["metadata"]["uid"] != sandbox["metadata"]["uid"]
+    assert (await operator.only())["spec"] == sandbox["spec"]
+    await gateway.start("s", image=ALLOWED, sandbox_class="small")
+    found = await operator.only()
+    assert (found["spec"]["className"], found["metadata"]["uid"]) == ("small", sandbox["metadata"]["uid"])
 
 
 async def test_a_keys_limit_of_life_is_written_and_holds_for_what_is_started_again(

@@ -1,6 +1,7 @@
-"""/start and /resume of a session whose sandbox has failed: its volume must not go with a retry."""
+"""/start and /resume of a session that is there: its volume never goes; what /start asks for is applied, or named."""
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from control_plane.audit import Audit, kinds
 from control_plane.gateway.support import OTHER_API_KEY, USER_AGENT, Agent, Operator, Replica, answer, refusal
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_crds.kube.resources import EVENTS, SANDBOXES, SECRETS
+from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import Reason
 
 ENVIRONMENT = {"TOKEN": "t"}
@@ -43,20 +45,104 @@ async def test_one_that_was_ready_before_is_given_a_new_pod_as_the_request_asks(
     assert kinds(writes) == ["patch sandboxes"]
 
 
-async def test_one_that_was_never_ready_is_made_anew(gateway: Replica, operator: Operator) -> None:
+async def test_one_that_was_never_ready_keeps_its_key_too(gateway: Replica, operator: Operator) -> None:
     old, sandbox = await failed(gateway, operator)
     new = await gateway.start("s", environment=ENVIRONMENT)
-    assert new["session_api_key"] != old["session_api_key"]
-    assert (await operator.only())["metadata"]["uid"] != sandbox["metadata"]["uid"]
+    assert new["session_api_key"] == old["session_api_key"]
+    restarted = await operator.only()
+    assert restarted["metadata"]["uid"] == sandbox["metadata"]["uid"]
+    assert restarted["spec"]["restartedAt"] > STARTED
 
 
+@pytest.mark.parametrize("reason", [Reason.CRASH_LOOP_BACK_OFF, Reason.IMAGE_PULL_BACK_OFF, Reason.QUOTA_EXCEEDED])
+@pytest.mark.parametrize("ready", ["", STARTED])
 @pytest.mark.parametrize("environment", [{}, {"TOKEN": "other"}])
-async def test_one_with_another_environment_is_made_anew(
-    gateway: Replica, operator: Operator, environment: dict[str, str]
+async def test_another_environment_costs_no_sandbox(
+    gateway: Replica,
+    operator: Operator,
+    client: KubeClient,
+    environment: dict[str, str],
+    ready: str,
+    reason: Reason,
 ) -> None:
-    _, sandbox = await failed(gateway, operator, firstReadyTime=STARTED)
-    await gateway.start("s", environment=environment)
-    assert (await operator.only())["metadata"]["uid"] != sandbox["metadata"]["uid"]
+    old, sandbox = await failed(gateway, operator)
+    report = await operator.report(reason, ago=1000, startTime=STARTED, firstReadyTime=ready)
+    await gateway.catch_up(report)
+    new = await gateway.start("s", environment=environment)
+    assert (new["status"], new["events"][0]["type"]) == ("starting", "Normal")
+    assert new["session_api_key"] == old["session_api_key"]
+    changed = await operator.only()
+    assert changed["metadata"]["uid"] == sandbox["metadata"]["uid"]
+    assert changed["spec"]["restartedAt"] > STARTED
+    assert await environment_of(client, changed) == environment
+    # That of before stays as it was, for a pod that still has it.
+    assert await environment_of(client, sandbox) == ENVIRONMENT
+
+
+async def environment_of(client: KubeClient, sandbox: KubeObject) -> dict[str, str]:
+    """What the Secret holds that the operator would give to this Sandbox's pod."""
+    metadata, spec = sandbox["metadata"], sandbox["spec"]
+    if not spec["environmentHash"]:
+        return {}
+    name = environment_secret_name(metadata["name"], metadata["uid"], spec.get("environmentRevision", ""))
+    data = (await client.get(SECRETS, metadata["namespace"], name))["data"]
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+async def paused(gateway: Replica, operator: Operator, **fields: Any) -> KubeObject:
+    """The only Sandbox, which was started with these fields and is paused."""
+    started = await gateway.start("s", **fields)
+    await gateway.post("/pause", started["runtime_id"])
+    sandbox = await operator.report(Reason.SUSPENDED, firstReadyTime=STARTED, launch="Cold")
+    await gateway.catch_up(sandbox)
+    return sandbox
+
+
+async def test_a_paused_one_is_resumed_with_what_the_request_changes(
+    gateway: Replica, operator: Operator, client: KubeClient, namespace: str, audit: Audit
+) -> None:
+    sandbox = await paused(gateway, operator, environment={"TOKEN": "old"}, command="a b", working_dir="/w")
+    written = len(await audit.writes(client, namespace, USER_AGENT))
+    body = await gateway.start("s", environment={"TOKEN": "new"}, resource_factor=2, image="agent:2")
+    assert (body["status"], [event["type"] for event in body["events"]]) == ("starting", ["Normal"])
+    changed = await operator.only()
+    spec = changed["spec"]
+    assert (spec["suspend"], spec["image"], spec["resourceFactor"]) == (False, "agent:2", 2)
+    assert (spec["command"], spec["workingDir"]) == (["a", "b"], "/w")
+    assert changed["metadata"]["uid"] == sandbox["metadata"]["uid"]
+    assert await environment_of(client, changed) == {"TOKEN": "new"}
+    writes = (await audit.writes(client, namespace, USER_AGENT))[written:]
+    assert kinds(writes) == ["create secrets", "patch sandboxes"]
+
+
+async def test_a_paused_one_that_is_started_as_before_costs_one_write(
+    gateway: Replica, operator: Operator, client: KubeClient, namespace: str, audit: Audit
+) -> None:
+    sandbox = await paused(gateway, operator, environment=ENVIRONMENT, resource_factor=2)
+    written = len(await audit.writes(client, namespace, USER_AGENT))
+    await gateway.start("s", environment=ENVIRONMENT, resource_factor=2)
+    assert kinds((await audit.writes(client, namespace, USER_AGENT))[written:]) == ["patch sandboxes"]
+    present = {name: value for name, value in (await operator.only())["spec"].items() if name != "suspend"}
+    assert present | {"suspend": True, "suspendReason": "Requested"} == sandbox["spec"]
+
+
+async def test_a_running_one_is_left_alone_and_what_was_not_applied_is_named_once(
+    gateway: Replica, operator: Operator, agent: Agent, client: KubeClient, namespace: str, audit: Audit
+) -> None:
+    await gateway.start("s", command=agent.command, environment={"TOKEN": "old"})
+    sandbox = await operator.report(Reason.READY)
+    await gateway.catch_up(sandbox)
+    written = len(await audit.writes(client, namespace, USER_AGENT))
+    for _ in range(3):
+        body = await gateway.start("s", environment={"TOKEN": "secret-value"}, resource_factor=2, sandbox_class="other")
+        assert body["status"] == "running"
+        [event] = body["events"]
+        assert (event["type"], event["reason"]) == ("Warning", "StartFieldsIgnored")
+        assert event["message"].startswith("Not applied: resource_factor, environment, sandbox_class. ")
+    assert (await operator.only())["spec"] == sandbox["spec"]
+    assert kinds((await audit.writes(client, namespace, USER_AGENT))[written:]) == ["create events"]
+    events = (await client.list(EVENTS, namespace))["items"]
+    assert [item["reason"] for item in events if "secret-value" not in str(item)] == ["StartFieldsIgnored"]
 
 
 @pytest.mark.parametrize("status", [{"firstReadyTime": STARTED}, {}])
@@ -112,8 +198,9 @@ async def test_ten_retries_at_once_restart_it_once(
     assert [write.what for write in writes if write.code < 300] == ["patch sandboxes"]
 
 
-async def test_one_that_changes_meanwhile_is_looked_at_again(
-    gateway: Replica, operator: Operator, agent: Agent, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("environment", [ENVIRONMENT, {"TOKEN": "other"}])
+async def test_one_that_recovers_meanwhile_is_left_alone(
+    gateway: Replica, operator: Operator, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
 ) -> None:
     _, sandbox = await failed(gateway, operator, firstReadyTime=STARTED)
     patch = KubeClient.patch
@@ -126,7 +213,7 @@ async def test_one_that_changes_meanwhile_is_looked_at_again(
         return await patch(*args, **options)
 
     monkeypatch.setattr(KubeClient, "patch", late)
-    assert (await gateway.start("s", environment=ENVIRONMENT))["status"] == "starting"
+    assert (await gateway.start("s", environment=environment))["status"] == "starting"
     assert recovered
     found = await operator.only()
     assert found["metadata"]["uid"] == sandbox["metadata"]["uid"]

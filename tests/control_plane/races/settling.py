@@ -80,7 +80,8 @@ async def _about_sandbox(arena: Arena, session: Session, state: Alive) -> list[s
     if sandbox.spec.environment_hash and state.key in session.with_environment:
         # Without it a kubelet starts no container.
         secrets = await _belongings(arena, session, SECRETS)
-        if environment_secret_name(session.name, sandbox.metadata.uid) not in [item["name"] for item in secrets]:
+        name = environment_secret_name(session.name, sandbox.metadata.uid, sandbox.spec.environment_revision)
+        if name not in [item["name"] for item in secrets]:
             complaints.append("its environment is missing")
     if not state.suspension:
         pods = [pod["metadata"] for pod in arena.node.pods(arena.uid(state))]

@@ -27,7 +27,7 @@ EXPECTED = {
         ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch", "create", "patch", "delete"},
         ("sandbox.openhands.dev", "sandboxclasses"): {"list", "watch"},
         ("sandbox.openhands.dev", "sandboxpools"): {"list", "watch"},
-        ("events.k8s.io", "events"): {"list"},
+        ("events.k8s.io", "events"): {"list", "create"},
         ("", "secrets"): {"list", "watch", "create"},
     },
 }

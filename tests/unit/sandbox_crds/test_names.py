@@ -41,6 +41,7 @@ def test_a_new_sandbox_of_an_old_name_has_other_objects() -> None:
     assert old != new
     assert LABEL.fullmatch(old)
     assert LABEL.fullmatch(names.environment_secret_name(longest, "uid-1"))
+    assert names.environment_secret_name("a", "uid-1", "0f") == f"{names.environment_secret_name('a', 'uid-1')}-0f"
 
 
 @given(ANY_TEXT, ANY_TEXT)

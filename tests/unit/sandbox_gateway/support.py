@@ -1,6 +1,6 @@
 """Sandboxes, keys and a Runtime API for tests without a cluster."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -121,11 +121,12 @@ class ScriptedService:
         self.error: Exception | None = None
         self.found = sandbox(status=status(Reason.READY))
         self.view = View("running", "ready", Reason.READY, "")
+        self.ignored: Sequence[str] = ()
 
-    async def start(self, key: ApiKey, request: StartRequest) -> tuple[Sandbox, View]:
+    async def start(self, key: ApiKey, request: StartRequest) -> tuple[tuple[Sandbox, View], Sequence[str]]:
         """Like SandboxService.start."""
         self.started.append(request)
-        return self._tell(key.owner)
+        return self._tell(key.owner), self.ignored
 
     async def get(self, owner: str, name: str) -> tuple[Sandbox, View]:
         """Like SandboxService.get, .get_session, .pause and .resume."""

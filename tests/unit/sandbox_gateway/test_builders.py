@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sandbox_gateway.builders import environment_secret, requested_spec, restart_spec, sandbox_body
+from sandbox_gateway.builders import environment_secret, environment_spec, restart_spec, sandbox_body
 from sandbox_gateway.requests import StartRequest
-from unit.sandbox_gateway.support import sandbox
+from unit.sandbox_gateway.support import KEYS, sandbox
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 REQUEST = StartRequest.model_validate(
@@ -52,28 +52,17 @@ def test_ports_that_a_client_gives_its_services_are_noted() -> None:
     assert body["spec"]["servicePorts"] == {"vscode": 60001, "work-1": 3000}
 
 
-def test_what_a_client_may_choose() -> None:
-    assert requested_spec(REQUEST) == {
-        "image": "agent:1",
-        "command": ["a", "b"],
-        "workingDir": "/w",
-        "resourceFactor": 1,
-        "runAsUser": 10001,
-        "runAsGroup": 7,
-        "fsGroup": 7,
-        "runtimeClassName": "x",
-        "imagePullPolicy": "IfNotPresent",
-        # A merge patch takes the field away with it.
-        "idleTimeoutSeconds": None,
+def test_another_environment_has_a_secret_of_its_own_name_and_takes_away_the_ports_of_the_old() -> None:
+    old = sandbox(spec={"environmentHash": "0" * 64, "servicePorts": {"vscode": 1, "work-1": 2}})
+    environment = {"WORKER_1": "3000"}
+    digest = KEYS.environment_hash(environment)
+    assert environment_spec(environment, KEYS, old) == {
+        "environmentHash": digest,
+        "environmentRevision": digest[:16],
+        "servicePorts": {"vscode": None, "work-1": 3000},
     }
-
-
-def test_a_restart_runs_it_again_in_a_new_pod() -> None:
-    assert restart_spec(sandbox(), NOW) == {
-        "suspend": False,
-        "suspendReason": "",
-        "restartedAt": "2026-01-02T03:04:05Z",
-    }
+    assert environment_spec({}, KEYS, sandbox()) == {"environmentHash": "", "environmentRevision": ""}
+    assert environment_secret(old, environment, digest[:16])["metadata"]["name"] == f"sb-a-jje2z6fg-env-{digest[:16]}"
 
 
 @pytest.mark.parametrize(
@@ -86,11 +75,15 @@ def test_a_restart_runs_it_again_in_a_new_pod() -> None:
     ],
 )
 def test_a_restart_is_later_than_the_pod_that_it_replaces(made: str, restarted: str) -> None:
-    assert restart_spec(sandbox(status={"startTime": made}), NOW)["restartedAt"] == restarted
+    assert restart_spec(sandbox(status={"startTime": made}), NOW) == {
+        "suspend": False,
+        "suspendReason": "",
+        "restartedAt": restarted,
+    }
 
 
 def test_the_environments_secret() -> None:
-    assert environment_secret(sandbox(), {"A": "1"}) == {
+    assert environment_secret(sandbox(), {"A": "1"}, "") == {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {

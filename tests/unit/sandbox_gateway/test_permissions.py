@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sandbox_crds.api_keys import Limits, Policy
+from sandbox_crds.models import SandboxSpec
 from sandbox_gateway.errors import NotAllowedError
 from sandbox_gateway.permissions import Permissions, maximum_life
 from sandbox_gateway.requests import StartRequest
@@ -72,10 +73,14 @@ def test_a_refusal_is_short_however_long_the_image_and_the_list() -> None:
     assert "..." in detail
 
 
-def test_the_image_that_a_session_has_may_stay() -> None:
-    OURS.check(request(image="quay.io/old"), KEYS, present_image="quay.io/old")
+def test_what_a_session_has_may_stay() -> None:
+    present = SandboxSpec(image="quay.io/old", resource_factor=4)
+    policy = KEYS.model_copy(update={"limits": Limits(resource_factor=2)})
+    OURS.check(request(image="quay.io/old", resource_factor=4), policy, present=present)
     with pytest.raises(NotAllowedError, match=r"^image: "):
-        OURS.check(request(image="quay.io/old:2"), KEYS, present_image="quay.io/old")
+        OURS.check(request(image="quay.io/old:2"), policy, present=present)
+    with pytest.raises(NotAllowedError, match=r"^resource_factor: 8"):
+        OURS.check(request(image="quay.io/old", resource_factor=8), policy, present=present)
 
 
 def test_the_resource_factor_is_limited() -> None:

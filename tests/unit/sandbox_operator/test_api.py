@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError, KubeObject, Resource
 from sandbox_crds.kube.resources import PODS, SANDBOXES, SECRETS
+from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import Reason
 from sandbox_operator.api import Api
 from sandbox_operator.builders.event import EventReason, build_event
@@ -70,6 +72,19 @@ async def test_a_secret_with_the_key_of_another_is_replaced(api: Api, server: Se
     assert (outcome.key_id, outcome.refusal) == (theirs, None)
     assert server.objects["secrets", pod().name]["metadata"]["annotations"] == {KEY_ID_ANNOTATION: theirs}
     assert server.seen[-4:] == ["create secrets", "get secrets", "delete secrets", "create secrets"]
+
+
+async def test_environments_that_a_client_has_replaced_are_deleted_once_they_are_old(api: Api, server: Server) -> None:
+    first = environment_secret_name(sandbox().metadata.name, UID)
+    names = {first, f"{first}-aa", f"{first}-bb", pod().name, "another"}
+    for name in names:
+        await server.create(SECRETS, "here", {"metadata": {"name": name}})
+    changed = sandbox(environmentHash="bb" * 32, environmentRevision="bb")
+    made = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    await api.drop_former_environments(changed, made + timedelta(seconds=60))
+    assert {name for _, name in server.objects} == names
+    await api.drop_former_environments(changed, made + timedelta(seconds=61))
+    assert {name for _, name in server.objects} == names - {first, f"{first}-aa"}
 
 
 async def test_what_waits_is_made_last_and_not_after_a_refusal(api: Api, server: Server) -> None:

@@ -123,6 +123,18 @@ async def test_a_start_as_usual_has_no_warning(
     assert (body["pod_logs"], body["events"][0]["type"]) == ("", "Normal")
 
 
+async def test_a_start_names_the_fields_that_it_did_not_apply(
+    http: httpx.AsyncClient, service: ScriptedService
+) -> None:
+    service.ignored = ("image", "environment")
+    body = {"image": "other", "session_id": "s", "environment": {"TOKEN": "secret-value"}}
+    answer = await http.post("/start", json=body)
+    [event] = answer.json()["events"]
+    assert (event["type"], event["reason"]) == ("Warning", "StartFieldsIgnored")
+    assert event["message"].startswith("Not applied: image, environment. ")
+    assert "secret-value" not in answer.text
+
+
 async def test_a_pending_one_tells_what_is_wrong(http: httpx.AsyncClient, service: ScriptedService) -> None:
     service.found = sandbox()
     service.view = View("starting", "pending", Reason.UNSCHEDULABLE, "0/1 nodes: Insufficient memory")
