@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from sandbox_gateway.retry import Passing
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -11,8 +13,8 @@ class Endpoint:
 
     `address` is (IP, port) of its agent server, or None while the sandbox exists but cannot be reached
     (starting, paused, failed); `detail` then says so, in words for everybody, and `cause` why, for who has its key: the
-    words may be those of what runs in it. `wakes` and `wakes_on_websocket` tell
-    whether a request and a WebSocket handshake with its session key are held until it is awake.
+    words may be those of what runs in it. `passing` is set if it may become reachable by itself. `wakes` and
+    `wakes_on_websocket` say whether a request and a WebSocket handshake with its key are held until it is awake.
     """
 
     runtime_id: str
@@ -21,6 +23,7 @@ class Endpoint:
     cause: str = ""
     wakes: bool = False
     wakes_on_websocket: bool = False
+    passing: Passing | None = None
 
 
 @dataclass(frozen=True, slots=True)

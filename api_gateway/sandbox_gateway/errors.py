@@ -1,10 +1,13 @@
 """What the gateway refuses, as HTTP status and words for the client."""
 
+from sandbox_gateway.retry import Passing
+
 
 class GatewayError(Exception):
-    """A refusal; `detail` is what the client reads."""
+    """A refusal; `detail` is what the client reads. `passing` is set if another attempt may not meet it."""
 
     status = 500
+    passing: Passing | None = None
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -24,6 +27,7 @@ class LimitReachedError(GatewayError):
     """A limit of the API key's owner leaves no room, and there is not likely to be some in time."""
 
     status = 429
+    passing = Passing.LIMIT
 
 
 class NotAllowedError(GatewayError):
@@ -51,6 +55,15 @@ class UnavailableError(GatewayError):
     """Something that the gateway needs is not there for the moment."""
 
     status = 503
+
+
+class BeingDeletedError(UnavailableError):
+    """The session's old sandbox is still there, on its way out."""
+
+    passing = Passing.BEING_DELETED
+
+    def __init__(self) -> None:
+        super().__init__("The session's old sandbox is still being deleted. Try again in a moment.")
 
 
 class NotOfferedError(GatewayError):

@@ -13,6 +13,7 @@ from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.directory import Endpoint, NoSandbox, Service
 from sandbox_gateway.health import address
+from sandbox_gateway.retry import Passing
 from sandbox_gateway.suspensions import Suspensions
 from sandbox_gateway.view import explain
 from sandbox_gateway.wake import Wakes, is_idle
@@ -147,13 +148,20 @@ class CacheDirectory:
                 self._settled[name] = sandbox, endpoint
             return endpoint
         if condition is None or sandbox.status.observed_generation < sandbox.metadata.generation:
-            detail, cause = _PENDING, ""
+            detail, cause, passing = _PENDING, "", Passing.STARTING
         else:
-            detail, cause = _UNREADY, explain(condition.reason, condition.message)
+            detail, cause, passing = _UNREADY, explain(condition.reason, condition.message), _passing(condition.reason)
         if self._wakes.under_way(name):
-            return self._sleeping(sandbox, detail, cause)
-        return Endpoint(name, None, detail, cause)
+            return self._sleeping(sandbox, detail, cause, passing)
+        return Endpoint(name, None, detail, cause, passing=passing)
 
-    def _sleeping(self, sandbox: Sandbox, detail: str, cause: str = "") -> Endpoint:
+    def _sleeping(self, sandbox: Sandbox, detail: str, cause: str = "", passing: Passing | None = None) -> Endpoint:
         on_websocket = self._classes.spec(sandbox.spec.class_name).wake_on_web_socket
-        return Endpoint(sandbox.metadata.name, None, detail, cause, wakes=True, wakes_on_websocket=on_websocket)
+        name = sandbox.metadata.name
+        return Endpoint(name, None, detail, cause, wakes=True, wakes_on_websocket=on_websocket, passing=passing)
+
+
+def _passing(reason: str) -> Passing | None:
+    """Why a sandbox that is not ready for this reason may become so by itself."""
+    final = reason in Reason and MEANINGS[Reason(reason)].lifecycle == "error"
+    return None if final else Passing.STARTING

@@ -18,7 +18,7 @@ from sandbox_gateway.builders import RUNNING, environment_spec, restart_spec, sa
 from sandbox_gateway.changes import CLASS, ENVIRONMENT, can_change_class, changes, names_environment
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.environments import Environments, usable
-from sandbox_gateway.errors import NoSandboxError, UnavailableError
+from sandbox_gateway.errors import BeingDeletedError, NoSandboxError
 from sandbox_gateway.permissions import Permissions, maximum_life
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.requests import StartRequest
@@ -83,7 +83,7 @@ class Starter:
                     if running := await self._revive(known, key, request, environment):
                         return running
                 elif asyncio.get_running_loop().time() >= deadline:
-                    raise UnavailableError("The session's old sandbox is still being deleted. Try again in a moment.")
+                    raise BeingDeletedError
                 else:
                     await asyncio.sleep(_GONE_POLL_SECONDS)
             except NoSandboxError:

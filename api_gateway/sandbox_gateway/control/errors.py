@@ -1,6 +1,7 @@
 """Every refusal as a JSON object with `detail`, a string for people; never a value that a client sent."""
 
 from collections.abc import Mapping
+from math import ceil
 
 import aiohttp
 import structlog
@@ -11,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from sandbox_crds.kube import ApiError
 from sandbox_gateway.errors import GatewayError
+from sandbox_gateway.retry import RETRY, Passing
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -33,9 +35,15 @@ def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) 
     return JSONResponse({"detail": detail.encode(errors="backslashreplace").decode()}, status, headers)
 
 
+def _for_now(why: Passing, detail: str, seconds: float | None = None) -> JSONResponse:
+    """A refusal that another attempt may not meet, after `seconds` if somebody has said so."""
+    status, usual = RETRY[why]
+    return _answer(status, detail, {"Retry-After": str(ceil(usual if seconds is None else seconds))})
+
+
 def _gateway_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, GatewayError)  # noqa: S101
-    return _answer(error.status, error.detail)
+    return _answer(error.status, error.detail) if error.passing is None else _for_now(error.passing, error.detail)
 
 
 def _validation_error(_: Request, error: Exception) -> JSONResponse:
@@ -64,18 +72,18 @@ def _api_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)  # noqa: S101
     _log.warning("API server refused", path=request.url.path, code=error.code, reason=error.reason, message=str(error))
     if error.over_quota:
-        return _answer(429, f"The cluster's quota leaves no room: {error.message}")
+        return _for_now(Passing.QUOTA, f"The cluster's quota leaves no room: {error.message}")
     if error.code == 401 or error.lacks_right:
         return _answer(503, "The gateway lacks a permission in the cluster. Ask its administrator to look at its log.")
     if error.code in {400, 403, 413, 422}:
         return _answer(422, f"The cluster refuses this sandbox: {error.message}")
-    return _answer(503, _BUSY)
+    return _for_now(Passing.API_SERVER, _BUSY, error.retry_after)
 
 
 def _unreachable(request: Request, error: Exception) -> JSONResponse:
     problem = str(error) or type(error).__name__
     _log.warning("API server not reached", path=request.url.path, error=problem)
-    return _answer(503, _BUSY)
+    return _for_now(Passing.API_SERVER, _BUSY)
 
 
 def _bug(_: Request, __: Exception) -> JSONResponse:

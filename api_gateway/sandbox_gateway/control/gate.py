@@ -13,6 +13,7 @@ from sandbox_crds.api_keys import ApiKey
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.control.rates import Rates
 from sandbox_gateway.proxy.answers import unknown_api_key
+from sandbox_gateway.retry import RETRY, Passing
 
 API_KEY_HEADER = "X-API-Key"
 _OPEN = frozenset({"/docs", "/openapi.json"})
@@ -120,6 +121,7 @@ class _Body:
         if self.size + size > _MAXIMUM_BYTES:
             raise HTTPException(413, _TOO_LARGE)
         if not self._gate.admits(self._key, size):
-            raise HTTPException(503, _BUSY, {"Retry-After": "5"})
+            status, seconds = RETRY[Passing.TOO_MANY_BODIES]
+            raise HTTPException(status, _BUSY, {"Retry-After": str(seconds)})
         self.size += size
         return message

@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 import orjson
 
+from sandbox_gateway.retry import RETRY, Passing
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -32,9 +34,6 @@ class Answer:
         return b"".join(parts)
 
 
-RETRY_AFTER = (b"Retry-After", b"5")
-"""In seconds, of a refusal that another attempt may not meet."""
-
 HEALTHY = Answer(200, orjson.dumps({"status": "ok"}))
 
 
@@ -43,6 +42,12 @@ def refuse(status: int, detail: str, *headers: tuple[bytes, bytes]) -> Answer:
     if status == 401:
         headers = (*headers, (b"WWW-Authenticate", b"X-Session-API-Key"))
     return Answer(status, orjson.dumps({"detail": detail}), headers)
+
+
+def refuse_for_now(why: Passing, detail: str) -> Answer:
+    """A refusal that another attempt may not meet."""
+    status, seconds = RETRY[why]
+    return refuse(status, detail, (b"Retry-After", b"%d" % seconds))
 
 
 def unknown_api_key(api_key: str) -> Answer:
@@ -60,7 +65,7 @@ def too_many(runtime_id: str, limit: int, *, websockets: bool) -> Answer:
         f"Sandbox {runtime_id} has {limit} {what} through this gateway, the most that one may have. Wait until "
         f"some have ended; operators may raise gateway.{value} of the chart."
     )
-    return refuse(429, detail, RETRY_AFTER)
+    return refuse_for_now(Passing.TOO_MANY_OF_SANDBOX, detail)
 
 
 def nothing_listens(service: str, port: object) -> str:

@@ -10,6 +10,7 @@ from typing import Any, cast, override
 from sandbox_gateway.proxy.account import Account
 from sandbox_gateway.proxy.answers import Answer, refuse, too_many
 from sandbox_gateway.proxy.context import Context
+from sandbox_gateway.proxy.cors import readable
 from sandbox_gateway.proxy.exchange import ClientSide, Exchange
 from sandbox_gateway.proxy.first_message import FirstMessage
 from sandbox_gateway.proxy.framing import Body, request_body
@@ -282,6 +283,7 @@ class ClientConnection(ClientSide):
         self._hold = held
 
     def _answer(self, answer: Answer, head: RequestHead, body: Body) -> None:
+        answer = readable(answer, head)
         head_only = head.method == b"HEAD"
         if not head.keep_alive or not body.done or self._context.draining:
             self._last_answer(answer, head_only=head_only)
@@ -293,7 +295,7 @@ class ClientConnection(ClientSide):
         pending = self._pending
         refusal = FirstMessage.refuses(head)
         if refusal is not None:
-            self._last_answer(refusal, head_only=False)
+            self._last_answer(readable(refusal, head), head_only=False)
             return
         self._leave()
         FirstMessage(self._context, self.transport, head, self.account).receive(pending)

@@ -7,18 +7,18 @@ import asyncio
 from typing import cast, override
 
 from sandbox_gateway.metrics import REFUSED_CONNECTIONS
-from sandbox_gateway.proxy.answers import RETRY_AFTER, refuse
+from sandbox_gateway.proxy.answers import refuse_for_now
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.linger import Linger
+from sandbox_gateway.retry import Passing
 
 ANSWERED = 32
 """So many connections over the bound may be open to read their answer. What comes then is closed without one."""
 
-_ANSWER = refuse(
-    503,
+_ANSWER = refuse_for_now(
+    Passing.TOO_MANY_CONNECTIONS,
     "This gateway has as many connections open as it can. Send the request again later; operators may run more "
     "replicas of the gateway, or allow its processes more open files.",
-    RETRY_AFTER,
 )
 
 

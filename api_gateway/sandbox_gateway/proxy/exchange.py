@@ -9,7 +9,7 @@ import structlog
 
 from sandbox_gateway.metrics import EXCHANGES
 from sandbox_gateway.proxy.account import Account
-from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, nothing_listens, refuse
+from sandbox_gateway.proxy.answers import Answer, nothing_listens, refuse, refuse_for_now
 from sandbox_gateway.proxy.confinement import as_stranger, confined
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
@@ -17,6 +17,7 @@ from sandbox_gateway.proxy.head import RESPONSE_HEADS, BadMessageError, RequestH
 from sandbox_gateway.proxy.headers import client_head
 from sandbox_gateway.proxy.routing import ToControl, ToSandbox
 from sandbox_gateway.proxy.upstream import Address, Sink, UpstreamConnection
+from sandbox_gateway.retry import Passing
 from sandbox_gateway.traffic import TALLIES, Route
 
 _WORTH_A_VECTOR = 16 * 1024
@@ -159,7 +160,7 @@ class Exchange(Sink):
 
     def cut(self) -> None:
         """The pod that has the request is to go, or gone."""
-        self._break_off(503, "has been suspended, deleted or moved while it worked on this request.", RETRY_AFTER)
+        self._break_off(Passing.MOVED, "has been suspended, deleted or moved while it worked on this request.")
 
     @property
     def wants_body(self) -> bool:
@@ -271,9 +272,10 @@ class Exchange(Sink):
             self._connecting = None
             _log.warning("upstream_unreachable", runtime_id=self.runtime_id, error=type(error).__name__)
             if isinstance(error, ConnectionRefusedError) and self._service:
-                self._answer(503, nothing_listens(self._service, self._address[1]))
+                why = Passing.SERVICE_STARTING if self._service == "vscode" else 503
+                self._answer(why, nothing_listens(self._service, self._address[1]))
             else:
-                self._answer(503, "cannot be reached at the moment. Try again.")
+                self._answer(Passing.UNREACHABLE, "cannot be reached at the moment. Try again.")
             return
         self._connecting = None
         self._attach(upstream)
@@ -372,15 +374,18 @@ class Exchange(Sink):
         _log.warning("upstream_failed", runtime_id=self.runtime_id, reason=reason, responding=self.responding)
         self._break_off(502, "broke off before it answered.")
 
-    def _break_off(self, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
+    def _break_off(self, why: int | Passing, what: str) -> None:
         self.cancel()
         if self.responding:
             self._account.fail("The answer broke off.")
             self._client.truncate(reset=self.close_delimited)
         else:
-            self._answer(status, what, *headers)
+            self._answer(why, what)
 
-    def _answer(self, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
+    def _answer(self, why: int | Passing, what: str) -> None:
+        """`why` is the status, if the cause cannot pass by itself."""
         self._end()
         who = "The control plane" if self.runtime_id is None else f"Sandbox {self.runtime_id}"
-        self._client.exchange_failed(refuse(status, f"{who} {what}", *headers), self._request, self._body)
+        detail = f"{who} {what}"
+        answer = refuse(why, detail) if isinstance(why, int) else refuse_for_now(why, detail)
+        self._client.exchange_failed(answer, self._request, self._body)

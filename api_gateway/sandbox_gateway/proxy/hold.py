@@ -7,15 +7,20 @@ from functools import partial
 import structlog
 
 from sandbox_gateway.metrics import HELD_REQUESTS
-from sandbox_gateway.proxy.answers import RETRY_AFTER, Answer, refuse
+from sandbox_gateway.proxy.answers import Answer, refuse_for_now
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.routing import ToSleeping, ToUnknown
+from sandbox_gateway.retry import Passing
 
 READ_AHEAD = 64 * 1024
 """Bytes of a held request that are read on: without reading, a client that has gone is not noticed."""
 
-_TOO_MANY = refuse(503, "Too many requests wait for sandboxes. Send this one again in a moment.", RETRY_AFTER)
-_NOT_KNOWN = refuse(503, "The sandbox of this session key is not known here yet. Try again.", RETRY_AFTER)
+_TOO_MANY = refuse_for_now(
+    Passing.TOO_MANY_HELD, "Too many requests wait for sandboxes. Send this one again in a moment."
+)
+_NOT_KNOWN = refuse_for_now(
+    Passing.NOT_KNOWN, "The sandbox of this session key is not known here yet. Try again in a moment."
+)
 _UNKNOWN = ""
 """In a runtime id's place: sandboxes that are unknown share the places of one."""
 
@@ -106,4 +111,4 @@ def held_in_vain(target: ToSleeping | ToUnknown) -> Answer:
     """The answer to a request that has been held for this already."""
     if isinstance(target, ToUnknown):
         return _NOT_KNOWN
-    return refuse(503, f"The sandbox has not been woken in time. {target.detail}", RETRY_AFTER)
+    return refuse_for_now(Passing.NOT_WOKEN, f"The sandbox has not been woken in time. {target.detail}")

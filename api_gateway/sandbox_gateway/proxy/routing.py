@@ -21,7 +21,8 @@ import re
 from dataclasses import dataclass, field
 
 from sandbox_gateway.directory import Directory, Endpoint, NoSandbox, Service
-from sandbox_gateway.proxy.answers import HEALTHY, Answer, refuse, unknown_api_key
+from sandbox_gateway.proxy.answers import HEALTHY, Answer, refuse, refuse_for_now, unknown_api_key
+from sandbox_gateway.proxy.cors import is_preflight, preflight
 from sandbox_gateway.proxy.credentials import (
     bearer_token,
     key_in_workspace_cookie,
@@ -159,17 +160,19 @@ def _by_label(label: str, request: RequestHead, directory: Directory) -> BySandb
     if service is not None:
         return _to_service(service, request, directory)
     endpoint = directory.find_by_runtime_id(label)
+    if (endpoint is None or endpoint.address is None) and is_preflight(request):
+        return preflight(request)
     if endpoint is None:
         key = unknown_key(request, directory)
         return refuse(404, _NO_HOST) if key is None else ToUnknown(key)
-    if endpoint.wakes and _is_preflight(request):
-        return _preflight(request.fields.joined)  # without it, no browser sends the request that wakes
     opened = presents_key(request, endpoint.runtime_id, directory)
     return _to(endpoint, request, opened, "", "all")
 
 
 def _to_service(service: Service, request: RequestHead, directory: Directory) -> BySandbox:
     endpoint, vscode = service.endpoint, service.name == "vscode"
+    if (endpoint is None or endpoint.address is None) and is_preflight(request):
+        return preflight(request)
     if endpoint is None:
         key = unknown_key(request, directory, vscode=vscode)
         return refuse(404, service.detail) if key is None else ToUnknown(key)
@@ -188,7 +191,7 @@ def _to(endpoint: Endpoint, request: RequestHead, opened: bool, service: str, co
         detail = f"{detail} {endpoint.cause}"
     if counts and (endpoint.wakes_on_websocket if request.websocket else endpoint.wakes):
         return ToSleeping(endpoint.runtime_id, detail)
-    return refuse(503, detail)
+    return refuse(503, detail) if endpoint.passing is None else refuse_for_now(endpoint.passing, detail)
 
 
 def _path(request: RequestHead) -> bytes:
@@ -217,29 +220,6 @@ def _without_key(request: RequestHead, detail: str) -> Decision:
         return HEALTHY
     if path in _CONTROL_DOCS:
         return _TO_CONTROL
-    if _is_preflight(request):
-        return _preflight(request.fields.joined)
+    if is_preflight(request):
+        return preflight(request)
     return refuse(401, detail)
-
-
-def _is_preflight(request: RequestHead) -> bool:
-    fields = request.fields.joined
-    return request.method == b"OPTIONS" and b"origin" in fields and b"access-control-request-method" in fields
-
-
-def _preflight(fields: dict[bytes, bytes]) -> Answer:
-    """A browser's preflight carries no key, so no sandbox can be asked.
-
-    Letting it pass gives nothing away: the request that follows needs the key, and the sandbox's own CORS headers
-    decide whether the page may read its answer. Credentials are not allowed: every sandbox shares this origin, and a
-    page with its own key could have another sandbox's cookies sent to itself.
-    """
-    headers = [
-        (b"Access-Control-Allow-Origin", fields[b"origin"]),
-        (b"Access-Control-Allow-Methods", fields[b"access-control-request-method"]),
-        (b"Access-Control-Max-Age", b"600"),
-        (b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
-    ]
-    if requested := fields.get(b"access-control-request-headers"):
-        headers.append((b"Access-Control-Allow-Headers", requested))
-    return Answer(204, headers=tuple(headers))

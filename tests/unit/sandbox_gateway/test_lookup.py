@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from sandbox_crds.reasons import Reason
+from sandbox_crds.reasons import MEANINGS, Reason
 from sandbox_gateway import lookup
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.directory import Endpoint, NoSandbox
+from sandbox_gateway.retry import Passing
 from unit.sandbox_gateway.support import KEYS, sandbox, status
 from unit.sandbox_gateway.waking import IDLE, Plane
 
@@ -154,6 +155,7 @@ async def test_one_that_is_not_ready_has_no_address_but_a_reason(plane: Plane, r
     endpoint = found(plane)
     assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, False, False)
     assert (f"{reason}: why" in endpoint.cause, "why" in endpoint.detail) == (True, False)
+    assert endpoint.passing == (None if MEANINGS[reason].lifecycle == "error" else Passing.STARTING)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ async def test_one_that_is_paused_or_new_has_no_address_and_sleeps_on(
     plane.see(spec={**spec, "className": class_name}, status=said)
     endpoint = found(plane)
     assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, False, False)
-    assert words in endpoint.detail
+    assert (words in endpoint.detail, endpoint.passing) == (True, None if spec else Passing.STARTING)
 
 
 @pytest.mark.parametrize(("class_name", "on_websocket"), [("wakeful", True), ("other", False)])
@@ -181,6 +183,7 @@ async def test_an_idle_one_wakes(plane: Plane, reason: Reason, class_name: str, 
     plane.see(spec={**IDLE, "className": class_name}, status=status(reason))
     endpoint = found(plane)
     assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, True, on_websocket)
+    assert endpoint.passing is None
     assert "X-Session-API-Key" in endpoint.detail
     assert "POST /resume" in endpoint.detail
 
@@ -192,7 +195,7 @@ async def test_one_that_is_being_woken_can_be_waited_for(plane: Plane, class_nam
     plane.see(generation=2, spec=spec, status=status(Reason.UNSCHEDULABLE, "no room", observedGeneration=2))
     endpoint = found(plane)
     assert (endpoint.address, endpoint.wakes, endpoint.wakes_on_websocket) == (None, True, on_websocket)
-    assert "Unschedulable: no room" in endpoint.cause
+    assert ("Unschedulable: no room" in endpoint.cause, endpoint.passing) == (True, Passing.STARTING)
     plane.see(generation=2, spec=spec, status=status(Reason.READY, observedGeneration=2))
     assert found(plane).address
 

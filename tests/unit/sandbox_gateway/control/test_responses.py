@@ -11,7 +11,7 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.addresses import Addresses
-from sandbox_gateway.errors import NoSandboxError
+from sandbox_gateway.errors import BeingDeletedError, LimitReachedError, NoSandboxError, NotAllowedError
 from sandbox_gateway.view import View
 from unit.sandbox_gateway.support import KEYS, ScriptedService, refusal, runtime_api, sandbox, status
 
@@ -209,27 +209,36 @@ async def test_a_key_is_told_once_no_warm_pod_can_bring_another(
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "words"),
+    ("error", "code", "words", "again"),
     [
-        (NoSandboxError(), 404, "no such sandbox"),
-        (ApiError(422, "Invalid", 'spec.image: Invalid value: ""'), 422, "spec.image"),
-        (ApiError(413, "RequestEntityTooLarge", "limit is 3145728"), 422, "3145728"),
-        (ApiError(403, "Forbidden", "exceeded quota: q, requested: count/sandboxes=1"), 429, "count/sandboxes"),
-        (ApiError(403, "Forbidden", 's is forbidden: User "u" cannot create resource "s"'), 503, "permission"),
-        (ApiError(403, "Forbidden", "admission webhook denied the request: not on Fridays"), 422, "not on Fridays"),
-        (ApiError(401, "Unauthorized", ""), 503, "permission"),
-        (ApiError(404, "NotFound", "namespace"), 503, "does not answer"),
-        (ApiError(429, "TooManyRequests", ""), 503, "does not answer"),
-        (ApiError(500, "InternalError", "etcd"), 503, "does not answer"),
-        (aiohttp.ClientConnectionError("refused"), 503, "does not answer"),
-        (aiohttp.ServerDisconnectedError(), 503, "does not answer"),
-        (ConnectionResetError(), 503, "does not answer"),
-        (TimeoutError(), 503, "does not answer"),
-        (RuntimeError("a bug with hunter2"), 500, "Its log says why"),
+        (NoSandboxError(), 404, "no such sandbox", None),
+        (ApiError(422, "Invalid", 'spec.image: Invalid value: ""'), 422, "spec.image", None),
+        (ApiError(413, "RequestEntityTooLarge", "limit is 3145728"), 422, "3145728", None),
+        (ApiError(403, "Forbidden", "exceeded quota: q, requested: count/sandboxes=1"), 429, "count/sandboxes", "30"),
+        (ApiError(403, "Forbidden", 's is forbidden: User "u" cannot create resource "s"'), 503, "permission", None),
+        (
+            ApiError(403, "Forbidden", "admission webhook denied the request: not on Fridays"),
+            422,
+            "not on Fridays",
+            None,
+        ),
+        (ApiError(401, "Unauthorized", ""), 503, "permission", None),
+        (ApiError(404, "NotFound", "namespace"), 503, "does not answer", "5"),
+        (ApiError(429, "TooManyRequests", ""), 503, "does not answer", "5"),
+        (ApiError(500, "InternalError", "etcd"), 503, "does not answer", "5"),
+        (ApiError(429, "TooManyRequests", "", 7.0), 503, "does not answer", "7"),
+        (LimitReachedError("No room: running=1."), 429, "running=1", "30"),
+        (BeingDeletedError(), 503, "being deleted", "5"),
+        (NotAllowedError("No."), 403, "No.", None),
+        (aiohttp.ClientConnectionError("refused"), 503, "does not answer", "5"),
+        (aiohttp.ServerDisconnectedError(), 503, "does not answer", "5"),
+        (ConnectionResetError(), 503, "does not answer", "5"),
+        (TimeoutError(), 503, "does not answer", "5"),
+        (RuntimeError("a bug with hunter2"), 500, "Its log says why", None),
     ],
 )
 async def test_every_error_is_json_with_words_and_no_trace(
-    http: httpx.AsyncClient, service: ScriptedService, error: Exception, code: int, words: str
+    http: httpx.AsyncClient, service: ScriptedService, error: Exception, code: int, words: str, again: str | None
 ) -> None:
     service.error = error
     others = [
@@ -240,5 +249,6 @@ async def test_every_error_is_json_with_words_and_no_trace(
     ]
     for response in [*await calls(http), *others]:
         assert words in refusal(response, code)
+        assert response.headers.get("retry-after") == again
         assert "hunter2" not in response.text
         assert "Traceback" not in response.text
