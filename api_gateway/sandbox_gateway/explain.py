@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sandbox_crds.command import agent_port
+from sandbox_crds.command import present_port
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_crds.reasons import MEANINGS, ExpiryReason, Reason
 from sandbox_crds.redaction import redacted
@@ -112,7 +112,7 @@ def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
     if _is_unseen(sandbox):
         return "If this lasts, see whether the operator runs and what it logs."
     if seen.unreached:
-        port = agent_port(sandbox.spec.command)
+        port = present_port(sandbox)
         return (
             f"If this lasts, see whether NetworkPolicies let the gateway reach the pod on port {port}, and whether the "
             "agent server listens there on all addresses (--host 0.0.0.0)."

@@ -45,7 +45,7 @@ class Explanations:
         except (ApiError, aiohttp.ClientError, OSError) as error:
             _log.warning("events not read", sandbox=runtime_id, error=str(error) or type(error).__name__)
             events, problem = [], "The Events about it could not be read: the gateway's log says why."
-        ports = service_ports.of_sandbox(sandbox.spec, self._classes.spec(sandbox.spec.class_name))
+        ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))
         around = Surroundings(events, problem, self._base_domain, ports, self._secrets(sandbox))
         return explain(sandbox, seen, around)
 

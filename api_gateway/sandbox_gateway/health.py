@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from sandbox_crds.command import agent_port
+from sandbox_crds.command import present_port
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.proxy.awaited import AwaitedHead
 from sandbox_gateway.proxy.head import BadMessageError
@@ -93,7 +93,7 @@ class HealthChecks:
 
 def address(sandbox: Sandbox) -> tuple[str, int]:
     """IP and port of the agent server."""
-    return sandbox.status.pod_ip, agent_port(sandbox.spec.command)
+    return sandbox.status.pod_ip, present_port(sandbox)
 
 
 def _incarnation(sandbox: Sandbox) -> _Incarnation:

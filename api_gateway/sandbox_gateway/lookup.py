@@ -104,7 +104,7 @@ class CacheDirectory:
         sandbox = self._cache.get(name)
         if sandbox is None:
             return Service(service, None, f"There is no sandbox {name}.")
-        port = service_ports.of_sandbox(sandbox.spec, self._classes.spec(sandbox.spec.class_name)).get(service)
+        port = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name)).get(service)
         if port is None:
             return Service(service, None, _NOT_DECLARED.format(service=service, sandbox=name))
         endpoint = self._endpoint(sandbox)

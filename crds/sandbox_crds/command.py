@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 
+from sandbox_crds.models import Sandbox
+
 DEFAULT_COMMAND = ("/usr/local/bin/openhands-agent-server", "--host", "0.0.0.0", "--port", "60000")  # noqa: S104
 """Command of a Sandbox that names none; the port is the one that OpenHands' clients use."""
+
+AGENT = "http"
+"""Name of the agent server's port, in pods and in `status.ports`."""
 
 _DEFAULT_PORT = 8000
 """Port of an agent server without `--port` (openhands_agent_server 1.58.2, `__main__`)."""
@@ -22,3 +27,8 @@ def agent_port(command: Sequence[str]) -> int:
         if value.isascii() and value.isdigit() and 0 < int(value) < 65536:
             port = int(value)
     return port
+
+
+def present_port(sandbox: Sandbox) -> int:
+    """Port of the agent server in the sandbox's present pod; without a pod, the one that the next will have."""
+    return sandbox.status.ports.get(AGENT) or agent_port(sandbox.spec.command)

@@ -7,7 +7,7 @@ are. Names, variables and defaults are those of OpenHands (openhands_ai 1.11.0, 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sandbox_crds.models import SandboxClassSpec, SandboxSpec
+from sandbox_crds.models import Sandbox, SandboxClassSpec, SandboxSpec
 from sandbox_crds.models.service_ports import ServicePorts
 
 VARIABLES: Mapping[str, str] = MappingProxyType(
@@ -26,6 +26,18 @@ def of_class(class_: SandboxClassSpec) -> dict[str, int]:
 def of_sandbox(sandbox: SandboxSpec, class_: SandboxClassSpec) -> dict[str, int]:
     """Port by service, those that the sandbox does not have left out."""
     return _chosen(sandbox.service_ports, of_class(class_))
+
+
+def present(sandbox: Sandbox, class_: SandboxClassSpec) -> dict[str, int]:
+    """Port by service as in the sandbox's present pod; without a pod, as in the next one.
+
+    Spec and class may have changed since the pod was made, and its NetworkPolicies and programs go by the pod. But a
+    service that they take away is closed at once.
+    """
+    wanted = of_sandbox(sandbox.spec, class_)
+    if not sandbox.status.ports:
+        return wanted
+    return {service: port for service in wanted if (port := sandbox.status.ports.get(service))}
 
 
 def named_in(environment: Mapping[str, str]) -> dict[str, int]:

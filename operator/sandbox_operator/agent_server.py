@@ -9,9 +9,10 @@ import aiohttp
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from sandbox_crds.command import agent_port
+from sandbox_crds.command import AGENT, agent_port, present_port
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.models import Sandbox
+from sandbox_operator.pods import Pod
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -63,6 +64,10 @@ class Work:
     running: int
 
 
+type Address = tuple[str, int]
+"""IP and port of an agent server."""
+
+
 class AgentServers:
     """Talks to the agent servers of all sandboxes. `session` should not look for proxies (`trust_env`)."""
 
@@ -70,8 +75,8 @@ class AgentServers:
         self._session = session
         self._keys = keys
 
-    async def prepare_for_pause(self, sandbox: Sandbox, ip: str, key_id: str) -> None:
-        """Have conversations saved and closed, within 10 s, before the pod at `ip` is deleted.
+    async def prepare_for_pause(self, name: str, address: Address, key_id: str) -> None:
+        """Have the conversations of this sandbox saved and closed, within 10 s, before its pod is deleted.
 
         Its failure is only logged. Source: openhands_agent_server 1.58.2, `credential_binding.py`.
         """
@@ -79,23 +84,23 @@ class AgentServers:
         headers = {"X-Session-API-Key": self._keys.session_key(key_id)}
         try:
             async with self._session.post(
-                f"{base_url(sandbox, ip)}{_PREPARE}", headers=headers, timeout=timeout, allow_redirects=False
+                f"{base_url(address)}{_PREPARE}", headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status >= 300 and response.status not in _ABSENT:
-                    _log.warning("not prepared for its pause", sandbox=sandbox.metadata.name, status=response.status)
+                    _log.warning("not prepared for its pause", sandbox=name, status=response.status)
         except (aiohttp.ClientError, OSError) as error:
             cause = str(error) or type(error).__name__
-            _log.warning("not prepared for its pause", sandbox=sandbox.metadata.name, error=cause)
+            _log.warning("not prepared for its pause", sandbox=name, error=cause)
 
-    async def init(self, sandbox: Sandbox, ip: str, key_id: str, body: Mapping[str, Any]) -> None:
-        """Wake the dormant agent server of the pod at `ip`, within 10 s; one that has been woken stays as it is.
+    async def init(self, address: Address, key_id: str, body: Mapping[str, Any]) -> None:
+        """Wake the dormant agent server at this address, within 10 s; one that has been woken stays as it is.
 
         It keeps the keys that it has booted with, those of `key_id`. Raises InitError, and KeyError when their master
         key is gone. Source: openhands_agent_server 1.58.2, `init_router.py`.
         """
         secret = self._keys.secret_key(key_id)
         sent = {**body, "session_api_keys": [self._keys.session_key(key_id)], "secret_key": secret}
-        url, headers = f"{base_url(sandbox, ip)}{_INIT}", {"X-Init-API-Key": secret}
+        url, headers = f"{base_url(address)}{_INIT}", {"X-Init-API-Key": secret}
         failure = ""
         try:
             async with asyncio.timeout(_INIT_SECONDS):
@@ -134,7 +139,7 @@ class AgentServers:
         key of its session key is gone. Source: openhands_agent_server 1.58.2, `server_details_router.py`,
         `conversation_router.py`.
         """
-        url = base_url(sandbox, sandbox.status.pod_ip)
+        url = base_url((sandbox.status.pod_ip, present_port(sandbox)))
         headers = {"X-Session-API-Key": self._keys.session_key(sandbox.status.key_id)}
         (info_status, info), (count_status, count) = await asyncio.gather(
             self._get(f"{url}{_INFO}", headers), self._get(f"{url}{_RUNNING}", headers)
@@ -157,7 +162,12 @@ class AgentServers:
             return response.status, bytes(body)
 
 
-def base_url(sandbox: Sandbox, ip: str) -> str:
-    """URL of the agent server in the sandbox's pod with this address."""
-    host = f"[{ip}]" if ":" in ip else ip
-    return f"http://{host}:{agent_port(sandbox.spec.command)}"
+def address_of(sandbox: Sandbox, pod: Pod) -> Address:
+    """Where the agent server of this pod listens."""
+    return pod.ip, pod.port(AGENT) or agent_port(sandbox.spec.command)
+
+
+def base_url(address: Address) -> str:
+    """URL of the agent server at this address."""
+    ip, port = address
+    return f"http://{f'[{ip}]' if ':' in ip else ip}:{port}"

@@ -10,7 +10,7 @@ import structlog
 
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS
+from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import Reason
@@ -19,6 +19,7 @@ from sandbox_operator.evidence import Evidence, decode
 from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod, controller_uid
 from sandbox_operator.pods import decode as decode_pod
 from sandbox_operator.pools.claiming import claim
+from sandbox_operator.services import Service
 from sandbox_operator.suspension import suspension_patch
 from sandbox_operator.world import Create, Refusal
 
@@ -54,6 +55,11 @@ class Outcome:
     def pod(self) -> KubeObject | None:
         """The pod, created or found."""
         return self.objects.get(PODS.plural)
+
+    @property
+    def service(self) -> KubeObject | None:
+        """The Service, created or found."""
+        return self.objects.get(SERVICES.plural)
 
 
 class Api:
@@ -159,6 +165,14 @@ class Api:
     async def delete_pod(self, pod: Pod) -> None:
         """Delete exactly this pod. Raises ApiError (409 when there is another of this name), as do all below."""
         await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid)
+
+    async def delete_service(self, service: Service) -> None:
+        """Delete exactly this Service."""
+        try:
+            await self._client.delete(SERVICES, self._namespace, service.name, uid=service.uid)
+        except ApiError as error:
+            if error.code != 404:
+                raise
 
     async def delete_sandbox(self, sandbox: Sandbox) -> None:
         """Delete the Sandbox, if it is still as it was seen (else ApiError 409)."""

@@ -13,6 +13,7 @@ from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.limits.owners import OwnerLimits
 from sandbox_operator.pods import Pod, decode
 from sandbox_operator.pools.stock import Stock
+from sandbox_operator.services import Services
 from sandbox_operator.store import AnyStore, Store, Sweeper
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class Caches:
         self.pods: Informer[Pod] = Informer(
             client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
         )
+        self.services = Services(client, namespace, self._sandbox_changed)
         self.limits = OwnerLimits(client, namespace, self._limits_changed)
         # Classes come first: a sandbox that is looked at before its class is known would be refused.
         self.stores: list[AnyStore] = [self.classes, self.pools, self.sandboxes]
@@ -62,18 +64,24 @@ class Caches:
     @property
     def synced(self) -> bool:
         """Whether all have been filled."""
-        return self.pods.synced and self.limits.keys.synced and self.sweeper.synced
+        return self.pods.synced and self.services.informer.synced and self.limits.keys.synced and self.sweeper.synced
 
     async def wait_synced(self) -> None:
         """Return once all have been filled."""
         await self.pods.wait_synced()
+        await self.services.informer.wait_synced()
         await self.limits.keys.wait_synced()
         await self.sweeper.wait_synced()
 
     async def run(self) -> None:
         """Follow the API server until cancelled, but for what kopf watches. No answer of it ends this."""
         async with asyncio.TaskGroup() as group:
-            for following in (self.pods.run(), self.limits.keys.run(), self.sweeper.run()):
+            for following in (
+                self.pods.run(),
+                self.services.informer.run(),
+                self.limits.keys.run(),
+                self.sweeper.run(),
+            ):
                 group.create_task(following)
 
     async def settle(self) -> None:

@@ -1,7 +1,7 @@
 """Conditions as this operator writes them, of Sandboxes and SandboxPools alike, and the patch that holds them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -51,4 +51,18 @@ def ready(old: Condition | None, *, holds: bool, reason: str, message: str, now:
 def patch[Status: BaseModel](old: Status, new: Status) -> dict[str, Any]:
     """A JSON merge patch from one status to the next; empty when there is nothing to write."""
     changed = {name for name in type(new).model_fields if getattr(old, name) != getattr(new, name)}
-    return new.model_dump(by_alias=True, include=changed) if changed else {}
+    if not changed:
+        return {}
+    before = old.model_dump(by_alias=True, include=changed)
+    return {
+        name: _merging(before[name], value) for name, value in new.model_dump(by_alias=True, include=changed).items()
+    }
+
+
+def _merging(before: object, value: object) -> object:
+    """What makes one value of the other by a merge, in which entries of an object stay unless they are null."""
+    if not isinstance(before, dict) or not isinstance(value, dict):
+        return value
+    entries = cast("dict[str, object]", value)
+    gone = cast("dict[str, object]", before).keys() - entries.keys()
+    return {**entries, **dict.fromkeys(gone)}

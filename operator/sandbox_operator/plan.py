@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from sandbox_crds.command import AGENT
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
@@ -35,6 +36,7 @@ from sandbox_operator.pools.deferred import Initialization, needs_init
 from sandbox_operator.pools.matching import MissReason
 from sandbox_operator.redaction import has_foreign_text, redacted_pod
 from sandbox_operator.replacement import deletion_event, is_outdated, vanishing_event
+from sandbox_operator.services import change
 from sandbox_operator.status import next_status, reports, with_expiring
 from sandbox_operator.suspension import suspended_message
 from sandbox_operator.world import Create, Made, Plan, Prepare, World
@@ -72,7 +74,14 @@ def plan(world: World, keys: MasterKeys) -> Plan:
         return Plan()
     world = _without_keys(world, keys)
     steps = _within_limits(world) or _until_limits(world, _steps(world, keys))
-    return replace(steps, surplus=world.surplus) if world.surplus else steps
+    if world.surplus:
+        steps = replace(steps, surplus=world.surplus)
+    # A Service that could not be made beside the pod is what the refusal is about.
+    if not (steps.claim or steps.creates or world.refusal) and (
+        served := change(world.sandbox, world.pod, world.service)
+    ):
+        steps = replace(steps, service=served)
+    return steps
 
 
 def _steps(world: World, keys: MasterKeys) -> Plan:
@@ -194,7 +203,7 @@ def _is_complete(world: World, pod: Pod) -> bool:
 def _create(world: World, keys: MasterKeys) -> Plan:
     sandbox, class_ = world.sandbox, world.class_
     if world.pod and world.pod.claimed:
-        return Plan(creates=(Create(SERVICES, build_service(sandbox)),))
+        return Plan(creates=(Create(SERVICES, build_service(sandbox, world.pod.port(AGENT))),))
     if class_ is None:
         return _without_class(world, keys)
     if world.pod is None and world.held_back:
@@ -211,7 +220,7 @@ def _create(world: World, keys: MasterKeys) -> Plan:
     creates = [Create(SECRETS, build_secret(sandbox, class_, keys, key_id), key_ids=key_ids)]
     if class_.spec.workspace.persistent:
         creates.append(Create(VOLUME_CLAIMS, build_volume_claim(sandbox, class_)))
-    if sandbox.spec.service == "Headless":
+    if sandbox.spec.service == "Headless" and world.service is None:
         creates.append(Create(SERVICES, build_service(sandbox)))
     lost: KubeObject | None = None
     if world.pod is None:

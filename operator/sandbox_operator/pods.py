@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
@@ -102,6 +103,7 @@ class Pod:
     reason: str = ""
     message: str = ""
     ip: str = ""
+    ports: tuple[tuple[str, int], ...] = ()
     node: str = ""
     scheduled: PodCondition | None = None
     ready: PodCondition | None = None
@@ -109,6 +111,10 @@ class Pod:
     has_network: bool = False
     container: Container | None = None
     obstacle: Obstacle | None = None
+
+    def port(self, name: str) -> int:
+        """The port of this name that the agent server's container declares; 0: none."""
+        return dict(self.ports).get(name, 0)
 
     @property
     def is_free(self) -> bool:
@@ -139,6 +145,7 @@ def _decode(item: KubeObject) -> Pod:
     containers: list[dict[str, Any]] = spec["containers"]
     conditions = {condition["type"]: condition for condition in _parts(status, "conditions")}
     statuses = [*_parts(status, "initContainerStatuses"), *_parts(status, "containerStatuses")]
+    own = next((part for part in containers if part["name"] == CONTAINER), dict[str, Any]())
     reported = next((part for part in statuses if part["name"] == CONTAINER), None)
     network = _condition(conditions.get("PodReadyToStartContainers"))
     labels, annotations = _part(metadata, "labels"), _part(metadata, "annotations")
@@ -147,7 +154,7 @@ def _decode(item: KubeObject) -> Pod:
         uid=metadata["uid"],
         owner_uid=controller_uid(item),
         created=times.parse(metadata["creationTimestamp"]),
-        image=next((part["image"] for part in containers if part["name"] == CONTAINER), ""),
+        image=own.get("image", ""),
         resource_version=metadata.get("resourceVersion", ""),
         restarted_at=annotations.get(RESTARTED_ANNOTATION, ""),
         sandbox=labels.get(SANDBOX_LABEL, ""),
@@ -162,6 +169,7 @@ def _decode(item: KubeObject) -> Pod:
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         ip=status.get("podIP", ""),
+        ports=_shared(tuple((part["name"], part["containerPort"]) for part in _parts(own, "ports") if "name" in part)),
         node=spec.get("nodeName", ""),
         scheduled=_condition(conditions.get("PodScheduled")),
         ready=_condition(conditions.get("Ready")),
@@ -176,6 +184,12 @@ def controller_uid(item: KubeObject) -> str:
     """UID of the controller that owns an object, or ""."""
     owners = _parts(_part(item, "metadata"), "ownerReferences")
     return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+
+
+@lru_cache(maxsize=1024)
+def _shared(ports: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """The same, once in memory for all pods that have the same."""
+    return ports
 
 
 def _deletion_requested(metadata: dict[str, Any]) -> datetime | None:

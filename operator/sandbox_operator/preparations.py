@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from sandbox_crds.models import Sandbox
-from sandbox_operator.agent_server import AgentServers
+from sandbox_operator.agent_server import AgentServers, address_of
 from sandbox_operator.pods import Pod
 
 AT_ONCE = 256
@@ -42,7 +42,7 @@ class Preparations:
 
     async def _ask(self, key: str, sandbox: Sandbox, pod: Pod, key_id: str) -> None:
         try:
-            await self._agents.prepare_for_pause(sandbox, pod.ip, key_id)
+            await self._agents.prepare_for_pause(key, address_of(sandbox, pod), key_id)
         except Exception:
             _log.exception("not prepared for its pause", sandbox=key)  # it is paused all the same
         finally:

@@ -9,6 +9,7 @@ import structlog
 
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError, KubeObject
+from sandbox_crds.kube.resources import SERVICES
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator import times
 from sandbox_operator.agent_server import AgentServers
@@ -26,6 +27,7 @@ from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.pools.stock import Stock
 from sandbox_operator.preparations import Preparations
 from sandbox_operator.queue import WorkQueue
+from sandbox_operator.services import ServiceChange, Services, refused_event
 from sandbox_operator.store import Store
 from sandbox_operator.workers import work
 from sandbox_operator.world import Create, HeldBack, Made, Plan, Refusal, World
@@ -34,6 +36,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _REFUSED_RETRY_SECONDS = 1.0
 _FULL_RETRY_SECONDS = 1.0
+_SERVICE_RETRY_SECONDS = 60.0
 _LOOKS_SHARE = 0.1
 """Of the time, for reading Events: when thousands start at once, all of them wait long enough to be looked into."""
 _NEVER_LOOKED: tuple[str, None, tuple[Evidence, ...]] = ("", None, ())
@@ -54,6 +57,7 @@ class Reconciler:
         claims: Claims,
         initializations: Initializations,
         ledger: Ledger,
+        services: Services,
         now: Callable[[], datetime] = times.utc_now,
     ) -> None:
         self._api = api
@@ -65,6 +69,7 @@ class Reconciler:
         self._claims = claims
         self._initializations = initializations
         self._ledger = ledger
+        self._services = services
         self._now = now
         self._expectations = Expectations()
         self._preparations = Preparations(agents, queue.add)
@@ -154,6 +159,7 @@ class Reconciler:
             looked=looked if same else None,
             initialization=self._initializations.result(key, pod) if pod and pod.deferred else None,
             untold=len(self._untold) - (key in self._untold),
+            service=self._services.get(key),
         )
         return plan(world, self._keys)
 
@@ -213,6 +219,8 @@ class Reconciler:
     async def _create(self, key: str, sandbox: Sandbox, creates: Sequence[Create]) -> Refusal | None:
         uid, (pod, _) = sandbox.metadata.uid, self._choose(key, sandbox)
         outcome = await self._api.create(creates, uid)
+        if outcome.service:
+            self._services.made(outcome.service)
         if outcome.pod:
             pod = decode(outcome.pod)
             self._expectations.gained(key, pod, asyncio.get_running_loop().time())
@@ -246,6 +254,8 @@ class Reconciler:
                 return
             self._missed.pop(key, None)
             _log.info("status written", sandbox=key, fields=sorted(steps.status))
+        if steps.service:
+            await self._serve(key, sandbox, steps.service)
         if steps.unfit:
             self._missed[key] = (sandbox.metadata.uid, Miss(MissReason.INIT_FAILED, steps.unfit))
         if steps.surplus and not await self._is_current(sandbox):
@@ -259,6 +269,20 @@ class Reconciler:
             await self._api.delete_sandbox(sandbox)
             self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
         await self._tell(steps.afterwards)
+
+    async def _serve(self, key: str, sandbox: Sandbox, change: ServiceChange) -> None:
+        """Change the Service. The sandbox itself goes on when that is refused, so an Event says it."""
+        if change.delete:
+            await self._api.delete_service(change.delete)
+            self._services.deleted(change.delete)
+        if not change.create:
+            return
+        refusal = await self._create(key, sandbox, [Create(SERVICES, change.create)])
+        if refusal is None:
+            return
+        _log.warning("service not made", sandbox=key, error=refusal.message)
+        await self._api.tell(refused_event(sandbox, refusal.message, self._now()))
+        self._queue.add_after(key, _SERVICE_RETRY_SECONDS)
 
     async def _write(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> bool:
         """Take in what a write to the Sandbox gives; False when the Sandbox is gone."""
@@ -281,6 +305,7 @@ class Reconciler:
         self._made.pop(key, None)
         self._looked.pop(key, None)
         self._expectations.forget(key)
+        self._services.forget(key)
         self._preparations.take(key)
         self._initializations.forget(key)
         self._ledger.forget(key)

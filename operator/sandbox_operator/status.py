@@ -1,5 +1,6 @@
 """The next status of a Sandbox."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +64,7 @@ _WITHOUT_POD: dict[str, Any] = {
     "pod_name": "",
     "pod_uid": "",
     "pod_ip": "",
+    "ports": {},
     "pool": "",
     "restart_count": 0,
     "restart_reason": "",
@@ -86,6 +88,7 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
         "pod_uid": pod.uid,
         # Told from the first readiness on: an address by itself is not worth a write.
         "pod_ip": pod.ip if pod.is_ready or (same and old.pod_ip == pod.ip) else "",
+        "ports": _ports(old, pod),
         "launch": launch,
         "pool": pod.pool,
         "restart_count": restarts,
@@ -93,6 +96,12 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
         "start_time": times.rfc3339(pod.created),
         "ready_time": ready_time,
     }
+
+
+def _ports(old: SandboxStatus, pod: Pod) -> Mapping[str, int]:
+    """Those of the pod; the same object as before while nothing has changed."""
+    ports = dict(pod.ports)
+    return old.ports if ports == old.ports else ports
 
 
 def _starting_since(sandbox: Sandbox, finding: Finding, now: datetime) -> str:

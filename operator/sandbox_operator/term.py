@@ -55,6 +55,7 @@ class Term:
             Claims(api, environments, keys, caches.stock, caches.pools, self._pools.started),
             Initializations(agents, environments, self.queue.add),
             self._ledger,
+            caches.services,
         )
 
     @property

@@ -13,6 +13,7 @@ from sandbox_operator.evidence import Evidence
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.matching import Miss
+from sandbox_operator.services import Service, ServiceChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class World:
     to be made. `prepared` is the UID of the pod whose agent server has just been asked to prepare for its end.
     `evidence` are the Events that were read at `looked`, if ever. `initialization` is what has come of initializing the
     agent server in its present run. `untold` is how many other sandboxes are in a passing state that has not been told.
+    `service` is the Service of the sandbox's name, whoever owns it.
     """
 
     sandbox: Sandbox
@@ -66,6 +68,7 @@ class World:
     initialization: Initialization | None = None
     untold: int = 0
     held_back: HeldBack | None = None
+    service: Service | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ class Plan:
     `delete`: delete this pod, which is `unfit` if that says why. `suspend`: suspend the sandbox since it did not start
     in time, with this note. `expire`: delete the sandbox. `afterwards`: post these events; after a claim, only if there
     was a warm pod. After `claim`, `look`, `creates` and `prepare` the next plan is made with the outcome, after
-    `initialize` some time later. `untold`: there is a passing state that is not worth a write yet.
+    `initialize` some time later. `service`: what is to become of the Service. `untold`: there is a passing
+    state that is not worth a write yet.
     """
 
     claim: bool = False
@@ -116,6 +120,7 @@ class Plan:
     suspend: str = ""
     expire: bool = False
     afterwards: tuple[KubeObject, ...] = ()
+    service: ServiceChange | None = None
     untold: bool = False
     requeue_at: datetime | None = None
 

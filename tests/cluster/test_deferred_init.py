@@ -68,6 +68,11 @@ class Server:
     process: subprocess.Popen[bytes]
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        return "127.0.0.1", self.port
+
+    @property
     def sandbox(self) -> Sandbox:
         """A Sandbox whose agent server listens at this port."""
         return Sandbox(spec=SandboxSpec(image="any", command=["agent-server", "--port", str(self.port)]))
@@ -173,10 +178,10 @@ async def test_a_late_environment_is_as_good_as_one_from_the_beginning(
     body = init_body(client, sandbox, CLASS)
     wrong = AgentServers(agents._session, MasterKeys.of({1: b"w" * 32}))  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(InitError, match="401"):
-        await wrong.init(sandbox, "127.0.0.1", KEY_ID, body)
-    await agents.init(sandbox, "127.0.0.1", KEY_ID, body)
+        await wrong.init(dormant.address, KEY_ID, body)
+    await agents.init(dormant.address, KEY_ID, body)
     # Who takes over does not know that it has been done.
-    await agents.init(sandbox, "127.0.0.1", KEY_ID, body)
+    await agents.init(dormant.address, KEY_ID, body)
 
     cold.await_boot()
     for server in (dormant, cold):

@@ -62,7 +62,7 @@ class Answers:
             return None
 
     def _work_hosts(self, sandbox: Sandbox, origin: Origin) -> dict[str, int]:
-        ports = service_ports.of_sandbox(sandbox.spec, self._classes.spec(sandbox.spec.class_name))
+        ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))
         # Clients make VSCode's URL themselves, and take these for pages of the user's own.
         work = {service: port for service, port in ports.items() if service != "vscode"}
         return self._addresses.of_services(sandbox.metadata.name, work, origin)

@@ -1,8 +1,11 @@
 """`Sandbox`: one OpenHands agent server, wanted (spec) and as it is (status)."""
 
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, PlainSerializer
 
 from sandbox_crds.models.base import Interned, Metadata, Model, rules
 from sandbox_crds.models.service_ports import ServicePorts
@@ -183,6 +186,19 @@ class Condition(Model):
     last_transition_time: str = Field(description="When `status` or `reason` last changed, RFC 3339.")
 
 
+@lru_cache(maxsize=1024)
+def _ports(ports: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
+    return MappingProxyType(dict(ports))
+
+
+Ports = Annotated[
+    Mapping[str, Annotated[int, Field(ge=1, le=65535)]],
+    # Most sandboxes have the same: each is kept in memory once.
+    AfterValidator(lambda ports: _ports(tuple(ports.items()))),
+    PlainSerializer(dict, return_type=dict[str, int]),
+]
+
+
 class SandboxStatus(Model):
     """What is so, written by the operator."""
 
@@ -195,6 +211,14 @@ class SandboxStatus(Model):
     pod_name: str = ""
     pod_uid: str = Field(default="", alias="podUID", description="The very pod that this status speaks of, if any.")
     pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server, if any.")
+    ports: Ports = Field(
+        default={},
+        max_length=16,
+        description=(
+            "Ports of the present pod by name: http is the agent server's, the others are services. The spec may have "
+            "changed since the pod was made."
+        ),
+    )
     key_id: str = Field(default="", alias="keyID", description="Id of the session key, not the key itself.")
     launch: Literal["", "Cold", "Warm", "Resume"] = Field(
         default="",

@@ -11,6 +11,7 @@ class EventReason(StrEnum):
 
     RUNTIME_CLASS_DROPPED = "RuntimeClassDropped"
     POD_LOST = "PodLost"
+    SERVICE_REFUSED = "ServiceRefused"
     SUSPENDED_IDLE = "SuspendedIdle"
     START_TIMEOUT = "StartTimeout"
     EXPIRING_SOON = "ExpiringSoon"

@@ -4,7 +4,7 @@ from typing import Any
 
 from sandbox_crds import service_ports
 from sandbox_crds.api import EGRESS_LABEL
-from sandbox_crds.command import DEFAULT_COMMAND, agent_port
+from sandbox_crds.command import AGENT, DEFAULT_COMMAND, agent_port
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
@@ -95,7 +95,7 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
     spec = sandbox.spec
     port = agent_port(spec.command)
     # By these names NetworkPolicies open what a sandbox declares, whatever ports its client has asked for.
-    ports = {"http": port, **service_ports.of_sandbox(spec, class_.spec)}
+    ports = {AGENT: port, **service_ports.of_sandbox(spec, class_.spec)}
     health = {"path": "/health", "port": port}
     container: dict[str, Any] = {
         "name": CONTAINER,

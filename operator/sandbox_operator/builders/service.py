@@ -1,19 +1,22 @@
 """The Service that gives a sandbox a DNS name in the cluster."""
 
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.command import agent_port
+from sandbox_crds.command import AGENT, agent_port
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import SERVICES
 from sandbox_crds.models import Sandbox
 from sandbox_operator.builders.owned import owned
 
 
-def build_service(sandbox: Sandbox) -> KubeObject:
-    """A headless Service of the Sandbox's name: DNS leads to the pod itself, and kube-proxy has no work with it."""
+def build_service(sandbox: Sandbox, port: int = 0) -> KubeObject:
+    """A headless Service of the Sandbox's name: DNS leads to the pod itself, and kube-proxy has no work with it.
+
+    `port` is that of the present pod; without one, it is that of the next.
+    """
     return owned(SERVICES, sandbox, sandbox.metadata.name) | {
         "spec": {
             "clusterIP": "None",
             "selector": {SANDBOX_LABEL: sandbox.metadata.name},
-            "ports": [{"name": "http", "port": agent_port(sandbox.spec.command)}],
+            "ports": [{"name": AGENT, "port": port or agent_port(sandbox.spec.command)}],
         }
     }

@@ -8,7 +8,7 @@ import structlog
 
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.agent_server import AgentServers, InitError
+from sandbox_operator.agent_server import AgentServers, InitError, address_of
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.deferred import Initialization, init_body
 from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
@@ -55,7 +55,7 @@ class Initializations:
     async def _initialize(self, key: str, sandbox: Sandbox, pod: Pod, class_: SandboxClass) -> None:
         try:
             client = await self._environments.of(sandbox)
-            await self._agents.init(sandbox, pod.ip, pod.key_id, init_body(client, sandbox, class_))
+            await self._agents.init(address_of(sandbox, pod), pod.key_id, init_body(client, sandbox, class_))
             self._results[key] = (_run(pod), Initialization())
         except (InitError, EnvironmentMissingError) as error:
             _log.warning("not initialized", sandbox=key, pod=pod.name, error=str(error))

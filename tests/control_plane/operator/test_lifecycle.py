@@ -10,9 +10,10 @@ from control_plane.operator.agents import Agent
 from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.ledger import Ledger
 from control_plane.operator.world import World
+from control_plane.waiting import eventually
 from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeObject
-from sandbox_crds.kube.resources import EVENTS, PODS, VOLUME_CLAIMS
+from sandbox_crds.kube import ApiError, KubeObject
+from sandbox_crds.kube.resources import EVENTS, PODS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator.api import Api
@@ -76,6 +77,60 @@ async def test_an_agent_server_saves_its_work_before_its_pod_is_deleted(
     assert agent.keys == [master_keys.session_key(sandbox.status.key_id)]
     assert [is_deleted(pod) for pod in seen] == [False]
     assert await ledger.new() == ["delete pods", "patch sandboxes/status"]
+
+
+async def test_a_changed_port_is_the_next_pods(
+    world: World, kubelet: Kubelet, agent: Agent, ledger: Ledger, master_keys: MasterKeys
+) -> None:
+    old, new = int(agent.command[-1]), {"command": ["agent-server", "--port", "60001"]}
+    first = await start(world, kubelet, agent, service="Headless")
+    assert first.status.ports == {"http": old, "vscode": 60001, "work-1": 12000, "work-2": 12001}
+    await ledger.new()
+    generation = (await world.edit(**new)).metadata.generation
+    running = await world.until(Reason.READY, keep=lambda it: it.status.observed_generation == generation)
+    assert running.status.ports == first.status.ports
+    assert await service_port(world) == old
+    assert await ledger.new() == ["patch sandboxes/status"]
+
+    # The pod of before is asked to save its work where it listens.
+    await world.suspend(True)
+    await end(world, kubelet, first)
+    asleep = await world.until(Reason.SUSPENDED)
+    assert agent.keys == [master_keys.session_key(first.status.key_id)]
+    assert asleep.status.ports == {}
+    await world.suspend(False)
+    await kubelet.run((await world.pod(first))["metadata"]["name"])
+    second = await world.until(Reason.READY)
+    assert second.status.ports["http"] == 60001
+
+    async def leads_there() -> bool:
+        return await service_port(world) == 60001
+
+    await eventually(leads_there)
+
+
+async def test_a_service_follows_the_spec_and_comes_back_when_it_is_deleted(world: World, kubelet: Kubelet) -> None:
+    await kubelet.run((await world.pod(await world.add(service="Headless")))["metadata"]["name"])
+    await world.until(Reason.READY)
+    await world.client.delete(SERVICES, world.namespace, world.name)
+
+    async def is_there() -> bool:
+        return await service_port(world) == 60000
+
+    await eventually(is_there)
+    await world.edit(service="None")
+    await world.gone(SERVICES, world.name)
+    await world.edit(service="Headless")
+    await eventually(is_there)
+
+
+async def service_port(world: World) -> int:
+    """The port of the sandbox's Service; 0: there is none."""
+    try:
+        service = await world.client.get(SERVICES, world.namespace, world.name)
+    except ApiError:
+        return 0
+    return service["spec"]["ports"][0]["port"]
 
 
 async def test_an_agent_server_that_does_not_answer_yet_is_not_asked(

@@ -18,7 +18,7 @@ EXPECTED = {
         ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "secrets"): {"get", "list", "watch", "create", "delete"},
         ("", "persistentvolumeclaims"): {"get", "create"},
-        ("", "services"): {"get", "create"},
+        ("", "services"): {"get", "list", "watch", "create", "delete"},
         ("events.k8s.io", "events"): {"list", "create"},
         ("coordination.k8s.io", "leases"): {"create"},
         ("coordination.k8s.io", f"leases {PREFIX}-operator"): {"get", "list", "watch", "patch"},

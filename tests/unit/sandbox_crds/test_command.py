@@ -2,7 +2,8 @@
 
 import pytest
 
-from sandbox_crds.command import agent_port
+from sandbox_crds.command import agent_port, present_port
+from sandbox_crds.models import Sandbox
 
 BINARY = "/usr/local/bin/openhands-agent-server"
 
@@ -24,3 +25,9 @@ BINARY = "/usr/local/bin/openhands-agent-server"
 )
 def test_agent_port(command: list[str], port: int) -> None:
     assert agent_port(command) == port
+
+
+@pytest.mark.parametrize(("ports", "port"), [({"http": 60000}, 60000), ({"work-1": 5}, 9), ({}, 9)])
+def test_the_pod_says_where_the_agent_server_listens_and_without_one_the_spec(ports: dict[str, int], port: int) -> None:
+    body = {"spec": {"image": "i", "command": [BINARY, "--port=9"]}, "status": {"ports": ports}}
+    assert present_port(Sandbox.model_validate(body)) == port

@@ -44,6 +44,19 @@ async def test_a_ready_sandbox_is_found_by_key_and_by_name(plane: Plane) -> None
     assert plane.directory.find_by_runtime_id("sb-b") is None
 
 
+async def test_the_ports_are_those_of_the_pod_whatever_is_wanted_by_now(plane: Plane) -> None:
+    changed = {"command": ["server", "--port", "1234"], "servicePorts": {"work-1": 4000, "work-2": 5000, "vscode": 0}}
+    ports = {"http": 60000, "work-1": 12000, "vscode": 60001}
+    plane.see(spec=changed, status=status(Reason.READY, podIP="10.0.0.9", ports=ports))
+    assert found(plane) == Endpoint("sb-a", ("10.0.0.9", 60000))
+    served = {name: plane.directory.find_service(f"{name}-sb-a") for name in ("work-1", "work-2", "vscode")}
+    assert {name: service and service.endpoint and service.endpoint.address for name, service in served.items()} == {
+        "work-1": ("10.0.0.9", 12000),
+        "work-2": None,
+        "vscode": None,
+    }
+
+
 @pytest.mark.parametrize(
     ("class_name", "own", "ports"),
     [

@@ -8,7 +8,7 @@ from sandbox_crds.api_keys import Limits
 from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_crds.names import pod_name
-from sandbox_operator.agent_server import AgentServers
+from sandbox_operator.agent_server import Address, AgentServers
 from sandbox_operator.api import Api
 from sandbox_operator.limits.ledger import Ledger
 from sandbox_operator.pods import Pod, decode
@@ -18,6 +18,7 @@ from sandbox_operator.pools.initializations import Initializations
 from sandbox_operator.pools.stock import Stock
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.reconciler import Reconciler
+from sandbox_operator.services import Services
 from sandbox_operator.store import Store
 from sandbox_operator.times import rfc3339
 from unit.sandbox_operator.faults import Server
@@ -59,8 +60,8 @@ class Agents(AgentServers):
         self.answers = asyncio.Event()
         self.answers.set()
 
-    async def prepare_for_pause(self, sandbox: Sandbox, ip: str, key_id: str) -> None:
-        self.asked.append((ip, key_id))
+    async def prepare_for_pause(self, name: str, address: Address, key_id: str) -> None:
+        self.asked.append((address[0], key_id))
         self.meanwhile()
         await self.answers.wait()
 
@@ -83,6 +84,7 @@ class Scene:
         self.limits = Limits()
         """Those of every owner."""
         self.ledger = Ledger(lambda _: self.limits, self.queue.add)
+        self.services = Services(self.server.client, "here")
         api, environments = Api(self.server.client, "here"), Environments(self.server.client, "here", KEYS)
         self.reconciler = Reconciler(
             api,
@@ -95,6 +97,7 @@ class Scene:
             Claims(api, environments, KEYS, self.stock, self.pools, self.started.append),
             Initializations(self.agents, environments, self.queue.add),
             self.ledger,
+            self.services,
             lambda: self.now,
         )
 

@@ -12,8 +12,8 @@ from aiohttp import web
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator import agent_server
-from sandbox_operator.agent_server import AgentServers, InitError, Work, base_url
-from unit.sandbox_operator.samples import KEY_ID, KEYS, sandbox, status
+from sandbox_operator.agent_server import Address, AgentServers, InitError, Work, address_of, base_url
+from unit.sandbox_operator.samples import KEY_ID, KEYS, pod, sandbox, status
 
 type Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,6 +39,11 @@ class Agent:
     def sandbox(self) -> Sandbox:
         """The Sandbox whose pod this is."""
         return sandbox(command=["agent-server", "--port", str(self.port)])
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return "127.0.0.1", self.port
 
 
 @pytest.fixture
@@ -81,7 +86,7 @@ async def silent(_: web.Request) -> web.StreamResponse:
 
 async def test_it_is_asked_with_its_key(agents: AgentServers, agent: Agent) -> None:
     with structlog.testing.capture_logs() as logs:
-        await agents.prepare_for_pause(agent.sandbox, "127.0.0.1", KEY_ID)
+        await agents.prepare_for_pause("one", agent.address, KEY_ID)
     assert agent.asked == [("POST", PATH, KEYS.session_key(KEY_ID))]
     assert logs == []
 
@@ -90,7 +95,7 @@ async def test_it_is_asked_with_its_key(agents: AgentServers, agent: Agent) -> N
 async def test_an_older_agent_server_need_not_know_it(agents: AgentServers, agent: Agent, status: int) -> None:
     agent.answer = answering(status)
     with structlog.testing.capture_logs() as logs:
-        await agents.prepare_for_pause(agent.sandbox, "127.0.0.1", KEY_ID)
+        await agents.prepare_for_pause("one", agent.address, KEY_ID)
     assert logs == []
 
 
@@ -101,7 +106,7 @@ async def test_a_failure_is_logged_without_the_key(
     monkeypatch.setattr(agent_server, "_PREPARE_SECONDS", 1.0)
     agent.answer = answer
     with structlog.testing.capture_logs() as logs:
-        await agents.prepare_for_pause(agent.sandbox, "127.0.0.1", KEY_ID)
+        await agents.prepare_for_pause("one", agent.address, KEY_ID)
     [entry] = logs
     assert (entry["event"], entry["log_level"], entry["sandbox"]) == ("not prepared for its pause", "warning", "one")
     assert KEYS.session_key(KEY_ID) not in str(entry)
@@ -112,21 +117,24 @@ async def test_a_failure_is_logged_without_the_key(
 async def test_nobody_listens(agents: AgentServers, agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with structlog.testing.capture_logs() as logs:
-        await agents.prepare_for_pause(sandbox(command=["agent-server", "--port=1"]), "127.0.0.1", KEY_ID)
+        await agents.prepare_for_pause("one", ("127.0.0.1", 1), KEY_ID)
     assert [entry["event"] for entry in logs] == ["not prepared for its pause"]
     assert KEYS.session_key(KEY_ID) not in f"{logs}{caplog.text}"
 
 
 @pytest.mark.parametrize(
-    ("ip", "command", "url"),
+    ("ip", "command", "ports", "url"),
     [
-        ("10.1.2.3", [], "http://10.1.2.3:60000"),
-        ("10.1.2.3", ["agent-server"], "http://10.1.2.3:8000"),
-        ("fd00::7", ["agent-server", "--port=9"], "http://[fd00::7]:9"),
+        ("10.1.2.3", [], (), "http://10.1.2.3:60000"),
+        ("10.1.2.3", ["agent-server"], (), "http://10.1.2.3:8000"),
+        ("fd00::7", ["agent-server", "--port=9"], (), "http://[fd00::7]:9"),
+        ("10.1.2.3", ["agent-server", "--port=9"], (("http", 60000),), "http://10.1.2.3:60000"),
     ],
 )
-def test_addresses(ip: str, command: list[str], url: str) -> None:
-    assert base_url(sandbox(command=command), ip) == url
+def test_the_pod_and_not_the_spec_says_where_it_listens(
+    ip: str, command: list[str], ports: tuple[tuple[str, int], ...], url: str
+) -> None:
+    assert base_url(address_of(sandbox(command=command), pod(ip=ip, ports=ports))) == url
 
 
 INFO = b'{"uptime": 500, "idle_time": 20, "title": "OpenHands Agent Server", "sdk_version": "1.58.2"}'
@@ -228,7 +236,7 @@ class Dormant:
 
 async def test_it_is_initialized_with_the_keys_that_it_has(agents: AgentServers, agent: Agent) -> None:
     agent.answer = dormant = Dormant(200)
-    await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {"env": {"TOKEN": "t"}})
+    await agents.init(agent.address, KEY_ID, {"env": {"TOKEN": "t"}})
     keys = {"session_api_keys": [KEYS.session_key(KEY_ID)], "secret_key": KEYS.secret_key(KEY_ID)}
     assert dormant.bodies == [{"env": {"TOKEN": "t"}, **keys}]
     assert dormant.keys == [KEYS.secret_key(KEY_ID)]
@@ -239,10 +247,10 @@ async def test_it_is_tried_again_after_a_failure(
 ) -> None:
     monkeypatch.setattr(agent_server, "_INIT_PAUSES", (0.0, 0.0))
     agent.answer = Dormant(500, 503, 200)
-    await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
+    await agents.init(agent.address, KEY_ID, {})
     agent.answer = Dormant(500, 503, 500)
     with pytest.raises(InitError, match="answers 500"):
-        await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
+        await agents.init(agent.address, KEY_ID, {})
 
 
 async def test_one_that_has_been_initialized_is_well(
@@ -250,10 +258,10 @@ async def test_one_that_has_been_initialized_is_well(
 ) -> None:
     monkeypatch.setattr(agent_server, "_INIT_PAUSES", (0.0,))
     agent.answer = Dormant(400, state="ready")
-    await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
+    await agents.init(agent.address, KEY_ID, {})
     agent.answer = Dormant(400, 400, state="initializing")
     with pytest.raises(InitError, match="is initializing"):
-        await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
+        await agents.init(agent.address, KEY_ID, {})
 
 
 @pytest.mark.parametrize("status", [401, 404, 422, 302])
@@ -262,7 +270,7 @@ async def test_a_refusal_is_final_and_says_nothing_of_what_was_sent(
 ) -> None:
     agent.answer = dormant = Dormant(status)
     with pytest.raises(InitError) as caught:
-        await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {"env": {"TOKEN": "secret value"}})
+        await agents.init(agent.address, KEY_ID, {"env": {"TOKEN": "secret value"}})
     assert str(caught.value) == f"/api/init answers {status}"
     assert len(dormant.bodies) == 1
 
@@ -274,4 +282,4 @@ async def test_no_answer_ends_in_time(
     monkeypatch.setattr(agent_server, "_INIT_SECONDS", 0.3)
     agent.answer = answer
     with pytest.raises(InitError, match="no answer"):
-        await agents.init(agent.sandbox, "127.0.0.1", KEY_ID, {})
+        await agents.init(agent.address, KEY_ID, {})

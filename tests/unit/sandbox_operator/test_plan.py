@@ -56,6 +56,22 @@ def told(made: Plan, old: SandboxStatus) -> Condition:
     return condition
 
 
+def test_the_status_has_the_ports_of_the_pod_and_not_of_the_spec() -> None:
+    listening = ready(ports=(("http", 60000), ("work-1", 12000)))
+    changed = sandbox(status=READY, command=["agent-server", "--port", "1"], servicePorts={"work-1": 2})
+    patch = decide(changed, listening, made=MADE).status
+    assert patch
+    assert patch == {"ports": {"http": 60000, "work-1": 12000}}
+    known = applied(READY, patch)
+    assert decide(changed.model_copy(update={"status": known}), listening, made=MADE).status is None
+    # A merge leaves what is not named.
+    fewer = decide(changed.model_copy(update={"status": known}), ready(ports=(("http", 60000),)), made=MADE).status
+    assert fewer == {"ports": {"http": 60000, "work-1": None}}
+    gone = decide(sandbox(status=known, suspend=True, suspendReason="Requested")).status
+    assert gone
+    assert gone["ports"] == {"http": None, "work-1": None}
+
+
 def applied(old: SandboxStatus, patch: dict[str, Any]) -> SandboxStatus:
     return SandboxStatus.model_validate({**old.model_dump(by_alias=True), **patch})
 

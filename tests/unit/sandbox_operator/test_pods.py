@@ -138,6 +138,16 @@ def test_injected_containers_that_cannot_run(case: str) -> None:
     assert decode(POD | {"status": status}).obstacle == obstacle
 
 
+def test_ports_are_those_of_the_agent_server() -> None:
+    assert decode(POD).ports == ()
+    declared = [{"name": "http", "containerPort": 60000}, {"containerPort": 7}, {"name": "work-1", "containerPort": 9}]
+    sidecar = {"name": "sidecar", "image": "mesh", "ports": [{"name": "http", "containerPort": 1}]}
+    containers = [sidecar, {"name": CONTAINER, "image": "agent", "ports": declared}]
+    pod = decode(POD | {"spec": {**POD["spec"], "containers": containers}})
+    assert pod.ports == (("http", 60000), ("work-1", 9))
+    assert (pod.port("work-1"), pod.port("vscode")) == (9, 0)
+
+
 def test_a_pod_that_was_just_made_has_no_status() -> None:
     body = {key: value for key, value in POD.items() if key != "status"}
     pod = decode(body)

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import Sandbox
-from sandbox_operator.agent_server import AgentServers, InitError
+from sandbox_operator.agent_server import Address, AgentServers, InitError
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools import initializations
 from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
@@ -26,8 +26,8 @@ class Far:
         self.go_on = asyncio.Event()
         self.go_on.set()
 
-    async def init(self, _: Sandbox, ip: str, key_id: str, body: Mapping[str, Any]) -> None:
-        self.asked.append((ip, key_id, body))
+    async def init(self, address: Address, key_id: str, body: Mapping[str, Any]) -> None:
+        self.asked.append((address[0], key_id, body))
         await self.go_on.wait()
 
     async def of(self, _: Sandbox) -> dict[str, str]:
