@@ -36,7 +36,7 @@ FIELDS = (
     StartField("working_dir", ("working_dir",), lambda request: request.working_dir),
     StartField("resource_factor", ("resource_factor",), lambda request: request.resource_factor),
     StartField("run_as_user", ("run_as_user",), lambda request: request.run_as_user),
-    StartField("run_as_group", ("run_as_group", "fs_group"), lambda request: request.run_as_group or request.fs_group),
+    StartField("run_as_group", ("run_as_group", "fs_group"), lambda request: request.group),
     StartField("fs_group", ("fs_group",), lambda request: request.fs_group),
     StartField("runtime_class_name", ("runtime_class",), lambda request: request.runtime_class),
     StartField("image_pull_policy", ("image_pull_policy",), lambda request: request.image_pull_policy),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox_crds.api_keys import Policy
-from sandbox_crds.models import SandboxSpec
+from sandbox_crds.models import SandboxClassSpec, SandboxSpec
 from sandbox_gateway.errors import NotAllowedError
 from sandbox_gateway.registry.allowed import is_allowed
 from sandbox_gateway.requests import StartRequest
@@ -46,6 +46,16 @@ class Permissions:
     def default_class(self, policy: Policy) -> str:
         """The SandboxClass for requests that name none."""
         return policy.classes[0] if policy.classes else self.sandbox_class
+
+
+def check_groups(request: StartRequest, class_name: str, class_: SandboxClassSpec) -> None:
+    """Raises NotAllowedError when the class does not let its sandboxes be in the groups that are asked for."""
+    if not class_.allows_groups(request.group, request.fs_group):
+        field = "fs_group" if request.fs_group == 0 else "run_as_group"
+        raise NotAllowedError(
+            f"{field}: 0, the root group, is not allowed by SandboxClass {class_name} (pod.allowRootGroup). "
+            "Ask for another group."
+        )
 
 
 def maximum_life(limit: int, own: int | None, of_class: int) -> int:

@@ -52,4 +52,7 @@ def config(pool: SandboxPool) -> WarmRuntimeConfig:
         command=[word.replace("$$", "$") for word in spec.command],
         environment=spec.environment,
         working_dir=spec.working_dir,
+        run_as_user=spec.run_as_user,
+        run_as_group=spec.run_as_group,
+        fs_group=spec.fs_group,
     )

@@ -80,7 +80,8 @@ Word = Annotated[str, Field(max_length=8192, json_schema_extra=_NO_NUL), Passabl
 Words = Annotated[list[Word], Field(max_length=128)]
 CommandLine = Annotated[str, Field(json_schema_extra=_SPLITTABLE)]
 Whole = BeforeValidator(_whole)
-Id = Annotated[int, Field(strict=True, ge=1, le=2147483647), Whole]
+UserId = Annotated[int, Field(strict=True, ge=1, le=2147483647), Whole]
+GroupId = Annotated[int, Field(strict=True, ge=0, le=2147483647), Whole]
 
 
 class _Request(BaseModel):
@@ -136,9 +137,14 @@ class StartRequest(_Request):
         "are dropped; those that begin with OHSB_ are for the gateway and not passed on.",
         json_schema_extra={"propertyNames": {"pattern": f"^(?:{_VARIABLE})$"}},
     )
-    run_as_user: Id = Field(default=10001, description="User id of the process; never 0.")
-    run_as_group: Id | None = Field(default=None, description="Group id of the process; `fs_group` when it is missing.")
-    fs_group: Id = Field(default=10001, description="Group that owns the workspace.")
+    run_as_user: UserId = Field(default=10001, description="User id of the process; never 0.")
+    run_as_group: GroupId | None = Field(
+        default=None,
+        description="Group id of the process; `fs_group` when it is missing. 0 only if the class allows it.",
+    )
+    fs_group: GroupId = Field(
+        default=10001, description="Group that owns the workspace. 0 only if the class allows it."
+    )
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     runtime_class: Annotated[str, Field(max_length=253), Encodable] = Field(
         default="", description="Runtime class asked for; the sandbox class maps it, and drops one it does not list."
@@ -157,6 +163,11 @@ class StartRequest(_Request):
         description="Paused after so long without work or requests; 0: never. Default, and the most if it has one: "
         "that of the class.",
     )
+
+    @property
+    def group(self) -> int:
+        """Group id of the process."""
+        return self.fs_group if self.run_as_group is None else self.run_as_group
 
     @field_validator("working_dir")
     @classmethod

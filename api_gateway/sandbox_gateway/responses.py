@@ -131,6 +131,9 @@ class WarmRuntimeConfig(BaseModel):
     command: list[str]
     environment: dict[str, str] = Field(description="Variables of all that the pool's pods run; no secrets.")
     working_dir: str
+    run_as_user: int
+    run_as_group: int
+    fs_group: int
 
 
 class WarmRuntimeConfigsResponse(BaseModel):

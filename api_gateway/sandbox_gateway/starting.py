@@ -19,7 +19,7 @@ from sandbox_gateway.changes import CLASS, ENVIRONMENT, can_change_class, change
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.environments import Environments, usable
 from sandbox_gateway.errors import BeingDeletedError, NoSandboxError
-from sandbox_gateway.permissions import Permissions, maximum_life
+from sandbox_gateway.permissions import Permissions, check_groups, maximum_life
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.requests import StartRequest
 from sandbox_gateway.sandboxes import Sandboxes, check_owner
@@ -96,6 +96,7 @@ class Starter:
         """The new Sandbox with its environment, or None when the name is taken."""
         self._permissions.check(request, key.policy)
         class_name = self._permissions.class_name(request, key.policy)
+        await self._check_groups(request, class_name)
         environment_hash = self._keys.environment_hash(environment)
         body = sandbox_body(name, key.owner, request, environment_hash=environment_hash, class_name=class_name)
         body["spec"] |= await self._life(key, class_name)
@@ -145,10 +146,11 @@ class Starter:
                 wanted = wanted.also(CLASS, {"className": class_name})
             else:
                 ignored = (CLASS,)
+        class_name = wanted.spec.get("className", known.spec.class_name)
+        await self._check_groups(request, class_name)
         with self._allowances.starting(key.owner, known.metadata.name):
             if new_environment:
                 await self._environments.ensure(known, environment, wanted.spec["environmentRevision"])
-            class_name = wanted.spec.get("className", known.spec.class_name)
             life = await self._life(key, class_name, known.spec.maximum_life_seconds)
             run = RUNNING if known.spec.suspend else restart_spec(known, datetime.now(UTC))
             # In just the state that was looked at: it may have recovered, or been resumed, in between.
@@ -170,6 +172,12 @@ class Starter:
         await self._classes.wait_synced()
         present, wanted = self._classes.find(known.spec.class_name), self._classes.find(class_name)
         return can_change_class(present, wanted, launched=bool(known.status.launch))
+
+    async def _check_groups(self, request: StartRequest, class_name: str) -> None:
+        """Raises NotAllowedError when the class does not allow them."""
+        if 0 in (request.group, request.fs_group):
+            await self._classes.wait_synced()
+            check_groups(request, class_name, self._classes.spec(class_name))
 
     async def _life(self, key: ApiKey, class_name: str, own: int | None = None) -> dict[str, int]:
         """Spec fields that hold the key's limit of a sandbox's age; `own` is what its spec says already."""

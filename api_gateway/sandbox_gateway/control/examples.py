@@ -77,7 +77,13 @@ PAUSED: dict[str, Any] = {
 }
 WARM_CONFIG: dict[str, Any] = {
     "name": "agent-1-58",
-    **{field: APP_START[field] for field in ("image", "command", "environment", "working_dir")},
+    **{
+        field: APP_START[field]
+        for field in (
+            *("image", "command", "environment", "working_dir"),
+            *("run_as_user", "run_as_group", "fs_group"),
+        )
+    },
 }
 STOPPED: dict[str, Any] = {"runtime_id": RUNTIME_ID, "session_id": SDK_START["session_id"], "status": "stopped"}
 EXPLAINED: dict[str, Any] = {

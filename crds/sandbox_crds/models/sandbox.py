@@ -53,7 +53,7 @@ class EnvVar(Model):
 Command = list[Annotated[Interned, Field(max_length=8192)]]
 ResourceFactor = Literal[1, 2, 4, 8]
 UserId = Annotated[int, Field(ge=1, le=2147483647)]
-GroupId = Annotated[int, Field(ge=1, le=2147483647)]
+GroupId = Annotated[int, Field(ge=0, le=2147483647)]
 PullPolicy = Literal["IfNotPresent", "Always", "Never"]
 
 
@@ -105,8 +105,12 @@ class SandboxSpec(Model):
         default=1, description="Multiplies the CPU and memory of the class, requests and limits alike."
     )
     run_as_user: UserId = Field(default=10001, description="User id of the process; never root.")
-    run_as_group: GroupId = Field(default=10001, description="Group id of the process.")
-    fs_group: GroupId = Field(default=10001, description="Group that owns the workspace volume.")
+    run_as_group: GroupId = Field(
+        default=10001, description="Group id of the process. 0 needs `pod.allowRootGroup` of the class."
+    )
+    fs_group: GroupId = Field(
+        default=10001, description="Group that owns the workspace volume. 0 needs `pod.allowRootGroup` of the class."
+    )
     runtime_class_name: str = Field(
         default="",
         max_length=253,

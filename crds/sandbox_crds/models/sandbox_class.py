@@ -71,6 +71,12 @@ class PodOverlay(Model):
     allow_privilege_escalation: bool = Field(
         default=False, description="True lets set-uid programs such as sudo work inside the sandbox."
     )
+    allow_root_group: bool = Field(
+        default=False,
+        description=(
+            "True lets sandboxes and pools have the group id 0 (runAsGroup, fsGroup). The user id 0 is never allowed."
+        ),
+    )
     host_users: bool | None = Field(
         default=None,
         description=(
@@ -159,6 +165,10 @@ class SandboxClassSpec(Model):
     termination_grace_period_seconds: int = Field(
         default=30, ge=0, le=3600, description="How long the agent server may take to end before it is killed."
     )
+
+    def allows_groups(self, *group_ids: int) -> bool:
+        """Whether pods of this class may have these group ids."""
+        return self.pod.allow_root_group or 0 not in group_ids
 
 
 class SandboxClass(Model):

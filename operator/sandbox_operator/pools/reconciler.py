@@ -11,6 +11,7 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator import times
+from sandbox_operator.builders.groups import forbidden_group
 from sandbox_operator.conditions import patch
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools import metrics
@@ -143,7 +144,7 @@ class PoolReconciler:
         if class_ is None:
             return Plan(), census
         # A volume belongs to one sandbox, so it cannot be there before.
-        count = 0 if class_.spec.workspace.persistent else wanted
+        count = 0 if class_.spec.workspace.persistent or forbidden_group(pool.spec, class_) else wanted
         return plan(World(count, census, memory.record, now, memory.secrets)), census
 
     async def _apply(self, memory: Memory, pool: SandboxPool, class_: SandboxClass, steps: Plan) -> None:

@@ -77,7 +77,7 @@ async def test_everything_at_once(client: KubeClient, namespace: str) -> None:
         ("command-text", {**REQUIRED, "command": "run me"}, "spec.command"),
         ("odd-factor", {**REQUIRED, "resourceFactor": 3}, "spec.resourceFactor"),
         ("root", {**REQUIRED, "runAsUser": 0}, "spec.runAsUser"),
-        ("root-group", {**REQUIRED, "fsGroup": 0}, "spec.fsGroup"),
+        ("no-group", {**REQUIRED, "fsGroup": -1}, "spec.fsGroup"),
         ("bad-policy", {**REQUIRED, "imagePullPolicy": "Sometimes"}, "spec.imagePullPolicy"),
         ("bad-service", {**REQUIRED, "service": "NodePort"}, "spec.service"),
         ("suspend-text", {**REQUIRED, "suspend": "yes"}, "spec.suspend"),

@@ -39,14 +39,16 @@ async def test_the_configs_are_those_of_the_pools_of_the_gateways_class(
             return len(await told()) == 2
 
         await eventually(both)
+        ids = {"run_as_user": 10001, "run_as_group": 10001, "fs_group": 10001}
         assert await told() == [
-            {"name": "first", "image": "agent:1", "command": [], "environment": {}, "working_dir": ""},
+            {"name": "first", "image": "agent:1", "command": [], "environment": {}, "working_dir": "", **ids},
             {
                 "name": "second",
                 "image": "agent:1",
                 "command": ["serve"],
                 "environment": full["environment"],
                 "working_dir": "/workspace",
+                **ids,
             },
         ]
         await client.delete(SANDBOX_POOLS, namespace, "second")

@@ -52,6 +52,17 @@ def test_ports_that_a_client_gives_its_services_are_noted() -> None:
     assert body["spec"]["servicePorts"] == {"vscode": 60001, "work-1": 3000}
 
 
+@pytest.mark.parametrize(
+    ("fields", "group"), [({}, 7), ({"run_as_group": 5}, 5), ({"run_as_group": 0}, 0), ({"fs_group": 0}, 0)]
+)
+def test_the_process_has_the_group_of_the_workspace_unless_another_is_asked_for(
+    fields: dict[str, int], group: int
+) -> None:
+    request = REQUEST.model_copy(update=fields)
+    body = sandbox_body("sb-a", "alice", request, environment_hash="h", class_name="big")
+    assert body["spec"]["runAsGroup"] == group
+
+
 def test_another_environment_has_a_secret_of_its_own_name_and_takes_away_the_ports_of_the_old() -> None:
     old = sandbox(spec={"environmentHash": "0" * 64, "servicePorts": {"vscode": 1, "work-1": 2}})
     environment = {"WORKER_1": "3000"}

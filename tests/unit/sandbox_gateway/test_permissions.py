@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from sandbox_crds.api_keys import Limits, Policy
-from sandbox_crds.models import SandboxSpec
+from sandbox_crds.models import SandboxClassSpec, SandboxSpec
 from sandbox_gateway.errors import NotAllowedError
-from sandbox_gateway.permissions import Permissions, maximum_life
+from sandbox_gateway.permissions import Permissions, check_groups, maximum_life
 from sandbox_gateway.requests import StartRequest
 
 ALL = Permissions((), "default")
@@ -114,6 +114,25 @@ def test_a_class_that_the_key_does_not_allow(classes: tuple[str, ...], asked: st
         ALL.class_name(request(sandbox_class=asked), Policy(classes=classes))
     assert error.value.detail.startswith(f"sandbox_class: {asked} is not allowed by your API key")
     assert error.value.detail.endswith(f"Allowed are: {', '.join(classes or ('default',))}.")
+
+
+@pytest.mark.parametrize(
+    ("groups", "field"),
+    [
+        ({}, ""),
+        ({"run_as_group": 5}, ""),
+        ({"fs_group": 0}, "fs_group"),
+        ({"fs_group": 0, "run_as_group": 5}, "fs_group"),
+        ({"run_as_group": 0}, "run_as_group"),
+    ],
+)
+def test_the_root_group_is_for_classes_that_allow_it(groups: dict[str, int], field: str) -> None:
+    check_groups(request(**groups), "big", SandboxClassSpec.model_validate({"pod": {"allowRootGroup": True}}))
+    if not field:
+        check_groups(request(**groups), "big", SandboxClassSpec())
+        return
+    with pytest.raises(NotAllowedError, match=f"^{field}: 0.* SandboxClass big .pod.allowRootGroup."):
+        check_groups(request(**groups), "big", SandboxClassSpec())
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,18 @@ def test_a_config_has_the_fields_of_start() -> None:
         "command": ["serve", "--port", "1"],
         "environment": {"A": "1"},
         "working_dir": "/workspace",
+        "run_as_user": 10001,
+        "run_as_group": 10001,
+        "fs_group": 10001,
     }
 
 
 def test_who_starts_what_a_config_says_asks_for_what_the_pool_runs() -> None:
-    told = pool(command=["serve", "--price=$$5", "$$(NAME)"])
+    told = pool(command=["serve", "--price=$$5", "$$(NAME)"], runAsUser=1, runAsGroup=0, fsGroup=3)
     config_ = config(told)
     request = StartRequest.model_validate({**config_.model_dump(), "session_id": "s"})
     body = sandbox_body("sb-a", "alice", request, environment_hash="", class_name="default")
     assert config_.command == ["serve", "--price=$5", "$(NAME)"]
     assert body["spec"]["command"] == told.spec.command
     assert body["spec"]["image"] == told.spec.image
+    assert [body["spec"][field] for field in ("runAsUser", "runAsGroup", "fsGroup")] == [1, 0, 3]

@@ -13,6 +13,7 @@ from unit.sandbox_operator.samples import (
     LATER,
     NOW,
     POD_UID,
+    class_,
     condition,
     container,
     on_node,
@@ -58,6 +59,14 @@ CASES = {
         events=("PodLost",),
         told=Reason.SANDBOX_CLASS_NOT_FOUND,
         message="There is no SandboxClass default in this namespace.",
+    ),
+    "new, in the root group": Case(
+        sandbox(fsGroup=0),
+        told=Reason.POD_REFUSED,
+        message="fsGroup 0, the root group, needs pod.allowRootGroup of SandboxClass default.",
+    ),
+    "new, in the root group, which its class allows": Case(
+        sandbox(runAsGroup=0), class_=class_(pod={"allowRootGroup": True}), writes=("secrets", "pods")
     ),
     "just made": Case(sandbox(), pod(), made=MADE, requeue_at=NOW + PATIENCE),
     "boots": Case(sandbox(), runs(), made=MADE, requeue_at=NOW + PATIENCE),

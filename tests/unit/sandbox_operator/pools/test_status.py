@@ -25,12 +25,13 @@ def status(
     refusal: Refusal | None = None,
     old: dict[str, Any] | None = None,
     claimed: int = 0,
+    **spec: Any,
 ) -> SandboxPoolStatus:
     census = take_census(pods, TEMPLATE, KEYS, NOW)
     record = Record().observed(TEMPLATE, census, claimed, NOW)
     if refusal:
         record = record.answered(refusal, NOW)
-    of_pool = pool(replicas=wanted, status=old)
+    of_pool = pool(replicas=wanted, status=old, **spec)
     return next_status(of_pool, None if missing else of_class or class_(), wanted, census, record, claimed, SOON)
 
 
@@ -46,6 +47,11 @@ CASES: dict[str, tuple[SandboxPoolStatus, PoolReason, str]] = {
     "failing": (status([failing("a"), free("b")], 2), PoolReason.PODS_FAILING, "ImagePullBackOff: the image"),
     "no room": (status([waiting("a"), ready("b")], 2), PoolReason.UNSCHEDULABLE, "0/1 nodes: no room"),
     "refused": (status([], 2, refusal=REFUSED), PoolReason.POD_REFUSED, 'pods "a" is forbidden'),
+    "in the root group": (
+        status([], 1, runAsGroup=0),
+        PoolReason.POD_REFUSED,
+        "runAsGroup 0, the root group, needs pod.allowRootGroup of SandboxClass default.",
+    ),
     "over quota": (status([ready("a")], 2, refusal=OVER), PoolReason.QUOTA_EXCEEDED, "exceeded quota: few"),
     "no class": (status([ready("a")], 1, missing=True), PoolReason.SANDBOX_CLASS_NOT_FOUND, "SandboxClass default"),
     "a class with a volume": (
