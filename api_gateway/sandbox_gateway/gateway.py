@@ -26,6 +26,7 @@ from sandbox_gateway.metrics import count_request
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.sandboxes import Sandboxes
 from sandbox_gateway.servers import AppServer, probes_app, tcp_socket, unix_socket
 from sandbox_gateway.settings import Settings
@@ -118,6 +119,7 @@ class Gateway:
                 base_domain=settings.base_domain,
                 https=settings.public_url.startswith("https:") if settings.public_url else certificates is not None,
                 tls=None if certificates is None else lambda: certificates.context,
+                proxies=TrustedProxies(settings.trusted_proxies),
                 share_port=settings.worker_socket is not None,
                 limits=Limits(
                     connections=connections,

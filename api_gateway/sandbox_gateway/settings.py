@@ -11,6 +11,7 @@ from sandbox_crds.image_patterns import PatternText
 from sandbox_crds.logs import LogFormat, LogLevel
 from sandbox_gateway.access_log import AccessLogMode
 from sandbox_gateway.addresses import Origin
+from sandbox_gateway.proxy.forwarded import Network, network
 from sandbox_gateway.registry.reference import registry_name
 
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -39,10 +40,11 @@ def _registries(names: object) -> object:
     return [registry_name(name) for name in names.split(",") if name.strip()] if isinstance(names, str) else names
 
 
-def _patterns(texts: object) -> object:
+def _items(texts: object) -> object:
     return [text.strip() for text in texts.split(",") if text.strip()] if isinstance(texts, str) else texts
 
 
+TrustedNetwork = Annotated[Network, BeforeValidator(lambda text: network(str(text)))]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Hold = Annotated[float, Field(ge=0, le=11)]
 
@@ -77,10 +79,15 @@ class Settings(BaseSettings):
         default="",
         description="Host mode: sandboxes are {runtime_id}.{base_domain}. Empty: the session key names the sandbox.",
     )
+    trusted_proxies: Annotated[tuple[TrustedNetwork, ...], NoDecode, BeforeValidator(_items)] = Field(
+        default=(),
+        description="Addresses of the proxies in front, separated by commas, such as 10.0.3.0/24,fd00:3::/64. Their "
+        "X-Forwarded-For, -Proto and -Host are believed, and nobody else's.",
+    )
     public_url: Annotated[str, AfterValidator(_public_url)] = Field(
         default="",
         description="URL of this gateway for clients; empty: what each client used to reach it. Its scheme is told to "
-        "sandboxes as X-Forwarded-Proto.",
+        "sandboxes as X-Forwarded-Proto where no trusted proxy names one.",
     )
     sandbox_class: str = Field(default="default", description="SandboxClass of the sandboxes that are started.")
     start_hold_seconds: Hold = Field(
@@ -97,7 +104,7 @@ class Settings(BaseSettings):
         description="Registries that GET /image_exists may ask, over https: hosts, separated by commas, such as "
         "docker.io,ghcr.io. Of images elsewhere it says that it does not know.",
     )
-    allowed_images: Annotated[tuple[PatternText, ...], NoDecode, BeforeValidator(_patterns)] = Field(
+    allowed_images: Annotated[tuple[PatternText, ...], NoDecode, BeforeValidator(_items)] = Field(
         default=(),
         description="Patterns of the images that may be started, separated by commas, such as ghcr.io/openhands/*. "
         "Empty: all. API keys may allow fewer.",

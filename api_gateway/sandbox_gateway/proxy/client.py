@@ -65,6 +65,10 @@ class ClientConnection(ClientSide):
         self._deadline: float | None = None
         self._timer: asyncio.Handle | None = None
         self._rings_at = inf
+        self._peer = ""
+        self._is_proxy = False
+        """Whether it is one that is trusted to say where its requests come from."""
+        self._https = context.https
         self.write_paused = False
 
     # What the transport calls
@@ -73,7 +77,9 @@ class ClientConnection(ClientSide):
         self.transport = cast(asyncio.Transport, transport)
         peer: tuple[Any, ...] | None = transport.get_extra_info("peername")
         # None when it is gone already; an IPv4 client of an IPv6 socket is still one of IPv4
-        self.account = Account(self._context.access_log, peer[0].removeprefix("::ffff:") if peer else "unknown")
+        self._peer = peer[0].removeprefix("::ffff:") if peer else "unknown"
+        self._is_proxy = self._peer in self._context.proxies
+        self.account = Account(self._context.access_log, self._peer)
         self._context.join(self)
         self._expect_within(self._context.limits.head_seconds)
 
@@ -216,9 +222,20 @@ class ClientConnection(ClientSide):
                 return True
             head = reader.head()
         self._deadline = None
+        if self._is_proxy:
+            head = self._from_outside(head)
         self.account.begin(head)
         self._begin(head, request_body(head))
         return True
+
+    def _from_outside(self, head: RequestHead) -> RequestHead:
+        """The request as its client has sent it to the outermost trusted proxy."""
+        fields = head.fields.joined
+        said = (fields.get(b"x-forwarded-for"), fields.get(b"x-forwarded-proto"), fields.get(b"x-forwarded-host"))
+        outside = self._context.proxies.outside(self._peer, *said)
+        self.account.client_ip = outside.client_ip
+        self._https = self._context.https if outside.https is None else outside.https
+        return head if outside.host is None or outside.host == head.host else head.addressed_to(outside.host)
 
     def _choose_reading(self) -> None:
         if self._state is State.OVER or self.transport.is_closing():
@@ -239,7 +256,7 @@ class ClientConnection(ClientSide):
                 self.account.runtime_id = decision.runtime_id
                 self._answer(too_many(decision.runtime_id, shares.limit, websockets=head.websocket), head, body)
                 return
-            service, https, cookies = bool(decision.service), self._context.https, decision.cookies
+            service, https, cookies = bool(decision.service), self._https, decision.cookies
             ip = self.account.client_ip
             forwarded = upstream_head(head, ip, False, head.websocket, service, https=https, cookies=cookies)
             self._exchange_with(decision, head, body, forwarded)
@@ -247,7 +264,7 @@ class ClientConnection(ClientSide):
         match decision:
             case ToControl():
                 # It has no WebSockets; asked for one, its server would log two warnings each time.
-                forwarded = upstream_head(head, self.account.client_ip, True, False, https=self._context.https)
+                forwarded = upstream_head(head, self.account.client_ip, True, False, https=self._https)
                 self._exchange_with(decision, head, body, forwarded)
             case Answer():
                 self._answer(decision, head, body)
@@ -298,7 +315,7 @@ class ClientConnection(ClientSide):
             self._last_answer(readable(refusal, head), head_only=False)
             return
         self._leave()
-        FirstMessage(self._context, self.transport, head, self.account).receive(pending)
+        FirstMessage(self._context, self.transport, head, self.account, https=self._https).receive(pending)
 
     def _refuse(self, error: BadMessageError) -> None:
         exchange, self._exchange = self._exchange, None

@@ -10,6 +10,7 @@ from typing import Protocol
 from sandbox_gateway.directory import Directory
 from sandbox_gateway.proxy.account import AccessLog
 from sandbox_gateway.proxy.flights import Flights
+from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.head import RequestHead
 from sandbox_gateway.proxy.places import Places
 from sandbox_gateway.proxy.shares import Shares
@@ -102,9 +103,10 @@ class Context:
     base_domain: str
     limits: Limits
     https: bool = False
-    """Whether clients speak TLS: with the listener itself, or with something in front of it."""
+    """Whether clients speak TLS, if no trusted proxy says it: with the listener itself, or with something in front."""
     tls: Callable[[], ssl.SSLContext] | None = None
     """What the listener speaks TLS by, for a connection that begins now."""
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
     places: Places = field(default_factory=Places)
     flights: Flights = field(default_factory=Flights)
     draining: bool = False

@@ -45,11 +45,14 @@ _log = structlog.get_logger(__name__)
 class FirstMessage(asyncio.Protocol):
     """Takes over a client's transport at its WebSocket handshake, and accepts it. Implements `context.Client`."""
 
-    def __init__(self, context: Context, transport: asyncio.Transport, request: RequestHead, account: Account) -> None:
+    def __init__(
+        self, context: Context, transport: asyncio.Transport, request: RequestHead, account: Account, *, https: bool
+    ) -> None:
         self._context = context
         self._transport = transport
         self._request = request
         self._account = account
+        self._https = https
         self._accept = _accept(request)
         self._websocket = Connection(ConnectionType.SERVER)
         self._received = b""
@@ -215,9 +218,8 @@ class FirstMessage(asyncio.Protocol):
                     pass  # for the sandbox
 
     async def _opened(self, target: ToSandbox) -> None:
-        https = self._context.https
         ip, cookies = self._account.client_ip, target.cookies
-        head = upstream_head(self._request, ip, False, True, offers=False, https=https, cookies=cookies)
+        head = upstream_head(self._request, ip, False, True, offers=False, https=self._https, cookies=cookies)
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(self._context.limits.handshake_seconds):

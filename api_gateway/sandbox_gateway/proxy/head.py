@@ -23,7 +23,7 @@ _MEMO_BYTES = 2 * 1024
 _MEMO_FIELDS = 32
 
 _END = b"\r\n\r\n"
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?]+)(.*)")
 _USUAL_LINE = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1\r\n")
 """A request line that llhttp accepts before any fields, and that changes nothing of what it makes of them."""
@@ -87,6 +87,10 @@ class RequestHead:
     """What headers.py has made of it."""
     asked: tuple[bool, bool, str | None, tuple[str, ...]] | None = field(default=None, compare=False)
     """What routing.py has found in it."""
+
+    def addressed_to(self, host: bytes) -> "RequestHead":
+        """The same request to this host."""
+        return RequestHead(self.method, self.target, host, self.http_1_0, self.fields, self.keep_alive, self.websocket)
 
     @property
     def size(self) -> int:
@@ -295,7 +299,7 @@ def _addressed(method: bytes, target: bytes, fields: Fields) -> tuple[bytes, byt
     host = fields.joined.get(b"host")
     if host is None or b"host" in fields.repeated:
         raise BadMessageError(400, "A request needs exactly one Host header.")
-    if not _HOST.fullmatch(host):
+    if not HOST.fullmatch(host):
         raise BadMessageError(400, "The Host header is malformed.")
     if method == b"CONNECT":
         raise BadMessageError(400, "This is no proxy for tunnels. Send requests with a path as their target.")
@@ -304,7 +308,7 @@ def _addressed(method: bytes, target: bytes, fields: Fields) -> tuple[bytes, byt
         if absolute is None:
             raise BadMessageError(400, "The request target must be a path.")
         host, path = absolute[1], absolute[2]
-        if not _HOST.fullmatch(host):
+        if not HOST.fullmatch(host):
             raise BadMessageError(400, "The authority of the request target is malformed.")
         if not path.startswith(b"/"):
             path = b"*" if method == b"OPTIONS" and not path else b"/" + path

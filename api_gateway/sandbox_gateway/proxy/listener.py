@@ -12,6 +12,7 @@ from sandbox_gateway.proxy.account import AccessLog
 from sandbox_gateway.proxy.client import ClientConnection
 from sandbox_gateway.proxy.context import Activity, Context, Limits, Waker
 from sandbox_gateway.proxy.crowded import Crowded
+from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.handshake import Handshake
 from sandbox_gateway.proxy.upstream import Pool, keep_alive
 
@@ -83,14 +84,15 @@ async def serve(
     base_domain: str,
     https: bool = False,
     tls: Callable[[], ssl.SSLContext] | None = None,
+    proxies: TrustedProxies | None = None,
     share_port: bool = False,
     limits: Limits | None = None,
 ) -> Listener:
     """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible.
 
     `https` says that clients speak TLS, be it to something in front; `tls` gives what each new connection speaks it by
-    here. With `share_port`, other processes of the same user may
-    listen there, too; the kernel spreads the connections.
+    here. What `proxies` say about the origin of a request is believed. With `share_port`, other processes of the same
+    user may listen there, too; the kernel spreads the connections.
     """
     context = Context(
         directory=directory,
@@ -103,6 +105,7 @@ async def serve(
         limits=limits or Limits(),
         https=https,
         tls=tls,
+        proxies=proxies or TrustedProxies(),
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server(

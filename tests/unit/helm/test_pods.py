@@ -87,6 +87,7 @@ def test_the_processes_know_their_environment(
         "sandboxClass": "large",
         "registryPrefix": "ghcr.io/team",
         "imageRegistries": ["ghcr.io"],
+        "trustedProxies": ["10.0.3.0/24", "fd00:3::/64"],
     }
     manifests = helm.render({"gateway": gateway, "log": {"level": "DEBUG", "format": "console"}})
     [container] = pod_templates(manifests)[component]["spec"]["containers"]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import httpx
+from fastapi import FastAPI
 
 from sandbox_crds.api_keys import ApiKey, Policy
 from sandbox_crds.keys import MasterKeys
@@ -167,13 +168,12 @@ class ScriptedExplanations:
         return explain(*await self._service.get(owner, runtime_id), Surroundings())
 
 
-@asynccontextmanager
-async def runtime_api(
+def scripted_app(
     service: ScriptedService, addresses: Addresses | None = None, keys: MasterKeys = KEYS, **options: Any
-) -> AsyncGenerator[httpx.AsyncClient]:
-    """A client of the real application over a scripted service."""
+) -> FastAPI:
+    """The real application over a scripted service."""
     answers = Answers(keys, unconnected_cache(keys), cast("SandboxClasses", Classes()), addresses or Addresses())
-    app = create_app(
+    return create_app(
         cast("SandboxService", service),
         answers,
         cast("Explanations", ScriptedExplanations(service)),
@@ -184,6 +184,14 @@ async def runtime_api(
         registry_prefix="registry.test/images",
         **options,
     )
+
+
+@asynccontextmanager
+async def runtime_api(
+    service: ScriptedService, addresses: Addresses | None = None, keys: MasterKeys = KEYS, **options: Any
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of that application."""
+    app = scripted_app(service, addresses, keys, **options)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://gateway.test", headers={"X-API-Key": "good"}

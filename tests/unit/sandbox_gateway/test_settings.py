@@ -33,6 +33,13 @@ def test_patterns_of_images_are_separated_by_commas(monkeypatch: pytest.MonkeyPa
     assert Settings().allowed_images == ("ghcr.io/openhands/*", "docker.io/a:1")
 
 
+def test_trusted_proxies_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().trusted_proxies == ()
+    monkeypatch.setenv("SANDBOX_GATEWAY_TRUSTED_PROXIES", "10.0.0.0/24, fd00:3::/64,::ffff:192.0.2.0/120,203.0.113.7,")
+    told = [str(network) for network in Settings().trusted_proxies]
+    assert told == ["10.0.0.0/24", "fd00:3::/64", "192.0.2.0/24", "203.0.113.7/32"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -43,6 +50,15 @@ def test_patterns_of_images_are_separated_by_commas(monkeypatch: pytest.MonkeyPa
         ("image_registries", "ghcr.io/openhands"),
         ("image_registries", "ghcr.io docker.io"),
         ("image_registries", "*.io"),
+        ("trusted_proxies", "10.0.0.1/8"),
+        ("trusted_proxies", "10.0.0.0/24 10.0.1.0/24"),
+        ("trusted_proxies", "10.0.0.0/24,300.0.0.0/8"),
+        ("trusted_proxies", "fd00::/129"),
+        ("trusted_proxies", "proxy.example.com"),
+        ("trusted_proxies", "*"),
+        ("trusted_proxies", "0.0.0.0/0"),
+        ("trusted_proxies", "::/0"),
+        ("trusted_proxies", "::ffff:0:0/96"),
         ("base_domain", "http://x"),
         ("base_domain", "x:80"),
         ("base_domain", "*.x"),

@@ -17,6 +17,7 @@ from sandbox_crds.names import service_of
 from sandbox_gateway.directory import Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.account import Entry
 from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.listener import Listener, serve
 
 KEY = "key-of-abc"
@@ -154,6 +155,7 @@ class Gateway:
         https: bool = False,
         tls: Callable[[], ssl.SSLContext] | None = None,
         limits: Limits | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self.directory = MemoryDirectory()
         self.activity = CountingActivity()
@@ -164,6 +166,7 @@ class Gateway:
         self._https = https
         self._tls = tls
         self._limits = limits
+        self._proxies = proxies
         self._stack = contextlib.AsyncExitStack()
         self.listener: Listener
 
@@ -180,6 +183,7 @@ class Gateway:
             https=self._https,
             tls=self._tls,
             limits=self._limits,
+            proxies=self._proxies,
         )
         return self
 

@@ -1,0 +1,101 @@
+"""From where a request comes, as the proxies say that are trusted to.
+
+A proxy adds the address of its client to X-Forwarded-For. So the right-most address there that is no trusted proxy's is
+the client's; whatever stands before it, that client may have made up. X-Forwarded-Proto and X-Forwarded-Host say how it
+has reached the outermost trusted proxy: of several values, the one as many places from the right as there are trusted
+proxies. What cannot be read is left out. Forwarded (RFC 7239), X-Real-IP and the PROXY protocol are not read.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from sandbox_gateway.proxy.head import HOST
+
+type Network = IPv4Network | IPv6Network
+
+_MOST_HOPS = 32
+"""Addresses that are looked at."""
+_REMEMBERED = 4096
+_MAPPED = 96
+"""Bits before an IPv4 address in the IPv6 address that stands for it (::ffff:0:0/96)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Where a request comes from. `https` and `host` are None if no proxy has said it."""
+
+    client_ip: str
+    https: bool | None
+    host: bytes | None
+
+
+def network(text: str) -> Network:
+    """The range of trusted addresses that `text` names. Raises ValueError."""
+    try:
+        found = ip_network(text.strip())
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no range of addresses, such as 10.0.0.0/24 or fd00::/64: {error}") from None
+    if isinstance(found, IPv6Network) and found.prefixlen >= _MAPPED and found.network_address.ipv4_mapped:
+        found = IPv4Network((found.network_address.ipv4_mapped, found.prefixlen - _MAPPED))
+    if not found.prefixlen:
+        raise ValueError(f"{text!r} has all addresses: then everybody could claim to be anybody")
+    return found
+
+
+class TrustedProxies:
+    """The addresses from which X-Forwarded-For, -Proto and -Host are believed."""
+
+    def __init__(self, networks: Collection[Network] = ()) -> None:
+        self._networks = tuple(networks)
+        self.outside = lru_cache(_REMEMBERED)(self._outside)
+
+    def __contains__(self, peer: str) -> bool:
+        address = _read(peer.encode()) if self._networks else None
+        return address is not None and self._trusts(address)
+
+    def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(address in network for network in self._networks)
+
+    def _outside(self, peer: str, chain: bytes | None, proto: bytes | None, host: bytes | None) -> Outside:
+        """For a request of this peer, a trusted proxy, with these values of X-Forwarded-For, -Proto and -Host.
+
+        Called as `outside`, which remembers.
+        """
+        client_ip, proxies = peer, 1
+        for hop in reversed(chain.rsplit(b",", _MOST_HOPS)[-_MOST_HOPS:] if chain else ()):
+            address = _read(hop.strip())
+            if address is None:
+                break
+            client_ip = str(address)
+            if not self._trusts(address):
+                break
+            proxies += 1
+        scheme = _said(proto, proxies).lower()
+        authority = _said(host, proxies)
+        return Outside(
+            client_ip,
+            https=scheme in (b"https", b"wss") if scheme in (b"http", b"https", b"ws", b"wss") else None,
+            host=authority if HOST.fullmatch(authority) else None,
+        )
+
+
+def _said(values: bytes | None, proxies: int) -> bytes:
+    """By the outermost of so many proxies, each of which may have added a value or kept those that it got."""
+    said = values.split(b",") if values else [b""]
+    return said[-min(proxies, len(said))].strip()
+
+
+def _read(text: bytes) -> IPv4Address | IPv6Address | None:
+    """An address, which may have a port; IPv4 in its own form."""
+    host = text.decode("latin-1")
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
