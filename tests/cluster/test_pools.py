@@ -24,6 +24,8 @@ from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
 
 COMMAND = ["/usr/local/bin/openhands-agent-server", "--port", "60000"]
 """What the SDK asks for, as are `/` as working directory and an empty environment."""
+PROJECT = "/workspace/project"
+"""Where the OpenHands app works."""
 POOLED = {"POOLED": "yes", "OH_CONVERSATIONS_PATH": "/workspace/conversations"}
 SECRET = {"CLIENT_TOKEN": f"{MARK}{uuid.uuid4().hex}"}
 IDLE_SECONDS = 20
@@ -70,7 +72,7 @@ def pooled(target: LocalTarget, images: Images, progress: Progress) -> Iterator[
         "late": {
             "image": image,
             "command": COMMAND,
-            "workingDir": "/workspace",
+            "workingDir": PROJECT,
             "environment": POOLED,
             "deferredInit": True,
         },
@@ -243,11 +245,12 @@ def test_free_pods_are_isolated_as_sandboxes_are(full: Site) -> None:
 
 def test_another_environment_comes_late_and_again_after_a_crash(full: Site, images: Images) -> None:
     environment = {**POOLED, **SECRET, "GITHUB_TOKEN": "töken", "OH_BASH_EVENTS_DIR": "/workspace/events"}
-    with Runtime(full, images.agent_server, command=COMMAND, working_dir="/workspace", environment=environment) as late:
+    with Runtime(full, images.agent_server, command=COMMAND, working_dir=PROJECT, environment=environment) as late:
         late.await_ready()
         status = late.object()["status"]
         assert (status["launch"], status["pool"]) == ("Warm", "late")
         assert late.run("echo $POOLED $GITHUB_TOKEN; ls -d /workspace/events") == "yes töken\n/workspace/events\n"
+        assert late.run(f"cd {PROJECT} && touch written && git init --quiet && git status --short") == "?? written\n"
         assert late.agent.get("/api/conversations/count").status_code == 200
 
         full.kubectl("exec", status["podName"], "--", "sh", "-c", KILL)
@@ -260,7 +263,7 @@ def test_another_environment_comes_late_and_again_after_a_crash(full: Site, imag
 
 def test_what_cannot_come_late_starts_cold_and_says_why(full: Site, images: Images) -> None:
     environment = {**POOLED, **SECRET, "OH_PERSISTENCE_DIR": "/workspace/8123"}
-    with Runtime(full, images.agent_server, command=COMMAND, working_dir="/workspace", environment=environment) as cold:
+    with Runtime(full, images.agent_server, command=COMMAND, working_dir=PROJECT, environment=environment) as cold:
         status = eventually(lambda: cold.object().get("status", {}), lambda status: "poolMiss" in status, READY_SECONDS)
         assert status["launch"] == "Cold"
         assert status["poolMiss"].startswith("EnvironmentDiffers")

@@ -1,4 +1,4 @@
-"""Command line: python -m images build [controller|agent-server|all]."""
+"""Command line: python -m images build [controller|agent-server|agent-server-full|all]."""
 
 import json
 import time
@@ -18,12 +18,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 class Choice(StrEnum):
     CONTROLLER = ImageName.CONTROLLER
     AGENT_SERVER = ImageName.AGENT_SERVER
+    AGENT_SERVER_FULL = ImageName.AGENT_SERVER_FULL
     ALL = "all"
 
 
 @app.callback()
 def images() -> None:
-    """The project's container images: the controller (operator and gateway) and the agent server."""
+    """The project's container images: the controller (operator and gateway), the agent server, and that with more."""
 
 
 @app.command("build")

@@ -49,9 +49,9 @@ class Buildah:
             f"--build-arg=BASE_IMAGE={base.reference()}",
             *host_settings.secret_options(self.scratch),
             f"--tag={recipe.repository}:latest",
-            f"--file={recipe.dockerfile}",
+            *recipe.options(),
         ]
-        self._run(f"build the image {recipe.title}", self._buildah("bud", *options, str(recipe.context)))
+        self._run(f"build the image {recipe.title}", self._buildah("bud", *options))
         new = self.scratch / archive.name
         target = f"docker-archive:{new}:{reference}"
         self._run(f"write {archive.name}", self._buildah("push", "--quiet", f"{recipe.repository}:latest", target))

@@ -19,6 +19,6 @@ def build(recipe: Recipe, reference: str, scratch: Path, log: Path, progress: Pr
     if subprocess.run(["docker", "image", "inspect", reference], capture_output=True).returncode == 0:
         return
     secrets = host_settings.secret_options(scratch)
-    command = ["docker", "build", *secrets, f"--tag={reference}", f"--file={recipe.dockerfile}", str(recipe.context)]
+    command = ["docker", "build", *secrets, f"--tag={reference}", *recipe.options()]
     # Engines before 23 need to be asked for BuildKit, which the mounts of secrets are a feature of.
     step.run(f"build the image {recipe.title} (docker)", command, log, progress, {"DOCKER_BUILDKIT": "1"})

@@ -1,10 +1,10 @@
-"""The two images, and the names of their builds: pure functions of the files they are made of."""
+"""The images, and the names of their builds: pure functions of the files they are made of."""
 
 import hashlib
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -15,14 +15,19 @@ KEY_LENGTH = 12
 class ImageName(StrEnum):
     CONTROLLER = "controller"
     AGENT_SERVER = "agent-server"
+    AGENT_SERVER_FULL = "agent-server-full"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One Dockerfile. `repository` is the image's name without the tag, `context` the Dockerfile's directory."""
+    """One image. `repository` is its name without the tag, `context` the Dockerfile's directory.
+
+    `target` is a stage of the Dockerfile, "" for its last.
+    """
 
     repository: str
     context: Path
+    target: str = ""
 
     @property
     def dockerfile(self) -> Path:
@@ -32,6 +37,11 @@ class Recipe:
     def title(self) -> str:
         """The last part of the image's name; also the stem of its files in the cache."""
         return self.repository.rpartition("/")[2]
+
+    def options(self) -> list[str]:
+        """What builds it, for Docker and buildah alike; the last one is the context."""
+        target = [f"--target={self.target}"] if self.target else []
+        return [*target, f"--file={self.dockerfile}", str(self.context)]
 
     def reference(self, key: str) -> str:
         return f"{self.repository}:{key}"
@@ -62,12 +72,15 @@ class Recipe:
             copy = target / path.relative_to(self.context)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
-        return Recipe(self.repository, target)
+        return replace(self, context=target)
 
 
 RECIPES = {
     ImageName.CONTROLLER: Recipe("localhost/openhands-sandbox", REPOSITORY),
     ImageName.AGENT_SERVER: Recipe("localhost/openhands-agent-server", REPOSITORY / "agent_server_image"),
+    ImageName.AGENT_SERVER_FULL: Recipe(
+        "localhost/openhands-agent-server-full", REPOSITORY / "agent_server_image", target="full"
+    ),
 }
 
 

@@ -52,7 +52,7 @@ def test_the_project_is_the_last_layer_of_the_controller_image() -> None:
 def test_images_run_as_a_numbered_user(name: ImageName) -> None:
     """Kubernetes checks `runAsNonRoot` by number only."""
     user = instructions(name, "USER")[-1]
-    assert user == {ImageName.CONTROLLER: "65532:65532", ImageName.AGENT_SERVER: "10001:10001"}[name]
+    assert user == ("65532:65532" if name is ImageName.CONTROLLER else "10001:10001")
 
 
 @pytest.mark.parametrize("name", list(ImageName))
