@@ -13,11 +13,14 @@ from sandbox_crds.api_keys import ApiKey, Limits
 from sandbox_crds.limits import HOW_TO_FREE, Limit, reached
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
+from sandbox_crds.redaction import redacted
 from sandbox_gateway.cache import SandboxCache
 from sandbox_gateway.errors import LimitReachedError
 from sandbox_gateway.view import View
 
-_EXAMPLES = 3
+_NAMED = 10
+"""Sandboxes that a refusal names."""
+_SESSION_CHARACTERS = 40
 
 type Queue = Mapping[str, int]
 
@@ -62,7 +65,11 @@ class Allowances:
         """What to tell of a new sandbox that the operator does not let start; None when it does, or may yet."""
         if seen.reason != Reason.LIMIT_REACHED or sandbox.status.launch:
             return None
-        return LimitReachedError(seen.message)
+        owner = sandbox.spec.owner
+        owned = [known for known in self._cache.owned_by(owner) if known.metadata.name != sandbox.metadata.name]
+        # The operator names none: its words would change with each sandbox that comes or goes.
+        limit = full(owned, self._limits(owner))
+        return LimitReachedError(refusal(*limit, owner, owned) if limit else seen.message)
 
     def queue(self, owner: str) -> Queue:
         """The places of all who wait, by name; the first is 1."""
@@ -84,7 +91,7 @@ def lacking(owned: Collection[Sandbox], coming: int, limits: Limits, *, is_new: 
     `owned` are the other sandboxes of the owner, `coming` how many more are just being made or resumed. As many may
     wait as may run.
     """
-    counted = [known for known in owned if _reason(known) != Reason.LIMIT_REACHED or known.status.launch]
+    counted = [known for known in owned if not _is_refused(known)]
     if is_new and limits.sandboxes is not None and len(counted) + coming >= limits.sandboxes:
         return "sandboxes", limits.sandboxes
     active = sum(not known.spec.suspend for known in counted) + coming
@@ -95,17 +102,45 @@ def lacking(owned: Collection[Sandbox], coming: int, limits: Limits, *, is_new: 
     return None
 
 
+def full(owned: Collection[Sandbox], limits: Limits) -> tuple[Limit, int] | None:
+    """The limit, with its value, that these sandboxes of an owner take whole, as far as that can be seen of them."""
+    values: dict[Limit, int | None] = {"sandboxes": limits.sandboxes, "running": limits.running}
+    for limit, value in values.items():
+        if value is not None and len(_taking(limit, owned)) >= value:
+            return limit, value
+    return None
+
+
 def refusal(limit: Limit, value: int, owner: str, owned: Collection[Sandbox]) -> str:
     """What a client is told: the limit, its value, what takes it, and how to free it."""
-    taking = [known for known in owned if limit == "sandboxes" or not known.spec.suspend]
-    oldest = sorted(taking, key=lambda known: (known.metadata.creation_timestamp, known.metadata.name))[:_EXAMPLES]
-    named = f" The oldest: {', '.join(known.metadata.name for known in oldest)} (runtime_id)." if oldest else ""
+    taking = sorted(_taking(limit, owned), key=lambda known: (known.metadata.creation_timestamp, known.metadata.name))
+    more = f" and {len(taking) - _NAMED} more" if len(taking) > _NAMED else ""
+    named = f" By age: {', '.join(map(_named, taking[:_NAMED]))}{more}." if taking else ""
     how = {"running": "POST /pause or /stop; GET /list shows them", "sandboxes": "POST /stop"}.get(limit, "")
     hint = f" ({how})" if how else ""
     return (
         f"{reached(limit, value, owner)}{named} {HOW_TO_FREE[limit]}{hint}, or have the limit raised: "
         "`kubectl ohsb keys set`."
     )
+
+
+def _taking(limit: Limit, owned: Collection[Sandbox]) -> list[Sandbox]:
+    """Those that a limit counts."""
+    counted = [known for known in owned if not _is_refused(known)]
+    if limit == "sandboxes":
+        return counted
+    return [known for known in counted if not (known.spec.suspend or waits(known))]
+
+
+def _named(sandbox: Sandbox) -> str:
+    session = redacted(sandbox.spec.session_id)
+    shown = f"{session[:_SESSION_CHARACTERS]}…" if len(session) > _SESSION_CHARACTERS else session
+    return f"{sandbox.metadata.name} (session {shown})" if shown else sandbox.metadata.name
+
+
+def _is_refused(sandbox: Sandbox) -> bool:
+    """Whether the operator has not let it start."""
+    return _reason(sandbox) == Reason.LIMIT_REACHED and not sandbox.status.launch
 
 
 def waits(sandbox: Sandbox) -> bool:

@@ -45,6 +45,19 @@ class NotResumableError(GatewayError):
         super().__init__("The sandbox is being deleted, so it cannot be resumed. Start one with POST /start.")
 
 
+class TakenError(GatewayError):
+    """Somebody else's Sandbox has the name that the session's must have."""
+
+    status = 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The sandbox of this session needs the name {name}, and a Sandbox with that name exists that belongs to "
+            "somebody else. Use another session_id, or have an administrator delete that Sandbox: "
+            f"`kubectl delete ohsb {name}`."
+        )
+
+
 class InvalidRequestError(GatewayError):
     """The request cannot be carried out as it stands."""
 

@@ -19,7 +19,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.allowances import Allowances
 from sandbox_gateway.builders import PAUSED, RUNNING, restart_spec
-from sandbox_gateway.errors import NoSandboxError, NotResumableError
+from sandbox_gateway.errors import BeingDeletedError, NoSandboxError, NotResumableError
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.metrics import count_start
 from sandbox_gateway.notices import Notices
@@ -64,9 +64,21 @@ class SandboxService:
         Also the names of the request's fields that were not applied, since its pod is there already.
         Raises LimitReachedError, and leaves nothing behind, when its owner's limits leave no room in time.
         """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = asyncio.get_running_loop().time()
         deadline = began + self._start_hold
+        has_tried = False
+        while True:
+            try:
+                return await self._start(key, request, began, deadline)
+            except NoSandboxError:
+                # Somebody stopped it before this call was answered: the call comes after that.
+                if has_tried and asyncio.get_running_loop().time() >= deadline:
+                    raise BeingDeletedError from None
+            has_tried = True
+
+    async def _start(
+        self, key: ApiKey, request: StartRequest, began: float, deadline: float
+    ) -> tuple[Found, Sequence[str]]:
         before = self._sandboxes.cache.get(names.runtime_id(key.owner, request.session_id))
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             started = await self._starter.start(key, request, deadline)
@@ -81,7 +93,7 @@ class SandboxService:
             async with asyncio.timeout(_API_SECONDS):
                 if await self._sandboxes.delete_unchanged(found):
                     raise refusal
-        count_start(start_result(before, found, seen), loop.time() - began)
+        count_start(start_result(before, found, seen), asyncio.get_running_loop().time() - began)
         return (found, seen), started.ignored
 
     async def get(self, owner: str, runtime_id: str) -> Found:

@@ -18,11 +18,11 @@ from sandbox_gateway.builders import RUNNING, environment_spec, restart_spec, sa
 from sandbox_gateway.changes import CLASS, ENVIRONMENT, can_change_class, changes, names_environment
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.environments import Environments, usable
-from sandbox_gateway.errors import BeingDeletedError, NoSandboxError
+from sandbox_gateway.errors import BeingDeletedError, NoSandboxError, TakenError
 from sandbox_gateway.permissions import Permissions, check_groups, maximum_life
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.requests import StartRequest
-from sandbox_gateway.sandboxes import Sandboxes, check_owner
+from sandbox_gateway.sandboxes import Sandboxes
 from sandbox_gateway.view import view
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -77,7 +77,9 @@ class Starter:
                     return Started(created)
                 known = await self._sandboxes.read(name)
                 continue
-            check_owner(known, key.owner)
+            if known.spec.owner != key.owner:
+                # The name is a hash over this owner, so it tells nothing about another one's sessions.
+                raise TakenError(name)
             try:
                 if not known.metadata.deletion_timestamp:
                     if running := await self._revive(known, key, request, environment):

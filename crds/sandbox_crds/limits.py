@@ -5,11 +5,15 @@ from typing import Literal
 Limit = Literal["running", "sandboxes", "startsPerMinute"]
 """Limits that several sandboxes share, by their names in an API key's policy."""
 
-_TAKEN_BY: dict[Limit, str] = {
-    "running": "so many of its sandboxes start or run",
-    "sandboxes": "it has so many sandboxes, paused ones included",
-    "startsPerMinute": "so many of its sandboxes were started within a minute",
+_TAKEN_BY: dict[Limit, tuple[str, str]] = {
+    "running": ("1 sandbox is starting or running", "{} sandboxes are starting or running"),
+    "sandboxes": ("1 sandbox exists, paused ones included", "{} sandboxes exist, paused ones included"),
+    "startsPerMinute": (
+        "1 sandbox was started within the last minute",
+        "{} sandboxes were started within the last minute",
+    ),
 }
+"""For a limit of one, and for larger ones."""
 
 HOW_TO_FREE: dict[Limit, str] = {
     "running": "Pause or stop one of them",
@@ -20,5 +24,9 @@ HOW_TO_FREE: dict[Limit, str] = {
 
 
 def reached(limit: Limit, value: int, owner: str) -> str:
-    """One sentence that names the limit, its value and what takes it."""
-    return f"Limit {limit}={value} of owner {owner} is reached: {_TAKEN_BY[limit]}."
+    """One sentence that names the limit, its value and what takes it. For people alone: nothing may parse it."""
+    if value == 0:
+        return f"Owner {owner} has the limit {limit}=0, which lets no sandbox start."
+    one, several = _TAKEN_BY[limit]
+    taken = one if value == 1 else several.format(value)
+    return f"Owner {owner} has reached its limit {limit}={value}: {taken}."

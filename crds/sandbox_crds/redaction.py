@@ -7,16 +7,24 @@ REDACTED = "[redacted]"
 
 _SESSION_KEY = re.compile(r"(?:ohs_)?v[1-9][0-9]{0,8}-[a-z2-7]{26}_[A-Za-z0-9_-]{1,43}")
 _SHORTEST_PIECE = 8
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""All but tab and line feed: kubectl writes conditions to terminals as they are."""
+FORMATTING = (
+    r"\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e007f"
+)
+"""Characters that are not seen and change how others are: directions, joiners, line separators, tags (Unicode's `Cf`,
+`Zl`, `Zp`), as ranges of a regular expression."""
+
+_UNSEEN = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{FORMATTING}]")
+"""All that is not seen but tab and line feed: kubectl writes conditions to terminals as they are."""
 
 
 def redacted(text: str, secrets: Collection[str] = ()) -> str:
-    """The text without anything that looks like a session key, without `secrets`, and without control characters.
+    """The text without anything that looks like a session key, without `secrets`, and without characters that
+    are not seen: controls, and what changes the direction of others.
 
     Kubelets cut long texts at their beginning, so the end of a secret at the start of the text goes too.
     """
-    text = _CONTROL.sub("", text)
+    text = _UNSEEN.sub("", text)
     if not text:
         return text
     for secret in secrets:

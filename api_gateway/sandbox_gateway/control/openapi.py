@@ -20,7 +20,7 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     ),
     408: ("The body did not come within a minute.", "The body did not come in time."),
     409: (
-        "The sandbox is being deleted.",
+        "The sandbox is being deleted (/resume), or somebody else's Sandbox has the name of the session's (/start).",
         "The sandbox is being deleted, so it cannot be resumed. Start one with POST /start.",
     ),
     413: ("The body is too large.", "The body is larger than 4194304 bytes"),
@@ -28,8 +28,9 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     429: (
         "The API key's calls of this minute are used up, or a limit of its owner or the namespace's ResourceQuota "
         "leaves no room.",
-        "Limit sandboxes=50 of owner team-a is reached: it has so many sandboxes, paused ones included. "
-        "Stop one of them (POST /stop), or have the limit raised: `kubectl ohsb keys set`.",
+        "Owner team-a has reached its limit sandboxes=2: 2 sandboxes exist, paused ones included. By age: "
+        "sb-3k5w7q (session a-session), sb-x2m4c6 (session another). Stop one of them (POST /stop), or "
+        "have the limit raised: `kubectl ohsb keys set`.",
     ),
     501: (
         "Not offered here; `detail` says what to do instead.",

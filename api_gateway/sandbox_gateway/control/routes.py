@@ -66,7 +66,7 @@ def sandbox_routes(
     @router.post(
         "/start",
         summary="Start a sandbox",
-        responses=described(403, 408, 413, 429, running=examples.RUNNING, failed=examples.FAILED),
+        responses=described(403, 408, 409, 413, 429, running=examples.RUNNING, failed=examples.FAILED),
     )
     async def start(
         request: Request,

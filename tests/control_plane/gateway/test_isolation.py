@@ -16,7 +16,7 @@ from control_plane.audit import Audit, kinds
 from control_plane.gateway.neighbours import DOMAIN, Town, town
 from control_plane.gateway.process import serving
 from control_plane.gateway.sleeper import NO_POD, listening
-from control_plane.gateway.support import API_KEY, OTHER_API_KEY, USER_AGENT, Operator, answer
+from control_plane.gateway.support import API_KEY, OTHER_API_KEY, USER_AGENT, Operator, answer, refusal
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.activity import PATH as ACTIVITY
@@ -24,6 +24,7 @@ from sandbox_crds.activity import decode
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
 from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_crds.names import runtime_id
 from sandbox_crds.reasons import Reason
 
 pytestmark = pytest.mark.usefixtures("api_keys")
@@ -138,6 +139,24 @@ async def test_lists_and_starts_are_the_owners_own(houses: Town) -> None:
     own = answer(await houses.http.post(f"{houses.replicas[1]}/start", json=body, headers=key))
     assert own["runtime_id"] not in (alice.name, bob.name)
     assert own["session_api_key"] not in (alice.key, bob.key)
+
+
+async def test_a_sandbox_that_somebody_else_has_put_in_a_sessions_place_is_named_and_left_alone(
+    houses: Town, client: KubeClient, namespace: str
+) -> None:
+    name = runtime_id("alice", "squatted")
+    spec = {"image": "theirs:1", "owner": "bob", "sessionID": "their-session", "service": "None"}
+    body = {"apiVersion": SANDBOXES.api_version, "kind": "Sandbox", "metadata": {"name": name}, "spec": spec}
+    made = await client.create(SANDBOXES, namespace, body)
+    for replica in houses.replicas:
+        sent = {"image": "i", "session_id": "squatted"}
+        detail = refusal(await houses.http.post(f"{replica}/start", json=sent, headers={"X-API-Key": API_KEY}), 409)
+        assert f"kubectl delete ohsb {name}" in detail
+        assert not {"bob", "theirs:1", "their-session"} & set(detail.replace("'", " ").split())
+    assert (await client.get(SANDBOXES, namespace, name))["metadata"]["resourceVersion"] == made["metadata"][
+        "resourceVersion"
+    ]
+    await client.delete(SANDBOXES, namespace, name)
 
 
 def forged(houses: Town, keys: MasterKeys) -> list[str]:

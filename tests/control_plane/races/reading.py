@@ -18,7 +18,7 @@ def outcome_of(name: str, kind: Kind, answer: Answer | None, *, ended: bool) -> 
     body = answer.body
     if answer.status != 200:
         assert isinstance(body["detail"], str)
-        if answer.status == 404 and kind != "list":
+        if answer.status == 404 and kind not in {"list", "start"}:
             return GONE
         assert kind == "visit" or ended, "a replica that lives says no such thing"
         # It may have woken the sandbox nevertheless.

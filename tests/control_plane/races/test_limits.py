@@ -126,7 +126,7 @@ async def test_of_300_starts_as_many_make_sandboxes_as_may(site: Site) -> None:
     assert (sorted(site.pods.values()), site.most_pods) == (started, 50)
     for answer in answers:
         if answer.status == 429:
-            assert f"Limit sandboxes=50 of owner {OWNER} is reached" in answer.body["detail"]
+            assert f"Owner {OWNER} has reached its limit sandboxes=50" in answer.body["detail"]
             assert "kubectl ohsb keys set" in answer.body["detail"]
 
 

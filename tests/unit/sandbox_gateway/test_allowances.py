@@ -28,7 +28,7 @@ def item(
             "generation": 1,
             "creationTimestamp": "2026-11-27T12:00:00Z",
         },
-        "spec": {"image": "agent:1", "owner": "team", **spec},
+        "spec": {"image": "agent:1", "owner": "team", "sessionID": f"of-{name}", **spec},
         "status": {
             "observedGeneration": 1,
             "launch": "" if reason in {"Queued", "LimitReached"} else "Cold",
@@ -70,12 +70,26 @@ def test_what_is_refused(limits: Limits, coming: int, is_new: bool, limit: objec
 
 def test_a_refusal_says_what_to_do() -> None:
     assert refusal("running", 2, "team", FOUR) == (
-        "Limit running=2 of owner team is reached: so many of its sandboxes start or run. The oldest: a, c, d "
-        "(runtime_id). Pause or stop one of them (POST /pause or /stop; GET /list shows them), or have the limit "
+        "Owner team has reached its limit running=2: 2 sandboxes are starting or running. By age: a (session of-a). "
+        "Pause or stop one of them (POST /pause or /stop; GET /list shows them), or have the limit raised: "
+        "`kubectl ohsb keys set`."
+    )
+    told = refusal("sandboxes", 3, "team", FOUR)
+    assert "By age: a (session of-a), b (session of-b), c (session of-c). Stop one of them (POST /stop)" in told
+    assert refusal("startsPerMinute", 0, "team", []) == (
+        "Owner team has the limit startsPerMinute=0, which lets no sandbox start. Wait a minute, or have the limit "
         "raised: `kubectl ohsb keys set`."
     )
-    assert "The oldest: a, b, c (runtime_id). Stop one of them (POST /stop)" in refusal("sandboxes", 4, "team", FOUR)
-    assert "Wait a minute, or" in refusal("startsPerMinute", 0, "team", [])
+
+
+def test_ten_are_named_and_the_rest_counted_in_few_characters() -> None:
+    """Session ids are the client's own, as long as it likes, and those of earlier versions may hold anything."""
+    items = [item(f"sb-{number:02}", sessionID="\x1b[31m\u202e" + "s" * 1000) for number in range(13)]
+    told = refusal("running", 13, "team", [Sandbox.model_validate(each) for each in items])
+    assert [f"sb-{number:02} (" in told for number in range(13)] == [True] * 10 + [False] * 3
+    assert "… and 3 more." in told.replace(")", "")
+    assert len(told) < 1200
+    assert not {"\x1b", "\u202e"} & set(told)
 
 
 def test_the_strictest_limits_of_the_owner_hold_for_each_of_its_keys() -> None:
@@ -124,6 +138,22 @@ def test_who_was_refused_by_the_operator_is_told_its_words() -> None:
     assert (told.status, told.detail) == (429, "It is LimitReached.")
     waiting = Sandbox.model_validate(item("a", "Queued"))
     assert allowances.refused(waiting, view(waiting, NOON, reached=False)) is None
+
+
+@pytest.mark.parametrize("limits", [Limits(running=2), Limits(sandboxes=3)])
+def test_who_was_refused_by_the_operator_is_told_which_sandboxes_take_the_limit(limits: Limits) -> None:
+    cache = unconnected_cache()
+    allowances = Allowances(cache, lambda _: limits)
+    cache.remember(item("a"))
+    cache.remember(item("b", "Starting", version=2))
+    cache.remember(item("c", "Suspended", version=3, suspend=True))
+    cache.remember(item("theirs", version=4, owner="others"))
+    known = cache.remember(item("new", "LimitReached", version=5))
+    told = allowances.refused(known, view(known, NOON, reached=False))
+    assert told is not None
+    assert "a (session of-a), b (session of-b)" in told.detail
+    assert ("c (session of-c)" in told.detail) == (limits.sandboxes is not None)
+    assert not {"new", "theirs"} & set(told.detail.split())
 
 
 def test_places_are_told_in_the_order_of_the_operator() -> None:

@@ -77,7 +77,7 @@ CONDITIONS = [
     (Reason.CREATE_CONTAINER_ERROR, 'FailedMount: secret "none" not found', {"CreateContainerError"}),
     (Reason.OOM_KILLED, "The agent server ran out of memory (OOMKilled, exit code 137).", set[str]()),
     (Reason.QUOTA_EXCEEDED, "exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1", set[str]()),
-    (Reason.QUEUED, "Limit running=1 of owner a is reached.", set[str]()),
+    (Reason.QUEUED, "Owner a has reached its limit running=1.", set[str]()),
 ]
 
 

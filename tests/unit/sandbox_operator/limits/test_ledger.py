@@ -91,7 +91,7 @@ def test_the_refusal_names_limit_value_and_owner() -> None:
     book.ask("a")
     held = book.ledger.ask("b", sandbox("b"), NOW)
     assert held is not None
-    assert held.message == "Limit sandboxes=1 of owner team is reached: it has so many sandboxes, paused ones included."
+    assert held.message == "Owner team has reached its limit sandboxes=1: 1 sandbox exists, paused ones included."
     assert held.again > NOW
 
 
