@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sandbox_crds.command import present_port
+from sandbox_crds.losses import losses_words
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_crds.reasons import MEANINGS, ExpiryReason, Reason
 from sandbox_crds.redaction import redacted
@@ -61,6 +62,7 @@ def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainRespon
     evidence = [
         *(_of_condition(condition) for condition in sandbox.status.conditions),
         *_of_launch(sandbox.status),
+        *_of_losses(sandbox.status),
         *_of_log(sandbox, log),
         *_of_events(around.events),
     ]
@@ -165,6 +167,11 @@ def _of_launch(status: SandboxStatus) -> Iterable[Evidence]:
         case _:
             return
     yield Evidence(source="launch", text=text, time=time)
+
+
+def _of_losses(status: SandboxStatus) -> Iterable[Evidence]:
+    if status.last_loss is not None:
+        yield Evidence(source="loss", text=losses_words(status), time=status.last_loss.time)
 
 
 def _of_log(sandbox: Sandbox, log: str) -> Iterable[Evidence]:

@@ -46,12 +46,16 @@ class RuntimeResponse(BaseModel):
         description="What is wrong, in one line: `pod_logs` with Kubernetes' usual words for it, such as "
         "`Insufficient memory`. Null when nothing is.",
     )
-    restart_count: int = Field(description="Restarts of the agent server in the present pod.")
-    restart_reasons: list[str] = Field(description="Why it was last restarted; empty if it was not.")
+    restart_count: int = Field(
+        description="Restarts of the agent server in the present pod, and pods that the sandbox has lost."
+    )
+    restart_reasons: list[str] = Field(
+        description="Why the agent server was last restarted, and why the last pod was lost; empty if none was."
+    )
     container_statuses: list[ContainerStatus] = Field(description="Empty while there is no pod.")
     events: list[Event] = Field(
-        description="Why it is not ready, whether a paused one keeps its workspace, when it will be deleted, and which "
-        "fields of a /start were not applied."
+        description="Why it is not ready, whether a paused one keeps its workspace, what it has lost, when it will be "
+        "deleted, and which fields of a /start were not applied."
     )
     pod_logs: str = Field(description="`Reason: message` of what is wrong, such as `ImagePullBackOff: …`, else empty.")
     work_hosts: dict[str, int] = Field(
@@ -79,9 +83,9 @@ class StopResponse(BaseModel):
 class Evidence(BaseModel):
     """Something that was observed."""
 
-    source: Literal["condition", "launch", "event", "log"] = Field(
-        description="A condition of the Sandbox, how its pod came to be (claimed from a pool, or why not), a "
-        "Kubernetes Event, or the last lines of the agent server's log."
+    source: Literal["condition", "launch", "loss", "event", "log"] = Field(
+        description="A condition of the Sandbox, how its pod came to be (claimed from a pool, or why not), what it has "
+        "lost without being asked to, a Kubernetes Event, or the last lines of the agent server's log."
     )
     text: str
     time: str = Field(description="RFC 3339; empty when it is not known.")
@@ -96,7 +100,7 @@ class ExplainResponse(BaseModel):
     reason: str = Field(description="One word for the cause, as in the condition `Ready` of the Sandbox.")
     cause: str
     evidence: list[Evidence] = Field(
-        description="Conditions first, then the launch, the log, and Events, the newest first."
+        description="Conditions first, then the launch, losses, the log, and Events, the newest first."
     )
     remedy: str = Field(description="What a person can do; empty when there is nothing to do.")
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from sandbox_crds.losses import LOSSES
 from sandbox_crds.reasons import EXPIRIES, MEANINGS, POOL_MEANINGS
 
 _HEAD = """\
@@ -30,6 +31,17 @@ The condition `Expiring` announces that the sandbox will be deleted, and when; s
 |---|---|---|
 """
 
+_LOSSES = """
+## Losses
+
+A pod that goes without its sandbox being paused, stopped or restarted is replaced, and told of for as long as the
+sandbox lives: `status.lostPods` counts them, `status.lastLoss` has when, why, and what became of `/workspace`. An Event
+`PodLost` says so at once. Clients see it in `restart_count`, `restart_reasons`, `events` and `/explain`.
+
+| Reason | Meaning | Remedy |
+|---|---|---|
+"""
+
 _POOLS = """
 ## Ready, of a SandboxPool
 
@@ -48,8 +60,9 @@ def page() -> str:
         for reason, meaning in MEANINGS.items()
     ]
     expiring = [f"| `{reason}` | {expiry.text} | {expiry.remedy} |\n" for reason, expiry in EXPIRIES.items()]
+    losses = [f"| `{reason}` | {meaning.text} | {meaning.remedy} |\n" for reason, meaning in LOSSES.items()]
     pools = [f"| `{reason}` | {meaning.text} | {meaning.remedy} |\n" for reason, meaning in POOL_MEANINGS.items()]
-    return "".join([_HEAD, *ready, _EXPIRING, *expiring, _POOLS, *pools])
+    return "".join([_HEAD, *ready, _EXPIRING, *expiring, _LOSSES, *losses, _POOLS, *pools])
 
 
 def main() -> None:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sandbox_crds.losses import LOSSES
 from sandbox_crds.reasons import Reason
 from sandbox_operator import times
+from sandbox_operator.losses import cause
 from sandbox_operator.pods import BENIGN_WAITS, Container, Pod, Run
 from sandbox_operator.redaction import tail
 
@@ -54,11 +56,13 @@ class Finding:
     """A reason for the condition `Ready`, with the evidence for people.
 
     `passing_since` marks a state that usually passes within milliseconds: it is worth a write only once it has lasted.
+    `remedy` is what helps in this very case; "" for that of the reason.
     """
 
     reason: Reason
     message: str = ""
     passing_since: datetime | None = None
+    remedy: str = ""
 
 
 def _is_ready(pod: Pod) -> Finding | None:
@@ -198,7 +202,7 @@ def ending(pod: Pod, now: datetime) -> Finding:
     if lost := lost_node(pod, now):
         return lost
     if who := disrupted_by(pod):
-        return Finding(Reason.EVICTED, f"{who} The pod ends; a new one follows.")
+        return Finding(Reason.EVICTED, f"{who} The pod ends; a new one follows.", remedy=LOSSES[cause(pod)].remedy)
     return Finding(
         Reason.POD_TERMINATING, "The pod ends; a new one follows.", passing_since=pod.deletion_requested or now
     )
@@ -209,7 +213,8 @@ def finished(pod: Pod) -> Finding:
     who = disrupted_by(pod)
     why = who if who and not pod.message else _in_words(pod.reason or pod.phase, pod.message)
     evicted = who or pod.reason == "Evicted"
-    return Finding(Reason.EVICTED if evicted else Reason.POD_FAILED, f"{why} It is replaced.")
+    reason, remedy = (Reason.EVICTED, LOSSES[cause(pod)].remedy) if evicted else (Reason.POD_FAILED, "")
+    return Finding(reason, f"{why} It is replaced.", remedy=remedy)
 
 
 def disrupted_by(pod: Pod) -> str:
@@ -228,7 +233,8 @@ def restart_reason(pod: Pod) -> str:
 
 
 def _in_words(reason: str, message: str) -> str:
-    return ": ".join(part for part in (reason, message) if part).rstrip(".") + "."
+    # Kubelets end a sentence with a full stop and a space.
+    return ": ".join(part for part in (reason, message) if part).rstrip(". ") + "."
 
 
 def _is_crash_loop(container: Container) -> bool:

@@ -7,7 +7,7 @@ from sandbox_crds.command import AGENT
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
-from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_crds.models import Loss, Sandbox, SandboxClass
 from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_crds.redaction import redacted
 from sandbox_operator import times
@@ -31,12 +31,20 @@ from sandbox_operator.lifetime import (
     start_timeout_event,
     start_timeout_note,
 )
+from sandbox_operator.losses import lost_pod, vanished_pod, with_loss
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.claiming import is_first_start
 from sandbox_operator.pools.deferred import Initialization, needs_init
 from sandbox_operator.pools.matching import MissReason
 from sandbox_operator.redaction import has_foreign_text, redacted_pod
-from sandbox_operator.replacement import deletion_event, is_outdated, vanishing_event
+from sandbox_operator.replacement import (
+    deletion_event,
+    end_event,
+    has_vanished,
+    is_outdated,
+    is_unasked,
+    vanishing_event,
+)
 from sandbox_operator.services import change
 from sandbox_operator.status import next_status, reports, with_expiring
 from sandbox_operator.suspension import suspended_message
@@ -90,7 +98,7 @@ def _steps(world: World, keys: MasterKeys) -> Plan:
     sandbox, pod = world.sandbox, world.pod
     if world.refusal:
         refused = Finding(world.refusal.reason, world.refusal.message)
-        return _tell(_without_pod(world, keys), keys, refused)
+        return _tell(_without_pod(world, keys), keys, refused, _gone(world))
     if sandbox.spec.suspend:
         return _suspend(world, keys, pod)
     if pod and pod.deletion_requested:
@@ -136,15 +144,21 @@ def _end(world: World, keys: MasterKeys, told: Plan, pod: Pod) -> Plan:
 
 def _follow_deletion(world: World, keys: MasterKeys, pod: Pod) -> Plan:
     finding = ending(pod, world.now)
-    told = _tell(world, keys, finding)
-    if told.status and finding.reason is not Reason.NODE_LOST:
+    # A silent node may come back, and its pod still be told of as lost once it is gone.
+    unasked = finding.reason is not Reason.NODE_LOST and is_unasked(world.sandbox, pod)
+    loss = lost_pod(world.sandbox, world.class_, pod, world.now) if unasked else None
+    told = _tell(world, keys, finding, loss)
+    if told.status and unasked:
         event = deletion_event(world.sandbox, world.class_, pod, world.now)
-        told = replace(told, events=(*told.events, event) if event else told.events)
+        told = replace(told, events=(*told.events, event))
     return _again_at(told, _overdue(pod, world.now))
 
 
 def _replace_finished(world: World, keys: MasterKeys, pod: Pod) -> Plan:
-    told = _tell(world, keys, finished(pod))
+    loss = lost_pod(world.sandbox, world.class_, pod, world.now)
+    told = _tell(world, keys, finished(pod), loss)
+    if told.status and loss:
+        told = replace(told, events=(*told.events, end_event(world.sandbox, world.class_, pod, world.now)))
     due = pod.created + SHORTEST_LIFE
     return replace(told, delete=pod) if world.now >= due else replace(told, requeue_at=due)
 
@@ -213,7 +227,7 @@ def _create(world: World, keys: MasterKeys) -> Plan:
         held = Finding(world.held_back.reason, world.held_back.message)
         # The queue goes by the time that is told here.
         since = replace(_without_pod(world, keys), now=world.held_back.since)
-        return _again_at(_tell(since, keys, held), world.held_back.again)
+        return _again_at(_tell(since, keys, held, _gone(world)), world.held_back.again)
     dropped = world.pod is None and is_runtime_class_dropped(sandbox, class_)
     event = _runtime_class_dropped(sandbox, class_, world.now) if dropped else None
     if world.pod is None and world.made is None and world.miss is None and is_first_start(sandbox):
@@ -239,7 +253,7 @@ def _without_class(world: World, keys: MasterKeys) -> Plan:
     # The class of a new sandbox may be just as new, and on its way through another watch.
     since = times.parse(world.sandbox.metadata.creation_timestamp)
     missing = Finding(Reason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.", since)
-    told = _tell(_without_pod(world, keys), keys, missing)
+    told = _tell(_without_pod(world, keys), keys, missing, _gone(world))
     # The status will not speak of the pod any more.
     lost = vanishing_event(world.sandbox, None, world.now) if told.status and world.pod is None else None
     return replace(told, events=(*told.events, lost)) if lost else told
@@ -287,8 +301,19 @@ def _secrets(world: World, keys: MasterKeys) -> tuple[str, ...]:
     return keys.session_key(key_id), keys.secret_key(key_id)
 
 
-def _tell(world: World, keys: MasterKeys, finding: Finding) -> Plan:
-    """The plan that writes the finding into the status, now or when it has lasted."""
+def _gone(world: World) -> Loss | None:
+    """The loss of the pod that the status speaks of, if it is not there and nobody was to end it."""
+    sandbox, pod = world.sandbox, world.pod
+    if (pod and reports(sandbox.status, pod)) or not has_vanished(sandbox):
+        return None
+    return vanished_pod(sandbox, world.class_, world.now)
+
+
+def _tell(world: World, keys: MasterKeys, finding: Finding, loss: Loss | None = None) -> Plan:
+    """The plan that writes the finding, and a loss, into the status, now or when the finding has lasted.
+
+    Of a world that shows the pod there is, that of an earlier one is found here.
+    """
     sandbox, pod = world.sandbox, world.pod
     finding = replace(finding, message=redacted(_with_history(world, finding), _secrets(world, keys)))
     if finding.passing_since:
@@ -298,6 +323,7 @@ def _tell(world: World, keys: MasterKeys, finding: Finding) -> Plan:
     written = _known_key_id(world, keys) or sandbox.status.key_id
     miss = str(world.miss) if world.miss and world.miss.reason is not MissReason.NO_POOL else ""
     status = next_status(sandbox, pod, finding, written, world.now, miss)
+    status = with_loss(status, loss or (_gone(world) if pod else None))
     # What is told just now may be what a limit counts from.
     limit = nearest_limit(sandbox.model_copy(update={"status": status}), world.class_, pod)
     expiring = announcement(sandbox, limit, world.now)

@@ -39,7 +39,7 @@ def next_status(
         _same_suspension(sandbox, finding),
         holds=finding.reason is Reason.READY,
         reason=finding.reason,
-        message=with_remedy(finding.message, MEANINGS[finding.reason].remedy),
+        message=with_remedy(finding.message, finding.remedy or MEANINGS[finding.reason].remedy),
         now=now,
     )
     update: dict[str, Any] = {

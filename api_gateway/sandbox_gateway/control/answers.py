@@ -6,6 +6,7 @@ import structlog
 
 from sandbox_crds import service_ports
 from sandbox_crds.keys import MasterKeys
+from sandbox_crds.losses import losses_words
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.addresses import Addresses, Origin
 from sandbox_gateway.cache import SandboxCache
@@ -20,6 +21,7 @@ from sandbox_gateway.view import View
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _CONTAINER = "agent-server"
+_LOST = "PodLost"
 
 
 class Answers:
@@ -44,8 +46,8 @@ class Answers:
             status=seen.status,
             pod_status=seen.pod_status,
             status_detail=status_detail(seen),
-            restart_count=seen.restart_count,
-            restart_reasons=[sandbox.status.restart_reason] if sandbox.status.restart_reason else [],
+            restart_count=seen.restart_count + sandbox.status.lost_pods,
+            restart_reasons=list(filter(None, (sandbox.status.restart_reason, losses_words(sandbox.status)))),
             container_statuses=_container_statuses(sandbox, seen),
             events=[*_events(sandbox, seen), *_ignored(ignored)],
             pod_logs="" if seen.normal else seen.explanation,
@@ -105,6 +107,8 @@ def _events(sandbox: Sandbox, seen: View) -> list[Event]:
     events: list[Event] = []
     if not seen.ready:
         events.append(Event(type="Normal" if seen.normal else "Warning", reason=seen.reason, message=seen.message))
+    if lost := losses_words(sandbox.status):
+        events.append(Event(type="Warning", reason=_LOST, message=lost))
     expiring = sandbox.status.condition("Expiring")
     if expiring is not None and expiring.status == "True":
         events.append(Event(type="Warning", reason=expiring.reason, message=expiring.message))

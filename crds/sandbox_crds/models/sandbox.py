@@ -203,6 +203,18 @@ Ports = Annotated[
 ]
 
 
+class Loss(Model):
+    """Something that a sandbox has lost without its owner asking for it."""
+
+    time: str = Field(max_length=32, description="When the operator saw it, RFC 3339.")
+    reason: Interned = Field(max_length=64, description="Why, in UpperCamelCase: docs/reasons.md lists them.")
+    message: str = Field(default="", max_length=1024, description="What Kubernetes says about it.")
+    workspace: Literal["", "Kept", "Lost"] = Field(
+        default="", description="What became of /workspace; empty when the pod was never ready, or nobody knows."
+    )
+    pod_uid: str = Field(default="", alias="podUID", max_length=64, description="The pod that was lost.")
+
+
 class SandboxStatus(Model):
     """What is so, written by the operator."""
 
@@ -239,6 +251,10 @@ class SandboxStatus(Model):
     )
     restart_count: int = Field(default=0, description="Restarts of the agent server's container in the present pod.")
     restart_reason: str = Field(default="", max_length=1024, description="Why the container was last restarted.")
+    lost_pods: int = Field(
+        default=0, description="Pods that the sandbox has lost: evicted, drained, deleted by others, gone, or ended."
+    )
+    last_loss: Loss | None = Field(default=None, description="What it has lost last, for as long as it lives.")
     first_ready_time: str = Field(default="", description="When the sandbox was ready for the first time, RFC 3339.")
     starting_since: str = Field(
         default="",

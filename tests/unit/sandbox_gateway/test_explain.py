@@ -115,6 +115,15 @@ def test_how_it_was_launched_is_evidence(launch: dict[str, Any], text: str, time
     assert [(entry.text, entry.time) for entry in answer.evidence if entry.source == "launch"] == [(text, time)]
 
 
+def test_what_was_lost_is_evidence_while_it_runs() -> None:
+    loss = {"time": "2026-01-02T03:00:00Z", "reason": "TmpFull", "workspace": "Lost", "podUID": "old"}
+    answer = told(Reason.READY, "", lostPods=1, lastLoss=loss)
+    [lost] = [entry for entry in answer.evidence if entry.source == "loss"]
+    assert lost.time == "2026-01-02T03:00:00Z"
+    assert "raise pod.tmpSize of the SandboxClass" in lost.text
+    assert texts(told(Reason.READY, ""), "loss") == []
+
+
 def test_what_has_no_pod_was_not_launched() -> None:
     assert texts(explained(sandbox()), "launch") == []
 

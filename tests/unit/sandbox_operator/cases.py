@@ -24,7 +24,7 @@ class Case:
     """A world, and the plan for it. Unless `miss` says otherwise, no pool was found.
 
     `writes` are creations by plural and all else that is done but the status, `events` the reasons of Events. `told` is
-    the reason that is written, if any, with its message before the remedy.
+    the reason that is written, if any, with its message before the remedy; `remedy` is that if it is not the reason's.
     """
 
     sandbox: Sandbox
@@ -43,6 +43,7 @@ class Case:
     events: tuple[str, ...] = ()
     told: Reason | None = None
     message: str = ""
+    remedy: str = ""
     requeue_at: datetime | None = None
 
     def plan(self) -> Plan:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from sandbox_crds.losses import LOSSES, LossReason
 from sandbox_crds.reasons import Reason
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.plan import LOOK_INTERVAL, PATIENCE, SHORTEST_LIFE, SILENCE
@@ -164,17 +165,33 @@ CASES = {
         FAILED,
         now=LATER,
         writes=("delete pods",),
+        events=("PodLost",),
         told=Reason.EVICTED,
         message=EVICTED,
+        remedy=LOSSES[LossReason.NODE_LOW_ON_MEMORY].remedy,
+    ),
+    "evicted at once": Case(
+        sandbox(),
+        FAILED,
+        events=("PodLost",),
+        told=Reason.EVICTED,
+        message=EVICTED,
+        remedy=LOSSES[LossReason.NODE_LOW_ON_MEMORY].remedy,
+        requeue_at=NOW + SHORTEST_LIFE,
     ),
     "rejected by its node at once": Case(
-        sandbox(), FAILED, told=Reason.EVICTED, message=EVICTED, requeue_at=NOW + SHORTEST_LIFE
+        sandbox(),
+        pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu"),
+        told=Reason.POD_FAILED,
+        message="OutOfcpu: Node didn't have enough resource: cpu. It is replaced.",
+        requeue_at=NOW + SHORTEST_LIFE,
     ),
     "ended by itself": Case(
         sandbox(status=READY),
         pod(phase="Failed", message="Killed."),
         now=LATER,
         writes=("delete pods",),
+        events=("PodLost",),
         told=Reason.POD_FAILED,
         message="Failed: Killed. It is replaced.",
     ),

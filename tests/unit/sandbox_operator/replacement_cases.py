@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from sandbox_crds.losses import LOSSES, LossReason
 from sandbox_crds.reasons import Reason
 from sandbox_operator.plan import PATIENCE
 from sandbox_operator.times import rfc3339
@@ -96,10 +97,17 @@ REPLACEMENTS = {
         events=("PodLost",),
         told=Reason.EVICTED,
         message=f"EvictionByEvictionAPI: Eviction API: evicting. {TERMINATING}",
+        remedy=LOSSES[LossReason.DRAINED].remedy,
         requeue_at=LOST_AT,
     ),
     "node is drained, and told": Case(
-        sandbox(status=status(Reason.EVICTED, f"EvictionByEvictionAPI: Eviction API: evicting. {TERMINATING}")),
+        sandbox(
+            status=status(
+                Reason.EVICTED,
+                f"EvictionByEvictionAPI: Eviction API: evicting. {TERMINATING}",
+                remedy=LOSSES[LossReason.DRAINED].remedy,
+            )
+        ),
         replace(DRAINED, ready=condition(False, "ContainersNotReady")),
         now=LATER + PATIENCE,
         requeue_at=LOST_AT,

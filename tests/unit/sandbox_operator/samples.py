@@ -52,13 +52,13 @@ def class_(**spec: Any) -> SandboxClass:
     return SandboxClass.model_validate({"metadata": {"name": "default"}, "spec": spec})
 
 
-def status(reason: Reason, message: str = "", **fields: Any) -> SandboxStatus:
+def status(reason: Reason, message: str = "", remedy: str = "", **fields: Any) -> SandboxStatus:
     """What was written when the sandbox's pod was `pod()`, which had been ready unless the reason is one of starts."""
     condition = Condition(
         type="Ready",
         status="True" if reason is Reason.READY else "False",
         reason=reason,
-        message=with_remedy(message, MEANINGS[reason].remedy),
+        message=with_remedy(message, remedy or MEANINGS[reason].remedy),
         last_transition_time=rfc3339(NOW),
     )
     of_pod: dict[str, Any] = {

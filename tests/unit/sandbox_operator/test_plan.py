@@ -89,7 +89,7 @@ def test_cases(name: str) -> None:
         assert made.status
         condition = told(made, case.sandbox.status)
         assert (condition.reason, said(condition).removesuffix(".")) == (case.told, case.message.removesuffix("."))
-        assert condition.message == with_remedy(case.message, MEANINGS[case.told].remedy)
+        assert condition.message == with_remedy(case.message, case.remedy or MEANINGS[case.told].remedy)
 
 
 @pytest.mark.parametrize("name", ALL)

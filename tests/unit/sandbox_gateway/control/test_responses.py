@@ -102,6 +102,22 @@ async def test_one_that_is_ready_again_says_why_it_was_restarted(
     assert (body["pod_logs"], body["events"]) == ("", [])
 
 
+async def test_one_that_has_lost_pods_says_so_for_as_long_as_it_lives(
+    http: httpx.AsyncClient, service: ScriptedService
+) -> None:
+    loss = {"time": "2026-01-02T03:00:00Z", "reason": "HomeFull", "workspace": "Lost", "podUID": "old"}
+    service.found = sandbox(status=status(Reason.READY, restartReason="exit code 1", lostPods=2, lastLoss=loss))
+    service.view = View("running", "ready", Reason.READY, "", restart_count=1)
+    body = (await http.get("/sessions/s")).json()
+    assert body["restart_count"] == 3
+    assert body["container_statuses"][0]["restart_count"] == 1
+    [event] = body["events"]
+    assert body["restart_reasons"] == ["exit code 1", event["message"]]
+    assert (event["type"], event["reason"]) == ("Warning", "PodLost")
+    assert event["message"].startswith("At 2026-01-02T03:00:00Z (2 pods lost so far): The home directory was fuller")
+    assert "What was in /workspace is lost. Remedy: " in event["message"]
+
+
 async def test_one_that_will_be_deleted_says_so_while_it_runs(
     http: httpx.AsyncClient, service: ScriptedService
 ) -> None:
