@@ -185,7 +185,7 @@ class _Turn:
         self.tools = tools
         self._call_id = call_id
 
-    def call(self, tool: str, text: str, **arguments: JsonValue) -> Message:
+    def call(self, tool: str, text: str, /, **arguments: JsonValue) -> Message:
         call = ToolCall(id=self._call_id, function=FunctionCall(name=tool, arguments=json.dumps(arguments)))
         return Message(role="assistant", content=text, tool_calls=[call])
 

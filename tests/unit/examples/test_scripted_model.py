@@ -175,6 +175,12 @@ def test_plays_the_steps_that_a_message_brings() -> None:
     assert called(third) == ("finish", {"message": "The script has ended."})
 
 
+def test_a_tool_may_call_its_arguments_as_it_likes() -> None:
+    arguments = {"text": "hello", "tool": "hammer", "self": "me", "list": [1, {"a": None}]}
+    step = {"tool": "think", "arguments": arguments}
+    assert called(reply(conversation(scripted(step)), TOOLS)) == ("think", arguments)
+
+
 def test_the_last_message_with_a_script_counts() -> None:
     begun = conversation(scripted(LIST, LIST, LIST), "seen")
     assert called(reply([*begun, user("Go on.")], TOOLS)) == ("terminal", {"command": "ls"})
