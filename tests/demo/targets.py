@@ -25,8 +25,9 @@ NAMESPACE_LABELS = {"app.kubernetes.io/managed-by": "openhands-sandbox-demo"}
 """What tells a namespace that the demo made from one of somebody else."""
 
 KIND_NAME = "openhands-sandbox"
-KIND_URL = "http://localhost:8080"
-FORWARDED_PORT = 8080
+FORWARDED_PORT = 60000
+"""The port of agent servers: they know `LookupSecret`s of the SDK with this address for their own."""
+KIND_URL = f"http://localhost:{FORWARDED_PORT}"
 
 
 @dataclass(frozen=True)

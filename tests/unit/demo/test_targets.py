@@ -108,7 +108,7 @@ def test_every_cluster_says_where_a_person_reaches_the_gateway() -> None:
     addresses = {name: choose(name, egress=False) for name in ("local", "kind", "current")}
     assert {name: target.url for name, target in addresses.items()} == {
         "local": "http://198.18.0.2:30080",
-        "kind": "http://localhost:8080",
-        "current": "http://127.0.0.1:8080",
+        "kind": "http://localhost:60000",
+        "current": "http://127.0.0.1:60000",
     }
-    assert "port-forward service/openhands-sandbox-gateway 8080:80" in addresses["current"].forward
+    assert "port-forward service/openhands-sandbox-gateway 60000:80" in addresses["current"].forward

@@ -7,7 +7,7 @@ import pytest
 from unit.helm.rendering import PREFIX, Helm
 
 CASES: list[tuple[dict[str, Any], str]] = [
-    ({}, f"kubectl --namespace agents port-forward service/{PREFIX}-gateway 8080:80"),
+    ({}, f"kubectl --namespace agents port-forward service/{PREFIX}-gateway 60000:80"),
     ({}, f"get secret {PREFIX}-api-key --output jsonpath='{{.data.api-key}}' | base64 --decode"),
     ({}, "get ohsb"),
     ({}, "helm --namespace agents test demo"),
@@ -19,7 +19,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"gateway": {"service": {"type": "LoadBalancer", "port": 81}}}, "{.status.loadBalancer.ingress[0].hostname}'):81"),
     ({"gateway": {"publicURL": "https://boxes.example.com"}}, "export RUNTIME_API_URL=https://boxes.example.com"),
     ({"gateway": {"baseDomain": "boxes.example.com"}}, "*.boxes.example.com must resolve to the gateway"),
-    ({"gateway": {"tls": {"secretName": "my-tls"}}}, "RUNTIME_API_URL=https://localhost:8080"),
+    ({"gateway": {"tls": {"secretName": "my-tls"}}}, "RUNTIME_API_URL=https://localhost:60000"),
     ({"gateway": {"tls": {"secretName": "my-tls"}}}, f"https://{PREFIX}-gateway.agents.svc:443."),
     ({"gateway": {"tls": {"secretName": "my-tls"}}}, "certificate of Secret my-tls must cover the host"),
     ({"gateway": {"sandboxClass": "other"}}, "SandboxClass other (gateway.sandboxClass) is not made by this chart"),
