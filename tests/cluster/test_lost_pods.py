@@ -16,11 +16,13 @@ from failures.observer import Observer, is_being_deleted
 from sandbox_crds.kube.resources import PODS
 from sandbox_crds.reasons import Reason
 
-KEPT, LOST = "with-volume", "without-volume"
+KEPT, LOST, SMALL = "with-volume", "without-volume", "small-home"
 # Answers /health like an agent server, and needs no ten seconds of computing for it.
 ANSWERS = "cd /tmp && touch health && exec /opt/agent-server/bin/python -m http.server 8000"
 EATS_MEMORY_ONCE = f"test -e /workspace/eaten || {{ touch /workspace/eaten; exec tail /dev/zero; }}; {ANSWERS}"
 READY_SECONDS = 60
+_EVICTION_SECONDS = 90
+"""The kubelet looks every 10 s at what it has measured every 10 s."""
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +133,25 @@ def test_a_pod_that_vanishes_is_replaced(site: Site, sandboxes: dict[str, str]) 
     told = lost_pods(site, name)[-1]
     assert "not by the operator" in told or "was not deleted by the operator" in told
     assert "The workspace is kept" in told
+
+
+def test_a_home_that_is_too_full_is_named_for_as_long_as_the_sandbox_lives(site: Site, images: Images) -> None:
+    class_ = class_body(SMALL, {"pod": {"readOnlyRootFilesystem": True, "homeSize": "10Mi"}})
+    made = sandbox_body(SMALL, {"image": images.agent_server, "className": SMALL, "command": ["sh", "-c", ANSWERS]})
+    body = {"apiVersion": "v1", "kind": "List", "items": [class_, made]}
+    name = made["metadata"]["name"]
+    site.kubectl("apply", "--filename", "-", body=body)
+    before = await_ready(site, name)
+    site.kubectl("exec", before["podName"], "--", "sh", "-c", "head -c 30M /dev/zero > ~/cache.bin")
+    eventually(lambda: status(site, name), lambda seen: bool(seen.get("lostPods")), _EVICTION_SECONDS)
+    after = await_ready(site, name, not_pod=before["podUID"])
+    assert (after["lostPods"], after["lastLoss"]["reason"], after["lastLoss"]["workspace"]) == (1, "HomeFull", "Lost")
+    [told] = lost_pods(site, name)
+    assert 'Usage of EmptyDir volume "home" exceeds the limit "10Mi". A new one follows.' in told
+    assert "raise pod.homeSize of the SandboxClass" in told
+    answer = site.gateway.get(f"/sessions/{SMALL}").json()
+    assert answer["restart_count"] == 1
+    [lost] = [event["message"] for event in answer["events"] if event["reason"] == "PodLost"]
+    assert lost in answer["restart_reasons"]
+    assert "What was in /workspace is lost." in lost
+    site.kubectl("delete", "--filename", "-", body=body)

@@ -113,7 +113,10 @@ def kubelet_config(state: State) -> dict[str, Any]:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
-        "localStorageCapacityIsolation": False,
+        # Limits of directories and of ephemeral storage are enforced, as on other clusters.
+        "localStorageCapacityIsolation": True,
+        # How old what is known of directories may be; a minute by default, for which tests would wait.
+        "volumeStatsAggPeriod": "10s",
         "podLogsDir": str(state.logs / "pods"),
         "volumePluginDir": str(state.kubelet / "plugins-exec"),
         "staticPodPath": "",

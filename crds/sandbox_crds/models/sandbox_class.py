@@ -84,9 +84,11 @@ class PodOverlay(Model):
             "6.3, containerd 2.0 and runc 1.2, or CRI-O. Left out: the cluster's default."
         ),
     )
-    tmp_size: Size = Field(default="2Gi", description="The most that /tmp may hold; the pod is evicted beyond it.")
+    tmp_size: Size = Field(
+        default="8Gi", description="The most that /tmp may hold; the pod is evicted beyond it. Uploads pass through it."
+    )
     home_size: Size = Field(
-        default="1Gi",
+        default="8Gi",
         description="The same for the home directory, where it is a directory of the pod (readOnlyRootFilesystem).",
     )
 
