@@ -1,7 +1,7 @@
 """What a /start asks for: as fields of a Sandbox's spec, and where it differs from the Sandbox that is there. Pure.
 
-`FIELDS` is the only list of the fields that a client may choose and change later. All of them take effect when a pod is
-made.
+`FIELDS` is the only list of the fields that a client may choose and change later. They take effect when a pod is made,
+but for the one that says how long the client waits: that is no matter of the pod, and takes effect at once.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +29,8 @@ class StartField:
         return SandboxSpec.model_fields[self.attribute].alias or self.attribute
 
 
+PENDING_TIMEOUT = "pending_timeout_seconds"
+
 # Kubernetes would expand $(NAME) in a command; `$$` is its way to write a plain `$`.
 FIELDS = (
     StartField("image", ("image",), lambda request: request.image),
@@ -41,8 +43,10 @@ FIELDS = (
     StartField("runtime_class_name", ("runtime_class",), lambda request: request.runtime_class),
     StartField("image_pull_policy", ("image_pull_policy",), lambda request: request.image_pull_policy),
     StartField("idle_timeout_seconds", ("idle_timeout_seconds",), lambda request: request.idle_timeout_seconds),
+    StartField("pending_timeout_seconds", (PENDING_TIMEOUT,), lambda request: request.pending_timeout_seconds),
 )
 
+_PATIENCE = "pendingTimeoutSeconds"
 ENVIRONMENT = "environment"
 CLASS = "sandbox_class"
 
@@ -57,6 +61,11 @@ class Changes:
     def also(self, name: str, spec: Mapping[str, Any]) -> "Changes":
         """These and one more."""
         return Changes({**self.spec, **spec}, (*self.names, name))
+
+
+def at_once(wanted: Changes) -> dict[str, Any]:
+    """Spec fields that take effect on the pod that is there, too."""
+    return {name: value for name, value in wanted.spec.items() if name == _PATIENCE}
 
 
 def requested(request: StartRequest) -> dict[str, Any]:

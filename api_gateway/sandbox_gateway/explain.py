@@ -17,7 +17,8 @@ from sandbox_gateway.view import View
 _MAXIMUM_EVENTS = 20
 _REMEDY = " Remedy: "
 _LOG = re.compile(
-    r"(?P<cause>(?:Started again\. )?The agent server (?:ended with exit code|ran out of memory)[^:\n]*): (?P<log>.+)",
+    r"(?P<cause>(?:Not ready after [^:]*: )?(?:Started again\. )?"
+    r"The agent server (?:ended with exit code|ran out of memory)[^:\n]*): (?P<log>.+)",
     re.DOTALL,
 )
 """How the operator begins a message that ends with the last lines of the log."""

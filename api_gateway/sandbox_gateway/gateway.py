@@ -47,7 +47,7 @@ class Gateway:
         self.cache.listen(lambda name, sandbox: None if sandbox else self.activity.forget(name))
         self._reports = ActivityReports(self.activity, keys)
         self.classes = SandboxClasses(client, settings.namespace)
-        self._holding = Holding(self.cache, HealthChecks())
+        self._holding = Holding(self.cache, HealthChecks(), self.classes)
         self._suspensions = Suspensions(self.cache)
         self._departures = Departures(self.cache)
         sandboxes = Sandboxes(client, settings.namespace, self.cache)

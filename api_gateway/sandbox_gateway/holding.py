@@ -1,4 +1,4 @@
-"""Holding an answer until a sandbox has settled: woken by its changes, its grace period's end and the probe."""
+"""Holding an answer until a sandbox has settled: woken by its changes, the end of its patience and the probe."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.health import HealthChecks
 from sandbox_gateway.metrics import HELD_CALLS
@@ -18,9 +19,10 @@ _PROBE_AGAIN_SECONDS = 0.25
 class Holding:
     """Looks at sandboxes, and waits for them."""
 
-    def __init__(self, cache: SandboxCache, health: HealthChecks) -> None:
+    def __init__(self, cache: SandboxCache, health: HealthChecks, classes: SandboxClasses) -> None:
         self._cache = cache
         self._health = health
+        self._classes = classes
         self._released = False
         self._events: set[asyncio.Event] = set()
 
@@ -58,7 +60,7 @@ class Holding:
         sandbox = self._cache.get(name)
         if sandbox is None:
             raise NoSandboxError
-        seen = view(sandbox, datetime.now(UTC), reached=self._health.reached(sandbox))
+        seen = self._view(sandbox, reached=self._health.reached(sandbox))
         if not seen.unreached:
             return sandbox, seen
         try:
@@ -71,8 +73,12 @@ class Holding:
         sandbox = self._cache.get(name)
         if sandbox is None:
             raise NoSandboxError
-        seen = view(sandbox, datetime.now(UTC), reached=reached and self._health.reached(sandbox))
+        seen = self._view(sandbox, reached=reached and self._health.reached(sandbox))
         return sandbox, replace(seen, refused=self._health.failure(sandbox)) if seen.unreached else seen
+
+    def _view(self, sandbox: Sandbox, *, reached: bool) -> View:
+        class_ = self._classes.spec(sandbox.spec.class_name)
+        return view(sandbox, datetime.now(UTC), reached=reached, class_=class_)
 
 
 async def _wait(changed: asyncio.Event, seconds: float) -> None:

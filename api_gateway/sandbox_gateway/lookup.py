@@ -141,8 +141,7 @@ class CacheDirectory:
         if sandbox.spec.suspend:
             return self._sleeping(sandbox, _IDLE) if is_idle(sandbox) else Endpoint(name, None, _PAUSED)
         condition = sandbox.status.condition("Ready")
-        is_ready = condition is not None and condition.status == "True" and sandbox.status.pod_ip
-        if is_ready and not self._suspensions.has_left(sandbox):
+        if _is_reachable(sandbox) and not self._suspensions.has_left(sandbox):
             endpoint = Endpoint(name, address(sandbox))
             if sandbox.status.observed_generation >= sandbox.metadata.generation:
                 self._settled[name] = sandbox, endpoint
@@ -165,3 +164,17 @@ def _passing(reason: str) -> Passing | None:
     """Why a sandbox that is not ready for this reason may become so by itself."""
     final = reason in Reason and MEANINGS[Reason(reason)].lifecycle == "error"
     return None if final else Passing.STARTING
+
+
+def _is_reachable(sandbox: Sandbox) -> bool:
+    """Whether the address in the status is the agent server's, and it may answer there.
+
+    One that misses its readiness probe for some seconds still works, and what is under way must not fail for that. If
+    it does not answer, the request says so.
+    """
+    condition = sandbox.status.condition("Ready")
+    if condition is None or not sandbox.status.pod_ip:
+        return False
+    if condition.status == "True":
+        return True
+    return condition.reason in Reason and MEANINGS[Reason(condition.reason)].reachable

@@ -24,7 +24,8 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from sandbox_crds.environment import SANDBOX_CLASS
+from sandbox_crds.environment import PENDING_TIMEOUT, SANDBOX_CLASS
+from sandbox_crds.models.sandbox import LONGEST_START
 
 _VARIABLE = r"[-_a-zA-Z][-._a-zA-Z0-9]{0,252}|\.[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,251}"
 _CLASS = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*)?$"
@@ -54,6 +55,11 @@ def _whole(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("Input should be a number")
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _seconds(said: str) -> int | None:
+    seconds = int(said) if re.fullmatch("[0-9]{1,6}", said) else LONGEST_START + 1
+    return seconds if seconds <= LONGEST_START else None
 
 
 def _split(command: object) -> object:
@@ -164,10 +170,29 @@ class StartRequest(_Request):
         "that of the class.",
     )
 
+    pending_timeout_seconds: Annotated[int, Field(strict=True, ge=0, le=LONGEST_START), Whole] | None = Field(
+        default=None,
+        description="How long a start that something holds up is `pending` before it is `failed`; 0: always. Default: "
+        f"{PENDING_TIMEOUT} of `environment`, else that of the class.",
+    )
+
     @property
     def group(self) -> int:
         """Group id of the process."""
         return self.fs_group if self.run_as_group is None else self.run_as_group
+
+    @model_validator(mode="before")
+    @classmethod
+    def _patience_may_be_in_the_environment(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            return body
+        fields = cast("dict[str, Any]", body)
+        environment = fields.get("environment")
+        said = cast("dict[str, Any]", environment).get(PENDING_TIMEOUT) if isinstance(environment, dict) else None
+        seconds = _seconds(said) if isinstance(said, str) else None
+        if fields.get("pending_timeout_seconds") is not None or seconds is None:
+            return fields
+        return {**fields, "pending_timeout_seconds": seconds}
 
     @field_validator("working_dir")
     @classmethod
@@ -183,10 +208,12 @@ class StartRequest(_Request):
 
     @field_validator("environment")
     @classmethod
-    def _names_a_class(cls, environment: dict[str, str]) -> dict[str, str]:
+    def _instructs_the_gateway(cls, environment: dict[str, str]) -> dict[str, str]:
         name = environment.get(SANDBOX_CLASS, "")
         if len(name) > _CLASS_CHARACTERS or not re.fullmatch(_CLASS, name):
             raise ValueError(f"{SANDBOX_CLASS} is not the name of a SandboxClass")
+        if _seconds(environment.get(PENDING_TIMEOUT, "0")) is None:
+            raise ValueError(f"{PENDING_TIMEOUT} is no whole number of seconds from 0 to {LONGEST_START}")
         return environment
 
     @field_validator("environment")

@@ -15,7 +15,15 @@ from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.allowances import Allowances
 from sandbox_gateway.builders import RUNNING, environment_spec, restart_spec, sandbox_body
-from sandbox_gateway.changes import CLASS, ENVIRONMENT, can_change_class, changes, names_environment
+from sandbox_gateway.changes import (
+    CLASS,
+    ENVIRONMENT,
+    PENDING_TIMEOUT,
+    at_once,
+    can_change_class,
+    changes,
+    names_environment,
+)
 from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.environments import Environments, usable
 from sandbox_gateway.errors import BeingDeletedError, NoSandboxError, TakenError
@@ -128,7 +136,10 @@ class Starter:
         pod, made as the request asks; one that is suspended, or waits for its turn, a pod with what the request
         changes. One that runs or starts is left alone, and what the request would change is ignored.
         """
-        seen = view(known, datetime.now(UTC), reached=True)
+        now, class_ = datetime.now(UTC), self._classes.spec(known.spec.class_name)
+        seen = view(known, now, reached=True, class_=class_)
+        # In just the state that was looked at: it may have recovered, or been resumed, in between.
+        name, version = known.metadata.name, known.metadata.resource_version
         waits = seen.reason == Reason.QUEUED
         failed = seen.status == "error" and not waits
         wanted = changes(request, known.spec, whole=failed)
@@ -139,9 +150,13 @@ class Starter:
             await self._environments.ensure(known, environment, known.spec.environment_revision)
         other_class = request.sandbox_class not in {"", known.spec.class_name}
         if not (failed or known.spec.suspend or (waits and (wanted.names or other_class))):
-            return Started(known, (*wanted.names, *([CLASS] if other_class else [])))
+            ignored = (*(name for name in wanted.names if name != PENDING_TIMEOUT), *([CLASS] if other_class else []))
+            # One that has failed by waiting in the queue for too long keeps its place, and waits anew.
+            spec = {**at_once(wanted), **(restart_spec(known, now) if seen.status == "error" else {})}
+            left = await self._sandboxes.set_spec(name, spec, version=version) if spec else known
+            return left and Started(left, ignored)
         self._permissions.check(request, key.policy, present=known.spec)
-        ignored: tuple[str, ...] = ()
+        ignored = ()
         if other_class:
             class_name = self._permissions.class_name(request, key.policy)
             if await self._can_change_class(known, class_name):
@@ -150,19 +165,15 @@ class Starter:
                 ignored = (CLASS,)
         class_name = wanted.spec.get("className", known.spec.class_name)
         await self._check_groups(request, class_name)
-        with self._allowances.starting(key.owner, known.metadata.name):
+        with self._allowances.starting(key.owner, name):
             if new_environment:
                 await self._environments.ensure(known, environment, wanted.spec["environmentRevision"])
             life = await self._life(key, class_name, known.spec.maximum_life_seconds)
-            run = RUNNING if known.spec.suspend else restart_spec(known, datetime.now(UTC))
-            # In just the state that was looked at: it may have recovered, or been resumed, in between.
-            version = known.metadata.resource_version
-            running = await self._sandboxes.set_spec(
-                known.metadata.name, {**wanted.spec, **life, **run}, version=version
-            )
+            run = RUNNING if known.spec.suspend else restart_spec(known, now)
+            running = await self._sandboxes.set_spec(name, {**wanted.spec, **life, **run}, version=version)
         if running is None:
             return None
-        _log.info("sandbox started again", sandbox=known.metadata.name, was=seen.reason, changed=wanted.names)
+        _log.info("sandbox started again", sandbox=name, was=seen.reason, changed=wanted.names)
         return Started(running, ignored)
 
     def _is_other_environment(self, known: Sandbox, request: StartRequest, environment: Mapping[str, str]) -> bool:

@@ -1,9 +1,9 @@
 """A Sandbox as clients of the Runtime API see it. Pure: the time and the gateway's own probe are passed in."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sandbox_crds.models import Condition, Sandbox
+from sandbox_crds.models import Condition, Sandbox, SandboxClassSpec
 from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Lifecycle, PodStatus, Reason
 
 _UNREACHED = "The pod is ready; the gateway has not reached its /health yet."
@@ -15,8 +15,8 @@ _NORMAL = frozenset({Reason.PENDING, Reason.STARTING, Reason.SUSPENDING, Reason.
 class View:
     """Both states of the contract, and what explains them.
 
-    `reason` and `message` are those of the condition `Ready`, also while its grace period runs. `changes_at` is when
-    this view changes although the Sandbox does not: the end of a grace period.
+    `reason` is that of the condition `Ready`. `changes_at` is when this view changes although the Sandbox does not: a
+    start that something holds up fails then.
     """
 
     status: Lifecycle
@@ -55,7 +55,7 @@ def explain(reason: str, message: str) -> str:
     return f"{reason}: {message}" if message else reason
 
 
-def view(sandbox: Sandbox, now: datetime, *, reached: bool) -> View:
+def view(sandbox: Sandbox, now: datetime, *, reached: bool, class_: SandboxClassSpec) -> View:
     """How this sandbox looks at `now` (with time zone); `reached` says whether the gateway's probe succeeded."""
     condition = _current_condition(sandbox)
     reason = Reason(condition.reason) if condition.reason in Reason else Reason.PENDING
@@ -76,12 +76,32 @@ def view(sandbox: Sandbox, now: datetime, *, reached: bool) -> View:
     if meaning.lifecycle not in {"starting", "error"}:
         # A condition of another time, such as Suspended on a sandbox that shall run.
         return View("starting", "pending", Reason.PENDING, MEANINGS[Reason.PENDING].text, restarts)
-    if meaning.fatal_after is None:
-        return View(meaning.lifecycle, meaning.pod_status, condition.reason, message, restarts)
-    fatal_at = datetime.fromisoformat(condition.last_transition_time) + meaning.fatal_after
-    if now >= fatal_at:
-        return View("error", "failed", condition.reason, message, restarts)
-    return View(meaning.lifecycle, meaning.pod_status, condition.reason, message, restarts, changes_at=fatal_at)
+    timeout = pending_timeout(sandbox, class_)
+    since = starting_since(sandbox)
+    fails_at = since + timedelta(seconds=timeout) if meaning.passing and timeout and since else None
+    if fails_at and now >= fails_at:
+        cause = message.removeprefix(f"{condition.reason}: ")
+        waited = f"Not ready after {timeout} s (pendingTimeoutSeconds): {cause}"
+        return View("error", "failed", condition.reason, waited, restarts)
+    return View(meaning.lifecycle, meaning.pod_status, condition.reason, message, restarts, changes_at=fails_at)
+
+
+def pending_timeout(sandbox: Sandbox, class_: SandboxClassSpec) -> int:
+    """Seconds that a start may be held up before it is reported as failed; 0: never."""
+    own = sandbox.spec.pending_timeout_seconds
+    return class_.pending_timeout_seconds if own is None else own
+
+
+def starting_since(sandbox: Sandbox) -> datetime | None:
+    """Since when the start that is under way counts; None when there is none. A restart begins anew."""
+    if not sandbox.status.starting_since:
+        return None
+    since = datetime.fromisoformat(sandbox.status.starting_since)
+    try:
+        restarted = datetime.fromisoformat(sandbox.spec.restarted_at)
+    except ValueError:
+        return since
+    return max(since, restarted)
 
 
 def _current_condition(sandbox: Sandbox) -> Condition:

@@ -2,8 +2,10 @@
 
 SANDBOX_CLASS = "OHSB_CLASS"
 """In a client's environment: `sandbox_class` of its /start, for clients that can send nothing else, such as the SDK."""
+PENDING_TIMEOUT = "OHSB_PENDING_TIMEOUT_SECONDS"
+"""Likewise `pending_timeout_seconds`."""
 
-INSTRUCTIONS = frozenset({SANDBOX_CLASS})
+INSTRUCTIONS = frozenset({SANDBOX_CLASS, PENDING_TIMEOUT})
 """What the gateway reads in a client's environment."""
 
 _RESERVED = frozenset({"OH", "SESSION_API_KEY", "OH_SECRET_KEY", "OH_LEASE_TTL_SECONDS", "OH_DEFERRED_INIT"})

@@ -5,7 +5,6 @@ through it, tests and docs read it.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
@@ -23,14 +22,20 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     STARTING = "Starting"
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
+    IMAGE_NOT_FOUND = "ImageNotFound"
+    IMAGE_PULL_DENIED = "ImagePullDenied"
     INVALID_IMAGE_NAME = "InvalidImageName"
     CREATE_CONTAINER_ERROR = "CreateContainerError"
+    RUNTIME_HANDLER_NOT_FOUND = "RuntimeHandlerNotFound"
+    COMMAND_CANNOT_RUN = "CommandCannotRun"
     CONTAINER_RESTARTING = "ContainerRestarting"
     CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
     OOM_KILLED = "OOMKilled"
     NOT_RESPONDING = "NotResponding"
+    POD_NOT_READY = "PodNotReady"
     NODE_LOST = "NodeLost"
     VOLUME_NOT_BOUND = "VolumeNotBound"
+    STORAGE_CLASS_NOT_FOUND = "StorageClassNotFound"
     EVICTED = "Evicted"
     POD_FAILED = "PodFailed"
     POD_TERMINATING = "PodTerminating"
@@ -68,24 +73,20 @@ class PoolReason(StrEnum):
 class Meaning:
     """How a reason looks from outside.
 
-    A `failed` pod status ends a client's start for good, so a reason that can still pass has `fatal_after`: how long
-    it must have lasted before it is told as `error` and `failed`. Until then it is `starting` and `pending`.
+    A `failed` pod status ends a client's start for good. So `error` and `failed` are only for what repetition cannot
+    mend. What Kubernetes or the operator goes on trying is `passing`: it is reported as `starting` and `pending` with
+    its cause until the start has lasted the sandbox's `pendingTimeoutSeconds`, and then as `error` and `failed`.
+    `reachable`: the pod is there and has been ready, so its address is still the agent server's, and may answer.
     `remedy` is what a person can do, as one or more sentences; "" when there is nothing to do but wait.
     """
 
     text: str
     lifecycle: Lifecycle
     pod_status: PodStatus
-    fatal_after: timedelta | None = None
     remedy: str = ""
+    passing: bool = False
+    reachable: bool = False
 
-
-_GRACE = timedelta(seconds=10)
-"""Two attempts of the kubelet: it tries again 10 s after the first failure."""
-
-_SHORT_OF_THE_CLIENT = timedelta(seconds=240)
-"""For what only others can end: the SDK gives a start up after 300 s, and would then not say why
-(openhands_workspace 1.58.2, APIRemoteWorkspace)."""
 
 _RAISE_LIMIT = "`kubectl ohsb keys set` raises a limit of an API key."
 
@@ -98,8 +99,8 @@ MEANINGS: dict[Reason, Meaning] = {
         "A limit of its owner leaves no room at the moment. It starts in its turn, in the order of asking.",
         "starting",
         "pending",
-        _SHORT_OF_THE_CLIENT,
-        f"Pause or stop other sandboxes of this owner. {_RAISE_LIMIT}",
+        passing=True,
+        remedy=f"Pause or stop other sandboxes of this owner. {_RAISE_LIMIT}",
     ),
     Reason.LIMIT_REACHED: Meaning(
         "A limit of its owner leaves no room, and too many wait for some. It is asked for again every 15 s.",
@@ -111,31 +112,58 @@ MEANINGS: dict[Reason, Meaning] = {
         "The pod cannot be scheduled: no node has room for it, or none fits it.",
         "starting",
         "pending",
-        _SHORT_OF_THE_CLIENT,
-        "Add nodes, stop or pause other sandboxes, or lower resources.requests of the SandboxClass.",
+        passing=True,
+        remedy="Add nodes, stop or pause other sandboxes, or lower resources.requests of the SandboxClass.",
     ),
     Reason.STARTING: Meaning("The pod has a node: image pull, then boot.", "starting", "pending"),
     Reason.IMAGE_PULL_BACK_OFF: Meaning(
-        "The image cannot be pulled.",
+        "The image cannot be pulled at the moment. The kubelet tries again after 10 s, 20 s, 40 s and so on.",
         "starting",
         "pending",
-        _GRACE,
-        "Check spec.image. A private registry needs a Secret in pod.imagePullSecrets of the SandboxClass.",
+        passing=True,
+        remedy="See whether the image's registry answers the nodes, and what it says.",
+    ),
+    Reason.IMAGE_NOT_FOUND: Meaning(
+        "The image does not exist, or not for the platform of the node.",
+        "error",
+        "failed",
+        remedy="Correct spec.image, or push the image.",
+    ),
+    Reason.IMAGE_PULL_DENIED: Meaning(
+        "The registry, or the node's policy for images, refuses to give the image.",
+        "error",
+        "failed",
+        remedy="Check spec.image. A private registry needs a Secret in pod.imagePullSecrets of the SandboxClass.",
     ),
     Reason.INVALID_IMAGE_NAME: Meaning(
         "The image reference is malformed.", "error", "failed", remedy="Correct spec.image."
     ),
     Reason.CREATE_CONTAINER_ERROR: Meaning(
-        "The container cannot be made: a missing Secret or ConfigMap, volume or runtime handler.",
+        "The container cannot be made at the moment: a Secret or ConfigMap is missing, or a volume, the network or the "
+        "container runtime is not ready. The kubelet tries again.",
         "starting",
         "pending",
-        2 * _GRACE,
-        "Make what the message names, or take it out of the Sandbox or its SandboxClass.",
+        passing=True,
+        remedy="If it lasts: make what the message names, take it out of the Sandbox or its SandboxClass, or see "
+        "`kubectl describe node`.",
+    ),
+    Reason.RUNTIME_HANDLER_NOT_FOUND: Meaning(
+        "The node has no runtime of the name that the RuntimeClass says.",
+        "error",
+        "failed",
+        remedy="Configure the runtime on the nodes, or correct runtimeClasses of the SandboxClass.",
+    ),
+    Reason.COMMAND_CANNOT_RUN: Meaning(
+        "The command is no program that the image can run.",
+        "error",
+        "failed",
+        remedy="Correct spec.command or the image.",
     ),
     Reason.CONTAINER_RESTARTING: Meaning(
         "The agent server ended and is started again.",
         "starting",
         "pending",
+        passing=True,
         remedy="If it ends again: raise resources.limits.memory of the SandboxClass if it ran out of memory, else read "
         "`kubectl logs --previous` of the pod.",
     ),
@@ -152,15 +180,26 @@ MEANINGS: dict[Reason, Meaning] = {
         remedy="Start it with a larger resource_factor, or raise resources.limits.memory of the SandboxClass.",
     ),
     Reason.NOT_RESPONDING: Meaning(
-        "The agent server runs and has stopped answering.",
+        "The agent server runs and has stopped answering its readiness probe. Requests are still passed on to it.",
         "starting",
         "pending",
-        remedy="Read `kubectl logs` of the pod. `kubectl delete pod` replaces it.",
+        passing=True,
+        reachable=True,
+        remedy="If it lasts, read `kubectl logs` of the pod. `kubectl delete pod` replaces it.",
+    ),
+    Reason.POD_NOT_READY: Meaning(
+        "The agent server answers, and another container of the pod does not.",
+        "starting",
+        "pending",
+        passing=True,
+        reachable=True,
+        remedy="If it lasts, read `kubectl describe pod` and the log of the container that the message names.",
     ),
     Reason.NODE_LOST: Meaning(
         "The pod's node does not report.",
         "starting",
         "pending",
+        passing=True,
         remedy=(
             "See `kubectl describe node`. If the node is gone for good, `kubectl delete node` lets the pod be replaced."
         ),
@@ -169,20 +208,28 @@ MEANINGS: dict[Reason, Meaning] = {
         "The workspace's volume is not there.",
         "starting",
         "pending",
-        6 * _GRACE,
-        "See `kubectl describe pvc` and `kubectl get storageclass`: workspace.storageClassName of the SandboxClass "
-        "must name a StorageClass whose provisioner runs.",
+        passing=True,
+        remedy="See `kubectl describe pvc` and `kubectl get storageclass`: workspace.storageClassName of the "
+        "SandboxClass must name a StorageClass whose provisioner runs.",
+    ),
+    Reason.STORAGE_CLASS_NOT_FOUND: Meaning(
+        "The StorageClass of the workspace's volume does not exist.",
+        "error",
+        "failed",
+        remedy="Correct workspace.storageClassName of the SandboxClass, or make the StorageClass.",
     ),
     Reason.EVICTED: Meaning(
         "The pod was evicted; a new one follows.",
         "starting",
         "pending",
+        passing=True,
         remedy="If it recurs, raise resources.requests of the SandboxClass, or give the nodes more room.",
     ),
     Reason.POD_FAILED: Meaning(
         "The pod was ended by its node; a new one follows.",
         "starting",
         "pending",
+        passing=True,
         remedy="If it recurs, see `kubectl describe node`.",
     ),
     Reason.POD_TERMINATING: Meaning("The old pod ends; a new one follows.", "starting", "pending"),
@@ -196,8 +243,8 @@ MEANINGS: dict[Reason, Meaning] = {
         "A ResourceQuota leaves no room for the pod.",
         "starting",
         "pending",
-        _SHORT_OF_THE_CLIENT,
-        "Stop or pause other sandboxes, or raise the ResourceQuota: `kubectl describe resourcequota`.",
+        passing=True,
+        remedy="Stop or pause other sandboxes, or raise the ResourceQuota: `kubectl describe resourcequota`.",
     ),
     Reason.SANDBOX_CLASS_NOT_FOUND: Meaning(
         "The SandboxClass does not exist.",

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from sandbox_crds.losses import LOSSES
-from sandbox_crds.reasons import EXPIRIES, MEANINGS, POOL_MEANINGS
+from sandbox_crds.reasons import EXPIRIES, MEANINGS, POOL_MEANINGS, Meaning
 
 _HEAD = """\
 # Reasons
@@ -14,11 +14,13 @@ Generated from `crds/sandbox_crds/reasons.py` by `make generate`. Do not edit.
 ## Ready
 
 The condition `Ready` of a Sandbox has one of these reasons; its message has the evidence and ends with the remedy.
-`status` and `pod_status` are what the Runtime API tells its clients. Where a time stands, the reason is told as `error`
-and `failed` once it has lasted that long, since Kubernetes may still get over it; a client gives up at the first
-`failed`.
+`status` and `pod_status` are what the Runtime API tells its clients. "final" says that repetition cannot mend it: a
+client's start ends at once. So it does when a limit leaves no room and too many wait. What is "passing", Kubernetes or
+the operator goes on trying: it is `starting` and `pending` with its cause, and becomes `error` and `failed` when the
+start has lasted
+[`pendingTimeoutSeconds`](lifecycle.md#failures).
 
-| Reason | Meaning | status | pod_status | failed after | Remedy |
+| Reason | Meaning | status | pod_status | | Remedy |
 |---|---|---|---|---|---|
 """
 
@@ -56,13 +58,19 @@ def page() -> str:
     """The page as Markdown."""
     ready = [
         f"| `{reason}` | {meaning.text} | {meaning.lifecycle} | {meaning.pod_status} | "
-        f"{f'{meaning.fatal_after.total_seconds():.0f} s' if meaning.fatal_after else ''} | {meaning.remedy} |\n"
+        f"{_persistence(meaning)} | {meaning.remedy} |\n"
         for reason, meaning in MEANINGS.items()
     ]
     expiring = [f"| `{reason}` | {expiry.text} | {expiry.remedy} |\n" for reason, expiry in EXPIRIES.items()]
     losses = [f"| `{reason}` | {meaning.text} | {meaning.remedy} |\n" for reason, meaning in LOSSES.items()]
     pools = [f"| `{reason}` | {meaning.text} | {meaning.remedy} |\n" for reason, meaning in POOL_MEANINGS.items()]
     return "".join([_HEAD, *ready, _EXPIRING, *expiring, _LOSSES, *losses, _POOLS, *pools])
+
+
+def _persistence(meaning: Meaning) -> str:
+    if meaning.lifecycle == "error":
+        return "final"
+    return "passing" if meaning.passing else ""
 
 
 def main() -> None:

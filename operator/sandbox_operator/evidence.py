@@ -1,7 +1,7 @@
 """What Kubernetes Events say about a pod that waits without telling why: volumes, mounts, network, runtime handlers."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.reasons import Reason
 from sandbox_crds.redaction import redacted
-from sandbox_operator import times
+from sandbox_operator import finality, times
 from sandbox_operator.findings import Finding, examine
 from sandbox_operator.pods import BENIGN_WAITS, Pod
 from sandbox_operator.redaction import tail
@@ -95,9 +95,9 @@ def find(pod: Pod, evidence: Collection[Evidence]) -> Finding | None:
         about = [
             seen for seen in evidence if seen.regarding_kind == _CLAIM and seen.last_seen >= pod.created - _TOGETHER
         ]
-        return _finding(Reason.VOLUME_NOT_BOUND, "The workspace's volume is not bound", about, _UNBOUND, _BINDS)
+        return _finding(finality.of_claim, "The workspace's volume is not bound", about, _UNBOUND, _BINDS)
     about = [seen for seen in evidence if seen.regarding_kind == _POD and seen.regarding_uid == pod.uid]
-    return _finding(Reason.CREATE_CONTAINER_ERROR, "The container cannot be made", about, _CANNOT_CREATE, _CREATES)
+    return _finding(finality.of_pod, "The container cannot be made", about, _CANNOT_CREATE, _CREATES)
 
 
 def _is_being_made(pod: Pod) -> bool:
@@ -106,7 +106,11 @@ def _is_being_made(pod: Pod) -> bool:
 
 
 def _finding(
-    reason: Reason, what: str, about: Collection[Evidence], failures: Collection[str], progress: Collection[str]
+    judge: Callable[[str], Reason],
+    what: str,
+    about: Collection[Evidence],
+    failures: Collection[str],
+    progress: Collection[str],
 ) -> Finding | None:
     latest = max((seen for seen in about if seen.reason in failures), key=_rank, default=None)
     if latest is None:
@@ -115,7 +119,7 @@ def _finding(
         return None
     # Each attempt has an id of its own; the same cause is told in the same words, so that nothing is written twice.
     words = tail(_ID.sub("…", latest.message.removeprefix(_SIMILAR)), _MESSAGE_CHARACTERS)
-    return Finding(reason, f"{what}. {latest.reason}: {words}")
+    return Finding(judge(latest.message), f"{what}. {latest.reason}: {words}")
 
 
 def _rank(seen: Evidence) -> tuple[datetime, str, str]:

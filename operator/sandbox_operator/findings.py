@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sandbox_crds.losses import LOSSES
 from sandbox_crds.reasons import Reason
-from sandbox_operator import times
+from sandbox_operator import finality, times
 from sandbox_operator.losses import cause
 from sandbox_operator.pods import BENIGN_WAITS, Container, Pod, Run
 from sandbox_operator.redaction import tail
@@ -29,6 +29,7 @@ _RUN_ERROR = "RunContainerError"
 _NO_RUN = "The command cannot be run"
 _NOT_RUN = frozenset({126, 127})
 """How a shell ends that cannot execute a command, or does not find it (builders/launch.py)."""
+_START_ERROR = "StartError"
 _INVALID_IMAGE = "InvalidImageName"
 _IMAGE_WAITS = frozenset(
     {
@@ -97,7 +98,7 @@ def _cannot_pull_image(pod: Pod) -> Finding | None:
         return None
     # The kubelet changes between trying and waiting; both are told in the same words, so that nothing is written twice.
     return Finding(
-        Reason.IMAGE_PULL_BACK_OFF,
+        finality.of_image(pod.container.waiting_reason, pod.container.waiting_message),
         _sentence(f"ImagePullBackOff: the image {_image(pod)} cannot be pulled", pod.container),
     )
 
@@ -116,7 +117,7 @@ def _waits_for_others(pod: Pod) -> Finding | None:
     if pod.container is None or not pod.container.ready or pod.ready is None:
         return None
     why = pod.ready.message or pod.ready.reason
-    return Finding(Reason.STARTING, f"The agent server answers, the rest of the pod is not ready: {why}")
+    return Finding(Reason.POD_NOT_READY, f"The agent server answers, the rest of the pod is not ready: {why}")
 
 
 def _has_stopped_answering(pod: Pod) -> Finding | None:
@@ -127,6 +128,23 @@ def _has_stopped_answering(pod: Pod) -> Finding | None:
     if ready.since <= container.running_since:
         return None
     return Finding(Reason.NOT_RESPONDING, "The agent server runs and does not answer its readiness probe.")
+
+
+def _cannot_run(pod: Pod) -> Finding | None:
+    """The container was made, and its process could not be started."""
+    container = pod.container
+    if container is None or container.running_since is not None:
+        return None
+    if container.waiting_reason == _RUN_ERROR:
+        words = container.waiting_message
+    elif container.last_run and container.last_run.reason == _START_ERROR:
+        # What shows between two attempts, in the same words.
+        words = container.last_run.message
+    else:
+        return None
+    reason = finality.of_command(words)
+    what = _NO_RUN if reason is Reason.COMMAND_CANNOT_RUN else "The container cannot be started"
+    return Finding(reason, _words(what, words))
 
 
 def _crashes_in_a_loop(pod: Pod) -> Finding | None:
@@ -176,6 +194,7 @@ POLICIES: tuple[Callable[[Pod], Finding | None], ...] = (
     _has_lost_node,
     _waits_for_others,
     _has_stopped_answering,
+    _cannot_run,
     _crashes_in_a_loop,
     _cannot_create_container,
     _is_held_up,
@@ -224,6 +243,14 @@ def disrupted_by(pod: Pod) -> str:
     return _in_words(pod.disruption.reason, pod.disruption.message)
 
 
+def is_without_cause(pod: Pod) -> bool:
+    """Whether the kubelet waits to pull the image again, and does not say why: so before Kubernetes 1.32."""
+    container = pod.container
+    if container is None or container.waiting_reason != "ImagePullBackOff":
+        return False
+    return not _BACK_OFF.sub("", container.waiting_message, count=1).strip()
+
+
 def restart_reason(pod: Pod) -> str:
     """Why the container was last restarted, at most 1,024 characters; "" when it was not, or nobody knows any more."""
     container = pod.container
@@ -240,9 +267,6 @@ def _in_words(reason: str, message: str) -> str:
 def _is_crash_loop(container: Container) -> bool:
     if container.waiting_reason == _CRASH_LOOP:
         return True
-    if container.waiting_reason == _RUN_ERROR:
-        # A command that cannot be executed shows its error instead of the crash loop in between.
-        return container.restarts >= 1
     run = container.last_run
     if container.ready or run is None or run.seconds >= _SHORT_RUN_SECONDS:
         return False
@@ -250,13 +274,13 @@ def _is_crash_loop(container: Container) -> bool:
 
 
 def _obstacle(container: Container) -> str:
-    what = _NO_RUN if container.waiting_reason == _RUN_ERROR else container.waiting_reason
-    return _sentence(what, container)
+    return _sentence(container.waiting_reason, container)
 
 
 def _cause(run: Run, limit: int = _LOG_CHARACTERS) -> str:
-    if run.reason == "StartError" or run.exit_code in _NOT_RUN:
-        # The same in the words of `_obstacle`, since both take turns.
+    if run.reason == _START_ERROR:
+        how = "It could not be started"
+    elif run.exit_code in _NOT_RUN:
         how = _NO_RUN
     elif run.reason == "OOMKilled":
         how = f"The agent server ran out of memory (OOMKilled, exit code {run.exit_code})"
@@ -284,4 +308,8 @@ def _sentence(what: str, container: Container) -> str:
     why = _BACK_OFF.sub("", container.waiting_message, count=1)
     for reason in _IMAGE_WAITS:
         why = why.removeprefix(f"{reason}: ")
+    return _words(what, why)
+
+
+def _words(what: str, why: str) -> str:
     return f"{what}: {tail(why, _LOG_CHARACTERS)}" if why.strip() else f"{what}."

@@ -19,7 +19,8 @@ from sandbox_operator.builders.service import build_service
 from sandbox_operator.builders.volume import build_volume_claim
 from sandbox_operator.conditions import READY, patch, said
 from sandbox_operator.evidence import find, is_needed, redacted_evidence
-from sandbox_operator.findings import OVERDUE, Finding, ending, examine, finished, lost_node
+from sandbox_operator.finality import IMAGE_TROUBLES
+from sandbox_operator.findings import OVERDUE, Finding, ending, examine, finished, is_without_cause, lost_node
 from sandbox_operator.lifetime import (
     announcement,
     expired_event,
@@ -185,6 +186,10 @@ def _examine(world: World, keys: MasterKeys, pod: Pod) -> Plan:
     if needs_init(world.sandbox, pod) and world.initialization != Initialization():
         return _initialize(world, keys, pod)
     finding = examine(pod)
+    told = world.sandbox.status.condition(READY)
+    if is_without_cause(pod) and told and reports(world.sandbox.status, pod) and told.reason in IMAGE_TROUBLES:
+        # What the attempt before has come to, which the kubelet says only until it waits.
+        finding = Finding(Reason(told.reason), said(told))
     if not is_needed(pod):
         return _tell(world, keys, finding)
     due = (world.looked + LOOK_INTERVAL) if world.looked else pod.created + SILENCE

@@ -12,8 +12,19 @@ from sandbox_operator.findings import Finding, restart_reason
 from sandbox_operator.pods import Pod
 
 _PAUSED = frozenset({Reason.SUSPENDING, *SUSPENSIONS.values()})
-_STARTS_IN_VAIN = frozenset({Reason.CRASH_LOOP_BACK_OFF, Reason.OOM_KILLED})
-"""Reasons of a start that is under way again and again, also in a pod that has been ready."""
+_STARTS_AGAIN = frozenset(
+    {
+        Reason.CRASH_LOOP_BACK_OFF,
+        Reason.OOM_KILLED,
+        Reason.IMAGE_PULL_BACK_OFF,
+        Reason.IMAGE_NOT_FOUND,
+        Reason.IMAGE_PULL_DENIED,
+        Reason.INVALID_IMAGE_NAME,
+        Reason.CREATE_CONTAINER_ERROR,
+        Reason.COMMAND_CANNOT_RUN,
+    }
+)
+"""Reasons of a start that is under way again, also in a pod that has been ready: its container is made anew."""
 
 
 def reports(status: SandboxStatus, pod: Pod) -> bool:
@@ -34,7 +45,7 @@ def next_status(
     old = sandbox.status
     others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
     of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
-    starts = finding.reason in _STARTS_IN_VAIN or (finding.reason not in _PAUSED and not of_pod["ready_time"])
+    starts = finding.reason in _STARTS_AGAIN or (finding.reason not in _PAUSED and not of_pod["ready_time"])
     condition = ready(
         _same_suspension(sandbox, finding),
         holds=finding.reason is Reason.READY,

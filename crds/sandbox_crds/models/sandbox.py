@@ -50,6 +50,8 @@ class EnvVar(Model):
     value_from: EnvVarSource | None = None
 
 
+LONGEST_START = 604800
+"""A week, in seconds: the most that a limit of a start may be."""
 Command = list[Annotated[Interned, Field(max_length=8192)]]
 ResourceFactor = Literal[1, 2, 4, 8]
 UserId = Annotated[int, Field(ge=1, le=2147483647)]
@@ -139,6 +141,12 @@ class SandboxSpec(Model):
             "Suspended after so long without work or requests; 0: never. Default, and with an owner the most: that of "
             "the class."
         ),
+    )
+    pending_timeout_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=LONGEST_START,
+        description="How long a start that is held up is pending before it is failed; 0: always. Default: the class's.",
     )
     maximum_life_seconds: int | None = Field(
         default=None,
@@ -260,7 +268,7 @@ class SandboxStatus(Model):
         default="",
         description=(
             "Since when a start, or a loop of crashes, is under way, RFC 3339; empty while suspended and once the "
-            "present pod has been ready. The class's progressDeadlineSeconds counts from here."
+            "present pod has been ready. pendingTimeoutSeconds and progressDeadlineSeconds count from here."
         ),
     )
     start_time: str = Field(default="", description="When the present pod was made, RFC 3339.")

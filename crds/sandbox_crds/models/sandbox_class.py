@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from sandbox_crds.models.base import PRESERVE_UNKNOWN, Metadata, Model, rules
-from sandbox_crds.models.sandbox import EnvVar
+from sandbox_crds.models.sandbox import LONGEST_START, EnvVar
 from sandbox_crds.models.service_ports import ServicePorts
 
 Quantity = Annotated[
@@ -130,10 +130,21 @@ class SandboxClassSpec(Model):
     startup_timeout_seconds: int = Field(
         default=300, ge=1, le=3600, description="How long the agent server may take to answer before it is restarted."
     )
+    pending_timeout_seconds: int = Field(
+        default=285,
+        ge=0,
+        le=LONGEST_START,
+        description=(
+            "How long a start that something holds up is reported as pending, with its cause, while Kubernetes goes on "
+            "trying: an image that cannot be pulled at the moment, no room on the nodes, a quota, a volume. Then it is "
+            "reported as failed; it still becomes ready if the cause passes. 0: never reported as failed. The default "
+            "lets clients that wait for 300 s learn the cause. A sandbox's own value wins."
+        ),
+    )
     progress_deadline_seconds: int = Field(
         default=0,
         ge=0,
-        le=604800,
+        le=LONGEST_START,
         description=(
             "How long a start may take in all; 0: for ever. Then a sandbox that was never ready is deleted, since its "
             "client has given up; one that was is suspended, and keeps its volume."

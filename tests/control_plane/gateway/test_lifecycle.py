@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from control_plane.audit import Audit, kinds
@@ -211,17 +212,26 @@ async def test_a_failed_sandbox_gets_another_pod_and_keeps_its_key(gateway: Repl
 
 
 async def test_a_sandbox_that_waits_in_its_owners_queue_is_never_replaced(gateway: Replica, operator: Operator) -> None:
-    """Also when it has waited for so long that it is told as failed. What else is asked for, it will start with."""
+    """Also when it has waited for so long that it is reported as failed: then the next client has all of its time
+    again. What else is asked for, it will start with."""
     await gateway.start("s")
-    await operator.report(Reason.QUEUED, "Limit running=1", ago=241, firstReadyTime="2026-11-27T12:00:00Z")
-    before = await operator.only()
-    assert (await gateway.session("s"))["pod_status"] == "failed"
-    again = await gateway.start("s")
-    assert "Place 1 of 1 in the queue. Limit running=1" in again["pod_logs"]
-    assert await operator.only() == before
+    since = "2026-11-27T12:00:00Z"
+    queued = await operator.report(Reason.QUEUED, "Limit running=1", ago=300, firstReadyTime=since, startingSince=since)
+    await gateway.catch_up(queued)
+    failed = await gateway.session("s")
+    assert (failed["pod_status"], "Place 1 of 1 in the queue. Not ready after 285 s" in failed["pod_logs"]) == (
+        "failed",
+        True,
+    )
+    assert (await gateway.start("s"))["pod_status"] == "pending"
+    waits = await operator.only()
+    assert waits["metadata"]["uid"] == queued["metadata"]["uid"]
+    differing = {name for name, value in waits["spec"].items() if queued["spec"].get(name) != value}
+    assert differing == {"restartedAt"}
+    await gateway.catch_up(await operator.report(Reason.QUEUED, "Limit running=1"))
     await gateway.start("s", image="agent:2", environment={"TOKEN": "another"})
     changed = await operator.only()
-    assert changed["metadata"]["uid"] == before["metadata"]["uid"]
+    assert changed["metadata"]["uid"] == queued["metadata"]["uid"]
     assert (changed["spec"]["image"], len(changed["spec"]["environmentHash"])) == ("agent:2", 64)
 
 
@@ -247,15 +257,32 @@ async def test_a_failed_sandbox_is_kept_when_its_owner_may_start_none(
     assert await operator.only() == before
 
 
-async def test_an_image_pull_error_is_fatal_when_its_grace_ends(patient: Replica, operator: Operator) -> None:
-    starting = asyncio.create_task(patient.start("s", image="no/such:image"))
-    await operator.only()
-    await operator.report(Reason.IMAGE_PULL_BACK_OFF, 'Back-off pulling image "no/such:image"', ago=9)
+async def test_a_start_that_is_held_up_fails_when_its_client_s_time_is_over(
+    patient: Replica, operator: Operator
+) -> None:
+    starting = asyncio.create_task(patient.start("s", environment={"OHSB_PENDING_TIMEOUT_SECONDS": "10"}))
+    made = await operator.only()
+    assert made["spec"]["pendingTimeoutSeconds"] == 10
+    began = (datetime.now(UTC) - timedelta(seconds=9)).isoformat()
+    await operator.report(Reason.UNSCHEDULABLE, "no node", startingSince=began)
     await asyncio.sleep(0.1)
     assert not starting.done()
     body = await starting
     assert (body["status"], body["pod_status"]) == ("error", "failed")
-    assert body["pod_logs"] == 'ImagePullBackOff: Back-off pulling image "no/such:image"'
+    assert body["pod_logs"] == "Unschedulable: Not ready after 10 s (pendingTimeoutSeconds): no node"
+
+
+async def test_a_client_that_waits_longer_is_heard_while_something_holds_the_start_up(
+    gateway: Replica, operator: Operator
+) -> None:
+    await gateway.start("s")
+    await gateway.catch_up(await operator.report(Reason.UNSCHEDULABLE, "no node"))
+    await gateway.start("s", pending_timeout_seconds=600)
+    assert (await operator.only())["spec"]["pendingTimeoutSeconds"] == 600
+    before = await operator.only()
+    await gateway.start("s", pending_timeout_seconds=600)
+    await gateway.start("s")
+    assert await operator.only() == before
 
 
 async def test_another_owners_sandbox_does_not_exist(gateway: Replica, operator: Operator) -> None:

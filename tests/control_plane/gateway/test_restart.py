@@ -66,7 +66,7 @@ async def test_another_environment_costs_no_sandbox(
     reason: Reason,
 ) -> None:
     old, sandbox = await failed(gateway, operator)
-    report = await operator.report(reason, ago=1000, startTime=STARTED, firstReadyTime=ready)
+    report = await operator.report(reason, ago=1000, startTime=STARTED, startingSince=STARTED, firstReadyTime=ready)
     await gateway.catch_up(report)
     new = await gateway.start("s", environment=environment)
     assert (new["status"], new["events"][0]["type"]) == ("starting", "Normal")

@@ -37,9 +37,26 @@ def test_failed_and_error_go_together() -> None:
         assert (meaning.pod_status == "failed") is (meaning.lifecycle == "error"), reason
 
 
-def test_a_grace_belongs_to_what_can_still_pass() -> None:
-    for reason, meaning in MEANINGS.items():
-        assert meaning.fatal_after is None or meaning.lifecycle == "starting", reason
+def test_what_passes_is_on_its_way_and_a_trouble() -> None:
+    on_its_way = {reason for reason, meaning in MEANINGS.items() if meaning.lifecycle == "starting"}
+    usual = {Reason.PENDING, Reason.STARTING, Reason.POD_TERMINATING}
+    assert {reason for reason, meaning in MEANINGS.items() if meaning.passing} == on_its_way - usual
+
+
+def test_final_is_only_what_repetition_cannot_mend() -> None:
+    assert {reason for reason, meaning in MEANINGS.items() if meaning.lifecycle == "error"} == {
+        Reason.LIMIT_REACHED,
+        Reason.IMAGE_NOT_FOUND,
+        Reason.IMAGE_PULL_DENIED,
+        Reason.INVALID_IMAGE_NAME,
+        Reason.RUNTIME_HANDLER_NOT_FOUND,
+        Reason.COMMAND_CANNOT_RUN,
+        Reason.CRASH_LOOP_BACK_OFF,
+        Reason.OOM_KILLED,
+        Reason.STORAGE_CLASS_NOT_FOUND,
+        Reason.POD_REFUSED,
+        Reason.SANDBOX_CLASS_NOT_FOUND,
+    }
 
 
 def test_a_remedy_stands_wherever_a_person_can_do_something() -> None:
@@ -52,13 +69,6 @@ def test_remedies_are_whole_sentences_without_another_cause_s_words(reason: Reas
     assert remedy == "" or remedy.endswith(".")
     assert len(remedy) <= 200
     assert not [word for word in CLASSIFIED if word in remedy]
-
-
-def test_what_only_others_can_end_is_told_before_the_sdk_gives_up() -> None:
-    for reason in (Reason.UNSCHEDULABLE, Reason.QUOTA_EXCEEDED, Reason.VOLUME_NOT_BOUND):
-        fatal_after = MEANINGS[reason].fatal_after
-        assert fatal_after
-        assert fatal_after.total_seconds() < 300
 
 
 def test_every_suspension_is_told_as_paused() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox_crds.api_keys import ApiKey, Limits, Policy
-from sandbox_crds.models import Sandbox
+from sandbox_crds.models import Sandbox, SandboxClassSpec
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.allowances import Allowances, lacking, refusal
 from sandbox_gateway.errors import LimitReachedError
@@ -133,11 +133,11 @@ def test_what_has_been_made_counts_once() -> None:
 def test_who_was_refused_by_the_operator_is_told_its_words() -> None:
     allowances = Allowances(unconnected_cache(), lambda _: Limits())
     known = Sandbox.model_validate(item("a", "LimitReached"))
-    told = allowances.refused(known, view(known, NOON, reached=False))
+    told = allowances.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec()))
     assert told is not None
     assert (told.status, told.detail) == (429, "It is LimitReached.")
     waiting = Sandbox.model_validate(item("a", "Queued"))
-    assert allowances.refused(waiting, view(waiting, NOON, reached=False)) is None
+    assert allowances.refused(waiting, view(waiting, NOON, reached=False, class_=SandboxClassSpec())) is None
 
 
 @pytest.mark.parametrize("limits", [Limits(running=2), Limits(sandboxes=3)])
@@ -149,7 +149,7 @@ def test_who_was_refused_by_the_operator_is_told_which_sandboxes_take_the_limit(
     cache.remember(item("c", "Suspended", version=3, suspend=True))
     cache.remember(item("theirs", version=4, owner="others"))
     known = cache.remember(item("new", "LimitReached", version=5))
-    told = allowances.refused(known, view(known, NOON, reached=False))
+    told = allowances.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec()))
     assert told is not None
     assert "a (session of-a), b (session of-b)" in told.detail
     assert ("c (session of-c)" in told.detail) == (limits.sandboxes is not None)
@@ -167,7 +167,8 @@ def test_places_are_told_in_the_order_of_the_operator() -> None:
     for name in "abcd":
         known = cache.get(name)
         assert known
-        messages[name] = allowances.with_place(known, view(known, NOON, reached=False)).message
+        seen = view(known, NOON, reached=False, class_=SandboxClassSpec())
+        messages[name] = allowances.with_place(known, seen).message
     assert messages == {
         "a": "Place 1 of 3 in the queue. It is Queued.",
         "c": "Place 2 of 3 in the queue. It is Queued.",
@@ -178,5 +179,5 @@ def test_places_are_told_in_the_order_of_the_operator() -> None:
 
 def test_waiting_is_normal_and_a_refusal_is_an_error() -> None:
     waiting, refused = (Sandbox.model_validate(item("a", reason)) for reason in (Reason.QUEUED, Reason.LIMIT_REACHED))
-    assert view(waiting, NOON, reached=False).status == "starting"
-    assert view(refused, NOON, reached=False).status == "error"
+    assert view(waiting, NOON, reached=False, class_=SandboxClassSpec()).status == "starting"
+    assert view(refused, NOON, reached=False, class_=SandboxClassSpec()).status == "error"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sandbox_crds.environment import PENDING_TIMEOUT as VARIABLE
 from sandbox_gateway.builders import environment_secret, environment_spec, restart_spec, sandbox_body
 from sandbox_gateway.requests import StartRequest
 from unit.sandbox_gateway.support import KEYS, sandbox
@@ -43,6 +44,18 @@ def test_an_idle_timeout_is_written_only_if_the_client_sends_one() -> None:
         request = REQUEST.model_copy(update={"idle_timeout_seconds": seconds})
         body = sandbox_body("sb-a", "alice", request, environment_hash="", class_name="big")
         assert body["spec"]["idleTimeoutSeconds"] == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "environment", "written"),
+    [({}, {}, None), ({}, {VARIABLE: "600"}, 600), ({"pending_timeout_seconds": 30}, {VARIABLE: "600"}, 30)],
+)
+def test_how_long_a_client_waits_is_written_if_it_says_so(
+    body: dict[str, int], environment: dict[str, str], written: int | None
+) -> None:
+    request = StartRequest.model_validate({"image": "i", "session_id": "s", "environment": environment, **body})
+    spec = sandbox_body("sb-a", "alice", request, environment_hash="", class_name="big")["spec"]
+    assert spec.get("pendingTimeoutSeconds") == written
 
 
 def test_ports_that_a_client_gives_its_services_are_noted() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sandbox_crds.models import SandboxClassSpec, SandboxSpec
-from sandbox_gateway.changes import FIELDS, can_change_class, changes, names_environment, requested
+from sandbox_gateway.changes import FIELDS, at_once, can_change_class, changes, names_environment, requested
 from sandbox_gateway.requests import StartRequest
 from unit.sandbox_gateway.support import sandbox
 
@@ -23,6 +23,7 @@ FIRST = {
     "resource_factor": 2,
     "sandbox_class": "small",
     "idle_timeout_seconds": 60,
+    "pending_timeout_seconds": 600,
 }
 ASIDE = {"session_id", "environment", "sandbox_class"}
 """What names the sandbox, and what is compared elsewhere."""
@@ -38,6 +39,7 @@ DIFFERENT: dict[str, tuple[Any, dict[str, Any]]] = {
     "runtime_class": ("two", {"runtimeClassName": "two"}),
     "resource_factor": (4, {"resourceFactor": 4}),
     "idle_timeout_seconds": (0, {"idleTimeoutSeconds": 0}),
+    "pending_timeout_seconds": (0, {"pendingTimeoutSeconds": 0}),
 }
 """Another value for each field of /start, and the spec field that it changes."""
 
@@ -77,6 +79,14 @@ def test_what_is_left_out_stays_or_becomes_the_default() -> None:
     anew = changes(bare, SPEC, whole=True)
     assert set(anew.names) == DIFFERENT.keys() - {"image"}
     assert SandboxSpec.model_validate({"image": "agent:1", **anew.spec}) == SandboxSpec.model_validate(requested(bare))
+
+
+def test_how_long_the_client_waits_may_be_said_in_the_environment_and_is_heard_at_once() -> None:
+    said = start(image="agent:1", session_id="s", environment={"OHSB_PENDING_TIMEOUT_SECONDS": "30"})
+    different = changes(said, SPEC, whole=False)
+    assert (different.spec, different.names) == ({"pendingTimeoutSeconds": 30}, ("pending_timeout_seconds",))
+    assert at_once(different) == different.spec
+    assert at_once(changes(start(**{**FIRST, "image": "agent:2"}), SPEC, whole=False)) == {}
 
 
 def test_a_group_follows_the_fs_group_that_is_asked_for() -> None:

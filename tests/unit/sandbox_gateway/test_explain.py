@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_crds.models import Sandbox
+from sandbox_crds.models import Sandbox, SandboxClassSpec
 from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, ExpiryReason, Reason
 from sandbox_gateway.events import ClusterEvent
 from sandbox_gateway.explain import Surroundings, explain
@@ -20,7 +20,7 @@ SESSION, SECRET = KEYS.session_key(KEY_ID), KEYS.secret_key(KEY_ID)
 def explained(
     found: Sandbox, around: Surroundings | None = None, *, reached: bool = True, now: datetime = NOW
 ) -> ExplainResponse:
-    return explain(found, view(found, now, reached=reached), around or Surroundings())
+    return explain(found, view(found, now, reached=reached, class_=SandboxClassSpec()), around or Surroundings())
 
 
 def told(reason: Reason, message: str, **fields: Any) -> ExplainResponse:
@@ -52,11 +52,17 @@ def test_a_condition_without_words_is_explained_by_the_table(reason: Reason) -> 
         assert answer.cause == MEANINGS[reason].text
 
 
-def test_a_grace_period_changes_the_status_and_not_the_cause() -> None:
-    found = sandbox(status=status(Reason.IMAGE_PULL_BACK_OFF, "no such image. Remedy: Check it."))
+def test_a_start_that_has_lasted_too_long_says_so_beside_the_cause() -> None:
+    why = "Started again. The agent server ended with exit code 1: boom"
+    told = status(Reason.CONTAINER_RESTARTING, f"{why}. Remedy: Check it.", startingSince="2026-01-02T03:04:05Z")
+    found = sandbox(status=told)
     before, after = explained(found), explained(found, now=NOW + timedelta(hours=1))
     assert (before.status, after.status) == ("starting", "error")
-    assert before.cause == after.cause == "no such image."
+    assert before.cause == "Started again. The agent server ended with exit code 1."
+    assert after.cause == f"Not ready after 285 s (pendingTimeoutSeconds): {before.cause}"
+    assert before.remedy == after.remedy == "Check it."
+    for answer in (before, after):
+        assert [entry.text for entry in answer.evidence if entry.source == "log"] == ["boom."]
 
 
 @pytest.mark.parametrize(

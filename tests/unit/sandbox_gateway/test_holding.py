@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
 
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.cache import SandboxCache
+from sandbox_gateway.classes import SandboxClasses
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.health import HealthChecks
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.view import View
-from unit.sandbox_gateway.support import sandbox, sandbox_object, status, unconnected_cache
+from unit.sandbox_gateway.support import Classes, sandbox, sandbox_object, status, unconnected_cache
+
+CLASSES = cast("SandboxClasses", Classes())
 
 
 class Agent:
@@ -129,13 +132,13 @@ async def test_what_is_no_answer_does_not_count(health: HealthChecks, answer: by
 async def test_a_settled_sandbox_is_told_at_once(cache: SandboxCache, health: HealthChecks) -> None:
     cache.remember(sandbox_object(status=status(Reason.CRASH_LOOP_BACK_OFF)))
     async with asyncio.timeout(5):
-        _, seen = await Holding(cache, health).until("sb-a", settled, 60)
+        _, seen = await Holding(cache, health, CLASSES).until("sb-a", settled, 60)
     assert seen.pod_status == "failed"
 
 
 async def test_a_change_wakes_it(cache: SandboxCache, health: HealthChecks, agent: Agent) -> None:
     cache.remember(sandbox_object(version=1))
-    held = asyncio.create_task(Holding(cache, health).until("sb-a", settled, 60))
+    held = asyncio.create_task(Holding(cache, health, CLASSES).until("sb-a", settled, 60))
     await asyncio.sleep(0.05)
     cache.remember(sandbox_object(version=2, status=status(Reason.STARTING)))
     await asyncio.sleep(0.05)
@@ -146,23 +149,24 @@ async def test_a_change_wakes_it(cache: SandboxCache, health: HealthChecks, agen
     assert seen.ready
 
 
-async def test_the_end_of_a_grace_period_wakes_it(cache: SandboxCache, health: HealthChecks) -> None:
+async def test_the_end_of_its_patience_wakes_it(cache: SandboxCache, health: HealthChecks) -> None:
     since = datetime.now(UTC) - timedelta(seconds=9.8)
-    cache.remember(sandbox_object(status=status(Reason.IMAGE_PULL_BACK_OFF, since=since)))
+    told = status(Reason.IMAGE_PULL_BACK_OFF, startingSince=since.isoformat())
+    cache.remember(sandbox_object(spec={"pendingTimeoutSeconds": 10}, status=told))
     async with asyncio.timeout(5):
-        _, seen = await Holding(cache, health).until("sb-a", settled, 60)
+        _, seen = await Holding(cache, health, CLASSES).until("sb-a", settled, 60)
     assert seen.pod_status == "failed"
 
 
 async def test_a_failed_probe_is_tried_again(cache: SandboxCache, health: HealthChecks, agent: Agent) -> None:
     agent.code = 503
     cache.remember(sandbox_object(**ready(agent)))
-    held = asyncio.create_task(Holding(cache, health).until("sb-a", settled, 60))
+    held = asyncio.create_task(Holding(cache, health, CLASSES).until("sb-a", settled, 60))
     async with asyncio.timeout(5):
         while agent.asked < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert not held.done()
-    _, seen = await Holding(cache, health).until("sb-a", settled, 0)
+    _, seen = await Holding(cache, health, CLASSES).until("sb-a", settled, 0)
     assert (seen.unreached, seen.refused) == (True, 503)
     agent.code = 200
     async with asyncio.timeout(5):
@@ -176,12 +180,12 @@ async def test_it_ends_with_the_bound_even_if_the_probe_hangs(
     agent.delay = 60
     cache.remember(sandbox_object(**ready(agent)))
     async with asyncio.timeout(5):
-        _, seen = await Holding(cache, health).until("sb-a", settled, 0.1)
+        _, seen = await Holding(cache, health, CLASSES).until("sb-a", settled, 0.1)
     assert (seen.pod_status, seen.unreached) == ("pending", True)
 
 
 async def test_a_deletion_ends_it(cache: SandboxCache, health: HealthChecks) -> None:
-    holding = Holding(cache, health)
+    holding = Holding(cache, health, CLASSES)
     with pytest.raises(NoSandboxError):
         await holding.until("sb-a", settled, 60)
     found = cache.remember(sandbox_object())
@@ -194,7 +198,7 @@ async def test_a_deletion_ends_it(cache: SandboxCache, health: HealthChecks) -> 
 
 async def test_a_release_lets_all_go_and_holds_no_more(cache: SandboxCache, health: HealthChecks) -> None:
     cache.remember(sandbox_object())
-    holding = Holding(cache, health)
+    holding = Holding(cache, health, CLASSES)
     held = [asyncio.create_task(holding.until("sb-a", settled, 60)) for _ in range(3)]
     await asyncio.sleep(0.05)
     holding.release()

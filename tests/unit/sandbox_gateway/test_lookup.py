@@ -15,6 +15,7 @@ from unit.sandbox_gateway.waking import IDLE, Plane
 
 KEY = KEYS.session_key(KEYS.key_id("uid-1"))
 OTHER_KEY = KEYS.session_key(KEYS.key_id("uid-2"))
+REACHABLE = [reason for reason in Reason if MEANINGS[reason].reachable]
 REQUESTED = {"suspend": True, "suspendReason": "Requested"}
 
 
@@ -162,7 +163,20 @@ async def test_without_news_it_is_gone_but_not_while_no_news_can_come(
     assert isinstance(plane.directory.find_by_session_key(KEY), Endpoint), "it came late, but came"
 
 
-@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.READY])
+@pytest.mark.parametrize("reason", REACHABLE)
+async def test_one_that_misses_its_probe_is_still_asked(plane: Plane, reason: Reason) -> None:
+    plane.see(status=status(Reason.READY, podIP="10.0.0.9"))
+    plane.see(status=status(reason, "why", podIP="10.0.0.9"))
+    assert found(plane).address == ("10.0.0.9", 60000)
+    plane.see(status=status(reason, "why", podIP=""))
+    assert found(plane).address is None
+
+
+def test_only_a_pod_that_runs_and_was_ready_is_reachable_unready() -> None:
+    assert REACHABLE == [Reason.NOT_RESPONDING, Reason.POD_NOT_READY]
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in {Reason.READY, *REACHABLE}])
 async def test_one_that_is_not_ready_has_no_address_but_a_reason(plane: Plane, reason: Reason) -> None:
     plane.see(status=status(reason, "why"))
     endpoint = found(plane)

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from sandbox_crds.models import SandboxClassSpec
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.metrics import count_start
 from sandbox_gateway.servers import probes_app
@@ -40,7 +41,7 @@ def test_a_start_is_counted_by_what_it_has_come_to(
 ) -> None:
     known = None if before is None else sandbox(status=before)
     now = sandbox(status=found)
-    assert start_result(known, now, view(now, NOW, reached=True)) == result
+    assert start_result(known, now, view(now, NOW, reached=True, class_=SandboxClassSpec())) == result
 
 
 def value(name: str, **labels: str) -> float:

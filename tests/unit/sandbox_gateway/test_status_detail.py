@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox_crds.models import SandboxClassSpec
 from sandbox_crds.reasons import MEANINGS, Reason
 from sandbox_gateway.status_detail import status_detail
 from sandbox_gateway.view import View, view
@@ -83,7 +84,7 @@ CONDITIONS = [
 
 @pytest.mark.parametrize(("reason", "message", "words"), CONDITIONS)
 def test_the_words_of_a_condition_are_let_through(reason: Reason, message: str, words: set[str]) -> None:
-    seen = view(sandbox(status=status(reason, message)), NOW, reached=True)
+    seen = view(sandbox(status=status(reason, message)), NOW, reached=True, class_=SandboxClassSpec())
     told = status_detail(seen)
     assert told is not None
     assert message in told
@@ -107,6 +108,6 @@ def test_what_goes_as_usual_has_none(reason: Reason) -> None:
 
 
 def test_a_ready_pod_that_the_gateway_does_not_reach() -> None:
-    seen = view(sandbox(status=status(Reason.READY)), NOW, reached=False)
+    seen = view(sandbox(status=status(Reason.READY)), NOW, reached=False, class_=SandboxClassSpec())
     assert status_detail(seen) is None
     assert status_detail(replace(seen, refused=502)) == f"runtime_ingress:502: {seen.message}"

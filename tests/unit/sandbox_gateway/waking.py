@@ -64,14 +64,14 @@ class Plane:
         self.stored = Stored()
         self.cache = unconnected_cache()
         self.suspensions = Suspensions(self.cache)
-        self.holding = Holding(self.cache, cast("HealthChecks", ReachedHealth()))
         sandboxes = Sandboxes(cast("KubeClient", self.stored), "test", self.cache)
-        self.wakes = Wakes(sandboxes, self.holding, self.suspensions, hold_seconds=hold_seconds)
         specs: dict[str, dict[str, Any]] = {
             "wakeful": {"wakeOnWebSocket": True},
             "closed": {"servicePorts": {"work-1": 0, "work-2": 3000}},
         }
         classes = cast("SandboxClasses", Classes(**specs))
+        self.holding = Holding(self.cache, cast("HealthChecks", ReachedHealth()), classes)
+        self.wakes = Wakes(sandboxes, self.holding, self.suspensions, hold_seconds=hold_seconds)
         self.directory = CacheDirectory(
             KEYS, self.cache, classes, self.suspensions, self.wakes, cast("ApiKeys", FixedApiKeys())
         )

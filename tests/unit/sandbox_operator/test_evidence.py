@@ -56,7 +56,7 @@ FOUND: dict[str, tuple[Pod, list[Evidence], Reason, str]] = {
     "no such StorageClass": (
         UNBOUND,
         [of_claim("ProvisioningFailed", NO_CLASS)],
-        Reason.VOLUME_NOT_BOUND,
+        Reason.STORAGE_CLASS_NOT_FOUND,
         f"{UNBOUND_WORDS} ProvisioningFailed: {NO_CLASS}",
     ),
     "no provisioner": (
@@ -80,7 +80,7 @@ FOUND: dict[str, tuple[Pod, list[Evidence], Reason, str]] = {
     "missing runtime handler": (
         CREATING,
         [of_pod("Scheduled", after=0), of_pod("FailedCreatePodSandBox", NO_HANDLER)],
-        Reason.CREATE_CONTAINER_ERROR,
+        Reason.RUNTIME_HANDLER_NOT_FOUND,
         f"{CANNOT} FailedCreatePodSandBox: {NO_HANDLER}",
     ),
     "not yet reported by the kubelet": (

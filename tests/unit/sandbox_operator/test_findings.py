@@ -23,7 +23,8 @@ from unit.sandbox_operator.samples import (
     waits,
 )
 
-NOT_FOUND = f'rpc error: code = NotFound desc = failed to pull "{IMAGE}"'
+NOT_FOUND = f'rpc error: code = NotFound desc = failed to resolve reference "{IMAGE}": {IMAGE}: not found'
+BUSY = f'failed to resolve reference "{IMAGE}": unexpected status from HEAD request to https://x/y: 503 Unavailable'
 UNBOUND = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"
 SEVERAL = "0/3 nodes are available: 1 Insufficient memory, 2 node(s) didn't find available persistent volumes to bind."
 ELSEWHERE = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match PersistentVolume's node affinity."
@@ -85,14 +86,24 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
         Reason.STARTING,
         "On node node-1: the image is pulled if it is not there, then the agent server boots.",
     ),
+    "cannot pull now": (
+        waits("ErrImagePull", BUSY),
+        Reason.IMAGE_PULL_BACK_OFF,
+        f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {BUSY}",
+    ),
+    "could not pull, and waits": (
+        waits("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {BUSY}'),
+        Reason.IMAGE_PULL_BACK_OFF,
+        f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {BUSY}",
+    ),
     "cannot pull": (
         waits("ErrImagePull", NOT_FOUND),
-        Reason.IMAGE_PULL_BACK_OFF,
+        Reason.IMAGE_NOT_FOUND,
         f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {NOT_FOUND}",
     ),
     "waits to pull again": (
         waits("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {NOT_FOUND}'),
-        Reason.IMAGE_PULL_BACK_OFF,
+        Reason.IMAGE_NOT_FOUND,
         f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {NOT_FOUND}",
     ),
     "waits to pull again, older kubelet": (
@@ -102,7 +113,7 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
     ),
     "may not pull": (
         waits("ErrImageNeverPull", f'Container image "{IMAGE}" is not present with pull policy of Never'),
-        Reason.IMAGE_PULL_BACK_OFF,
+        Reason.IMAGE_NOT_FOUND,
         f"ImagePullBackOff: the image {IMAGE} cannot be pulled: "
         f'Container image "{IMAGE}" is not present with pull policy of Never',
     ),
@@ -118,12 +129,12 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
     ),
     "no such program, first time": (
         waits("RunContainerError", 'exec: "nope": executable file not found in $PATH'),
-        Reason.CREATE_CONTAINER_ERROR,
+        Reason.COMMAND_CANNOT_RUN,
         'The command cannot be run: exec: "nope": executable file not found in $PATH',
     ),
     "no such program, again": (
         waits("RunContainerError", 'exec: "nope": executable file not found in $PATH', restarts=1),
-        Reason.CRASH_LOOP_BACK_OFF,
+        Reason.COMMAND_CANNOT_RUN,
         'The command cannot be run: exec: "nope": executable file not found in $PATH',
     ),
     "no such program, in between": (
@@ -133,7 +144,7 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
             restarts=1,
             last_run=run(128, "StartError", 'exec: "nope": executable file not found in $PATH', 0),
         ),
-        Reason.CRASH_LOOP_BACK_OFF,
+        Reason.COMMAND_CANNOT_RUN,
         'The command cannot be run: exec: "nope": executable file not found in $PATH',
     ),
     "no such program, says the shell": (
@@ -147,6 +158,21 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
         on_node(container(waiting_reason="", last_run=run(126, message="sh: /etc/hosts: Permission denied"))),
         Reason.CONTAINER_RESTARTING,
         "Started again. The command cannot be run: sh: /etc/hosts: Permission denied",
+    ),
+    "the runtime is busy": (
+        waits("RunContainerError", "context deadline exceeded", restarts=4),
+        Reason.CREATE_CONTAINER_ERROR,
+        "The container cannot be started: context deadline exceeded",
+    ),
+    "the runtime is busy, in between": (
+        waits("CrashLoopBackOff", "back-off 10s", last_run=run(128, "StartError", "context deadline exceeded", 0)),
+        Reason.CREATE_CONTAINER_ERROR,
+        "The container cannot be started: context deadline exceeded",
+    ),
+    "boots after the runtime was busy": (
+        runs(restarts=1, last_run=run(128, "StartError", "context deadline exceeded", 0)),
+        Reason.CONTAINER_RESTARTING,
+        "Started again. It could not be started: context deadline exceeded",
     ),
     "ended once": (
         on_node(container(waiting_reason="", last_run=run(3, message="Application startup failed\n"))),
@@ -208,7 +234,7 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
     ),
     "another container is not ready": (
         replace(SILENT, ready=condition(False, "ContainersNotReady", MESH_UNREADY, since=LATER)),
-        Reason.STARTING,
+        Reason.POD_NOT_READY,
         f"The agent server answers, the rest of the pod is not ready: {MESH_UNREADY}",
     ),
     "an injected container cannot start": (

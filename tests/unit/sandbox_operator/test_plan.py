@@ -255,6 +255,21 @@ def test_a_reason_that_changes_is_a_transition_and_a_message_is_none() -> None:
     assert same["lastTransitionTime"] == rfc3339(NOW)
 
 
+def test_a_kubelet_that_waits_without_saying_why_takes_nothing_back() -> None:
+    """Before Kubernetes 1.32 the cause stands only in the moment of the attempt."""
+    waiting = waits("ImagePullBackOff", 'Back-off pulling image "agent:1"')
+    denied = sandbox(status=status(Reason.IMAGE_PULL_DENIED, "ImagePullBackOff: denied. Remedy: Ask."))
+    assert decide(denied, waiting, now=LATER).status is None
+    starting = sandbox(status=status(Reason.STARTING, BOOTING))
+    [told] = fields(decide(starting, waiting, now=LATER))["conditions"]
+    assert told["reason"] == Reason.IMAGE_PULL_BACK_OFF
+
+
+def test_a_container_that_must_be_made_again_starts_again() -> None:
+    at_work = sandbox(status=status(Reason.READY, readyTime=rfc3339(NOW)))
+    assert fields(decide(at_work, waits("ErrImagePull", "503"), now=LATER))["startingSince"] == rfc3339(LATER)
+
+
 def test_conditions_of_others_stay() -> None:
     other = condition_of("Archived")
     old = status(Reason.STARTING, BOOTING)

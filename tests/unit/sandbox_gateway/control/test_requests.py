@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
+from sandbox_crds.environment import PENDING_TIMEOUT
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.control import gate
 from unit.sandbox_gateway.support import ScriptedService, refusal, runtime_api
 
 JSON = {"Content-Type": "application/json"}
+ABSURD = ("", "-1", "604801", "10m", "1e3", " 60", "60\n", "\u0661", "9" * 5000)
+"""Values of a variable that says a number of seconds."""
 
 
 @pytest.fixture
@@ -99,6 +102,11 @@ def start_body(**fields: Any) -> dict[str, Any]:
         (start_body(idle_timeout_seconds=1.5), "idle_timeout_seconds"),
         (start_body(idle_timeout_seconds="60"), "idle_timeout_seconds"),
         (start_body(idle_timeout_seconds=True), "idle_timeout_seconds"),
+        (start_body(pending_timeout_seconds=-1), "pending_timeout_seconds"),
+        (start_body(pending_timeout_seconds=604801), "pending_timeout_seconds"),
+        (start_body(pending_timeout_seconds="600"), "pending_timeout_seconds"),
+        (start_body(pending_timeout_seconds=True), "pending_timeout_seconds"),
+        *((start_body(environment={PENDING_TIMEOUT: said}), f"environment: {PENDING_TIMEOUT}") for said in ABSURD),
         ([], "body"),
         (None, "body"),
         ("text", "body"),
@@ -108,7 +116,7 @@ async def test_a_wrong_start_is_422_and_names_the_field(
     http: httpx.AsyncClient, service: ScriptedService, body: Any, field: str
 ) -> None:
     detail = refusal(await http.post("/start", content=json.dumps(body), headers=JSON), 422)
-    assert detail.startswith((f"{field}: ", f"{field}."))
+    assert detail.startswith((f"{field}: ", f"{field}.", f"{field} "))
     assert service.started == []
 
 
