@@ -59,6 +59,13 @@ INJECTIONS: dict[str, Injection] = {
         waits("ErrImagePull", "ImagePullBackOff"),
         sandbox={"image": MISSING_IMAGE},
     ),
+    "image-absent": Injection(
+        Reason.IMAGE_NOT_FOUND,
+        ("ImagePullBackOff", MISSING_IMAGE, "is not present"),
+        PODS,
+        waits("ErrImageNeverPull"),
+        sandbox={"image": MISSING_IMAGE, "imagePullPolicy": "Never"},
+    ),
     "image-malformed": Injection(
         Reason.INVALID_IMAGE_NAME,
         ("InvalidImageName", "Not//An:Image"),
@@ -83,7 +90,7 @@ INJECTIONS: dict[str, Injection] = {
         patience=60,
     ),
     "storage-class-missing": Injection(
-        Reason.VOLUME_NOT_BOUND,
+        Reason.STORAGE_CLASS_NOT_FOUND,
         ("ProvisioningFailed", f'"{UNDONE}-missing" not found'),
         EVENTS,
         is_event("ProvisioningFailed"),
@@ -113,7 +120,7 @@ INJECTIONS: dict[str, Injection] = {
         class_={"pod": {"priorityClassName": LEAN}},
     ),
     "runtime-handler-missing": Injection(
-        Reason.CREATE_CONTAINER_ERROR,
+        Reason.RUNTIME_HANDLER_NOT_FOUND,
         ("FailedCreatePodSandBox", UNDONE),
         EVENTS,
         is_event("FailedCreatePodSandBox"),

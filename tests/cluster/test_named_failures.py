@@ -92,18 +92,10 @@ def test_each_failure_has_its_name_and_remedy(injected: Site, observer: Observer
     observer.say_delay(case, name, injection.reason, injection.resource, injection.known)
 
 
-def fatal_soon() -> list[str]:
-    """Failures that clients are told of as such within the tests' patience."""
-    known = {case: MEANINGS[injection.reason] for case, injection in INJECTIONS.items()}
-    return [
-        case
-        for case, meaning in known.items()
-        if meaning.lifecycle == "error"
-        or (meaning.fatal_after and meaning.fatal_after.total_seconds() <= FATAL_SECONDS)
-    ]
+FINAL = [case for case, injection in INJECTIONS.items() if MEANINGS[injection.reason].lifecycle == "error"]
 
 
-@pytest.mark.parametrize("case", fatal_soon())
+@pytest.mark.parametrize("case", FINAL)
 def test_what_does_not_pass_is_told_as_failed(injected: Site, case: str) -> None:
     seen = eventually(
         lambda: injected.gateway.get(f"/sessions/{session_of(case)}").json(),

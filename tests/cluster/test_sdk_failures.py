@@ -22,6 +22,7 @@ from local_cluster.progress import Progress
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.names import runtime_id
 
+PATIENCE = 40
 # Half of the 300 s after which the SDK gives up by itself, without a reason.
 TIME_OUT = 150
 PROGRAM = """
@@ -30,7 +31,13 @@ from openhands.workspace import APIRemoteWorkspace
 url, image, session_id = sys.argv[1:]
 key, started = os.environ["RUNTIME_API_KEY"], time.monotonic()
 try:
-    APIRemoteWorkspace(runtime_api_url=url, runtime_api_key=key, server_image=image, session_id=session_id)
+    APIRemoteWorkspace(
+        runtime_api_url=url,
+        runtime_api_key=key,
+        server_image=image,
+        session_id=session_id,
+        forward_env=["OHSB_PENDING_TIMEOUT_SECONDS"],
+    )
 finally:
     print(time.monotonic() - started)
 """
@@ -46,17 +53,17 @@ class Start:
 
 
 STARTS = {
-    "image-missing": Start(("ImagePullBackOff", MISSING_IMAGE), image=MISSING_IMAGE),
+    "image-missing": Start(("ImagePullBackOff", MISSING_IMAGE, f"Not ready after {PATIENCE} s"), image=MISSING_IMAGE),
     "memory-limit-too-small": Start(
         ("OOMKilled", "ran out of memory"),
         {"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}},
     ),
     # The SDK asks for this runtime class unless told otherwise.
     "runtime-handler-missing": Start(
-        ("CreateContainerError", "FailedCreatePodSandBox", UNDONE), {"runtimeClasses": {"sysbox-runc": UNDONE}}
+        ("RuntimeHandlerNotFound", "FailedCreatePodSandBox", UNDONE), {"runtimeClasses": {"sysbox-runc": UNDONE}}
     ),
     "storage-class-missing": Start(
-        ("VolumeNotBound", "ProvisioningFailed"),
+        ("StorageClassNotFound", "ProvisioningFailed"),
         {"workspace": {"persistent": True, "storageClassName": f"{UNDONE}-missing"}},
     ),
 }
@@ -91,7 +98,11 @@ def _start(site: Site, sdk: Path, start: Start, images: Images) -> subprocess.Po
     try:
         process = subprocess.Popen(
             [str(sdk), "-c", PROGRAM, site.url, start.image or images.agent_server, session_id],
-            env={**os.environ, "RUNTIME_API_KEY": site.release.api_key()},
+            env={
+                **os.environ,
+                "RUNTIME_API_KEY": site.release.api_key(),
+                "OHSB_PENDING_TIMEOUT_SECONDS": str(PATIENCE),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -235,7 +235,9 @@ def unpullable_begun(
     background: ThreadPoolExecutor, api: RuntimeApi, sessions: Sessions, target: Target
 ) -> Future[Attempt]:
     seconds = min(_UNPULLABLE_SECONDS, target.start_timeout)
-    body = sandboxes.like_the_sdk(sessions.like_the_sdk(), "localhost/openhands-conformance/no-such-image:1", {})
+    # A registry that does not answer may do so later. Servers that do not know the variable pass it on.
+    patience = {"OHSB_PENDING_TIMEOUT_SECONDS": str(int(seconds / 2))}
+    body = sandboxes.like_the_sdk(sessions.like_the_sdk(), "localhost/openhands-conformance/no-such-image:1", patience)
     return background.submit(sandboxes.launch, api, body, seconds)
 
 
