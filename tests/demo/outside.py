@@ -16,19 +16,24 @@ ENVIRONMENT = ROOT / ".venv-sdk"
 
 
 def sdk_python(progress: Progress) -> Path:
-    """Python of an environment with the unmodified SDK, made when it is missing or out of date. Raises ClusterError."""
-    python, stamp = ENVIRONMENT / "bin" / "python", ENVIRONMENT / ".requirements"
-    wanted = REQUIREMENTS.read_text()
+    """Python of an environment with the unmodified SDK. Raises ClusterError."""
+    return environment(progress, ENVIRONMENT, REQUIREMENTS)
+
+
+def environment(progress: Progress, directory: Path, lock: Path) -> Path:
+    """Python of an environment with what this file pins, made if missing or out of date. Raises ClusterError."""
+    python, stamp = directory / "bin" / "python", directory / ".requirements"
+    wanted = lock.read_text()
     if stamp.exists() and stamp.read_text() == wanted:
         return python
     uv = shutil.which("uv") or str(ROOT / ".venv" / "bin" / "uv")
     found = run([str(ROOT / "scripts" / "find-python")]).strip()
     if not found:
         raise ClusterError("no Python 3.12 or newer found", remedy="install python3.13; the SDK needs it")
-    with progress.step(f"install the SDK into {ENVIRONMENT.name}"):
-        run([uv, "venv", "--quiet", "--clear", "--python", found, str(ENVIRONMENT)])
+    with progress.step(f"make {directory.name}"):
+        run([uv, "venv", "--quiet", "--clear", "--python", found, str(directory)])
         # Versions are exact, so nothing is left to resolve; one of them is pinned below what a package asks for.
-        arguments = ["--quiet", "--no-deps", "--require-hashes", "--requirement", str(REQUIREMENTS)]
+        arguments = ["--quiet", "--no-deps", "--require-hashes", "--requirement", str(lock)]
         run([uv, "pip", "install", "--python", str(python), *arguments])
         stamp.write_text(wanted)
     return python

@@ -33,6 +33,7 @@ class Lock(StrEnum):
     AGENT_SERVER = "agent_server_image/requirements.lock.txt"
     BUILD_TOOLS = "agent_server_image/build-tools.lock.txt"
     DEVELOPMENT = "requirements-dev.lock.txt"
+    APP = "tests/cluster/openhands_app/requirements.lock.txt"
 
 
 IN_IMAGES = frozenset({Lock.CONTROLLER, Lock.AGENT_SERVER})

@@ -90,7 +90,7 @@ def _wanted(lock: Lock, repository: Path) -> list[str]:
             return project["project"]["dependencies"]
         case Lock.DEVELOPMENT:
             return [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-        case Lock.AGENT_SERVER | Lock.BUILD_TOOLS:
+        case Lock.AGENT_SERVER | Lock.BUILD_TOOLS | Lock.APP:
             lines = (repository / lock.replace(".lock.txt", ".in")).read_text().splitlines()
             return [line for line in lines if line and not line.startswith("#")]
 

@@ -21,6 +21,7 @@ LOCKED: dict[Lock, Sequence[Pin]] = {
     Lock.AGENT_SERVER: [Pin("agents", "1.0")],
     Lock.BUILD_TOOLS: [Pin("builder", "1.0")],
     Lock.DEVELOPMENT: [Pin("shipped", "1.0"), Pin("tester", "1.0")],
+    Lock.APP: [Pin("app", "1.0")],
 }
 
 

@@ -40,10 +40,11 @@ SUMS = "".join(
 def checkout(tmp_path: Path) -> Path:
     """A copy of what is looked at."""
     for name in ("pyproject.toml", *pinned.DOCKERFILES, *Lock):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, tmp_path / name)
-    for name in ("requirements.in", "build-tools.in"):
-        shutil.copy(REPOSITORY / "agent_server_image" / name, tmp_path / "agent_server_image" / name)
+    for lock in (Lock.AGENT_SERVER, Lock.BUILD_TOOLS, Lock.APP):
+        name = lock.replace(".lock.txt", ".in")
+        shutil.copy(REPOSITORY / name, tmp_path / name)
     shutil.copytree(REPOSITORY / pinned.GO_MODULES, tmp_path / pinned.GO_MODULES)
     return tmp_path
 
@@ -75,6 +76,7 @@ def _without_sums(checkout: Path) -> None:
         pytest.param(_edit("pyproject.toml", "kopf>=1.45,<1.46", "kopf>=99"), "kopf>=99 is asked for", id="lock"),
         pytest.param(_edit("pyproject.toml", '"kopf', '"zz-new>=1",\n"kopf'), "zz-new>=1 is asked for", id="new"),
         pytest.param(_edit("agent_server_image/requirements.in", "sdk==1.58.2", "sdk==1.58.1"), "1.58.1", id="agent"),
+        pytest.param(_edit(Lock.APP.replace(".lock.txt", ".in"), "ai==1.11.0", "ai==1.10.0"), "1.10.0", id="app"),
         pytest.param(_edit("agent_server_image/build-tools.in", "uv", "uv>=99"), "uv>=99", id="build tools"),
         pytest.param(_edit("Dockerfile", ":trixie-slim", ""), "names no release", id="base without a tag"),
         pytest.param(_edit(f"{COREDNS}/go.sum", "/go.mod h1:", "/go.mod h2:"), "go.sum has no hash", id="sum"),
