@@ -1,7 +1,7 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 """Play scenarios in one sandbox, and print a line of JSON about each: what it saw, or its error.
 
-    RUNTIME_API_KEY=… python -m cluster.sdk_scenarios URL IMAGE MODEL
+    RUNTIME_API_KEY=… python -m cluster.sdk_scenarios URL IMAGE MODEL [SCENARIO …]
 
 A line with `ask` wants something done from outside; a line on standard input says that it is.
 """
@@ -43,9 +43,11 @@ SCENARIOS = [
 ]
 
 
-def play(session: Session, tell: Any) -> None:
+def play(session: Session, names: list[str], tell: Any) -> None:
     for scenario in SCENARIOS:
         name = f"{scenario.__module__.rpartition('.')[2]}.{scenario.__name__}"
+        if names and name not in names:
+            continue
         try:
             tell({"scenario": name, "result": scenario(session)})
         except Exception:
@@ -53,7 +55,7 @@ def play(session: Session, tell: Any) -> None:
 
 
 def main() -> None:
-    url, image, model = sys.argv[1:]
+    url, image, model, *names = sys.argv[1:]
     # The SDK writes to standard output, too.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -68,7 +70,7 @@ def main() -> None:
     key = os.environ["RUNTIME_API_KEY"]
     opens = partial(APIRemoteWorkspace, runtime_api_url=url, runtime_api_key=key, server_image=image)
     with Session(opens(), model, opens, ask) as session:
-        play(session, tell)
+        play(session, names, tell)
     # Threads of conversations that nobody closed would hold the process for long.
     os._exit(0)
 

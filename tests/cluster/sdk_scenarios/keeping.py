@@ -33,6 +33,9 @@ def secrets(session: Session) -> dict[str, Any]:
     session.workspace.client.put("/api/settings/secrets", json=secret).raise_for_status()
     conversation = session.converse()
     found = session.workspace.get_secrets()
+    for reference in found.values():
+        # They name the gateway, which no sandbox may reach: docs/runtime-api.md.
+        reference.url = reference.url.replace(session.workspace.host, "http://127.0.0.1:60000")
     conversation.update_secrets({**found, "OWN_TOKEN": own})
     session.play(
         conversation,
