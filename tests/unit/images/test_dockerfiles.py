@@ -101,11 +101,23 @@ def test_the_agent_server_starts_under_an_init_by_the_path_that_clients_name() -
     assert any(path in step.split() for step in instructions(ImageName.AGENT_SERVER, "RUN"))
 
 
+def test_the_paths_that_clients_and_agents_name_are_links() -> None:
+    """`/agent-server/.venv/bin/python` is what the SDK's `target_type="source"` starts."""
+    words = " ".join(instructions(ImageName.AGENT_SERVER, "RUN")).split()
+    assert {"/agent-server/.venv", "/opt/agent-server/bin/uvx", '"$node/bin/node"', "npx", "ripgrep"} <= set(words)
+
+
 @pytest.mark.parametrize("name", list(ImageName))
-def test_both_images_can_be_built_from_a_given_base(name: ImageName) -> None:
+def test_all_images_can_be_built_from_a_given_base(name: ImageName) -> None:
     text = RECIPES[name].dockerfile.read_text()
     first = next(line for line in text.splitlines() if line and not line.startswith("#"))
     assert first.startswith("ARG BASE_IMAGE=")
     stages = {words[2] for source in instructions(name, "FROM") if len(words := source.split()) == 3}
     outside = {source.split()[0] for source in instructions(name, "FROM")} - stages
     assert outside == {"${BASE_IMAGE}"}
+
+
+def test_without_a_target_the_image_is_the_plain_one() -> None:
+    stages = instructions(ImageName.AGENT_SERVER, "FROM")
+    assert stages[-1] == "plain"
+    assert RECIPES[ImageName.AGENT_SERVER_FULL].target in [stage.split()[-1] for stage in stages]
