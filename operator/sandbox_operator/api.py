@@ -10,7 +10,7 @@ import structlog
 
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES
+from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import Reason
@@ -50,6 +50,11 @@ class Outcome:
         """Id of the key that the Secret holds, or "" when there is none."""
         secret = self.objects.get(SECRETS.plural)
         return _key_id(secret) if secret else ""
+
+    @property
+    def volume(self) -> KubeObject | None:
+        """The claim of the workspace, created or found."""
+        return self.objects.get(VOLUME_CLAIMS.plural)
 
     @property
     def pod(self) -> KubeObject | None:

@@ -79,6 +79,16 @@ def vanished_pod(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -
     return _loss(reason, words, class_, status.pod_uid, now, was_ready=bool(status.ready_time))
 
 
+def lost_volume(sandbox: Sandbox, made: datetime | None, now: datetime) -> Loss | None:
+    """That the claim of its workspace is newer than the sandbox's first readiness; None when it is not, or told."""
+    status = sandbox.status
+    if made is None or not status.first_ready_time or made <= times.parse(status.first_ready_time):
+        return None
+    if status.last_loss and times.parse(status.last_loss.time) >= made:
+        return None
+    return Loss(time=times.rfc3339(now), reason=LossReason.VOLUME_GONE, workspace="Lost")
+
+
 def with_loss(status: SandboxStatus, loss: Loss | None) -> SandboxStatus:
     """The same status that also tells of this loss, if there is one."""
     if loss is None:

@@ -32,7 +32,7 @@ from sandbox_operator.lifetime import (
     start_timeout_event,
     start_timeout_note,
 )
-from sandbox_operator.losses import lost_pod, vanished_pod, with_loss
+from sandbox_operator.losses import lost_pod, lost_volume, vanished_pod, with_loss
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools.claiming import is_first_start
 from sandbox_operator.pools.deferred import Initialization, needs_init
@@ -329,6 +329,7 @@ def _tell(world: World, keys: MasterKeys, finding: Finding, loss: Loss | None = 
     miss = str(world.miss) if world.miss and world.miss.reason is not MissReason.NO_POOL else ""
     status = next_status(sandbox, pod, finding, written, world.now, miss)
     status = with_loss(status, loss or (_gone(world) if pod else None))
+    status = with_loss(status, lost_volume(sandbox, world.made and world.made.volume_made, world.now))
     # What is told just now may be what a limit counts from.
     limit = nearest_limit(sandbox.model_copy(update={"status": status}), world.class_, pod)
     expiring = announcement(sandbox, limit, world.now)

@@ -4,6 +4,11 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
+_FACTORS = {
+    "": 1,
+    **{letter: 1000**power for power, letter in enumerate("kMGT", 1)},
+    **{f"{letter}i": 1024**power for power, letter in enumerate("KMGT", 1)},
+}
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 
 
@@ -19,6 +24,18 @@ def multiplied(quantity: str, factor: int) -> str:
     if "." in number:
         number = number.rstrip("0").removesuffix(".")
     return f"{number}{match[2] or ''}"
+
+
+def is_less(one: str, other: str) -> bool:
+    """Whether one quantity is less than the other; also false for those that cannot be read."""
+    first, second = _amount(one), _amount(other)
+    return first is not None and second is not None and first < second
+
+
+def _amount(quantity: str) -> Decimal | None:
+    match = _QUANTITY.fullmatch(quantity)
+    factor = _FACTORS.get(match[2] or "") if match else None
+    return Decimal(match[1]) * factor if match and factor else None
 
 
 def scaled(resources: Mapping[str, str], factor: int) -> dict[str, str]:

@@ -36,10 +36,14 @@ class HeldBack:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What this process has made, or found made: the key in the Secret, and the pod once all else is there too."""
+    """What this process has made, or found made: the key in the Secret, and the pod once all else is there too.
+
+    `volume_made` is when the claim of the workspace was made, if it has one.
+    """
 
     key_id: str
     pod_uid: str = ""
+    volume_made: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,10 @@ class Workspace(Model):
         default=False,
         description="True keeps /workspace on a volume over suspend and resume; false loses it with the pod.",
     )
-    size: Size = Field(default="10Gi", description="Size of the volume, or limit of the pod-local directory.")
+    size: Size = Field(
+        default="10Gi",
+        description="Limit of the pod-local directory, or size of a new volume; one that is there keeps its own.",
+    )
     storage_class_name: str = Field(
         default="", max_length=253, description="StorageClass of the volume. Empty: the cluster's default."
     )

@@ -11,6 +11,8 @@ class EventReason(StrEnum):
 
     RUNTIME_CLASS_DROPPED = "RuntimeClassDropped"
     POD_LOST = "PodLost"
+    WORKSPACE_LOST = "WorkspaceLost"
+    VOLUME_SIZE_KEPT = "VolumeSizeKept"
     SERVICE_REFUSED = "ServiceRefused"
     SUSPENDED_IDLE = "SuspendedIdle"
     START_TIMEOUT = "StartTimeout"

@@ -1,0 +1,54 @@
+"""What is said about the claim of a workspace."""
+
+from datetime import timedelta
+from typing import Any
+
+from sandbox_crds.losses import LossReason
+from sandbox_crds.reasons import Reason
+from sandbox_operator.losses import lost_volume, with_loss
+from sandbox_operator.plan import plan
+from sandbox_operator.times import rfc3339
+from sandbox_operator.volumes import volume_events
+from sandbox_operator.world import Made, World
+from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, POD_UID, class_, ready, sandbox, status
+
+OLD = sandbox(status=status(Reason.READY))
+ANEW = LATER + timedelta(minutes=1)
+SEEN = ANEW + timedelta(minutes=1)
+KEPT = class_(workspace={"persistent": True, "size": "5Gi"})
+
+
+def claim(size: str, made: str) -> dict[str, Any]:
+    metadata = {"name": "one-x", "uid": "claim-1", "creationTimestamp": made}
+    return {"metadata": metadata, "spec": {"resources": {"requests": {"storage": size}}}}
+
+
+def reasons(size: str, made: str) -> list[str]:
+    return [event["reason"] for event in volume_events(OLD, KEPT, claim(size, made), SEEN)]
+
+
+def test_a_new_claim_of_an_old_sandbox_is_an_empty_workspace() -> None:
+    assert lost_volume(OLD, NOW, SEEN) is None
+    assert lost_volume(sandbox(), ANEW, SEEN) is None
+    loss = lost_volume(OLD, ANEW, SEEN)
+    assert loss
+    assert (loss.reason, loss.workspace, loss.time) == (LossReason.VOLUME_GONE, "Lost", rfc3339(SEEN))
+    told = OLD.model_copy(update={"status": with_loss(OLD.status, loss)})
+    assert told.status.lost_pods == 0
+    assert lost_volume(told, ANEW, SEEN) is None
+
+
+def test_it_is_written_with_the_next_status() -> None:
+    made = plan(World(OLD, KEPT, ready(), SEEN, Made(KEY_ID, POD_UID, ANEW)), KEYS)
+    assert made.status
+    assert made.status["lastLoss"]["reason"] == "VolumeGone"
+
+
+def test_events_about_a_claim() -> None:
+    assert reasons("5Gi", rfc3339(NOW)) == []
+    assert reasons("6Gi", rfc3339(NOW)) == []
+    assert reasons("unreadable", rfc3339(NOW)) == []
+    assert reasons("1Gi", rfc3339(NOW)) == ["VolumeSizeKept"]
+    assert reasons("5000M", rfc3339(ANEW)) == ["WorkspaceLost", "VolumeSizeKept"]
+    [event] = volume_events(OLD, KEPT, claim("1Gi", rfc3339(NOW)), SEEN)
+    assert event["note"].endswith("""-p '{"spec": {"resources": {"requests": {"storage": "5Gi"}}}}'""")
