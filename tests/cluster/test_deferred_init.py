@@ -23,7 +23,7 @@ from sandbox_operator.agent_server import AgentServers, InitError
 from sandbox_operator.pools.boot_variables import is_read_at_boot
 from sandbox_operator.pools.deferred import fixed_differences, init_body
 
-BOOT_SECONDS = 120
+BOOT_SECONDS = 300
 KEYS = MasterKeys.of({1: b"k" * 32})
 KEY_ID = KEYS.key_id("pod")
 CLASS = SandboxClass()
@@ -43,6 +43,8 @@ RECORDER = textwrap.dedent("""
 
     environ.__getitem__ = record
 """)
+MODEL = "/v1"
+"""Path of a model that takes no key."""
 READ_EACH_TIME = {"COLUMNS", "LINES", "REQUEST_METHOD", "ANDROID_DATA", "LMNR_PROJECT_API_KEY"}
 """Read while booting, and again whenever they matter."""
 
@@ -125,6 +127,7 @@ def boot(sdk: Path, tmp_path: Path) -> Iterator[Boot]:
                 "OPENHANDS_SUPPRESS_BANNER": "1",
                 "LITELLM_LOCAL_MODEL_COST_MAP": "True",
                 "OH_SESSION_API_KEYS_0": KEYS.session_key(KEY_ID),
+                "SESSION_API_KEY": KEYS.session_key(KEY_ID),
                 "OH_SECRET_KEY": KEYS.secret_key(KEY_ID),
                 **environment,
             }
@@ -146,12 +149,12 @@ async def agents() -> AsyncIterator[AgentServers]:
 
 @pytest.fixture
 async def webhooks() -> AsyncIterator[tuple[str, list[tuple[str, str]]]]:
-    """A receiver of webhooks: its URL, and path and token of what it was sent."""
+    """A receiver of webhooks: its URL, and path and token of what it was sent. Below MODEL it refuses every key."""
     seen: list[tuple[str, str]] = []
 
     async def take(request: web.Request) -> web.Response:
-        seen.append((request.path, request.headers.get("X-Token", "")))
-        return web.json_response({})
+        seen.append((request.path, request.headers.get("X-Token") or request.headers.get("X-Session-API-Key", "")))
+        return web.json_response({}, status=401 if request.path.startswith(MODEL) else 200)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", take)
@@ -166,7 +169,15 @@ async def test_a_late_environment_is_as_good_as_one_from_the_beginning(
     boot: Boot, agents: AgentServers, webhooks: tuple[str, list[tuple[str, str]]]
 ) -> None:
     url, seen = webhooks
-    pool, client = {"POOL": "of the pool"}, {**CLIENT, "OH_WEBHOOKS_0_BASE_URL": url}
+    pool = {"POOL": "of the pool"}
+    client = {
+        **CLIENT,
+        "OH_WEBHOOKS_0_BASE_URL": url,
+        "OH_LLM_API_KEY_REFRESH_URL": f"{url}/fresh-key",
+        "OH_LLM_API_KEY_REFRESH_BASE_URLS": f"{url}{MODEL}",
+        # As the OpenHands app sends it: the agent server puts its own key in.
+        "OH_LLM_API_KEY_REFRESH_HEADERS": '{"X-Session-API-Key": "${SESSION_API_KEY}"}',
+    }
     dormant, cold = boot({**pool, "OH_DEFERRED_INIT": "true"}), boot(client)
     dormant.await_boot()
     with dormant.http as http:
@@ -185,24 +196,27 @@ async def test_a_late_environment_is_as_good_as_one_from_the_beginning(
 
     cold.await_boot()
     for server in (dormant, cold):
-        conversation = await _converse(server)
+        seen.clear()
+        conversation = await _converse(server, f"{url}{MODEL}")
         assert (server.home / "elsewhere" / "conversations" / conversation).is_dir()
         async with asyncio.timeout(30):
-            while (f"/events/{conversation}", "t") not in seen:  # noqa: ASYNC110
+            while not {(f"/events/{conversation}", "t"), ("/fresh-key", KEYS.session_key(KEY_ID))} <= {*seen}:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
     own = {f"HOME={server.home}" for server in (dormant, cold)} | {"OH_DEFERRED_INIT=true"}
     late, early = [await asyncio.to_thread(_comparable, server, own) for server in (dormant, cold)]
     assert late == early
+    assert KEYS.session_key(KEY_ID) not in str(late)
     assert {f"{name}={client[name]}" for name in ("POOL", "GITHUB_TOKEN", "EMPTY")} <= late
     assert all(list((server.home / "elsewhere" / "bash_events").iterdir()) for server in (dormant, cold))
 
 
-async def _converse(server: Server) -> str:
-    """Begin a conversation without a task; gives the name of its directory."""
-    llm = {"usage_id": "agent", "model": "openai/none", "base_url": "http://127.0.0.1:1", "api_key": "any"}
+async def _converse(server: Server, model_url: str) -> str:
+    """Begin a conversation; gives the name of its directory."""
+    llm = {"usage_id": "agent", "model": "openai/none", "base_url": model_url, "api_key": "stale", "num_retries": 0}
     body: dict[str, Any] = {
         "agent": {"kind": "Agent", "llm": llm, "tools": []},
         "workspace": {"kind": "LocalWorkspace", "working_dir": str(server.home)},
+        "initial_message": {"role": "user", "content": [{"type": "text", "text": "Hello"}], "run": True},
     }
     headers = {"X-Session-API-Key": KEYS.session_key(KEY_ID)}
     async with httpx.AsyncClient(timeout=60, trust_env=False, headers=headers) as http:

@@ -16,7 +16,7 @@ SDK_START: dict[str, Any] = {
 APP_START: dict[str, Any] = {
     "image": "ghcr.io/openhands/agent-server:1.58.2-python",
     "command": ["/usr/local/bin/openhands-agent-server", "--port", "60000"],
-    "working_dir": "/workspace",
+    "working_dir": "/workspace/project",
     "environment": {"LOG_JSON": "true", "OH_CONVERSATIONS_PATH": "/workspace/conversations"},
     "session_id": "5Xk3ZbQ0aAbBcCdDeEfF9q",
     "resource_factor": 1,
