@@ -13,6 +13,7 @@ from control_plane.waiting import eventually
 from failures.observer import has_condition, is_being_deleted
 from sandbox_crds.kube import KubeClient, KubeObject, Resource
 from sandbox_crds.kube.resources import EVENTS, PODS
+from sandbox_crds.losses import LOSSES, LossReason
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import runtime_id
 from sandbox_crds.reasons import MEANINGS, Reason
@@ -157,7 +158,7 @@ async def test_a_node_that_is_drained(town: Town, world: World, request: pytest.
     await town.client.create(Resource("", "v1", f"pods/{pod}/eviction", "Eviction"), town.namespace, eviction)
     evicted = await world.until(Reason.EVICTED)
     cause = "EvictionByEvictionAPI: Eviction API: evicting. The pod ends; a new one follows."
-    assert message(evicted) == with_remedy(cause, Reason.EVICTED)
+    assert message(evicted) == f"{cause} Remedy: {LOSSES[LossReason.DRAINED].remedy}"
     told = await seen_by_client(town, request.node.name)
     assert told["pod_status"] in {"pending", "ready"}
     second = await world.until(Reason.READY, keep=lambda it: it.status.pod_uid != first.status.pod_uid)

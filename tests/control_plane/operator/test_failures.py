@@ -126,6 +126,9 @@ async def test_an_evicted_pod_is_replaced(world: World, kubelet: Kubelet) -> Non
     await kubelet.report(ready.status.pod_name, phase="Failed", reason="Evicted", message=why)
     failed = await world.until(Reason.EVICTED)
     assert message(failed) == f"Evicted: {why} It is replaced."
+    loss = failed.status.last_loss
+    assert loss
+    assert (failed.status.lost_pods, loss.reason, loss.workspace) == (1, "NodeLowOnMemory", "Lost")
     await kubelet.end(ready.status.pod_name)
     second = await world.pod(sandbox, keep=lambda it: it["metadata"]["uid"] != pod["metadata"]["uid"])
     await kubelet.run(second["metadata"]["name"])
