@@ -11,6 +11,7 @@ import pytest
 
 from cluster.sdk_scenarios import EXPECTED
 from cluster.site import Site
+from cluster.support import eventually
 from demo.commands import ROOT
 from demo.targets import Images
 from demo.workloads import model_url
@@ -23,6 +24,19 @@ def kill_gateways(site: Site) -> None:
     selector = "--selector=app.kubernetes.io/component=gateway"
     deleted = site.kubectl("delete", "pods", selector, "--grace-period=0", "--force", "--output=name").split()
     site.await_processes(deleted)
+
+
+def await_pause(site: Site) -> None:
+    """Until a sandbox is suspended, its pod gone."""
+
+    def reasons() -> list[str]:
+        sandboxes = site.kubectl("get", "ohsb", "--output", "json")["items"]
+        return [condition["reason"] for one in sandboxes for condition in one["status"].get("conditions", [])]
+
+    eventually(reasons, lambda seen: "Suspended" in seen, 120)
+
+
+DONE_FROM_OUTSIDE = {"kill the gateway": kill_gateways, "await the pause": await_pause}
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +68,9 @@ def outcomes(persistent: Site, images: Images, sdk: Path) -> dict[str, Any]:
         watchdog.start()
         for text in process.stdout:
             line = json.loads(text)
-            if line.get("ask") == "kill the gateway":
-                kill_gateways(persistent)
-                print("killed", file=process.stdin, flush=True)
+            if "ask" in line:
+                DONE_FROM_OUTSIDE[line["ask"]](persistent)
+                print("done", file=process.stdin, flush=True)
             else:
                 outcomes[line["scenario"]] = line.get("result", line.get("error"))
         watchdog.cancel()

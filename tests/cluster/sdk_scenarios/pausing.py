@@ -15,6 +15,8 @@ def in_mid_run(session: Session) -> dict[str, Any]:
     slow = bash("if [ ! -e begun ]; then touch begun; sleep 8; fi")
     begin(conversation, script(slow, bash("echo gone on"), say("Done.")))
     session.workspace.pause()
+    # A resume that follows at once would find the pod as it was.
+    session.ask("await the pause")
     session.workspace.resume()
     interrupted = status(conversation)
     conversation.run(timeout=300)
