@@ -47,6 +47,7 @@ async def test_everything_at_once(client: KubeClient, namespace: str) -> None:
             {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}},
         ],
         "environmentHash": "0" * 64,
+        "environmentRevision": "0" * 16,
         "className": "large",
         "resourceFactor": 8,
         "runAsUser": 1000,
