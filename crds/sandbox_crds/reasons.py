@@ -46,6 +46,7 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     IDLE = "Idle"
     START_TIMEOUT = "StartTimeout"
+    TERMINATING = "Terminating"
 
 
 class ExpiryReason(StrEnum):
@@ -233,6 +234,12 @@ MEANINGS: dict[Reason, Meaning] = {
         remedy="If it recurs, see `kubectl describe node`.",
     ),
     Reason.POD_TERMINATING: Meaning("The old pod ends; a new one follows.", "starting", "pending"),
+    Reason.TERMINATING: Meaning(
+        "The Sandbox is deleted, and its finalizers keep the object. Its pod ends; to clients it is gone (404).",
+        "error",
+        "failed",
+        remedy="Whoever set the finalizers must remove them. There is no way back; start another sandbox.",
+    ),
     Reason.POD_REFUSED: Meaning(
         "The cluster refuses the pod.",
         "error",

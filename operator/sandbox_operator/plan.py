@@ -80,9 +80,9 @@ def patience(untold: int) -> timedelta:
 def plan(world: World, keys: MasterKeys) -> Plan:
     """The next steps for one sandbox. Idempotent: in the world that they lead to, nothing is left to do."""
     sandbox = world.sandbox
-    if sandbox.metadata.deletion_timestamp:
-        return Plan()
     world = _without_keys(world, keys)
+    if sandbox.metadata.deletion_timestamp:
+        return replace(_terminate(world, keys), surplus=world.surplus)
     steps = _within_limits(world) or _until_limits(world, _steps(world, keys))
     if world.surplus:
         steps = replace(steps, surplus=world.surplus)
@@ -112,6 +112,14 @@ def _steps(world: World, keys: MasterKeys) -> Plan:
     if pod is None or not _is_complete(world, pod):
         return _create(world, keys)
     return _examine(world, keys, pod)
+
+
+def _terminate(world: World, keys: MasterKeys) -> Plan:
+    """The end of the pod of a sandbox that is deleted: a finalizer of others may keep the Sandbox for ever."""
+    waits = ", ".join(world.sandbox.metadata.finalizers)
+    message = f"The Sandbox is being deleted{f', and waits for its finalizers: {waits}' if waits else ''}."
+    told, pod = _tell(world, keys, Finding(Reason.TERMINATING, message)), world.pod
+    return told if pod is None or pod.deletion_requested else _end(world, keys, told, pod)
 
 
 def _within_limits(world: World) -> Plan | None:
@@ -331,7 +339,8 @@ def _tell(world: World, keys: MasterKeys, finding: Finding, loss: Loss | None = 
     status = with_loss(status, loss or (_gone(world) if pod else None))
     status = with_loss(status, lost_volume(sandbox, world.made and world.made.volume_made, world.now))
     # What is told just now may be what a limit counts from.
-    limit = nearest_limit(sandbox.model_copy(update={"status": status}), world.class_, pod)
+    is_ending = finding.reason is Reason.TERMINATING
+    limit = None if is_ending else nearest_limit(sandbox.model_copy(update={"status": status}), world.class_, pod)
     expiring = announcement(sandbox, limit, world.now)
     events = expiring_events(sandbox, limit, expiring, world.now)
     return Plan(events=events, status=patch(sandbox.status, with_expiring(status, expiring)) or None)

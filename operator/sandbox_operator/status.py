@@ -11,7 +11,7 @@ from sandbox_operator.conditions import EXPIRING, READY, ready, with_remedy
 from sandbox_operator.findings import Finding, restart_reason
 from sandbox_operator.pods import Pod
 
-_PAUSED = frozenset({Reason.SUSPENDING, *SUSPENSIONS.values()})
+_PAUSED = frozenset({Reason.SUSPENDING, Reason.TERMINATING, *SUSPENSIONS.values()})
 _STARTS_AGAIN = frozenset(
     {
         Reason.CRASH_LOOP_BACK_OFF,

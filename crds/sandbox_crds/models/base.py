@@ -1,7 +1,7 @@
 """What all models share: camelCase on the wire, and markers that the CRD generator reads."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -38,6 +38,7 @@ class Metadata(Model):
     resource_version: str = ""
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
+    finalizers: Sequence[str] = ()
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
 

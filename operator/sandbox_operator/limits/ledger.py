@@ -64,7 +64,7 @@ class Ledger:
         account, status = self._account(name, sandbox), sandbox.status
         if pod and now - (began := pod.claimed or pod.created) < MINUTE:
             insort(account.started, (began, name))
-        if sandbox.spec.suspend:
+        if sandbox.spec.suspend or sandbox.metadata.deletion_timestamp:
             return
         if status.pod_uid and not may_have_been_suspended(sandbox):
             # Somebody else has ended its pod, or its node has.
@@ -75,7 +75,7 @@ class Ledger:
 
     def look(self, name: str, sandbox: Sandbox, pod: Pod | None) -> None:
         """Take in what is known of a sandbox and of its own pod."""
-        if not sandbox.spec.owner:
+        if not sandbox.spec.owner or (sandbox.metadata.deletion_timestamp and pod is None):
             self.forget(name)
             return
         account = self._account(name, sandbox)
@@ -86,7 +86,7 @@ class Ledger:
             if account.waiting.pop(name, None):
                 # An earlier request for a pod has come through after all.
                 self._call_next(account)
-        elif sandbox.spec.suspend:
+        elif sandbox.spec.suspend or sandbox.metadata.deletion_timestamp:
             self._leave(account, name)
 
     def ask(self, name: str, sandbox: Sandbox, now: datetime) -> HeldBack | None:

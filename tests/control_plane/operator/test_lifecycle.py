@@ -13,7 +13,7 @@ from control_plane.operator.world import World
 from control_plane.waiting import eventually
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError, KubeObject
-from sandbox_crds.kube.resources import EVENTS, PODS, SERVICES, VOLUME_CLAIMS
+from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator.api import Api
@@ -107,6 +107,27 @@ async def test_a_changed_port_is_the_next_pods(
         return await service_port(world) == 60001
 
     await eventually(leads_there)
+
+
+async def test_a_sandbox_that_somebody_elses_finalizer_keeps_runs_no_more(
+    world: World, kubelet: Kubelet, agent: Agent, ledger: Ledger, master_keys: MasterKeys
+) -> None:
+    sandbox = await start(world, kubelet, agent)
+    finalizers = {"metadata": {"finalizers": ["backup.example/keep"]}}
+    await world.client.patch(SANDBOXES, world.namespace, world.name, finalizers)
+    await ledger.new()
+    await world.delete()
+    await world.pod(sandbox, keep=is_deleted)
+    assert agent.keys == [master_keys.session_key(sandbox.status.key_id)]
+    terminating = await world.until(Reason.TERMINATING)
+    assert message(terminating) == "The Sandbox is being deleted, and waits for its finalizers: backup.example/keep."
+    await kubelet.end(sandbox.status.pod_name)
+    gone = await world.until(Reason.TERMINATING, keep=lambda it: not it.status.pod_uid)
+    assert (gone.status.pod_ip, gone.status.ports) == ("", {})
+    assert await ledger.new() == sorted(["delete pods", "patch sandboxes/status", "patch sandboxes/status"])
+    await world.client.patch(SANDBOXES, world.namespace, world.name, {"metadata": {"finalizers": None}})
+    await world.gone(SANDBOXES, world.name)
+    await world.add(name=world.name)
 
 
 async def test_a_service_follows_the_spec_and_comes_back_when_it_is_deleted(world: World, kubelet: Kubelet) -> None:

@@ -99,7 +99,13 @@ CLAIMS = {
     "surplus of a suspended one": Case(
         sandbox(status=ASLEEP, suspend=True), surplus=(CLAIMED,), now=LATER, writes=("delete surplus",)
     ),
-    "surplus of one that is deleted": Case(sandbox(deleted=True), surplus=(CLAIMED,)),
+    "surplus of one that is deleted": Case(
+        sandbox(deleted=True),
+        surplus=(CLAIMED,),
+        writes=("delete surplus",),
+        told=Reason.TERMINATING,
+        message="The Sandbox is being deleted.",
+    ),
     "surplus before its own is made": Case(
         sandbox(warmStart="Never"), surplus=(CLAIMED,), writes=("delete surplus", "secrets", "pods")
     ),

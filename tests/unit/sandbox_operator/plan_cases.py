@@ -35,6 +35,7 @@ OTHER_POD = replace(runs(), uid="another", created=LATER)
 FAILED = pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
 EVICTED = "Evicted: The node was low on resource: memory. It is replaced."
 WAITING = "The pod waits for a node."
+DELETED = "The Sandbox is being deleted."
 CREATING = waits("ContainerCreating")
 NO_VOLUME = Evidence("FailedMount", 'configmap "x" not found', "Pod", POD_UID, LATER)
 NO_MOUNT = 'The container cannot be made. FailedMount: configmap "x" not found'
@@ -135,8 +136,31 @@ CASES = {
     "settled, spec edited": Case(
         sandbox(status=READY, generation=2, image="other"), ready(), now=LATER, told=Reason.READY
     ),
-    "being deleted": Case(sandbox(deleted=True)),
-    "being deleted with its pod": Case(sandbox(status=READY, deleted=True), ready()),
+    "being deleted": Case(sandbox(deleted=True), told=Reason.TERMINATING, message="The Sandbox is being deleted."),
+    "being deleted, suspended or not": Case(
+        sandbox(deleted=True, suspend=True, service="Headless"), told=Reason.TERMINATING, message=DELETED
+    ),
+    "being deleted with its pod": Case(
+        sandbox(status=READY, deleted=True), ready(), writes=("prepare",), told=Reason.TERMINATING, message=DELETED
+    ),
+    "being deleted with its pod, which has saved its work": Case(
+        sandbox(status=READY, deleted=True),
+        ready(),
+        prepared=POD_UID,
+        writes=("delete pods",),
+        told=Reason.TERMINATING,
+        message=DELETED,
+    ),
+    "being deleted, and its pod ends": Case(
+        sandbox(status=status(Reason.TERMINATING, DELETED), deleted=True),
+        ready(deletion_requested=NOW),
+    ),
+    "being deleted while it starts": Case(
+        sandbox(deleted=True), runs(), writes=("delete pods",), told=Reason.TERMINATING, message=DELETED
+    ),
+    "being deleted at the end of its life": Case(
+        sandbox(deleted=True, maximumLifeSeconds=1), now=LATER, told=Reason.TERMINATING, message=DELETED
+    ),
     "told already": Case(sandbox(status=status(Reason.STARTING, "in other words")), runs(), now=LATER),
     # Trouble
     "no longer answers": Case(

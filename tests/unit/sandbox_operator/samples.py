@@ -23,7 +23,9 @@ SOON = NOW + timedelta(seconds=0.5)
 LATER = NOW + timedelta(seconds=30)
 
 
-_OF_READY_PODS = {Reason.READY, Reason.SUSPENDING, Reason.POD_TERMINATING, Reason.EVICTED, Reason.NODE_LOST}
+_OF_READY_PODS = {Reason.READY, Reason.SUSPENDING, Reason.POD_TERMINATING, Reason.EVICTED, Reason.NODE_LOST} | {
+    Reason.TERMINATING
+}
 
 
 def sandbox(

@@ -107,6 +107,21 @@ def test_they_start_in_the_order_of_asking() -> None:
     assert book.ask("c") == Reason.QUEUED
 
 
+def test_one_that_a_finalizer_keeps_counts_until_its_pod_ends() -> None:
+    book = Book(running=1, sandboxes=2)
+    assert book.ask_all("a", "b") == ["", "Queued"]
+    deleted = sandbox("a")
+    deleted = deleted.model_copy(update={"metadata": deleted.metadata.model_copy(update={"deletion_timestamp": "now"})})
+    book.ledger.look("a", deleted, pod())
+    assert book.called == []
+    book.ledger.look("a", deleted, pod(deletion_requested=NOW))
+    assert book.called == ["b"]
+    assert (book.ask("b"), book.ask("c")) == ("", "LimitReached")
+    book.ledger.look("a", deleted, None)
+    book.limits = Limits(running=9, sandboxes=2)
+    assert book.ask_all("c", "d") == ["", "LimitReached"]
+
+
 def test_a_place_that_is_given_up_goes_to_who_waits_longest() -> None:
     book = Book(running=2)
     book.ask_all("a", "b", "c", "d")
