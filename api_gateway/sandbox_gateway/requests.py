@@ -25,7 +25,10 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from sandbox_crds.environment import PENDING_TIMEOUT, SANDBOX_CLASS
+from sandbox_crds.image_references import PATTERN
 from sandbox_crds.models.sandbox import LONGEST_START
+from sandbox_crds.redaction import FORMATTING, FORMATTING_OF_SCHEMAS
+from sandbox_gateway.registry.reference import Reference
 
 _VARIABLE = r"[-_a-zA-Z][-._a-zA-Z0-9]{0,252}|\.[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,251}"
 _CLASS = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*)?$"
@@ -50,6 +53,17 @@ def _passable(text: str) -> str:
     return _encodable(text)
 
 
+def _reference(text: str) -> str:
+    Reference.parse(text)
+    return text
+
+
+def _visible(text: str) -> str:
+    if _UNSEEN.search(text):
+        raise ValueError("holds a character that is not seen: a control character, or one that changes how others are")
+    return _encodable(text)
+
+
 def _whole(value: object) -> object:
     """JSON knows one kind of number: 1.0 is 1. Python knows a boolean as one, too."""
     if isinstance(value, bool):
@@ -71,9 +85,12 @@ def _split(command: object) -> object:
         raise ValueError(f"cannot be split into words: {str(error).lower()}") from None
 
 
+_UNSEEN = re.compile(rf"[\x00-\x1f\x7f-\x9f{FORMATTING}]")
+
 # Patterns for the description alone: the functions above check, and say more than that a text does not match.
 _NO_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
-_VISIBLE: JsonDict = {"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
+_IMAGE: JsonDict = {"pattern": PATTERN}
+_SEEN: JsonDict = {"pattern": rf"^[^\u0000-\u001f\u007f-\u009f{FORMATTING_OF_SCHEMAS}]+$"}
 _ABSOLUTE: JsonDict = {"pattern": r"^(?:/[^\u0000]*)?$"}
 _SPLITTABLE: JsonDict = {
     "pattern": r"""^(?:[^'"\\\u0000]|\\[^\u0000]|'[^'\u0000]*'|"(?:[^"\\\u0000]|\\[^\u0000])*")*$"""
@@ -121,11 +138,13 @@ def _or_null(field: JsonSchemaValue) -> JsonSchemaValue:
 class StartRequest(_Request):
     """What to run, and under which session id."""
 
-    image: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024), Passable] = Field(
-        description="Container image with an OpenHands agent server.", json_schema_extra=_VISIBLE
-    )
-    session_id: Annotated[str, Field(min_length=1, max_length=1024), Encodable] = Field(
-        description="The client's own handle for the sandbox: any text. The same one always names the same sandbox."
+    image: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024), AfterValidator(_reference)
+    ] = Field(description="Container image with an OpenHands agent server.", json_schema_extra=_IMAGE)
+    session_id: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_visible)] = Field(
+        description="The client's own handle for the sandbox: any text without control and formatting characters. The "
+        "same one always names the same sandbox.",
+        json_schema_extra=_SEEN,
     )
     command: Annotated[Words, BeforeValidator(_split, json_schema_input_type=CommandLine | Words)] = Field(
         default=[],

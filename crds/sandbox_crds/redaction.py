@@ -7,10 +7,10 @@ REDACTED = "[redacted]"
 
 _SESSION_KEY = re.compile(r"(?:ohs_)?v[1-9][0-9]{0,8}-[a-z2-7]{26}_[A-Za-z0-9_-]{1,43}")
 _SHORTEST_PIECE = 8
-FORMATTING = (
-    r"\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\U0001d173-\U0001d17a\U000e0000-\U000e007f"
-)
+FORMATTING_OF_SCHEMAS = r"\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+"""The most common of `FORMATTING`, as all dialects of regular expressions have them."""
+
+FORMATTING = rf"{FORMATTING_OF_SCHEMAS}\U0001d173-\U0001d17a\U000e0000-\U000e007f"
 """Characters that are not seen and change how others are: directions, joiners, line separators, tags (Unicode's `Cf`,
 `Zl`, `Zp`), as ranges of a regular expression."""
 

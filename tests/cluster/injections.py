@@ -44,6 +44,9 @@ def _volume(storage_class: str) -> dict[str, Any]:
     return {"workspace": {"persistent": True, "size": "1Gi", "storageClassName": storage_class}}
 
 
+IDENTIFIER = "0a" * 32
+"""In the form of a reference, and none to a kubelet: 64 hexadecimal digits name an image of the node."""
+
 INJECTIONS: dict[str, Injection] = {
     "unschedulable": Injection(
         Reason.UNSCHEDULABLE,
@@ -68,10 +71,10 @@ INJECTIONS: dict[str, Injection] = {
     ),
     "image-malformed": Injection(
         Reason.INVALID_IMAGE_NAME,
-        ("InvalidImageName", "Not//An:Image"),
+        ("InvalidImageName", IDENTIFIER),
         PODS,
         waits("InvalidImageName"),
-        sandbox={"image": "Not//An:Image"},
+        sandbox={"image": IDENTIFIER},
     ),
     "out-of-memory": Injection(
         Reason.OOM_KILLED,

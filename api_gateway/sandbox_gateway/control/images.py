@@ -4,12 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from sandbox_crds.image_references import PATTERN
 from sandbox_gateway.control import examples
 from sandbox_gateway.control.openapi import answers as described
 from sandbox_gateway.control.openapi import refusals
 from sandbox_gateway.errors import InvalidRequestError, NotOfferedError
 from sandbox_gateway.registry.images import Images
-from sandbox_gateway.registry.reference import PATTERN, Reference
+from sandbox_gateway.registry.reference import Reference
 from sandbox_gateway.responses import ImageExistsResponse, RegistryPrefixResponse
 
 _NO_BUILDS = (

@@ -3,19 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from sandbox_crds.image_patterns import COMPONENT, TAG
+from sandbox_crds.image_references import HOST, REFERENCE
 
-_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?"
-REGISTRY = re.compile(_HOST)
-_REFERENCE = re.compile(
-    rf"(?P<name>(?:{_HOST}/)?{COMPONENT}(?:/{COMPONENT})*)"
-    rf"(?::(?P<tag>{TAG}))?"
-    r"(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?"
-)
-PATTERN = "^" + re.sub(r"\?P<[a-z]+>", "?:", _REFERENCE.pattern) + "$"
-"""The same for descriptions, in the common part of all dialects of regular expressions."""
-
+REGISTRY = re.compile(HOST)
 _DEFAULT_REGISTRY = "docker.io"
 
 
@@ -30,7 +20,7 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> "Reference":
         """From text such as `python`, `ghcr.io/a/b:tag` or `host:5000/a@sha256:…`. Raises ValueError."""
-        match = _REFERENCE.fullmatch(text)
+        match = REFERENCE.fullmatch(text)
         if match is None:
             raise ValueError("is no image reference, such as registry.example/name:tag")
         registry, repository = _split(match["name"])

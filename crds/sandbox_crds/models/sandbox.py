@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer
 
+from sandbox_crds.image_references import PATTERN
 from sandbox_crds.models.base import Interned, Metadata, Model, rules
 from sandbox_crds.models.service_ports import ServicePorts
 from sandbox_crds.names import SANDBOX_NAME, SERVICE_PREFIX, SERVICES
@@ -63,7 +64,11 @@ class SandboxSpec(Model):
     """What is wanted. Changes to all fields but `suspend` take effect when the pod is next made."""
 
     image: Interned = Field(
-        min_length=1, max_length=1024, description="Container image with an OpenHands agent server."
+        min_length=1,
+        max_length=1024,
+        description="Container image with an OpenHands agent server.",
+        # Not of the model: an object from before this rule must still be read.
+        json_schema_extra={"pattern": PATTERN},
     )
     command: Command = Field(
         default=[],

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from sandbox_crds.image_references import PATTERN
 from sandbox_crds.models.base import Metadata, Model, rules
 from sandbox_crds.models.sandbox import Command, Condition, GroupId, PullPolicy, ResourceFactor, UserId
 from sandbox_crds.names import SANDBOX_NAME
@@ -39,7 +40,9 @@ class SandboxPoolSpec(Model):
         description="Sizes the pool by recent demand instead of `replicas`.",
         json_schema_extra=rules(("self.minReplicas <= self.maxReplicas", "minReplicas is more than maxReplicas")),
     )
-    image: str = Field(min_length=1, max_length=1024, description="As in a Sandbox.")
+    image: str = Field(
+        min_length=1, max_length=1024, description="As in a Sandbox.", json_schema_extra={"pattern": PATTERN}
+    )
     command: Command = Field(default=[], max_length=128, description="As in a Sandbox.")
     working_dir: str = Field(default="", max_length=4096, description="As in a Sandbox.")
     environment: dict[str, Annotated[str, Field(max_length=32768)]] = Field(

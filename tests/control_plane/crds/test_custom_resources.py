@@ -10,6 +10,7 @@ from control_plane.waiting import eventually
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
 from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES, Resource
 
+MALFORMED = ("a b", "../../etc", "$(id)", "http://x/y", "a\n", "UPPER", "a:b:c")
 REQUIRED = {"image": "registry.example/agent-server:1"}
 
 
@@ -76,6 +77,7 @@ async def test_everything_at_once(client: KubeClient, namespace: str) -> None:
     [
         ("no-image", {}, "spec.image"),
         ("empty-image", {"image": ""}, "spec.image"),
+        *((f"malformed-image-{number}", {"image": image}, "spec.image") for number, image in enumerate(MALFORMED)),
         ("command-text", {**REQUIRED, "command": "run me"}, "spec.command"),
         ("odd-factor", {**REQUIRED, "resourceFactor": 3}, "spec.resourceFactor"),
         ("root", {**REQUIRED, "runAsUser": 0}, "spec.runAsUser"),

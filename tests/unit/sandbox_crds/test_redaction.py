@@ -54,3 +54,10 @@ def test_terminals_are_not_steered(text: str, told: str) -> None:
 @pytest.mark.parametrize("text", ["", "ohs_", "ohs_v1-x_y", "Application startup failed", "v1-alpha_beta"])
 def test_other_text_stays(text: str) -> None:
     assert redacted(text, [SESSION, SECRET]) == text
+
+
+@pytest.mark.parametrize(
+    "unseen", ["\0", "\x1b", "\r", "\x7f", "\x9b", "\u200b", "\u202e", "\u2067", "\ufeff", "\U000e0041"]
+)
+def test_what_is_not_seen_is_taken_out_and_lines_stay(unseen: str) -> None:
+    assert redacted(f"one{unseen}\n\ttwo ünï 漢字") == "one\n\ttwo ünï 漢字"

@@ -33,6 +33,10 @@ async def http(service: ScriptedService) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+MALFORMED = ("a b", "../../etc", "$(id)", "http://x/y", "a\nb", "a\0", "UPPER", "a:b:c", "ünï/a")
+UNSEEN = ("\0", "\x1b", "\n", "\t", "\x7f", "\x85", "\u200b", "\u202e", "\u2066", "\u2028", "\ufeff", "\U000e0041")
+
+
 def start_body(**fields: Any) -> dict[str, Any]:
     return {"image": "i", "session_id": "s", **fields}
 
@@ -47,6 +51,8 @@ def start_body(**fields: Any) -> dict[str, Any]:
         (start_body(image=["i"]), "image"),
         (start_body(image="i" * 1025), "image"),
         ({"image": "i"}, "session_id"),
+        *((start_body(image=image), "image") for image in MALFORMED),
+        *((start_body(session_id=f"s{unseen}s"), "session_id") for unseen in UNSEEN),
         (start_body(session_id=None), "session_id"),
         (start_body(session_id=""), "session_id"),
         (start_body(session_id=5), "session_id"),

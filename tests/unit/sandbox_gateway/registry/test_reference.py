@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_gateway.registry.reference import PATTERN, Reference, registry_name
+from sandbox_crds.image_references import PATTERN
+from sandbox_gateway.registry.reference import Reference, registry_name
 
 DIGEST = "sha256:" + "0a" * 32
 
