@@ -290,7 +290,8 @@ class Expiry:
 
 EXPIRIES: dict[ExpiryReason, Expiry] = {
     ExpiryReason.MAXIMUM_LIFE: Expiry(
-        "It reaches the age that maximumLifeSeconds allows.", "Raise spec.maximumLifeSeconds of the Sandbox."
+        "It reaches the age that maximumLifeSeconds allows, counted from its creation, time suspended included.",
+        "Raise spec.maximumLifeSeconds of the Sandbox.",
     ),
     ExpiryReason.SUSPENDED_TOO_LONG: Expiry(
         "It has been suspended for as long as maximumSuspendedSeconds of its SandboxClass allows.", _RESUME
