@@ -282,7 +282,10 @@ class Reconciler:
             self._services.deleted(change.delete)
         if not change.create:
             return
-        refusal = await self._create(key, sandbox, [Create(SERVICES, change.create)])
+        outcome = await self._api.create([Create(SERVICES, change.create)], sandbox.metadata.uid)
+        if outcome.service:
+            self._services.made(outcome.service)
+        refusal = outcome.refusal
         if refusal is None:
             return
         _log.warning("service not made", sandbox=key, error=refusal.message)

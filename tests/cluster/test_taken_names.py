@@ -67,6 +67,16 @@ def test_a_key_of_before_is_replaced_and_a_strangers_pod_waited_for(kubectl: Kub
     kubectl("delete", "pod", name)
     owners = ("get", "pods", name, "--ignore-not-found", "--output=jsonpath={.metadata.ownerReferences[*].uid}")
     eventually(lambda: kubectl(*owners), lambda uid: uid == metadata["uid"], 60)
+
+    services = ("get", "services", NAME, "--ignore-not-found", "--output=name")
+    assert NAME in kubectl(*services)
+    kubectl("patch", "ohsb", NAME, "--type=merge", '--patch={"spec": {"service": "None"}}')
+    eventually(lambda: kubectl(*services), lambda found: NAME not in found)
+    kubectl("create", "service", "clusterip", NAME, "--clusterip=None")
+    kubectl("patch", "ohsb", NAME, "--type=merge", '--patch={"spec": {"service": "Headless"}}')
+    events = ("get", "events", "--output=jsonpath={.items[*].reason}")
+    eventually(lambda: kubectl(*events), lambda reasons: "ServiceRefused" in reasons)
+    kubectl("delete", "service", NAME)
     kubectl("delete", "ohsb", NAME)
 
 
