@@ -1,6 +1,7 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 """A sandbox with a volume that is paused while its agent works, and resumed."""
 
+import time
 from typing import Any
 
 from cluster.sdk_scenarios import git
@@ -20,6 +21,11 @@ def in_mid_run(session: Session) -> dict[str, Any]:
     session.workspace.resume()
     interrupted = status(conversation)
     conversation.run(timeout=300)
+    # The state that a new WebSocket begins with is that of the turn before, and ends `run` early if it comes late.
+    give_up = time.monotonic() + 60
+    while status(conversation) != "finished" and time.monotonic() < give_up:
+        time.sleep(0.2)
+    conversation.state.events.reconcile()
     session.run("rm begun")
     return {"interrupted": interrupted, "status": status(conversation), "last": seen(conversation)[-1]} | git.read(
         session
