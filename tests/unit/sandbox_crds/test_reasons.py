@@ -46,6 +46,7 @@ def test_what_passes_is_on_its_way_and_a_trouble() -> None:
 def test_final_is_only_what_repetition_cannot_mend() -> None:
     assert {reason for reason, meaning in MEANINGS.items() if meaning.lifecycle == "error"} == {
         Reason.LIMIT_REACHED,
+        Reason.TERMINATING,
         Reason.IMAGE_NOT_FOUND,
         Reason.IMAGE_PULL_DENIED,
         Reason.INVALID_IMAGE_NAME,
