@@ -59,6 +59,8 @@ CLIENT = {
     "OH_MAX_CONCURRENT_RUNS": "2",
     "OH_WEBHOOKS_0_HEADERS": '{"X-Token": "t"}',
     "OH_WEBHOOKS_0_EVENT_BUFFER_SIZE": "1",
+    # A server that ends would try for long to reach a receiver that has ended before it.
+    "OH_WEBHOOKS_0_NUM_RETRIES": "0",
 }
 
 
