@@ -21,9 +21,11 @@ STARTS = Counter(
 )
 START_SECONDS = Histogram(
     f"{PREFIX}_start_seconds",
-    "Time from /start to the answer that the sandbox is ready, by how its pod came to be.",
-    ["launch"],
-    buckets=(0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 15),
+    "Time of each start that a /start or /resume of this process has begun, from the call to its end, however long "
+    "after the answer: the sandbox was Ready, had Failed, or was Paused or Deleted before. By how its pod came to be; "
+    "without one, Cold, or Resume if the sandbox had been ready before.",
+    ["launch", "result"],
+    buckets=(0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600),
 )
 HELD_CALLS = Gauge(f"{PREFIX}_held_calls", "Calls of the Runtime API that are held until their sandbox has settled.")
 HELD_REQUESTS = Gauge(
@@ -50,8 +52,6 @@ def count_request(verb: str, code: int) -> None:
     REQUESTS.labels(verb, code).inc()
 
 
-def count_start(result: str, seconds: float) -> None:
-    """One /start is answered after so long; `result` is one of STARTS."""
-    STARTS.labels(result).inc()
-    if result not in {"Starting", "Failed"}:
-        START_SECONDS.labels(result).observe(seconds)
+def observe_start(launch: str, result: str, seconds: float) -> None:
+    """One start has ended; `launch` and `result` are as START_SECONDS says."""
+    START_SECONDS.labels(launch, result).observe(seconds)

@@ -21,11 +21,12 @@ from sandbox_gateway.allowances import Allowances
 from sandbox_gateway.builders import PAUSED, RUNNING, restart_spec
 from sandbox_gateway.errors import BeingDeletedError, NoSandboxError, NotResumableError
 from sandbox_gateway.holding import Holding
-from sandbox_gateway.metrics import count_start
+from sandbox_gateway.metrics import STARTS
 from sandbox_gateway.notices import Notices
 from sandbox_gateway.requests import StartRequest
 from sandbox_gateway.sandboxes import Sandboxes, is_settled
 from sandbox_gateway.starting import Starter
+from sandbox_gateway.starts import Starts
 from sandbox_gateway.view import View
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class SandboxService:
         holding: Holding,
         allowances: Allowances,
         notices: Notices,
+        starts: Starts,
         *,
         start_hold_seconds: float,
         poll_hold_seconds: float,
@@ -55,6 +57,7 @@ class SandboxService:
         self._holding = holding
         self._allowances = allowances
         self._notices = notices
+        self._starts = starts
         self._start_hold = start_hold_seconds
         self._poll_hold = poll_hold_seconds
 
@@ -64,21 +67,18 @@ class SandboxService:
         Also the names of the request's fields that were not applied, since its pod is there already.
         Raises LimitReachedError, and leaves nothing behind, when its owner's limits leave no room in time.
         """
-        began = asyncio.get_running_loop().time()
-        deadline = began + self._start_hold
+        deadline = asyncio.get_running_loop().time() + self._start_hold
         has_tried = False
         while True:
             try:
-                return await self._start(key, request, began, deadline)
+                return await self._start(key, request, deadline)
             except NoSandboxError:
                 # Somebody stopped it before this call was answered: the call comes after that.
                 if has_tried and asyncio.get_running_loop().time() >= deadline:
                     raise BeingDeletedError from None
             has_tried = True
 
-    async def _start(
-        self, key: ApiKey, request: StartRequest, began: float, deadline: float
-    ) -> tuple[Found, Sequence[str]]:
+    async def _start(self, key: ApiKey, request: StartRequest, deadline: float) -> tuple[Found, Sequence[str]]:
         before = self._sandboxes.cache.get(names.runtime_id(key.owner, request.session_id))
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             started = await self._starter.start(key, request, deadline)
@@ -93,7 +93,7 @@ class SandboxService:
             async with asyncio.timeout(_API_SECONDS):
                 if await self._sandboxes.delete_unchanged(found):
                     raise refusal
-        count_start(start_result(before, found, seen), asyncio.get_running_loop().time() - began)
+        STARTS.labels(start_result(before, found, seen)).inc()
         return (found, seen), started.ignored
 
     async def get(self, owner: str, runtime_id: str) -> Found:
@@ -144,10 +144,11 @@ class SandboxService:
         A failed one gets a new pod with the workspace that it has; one that runs or starts is left alone. Raises
         NotResumableError when it is being deleted.
         """
-        deadline = asyncio.get_running_loop().time() + self._start_hold
+        called_at = asyncio.get_running_loop().time()
+        deadline = called_at + self._start_hold
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             try:
-                while not await self._run_again(owner, runtime_id):
+                while not await self._run_again(owner, runtime_id, called_at):
                     pass  # it has changed in between
             except NoSandboxError:
                 ending = await self._sandboxes.read(runtime_id)
@@ -156,12 +157,14 @@ class SandboxService:
                 raise
         return await self._held(runtime_id, _has_started, deadline)
 
-    async def _run_again(self, owner: str, runtime_id: str) -> bool:
+    async def _run_again(self, owner: str, runtime_id: str, called_at: float) -> bool:
         """Whether it runs or is about to; False when it must be looked at again."""
         sandbox = await self._sandboxes.owned(owner, runtime_id)
         if sandbox.spec.suspend:
             with self._allowances.starting(owner, runtime_id):
-                await self._sandboxes.set_spec(runtime_id, RUNNING)
+                resumed = await self._sandboxes.set_spec(runtime_id, RUNNING)
+            if resumed:
+                self._starts.begin(resumed, called_at)
             _log.info("sandbox resumed", sandbox=runtime_id)
             return True
         await self._sandboxes.read_owned(owner, runtime_id)
@@ -171,7 +174,10 @@ class SandboxService:
         _log.warning("failed sandbox is restarted", sandbox=runtime_id, reason=seen.explanation)
         with self._allowances.starting(owner, runtime_id):
             spec = restart_spec(sandbox, datetime.now(UTC))
-            return bool(await self._sandboxes.set_spec(runtime_id, spec, version=sandbox.metadata.resource_version))
+            restarted = await self._sandboxes.set_spec(runtime_id, spec, version=sandbox.metadata.resource_version)
+        if restarted:
+            self._starts.begin(restarted, called_at)
+        return bool(restarted)
 
     async def stop(self, owner: str, runtime_id: str) -> Sandbox:
         """Delete it; what it owns follows in the background."""

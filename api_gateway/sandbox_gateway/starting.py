@@ -31,6 +31,7 @@ from sandbox_gateway.permissions import Permissions, check_groups, maximum_life
 from sandbox_gateway.pools import Pools
 from sandbox_gateway.requests import StartRequest
 from sandbox_gateway.sandboxes import Sandboxes
+from sandbox_gateway.starts import Starts
 from sandbox_gateway.view import view
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -61,6 +62,7 @@ class Starter:
         pools: Pools,
         permissions: Permissions,
         allowances: Allowances,
+        starts: Starts,
     ) -> None:
         self._sandboxes = sandboxes
         self._environments = environments
@@ -69,19 +71,21 @@ class Starter:
         self._pools = pools
         self._permissions = permissions
         self._allowances = allowances
+        self._starts = starts
 
     async def start(self, key: ApiKey, request: StartRequest, deadline: float) -> Started:
         """The session's Sandbox. An old one that is still being deleted is awaited until `deadline` (loop time).
 
         What the gateway and the key's policy allow is asked of what is made or changed, not of what is there.
         """
+        called_at = asyncio.get_running_loop().time()
         key = self._allowances.of_owner(key)
         name = names.runtime_id(key.owner, request.session_id)
         environment = usable(request.environment, name)
         known = await self._sandboxes.read(name) if self._sandboxes.cache.get(name) else None
         while True:
             if known is None:
-                if created := await self._create(name, key, request, environment):
+                if created := await self._create(name, key, request, environment, called_at):
                     return Started(created)
                 known = await self._sandboxes.read(name)
                 continue
@@ -90,7 +94,7 @@ class Starter:
                 raise TakenError(name)
             try:
                 if not known.metadata.deletion_timestamp:
-                    if running := await self._revive(known, key, request, environment):
+                    if running := await self._revive(known, key, request, environment, called_at):
                         return running
                 elif asyncio.get_running_loop().time() >= deadline:
                     raise BeingDeletedError
@@ -101,7 +105,7 @@ class Starter:
             known = await self._sandboxes.read(name)
 
     async def _create(
-        self, name: str, key: ApiKey, request: StartRequest, environment: Mapping[str, str]
+        self, name: str, key: ApiKey, request: StartRequest, environment: Mapping[str, str], called_at: float
     ) -> Sandbox | None:
         """The new Sandbox with its environment, or None when the name is taken."""
         self._permissions.check(request, key.policy)
@@ -117,6 +121,7 @@ class Starter:
             created = await self._sandboxes.create(body)
         if created is None:
             return None
+        self._starts.begin(created, called_at)
         _log.info("sandbox created", sandbox=name, owner=key.owner)
         try:
             await self._environments.ensure(created, environment, "")
@@ -128,7 +133,7 @@ class Starter:
         return created
 
     async def _revive(
-        self, known: Sandbox, key: ApiKey, request: StartRequest, environment: Mapping[str, str]
+        self, known: Sandbox, key: ApiKey, request: StartRequest, environment: Mapping[str, str], called_at: float
     ) -> Started | None:
         """The Sandbox, running or about to; None when it has gone or changed, so that it must be looked at again.
 
@@ -152,8 +157,11 @@ class Starter:
         if not (failed or known.spec.suspend or (waits and (wanted.names or other_class))):
             ignored = (*(name for name in wanted.names if name != PENDING_TIMEOUT), *([CLASS] if other_class else []))
             # One that has failed by waiting in the queue for too long keeps its place, and waits anew.
-            spec = {**at_once(wanted), **(restart_spec(known, now) if seen.status == "error" else {})}
+            again = restart_spec(known, now) if seen.status == "error" else {}
+            spec = {**at_once(wanted), **again}
             left = await self._sandboxes.set_spec(name, spec, version=version) if spec else known
+            if left and again:
+                self._starts.begin(left, called_at)
             return left and Started(left, ignored)
         self._permissions.check(request, key.policy, present=known.spec)
         ignored = ()
@@ -173,6 +181,7 @@ class Starter:
             running = await self._sandboxes.set_spec(name, {**wanted.spec, **life, **run}, version=version)
         if running is None:
             return None
+        self._starts.begin(running, called_at)
         _log.info("sandbox started again", sandbox=name, was=seen.reason, changed=wanted.names)
         return Started(running, ignored)
 

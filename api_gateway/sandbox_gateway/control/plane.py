@@ -23,6 +23,7 @@ from sandbox_gateway.sandboxes import Sandboxes
 from sandbox_gateway.service import SandboxService
 from sandbox_gateway.settings import Settings
 from sandbox_gateway.starting import Starter
+from sandbox_gateway.starts import Starts
 
 
 def control_plane(
@@ -41,13 +42,15 @@ def control_plane(
     permissions = Permissions(settings.allowed_images, settings.sandbox_class)
     allowances = Allowances(cache, api_keys.limits_of)
     environments = Environments(client, namespace)
-    starter = Starter(sandboxes, environments, keys, classes, pools, permissions, allowances)
+    starts = Starts(cache, classes)
+    starter = Starter(sandboxes, environments, keys, classes, pools, permissions, allowances, starts)
     service = SandboxService(
         sandboxes,
         starter,
         holding,
         allowances,
         Notices(client, namespace),
+        starts,
         start_hold_seconds=settings.start_hold_seconds,
         poll_hold_seconds=settings.poll_hold_seconds,
     )
