@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from sandbox_crds.redaction import redacted
-from sandbox_operator.pods import Pod
+from sandbox_operator.pods import Obstacle, Pod, PodCondition, Run
 
 
 def redacted_pod(pod: Pod, secrets: Collection[str]) -> Pod:
@@ -17,16 +17,17 @@ def redacted_pod(pod: Pod, secrets: Collection[str]) -> Pod:
         run = container.last_run
         container = replace(
             container,
+            waiting_reason=redacted(container.waiting_reason, secrets),
             waiting_message=redacted(container.waiting_message, secrets),
-            last_run=run and replace(run, message=redacted(run.message, secrets)),
+            last_run=run and _redacted(run, secrets),
         )
-    obstacle = pod.obstacle and replace(pod.obstacle, message=redacted(pod.obstacle.message, secrets))
+    obstacle = pod.obstacle and _redacted(pod.obstacle, secrets)
     scheduled, ready, disruption = (
-        condition and replace(condition, message=redacted(condition.message, secrets))
-        for condition in (pod.scheduled, pod.ready, pod.disruption)
+        condition and _redacted(condition, secrets) for condition in (pod.scheduled, pod.ready, pod.disruption)
     )
     return replace(
         pod,
+        reason=redacted(pod.reason, secrets),
         message=redacted(pod.message, secrets),
         scheduled=scheduled,
         ready=ready,
@@ -34,6 +35,10 @@ def redacted_pod(pod: Pod, secrets: Collection[str]) -> Pod:
         container=container,
         obstacle=obstacle,
     )
+
+
+def _redacted[Said: (Run, Obstacle, PodCondition)](said: Said, secrets: Collection[str]) -> Said:
+    return replace(said, reason=redacted(said.reason, secrets), message=redacted(said.message, secrets))
 
 
 def has_foreign_text(pod: Pod) -> bool:

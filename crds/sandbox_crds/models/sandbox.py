@@ -238,7 +238,7 @@ class SandboxStatus(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     pod_name: str = ""
-    pod_uid: str = Field(default="", alias="podUID", description="The very pod that this status speaks of, if any.")
+    pod_uid: str = Field(default="", alias="podUID", description="Pod that this status is about, if any.")
     pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server, if any.")
     ports: Ports = Field(
         default={},

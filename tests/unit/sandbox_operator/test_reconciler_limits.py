@@ -32,7 +32,7 @@ async def test_a_new_one_too_many_is_told_so_once_and_asks_again(scene: Scene) -
     scene.add("team")
     assert await scene.step() == ["patch sandboxes"]
     assert scene.told == Reason.LIMIT_REACHED
-    assert "sandboxes=0 of owner team" in scene.stored["status"]["conditions"][0]["message"]
+    assert "Owner team has the limit sandboxes=0" in scene.stored["status"]["conditions"][0]["message"]
     assert scene.stored["status"]["keyID"] == KEY_ID
     assert scene.queue.put_off == [15.0]
     assert await scene.step() == []
