@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.control.answers import Answers
+from sandbox_gateway.control.docs import docs_routes
 from sandbox_gateway.control.errors import add_error_handlers
 from sandbox_gateway.control.gate import API_KEY_HEADER, Gate
 from sandbox_gateway.control.images import image_routes
@@ -46,9 +47,9 @@ def create_app(
         version=version("openhands-sandbox"),
         summary="Starts, pauses, resumes and stops OpenHands agent servers on Kubernetes.",
         description=_DESCRIPTION,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        swagger_ui_oauth2_redirect_url=None,
         middleware=[Middleware(Gate, api_keys, requests_per_minute)],
     )
     add_error_handlers(app)
@@ -56,4 +57,5 @@ def create_app(
     api.include_router(sandbox_routes(service, answers, explanations, pools, permissions))
     api.include_router(image_routes(images, registry_prefix))
     app.include_router(api)
+    app.router.routes.extend(docs_routes())
     return app

@@ -13,10 +13,10 @@ from sandbox_crds.api_keys import ApiKey
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.control.rates import Rates
 from sandbox_gateway.proxy.answers import unknown_api_key
+from sandbox_gateway.proxy.routing import OPEN_PATHS
 from sandbox_gateway.retry import RETRY, Passing
 
 API_KEY_HEADER = "X-API-Key"
-_OPEN = frozenset({"/docs", "/openapi.json"})
 _MAXIMUM_BYTES = 4 * 1024 * 1024
 """An environment is at most 1 MiB; JSON escapes may multiply it."""
 ALL_BYTES = 64 * 1024 * 1024
@@ -46,7 +46,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"] in _OPEN:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

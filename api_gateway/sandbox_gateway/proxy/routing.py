@@ -38,7 +38,16 @@ _CONTROL_PATHS = re.compile(
     rb"|/(?:sessions|runtime|explain|api/admin|api/keys)/.*",
     re.DOTALL,
 )
-_CONTROL_DOCS = frozenset({b"/docs", b"/redoc", b"/openapi.json"})
+DOCS_PATH = "/docs"
+OPEN_PATHS = frozenset(
+    {
+        "/openapi.json",
+        DOCS_PATH,
+        *(f"{DOCS_PATH}/{name}" for name in ("start.js", "swagger-ui.css", "swagger-ui-bundle.js")),
+    }
+)
+"""Of the control plane, for everybody."""
+_CONTROL_DOCS = frozenset(path.encode() for path in OPEN_PATHS)
 _HEALTH_PATHS = frozenset({b"/health", b"/alive"})
 _PROBES = frozenset({b"GET", b"HEAD"})
 _PROBED_PATHS = _HEALTH_PATHS | {b"/ready", b"/server_info"}

@@ -135,7 +135,7 @@ def test_every_other_path_is_a_sandboxs(target: str) -> None:
     assert "X-Session-API-Key" in orjson.loads(answer.body)["detail"]
 
 
-@pytest.mark.parametrize("target", ["/docs", "/redoc", "/openapi.json"])
+@pytest.mark.parametrize("target", ["/docs", "/docs/swagger-ui.css", "/openapi.json"])
 def test_the_documentation_is_the_control_planes_without_a_key(target: str) -> None:
     assert decide("GET", target) == ToControl()
     assert decide("GET", target, with_key(KEY)) == SANDBOX
