@@ -1,14 +1,13 @@
 """The pages on security name tests that exist, and files that exist."""
 
-import ast
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).parents[3]
+from unit.docs.named_tests import REPOSITORY, assert_exists
+
 PAGE = (REPOSITORY / "docs" / "security.md").read_text()
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
@@ -21,12 +20,6 @@ def rows() -> list[list[str]]:
     return [row for row in cells if row[0] != "Claim" and set(row[0]) != {"-"}]
 
 
-def functions(path: Path) -> set[str]:
-    """Names of the functions of a file."""
-    nodes = ast.walk(ast.parse(path.read_text()))
-    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-
-
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0][:60])
 def test_a_claim_names_tests_and_nothing_else(row: list[str]) -> None:
     claim, tests, _ = row
@@ -37,10 +30,7 @@ def test_a_claim_names_tests_and_nothing_else(row: list[str]) -> None:
 
 @pytest.mark.parametrize(("file", "name"), sorted(set(TEST.findall(PAGE))))
 def test_every_test_exists(file: str, name: str) -> None:
-    path = REPOSITORY / file
-    assert path.name.startswith("test_")
-    assert name.startswith("test_")
-    assert name in functions(path)
+    assert_exists(file, name)
 
 
 def test_there_are_claims_of_every_part() -> None:
