@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import structlog
 
 from sandbox_crds.environment import INSTRUCTIONS, is_reserved
-from sandbox_crds.kube import ApiError, KubeClient
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject
 from sandbox_crds.kube.resources import SECRETS
 from sandbox_crds.models import Sandbox
+from sandbox_crds.names import environment_secret_name
 from sandbox_gateway.builders import environment_secret
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -24,24 +25,40 @@ class Environments:
         self._made: dict[str, None] = {}
 
     async def ensure(self, sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> None:
-        """Make the Secret with the sandbox's environment of this revision, unless this replica has done so.
+        """As `make`, unless this replica has done so.
 
-        Also for a Sandbox that is there already: who made it may have ended between the two writes.
+        For a Sandbox that has this environment already: who made it may have ended between the two writes.
+        """
+        if environment and _name(sandbox, revision) not in self._made:
+            await self.make(sandbox, environment, revision)
+
+    async def make(self, sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> None:
+        """Make the Secret with the environment that the sandbox is given, of this revision.
+
+        It may have had the same one before: the operator deletes the Secrets of former ones.
         """
         if not environment:
             return
         secret = environment_secret(sandbox, environment, revision)
-        name = secret["metadata"]["name"]
-        if name in self._made:
-            return
+        while not await self._is_there(secret):
+            pass  # a ResourceQuota was just being counted for somebody else
+        self._made[_name(sandbox, revision)] = None
+        if len(self._made) > _REMEMBERED:
+            del self._made[next(iter(self._made))]
+
+    async def _is_there(self, secret: KubeObject) -> bool:
+        """Whether it has been made, now or before; False when the API server wants to be asked again."""
         try:
             await self._client.create(SECRETS, self._namespace, secret)
         except ApiError as error:
             if error.code != 409:
                 raise
-        self._made[name] = None
-        if len(self._made) > _REMEMBERED:
-            del self._made[next(iter(self._made))]
+            return error.reason == "AlreadyExists"
+        return True
+
+
+def _name(sandbox: Sandbox, revision: str) -> str:
+    return environment_secret_name(sandbox.metadata.name, sandbox.metadata.uid, revision)
 
 
 def usable(environment: Mapping[str, str], name: str) -> dict[str, str]:

@@ -124,7 +124,7 @@ class Starter:
         self._starts.begin(created, called_at)
         _log.info("sandbox created", sandbox=name, owner=key.owner)
         try:
-            await self._environments.ensure(created, environment, "")
+            await self._environments.make(created, environment, "")
         except ApiError as error:
             # A client whose /start is refused has no runtime id to stop, so nothing may be left behind.
             if 400 <= error.code < 500:
@@ -175,7 +175,7 @@ class Starter:
         await self._check_groups(request, class_name)
         with self._allowances.starting(key.owner, name):
             if new_environment:
-                await self._environments.ensure(known, environment, wanted.spec["environmentRevision"])
+                await self._environments.make(known, environment, wanted.spec["environmentRevision"])
             life = await self._life(key, class_name, known.spec.maximum_life_seconds)
             run = RUNNING if known.spec.suspend else restart_spec(known, now)
             running = await self._sandboxes.set_spec(name, {**wanted.spec, **life, **run}, version=version)

@@ -8,6 +8,7 @@ import pytest
 
 from control_plane.audit import Audit, kinds
 from control_plane.gateway.support import OTHER_API_KEY, USER_AGENT, Agent, Operator, Replica, answer, refusal
+from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
 from sandbox_crds.kube.resources import EVENTS, SANDBOXES, SECRETS
 from sandbox_crds.names import environment_secret_name
@@ -96,6 +97,21 @@ async def paused(gateway: Replica, operator: Operator, **fields: Any) -> KubeObj
     sandbox = await operator.report(Reason.SUSPENDED, firstReadyTime=STARTED, launch="Cold")
     await gateway.catch_up(sandbox)
     return sandbox
+
+
+async def test_an_environment_that_comes_back_is_there_again(
+    gateway: Replica, operator: Operator, client: KubeClient, namespace: str
+) -> None:
+    for token in "abab":
+        sandbox = await paused(gateway, operator, environment={"TOKEN": token})
+        assert await environment_of(client, sandbox) == {"TOKEN": token}
+        # As the operator does once the next pod is made.
+        metadata, revision = sandbox["metadata"], sandbox["spec"].get("environmentRevision", "")
+        present = environment_secret_name(metadata["name"], metadata["uid"], revision)
+        secrets = await client.list(SECRETS, namespace, labelSelector=f"{SANDBOX_LABEL}={metadata['name']}")
+        for found in (item["metadata"]["name"] for item in secrets["items"]):
+            if found != present:
+                await client.delete(SECRETS, namespace, found)
 
 
 async def test_a_paused_one_is_resumed_with_what_the_request_changes(
