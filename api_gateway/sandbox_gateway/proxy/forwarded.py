@@ -18,6 +18,8 @@ type Network = IPv4Network | IPv6Network
 _MOST_HOPS = 32
 """Addresses that are looked at."""
 _REMEMBERED = 4096
+_LONGEST_REMEMBERED = 1024
+"""Bytes of a request's values: clients choose them, up to the bound of a head."""
 _MAPPED = 96
 """Bits before an IPv4 address in the IPv6 address that stands for it (::ffff:0:0/96)."""
 
@@ -49,20 +51,21 @@ class TrustedProxies:
 
     def __init__(self, networks: Collection[Network] = ()) -> None:
         self._networks = tuple(networks)
-        self.outside = lru_cache(_REMEMBERED)(self._outside)
+        self._remembered = lru_cache(_REMEMBERED)(self._outside)
 
     def __contains__(self, peer: str) -> bool:
         address = _read(peer.encode()) if self._networks else None
         return address is not None and self._trusts(address)
 
+    def outside(self, peer: str, chain: bytes | None, proto: bytes | None, host: bytes | None) -> Outside:
+        """For a request of this peer, a trusted proxy, with these values of X-Forwarded-For, -Proto and -Host."""
+        is_long = len(chain or b"") + len(proto or b"") + len(host or b"") > _LONGEST_REMEMBERED
+        return (self._outside if is_long else self._remembered)(peer, chain, proto, host)
+
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)
 
     def _outside(self, peer: str, chain: bytes | None, proto: bytes | None, host: bytes | None) -> Outside:
-        """For a request of this peer, a trusted proxy, with these values of X-Forwarded-For, -Proto and -Host.
-
-        Called as `outside`, which remembers.
-        """
         client_ip, proxies = peer, 1
         for hop in reversed(chain.rsplit(b",", _MOST_HOPS)[-_MOST_HOPS:] if chain else ()):
             address = _read(hop.strip())

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from sys import getrefcount
 
 import httpx
 import orjson
@@ -126,6 +127,14 @@ async def test_each_request_of_a_proxys_connection_has_an_origin_of_its_own() ->
     assert {b"X-Forwarded-For: 198.51.100.1", b"X-Forwarded-Proto: https"} <= set(second)
     assert [entry.client_ip for entry in asked.entries] == [CLIENT, "198.51.100.1"]
     await asked.close()
+
+
+def test_no_client_fills_the_memory_by_long_fields() -> None:
+    proxies = TrustedProxies([network("10.0.3.0/24")])
+    chain = b"1.1.1.1, " * 2000 + CLIENT.encode()
+    before = getrefcount(chain)
+    assert proxies.outside("10.0.3.1", chain, None, None).client_ip == CLIENT
+    assert getrefcount(chain) == before
 
 
 async def test_without_trusted_proxies_nobody_is_believed() -> None:
