@@ -116,8 +116,8 @@ async def test_a_bad_sandbox_is_refused(
     assert words in refusal.value.message
 
 
-async def test_a_sandbox_from_before_a_rule_of_names_goes_on(client: KubeClient, namespace: str) -> None:
-    """Names of services were free once: such a Sandbox outlives the upgrade, and a new one is refused."""
+async def test_a_sandbox_from_before_a_rule_goes_on(client: KubeClient, namespace: str) -> None:
+    """Names of services and malformed images passed once: such Sandboxes outlive the upgrade, new ones are refused."""
     [manifest] = [found for found in manifests() if found["spec"]["names"]["kind"] == "Sandbox"]
     group = f"{namespace}.example"
     manifest["metadata"]["name"] = f"sandboxes.{group}"
@@ -126,12 +126,14 @@ async def test_a_sandbox_from_before_a_rule_of_names_goes_on(client: KubeClient,
     manifest["spec"]["names"]["shortNames"] = [f"s{namespace}"]
     schema = manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     rules = schema.pop("x-kubernetes-validations")
+    image = schema["properties"]["spec"]["properties"]["image"]
+    pattern = image.pop("pattern")
     sandboxes = Resource(group, SANDBOXES.version, SANDBOXES.plural, SANDBOXES.kind)
     made = await client.create(CUSTOM_RESOURCES, "", manifest)
 
-    async def refused(name: str) -> bool:
+    async def refused(name: str, spec: dict[str, Any] = REQUIRED) -> bool:
         try:
-            await create(client, namespace, sandboxes, name, REQUIRED)
+            await create(client, namespace, sandboxes, name, spec)
         except ApiError as error:
             return error.code == 422
         await client.delete(sandboxes, namespace, name)
@@ -140,16 +142,24 @@ async def test_a_sandbox_from_before_a_rule_of_names_goes_on(client: KubeClient,
     try:
         await eventually(partial(client.list, sandboxes, namespace))
         await create(client, namespace, sandboxes, "work-1-old", REQUIRED)
+        await create(client, namespace, sandboxes, "old-image", {"image": MALFORMED[0]})
         schema["x-kubernetes-validations"] = rules
+        image["pattern"] = pattern
         await client.patch(CUSTOM_RESOURCES, "", made["metadata"]["name"], {"spec": manifest["spec"]})
         await eventually(partial(refused, "work-1-new"))
-        reported = await client.patch(
-            sandboxes, namespace, "work-1-old", {"status": {"podIP": "10.0.0.1"}}, subresource="status"
-        )
-        assert reported["status"]["podIP"] == "10.0.0.1"
-        paused = await client.patch(sandboxes, namespace, "work-1-old", {"spec": {"suspend": True}})
-        assert paused["spec"]["suspend"] is True
+        for name in ("work-1-old", "old-image"):
+            reported = await client.patch(
+                sandboxes, namespace, name, {"status": {"podIP": "10.0.0.1"}}, subresource="status"
+            )
+            assert reported["status"]["podIP"] == "10.0.0.1"
+            paused = await client.patch(sandboxes, namespace, name, {"spec": {"suspend": True}})
+            assert paused["spec"]["suspend"] is True
         assert await refused("vscode-new")
+        assert await refused("new-image", {"image": MALFORMED[0]})
+        with pytest.raises(ApiError, match="image"):
+            await client.patch(sandboxes, namespace, "old-image", {"spec": {"image": MALFORMED[1]}})
+        mended = await client.patch(sandboxes, namespace, "old-image", {"spec": REQUIRED})
+        assert mended["spec"]["image"] == REQUIRED["image"]
     finally:
         await client.delete(CUSTOM_RESOURCES, "", made["metadata"]["name"])
 
