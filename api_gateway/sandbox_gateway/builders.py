@@ -1,5 +1,6 @@
 """What the gateway writes to the API server, as plain objects. Pure."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,14 +61,16 @@ def restart_spec(sandbox: Sandbox, now: datetime) -> dict[str, Any]:
 def environment_spec(environment: Mapping[str, str], keys: MasterKeys, sandbox: Sandbox) -> dict[str, Any]:
     """Spec fields that give a sandbox another environment than it has.
 
-    Ports that only the present one names are taken away again.
+    Ports that only the present one names are taken away again. An environment that comes back has another revision than
+    before: the operator deletes the Secrets of former ones.
     """
     environment_hash = keys.environment_hash(environment)
+    revision = hashlib.sha256(f"{sandbox.spec.environment_revision}:{environment_hash}".encode()).hexdigest()
     former = sandbox.spec.service_ports.model_dump(by_alias=True, exclude_none=True)
     ports = {**dict.fromkeys(former), **service_ports.named_in(environment)}
     return {
         "environmentHash": environment_hash,
-        "environmentRevision": environment_hash[:_REVISION_DIGITS],
+        "environmentRevision": revision[:_REVISION_DIGITS],
         **({"servicePorts": ports} if ports else {}),
     }
 

@@ -1,5 +1,6 @@
 """The two objects that the gateway creates, whole."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -79,14 +80,27 @@ def test_the_process_has_the_group_of_the_workspace_unless_another_is_asked_for(
 def test_another_environment_has_a_secret_of_its_own_name_and_takes_away_the_ports_of_the_old() -> None:
     old = sandbox(spec={"environmentHash": "0" * 64, "servicePorts": {"vscode": 1, "work-1": 2}})
     environment = {"WORKER_1": "3000"}
-    digest = KEYS.environment_hash(environment)
-    assert environment_spec(environment, KEYS, old) == {
-        "environmentHash": digest,
-        "environmentRevision": digest[:16],
+    spec = environment_spec(environment, KEYS, old)
+    assert spec == {
+        "environmentHash": KEYS.environment_hash(environment),
+        "environmentRevision": spec["environmentRevision"],
         "servicePorts": {"vscode": None, "work-1": 3000},
     }
-    assert environment_spec({}, KEYS, sandbox()) == {"environmentHash": "", "environmentRevision": ""}
-    assert environment_secret(old, environment, digest[:16])["metadata"]["name"] == f"sb-a-jje2z6fg-env-{digest[:16]}"
+    assert environment_spec(environment, KEYS, old) == spec
+    assert environment_spec({}, KEYS, sandbox())["environmentHash"] == ""
+    name = environment_secret(old, environment, spec["environmentRevision"])["metadata"]["name"]
+    assert name == f"sb-a-jje2z6fg-env-{spec['environmentRevision']}"
+
+
+def test_an_environment_that_comes_back_never_meets_its_former_secret_which_may_be_deleted() -> None:
+    spec = {"environmentHash": KEYS.environment_hash({"TOKEN": "a"})}
+    revisions = [""]
+    for token in ("b", "a", "b", "", "b", "c", "", "b"):
+        environment = {"TOKEN": token} if token else {}
+        spec = environment_spec(environment, KEYS, sandbox(spec=spec))
+        revisions.append(spec["environmentRevision"])
+    assert len(set(revisions)) == len(revisions)
+    assert all(re.fullmatch("[0-9a-f]{16}", revision) for revision in revisions[1:])
 
 
 @pytest.mark.parametrize(
