@@ -36,29 +36,29 @@ _IGNORE = "\n".join(
     for variable, (name, patterns) in _STATE.items()
 )
 
-SCRIPT = rf"""d=$1
+SCRIPT = rf"""OHSB_D=$1
 shift
 ignore() {{
 [ "${{1%/}}" != "$2" ] || [ -s "$2/.gitignore" ] || {{
 mkdir -p "$2"
-f=$2/.gitignore
+OHSB_F=$2/.gitignore
 shift 2
-printf '%s\n' "$@" >"$f"
+printf '%s\n' "$@" >"$OHSB_F"
 }} 2>/dev/null
 }}
 {_IGNORE}
-n=${{GIT_CONFIG_COUNT:-0}}
-case $n in
+OHSB_N=${{GIT_CONFIG_COUNT:-0}}
+case $OHSB_N in
 *[!0-9]* | 0?* | ?????*) ;;
-*) export "GIT_CONFIG_KEY_$n=safe.directory" "GIT_CONFIG_VALUE_$n=*" "GIT_CONFIG_COUNT=$((n + 1))" ;;
+*) export "GIT_CONFIG_KEY_$OHSB_N=safe.directory" "GIT_CONFIG_VALUE_$OHSB_N=*" "GIT_CONFIG_COUNT=$((OHSB_N + 1))" ;;
 esac
-v=$(tr '\0\n' '\n\1' </proc/$$/environ |
+OHSB_V=$(tr '\0\n' '\n\1' </proc/$$/environ |
 sed "/^[A-Za-z_][A-Za-z0-9_]*=/d;/=/!d;s/'/'\\\\''/g;s/.*/'&'/" | tr '\1\n' '\n ')
-[ -z "$v" ] || eval "set -- env $v \"\$@\""
-case ${{d:=$PWD}} in
+[ -z "$OHSB_V" ] || eval "set -- env -- $OHSB_V \"\$@\""
+case ${{OHSB_D:=$PWD}} in
 {WORKSPACE}/?*)
-[ -w "$d" ] || [ -O "$d" ] || rmdir "$d" 2>/dev/null
-mkdir -p "$d" && cd "$d" || exit
+[ -w "$OHSB_D" ] || [ -O "$OHSB_D" ] || rmdir "$OHSB_D" 2>/dev/null
+mkdir -p "$OHSB_D" && cd "$OHSB_D" || exit
 ;;
 esac
 exec "$@"
@@ -68,7 +68,8 @@ exec "$@"
 - lets git leave the agent server's own files alone, unless the directory has its own .gitignore. Such a file harms none
   of its readers, and a client that puts the state elsewhere is not meddled with;
 - lets git work in the workspace, which belongs to root, by one entry more than those of the client's, if it has some;
-- keeps variables that shells drop since their names have dots or hyphens;
+- keeps variables that shells drop since their names have dots or hyphens, and all others by using none that a client
+  can have (`is_reserved`);
 - makes the directory below the workspace, or the image's own. An empty one of root's is one that a container runtime
   has made; all others stay as they are."""
 

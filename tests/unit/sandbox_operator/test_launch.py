@@ -1,6 +1,7 @@
 """The script that a container begins with, run by real shells, git and all, in a workspace of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
+from sandbox_crds.environment import is_reserved
 from sandbox_operator.builders.environment import WORKSPACE, defaults
 from sandbox_operator.builders.launch import SCRIPT, below_workspace, container_dir, launched
 from sandbox_operator.builders.pod import build_pod
@@ -150,6 +152,15 @@ def test_what_is_no_number_of_settings_is_left_to_git(container: Container, coun
 def test_every_variable_arrives_as_it_was_sent(container: Container) -> None:
     value = 'it\'s "a" $HOME `id` \\ value\n  of two lines\ttab = é 💡 \\n'
     sent = {"PLAIN": value, "with.dots": value, "with-hyphen": f"'{value}'", "a.b-c": "", "x.y": "\n\n"}
+    environment = container.environment(**sent)
+    assert {name: environment.get(name) for name in sent} == sent
+
+
+def test_no_variable_is_taken_for_one_of_the_script_s_nor_for_an_option(container: Container) -> None:
+    used = re.findall(r"\$\{?([A-Za-z_]+)|^([A-Za-z_]+)=", SCRIPT, re.MULTILINE)
+    kept = {name for pair in used for name in pair if name and not is_reserved(name)} - {"PWD"}
+    assert kept <= {"GIT_CONFIG_COUNT", *defaults(class_())}
+    sent = {"-i": "1", "-u": "PATH", "-": "x", "--": "y", "d": "1", "f": "2", "n": "3", "v": "4"}
     environment = container.environment(**sent)
     assert {name: environment.get(name) for name in sent} == sent
 
