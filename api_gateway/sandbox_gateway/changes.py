@@ -58,6 +58,11 @@ class Changes:
     spec: Mapping[str, Any]
     names: tuple[str, ...]
 
+    @property
+    def of_pod(self) -> tuple[str, ...]:
+        """The names of those that take effect when a pod is made."""
+        return tuple(name for name in self.names if name != PENDING_TIMEOUT)
+
     def also(self, name: str, spec: Mapping[str, Any]) -> "Changes":
         """These and one more."""
         return Changes({**self.spec, **spec}, (*self.names, name))

@@ -18,7 +18,6 @@ from sandbox_gateway.builders import RUNNING, environment_spec, restart_spec, sa
 from sandbox_gateway.changes import (
     CLASS,
     ENVIRONMENT,
-    PENDING_TIMEOUT,
     at_once,
     can_change_class,
     changes,
@@ -155,7 +154,7 @@ class Starter:
             await self._environments.ensure(known, environment, known.spec.environment_revision)
         other_class = request.sandbox_class not in {"", known.spec.class_name}
         if not (failed or known.spec.suspend or (waits and (wanted.names or other_class))):
-            ignored = (*(name for name in wanted.names if name != PENDING_TIMEOUT), *([CLASS] if other_class else []))
+            ignored = (*wanted.of_pod, *([CLASS] if other_class else []))
             # One that has failed by waiting in the queue for too long keeps its place, and waits anew.
             again = restart_spec(known, now) if seen.status == "error" else {}
             spec = {**at_once(wanted), **again}
@@ -177,7 +176,9 @@ class Starter:
             if new_environment:
                 await self._environments.make(known, environment, wanted.spec["environmentRevision"])
             life = await self._life(key, class_name, known.spec.maximum_life_seconds)
-            run = RUNNING if known.spec.suspend else restart_spec(known, now)
+            # A pod that has not been deleted yet may stay when the pause is taken back, and is as it was made.
+            resumes = known.spec.suspend and (seen.suspended or not wanted.of_pod)
+            run = RUNNING if resumes else restart_spec(known, now)
             running = await self._sandboxes.set_spec(name, {**wanted.spec, **life, **run}, version=version)
         if running is None:
             return None

@@ -131,6 +131,29 @@ async def test_a_paused_one_is_resumed_with_what_the_request_changes(
     assert kinds(writes) == ["create secrets", "patch sandboxes"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "replaced"),
+    [
+        ({"image": "agent:2"}, True),
+        ({"environment": {"A": "1"}}, True),
+        ({"pending_timeout_seconds": 9}, False),
+        ({}, False),
+    ],
+)
+async def test_what_a_start_changes_while_the_pod_ends_is_not_left_to_that_pod(
+    gateway: Replica, operator: Operator, changed: dict[str, Any], replaced: bool
+) -> None:
+    """A pause that is taken back before the operator has acted on it leaves the pod as it is."""
+    started = await gateway.start("s")
+    await operator.report(Reason.STARTING, startTime=STARTED)
+    paused = await gateway.post("/pause", started["runtime_id"])
+    assert (paused["status"], paused["events"][0]["reason"]) == ("paused", "Suspending")
+    again = await gateway.start("s", **changed)
+    assert "StartFieldsIgnored" not in [event["reason"] for event in again["events"]]
+    spec = (await operator.only())["spec"]
+    assert (spec["suspend"], spec.get("restartedAt", "") > STARTED) == (False, replaced)
+
+
 async def test_a_paused_one_that_is_started_as_before_costs_one_write(
     gateway: Replica, operator: Operator, client: KubeClient, namespace: str, audit: Audit
 ) -> None:
