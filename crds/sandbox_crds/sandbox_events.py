@@ -8,7 +8,8 @@ from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import EVENTS
 from sandbox_crds.models import Sandbox
 
-_NOTE_CHARACTERS = 1024
+_NOTE_BYTES = 1024
+"""The API server refuses a longer one (Kubernetes 1.36, pkg/apis/core/validation/events.go)."""
 
 
 def build_event(
@@ -43,7 +44,7 @@ def build_event(
         "type": type_,
         "reason": reason,
         "action": action,
-        "note": note[:_NOTE_CHARACTERS],
+        "note": note.encode()[:_NOTE_BYTES].decode(errors="ignore"),
         "regarding": {
             "apiVersion": API_VERSION,
             "kind": "Sandbox",

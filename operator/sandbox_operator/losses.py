@@ -86,7 +86,8 @@ def lost_volume(sandbox: Sandbox, made: datetime | None, now: datetime) -> Loss 
         return None
     if status.last_loss and times.parse(status.last_loss.time) >= made:
         return None
-    return Loss(time=times.rfc3339(now), reason=LossReason.VOLUME_GONE, workspace="Lost")
+    # The clock here may be behind the API server's; it is told once all the same.
+    return Loss(time=times.rfc3339(max(now, made)), reason=LossReason.VOLUME_GONE, workspace="Lost")
 
 
 def with_loss(status: SandboxStatus, loss: Loss | None) -> SandboxStatus:

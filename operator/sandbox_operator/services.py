@@ -119,5 +119,7 @@ class Services:
 
 
 def _form(spec: KubeObject) -> Form:
-    ports = tuple((port.get("name", ""), port["port"], port.get("targetPort", port["port"])) for port in spec["ports"])
+    # Headless ones need no port.
+    declared = spec.get("ports") or ()
+    ports = tuple((port.get("name", ""), port["port"], port.get("targetPort", port["port"])) for port in declared)
     return spec.get("clusterIP", ""), tuple(sorted(spec.get("selector", {}).items())), ports

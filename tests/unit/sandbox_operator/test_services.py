@@ -24,6 +24,12 @@ def stored(port: int = 60000, uid: str = "service", **fields: Any) -> KubeObject
     return {**body, "metadata": metadata, "spec": {**body["spec"], "ports": ports, "type": "ClusterIP", **fields}}
 
 
+def without_ports() -> KubeObject:
+    service = stored()
+    del service["spec"]["ports"]
+    return service
+
+
 def at(port: int) -> Pod:
     return ready(ports=(("http", port), ("work-1", 12000)))
 
@@ -35,6 +41,7 @@ DRIFTED = {
     "its selector": stored(selector={}),
     "its cluster IP": stored(clusterIP="10.0.0.1"),
     "where its port leads": stored(ports=[{"name": "http", "port": 60000, "targetPort": 1}]),
+    "that it has a port": without_ports(),
 }
 
 
@@ -81,7 +88,7 @@ def test_one_that_is_not_wanted_is_deleted(of_pod: Pod | None) -> None:
     assert made.create is None
 
 
-@pytest.mark.parametrize("item", [{}, {"metadata": None}, {"metadata": {"name": "a"}}, {**stored(), "spec": {}}])
+@pytest.mark.parametrize("item", [{}, {"metadata": None}, {"metadata": {"name": "a"}}, {**stored(), "spec": None}])
 def test_what_is_no_service_is_refused(item: KubeObject) -> None:
     with pytest.raises(ValueError, match=r"not a Service"):
         decode(item)

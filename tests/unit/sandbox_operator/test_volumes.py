@@ -38,6 +38,13 @@ def test_a_new_claim_of_an_old_sandbox_is_an_empty_workspace() -> None:
     assert lost_volume(told, ANEW, SEEN) is None
 
 
+def test_it_is_told_once_though_the_clock_of_the_api_server_is_ahead() -> None:
+    made = SEEN + timedelta(seconds=30)
+    told = OLD.model_copy(update={"status": with_loss(OLD.status, lost_volume(OLD, made, SEEN))})
+    assert told.status.last_loss
+    assert lost_volume(told, made, SEEN + timedelta(seconds=1)) is None
+
+
 def test_it_is_written_with_the_next_status() -> None:
     made = plan(World(OLD, KEPT, ready(), SEEN, Made(KEY_ID, POD_UID, ANEW)), KEYS)
     assert made.status
