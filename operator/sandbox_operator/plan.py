@@ -235,7 +235,7 @@ def _create(world: World, keys: MasterKeys) -> Plan:
     if class_ is None:
         return _without_class(world, keys)
     if world.pod is None and (forbidden := forbidden_group(sandbox.spec, class_)):
-        return _tell(_without_pod(world, keys), keys, Finding(Reason.POD_REFUSED, forbidden))
+        return _tell(_without_pod(world, keys), keys, Finding(Reason.POD_REFUSED, forbidden), _gone(world))
     if world.pod is None and world.held_back:
         held = Finding(world.held_back.reason, world.held_back.message)
         # The queue goes by the time that is told here.

@@ -154,13 +154,14 @@ def test_a_pod_that_is_gone_with_its_node_says_so() -> None:
 VANISHED = {
     "another is there": (READY, replace(ready(), uid="another")),
     "class missing": (READY, None),
+    "group forbidden": (sandbox(status=READY.status, runAsGroup=0), None),
 }
 
 
 @pytest.mark.parametrize("name", VANISHED)
 def test_a_pod_that_has_vanished_is_told_with_the_next_status(name: str) -> None:
     known, present = VANISHED[name]
-    made = plan(World(known, None if present is None else LOST, present, LATER, Made(KEY_ID, "another")), KEYS)
+    made = plan(World(known, None if name == "class missing" else LOST, present, LATER, Made(KEY_ID, "another")), KEYS)
     assert made.status
     assert (made.status["lostPods"], made.status["lastLoss"]["reason"]) == (1, "Gone")
 
