@@ -35,7 +35,7 @@ class Environments:
     async def make(self, sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> None:
         """Make the Secret with the environment that the sandbox is given, of this revision.
 
-        It may have had the same one before: the operator deletes the Secrets of former ones.
+        Also if this replica has done so: one that no spec has come to name is deleted like those of former ones.
         """
         if not environment:
             return

@@ -80,6 +80,22 @@ async def test_a_ready_sandbox(http: httpx.AsyncClient) -> None:
     assert stopped.json() == {"runtime_id": "sb-a", "session_id": "s", "status": "stopped"}
 
 
+async def test_a_session_that_a_batch_repeats_is_looked_at_once(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derived: list[str] = []
+    derive = MasterKeys.session_key
+
+    def counted(keys: MasterKeys, key_id: str) -> str:
+        derived.append(key_id)
+        return derive(keys, key_id)
+
+    monkeypatch.setattr(MasterKeys, "session_key", counted)
+    answer = (await http.get("/sessions/batch?" + "ids=s&" * 1000)).json()
+    assert [entry["session_api_key"] for entry in answer] == [KEY] * 1000
+    assert len(derived) == 1
+
+
 async def test_a_failed_one_says_why(http: httpx.AsyncClient, service: ScriptedService) -> None:
     service.view = View("error", "failed", Reason.OOM_KILLED, "exit code 137, limit 1Gi", restart_count=3)
     service.found = sandbox(status=status(Reason.OOM_KILLED, restartReason="OOMKilled, exit code 137"))
