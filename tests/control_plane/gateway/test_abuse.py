@@ -72,7 +72,13 @@ async def connect(process: Process, stack: AsyncExitStack) -> Streams:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
     sock.connect(("127.0.0.1", urlsplit(process.url).port))
     reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
-    stack.callback(writer.transport.abort)
+
+    def abort() -> None:
+        # One that the gateway has closed while something was left to send takes no `abort` any more.
+        if not writer.transport.is_closing():
+            writer.transport.abort()
+
+    stack.callback(abort)
     return reader, writer
 
 
