@@ -20,8 +20,9 @@ from sandbox_operator.app import USER_AGENT
 from sandbox_operator.pods import KEY_ID_ANNOTATION
 from sandbox_operator.times import rfc3339
 
-WRITES_OF_A_LIFE = 12
-"""Secret, claim, Service, pod, status; pod, status; Secret, claim, Service, pod, status."""
+WRITES_OF_A_LIFE = 11
+"""Secret, claim, Service, pod, status; pod, status; Secret, claim, pod, status. A Service that is as it should be is
+not written again."""
 
 
 type Life = Callable[[World, Kubelet], Coroutine[None, None, Sandbox]]
