@@ -177,7 +177,7 @@ def test_pod_security_admits_sandboxes(cluster: Cluster) -> None:
     cluster.install()
     made = admit(cluster, sandbox_pod(cluster))
     sizes = {volume["name"]: volume["emptyDir"]["sizeLimit"] for volume in made["spec"]["volumes"]}
-    assert sizes == {"workspace": "10Gi", "tmp": "2Gi", "home": "1Gi"}
+    assert sizes == {"workspace": "10Gi", "tmp": "8Gi", "home": "8Gi"}
     assert "hostUsers" not in made["spec"]
     assert made["metadata"]["labels"][EGRESS_LABEL] == "Internet"
     for host_users in (False, True):
