@@ -123,6 +123,18 @@ class _Search:
                 position = self._advance(node.position, wanted)
                 if position is not None:
                     yield self._apply(node, number, position)
+                    if call.kind == "start" and call.outcome is UNKNOWN:
+                        # It may make another one if that is stopped before it is answered.
+                        yield self._move(node, position)
+        if self.states[node.position] is GONE:
+            yield from self._made_again(node)
+
+    def _made_again(self, node: _Node) -> Iterator[_Node]:
+        """A /start whose sandbox is stopped before it is answered makes another one."""
+        position = self._advance(node.position, _NEW)
+        for number in node.to_answer:
+            if position is not None and self.calls[number].kind == "start":
+                yield self._apply(node, number, position)
 
     def _advance(self, position: int, wanted: State) -> int | None:
         """Where the wanted state is reached: here, or by the next step; else None."""

