@@ -74,6 +74,10 @@ test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
 		printf '\n%s\n%s\n\n' '!!! THE CLUSTER TIER DID NOT RUN: it needs root on Linux.' '!!! Nothing has been tried with a kubelet, an agent server or the SDK. Run: sudo make test-cluster'; \
 	fi
 
+.PHONY: test-long
+test-long: venv ## Tests that last: troubles of a cluster that pass, injected for 45 s each (root on Linux)
+	@$(BIN)/pytest tests/long
+
 .PHONY: conformance
 conformance: venv ## Test a server of the Runtime API: URL=…, RUNTIME_API_KEY in the environment, ARGS=…
 	@$(BIN)/python -m conformance $(if $(URL),--url $(URL)) $(ARGS)

@@ -40,7 +40,8 @@ class Injection:
     patience: float = 30
 
 
-def _volume(storage_class: str) -> dict[str, Any]:
+def volume(storage_class: str) -> dict[str, Any]:
+    """What a SandboxClass says whose sandboxes have a volume of this StorageClass."""
     return {"workspace": {"persistent": True, "size": "1Gi", "storageClassName": storage_class}}
 
 
@@ -97,7 +98,7 @@ INJECTIONS: dict[str, Injection] = {
         ("ProvisioningFailed", f'"{UNDONE}-missing" not found'),
         EVENTS,
         is_event("ProvisioningFailed"),
-        class_=_volume(f"{UNDONE}-missing"),
+        class_=volume(f"{UNDONE}-missing"),
         patience=60,
     ),
     "provisioner-missing": Injection(
@@ -105,7 +106,7 @@ INJECTIONS: dict[str, Injection] = {
         ("ExternalProvisioning", "provisioner"),
         EVENTS,
         is_event("ExternalProvisioning"),
-        class_=_volume(UNDONE),
+        class_=volume(UNDONE),
         patience=60,
     ),
     "quota-of-pods": Injection(
@@ -186,12 +187,13 @@ def _surroundings() -> list[dict[str, Any]]:
             {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 0}
             for name in (FULL, LEAN)
         ),
-        _quota(FULL, {"pods": "0"}),
-        _quota(LEAN, {"requests.memory": "16Mi"}),
+        quota(FULL, {"pods": "0"}),
+        quota(LEAN, {"requests.memory": "16Mi"}),
     ]
 
 
-def _quota(priority_class: str, hard: dict[str, str]) -> dict[str, Any]:
+def quota(priority_class: str, hard: dict[str, str]) -> dict[str, Any]:
+    """A ResourceQuota that applies to pods of this priority class alone, and has its name."""
     scope = {"scopeName": "PriorityClass", "operator": "In", "values": [priority_class]}
     spec = {"hard": hard, "scopeSelector": {"matchExpressions": [scope]}}
     return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": priority_class}, "spec": spec}
