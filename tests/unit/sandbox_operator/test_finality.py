@@ -135,7 +135,7 @@ RUNC = (
         (f'{RUNC}exec: "/etc/passwd": permission denied: unknown', True),
         (f'{RUNC}exec: "/etc": is a directory: unknown', True),
         (f"{RUNC}exec /agent: exec format error", True),
-        (f'{RUNC}chdir to cwd ("/root/x") set in config.json failed: permission denied: unknown', True),
+        (f'{RUNC}chdir to cwd ("/srv/x") set in config.json failed: permission denied: unknown', True),
         ("crun: executable file `nope` not found in $PATH: No such file or directory: OCI runtime error", True),
         ("crun: open executable: Permission denied: OCI permission denied", True),
         ('error finding executable "nope" in PATH [/usr/bin]: no such file or directory', True),
