@@ -5,17 +5,14 @@ import socket
 from collections.abc import Callable, Generator
 
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from sandbox_gateway.traffic import TALLIES, TrafficCollector
-
-# Here and not where tallies are made, so that /metrics has them whatever else the process imports.
-REGISTRY.register(TrafficCollector(TALLIES.values()))
+import sandbox_gateway.traffic  # noqa: F401  # /metrics has what it counts, whatever else is imported
 
 
 class _Server(uvicorn.Server):

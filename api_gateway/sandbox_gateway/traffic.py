@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import override
 
-from prometheus_client import Metric
+from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -97,3 +97,6 @@ class TrafficCollector(Collector):
                     [route], list(zip(bounds, accumulate(tally.added), strict=True)), sum_value=tally.added_seconds
                 )
         return requests, received, sent, added
+
+
+REGISTRY.register(TrafficCollector(TALLIES.values()))
