@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-import sandbox_gateway.traffic  # noqa: F401  # /metrics has what it counts, whatever else is imported
+import sandbox_gateway.traffic  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers what /metrics tells
 
 
 class _Server(uvicorn.Server):
