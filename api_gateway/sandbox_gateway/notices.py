@@ -4,16 +4,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-import aiohttp
-import structlog
-
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import EVENTS
+from sandbox_crds.event_posting import post_event
+from sandbox_crds.kube import KubeClient
 from sandbox_crds.models import Sandbox
 from sandbox_crds.sandbox_events import build_event
 from sandbox_gateway.changes import CLASS
-
-_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 FIELDS_IGNORED = "StartFieldsIgnored"
 _REMEMBERED = 10_000
@@ -63,15 +58,7 @@ class Notices:
             once=about,
         )
         if about not in self._posted:
-            await self._post(event)
+            await post_event(self._client, self._namespace, event)
             self._posted[about] = None
             if len(self._posted) > _REMEMBERED:
                 del self._posted[next(iter(self._posted))]
-
-    async def _post(self, event: KubeObject) -> None:
-        try:
-            await self._client.create(EVENTS, self._namespace, event)
-        except (ApiError, aiohttp.ClientError, OSError) as error:
-            if isinstance(error, ApiError) and error.code == 409:
-                return
-            _log.warning("event not posted", reason=event["reason"], error=str(error))

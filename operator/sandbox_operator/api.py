@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-import aiohttp
 import structlog
 
 from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.event_posting import post_event
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
 from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
@@ -216,13 +216,7 @@ class Api:
 
     async def tell(self, event: KubeObject) -> None:
         """Post an Event. It is for people, so a failure is only logged."""
-        try:
-            await self._client.create(EVENTS, self._namespace, event)
-        except (ApiError, aiohttp.ClientError, OSError) as error:
-            if isinstance(error, ApiError) and error.code == 409:
-                # It has been posted by a predecessor.
-                return
-            _log.warning("event not posted", reason=event["reason"], error=str(error))
+        await post_event(self._client, self._namespace, event)
 
 
 def _key_id(secret: KubeObject) -> str:
