@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bench.agents import StubAgents
 from bench.processes import Measured
 from control_plane.audit import tally
 from control_plane.cluster_scope import ClusterScoped, connected, fresh_namespace, install_custom_resources
 from control_plane.gateway.support import add_api_key
+from local_cluster.audit_log import events
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
@@ -46,17 +45,13 @@ class AuditSlice:
     def requests(self, user_agent: str, wanted: Callable[[Mapping[str, Any]], bool]) -> Iterator[KubeObject]:
         """Complete requests whose user agent starts with `user_agent` and that are wanted."""
         mark = f'"userAgent":"{user_agent}'.encode()
-        with self._path.open("rb") as log:
-            log.seek(self._start)
-            for line in log:
-                if mark in line and (event := orjson.loads(line))["stage"] == "ResponseComplete" and wanted(event):
-                    yield event
+        for event in events(self._path, self._start, mark):
+            if event["stage"] == "ResponseComplete" and wanted(event):
+                yield event
 
     def tally(self, namespace: str) -> Counter[tuple[str, str]]:
         """All requests in a namespace by who asked and for what."""
-        with self._path.open("rb") as log:
-            log.seek(self._start)
-            return tally(log, namespace)
+        return tally(events(self._path, self._start), namespace)
 
     def writes(self, user_agent: str) -> list[str]:
         """Like `patch sandboxes/status`: all writes but to Leases, in order, refused ones included."""

@@ -1,14 +1,14 @@
 """What was asked of the API server, from its audit log."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from local_cluster.audit_log import events
 from local_cluster.paths import State
 
 
 class Audit:
-    """The audit log from now on: JSON objects of audit.k8s.io/v1, one a request, without bodies."""
+    """The audit log from now on, one event for each request."""
 
     def __init__(self) -> None:
         self._path = State.from_environment().audit_log
@@ -16,9 +16,7 @@ class Audit:
 
     def requests(self, name: str) -> list[Mapping[str, Any]]:
         """The requests for objects of this name, in the order of their ends."""
-        with self._path.open() as log:
-            log.seek(self._offset)
-            return [json.loads(line) for line in log if f'"{name}"' in line]
+        return [*events(self._path, self._offset, f'"{name}"'.encode())]
 
     def count(self, name: str, verb: str, resource: str, user: str) -> int:
         """How many succeeded, of a client whose user agent begins with `user`; subresources are not counted."""

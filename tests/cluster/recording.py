@@ -14,6 +14,7 @@ import orjson
 
 from cluster.needles import Needles, entries, tokens
 from control_plane.cluster_scope import ClusterScoped
+from local_cluster.audit_log import events
 from local_cluster.paths import State
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import Informer, KubeClient, KubeObject
@@ -171,9 +172,6 @@ class Record:
         """The events of the audit log since the beginning."""
         parts = [path for name, path in self.logs.files() if name.startswith("audit")]
         for path in sorted(parts, key=lambda path: path.stat().st_mtime):
-            with path.open("rb") as lines:
-                for line in lines:
-                    if line.endswith(b"\n"):
-                        event: dict[str, Any] = orjson.loads(line)
-                        if datetime.fromisoformat(event["requestReceivedTimestamp"]) >= self._since:
-                            yield event
+            for event in events(path):
+                if datetime.fromisoformat(event["requestReceivedTimestamp"]) >= self._since:
+                    yield event

@@ -3,15 +3,14 @@
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from control_plane.waiting import eventually
+from local_cluster.audit_log import events
 from sandbox_crds.kube import ApiError, KubeClient
 from sandbox_crds.kube.resources import LEASES, PODS
 
@@ -54,8 +53,7 @@ class Audit:
     async def tally(self, client: KubeClient, namespace: str) -> Counter[tuple[str, str]]:
         """What `tally` gives for the log so far, awaited likewise; the reads of this method itself are not counted."""
         await self._caught_up(client, namespace)
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        return tally((line for line in lines if _MARKER.encode() not in line), namespace)
+        return tally((event for event in events(self._path) if _MARKER not in event["requestURI"]), namespace)
 
     async def _caught_up(self, client: KubeClient, namespace: str) -> None:
         marker = _MARKER + secrets.token_hex(8)
@@ -63,13 +61,12 @@ class Audit:
             await client.get(PODS, namespace, marker)
 
         async def logged() -> bool:
-            return marker in self._path.read_text()
+            return any(events(self._path, containing=marker.encode()))
 
         await eventually(logged)
 
     def _writes(self, namespace: str) -> Iterator[Write]:
-        for line in self._path.read_bytes().splitlines():
-            event: dict[str, Any] = orjson.loads(line)
+        for event in events(self._path):
             target: dict[str, str] = event.get("objectRef") or {}
             if event["stage"] != "ResponseComplete" or event["verb"] not in _WRITES:
                 continue
@@ -85,16 +82,13 @@ class Audit:
             )
 
 
-def tally(lines: Iterable[bytes], namespace: str) -> Counter[tuple[str, str]]:
+def tally(logged: Iterable[Mapping[str, Any]], namespace: str) -> Counter[tuple[str, str]]:
     """How many requests in a namespace have been answered, by who asked and for what; watches are left out.
 
     Who is the user agent up to its first `/`, and for what is like `create pods`; the code of a refusal is added.
     """
     found: Counter[tuple[str, str]] = Counter()
-    for line in lines:
-        if not line.endswith(b"\n"):
-            continue  # being written
-        event: dict[str, Any] = orjson.loads(line)
+    for event in logged:
         target: dict[str, str] = event.get("objectRef") or {}
         if event["stage"] != "ResponseComplete" or event["verb"] == "watch" or target.get("namespace") != namespace:
             continue
@@ -104,7 +98,7 @@ def tally(lines: Iterable[bytes], namespace: str) -> Counter[tuple[str, str]]:
     return found
 
 
-def _what(event: dict[str, Any]) -> str:
+def _what(event: Mapping[str, Any]) -> str:
     target = event["objectRef"]
     return f"{event['verb']} {'/'.join(filter(None, [target['resource'], target.get('subresource')]))}"
 

@@ -1,6 +1,5 @@
 """The control plane that the tests of this tier use."""
 
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ import pytest
 
 from local_cluster import build
 from local_cluster.api import Api
+from local_cluster.audit_log import events
 from local_cluster.control_plane import ControlPlane
 from local_cluster.errors import ClusterError
 from local_cluster.pki import Pki
@@ -43,8 +43,8 @@ def kubectl(control_plane: ControlPlane) -> list[str]:
 def test_every_write_is_in_the_audit_log_when_its_answer_comes(control_plane: ControlPlane, kubectl: list[str]) -> None:
     name = f"audited-{time.monotonic_ns()}"
     subprocess.run([*kubectl, "create", "configmap", name], check=True, capture_output=True)
-    events = [json.loads(line) for line in control_plane.audit_log.read_text().splitlines()]
-    written = [event for event in events if event["verb"] == "create" and event["requestURI"].startswith("/api/v1/")]
+    logged = events(control_plane.audit_log)
+    written = [event for event in logged if event["verb"] == "create" and event["requestURI"].startswith("/api/v1/")]
     names = [event["objectRef"].get("name") for event in written]
     assert names.count(name) == 1
     (event,) = (event for event in written if event["objectRef"].get("name") == name)
