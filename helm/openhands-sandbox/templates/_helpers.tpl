@@ -1,3 +1,38 @@
+{{/*
+`helm upgrade --reuse-values` takes all values from the chart of before, so keys that are newer are missing. Each template
+begins with this: a key that is absent gets its default. What has names of its own keeps exactly those that it has.
+*/}}
+{{- define "openhands-sandbox.defaults" -}}
+{{- include "openhands-sandbox.fill" (dict "values" .Values "defaults" (.Files.Get "files/defaults.json" | fromJson)) }}
+{{- include "openhands-sandbox.convertEgress" . }}
+{{- end }}
+
+{{- define "openhands-sandbox.fill" -}}
+{{- range $key, $default := .defaults }}
+{{- if not (hasKey $.values $key) }}
+{{- $_ := set $.values $key $default }}
+{{- else if and (kindIs "map" $default) (not (has $key (list "resources" "sandboxClasses" "egressProfiles"))) }}
+{{- include "openhands-sandbox.fill" (dict "values" (index $.values $key) "defaults" $default) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What charts before egress profiles said of all sandboxes is said of the profile that their classes have. */}}
+{{- define "openhands-sandbox.convertEgress" -}}
+{{- $sandbox := .Values.networkPolicy.sandbox }}
+{{- $profiles := .Values.networkPolicy.egressProfiles }}
+{{- if or (eq (dig "internet" true $sandbox) false) $sandbox.extraEgress }}
+{{- $profile := deepCopy (get $profiles "Internet" | default dict) }}
+{{- if eq (dig "internet" true $sandbox) false }}
+{{- $_ := set $profile "internet" false }}
+{{- end }}
+{{- $_ := set $profile "rules" (concat ($profile.rules | default list) ($sandbox.extraEgress | default list)) }}
+{{- $_ := set $profiles "Internet" $profile }}
+{{- end }}
+{{- $_ := unset $sandbox "internet" }}
+{{- $_ := unset $sandbox "extraEgress" }}
+{{- end }}
+
 {{/* Chart name, or what nameOverride says. */}}
 {{- define "openhands-sandbox.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}

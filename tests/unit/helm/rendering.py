@@ -45,9 +45,9 @@ class Helm:
             raise RefusedError(done.stderr)
         return done.stdout
 
-    def render(self, values: Mapping[str, Any] | None = None) -> list[Manifest]:
+    def render(self, values: Mapping[str, Any] | None = None, chart: Path = CHART) -> list[Manifest]:
         """All objects, hooks included. Raises RefusedError."""
-        text = self.run("template", RELEASE, str(CHART), "--namespace", NAMESPACE, values=values)
+        text = self.run("template", RELEASE, str(chart), "--namespace", NAMESPACE, values=values)
         return [cast("Manifest", document) for document in yaml.safe_load_all(text) if document]
 
     def notes(self, values: Mapping[str, Any] | None = None, *flags: str) -> str:
