@@ -6,6 +6,7 @@ Sources: openhands_workspace 1.58.2 (`APIRemoteWorkspace`), openhands_ai 1.11.0 
 
 import re
 import shlex
+from functools import partial
 from typing import Annotated, Any, Literal, cast, override
 
 from pydantic import (
@@ -26,7 +27,7 @@ from pydantic_core import CoreSchema
 
 from sandbox_crds.environment import PENDING_TIMEOUT, SANDBOX_CLASS
 from sandbox_crds.image_references import PATTERN
-from sandbox_crds.models.sandbox import LONGEST_START
+from sandbox_crds.models.sandbox import COMMAND_BYTES, LONGEST_START
 from sandbox_crds.redaction import FORMATTING, FORMATTING_OF_SCHEMAS
 from sandbox_gateway.registry.reference import Reference
 
@@ -37,6 +38,10 @@ _ENVIRONMENT_BYTES = 1024 * 1024 - 4096
 """A Secret holds at most 1 MiB."""
 _VARIABLE_BYTES = 128 * 1024
 """Linux starts no process with a longer string in its environment (execve(2)): `NAME=value` and a NUL."""
+_VARIABLES = 1024
+_WORDS = 128
+_LINE_CHARACTERS = 2 * COMMAND_BYTES
+"""Of a command that is still to be split: with its quotes and backslashes. Splitting takes 1 s for each 2 MiB."""
 
 
 def _encodable(text: str) -> str:
@@ -77,12 +82,29 @@ def _seconds(said: str) -> int | None:
 
 
 def _split(command: object) -> object:
-    if not isinstance(command, str):
-        return command
-    try:
-        return shlex.split(_encodable(command))
-    except ValueError as error:
-        raise ValueError(f"cannot be split into words: {str(error).lower()}") from None
+    if isinstance(command, str):
+        if len(command) > _LINE_CHARACTERS:
+            raise ValueError(f"is too long: {len(command)} characters, at most {_LINE_CHARACTERS} before it is split")
+        try:
+            command = shlex.split(_encodable(command))
+        except ValueError as error:
+            raise ValueError(f"cannot be split into words: {str(error).lower()}") from None
+    return _few("words", _WORDS, command)
+
+
+def _few(things: str, most: int, found: object) -> object:
+    """Counted before each is looked at: every wrong one would be an error of its own."""
+    number = len(cast("list[Any]", found)) if isinstance(found, list | dict) else 0
+    if number > most:
+        raise ValueError(f"has too many {things}: {number}, at most {most}")
+    return cast(object, found)
+
+
+def _fits_a_command(words: list[str]) -> list[str]:
+    size = sum(len(word.encode()) for word in words)
+    if size > COMMAND_BYTES:
+        raise ValueError(f"is too large: {size} bytes, at most {COMMAND_BYTES} in all")
+    return words
 
 
 _UNSEEN = re.compile(rf"[\x00-\x1f\x7f-\x9f{FORMATTING}]")
@@ -100,8 +122,8 @@ Encodable = AfterValidator(_encodable)
 Passable = AfterValidator(_passable)
 Text = Annotated[str, Passable, Field(json_schema_extra=_NO_NUL)]
 Word = Annotated[str, Field(max_length=8192, json_schema_extra=_NO_NUL), Passable]
-Words = Annotated[list[Word], Field(max_length=128)]
-CommandLine = Annotated[str, Field(json_schema_extra=_SPLITTABLE)]
+Words = Annotated[list[Word], Field(max_length=_WORDS)]
+CommandLine = Annotated[str, Field(max_length=_LINE_CHARACTERS, json_schema_extra=_SPLITTABLE)]
 Whole = BeforeValidator(_whole)
 UserId = Annotated[int, Field(strict=True, ge=1, le=2147483647), Whole]
 GroupId = Annotated[int, Field(strict=True, ge=0, le=2147483647), Whole]
@@ -146,21 +168,25 @@ class StartRequest(_Request):
         "same one always names the same sandbox.",
         json_schema_extra=_SEEN,
     )
-    command: Annotated[Words, BeforeValidator(_split, json_schema_input_type=CommandLine | Words)] = Field(
+    command: Annotated[
+        Words, BeforeValidator(_split, json_schema_input_type=CommandLine | Words), AfterValidator(_fits_a_command)
+    ] = Field(
         default=[],
         description="Command line of the agent server: a list of words, or a string that is split as a shell would. "
-        "No shell runs it.",
+        f"No shell runs it. At most {COMMAND_BYTES // 1024} KiB in all.",
     )
     working_dir: Annotated[str, Field(max_length=4096), Passable] = Field(
         default="",
         description="Working directory of the command, an absolute path. It is made if it is missing.",
         json_schema_extra=_ABSOLUTE,
     )
-    environment: dict[Annotated[str, Encodable], Text] = Field(
+    environment: Annotated[
+        dict[Annotated[str, Encodable], Text], BeforeValidator(partial(_few, "variables", _VARIABLES))
+    ] = Field(
         default={},
-        description="Environment variables, at most 128 KiB each and 1 MiB in all. Names that the operator owns "
-        "are dropped; those that begin with OHSB_ are for the gateway and not passed on.",
-        json_schema_extra={"propertyNames": {"pattern": f"^(?:{_VARIABLE})$"}},
+        description=f"Environment variables, at most {_VARIABLES}, 128 KiB each and 1 MiB in all. Names that the "
+        "operator owns are dropped; those that begin with OHSB_ are for the gateway and not passed on.",
+        json_schema_extra={"propertyNames": {"pattern": f"^(?:{_VARIABLE})$"}, "maxProperties": _VARIABLES},
     )
     run_as_user: UserId = Field(default=10001, description="User id of the process; never 0.")
     run_as_group: GroupId | None = Field(
@@ -250,11 +276,11 @@ class StartRequest(_Request):
                 raise ValueError(f"{name[:64]} is too large: {size} bytes; a process takes at most {_VARIABLE_BYTES}")
         size = sum(sizes.values())
         if size > _ENVIRONMENT_BYTES:
-            raise ValueError(f"is too large: {size} bytes; a Secret holds about 1 MiB")
+            raise ValueError(f"is too large: {size} bytes, at most {_ENVIRONMENT_BYTES} in all, as a Secret holds")
         return environment
 
 
 class RuntimeRequest(_Request):
     """Names one sandbox."""
 
-    runtime_id: Annotated[str, Field(min_length=1)] = Field(description="`runtime_id` of its /start.")
+    runtime_id: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="`runtime_id` of its /start.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import ceil
+from typing import Any
 
 import aiohttp
 import structlog
@@ -17,6 +18,8 @@ from sandbox_gateway.retry import RETRY, Passing
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _BUSY = "The Kubernetes API server does not answer at the moment. Try again."
+_TOLD = 10
+"""Of a body's errors."""
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -48,14 +51,19 @@ def _gateway_error(_: Request, error: Exception) -> JSONResponse:
 
 def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return _answer(422, "; ".join(_describe(entry["loc"], entry["type"], entry["msg"]) for entry in error.errors()))
+    found = error.errors()
+    more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
+    return _answer(422, "; ".join([*map(_describe, found[:_TOLD]), *more]))
 
 
-def _describe(location: tuple[int | str, ...], kind: str, message: str) -> str:
+def _describe(entry: Mapping[str, Any]) -> str:
+    location, kind, message = entry["loc"], entry["type"], entry["msg"].removeprefix("Value error, ")
     if kind == "json_invalid":
         return f"body: is not valid JSON (position {location[-1]})"
+    if kind == "string_too_long":
+        message += f", not {len(entry['input'])}"
     field = ".".join(str(part)[:64] for part in location[1:] if part != "[key]") or "body"
-    return f"{field}: {message.removeprefix('Value error, ')}"
+    return f"{field}: {message}"
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:

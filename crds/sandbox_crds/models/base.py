@@ -1,14 +1,33 @@
 """What all models share: camelCase on the wire, and markers that the CRD generator reads."""
 
-import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-Interned = Annotated[str, AfterValidator(sys.intern)]
-"""Text that many objects have in common: each is kept in memory once."""
+from sandbox_crds.api import GROUP
+
+_SHARED_CHARACTERS = 256
+
+
+@lru_cache(maxsize=4096)
+def _kept(text: str) -> str:
+    return text
+
+
+def _shared(text: str) -> str:
+    return _kept(text) if len(text) <= _SHARED_CHARACTERS else text
+
+
+def _own(annotations: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for name, value in annotations.items() if name.startswith(f"{GROUP}/")}
+
+
+Shared = Annotated[str, AfterValidator(_shared)]
+"""Text that many objects have in common: short ones are kept in memory once. Not by `sys.intern`, which keeps what it
+has seen until the process ends (Python 3.12)."""
 
 _UNTRACKED: set[str] = set()
 
@@ -39,8 +58,8 @@ class Metadata(Model):
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
     finalizers: Sequence[str] = ()
-    labels: Mapping[str, str] = {}
-    annotations: Mapping[str, str] = {}
+    annotations: Annotated[Mapping[str, str], AfterValidator(_own)] = {}
+    """The project's own. Those of others may have 256 KiB, and are not kept."""
 
 
 def rules(*entries: tuple[str, str]) -> dict[str, Any]:

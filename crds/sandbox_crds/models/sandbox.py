@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from sandbox_crds.image_references import PATTERN
-from sandbox_crds.models.base import Interned, Metadata, Model, rules
+from sandbox_crds.models.base import Metadata, Model, Shared, rules
 from sandbox_crds.models.service_ports import ServicePorts
 from sandbox_crds.names import SANDBOX_NAME, SERVICE_PREFIX, SERVICES
 
@@ -53,7 +53,27 @@ class EnvVar(Model):
 
 LONGEST_START = 604800
 """A week, in seconds: the most that a limit of a start may be."""
-Command = list[Annotated[Interned, Field(max_length=8192)]]
+COMMAND_BYTES = 32 * 1024
+"""The most that the words of a command may have together. /start counts them before `$` is written twice for
+Kubernetes, and the API server counts characters, so its bound is twice as much."""
+ENV_CHARACTERS = 128 * 1024
+"""The most that names and values of `env` may have together. What clients send as environment is not in it."""
+Command = Annotated[
+    list[Annotated[Shared, Field(max_length=8192)]],
+    Field(
+        max_length=128,
+        json_schema_extra=rules(
+            (f"self.map(w, size(w)).sum() <= {2 * COMMAND_BYTES}", f"has more than {2 * COMMAND_BYTES} characters")
+        ),
+    ),
+]
+ENV_RULES = rules(
+    ("self.all(e, !(has(e.value) && has(e.valueFrom)))", "an entry may have value or valueFrom, not both"),
+    (
+        f"self.map(e, size(e.name) + (has(e.value) ? size(e.value) : 0)).sum() <= {ENV_CHARACTERS}",
+        f"has more than {ENV_CHARACTERS} characters",
+    ),
+)
 ResourceFactor = Literal[1, 2, 4, 8]
 UserId = Annotated[int, Field(ge=1, le=2147483647)]
 GroupId = Annotated[int, Field(ge=0, le=2147483647)]
@@ -63,7 +83,7 @@ PullPolicy = Literal["IfNotPresent", "Always", "Never"]
 class SandboxSpec(Model):
     """What is wanted. Changes to all fields but `suspend` take effect when the pod is next made."""
 
-    image: Interned = Field(
+    image: Shared = Field(
         min_length=1,
         max_length=1024,
         description="Container image with an OpenHands agent server.",
@@ -72,13 +92,12 @@ class SandboxSpec(Model):
     )
     command: Command = Field(
         default=[],
-        max_length=128,
         description=(
             "Entry point and arguments. Default: /usr/local/bin/openhands-agent-server on port 60000. "
-            "The port is read from `--port`; without one the agent server's own default, 8000, is taken."
+            "The port is read from `--port`; without one it is 8000."
         ),
     )
-    working_dir: Interned = Field(
+    working_dir: Shared = Field(
         default="",
         max_length=4096,
         description="Working directory of the command. One below /workspace is made, for its user, if it is missing.",
@@ -86,10 +105,8 @@ class SandboxSpec(Model):
     env: list[EnvVar] = Field(
         default=[],
         max_length=256,
-        description="Environment variables. Names of keys and others that the operator sets are ignored.",
-        json_schema_extra=rules(
-            ("self.all(e, !(has(e.value) && has(e.valueFrom)))", "an entry may have value or valueFrom, not both")
-        ),
+        description="Environment variables. Names that the operator sets are ignored.",
+        json_schema_extra=ENV_RULES,
     )
     environment_hash: str = Field(
         default="",
@@ -101,15 +118,15 @@ class SandboxSpec(Model):
         max_length=16,
         pattern="^[0-9a-f]*$",
         description=(
-            "Set by the gateway together with `environmentHash` when a client has replaced its environment: the end of "
-            "the name of the Secret that holds the present one."
+            "Set by the gateway when a client has replaced its environment: the end of the name of the Secret that "
+            "holds the present one."
         ),
     )
-    class_name: Interned = Field(
+    class_name: Shared = Field(
         default="default", max_length=253, description="SandboxClass that says how the pod looks."
     )
     resource_factor: ResourceFactor = Field(
-        default=1, description="Multiplies the CPU and memory of the class, requests and limits alike."
+        default=1, description="Multiplies CPU and memory of the class, requests and limits."
     )
     run_as_user: UserId = Field(default=10001, description="User id of the process; never root.")
     run_as_group: GroupId = Field(
@@ -128,23 +145,23 @@ class SandboxSpec(Model):
         default="Allowed",
         description=(
             "Allowed: its first pod may be a warm one, which brings its own session key. The gateway writes Never once "
-            "it has told a client the key that the sandbox has without one."
+            "a client has the key of a cold start."
         ),
     )
     suspend: bool = Field(
-        default=False, description="True deletes the pod and keeps the keys and, if the class has one, the volume."
+        default=False, description="True deletes the pod; keys and volume, if the class has one, stay."
     )
     suspend_reason: Literal["", "Requested", "Idle", "StartTimeout"] = Field(
         default="",
-        description="Why it is suspended, set together with `suspend`. A request wakes a sandbox that is so for Idle.",
+        description="Why it is suspended, set together with `suspend`. A request wakes an idle one.",
     )
     idle_timeout_seconds: int | None = Field(
         default=None,
         ge=0,
         le=31536000,
         description=(
-            "Suspended after so long without work or requests; 0: never. Default, and with an owner the most: that of "
-            "the class."
+            "Seconds without work or requests before suspension; 0: never. Default, and the most with an owner: the "
+            "class's."
         ),
     )
     pending_timeout_seconds: int | None = Field(
@@ -157,7 +174,7 @@ class SandboxSpec(Model):
         default=None,
         ge=0,
         le=315360000,
-        description="Deleted when it is so old, running or suspended; 0: never. Default: that of the class.",
+        description="Deleted at this age, running or suspended; 0: never. Default: the class's.",
     )
     restarted_at: str = Field(
         default="",
@@ -170,9 +187,8 @@ class SandboxSpec(Model):
     service_ports: ServicePorts = Field(
         default=ServicePorts(),
         description=(
-            "Other ports than its class's for VSCode and what its programs serve; 0: not reached. The gateway takes "
-            "them from OH_VSCODE_PORT, WORKER_1 and WORKER_2 of a client's environment. What the class does not "
-            "have cannot be added."
+            "Other ports than its class's for VSCode and what its programs serve; 0: not reached. Clients' "
+            "variables OH_VSCODE_PORT, WORKER_1 and WORKER_2 set them. None can be added."
         ),
     )
     service: Literal["None", "Headless"] = Field(
@@ -185,7 +201,7 @@ class SandboxSpec(Model):
         description="Set by the gateway: the client's own handle for this sandbox.",
         json_schema_extra=IMMUTABLE,
     )
-    owner: Interned = Field(
+    owner: Shared = Field(
         default="",
         max_length=253,
         description="Set by the gateway: name of the API key that this sandbox belongs to.",
@@ -196,9 +212,9 @@ class SandboxSpec(Model):
 class Condition(Model):
     """A condition in the form of the Kubernetes API conventions; the type `Ready` sums up the sandbox."""
 
-    type: Interned = Field(max_length=64)
+    type: Shared = Field(max_length=64)
     status: Literal["True", "False", "Unknown"]
-    reason: Interned = Field(max_length=128)
+    reason: Shared = Field(max_length=128)
     message: str = Field(default="", max_length=4096)
     last_transition_time: str = Field(description="When `status` or `reason` last changed, RFC 3339.")
 
@@ -220,10 +236,10 @@ class Loss(Model):
     """Something that a sandbox has lost without its owner asking for it."""
 
     time: str = Field(max_length=32, description="When the operator saw it, RFC 3339.")
-    reason: Interned = Field(max_length=64, description="Why, in UpperCamelCase: docs/reasons.md lists them.")
+    reason: Shared = Field(max_length=64, description="Why, in UpperCamelCase: docs/reasons.md lists them.")
     message: str = Field(default="", max_length=1024, description="What Kubernetes says about it.")
     workspace: Literal["", "Kept", "Lost"] = Field(
-        default="", description="What became of /workspace; empty when the pod was never ready, or nobody knows."
+        default="", description="What became of /workspace; empty: nobody knows, or the pod was never ready."
     )
     pod_uid: str = Field(default="", alias="podUID", max_length=64, description="The pod that was lost.")
 
@@ -243,24 +259,20 @@ class SandboxStatus(Model):
     ports: Ports = Field(
         default={},
         max_length=16,
-        description=(
-            "Ports of the present pod by name: http is the agent server's, the others are services. The spec may have "
-            "changed since the pod was made."
-        ),
+        description=("Ports of the present pod by name: http is the agent server's, the others are services."),
     )
     key_id: str = Field(default="", alias="keyID", description="Id of the session key, not the key itself.")
     launch: Literal["", "Cold", "Warm", "Resume"] = Field(
         default="",
         description=(
-            "How the present pod came to be: Warm when it was claimed from a pool, Resume when the sandbox was ready "
-            "in an earlier one."
+            "How the present pod came to be: Warm when claimed from a pool, Resume when there was a ready one before."
         ),
     )
-    pool: Interned = Field(default="", description="SandboxPool that the present pod was claimed from.")
+    pool: Shared = Field(default="", description="SandboxPool that the present pod was claimed from.")
     pool_miss: str = Field(
         default="",
         max_length=512,
-        description="Why the first pod was not claimed from a pool: a reason in UpperCamelCase, a colon and details.",
+        description="Why the first pod was not claimed from a pool: reason, colon, details.",
     )
     restart_count: int = Field(default=0, description="Restarts of the agent server's container in the present pod.")
     restart_reason: str = Field(default="", max_length=1024, description="Why the container was last restarted.")
@@ -272,8 +284,8 @@ class SandboxStatus(Model):
     starting_since: str = Field(
         default="",
         description=(
-            "Since when a start, or a loop of crashes, is under way, RFC 3339; empty while suspended and once the "
-            "present pod has been ready. pendingTimeoutSeconds and progressDeadlineSeconds count from here."
+            "Since when a start or a loop of crashes is under way, RFC 3339; empty while suspended and once the pod "
+            "has been ready. Time limits of starts count from here."
         ),
     )
     start_time: str = Field(default="", description="When the present pod was made, RFC 3339.")

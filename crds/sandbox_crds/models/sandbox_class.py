@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from sandbox_crds.models.base import PRESERVE_UNKNOWN, Metadata, Model, rules
-from sandbox_crds.models.sandbox import LONGEST_START, EnvVar
+from sandbox_crds.models.sandbox import ENV_RULES, LONGEST_START, EnvVar
 from sandbox_crds.models.service_ports import ServicePorts
 
 Quantity = Annotated[
@@ -102,7 +102,10 @@ class SandboxClassSpec(Model):
     resources: Resources = Field(default=Resources(), json_schema_extra=_WITHIN_LIMITS)
     workspace: Workspace = Workspace()
     env: list[EnvVar] = Field(
-        default=[], max_length=128, description="Defaults for the environment; a sandbox's own values win."
+        default=[],
+        max_length=128,
+        description="Defaults for the environment; a sandbox's own values win.",
+        json_schema_extra=ENV_RULES,
     )
     runtime_classes: dict[str, Text] = Field(
         default={},

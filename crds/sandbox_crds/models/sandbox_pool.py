@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sandbox_crds.image_references import PATTERN
 from sandbox_crds.models.base import Metadata, Model, rules
-from sandbox_crds.models.sandbox import Command, Condition, GroupId, PullPolicy, ResourceFactor, UserId
+from sandbox_crds.models.sandbox import ENV_CHARACTERS, Command, Condition, GroupId, PullPolicy, ResourceFactor, UserId
 from sandbox_crds.names import SANDBOX_NAME
 
 MOST_PODS = 10_000
@@ -43,7 +43,7 @@ class SandboxPoolSpec(Model):
     image: str = Field(
         min_length=1, max_length=1024, description="As in a Sandbox.", json_schema_extra={"pattern": PATTERN}
     )
-    command: Command = Field(default=[], max_length=128, description="As in a Sandbox.")
+    command: Command = Field(default=[], description="As in a Sandbox.")
     working_dir: str = Field(default="", max_length=4096, description="As in a Sandbox.")
     environment: dict[str, Annotated[str, Field(max_length=32768)]] = Field(
         default={},
@@ -51,6 +51,12 @@ class SandboxPoolSpec(Model):
         description=(
             "What clients send as environment to /start, variable by variable, empty values too. Clients of the "
             "gateway can read it: no place for secrets."
+        ),
+        json_schema_extra=rules(
+            (
+                f"self.map(n, size(n) + size(self[n])).sum() <= {ENV_CHARACTERS}",
+                f"has more than {ENV_CHARACTERS} characters",
+            )
         ),
     )
     class_name: str = Field(default="default", max_length=253, description="As in a Sandbox.")

@@ -8,10 +8,14 @@ import pytest
 from control_plane.cluster_scope import CUSTOM_RESOURCES, manifests
 from control_plane.waiting import eventually
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES, Resource
+from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES, Resource
 
 MALFORMED = ("a b", "../../etc", "$(id)", "http://x/y", "a\n", "UPPER", "a:b:c")
 REQUIRED = {"image": "registry.example/agent-server:1"}
+LARGEST = ["x" * 8192] * 8
+LARGE = [*LARGEST, "y"]
+LARGEST_ENV = [{"name": "A" * 32, "value": "x" * (32768 - 32)}] * 4
+LARGE_ENV = [*LARGEST_ENV, {"name": "A"}]
 
 
 def named(resource: Resource, name: str, spec: dict[str, Any]) -> KubeObject:
@@ -97,6 +101,8 @@ async def test_everything_at_once(client: KubeClient, namespace: str) -> None:
         ),
         ("nameless-env", {**REQUIRED, "env": [{"value": "1"}]}, "spec.env[0].name"),
         ("long-session", {**REQUIRED, "sessionID": "x" * 1025}, "spec.sessionID"),
+        ("long-command", {**REQUIRED, "command": LARGE}, "spec.command: Invalid value: has more than 65536 characters"),
+        ("large-env", {**REQUIRED, "env": LARGE_ENV}, "spec.env: Invalid value: has more than 131072 characters"),
         ("dots.in.name", REQUIRED, "metadata.name must be a DNS label"),
         ("0starts-with-a-digit", REQUIRED, "metadata.name must be a DNS label"),
         ("n" * 51, REQUIRED, "metadata.name must be a DNS label"),
@@ -116,8 +122,21 @@ async def test_a_bad_sandbox_is_refused(
     assert words in refusal.value.message
 
 
+async def test_what_is_as_large_as_it_may_be_is_taken(client: KubeClient, namespace: str) -> None:
+    spec = {**REQUIRED, "command": LARGEST, "env": LARGEST_ENV}
+    made = await create(client, namespace, SANDBOXES, "large", spec)
+    assert (made["spec"]["command"], made["spec"]["env"]) == (LARGEST, LARGEST_ENV)
+    environment = {entry["name"] + str(number): entry["value"][4:] for number, entry in enumerate(LARGEST_ENV)}
+    pool = {**REQUIRED, "command": LARGEST, "environment": environment}
+    made = await create(client, namespace, SANDBOX_POOLS, "large", pool)
+    assert made["spec"]["environment"] == environment
+    for field, value in (("command", LARGE), ("environment", {**environment, "A" * 100: ""})):
+        with pytest.raises(ApiError, match=f"spec.{field}: Invalid value: has more than [0-9]* characters"):
+            await client.patch(SANDBOX_POOLS, namespace, "large", {"spec": {field: value}})
+
+
 async def test_a_sandbox_from_before_a_rule_goes_on(client: KubeClient, namespace: str) -> None:
-    """Names of services and malformed images passed once: such Sandboxes outlive the upgrade, new ones are refused."""
+    """Names of services, malformed images and commands of any size passed once: such Sandboxes outlive the upgrade."""
     [manifest] = [found for found in manifests() if found["spec"]["names"]["kind"] == "Sandbox"]
     group = f"{namespace}.example"
     manifest["metadata"]["name"] = f"sandboxes.{group}"
@@ -126,8 +145,8 @@ async def test_a_sandbox_from_before_a_rule_goes_on(client: KubeClient, namespac
     manifest["spec"]["names"]["shortNames"] = [f"s{namespace}"]
     schema = manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     rules = schema.pop("x-kubernetes-validations")
-    image = schema["properties"]["spec"]["properties"]["image"]
-    pattern = image.pop("pattern")
+    image, command = (schema["properties"]["spec"]["properties"][field] for field in ("image", "command"))
+    pattern, command_rules = image.pop("pattern"), command.pop("x-kubernetes-validations")
     sandboxes = Resource(group, SANDBOXES.version, SANDBOXES.plural, SANDBOXES.kind)
     made = await client.create(CUSTOM_RESOURCES, "", manifest)
 
@@ -143,11 +162,12 @@ async def test_a_sandbox_from_before_a_rule_goes_on(client: KubeClient, namespac
         await eventually(partial(client.list, sandboxes, namespace))
         await create(client, namespace, sandboxes, "work-1-old", REQUIRED)
         await create(client, namespace, sandboxes, "old-image", {"image": MALFORMED[0]})
+        await create(client, namespace, sandboxes, "old-command", {**REQUIRED, "command": LARGE})
         schema["x-kubernetes-validations"] = rules
-        image["pattern"] = pattern
+        image["pattern"], command["x-kubernetes-validations"] = pattern, command_rules
         await client.patch(CUSTOM_RESOURCES, "", made["metadata"]["name"], {"spec": manifest["spec"]})
         await eventually(partial(refused, "work-1-new"))
-        for name in ("work-1-old", "old-image"):
+        for name in ("work-1-old", "old-image", "old-command"):
             reported = await client.patch(
                 sandboxes, namespace, name, {"status": {"podIP": "10.0.0.1"}}, subresource="status"
             )
@@ -156,6 +176,7 @@ async def test_a_sandbox_from_before_a_rule_goes_on(client: KubeClient, namespac
             assert paused["spec"]["suspend"] is True
         assert await refused("vscode-new")
         assert await refused("new-image", {"image": MALFORMED[0]})
+        assert await refused("new-command", {**REQUIRED, "command": LARGE})
         with pytest.raises(ApiError, match="image"):
             await client.patch(sandboxes, namespace, "old-image", {"spec": {"image": MALFORMED[1]}})
         mended = await client.patch(sandboxes, namespace, "old-image", {"spec": REQUIRED})
@@ -220,6 +241,7 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
         ({"servicePorts": {"work-2": -1}}, "spec.servicePorts.work-2"),
         ({"pod": {"tolerations": ["any"]}}, "spec.pod.tolerations[0]"),
         ({"pod": {"labels": {"app.kubernetes.io/component": "gateway"}}}, "spec.pod.labels"),
+        ({"env": LARGE_ENV}, "spec.env: Invalid value: has more than 131072 characters"),
     ],
 )
 async def test_a_bad_class_is_refused(client: KubeClient, namespace: str, spec: dict[str, Any], words: str) -> None:
