@@ -313,7 +313,9 @@ class PoolMeaning:
 
 POOL_MEANINGS: dict[PoolReason, PoolMeaning] = {
     PoolReason.FILLED: PoolMeaning("All free pods are there and ready."),
-    PoolReason.FILLING: PoolMeaning("Pods are being made, or replaced since the pool or its SandboxClass has changed."),
+    PoolReason.FILLING: PoolMeaning(
+        "Pods are being made, or replaced since the pool, its SandboxClass or their node has changed."
+    ),
     PoolReason.PODS_FAILING: PoolMeaning(
         "Pods do not become ready; the message says why. One is tried anew every 10 s to 5 min.",
         "Correct the SandboxPool or its SandboxClass. The pods: `kubectl get pods -l sandbox.openhands.dev/pool`.",

@@ -42,8 +42,10 @@ class Operator:
         agents: AgentServers,
         gateways: Gateways | None = None,
         workers: int = 32,
+        *,
+        read_nodes: bool = False,
     ) -> None:
-        self.caches = Caches(client, namespace)
+        self.caches = Caches(client, namespace, read_nodes=read_nodes)
         self._namespace = namespace
         self._keys = keys
         self._agents = agents
@@ -78,7 +80,11 @@ async def run(settings: Settings) -> None:
             peers = parse_peers(settings.gateway_peers)
             gateways = GatewayReplicas(session, keys, peers) if peers else None
             agents = AgentServers(session, keys)
-            operator = Operator(client, settings.namespace, keys, agents, gateways, settings.workers)
+            operator = Operator(
+                client, settings.namespace, keys, agents, gateways, settings.workers, read_nodes=settings.read_nodes
+            )
+            if not settings.read_nodes:
+                _log.info("nodes are not read: warm pods on cordoned nodes are claimed like others")
             caches = operator.caches
             metrics.SANDBOXES.set_function(caches.sandboxes.__len__)
             metrics.PODS.set_function(caches.pods.__len__)

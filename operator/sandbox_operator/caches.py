@@ -11,6 +11,7 @@ from sandbox_crds.kube import Informer, KubeClient
 from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.limits.owners import OwnerLimits
+from sandbox_operator.node_watch import Nodes
 from sandbox_operator.pods import Pod, decode
 from sandbox_operator.pools.stock import Stock
 from sandbox_operator.services import Services
@@ -44,14 +45,16 @@ class Listener(Protocol):
 
 
 class Caches:
-    """Follows one namespace. `listener` hears of each change, while there is one."""
+    """Follows one namespace, and with `read_nodes` the nodes. `listener` hears of each change, while there is one."""
 
-    def __init__(self, client: KubeClient, namespace: str) -> None:
+    def __init__(self, client: KubeClient, namespace: str, *, read_nodes: bool = False) -> None:
         self.listener: Listener | None = None
+        self._read_nodes = read_nodes
         self.sandboxes = Store(SANDBOXES, Sandbox, self._sandbox_changed)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
         self.pools = Store(SANDBOX_POOLS, SandboxPool, self._pool_changed)
-        self.stock = Stock(self._pool_changed)
+        self.nodes = Nodes(client, self._node_changed)
+        self.stock = Stock(self._pool_changed, self.nodes.unfit)
         self.pods: Informer[Pod] = Informer(
             client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
         )
@@ -76,6 +79,8 @@ class Caches:
     async def run(self) -> None:
         """Follow the API server until cancelled, but for what kopf watches. No answer of it ends this."""
         async with asyncio.TaskGroup() as group:
+            if self._read_nodes:
+                group.create_task(self.nodes.run())
             for following in (
                 self.pods.run(),
                 self.services.informer.run(),
@@ -101,6 +106,10 @@ class Caches:
     def _pool_changed(self, name: str) -> None:
         if self.listener:
             self.listener.pool_changed(name)
+
+    def _node_changed(self, _: str) -> None:
+        for pool in self.stock.pools():
+            self._pool_changed(pool)
 
     def _limits_changed(self) -> None:
         if self.listener:

@@ -8,6 +8,7 @@ from typing import Any
 from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
 from sandbox_crds.kube import KubeObject
 from sandbox_operator import times
+from sandbox_operator.nodes import Toleration
 
 CONTAINER = "agent-server"
 """Name of the container with the agent server; others may have been injected beside it."""
@@ -105,6 +106,7 @@ class Pod:
     ip: str = ""
     ports: tuple[tuple[str, int], ...] = ()
     node: str = ""
+    tolerations: tuple[Toleration, ...] = ()
     scheduled: PodCondition | None = None
     ready: PodCondition | None = None
     disruption: PodCondition | None = None
@@ -171,6 +173,7 @@ def _decode(item: KubeObject) -> Pod:
         ip=status.get("podIP", ""),
         ports=_shared(tuple((part["name"], part["containerPort"]) for part in _parts(own, "ports") if "name" in part)),
         node=spec.get("nodeName", ""),
+        tolerations=_shared(tuple(_toleration(part) for part in _parts(spec, "tolerations"))),
         scheduled=_condition(conditions.get("PodScheduled")),
         ready=_condition(conditions.get("Ready")),
         disruption=_condition(conditions.get("DisruptionTarget")),
@@ -187,9 +190,18 @@ def controller_uid(item: KubeObject) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _shared(ports: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+def _shared[T: tuple[object, ...]](parts: T) -> T:
     """The same, once in memory for all pods that have the same."""
-    return ports
+    return parts
+
+
+def _toleration(part: dict[str, Any]) -> Toleration:
+    return Toleration(
+        key=part.get("key", ""),
+        exists=part.get("operator") == "Exists",
+        value=part.get("value", ""),
+        effect=part.get("effect", ""),
+    )
 
 
 def _deletion_requested(metadata: dict[str, Any]) -> datetime | None:

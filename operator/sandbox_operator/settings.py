@@ -58,6 +58,13 @@ class Settings(BaseSettings):
             "gateway are not known, and idleness is judged by the agent servers alone."
         ),
     )
+    read_nodes: bool = Field(
+        default=False,
+        description=(
+            "Follow the nodes, which needs a ClusterRole: warm pods on nodes that are cordoned, not ready, or have a "
+            "taint that the pods do not tolerate are claimed last, and replaced."
+        ),
+    )
     workers: int = Field(default=32, ge=1, le=512, description="How many sandboxes are worked on at the same time.")
     lease_name: str = Field(
         default="openhands-sandbox-operator",

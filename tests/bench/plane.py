@@ -12,7 +12,7 @@ from typing import Any
 from bench.agents import StubAgents
 from bench.processes import Measured
 from control_plane.audit import tally
-from control_plane.cluster_scope import ClusterScoped, connected, fresh_namespace, install_custom_resources
+from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from control_plane.gateway.support import add_api_key
 from local_cluster.audit_log import events
 from local_cluster.control_plane import ControlPlane
@@ -20,12 +20,11 @@ from local_cluster.ports import free_port
 from local_cluster.progress import Progress
 from local_cluster.simulated_nodes import SimulatedNodes, node
 from sandbox_crds.kube import KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOX_CLASSES
+from sandbox_crds.kube.resources import NODES, SANDBOX_CLASSES
 
 OWNER = "owner-0"
 """The owner of the API key."""
 
-_NODES = ClusterScoped("", "v1", "nodes", "Node")
 _NODE_COUNT = 8
 _PODS_PER_NODE = 2500
 _UNLIMITED = ("--kube-api-qps=5000", "--kube-api-burst=5000")
@@ -145,7 +144,7 @@ async def plane(progress: Progress, **class_spec: Any) -> AsyncGenerator[Plane]:
             await install_custom_resources(client)
             for number in range(_NODE_COUNT):
                 room = node(f"node-{number}", "bench", cpu="100k", memory="1Pi", pods=_PODS_PER_NODE)
-                await client.create(_NODES, "", room)
+                await client.create(NODES, "", room)
             async with fresh_namespace(client) as namespace:
                 body = {"apiVersion": SANDBOX_CLASSES.api_version, "kind": SANDBOX_CLASSES.kind}
                 body |= {"metadata": {"name": "default"}, "spec": class_spec}

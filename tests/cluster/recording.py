@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 import orjson
 
 from cluster.needles import Needles, entries, tokens
-from control_plane.cluster_scope import ClusterScoped
 from local_cluster.audit_log import events
 from local_cluster.paths import State
 from sandbox_crds.keys import MasterKeys
@@ -113,7 +113,7 @@ class Record:
         self, client: KubeClient, resource: KubeResource, see: Callable[[KubeObject], None]
     ) -> Informer[None]:
         """Calls `see` for each state of each object; `decode` is called for all of them, whatever their namespace."""
-        everywhere = ClusterScoped(resource.group, resource.version, resource.plural, resource.kind)
+        everywhere = replace(resource, namespaced=False)
 
         def decode(item: KubeObject) -> None:
             if item["metadata"].get("namespace", "").startswith(self.namespaces):

@@ -15,17 +15,10 @@ from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
 
 _CRDS = Path(__file__).parents[2] / "crds"
 
-
-class ClusterScoped(Resource):
-    """A resource outside of namespaces; the namespace is ignored."""
-
-    def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        return "/".join(part for part in [root, self.plural, name, subresource] if part)
-
-
-NAMESPACES = ClusterScoped("", "v1", "namespaces", "Namespace")
-CUSTOM_RESOURCES = ClusterScoped("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+CUSTOM_RESOURCES = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
 _SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 
 

@@ -7,12 +7,13 @@ from sandbox_crds.api import GROUP, VERSION
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One namespaced resource of the Kubernetes API."""
+    """One resource of the Kubernetes API. The namespace of one that is not `namespaced` is ignored."""
 
     group: str
     version: str
     plural: str
     kind: str
+    namespaced: bool = True
 
     @property
     def api_version(self) -> str:
@@ -22,10 +23,11 @@ class Resource:
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
         """URL path of the collection, of one object or of its subresource."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        parts = [f"{root}/namespaces/{namespace}/{self.plural}", name, subresource]
-        return "/".join(part for part in parts if part)
+        within = f"namespaces/{namespace}" if self.namespaced else ""
+        return "/".join(part for part in (root, within, self.plural, name, subresource) if part)
 
 
+NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 PODS = Resource("", "v1", "pods", "Pod")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 SERVICES = Resource("", "v1", "services", "Service")

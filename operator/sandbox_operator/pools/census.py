@@ -1,6 +1,6 @@
 """The free pods of a pool, sorted by what can be expected of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -44,20 +44,26 @@ class Pods:
 class Census:
     """Free pods that nobody has deleted: `current` are as new ones would be, `outdated` of an earlier template.
 
-    `findings` are those of the pods that wait or fail, by UID.
+    `leaving` are ready, and their nodes take no more such pods, for which `unfit` has an example. `findings` are those
+    of the pods that wait or fail, by UID.
     """
 
     current: Pods = field(default_factory=Pods)
     outdated: Pods = field(default_factory=Pods)
+    leaving: list[Pod] = field(default_factory=list[Pod])
     findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    unfit: str = ""
 
     def count(self, *states: State) -> int:
         """The same of all pods."""
-        return self.current.count(*states) + self.outdated.count(*states)
+        leaving = len(self.leaving) if not states or State.READY in states else 0
+        return self.current.count(*states) + self.outdated.count(*states) + leaving
 
 
-def take_census(pods: Iterable[Pod], template: str, keys: MasterKeys, now: datetime) -> Census:
-    """Sort a pool's free pods. `template` is that of new pods."""
+def take_census(
+    pods: Iterable[Pod], template: str, keys: MasterKeys, now: datetime, unfit: Callable[[Pod], str] = lambda _: ""
+) -> Census:
+    """Sort a pool's free pods. `template` is that of new pods; `unfit` says why a pod's node takes no more."""
     census = Census()
     for pod in pods:
         if pod.deletion_requested:
@@ -65,8 +71,13 @@ def take_census(pods: Iterable[Pod], template: str, keys: MasterKeys, now: datet
         state, finding = _state(pod, keys, now)
         if finding:
             census.findings[pod.uid] = finding
-        is_current = pod.template == template and keys.knows(pod.key_id)
-        (census.current if is_current else census.outdated)[state].append(pod)
+        if not (pod.template == template and keys.knows(pod.key_id)):
+            census.outdated[state].append(pod)
+        elif state is State.READY and (why := unfit(pod)):
+            census.leaving.append(pod)
+            census.unfit = census.unfit or f"Node {pod.node} {why}"
+        else:
+            census.current[state].append(pod)
     return census
 
 

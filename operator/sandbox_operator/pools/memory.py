@@ -53,7 +53,7 @@ class Memory:
         self.counted &= there
         # Without the class nobody knows what a new pod would be like.
         template = self._template_of(pool, class_, keys) if class_ else self.record.template
-        census = take_census(pods, template, keys, now)
+        census = take_census(pods, template, keys, now, stock.unfit)
         before, self.record = self.record, self.record.observed(template, census, stock.claimed(name), now)
         self._count(name, before, census)
         return census

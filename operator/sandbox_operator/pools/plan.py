@@ -72,16 +72,20 @@ def _has_run(pod: Pod) -> bool:
 
 
 def _outdated(world: World) -> list[Pod]:
-    """Pods of earlier templates that can go: those that are of no use, and as many ready ones as are not missed.
+    """Pods of earlier templates, and on nodes that take no more, that can go: those that are of no use, and as many
+    ready ones as are not missed.
 
-    When there is no room for the new ones, a quarter of the old ones goes first.
+    When there is no room for the new ones, a quarter of those of earlier templates goes first.
     """
     census, outdated = world.census, world.census.outdated
     useless = [pod for state in _LEAST_USEFUL_FIRST[:-1] for pod in outdated[state]]
+    old = _oldest_first(outdated[State.READY])
     spare = census.count(State.READY) - world.wanted
-    if spare <= 0 and _lacks_room(world):
-        spare += max(1, world.wanted // 4)
-    return [*useless, *_oldest_first(outdated[State.READY])[: max(spare, 0)]]
+    if spare > 0:
+        return [*useless, *[*_oldest_first(census.leaving), *old][:spare]]
+    # The room of a pod on a node that takes no more is of no use to another.
+    share = max(1, world.wanted // 4) if _lacks_room(world) else 0
+    return [*useless, *old[: max(spare + share, 0)]]
 
 
 def _lacks_room(world: World) -> bool:
@@ -112,9 +116,10 @@ def _failed(world: World) -> list[Pod]:
 def _missing(world: World, deletes: Collection[Pod]) -> int:
     census = world.census
     gone = {pod.uid for pod in deletes}
-    current, outdated = _count_without(census.current, gone), _count_without(census.outdated, gone)
-    missing = world.wanted - current
-    return min(missing, missing + BATCH - outdated) if outdated else missing
+    missing = world.wanted - _count_without(census.current, gone)
+    leaving = sum(pod.uid not in gone for pod in census.leaving)
+    replaced = _count_without(census.outdated, gone) + leaving
+    return min(missing, missing + BATCH - replaced) if replaced else missing
 
 
 def _bounds(world: World, deletes: Collection[Pod]) -> tuple[int, ...]:

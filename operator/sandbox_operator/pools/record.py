@@ -58,7 +58,7 @@ class Record:
         ready = {pod.uid for pod in census.current[State.READY]}
         # A pod may be claimed as soon as it is ready, and then is never seen among the free ones.
         lucky = self.ready is not None and bool(
-            ready - self.ready or (claimed > self.claimed and not census.outdated.count())
+            ready - self.ready or (claimed > self.claimed and not (census.outdated.count() or census.leaving))
         )
         failing = {pod.uid: self.failing.get(pod.uid, now) for pod in census.current[State.FAILING]}
         failures = self.failures

@@ -73,7 +73,7 @@ def _reason(
     if forbidden := forbidden_group(pool.spec, class_):
         return _told(PoolReason.POD_REFUSED, forbidden)
     ready_pods = census.current.count(State.READY)
-    if ready_pods >= wanted and not census.outdated.count():
+    if ready_pods >= wanted and not (census.outdated.count() or census.leaving):
         return _told(
             PoolReason.FILLED,
             f"{ready_pods} of {wanted} free pods are ready." if wanted else "No free pods are wanted.",
@@ -88,6 +88,8 @@ def _reason(
         return _told(PoolReason.UNSCHEDULABLE, census.findings[waiting[0].uid].message)
     if census.outdated.count():
         return _told(PoolReason.FILLING, "Free pods of an earlier template are being replaced.")
+    if census.leaving:
+        return _told(PoolReason.FILLING, f"{census.unfit}: free pods on such nodes are being replaced.")
     return _told(PoolReason.FILLING, f"{ready_pods} of {wanted} free pods are ready.")
 
 

@@ -28,14 +28,18 @@ class Reservation:
 class Stock:
     """Follows the pods. `changed` must be called for each change of a pod.
 
-    `on_change(pool)` is called, in the event loop, when a pool has other pods than before. `clock` is monotonic, in
-    seconds.
+    `on_change(pool)` is called, in the event loop, when a pool has other pods than before. `unfit(pod)` says why a
+    pod's node takes no more such pods, "" when it does. `clock` is monotonic, in seconds.
     """
 
     def __init__(
-        self, on_change: Callable[[str], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
+        self,
+        on_change: Callable[[str], None] = lambda _: None,
+        unfit: Callable[[Pod], str] = lambda _: "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_change = on_change
+        self.unfit = unfit
         self._clock = clock
         self._pods: dict[str, Pod] = {}
         self._by_owner: dict[str, dict[str, Pod]] = {}
@@ -81,6 +85,10 @@ class Stock:
         """How many free pods of this template are ready, those that are about to be claimed included."""
         return len(self._ready.get(template, ()))
 
+    def pools(self) -> Collection[str]:
+        """The names of pools that have pods."""
+        return self._by_pool.keys()
+
     def claimed(self, pool: str) -> int:
         """How many pods of the pool sandboxes have, or are about to."""
         pods = self._by_pool.get(pool)
@@ -90,13 +98,12 @@ class Stock:
     def reserve(
         self, template: str, is_usable: Callable[[Pod], bool] = lambda _: True
     ) -> Generator[Reservation | None]:
-        """A free and ready pod of this template, for one claim; None when there is none. The oldest goes first.
+        """A free and ready pod of this template, for one claim; None when there is none.
 
-        One that is not `is_usable` is passed over. A pod that turned out to be taken, by this claim or another, is not
-        offered again.
+        The oldest goes first; those whose node takes no more such pods go last. One that is not `is_usable` is passed
+        over. A pod that turned out to be taken, by this claim or another, is not offered again.
         """
-        ready = self._ready.get(template, {}).values()
-        found = next((pod for pod in ready if not self._is_spoken_for(pod) and is_usable(pod)), None)
+        found = self._best(template, is_usable)
         if found is None:
             yield None
             return
@@ -113,6 +120,16 @@ class Stock:
             if reservation.taken and (known := self._pods.get(found.name)) and known.is_free:
                 self._taken.add(found.name)
             self._on_change(found.pool)
+
+    def _best(self, template: str, is_usable: Callable[[Pod], bool]) -> Pod | None:
+        last: Pod | None = None
+        for pod in self._ready.get(template, {}).values():
+            if self._is_spoken_for(pod) or not is_usable(pod):
+                continue
+            if not self.unfit(pod):
+                return pod
+            last = last or pod
+        return last
 
     def _is_spoken_for(self, pod: Pod) -> bool:
         return pod.name in self._reserved or pod.name in self._taken

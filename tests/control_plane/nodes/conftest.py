@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from control_plane.cluster_scope import ClusterScoped, connected, fresh_namespace, install_custom_resources
+from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from control_plane.gateway.process import serving
 from control_plane.gateway.support import API_KEY, add_api_key
 from control_plane.operator.process import OperatorProcess
@@ -16,8 +16,8 @@ from failures.observer import Observer
 from local_cluster.control_plane import ControlPlane
 from local_cluster.simulated_nodes import SimulatedNodes, node
 from sandbox_crds.kube import KubeClient
+from sandbox_crds.kube.resources import NODES
 
-NODES = ClusterScoped("", "v1", "nodes", "Node")
 FRAIL, STEADY = "frail", "steady"
 """Names of the nodes. A sandbox of the class `default` starts on the frail one, as long as that has room."""
 
@@ -55,7 +55,7 @@ async def town(master_key_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
             await add_api_key(client, namespace, API_KEY, OWNER)
             async with (
                 Observer.following(client, namespace) as observer,
-                OperatorProcess.running(control_plane.kubeconfig, namespace, master_key_dir, log),
+                OperatorProcess.running(control_plane.kubeconfig, namespace, master_key_dir, log, "--read-nodes=true"),
                 serving(control_plane, namespace, master_key_dir, "--poll-hold-seconds=0.1") as gateway,
                 httpx.AsyncClient(base_url=gateway.url, headers={"X-API-Key": API_KEY}, timeout=20) as http,
             ):

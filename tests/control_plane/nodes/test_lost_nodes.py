@@ -1,18 +1,18 @@
 """Nodes that fall silent, are drained or needed for others: the real scheduler, node and taint controllers act."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from control_plane.cluster_scope import ClusterScoped
-from control_plane.nodes.conftest import FRAIL, NODES, OWNER, STEADY, Town
+from control_plane.nodes.conftest import FRAIL, OWNER, STEADY, Town
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
 from failures.observer import has_condition, is_being_deleted
 from sandbox_crds.kube import KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import EVENTS, PODS
+from sandbox_crds.kube.resources import EVENTS, NODES, PODS
 from sandbox_crds.losses import LOSSES, LossReason
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import runtime_id
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CPU = "1500m"
 """What a sandbox asks for: more than half of a node."""
-PRIORITIES = ClusterScoped("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass")
-ALL_PODS = ClusterScoped("", "v1", "pods", "Pod")
+PRIORITIES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
+ALL_PODS = replace(PODS, namespaced=False)
 _OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
 
 

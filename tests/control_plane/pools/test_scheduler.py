@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.cluster_scope import ClusterScoped, connected, fresh_namespace, install_custom_resources
+from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from control_plane.operator.process import OperatorProcess
 from control_plane.pools.basin import Basin
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from local_cluster.simulated_nodes import SimulatedNodes, node
+from sandbox_crds.kube.resources import NODES
 from sandbox_crds.reasons import PoolReason
 from sandbox_operator.pools.plan import MOST_UNPLACED
 
-NODES = ClusterScoped("", "v1", "nodes", "Node")
 ROOM = 12
 """Pods that one node has room for."""
 

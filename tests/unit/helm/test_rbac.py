@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unit.helm.rendering import NAMESPACE, PREFIX, Manifest, find
+from unit.helm.rendering import NAMESPACE, PREFIX, Helm, Manifest, find
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = {
@@ -54,6 +54,26 @@ def test_nothing_is_cluster_wide(defaults: list[Manifest]) -> None:
     assert not {kind for kind in kinds if kind.startswith("Cluster")}
     assert {item["metadata"].get("namespace") for item in defaults} == {NAMESPACE}
     assert "*" not in str([item["rules"] for item in defaults if item["kind"] == "Role"])
+
+
+def test_only_the_nodes_are_cluster_wide_and_only_where_that_is_wanted(helm: Helm) -> None:
+    rendered = helm.render({"operator": {"readNodes": True}})
+    wide = {item["kind"]: item for item in rendered if item["kind"].startswith("Cluster")}
+    assert wide.keys() == {"ClusterRole", "ClusterRoleBinding"}
+    assert granted(wide["ClusterRole"]) == {("", "nodes"): {"list", "watch"}}
+    # Two releases of the same name in two namespaces do not take each other's.
+    name = f"{NAMESPACE}-{PREFIX}-operator"
+    assert {item["metadata"]["name"] for item in wide.values()} == {name}
+    binding = wide["ClusterRoleBinding"]
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    account = {"kind": "ServiceAccount", "name": f"{PREFIX}-operator", "namespace": NAMESPACE}
+    assert binding["subjects"] == [account]
+    [container] = find(rendered, "Deployment", "operator")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "SANDBOX_OPERATOR_READ_NODES", "value": "true"} in container["env"]
+
+
+def test_values_of_a_chart_without_the_key_keep_all_in_the_namespace(helm: Helm) -> None:
+    assert not [item for item in helm.render({"operator": {"readNodes": None}}) if item["kind"].startswith("Cluster")]
 
 
 @pytest.mark.parametrize("case", ["defaults", "everything"])

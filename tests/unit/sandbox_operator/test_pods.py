@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox_operator.nodes import Toleration
 from sandbox_operator.pods import CONTAINER, Obstacle, controller_uid, decode
 
 POD: dict[str, Any] = {
@@ -50,6 +51,16 @@ POD: dict[str, Any] = {
 
 def at(second: int) -> datetime:
     return datetime(2026, 11, 23, 12, 0, second, tzinfo=UTC)
+
+
+def test_what_it_tolerates() -> None:
+    pod = copy.deepcopy(POD)
+    pod["spec"]["tolerations"] = [
+        {"operator": "Exists", "key": "a", "effect": "NoExecute", "tolerationSeconds": 300},
+        {"key": "b", "value": "c"},
+    ]
+    assert decode(pod).tolerations == (Toleration("a", exists=True, effect="NoExecute"), Toleration("b", value="c"))
+    assert decode(POD).tolerations == ()
 
 
 def test_a_running_pod() -> None:

@@ -68,6 +68,15 @@ def test_pods_of_another_template_or_of_a_lost_master_key_are_outdated() -> None
     assert census.current[State.READY] == pods[2:]
 
 
+def test_ready_pods_on_nodes_that_take_no_more_are_leaving() -> None:
+    pods = [ready("a"), ready("b", template=OLD_TEMPLATE), failing("c"), waiting("d"), ready("e", node="node-2")]
+    census = take_census(pods, TEMPLATE, KEYS, SOON, lambda pod: "is cordoned" if pod.node == "node-1" else "")
+    assert (census.leaving, census.unfit) == (pods[:1], "Node node-1 is cordoned")
+    assert census.outdated[State.READY] == pods[1:2]
+    assert (census.current[State.FAILING], census.current[State.READY]) == (pods[2:3], pods[4:])
+    assert (census.count(), census.count(State.READY), census.count(State.FAILING)) == (5, 3, 1)
+
+
 def test_no_finding_tells_a_key() -> None:
     key = KEYS.session_key(KEYS.key_id("warm-a"))
     secret = KEYS.secret_key(KEYS.key_id("warm-a"))

@@ -18,6 +18,7 @@ from unit.sandbox_operator.samples import KEYS, NOW, condition, container
 EARLIER = NOW - timedelta(hours=1)
 LATER = NOW + timedelta(seconds=30)
 PROVEN = Record(TEMPLATE, proven=True, ready=frozenset())
+CORDONED = "cordoned"
 NO_QUOTA = Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota")
 
 
@@ -28,6 +29,10 @@ def starting(name: str) -> Pod:
 
 def old(name: str, created: datetime = EARLIER) -> Pod:
     return ready(name, created, template=OLD_TEMPLATE)
+
+
+def leaving(name: str) -> Pod:
+    return ready(name, EARLIER, node=CORDONED)
 
 
 def many(make: Callable[[str], Pod], number: int) -> list[Pod]:
@@ -134,12 +139,23 @@ CASES: dict[str, Case] = {
         known=frozenset(f"uid-of-{name}" for name in "xyzw"),
     ),
     "so it is with a quota": Case(many(old, 1), 1, deletes=["00"], record=PROVEN.answered(NO_QUOTA, NOW)),
+    "those on a node that takes no more are replaced, new ones first": Case(many(leaving, 6), 6, creates=BATCH),
+    "and go as new ones are ready, before those of an earlier template": Case(
+        [leaving("a"), leaving("b"), old("c"), ready("new"), ready("newer")], 3, creates=1, deletes=["a", "b"]
+    ),
+    "they stay while there is no room for new ones": Case(
+        [*many(leaving, 4), waiting("x")], 4, creates=3, known=frozenset({"uid-of-x"})
+    ),
+    "and when the node takes pods again, what waits goes": Case(
+        [ready("a"), ready("b"), waiting("x")], 2, deletes=["x"], known=frozenset({"uid-of-x"})
+    ),
+    "a pool of none keeps none there": Case(many(leaving, 2), 0, deletes=["00", "01"]),
     "a pool of none keeps no old ones": Case(many(old, 2), 0, deletes=["00", "01"]),
 }
 
 
 def decide(case: Case) -> Plan:
-    census = take_census(case.pods, TEMPLATE, KEYS, case.now)
+    census = take_census(case.pods, TEMPLATE, KEYS, case.now, lambda pod: CORDONED if pod.node == CORDONED else "")
     return plan(World(case.wanted, census, case.record, case.now, case.known))
 
 

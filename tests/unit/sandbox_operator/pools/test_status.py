@@ -27,7 +27,7 @@ def status(
     claimed: int = 0,
     **spec: Any,
 ) -> SandboxPoolStatus:
-    census = take_census(pods, TEMPLATE, KEYS, NOW)
+    census = take_census(pods, TEMPLATE, KEYS, NOW, lambda pod: "is cordoned" if pod.node == "node-2" else "")
     record = Record().observed(TEMPLATE, census, claimed, NOW)
     if refusal:
         record = record.answered(refusal, NOW)
@@ -44,6 +44,11 @@ CASES: dict[str, tuple[SandboxPoolStatus, PoolReason, str]] = {
     "filled, whatever else": (status([ready("a"), failing("b")], 1, refusal=OVER), PoolReason.FILLED, ""),
     "being filled": (status([ready("a"), free("b")], 2), PoolReason.FILLING, "1 of 2 free pods are ready."),
     "being rolled": (status([ready("a", template=OLD_TEMPLATE)], 1), PoolReason.FILLING, "earlier template"),
+    "leaving": (
+        status([ready("a", node="node-2")], 1),
+        PoolReason.FILLING,
+        "Node node-2 is cordoned: free pods on such nodes are being replaced.",
+    ),
     "failing": (status([failing("a"), free("b")], 2), PoolReason.PODS_FAILING, "ImagePullBackOff: the image"),
     "no room": (status([waiting("a"), ready("b")], 2), PoolReason.UNSCHEDULABLE, "0/1 nodes: no room"),
     "refused": (status([], 2, refusal=REFUSED), PoolReason.POD_REFUSED, 'pods "a" is forbidden'),

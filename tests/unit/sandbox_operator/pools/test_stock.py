@@ -1,6 +1,6 @@
 """The index of pods, against one that looks at all pods each time."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 
 import pytest
@@ -134,6 +134,16 @@ def test_the_pod_that_has_waited_longest_goes_first() -> None:
         with stock.reserve(ready("a").template) as third:
             assert third is None
     assert stock.claims == 0
+
+
+def test_pods_on_nodes_that_take_no_more_go_last() -> None:
+    leaving = {"warm-a", "warm-b"}
+    stock = Stock(unfit=lambda pod: "is cordoned" if pod.name in leaving else "")
+    for name in ("a", "b", "c", "d"):
+        stock.changed(f"warm-{name}", ready(name))
+    with ExitStack() as stack:
+        taken = [stack.enter_context(stock.reserve(ready("a").template)) for _ in range(5)]
+    assert [one.pod.name if one else None for one in taken] == ["warm-c", "warm-d", "warm-a", "warm-b", None]
 
 
 def test_a_pod_that_was_taken_is_not_offered_again_until_the_cache_says_who_has_it() -> None:
