@@ -9,6 +9,7 @@ import structlog
 from sandbox_crds import collector, logs
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
+from sandbox_crds.kube.client import CALL_SECONDS
 from sandbox_gateway import descriptors
 from sandbox_gateway.access_log import RequestLog, write_stdout
 from sandbox_gateway.activity import Activity
@@ -157,7 +158,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     Raises MasterKeyError, TlsError, kubernetes.aio.config.ConfigException, and what `Gateway.run` does.
     """
     keys = MasterKeys.load(settings.master_key_dir)
-    client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", count_request)
+    # A caller waits for each of its requests, with a time of its own.
+    client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", count_request, patience=CALL_SECONDS)
     try:
         await Gateway(settings, keys, client).run(stop)
     finally:

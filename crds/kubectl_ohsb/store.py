@@ -97,6 +97,11 @@ class Store:
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
+            if error.uncertain:
+                found = await self._client.get(SECRETS, self._namespace, key.name)
+                # A new key is nobody else's: the answer to the attempt that has made it was lost.
+                if found.get("data") == body["data"]:
+                    return Stored.of(found)
             raise Refusal(
                 f"there is a Secret {key.name} in namespace {self._namespace} already: choose another name, or, if it "
                 f"is the key that you mean: kubectl ohsb keys rotate {key.name} --namespace {self._namespace}"

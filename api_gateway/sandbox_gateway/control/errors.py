@@ -17,7 +17,7 @@ from sandbox_gateway.retry import RETRY, Passing
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_BUSY = "The Kubernetes API server does not answer at the moment. Try again."
+_OVERLOADED = "The Kubernetes API server is overloaded or unreachable."
 _TOLD = 10
 """Of a body's errors."""
 
@@ -42,6 +42,12 @@ def _for_now(why: Passing, detail: str, seconds: float | None = None) -> JSONRes
     """A refusal that another attempt may not meet, after `seconds` if somebody has said so."""
     status, usual = RETRY[why]
     return _answer(status, detail, {"Retry-After": str(ceil(usual if seconds is None else seconds))})
+
+
+def _overloaded(asked: float | None = None) -> JSONResponse:
+    """All attempts were in vain; the API server has `asked` for this many seconds without another, if it has."""
+    seconds = max(ceil(asked or 0.0), RETRY[Passing.API_SERVER][1])
+    return _for_now(Passing.API_SERVER, f"{_OVERLOADED} Retry in {seconds} s.", seconds)
 
 
 def _gateway_error(_: Request, error: Exception) -> JSONResponse:
@@ -85,13 +91,13 @@ def _api_error(request: Request, error: Exception) -> JSONResponse:
         return _answer(503, "The gateway lacks a permission in the cluster. Ask its administrator to look at its log.")
     if error.code in {400, 403, 413, 422}:
         return _answer(422, f"The cluster refuses this sandbox: {error.message}")
-    return _for_now(Passing.API_SERVER, _BUSY, error.retry_after)
+    return _overloaded(error.retry_after)
 
 
 def _unreachable(request: Request, error: Exception) -> JSONResponse:
     problem = str(error) or type(error).__name__
     _log.warning("API server not reached", path=request.url.path, error=problem)
-    return _for_now(Passing.API_SERVER, _BUSY)
+    return _overloaded()
 
 
 def _bug(_: Request, __: Exception) -> JSONResponse:

@@ -38,8 +38,8 @@ _REFUSALS: dict[int, tuple[str, str]] = {
         "pull from, and name it in POST /start.",
     ),
     503: (
-        "The Kubernetes API server does not answer, or the gateway lacks a permission there.",
-        "The Kubernetes API server does not answer at the moment. Try again.",
+        "The Kubernetes API server is overloaded or unreachable, or the gateway lacks a permission there.",
+        "The Kubernetes API server is overloaded or unreachable. Retry in 5 s.",
     ),
 }
 

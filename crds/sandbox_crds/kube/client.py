@@ -18,6 +18,8 @@ from aiohttp.connector import Connection
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as _kube_config
 
+from sandbox_crds.kube.errors import ApiError
+from sandbox_crds.kube.repetition import Repetition, retry_after
 from sandbox_crds.kube.resources import Resource
 
 type KubeObject = dict[str, Any]
@@ -29,41 +31,14 @@ type Observer = Callable[[str, int], None]
 # Without type annotations of their own, and checked as such.
 kube_config: Any = _kube_config
 
-_REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
-"""Not `connect`: that one runs out while a request of a burst waits for one of the pool's connections."""
+CALL_SECONDS = 15.0
+"""For one call, with all of its attempts."""
+_PATIENCE_SECONDS = 2.0
+_CONNECT_SECONDS = 5.0
 _PAGE_ITEMS = 250
 """Some 2 MB of JSON when they are pods, and many times that once decoded."""
 _WATCH_SILENCE_SECONDS = 90
 """A healthy watch has a bookmark at least every minute."""
-_ASK_AGAIN_SECONDS = (0.1, 0.2, 0.4, 0.8)
-"""A kube-apiserver that has just been started knows no Roles for some 0.1 s, and forbids all that they allow."""
-_NO_RIGHT = ' is forbidden: User "'
-_OVER_QUOTA = "exceeded quota"
-
-
-class ApiError(Exception):
-    """The API server's refusal: `code` is the HTTP status, `reason` and `message` are those of its Status object."""
-
-    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(f"{code} {reason}: {message}")
-        self.code = code
-        self.reason = reason
-        self.message = message
-        self.retry_after = retry_after
-
-    @property
-    def lacks_right(self) -> bool:
-        """Whether no Role allows the request. Any other 403 is of admission: a policy, or a quota.
-
-        The wording is that of the authorization filter of k8s.io/apiserver.
-        """
-        return self.code == 403 and _NO_RIGHT in self.message
-
-    @property
-    def over_quota(self) -> bool:
-        """Whether a ResourceQuota leaves no room. The wording is that of its admission plugin."""
-        return self.code == 403 and _OVER_QUOTA in self.message
-
 
 _guard: ContextVar[Guard | None] = ContextVar("guard", default=None)
 
@@ -98,7 +73,10 @@ class Lines(Protocol):
 
 
 class KubeClient:
-    """Requests to one API server. Time-outs raise TimeoutError, refused connections aiohttp.ClientError."""
+    """Requests to one API server. Time-outs raise TimeoutError, broken connections aiohttp.ClientError.
+
+    What may pass by itself (sandbox_crds.kube.repetition) is tried again for `patience` seconds, and raised then.
+    """
 
     def __init__(
         self,
@@ -106,11 +84,13 @@ class KubeClient:
         session: aiohttp.ClientSession,
         guard: Guard | None = None,
         observer: Observer | None = None,
+        patience: float = _PATIENCE_SECONDS,
     ) -> None:
         self._api: Any = api
         self._session = session
         self._guard = guard
         self._observer = observer
+        self._patience = patience
 
     @classmethod
     async def connect(
@@ -119,6 +99,7 @@ class KubeClient:
         user_agent: str = "openhands-sandbox",
         observer: Observer | None = None,
         context: str | None = None,
+        patience: float = _PATIENCE_SECONDS,
     ) -> Self:
         """From the pod's service account, or else from `kubeconfig` (default: $KUBECONFIG, ~/.kube/config).
 
@@ -137,7 +118,7 @@ class KubeClient:
                 await kube_config.load_kube_config(client_configuration=configuration)
         api: Any = kube_client.ApiClient(configuration)
         api.user_agent = user_agent
-        return cls(api, _session(api), observer=observer)
+        return cls(api, _session(api), observer=observer, patience=patience)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -146,7 +127,7 @@ class KubeClient:
 
     def guarded(self, guard: Guard) -> "KubeClient":
         """A client over the same connections, whose writes raise what `guard` raises."""
-        return KubeClient(self._api, self._session, guard, self._observer)
+        return KubeClient(self._api, self._session, guard, self._observer, self._patience)
 
     @property
     def configuration(self) -> kube_client.Configuration:
@@ -176,7 +157,7 @@ class KubeClient:
                 return
 
     async def create(self, resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
-        """POST; gives the object as stored. Raises ApiError (409 when the name is taken)."""
+        """POST; gives the object as stored. Raises ApiError (409 when the name is taken: also by an attempt before)."""
         return await self._send("POST", resource.path(namespace), body=body)
 
     async def patch(
@@ -217,7 +198,9 @@ class KubeClient:
         try:
             await self._send("DELETE", resource.path(namespace, name), body=body)
         except ApiError as error:
-            if error.code != 404:
+            # If an earlier attempt has deleted it, its name may be another one's by now.
+            is_gone = error.code == 404 or (error.code == 409 and error.uncertain and uid and not resource_version)
+            if not is_gone:
                 raise
 
     @asynccontextmanager
@@ -240,17 +223,38 @@ class KubeClient:
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = "application/json",
     ) -> KubeObject:
-        pauses = iter(_ASK_AGAIN_SECONDS)
+        loop = asyncio.get_running_loop()
+        repetition, deadline = Repetition(self._patience, loop.time()), loop.time() + CALL_SECONDS
         while True:
-            response = await self._request(method, path, query, body, content_type, timeout=_REQUEST_TIMEOUT)
-            text = await response.read()
-            if response.status < 300:
-                return orjson.loads(text)
-            refusal = _refusal(response, text)
-            pause = next(pauses, None) if refusal.lacks_right else None
-            if pause is None:
-                raise refusal
+            # Not `connect`: that one runs out while a request of a burst waits for one of the pool's connections.
+            timeout = aiohttp.ClientTimeout(total=deadline - loop.time(), sock_connect=_CONNECT_SECONDS)
+            try:
+                return await self._attempt(method, path, query, body, content_type, timeout)
+            except (ApiError, aiohttp.ClientError, OSError) as failure:
+                pause = repetition.pause(failure, loop.time())
+                if pause is None or loop.time() + pause >= deadline:
+                    if isinstance(failure, ApiError):
+                        failure.uncertain = repetition.uncertain
+                    raise
             await asyncio.sleep(pause)
+
+    async def _attempt(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+        content_type: str,
+        timeout: aiohttp.ClientTimeout,
+    ) -> KubeObject:
+        response = await self._request(method, path, query, body, content_type, timeout=timeout)
+        text = await response.read()
+        if response.status >= 300:
+            raise _refusal(response, text)
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise aiohttp.ClientPayloadError(f"the answer is no JSON: {error}") from error
 
     async def _request(
         self,
@@ -306,10 +310,9 @@ def _refusal(response: aiohttp.ClientResponse, text: bytes) -> ApiError:
     except orjson.JSONDecodeError:
         answer = None
     status = cast(KubeObject, answer) if isinstance(answer, dict) else {}
-    seconds = response.headers.get("Retry-After", "")
     return ApiError(
         response.status,
         str(status.get("reason") or response.reason or ""),
         str(status.get("message") or text[:500].decode(errors="replace")),
-        float(seconds) if seconds.isdigit() else None,
+        retry_after(response.headers.get("Retry-After", "")),
     )

@@ -19,10 +19,13 @@ class PoolApi:
         self._namespace = namespace
 
     async def create_pod(self, body: KubeObject) -> Pod | Refusal:
-        """POST a pod; gives it as stored, or why the API server refuses it."""
+        """POST a pod; gives it as stored, or why the API server refuses it. Its name must be one that is new."""
         try:
             return decode(await self._client.create(PODS, self._namespace, body))
         except ApiError as error:
+            if error.reason == "AlreadyExists" and error.uncertain:
+                # By an attempt whose answer was lost.
+                return decode(await self._client.get(PODS, self._namespace, body["metadata"]["name"]))
             if refusal := refusal_of(error):
                 return refusal
             raise

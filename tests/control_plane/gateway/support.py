@@ -15,6 +15,7 @@ from control_plane.waiting import eventually
 from sandbox_crds.api import API_KEY_LABEL
 from sandbox_crds.keys import MasterKeys, api_key_hash
 from sandbox_crds.kube import KubeClient, KubeObject
+from sandbox_crds.kube.client import CALL_SECONDS
 from sandbox_crds.kube.resources import SANDBOXES, SECRETS
 from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_gateway.gateway import Gateway
@@ -91,7 +92,7 @@ def refusal(response: httpx.Response, status: int) -> str:
 async def replica(kubeconfig: Path, namespace: str, keys: MasterKeys, **settings: Any) -> AsyncGenerator[Replica]:
     """A synced gateway without its listener. Holds last 0.3 s unless told otherwise."""
     chosen: dict[str, Any] = {"start_hold_seconds": 0.3, "poll_hold_seconds": 0.3, **settings}
-    client = await KubeClient.connect(str(kubeconfig), USER_AGENT)
+    client = await KubeClient.connect(str(kubeconfig), USER_AGENT, patience=CALL_SECONDS)
     gateway = Gateway(Settings(namespace=namespace, **chosen), keys, client)
     followers = [asyncio.create_task(gateway.cache.run()), asyncio.create_task(gateway.api_keys.run())]
     await asyncio.wait_for(gateway.wait_synced(), 10)
