@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import aiohttp
 import structlog
 
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -53,8 +53,8 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
             return
         try:
             self._objects[metadata["name"]] = self._model.model_validate(item)
-        except ValueError as error:
-            _log.error("object cannot be read", resource=self.resource.plural, name=metadata["name"], error=str(error))
+        except Exception as error:
+            unreadable.report(self.resource, metadata["name"], error)
             return
         self._on_change(metadata["name"])
 

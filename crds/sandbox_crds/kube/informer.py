@@ -1,10 +1,11 @@
-"""A cache that follows one list of objects: LIST, then WATCH, and after each gap the difference of a new LIST.
+"""A cache that follows one list of objects: LIST, then WATCH from there on, and LIST anew when that cannot go on.
 
-Written for one reason above all: a gap in a watch loses deletions, and only comparing with a fresh list finds them.
+A watch that breaks or is refused begins again where it was, after a pause that grows. Only one that the server has
+forgotten (410) needs another list: a gap loses deletions, and only comparing with a fresh list finds them.
 """
 
 import asyncio
-import random
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,7 +13,10 @@ import aiohttp
 import orjson
 import structlog
 
-from sandbox_crds.kube.client import ApiError, KubeClient, KubeObject
+from sandbox_crds.kube import unreadable
+from sandbox_crds.kube.client import KubeClient, KubeObject
+from sandbox_crds.kube.errors import ApiError
+from sandbox_crds.kube.repetition import backoff
 from sandbox_crds.kube.resources import Resource
 
 type Handler[T] = Callable[[str, T | None], None]
@@ -22,18 +26,18 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 15.0
 _SWEEP_SECONDS = 600.0
-"""A watch ends after about this long at the latest, and the list is read anew: the periodic sweep."""
-
-
-class _Expired(Exception):
-    """The watch cannot go on from its resource version."""
+"""After this long the list is read anew: the periodic sweep."""
+_DOUBTFUL = 5
+"""After so many failures in a row the version may be the cause, as when etcd was restored from an older state."""
+_FAILURES = (ApiError, aiohttp.ClientError, OSError, LookupError, TypeError, ValueError)
+"""Of lists and watches: refused, broken, silent, or not understood."""
 
 
 class Informer[T]:
     """Objects of one resource in one namespace by name, decoded by `decode`.
 
     `on_change(name, object or None)` is called, in the event loop, for each object that is new, changed or gone.
-    An object that `decode` refuses (ValueError) is logged and counts as absent, so that it cannot stop the others.
+    An object that `decode` or `on_change` fails on is logged and counted; one that cannot be read counts as absent.
     """
 
     def __init__(
@@ -57,6 +61,9 @@ class Informer[T]:
         self._objects: dict[str, T] = {}
         self._versions: dict[str, str] = {}
         self._synced = asyncio.Event()
+        self._failures = 0
+        """Since the watch has said anything."""
+        self._listed_at = -math.inf
         self.version = 0
         """Resource version up to which everything has been seen; numbers, as of Kubernetes 1.35 (KEP-5504)."""
         self.following = False
@@ -85,22 +92,26 @@ class Informer[T]:
 
     async def run(self) -> None:
         """Follow the list until cancelled. No answer of the API server ends it; all are tried again."""
-        delay = _FIRST_DELAY
         while True:
             try:
-                await self._list()
-                delay = _FIRST_DELAY
-                async with asyncio.timeout(_SWEEP_SECONDS):
-                    await self._watch()
-            except _Expired:
-                pass
-            except TimeoutError:
-                # The sweep is due, or the server fell silent: both read the list anew.
-                pass
-            except (ApiError, aiohttp.ClientError, OSError, orjson.JSONDecodeError) as error:
-                _log.warning("list or watch failed", resource=self._resource.plural, error=str(error), retry_in=delay)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
-            delay = min(delay * 2, _LONGEST_DELAY)
+                await self._follow()
+            except _FAILURES as error:
+                await asyncio.sleep(self._failed(error))
+
+    async def _follow(self) -> None:
+        """A list if one is due, and one watch until it ends, or the next list is due."""
+        if self._sweep_in() <= 0:
+            await self._list()
+        sweep = asyncio.timeout(self._sweep_in())
+        try:
+            async with sweep:
+                await self._watch()
+        except TimeoutError:
+            if not sweep.expired():
+                raise
+
+    def _sweep_in(self) -> float:
+        return self._listed_at + _SWEEP_SECONDS - time.monotonic()
 
     async def _list(self) -> None:
         seen: set[str] = set()
@@ -114,35 +125,49 @@ class Informer[T]:
         self.version = version
         for name in self._versions.keys() - seen:
             self._drop(name)
+        self._listed_at = time.monotonic()
         self._synced.set()
 
     async def _watch(self) -> None:
-        while True:
-            query = {**self._query, "resourceVersion": str(self.version), "allowWatchBookmarks": "true"}
-            started = asyncio.get_running_loop().time()
-            async with self._client.watch(self._resource, self._namespace, **query) as lines:
-                self.following = True
-                try:
-                    while line := await lines.readline():
-                        self._apply(orjson.loads(line))
-                        self.heard_at = time.monotonic()
-                finally:
-                    self.following = False
-            # A server that accepts and at once ends each watch must not be asked in a tight loop.
-            if asyncio.get_running_loop().time() - started < 1:
-                await asyncio.sleep(1)
+        """Until the watch ends. Raises what has ended it, unless it was a server that did so in good order."""
+        query = {**self._query, "resourceVersion": str(self.version), "allowWatchBookmarks": "true"}
+        said = False
+        async with self._client.watch(self._resource, self._namespace, **query) as lines:
+            self.following = True
+            try:
+                while line := await lines.readline():
+                    self._apply(orjson.loads(line))
+                    self.heard_at = time.monotonic()
+                    self._failures, said = 0, True
+            finally:
+                self.following = False
+        if not said:
+            raise aiohttp.ServerDisconnectedError("the watch ended without a word")
+
+    def _failed(self, error: Exception) -> float:
+        """Seconds until the next attempt."""
+        self._failures += 1
+        delay = backoff(self._failures, _FIRST_DELAY, _LONGEST_DELAY)
+        is_known = isinstance(error, (ApiError, aiohttp.ClientError, OSError, orjson.JSONDecodeError))
+        is_expired = isinstance(error, ApiError) and error.code == 410
+        if is_expired or not is_known or self._failures % _DOUBTFUL == 0:
+            self._listed_at = -math.inf
+        if isinstance(error, ApiError):
+            delay = max(delay, error.retry_after or 0.0)
+        problem = str(error) or type(error).__name__
+        _log.warning("list or watch failed", resource=self._resource.plural, error=problem, retry_in=round(delay, 1))
+        return delay
 
     def _apply(self, event: KubeObject) -> None:
         kind, item = event["type"], event["object"]
         if kind == "ERROR":
-            if item.get("code") == 410:
-                raise _Expired
             raise ApiError(item.get("code", 500), item.get("reason", ""), item.get("message", ""))
-        self.version = int(item["metadata"]["resourceVersion"])
+        version = int(item["metadata"]["resourceVersion"])
         if kind == "DELETED":
             self._drop(item["metadata"]["name"])
         elif kind in {"ADDED", "MODIFIED"}:
             self._put(item)
+        self.version = version
 
     def _put(self, item: KubeObject) -> None:
         name, version = item["metadata"]["name"], item["metadata"]["resourceVersion"]
@@ -151,8 +176,8 @@ class Informer[T]:
         self._versions[name] = version
         try:
             decoded = self._decode(item)
-        except ValueError as error:
-            _log.error("object cannot be read", resource=self._resource.plural, name=name, error=str(error))
+        except Exception as error:
+            unreadable.report(self._resource, name, error)
             self._objects.pop(name, None)
             self._tell(name, None)
             return
@@ -166,4 +191,7 @@ class Informer[T]:
 
     def _tell(self, name: str, item: T | None) -> None:
         for handler in self._handlers:
-            handler(name, item)
+            try:
+                handler(name, item)
+            except Exception as error:
+                unreadable.report(self._resource, name, error)

@@ -1,0 +1,20 @@
+"""Objects that cannot be read, or acted on: each harms nothing but itself, and is logged and counted."""
+
+import structlog
+from prometheus_client import Counter
+
+from sandbox_crds.kube.resources import Resource
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_UNREADABLE = Counter(
+    "openhands_sandbox_unreadable_objects",
+    "States of objects in the Kubernetes API that could not be read and were left out; the log names them.",
+    ["resource"],
+)
+
+
+def report(resource: Resource, name: str, error: Exception) -> None:
+    """This object could not be read."""
+    _UNREADABLE.labels(resource.plural).inc()
+    _log.error("object cannot be read", resource=resource.plural, name=name, error=f"{type(error).__name__}: {error}")
