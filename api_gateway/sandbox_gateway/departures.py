@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
 from sandbox_gateway.cache import SandboxCache
 
 
 class Departures:
     """Calls each of `on_gone` with a sandbox's name when it has been deleted, or has another pod than before, or none.
 
-    What is under way to the old pod may get no answer any more: one that vanished with its node closes no connection.
+    A pod on a lost node is none. What is under way to it may get no answer any more: it closes no connection.
     """
 
     def __init__(self, cache: SandboxCache) -> None:
@@ -19,7 +20,7 @@ class Departures:
 
     def _see(self, name: str, sandbox: Sandbox | None) -> None:
         before = self._pods.get(name, "")
-        now = sandbox.status.pod_uid if sandbox else ""
+        now = sandbox.status.pod_uid if sandbox and not _is_on_lost_node(sandbox) else ""
         if before == now:
             return
         if now:
@@ -29,3 +30,8 @@ class Departures:
         if before:
             for tell in self.on_gone:
                 tell(name)
+
+
+def _is_on_lost_node(sandbox: Sandbox) -> bool:
+    condition = sandbox.status.condition("Ready")
+    return condition is not None and condition.reason == Reason.NODE_LOST

@@ -7,6 +7,7 @@ import structlog
 
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import Sandbox
+from sandbox_crds.reasons import Reason
 from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.sandboxes import Sandboxes
@@ -90,4 +91,5 @@ class Wakes:
 
 
 def _is_settled(seen: View) -> bool:
-    return seen.status != "starting"
+    # A node may be lost for hours.
+    return seen.status != "starting" or seen.reason == Reason.NODE_LOST

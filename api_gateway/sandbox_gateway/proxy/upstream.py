@@ -16,6 +16,9 @@ CONNECT_SECONDS = 5.0
 # uvicorn closes a connection that has been idle for 5 s; one that is reused must not be about to be closed.
 IDLE_SECONDS = 4.0
 IDLE_PER_ADDRESS = 256
+DEAD_SECONDS = 105
+"""A connection ends after so long without a sign of life of the peer's kernel, and when a live peer takes nothing of
+what is sent to it for so long."""
 
 
 class Sink(ABC):
@@ -167,8 +170,11 @@ class Pool:
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """Notice a dead peer within about two minutes. Set on a listening socket, it holds for what that accepts."""
+    """Notice a dead peer in DEAD_SECONDS. Set on a listening socket, it holds for what that accepts."""
+    probe_seconds = max(1, DEAD_SECONDS // 7)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_SECONDS - 4 * probe_seconds)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe_seconds)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+    # There are no probes while what was sent is not acknowledged: Linux would repeat that for a quarter of an hour.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_SECONDS * 1000)

@@ -9,6 +9,7 @@ import pytest
 from sandbox_crds.kube import ApiError
 from sandbox_crds.reasons import Reason
 from sandbox_gateway import wake
+from sandbox_gateway.retry import Passing
 from unit.sandbox_gateway.support import status
 from unit.sandbox_gateway.waking import IDLE, Plane
 
@@ -54,6 +55,18 @@ async def test_the_old_pods_readiness_is_not_taken_for_the_new_ones(plane: Plane
     assert not held.done()
     plane.see(generation=3, status=status(Reason.READY, podUID="p2", observedGeneration=3))
     await asyncio.wait_for(held, 5)
+
+
+async def test_nobody_waits_for_a_lost_node(plane: Plane) -> None:
+    plane.see(generation=2, **ASLEEP)
+    held = asyncio.create_task(plane.wakes.wake(NAME))
+    await settle()
+    plane.see(generation=3, status=status(Reason.NODE_LOST, observedGeneration=3))
+    await asyncio.wait_for(held, 5)
+    endpoint = plane.directory.find_by_runtime_id(NAME)
+    assert endpoint
+    assert (endpoint.address, endpoint.wakes, endpoint.passing) == (None, False, Passing.STARTING)
+    assert "NodeLost" in endpoint.cause
 
 
 async def test_a_write_of_the_operator_comes_between(plane: Plane) -> None:
