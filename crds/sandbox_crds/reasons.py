@@ -202,7 +202,9 @@ MEANINGS: dict[Reason, Meaning] = {
         "pending",
         passing=True,
         remedy=(
-            "See `kubectl describe node`. If the node is gone for good, `kubectl delete node` lets the pod be replaced."
+            "See `kubectl describe node`. A pod without a volume is replaced once Kubernetes has given up its node, "
+            "after five minutes by default. One with a volume is replaced after `kubectl delete node`: use it when the "
+            "node is gone for good."
         ),
     ),
     Reason.VOLUME_NOT_BOUND: Meaning(

@@ -171,6 +171,10 @@ class Api:
         """Delete exactly this pod. Raises ApiError (409 when there is another of this name), as do all below."""
         await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid)
 
+    async def abandon_pod(self, pod: Pod) -> None:
+        """Delete exactly this pod at once, whatever becomes of it on its node."""
+        await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid, grace_seconds=0)
+
     async def delete_service(self, service: Service) -> None:
         """Delete exactly this Service."""
         try:

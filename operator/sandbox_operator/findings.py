@@ -23,6 +23,10 @@ _VOLUME_IS_MADE = timedelta(seconds=4)
 OVERDUE = timedelta(seconds=15)
 """How long after a deleted pod was to have ended its node counts as lost: a kubelet kills it at that time."""
 
+GIVEN_UP = timedelta(minutes=5)
+"""How long after that a pod which nothing says is lost counts as such: one that was not ready when its node fell silent
+looks like one whose kubelet takes its time."""
+
 # Reasons of `state.waiting` (Kubernetes 1.36, pkg/kubelet: images/types.go, container/sync_result.go, cri-api errors).
 _CRASH_LOOP = "CrashLoopBackOff"
 _RUN_ERROR = "RunContainerError"
@@ -214,6 +218,19 @@ def lost_node(pod: Pod, now: datetime) -> Finding | None:
         due = times.rfc3339(pod.deletion_due)
         return Finding(Reason.NODE_LOST, f"Node {pod.node} does not report: the pod was to have ended at {due}.")
     return _has_lost_node(pod)
+
+
+def abandoned_at(pod: Pod) -> datetime | None:
+    """When a pod that somebody has deleted is not to be waited for any more; None: never.
+
+    A silent node may still run it, so that it may write to a volume; without one there is nothing to protect. A pod
+    that was deleted without a grace period waits for finalizers alone.
+    """
+    if not pod.is_local or not pod.node or pod.is_finished or pod.deletion_due is None:
+        return None
+    if pod.deletion_requested == pod.deletion_due:
+        return None
+    return pod.deletion_due + (OVERDUE if _has_lost_node(pod) else GIVEN_UP)
 
 
 def ending(pod: Pod, now: datetime) -> Finding:

@@ -20,7 +20,16 @@ from sandbox_operator.builders.volume import build_volume_claim
 from sandbox_operator.conditions import READY, patch, said
 from sandbox_operator.evidence import find, is_needed, redacted_evidence
 from sandbox_operator.finality import IMAGE_TROUBLES
-from sandbox_operator.findings import OVERDUE, Finding, ending, examine, finished, is_without_cause, lost_node
+from sandbox_operator.findings import (
+    OVERDUE,
+    Finding,
+    abandoned_at,
+    ending,
+    examine,
+    finished,
+    is_without_cause,
+    lost_node,
+)
 from sandbox_operator.lifetime import (
     announcement,
     expired_event,
@@ -119,7 +128,9 @@ def _terminate(world: World, keys: MasterKeys) -> Plan:
     waits = ", ".join(world.sandbox.metadata.finalizers)
     message = f"The Sandbox is being deleted{f', and waits for its finalizers: {waits}' if waits else ''}."
     told, pod = _tell(world, keys, Finding(Reason.TERMINATING, message)), world.pod
-    return told if pod is None or pod.deletion_requested else _end(world, keys, told, pod)
+    if pod is None:
+        return told
+    return _until_ended(told, pod, world.now) if pod.deletion_requested else _end(world, keys, told, pod)
 
 
 def _within_limits(world: World) -> Plan | None:
@@ -160,7 +171,7 @@ def _follow_deletion(world: World, keys: MasterKeys, pod: Pod) -> Plan:
     if told.status and unasked:
         event = deletion_event(world.sandbox, world.class_, pod, world.now)
         told = replace(told, events=(*told.events, event))
-    return _again_at(told, _overdue(pod, world.now))
+    return _until_ended(told, pod, world.now)
 
 
 def _replace_finished(world: World, keys: MasterKeys, pod: Pod) -> Plan:
@@ -181,13 +192,19 @@ def _suspend(world: World, keys: MasterKeys, pod: Pod | None) -> Plan:
     # One that no status has told of must be: it may have a volume, and counts among its owner's sandboxes.
     since = None if lost or not world.sandbox.status.launch else pod.deletion_requested or world.now
     told = _tell(world, keys, Finding(Reason.SUSPENDING, f"{what} {message}", since))
-    return _again_at(told, _overdue(pod, world.now)) if pod.deletion_requested else _end(world, keys, told, pod)
+    return _until_ended(told, pod, world.now) if pod.deletion_requested else _end(world, keys, told, pod)
 
 
-def _overdue(pod: Pod, now: datetime) -> datetime | None:
-    """When a deleted pod's node is to be taken for lost; None when it is so already, or that is not known."""
-    due = pod.deletion_due and pod.deletion_due + OVERDUE
-    return due if due and now < due else None
+def _until_ended(steps: Plan, pod: Pod, now: datetime) -> Plan:
+    """The same steps for a deleted pod, to be looked at again when its node is to be taken for lost.
+
+    The pod is abandoned when it is not to be waited for any more.
+    """
+    abandoned = abandoned_at(pod)
+    if abandoned and now >= abandoned:
+        return replace(steps, abandon=pod)
+    times = (pod.deletion_due and pod.deletion_due + OVERDUE, abandoned)
+    return _again_at(steps, *(time for time in times if time and time > now))
 
 
 def _examine(world: World, keys: MasterKeys, pod: Pod) -> Plan:

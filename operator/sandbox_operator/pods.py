@@ -29,6 +29,9 @@ CLAIMED_ANNOTATION = f"{GROUP}/claimed-at"
 DEFERRED_ANNOTATION = f"{GROUP}/deferred-init"
 """On a warm pod: `"true"` when its agent server waits to be initialized, at its start and at each restart."""
 
+_LOCAL_VOLUMES = frozenset({"emptyDir", "secret", "configMap", "downwardAPI", "projected", "image"})
+"""Volumes that go with their pod, so that another pod can write to none of them."""
+
 BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons of `state.waiting` of a container that is on its way."""
 
@@ -79,7 +82,8 @@ class Pod:
     """`deletion_requested` is when somebody deleted the pod; it is to have ended at `deletion_due`.
 
     `disruption` is the condition `DisruptionTarget`: who is about to end the pod, or has. `has_network` says that the
-    kubelet has mounted the volumes and made the pod's network; kubelets before Kubernetes 1.29 do not tell.
+    kubelet has mounted the volumes and made the pod's network; kubelets before Kubernetes 1.29 do not tell. `is_local`
+    says that all its volumes go with it.
     `sandbox` is the name of the Sandbox that it belongs to, "" for a free warm pod. `pool`, `template`, `claimed` and
     `deferred` are set on warm pods alone, `key_id` on those and on pods that have the key of one. Two states are equal
     when nothing has changed that decisions are made of.
@@ -107,6 +111,7 @@ class Pod:
     ports: tuple[tuple[str, int], ...] = ()
     node: str = ""
     tolerations: tuple[Toleration, ...] = ()
+    is_local: bool = False
     scheduled: PodCondition | None = None
     ready: PodCondition | None = None
     disruption: PodCondition | None = None
@@ -174,6 +179,7 @@ def _decode(item: KubeObject) -> Pod:
         ports=_shared(tuple((part["name"], part["containerPort"]) for part in _parts(own, "ports") if "name" in part)),
         node=spec.get("nodeName", ""),
         tolerations=_shared(tuple(_toleration(part) for part in _parts(spec, "tolerations"))),
+        is_local=all(_is_local(volume) for volume in _parts(spec, "volumes")),
         scheduled=_condition(conditions.get("PodScheduled")),
         ready=_condition(conditions.get("Ready")),
         disruption=_condition(conditions.get("DisruptionTarget")),
@@ -193,6 +199,10 @@ def controller_uid(item: KubeObject) -> str:
 def _shared[T: tuple[object, ...]](parts: T) -> T:
     """The same, once in memory for all pods that have the same."""
     return parts
+
+
+def _is_local(volume: dict[str, Any]) -> bool:
+    return volume.keys() - {"name"} <= _LOCAL_VOLUMES
 
 
 def _toleration(part: dict[str, Any]) -> Toleration:

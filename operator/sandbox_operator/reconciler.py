@@ -268,6 +268,9 @@ class Reconciler:
         for pod in (*steps.surplus, *([steps.delete] if steps.delete else ())):
             await self._api.delete_pod(pod)
             self._expectations.deleted(key, pod, asyncio.get_running_loop().time())
+        if steps.abandon:
+            _log.warning("pod abandoned, its node does not end it", sandbox=key, pod=steps.abandon.name)
+            await self._api.abandon_pod(steps.abandon)
         if steps.suspend and not await self._write(sandbox, self._api.suspend(sandbox, "StartTimeout", steps.suspend)):
             return
         if steps.expire:

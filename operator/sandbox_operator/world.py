@@ -101,14 +101,14 @@ class Prepare:
 class Plan:
     """What to do, in this order.
 
-    `claim`: claim a warm pod if there is one. `look`: read the Events about this pod. `events`: post them. `creates`:
-    make these, side by side. `status`: a merge patch. `initialize`: initialize the agent server of this pod, of this
-    class. `surplus`: delete these pods, of which nobody knows. `prepare`: have this pod's agent server save its work.
-    `delete`: delete this pod, which is `unfit` if that says why. `suspend`: suspend the sandbox since it did not start
-    in time, with this note. `expire`: delete the sandbox. `afterwards`: post these events; after a claim, only if there
-    was a warm pod. After `claim`, `look`, `creates` and `prepare` the next plan is made with the outcome, after
-    `initialize` some time later. `service`: what is to become of the Service. `untold`: there is a passing
-    state that is not worth a write yet.
+    `claim`: claim a warm pod if there is one. `look`: read the Events about this pod. `events`: post them.
+    `creates`: make these, side by side. `status`: a merge patch. `initialize`: initialize the agent server of this
+    pod, of this class. `surplus`: delete these pods, of which nobody knows. `prepare`: have this pod's agent server
+    save its work. `delete`: delete this pod, which is `unfit` if that says why. `abandon`: delete this one without
+    its node. `suspend`: suspend the sandbox since it did not start in time, with this note. `expire`: delete the
+    sandbox. `afterwards`: post these events; after a claim, only if there was a warm pod. After `claim`, `look`,
+    `creates` and `prepare` the next plan is made with the outcome, after `initialize` some time later. `service`:
+    what is to become of the Service. `untold`: there is a passing state that is not worth a write yet.
     """
 
     claim: bool = False
@@ -120,6 +120,7 @@ class Plan:
     surplus: tuple[Pod, ...] = ()
     prepare: Prepare | None = None
     delete: Pod | None = None
+    abandon: Pod | None = None
     unfit: str = ""
     suspend: str = ""
     expire: bool = False

@@ -25,6 +25,8 @@ CPU = "1500m"
 """What a sandbox asks for: more than half of a node."""
 PRIORITIES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
 ALL_PODS = replace(PODS, namespaced=False)
+VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
+_STORAGE_CLASS = "by-hand"
 _OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
 
 
@@ -39,7 +41,13 @@ async def classes(town: Town) -> None:
     resources = {"requests": {"cpu": CPU}}
     await world.add_class(pod={"affinity": affinity}, resources=resources)
     tolerations = [{"operator": "Exists", **gives_up}]
-    await world.add_class("impatient", pod={"affinity": affinity, "tolerations": tolerations}, resources=resources)
+    impatient: dict[str, Any] = {
+        "pod": {"affinity": affinity, "tolerations": tolerations},
+        "resources": {"requests": {"cpu": "500m"}},
+        "terminationGracePeriodSeconds": 1,
+    }
+    await world.add_class("impatient", **impatient)
+    await world.add_class("kept", workspace={"persistent": True, "storageClassName": _STORAGE_CLASS}, **impatient)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -57,6 +65,18 @@ async def _is_free(client: KubeClient, name: str) -> bool:
     node = await client.get(NODES, "", name)
     pods = (await client.list(ALL_PODS, "", fieldSelector=f"spec.nodeName={name}"))["items"]
     return not node["spec"].get("taints") and not pods
+
+
+def _volume(name: str) -> KubeObject:
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "100Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": _STORAGE_CLASS,
+            "hostPath": {"path": "/nowhere"},
+        },
+    }
 
 
 async def started(world: World, session_id: str, **spec: Any) -> Sandbox:
@@ -128,27 +148,38 @@ async def test_a_node_that_falls_silent_and_comes_back(
 
 
 async def test_a_node_that_never_comes_back(town: Town, world: World, request: pytest.FixtureRequest) -> None:
+    await town.client.create(VOLUMES, "", _volume("kept"))
     first = await started(world, request.node.name, className="impatient")
+    kept = await world.add("kept", className="kept")
+    await world.until(Reason.READY, "kept")
+    assert (await world.pod(kept))["spec"]["nodeName"] == FRAIL
     town.frail.fall_silent()
     await world.until(Reason.NODE_LOST)
-    await world.pod(first, keep=is_being_deleted)
+    # Without a volume nothing is lost by not waiting for the node.
+    moved = await world.until(Reason.READY)
+    assert (await world.pod(first))["spec"]["nodeName"] == STEADY
+    assert moved.status.pod_uid != first.status.pod_uid
+    assert moved.status.launch == "Resume"
+    # All the time the node was the cause, also while its pod was to be deleted.
+    reasons = town.observer.reasons(world.name)
+    assert reasons[reasons.index("Ready") :][:2] == ["Ready", "NodeLost"]
+    assert not {"PodTerminating", "Evicted"} & set(reasons)
+    assert "was not kept" in (await pod_lost_event(world))["note"]
+    # The silent node may still write to the volume.
+    lost = await world.until(Reason.NODE_LOST, "kept")
+    await world.pod(kept, keep=is_being_deleted)
     # The administrator says that the machine is off.
     node = await town.client.get(NODES, "", FRAIL)
     taints = {"spec": {"taints": [*node["spec"]["taints"], _OUT_OF_SERVICE]}}
     await town.client.patch(NODES, "", FRAIL, taints)
     try:
         # Kubernetes looks for such pods every 20 s.
-        moved = await world.until(Reason.READY)
-        assert (await world.pod(first))["spec"]["nodeName"] == STEADY
-        assert moved.status.pod_uid != first.status.pod_uid
-        assert moved.status.launch == "Resume"
-        # All the time the node was the cause, also while its pod was to be deleted.
-        reasons = town.observer.reasons(world.name)
-        assert reasons[reasons.index("Ready") :][:2] == ["Ready", "NodeLost"]
-        assert not {"PodTerminating", "Evicted"} & set(reasons)
-        assert "was not kept" in (await pod_lost_event(world))["note"]
+        again = await world.until(Reason.READY, "kept")
+        assert (await world.pod(kept))["spec"]["nodeName"] == STEADY
+        assert again.status.pod_uid != lost.status.pod_uid
     finally:
         await town.client.patch(NODES, "", FRAIL, {"spec": {"taints": node["spec"]["taints"]}})
+        await world.delete("kept")
 
 
 async def test_a_node_that_is_drained(town: Town, world: World, request: pytest.FixtureRequest) -> None:

@@ -86,6 +86,7 @@ def writes(plan: Plan) -> tuple[str, ...]:
         "initialize": plan.initialize,
         "prepare": plan.prepare,
         "delete pods": plan.delete,
+        "abandon pods": plan.abandon,
         "suspend": plan.suspend,
         "expire": plan.expire,
     }

@@ -8,6 +8,7 @@ from typing import Any
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
 from sandbox_crds.reasons import ExpiryReason, Reason
 from sandbox_operator.evidence import Evidence
+from sandbox_operator.findings import OVERDUE
 from sandbox_operator.lifetime import nearest_limit
 from sandbox_operator.ownership import choose
 from sandbox_operator.plan import plan
@@ -194,6 +195,14 @@ class MadeUpCluster:
             assert not self.pod.is_ready or self.pod.is_finished or self.pod.uid in self.prepared, "its work is lost"
             self.ended_by_operator.add(self.pod.uid)
             self.delete_pod()
+            writes += 1
+        if steps.abandon:
+            assert self.pod
+            assert self.pod.uid == steps.abandon.uid
+            assert self.pod.deletion_due
+            assert self.now >= self.pod.deletion_due + OVERDUE
+            assert self.pod.is_local, "another pod may write to its volume"
+            self.pod = None
             writes += 1
         if steps.suspend:
             self._suspend(steps.suspend)

@@ -1,9 +1,11 @@
 """Pods that are restarted, deleted or lost."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from sandbox_crds.losses import LOSSES, LossReason
 from sandbox_crds.reasons import Reason
+from sandbox_operator.findings import GIVEN_UP
 from sandbox_operator.plan import PATIENCE
 from sandbox_operator.times import rfc3339
 from unit.sandbox_operator.cases import Case
@@ -25,10 +27,15 @@ from unit.sandbox_operator.suspension_cases import (
     ENDING,
     ENDING_START,
     LOST_AT,
+    NOT_KEPT,
+    REQUESTED,
     RESTARTS,
     SILENT,
     TERMINATING,
 )
+
+DUE = LATER + timedelta(seconds=30)
+NOT_ENDED = f"Node node-1 does not report: the pod was to have ended at {rfc3339(DUE)}."
 
 REPLACEMENTS = {
     "restart": Case(
@@ -118,6 +125,48 @@ REPLACEMENTS = {
         now=LATER,
         told=Reason.NODE_LOST,
         message="Node node-1 does not report: the node is gone",
+    ),
+    "node is lost, and its pod does not end": Case(
+        sandbox(status=status(Reason.NODE_LOST, NOT_ENDED)),
+        replace(SILENT, deletion_requested=LATER, deletion_due=DUE),
+        now=LOST_AT,
+    ),
+    "node is lost, and its pod without a volume does not end": Case(
+        sandbox(status=status(Reason.NODE_LOST, NOT_ENDED)),
+        replace(SILENT, deletion_requested=LATER, deletion_due=DUE, is_local=True),
+        now=LOST_AT,
+        writes=("abandon pods",),
+    ),
+    "but not at once": Case(
+        sandbox(status=status(Reason.NODE_LOST, "Node node-1 does not report: the node is gone")),
+        replace(SILENT, deletion_requested=LATER, deletion_due=DUE, is_local=True),
+        now=DUE,
+        requeue_at=LOST_AT,
+    ),
+    "nor again, when only finalizers hold it": Case(
+        sandbox(status=status(Reason.NODE_LOST, NOT_ENDED)),
+        replace(SILENT, deletion_requested=DUE, deletion_due=DUE, is_local=True),
+        now=LOST_AT,
+    ),
+    "a pod without a volume does not end, and nothing says why": Case(
+        sandbox(status=status(Reason.NODE_LOST, NOT_ENDED)),
+        replace(ENDING, is_local=True),
+        now=LOST_AT,
+        requeue_at=DUE + GIVEN_UP,
+    ),
+    "and is not waited for any longer": Case(
+        sandbox(status=status(Reason.NODE_LOST, NOT_ENDED)),
+        replace(ENDING, is_local=True),
+        now=DUE + GIVEN_UP,
+        writes=("abandon pods",),
+    ),
+    "suspended, and its pod without a volume does not end": Case(
+        sandbox(status=READY, suspend=True, suspendReason="Requested"),
+        replace(ENDING, is_local=True),
+        now=DUE + GIVEN_UP,
+        writes=("abandon pods",),
+        told=Reason.SUSPENDING,
+        message=f"The pod cannot end. {NOT_ENDED} {REQUESTED} {NOT_KEPT}",
     ),
     "node is lost, and its pod is gone": Case(
         sandbox(status=status(Reason.NODE_LOST, "Node node-1 does not report.")),

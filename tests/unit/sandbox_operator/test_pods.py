@@ -63,6 +63,24 @@ def test_what_it_tolerates() -> None:
     assert decode(POD).tolerations == ()
 
 
+@pytest.mark.parametrize(
+    ("source", "local"),
+    [
+        ({"emptyDir": {}}, True),
+        ({"image": {"reference": "a"}}, True),
+        ({"projected": {}}, True),
+        ({"persistentVolumeClaim": {"claimName": "a"}}, False),
+        ({"ephemeral": {}}, False),
+        ({"nfs": {}}, False),
+        ({"hostPath": {"path": "/shared"}}, False),
+    ],
+)
+def test_whether_its_volumes_go_with_it(source: dict[str, Any], local: bool) -> None:
+    pod = copy.deepcopy(POD)
+    pod["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}, {"name": "x", **source}]
+    assert decode(pod).is_local is local
+
+
 def test_a_running_pod() -> None:
     pod = decode(POD)
     assert (pod.name, pod.uid, pod.owner_uid, pod.image) == ("one-abcdefgh", "pod-uid", "owner", "agent")
