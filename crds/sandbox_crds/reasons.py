@@ -202,9 +202,8 @@ MEANINGS: dict[Reason, Meaning] = {
         "pending",
         passing=True,
         remedy=(
-            "See `kubectl describe node`. A pod without a volume is replaced once Kubernetes has given up its node, "
-            "after five minutes by default. One with a volume is replaced after `kubectl delete node`: use it when the "
-            "node is gone for good."
+            "See `kubectl describe node`. Without a volume the pod is replaced after five minutes or so; with one, "
+            "when the node is back, or gone for good and `kubectl delete node` says so."
         ),
     ),
     Reason.VOLUME_NOT_BOUND: Meaning(
