@@ -85,6 +85,7 @@ class Gateway:
                 tasks.create_task(self.api_keys.run()),
                 tasks.create_task(self.classes.run()),
                 tasks.create_task(self.pools.run()),
+                tasks.create_task(collector.tend()),
                 stopping := tasks.create_task(stop.wait()),
                 synced := tasks.create_task(self.wait_synced()),
             ]

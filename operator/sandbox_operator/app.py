@@ -8,6 +8,7 @@ from collections.abc import Callable
 import aiohttp
 import structlog
 
+from sandbox_crds import collector
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
 from sandbox_operator import glue, health, metrics
@@ -120,7 +121,7 @@ async def _run_parts(
     # When one part dies all end, and the process with them: Kubernetes starts a new one.
     async with asyncio.TaskGroup() as group:
         election = group.create_task(take_part())
-        parts = [group.create_task(part) for part in (caches.run(), caches.settle(), follow())]
+        parts = [group.create_task(part) for part in (caches.run(), caches.settle(), collector.tend(), follow())]
         await stop.wait()
         # The work ends and the lease is given back first: another operator goes on while this one ends.
         election.cancel()

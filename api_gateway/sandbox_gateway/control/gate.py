@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sandbox_crds import collector
 from sandbox_crds.api_keys import ApiKey
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.control.rates import Rates
@@ -66,6 +67,7 @@ class Gate:
                 self._bytes[key.name] -= body.size
                 if not self._bytes[key.name]:
                     del self._bytes[key.name]
+                collector.passed(body.size)
 
     def admits(self, key: str, size: int) -> bool:
         """Whether there is room for so many more bytes of a body sent with this key, which are counted then."""

@@ -11,6 +11,7 @@ from typing import IO, Self
 
 import httpx
 
+from control_plane.resident import resident
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
@@ -54,10 +55,7 @@ class Process:
     @property
     def resident(self) -> int:
         """Bytes of its memory that are resident."""
-        [line] = [
-            line for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines() if "VmRSS" in line
-        ]
-        return int(line.split()[1]) * 1024
+        return resident(self._process.pid)
 
     async def ask(self, path: str, token: str = "") -> httpx.Response:
         """GET of this path on the port of the probes. Raises httpx.TransportError."""

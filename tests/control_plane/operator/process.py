@@ -10,6 +10,7 @@ from typing import Self
 
 import httpx
 
+from control_plane.resident import resident
 from control_plane.waiting import eventually
 from local_cluster.ports import free_port
 
@@ -76,6 +77,11 @@ class OperatorProcess:
             return None
         values = [line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")]
         return float(values[0]) if values else None
+
+    @property
+    def resident(self) -> int:
+        """Bytes of its memory that are resident."""
+        return resident(self._process.pid)
 
     @property
     def has_ended(self) -> bool:
