@@ -94,6 +94,13 @@ class PodOverlay(Model):
         default="8Gi",
         description="The same for the home directory, where it is a directory of the pod (readOnlyRootFilesystem).",
     )
+    shm_size: Size | None = Field(
+        default=None,
+        description=(
+            "Size of /dev/shm, which browsers and databases share memory by. What is in it counts as memory of the "
+            "container, so it is no larger than limits.memory. Left out: the container runtime's 64 MiB."
+        ),
+    )
 
 
 class SandboxClassSpec(Model):
@@ -190,8 +197,18 @@ class SandboxClassSpec(Model):
         return self.pod.allow_root_group or 0 not in group_ids
 
 
+_SHM_FITS = rules(
+    (
+        "!has(self.pod) || !has(self.pod.shmSize) || !has(self.resources) || !has(self.resources.limits) || "
+        "!('memory' in self.resources.limits) || "
+        "quantity(self.pod.shmSize).compareTo(quantity(self.resources.limits['memory'])) <= 0",
+        "pod.shmSize is larger than resources.limits.memory",
+    )
+)
+
+
 class SandboxClass(Model):
     """How the pods of one kind of sandbox look."""
 
     metadata: Metadata = Metadata()
-    spec: SandboxClassSpec = SandboxClassSpec()
+    spec: SandboxClassSpec = Field(default=SandboxClassSpec(), json_schema_extra=_SHM_FITS)

@@ -124,6 +124,8 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
     }
     if class_.spec.pod.read_only_root_filesystem:
         container["volumeMounts"].append({"name": "home", "mountPath": environment.HOME})
+    if class_.spec.pod.shm_size:
+        container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
     if directory := container_dir(spec.working_dir):
         container["workingDir"] = directory
     resources = class_.spec.resources
@@ -163,4 +165,6 @@ def _volumes(class_: SandboxClass, name: str) -> list[dict[str, Any]]:
     ]
     if overlay.read_only_root_filesystem:
         volumes.append({"name": "home", "emptyDir": {"sizeLimit": overlay.home_size}})
+    if overlay.shm_size:
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": overlay.shm_size}})
     return volumes

@@ -232,6 +232,11 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
         ({"egress": ""}, "spec.egress"),
         ({"pod": {"tmpSize": "0"}}, "spec.pod.tmpSize"),
         ({"pod": {"homeSize": "1m"}}, "spec.pod.homeSize"),
+        ({"pod": {"shmSize": "0"}}, "spec.pod.shmSize"),
+        (
+            {"pod": {"shmSize": "2049Mi"}, "resources": {"limits": {"memory": "2Gi"}}},
+            "spec: Invalid value: pod.shmSize is larger than resources.limits.memory",
+        ),
         ({"pod": {"hostUsers": "no"}}, "spec.pod.hostUsers"),
         ({"workspace": {"persistent": "yes"}}, "spec.workspace.persistent"),
         ({"startupTimeoutSeconds": 0}, "spec.startupTimeoutSeconds"),
@@ -249,6 +254,13 @@ async def test_a_bad_class_is_refused(client: KubeClient, namespace: str, spec: 
         await create(client, namespace, SANDBOX_CLASSES, "bad", spec)
     assert refusal.value.code == 422
     assert words in refusal.value.message
+
+
+async def test_shared_memory_up_to_the_limit_of_memory_is_taken(client: KubeClient, namespace: str) -> None:
+    for name, limits in (("full", {"memory": "2048Mi"}), ("boundless", {"cpu": "1"})):
+        spec = {"pod": {"shmSize": "2Gi"}, "resources": {"limits": limits}}
+        made = await create(client, namespace, SANDBOX_CLASSES, name, spec)
+        assert made["spec"]["pod"]["shmSize"] == "2Gi"
 
 
 async def test_requests_up_to_their_limits_are_taken(client: KubeClient, namespace: str) -> None:

@@ -133,6 +133,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"sandboxClasses": {"default": {"egress": "a b"}}}, "/sandboxClasses/default/egress"),
     ({"sandboxClasses": {"default": {"pod": {"tmpSize": "0Gi"}}}}, "/sandboxClasses/default/pod/tmpSize"),
     ({"sandboxClasses": {"default": {"pod": {"homeSize": "100m"}}}}, "/sandboxClasses/default/pod/homeSize"),
+    ({"sandboxClasses": {"default": {"pod": {"shmSize": "64"}}}}, "/sandboxClasses/default/pod/shmSize"),
     ({"sandboxClasses": {"default": {"pod": {"hostUsers": "no"}}}}, "/sandboxClasses/default/pod/hostUsers"),
     ({"sandboxPools": {"Upper": {"image": "i"}}}, "/sandboxPools"),
     ({"sandboxPools": {"x" * 51: {"image": "i"}}}, "/sandboxPools"),

@@ -73,6 +73,7 @@ CASES: dict[str, tuple[Sandbox, SandboxClass]] = {
                 "hostUsers": False,
                 "tmpSize": "512Mi",
                 "homeSize": "3Gi",
+                "shmSize": "1Gi",
             },
             egress="model",
             servicePorts={"work-2": 0},
