@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sandbox_crds import service_ports
+from sandbox_crds import service_ports, times
 from sandbox_crds.api import MANAGED_BY_LABEL, MANAGER, SANDBOX_LABEL
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeObject
@@ -51,10 +51,10 @@ def restart_spec(sandbox: Sandbox, now: datetime) -> dict[str, Any]:
 
     The present pod's time is the API server's, `now` is this process's: the new time is later than either.
     """
-    times = [now.replace(microsecond=0)]
+    known = [now.replace(microsecond=0)]
     if sandbox.status.start_time:
-        times.append(datetime.fromisoformat(sandbox.status.start_time) + timedelta(seconds=1))
-    restarted_at = max(times).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        known.append(times.parse(sandbox.status.start_time) + timedelta(seconds=1))
+    restarted_at = max(known).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {**RUNNING, "restartedAt": restarted_at}
 
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from sandbox_crds.kube import KubeClient, KubeObject
+from sandbox_crds import times
+from sandbox_crds.kube import KubeClient, KubeObject, unreadable
 from sandbox_crds.kube.resources import EVENTS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import pod_name
@@ -47,7 +48,7 @@ class ClusterEvents:
             own, *of_pods = await asyncio.gather(*map(self._regarding, (name, *names)))
         # The Sandbox's own name may have had another one before.
         about = [item for item in own if _part(item, "regarding").get("uid") == uid]
-        return [decode(item) for item in chain(about, *of_pods)]
+        return list(unreadable.decoded(EVENTS, chain(about, *of_pods), decode))
 
     async def _regarding(self, name: str) -> list[KubeObject]:
         answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}", limit=_LIMIT)
@@ -68,7 +69,7 @@ def decode(item: KubeObject) -> ClusterEvent:
         reason=item.get("reason") or "",
         note=item.get("note") or "",
         regarding=f"{regarding.get('kind', '')} {regarding.get('name', '')}".strip(),
-        seen=datetime.fromisoformat(seen).astimezone(UTC),
+        seen=times.parse(seen).astimezone(UTC),
         count=series.get("count") or item.get("deprecatedCount") or 1,
     )
 

@@ -15,6 +15,8 @@ import structlog
 
 from sandbox_crds import names
 from sandbox_crds.api_keys import ApiKey
+from sandbox_crds.kube import unreadable
+from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_gateway.allowances import Allowances
@@ -206,12 +208,16 @@ class SandboxService:
 
     async def _all_now(self, owner: str, runtime_ids: Iterable[str]) -> list[Found]:
         """Sandboxes of one owner, side by side: one that this replica has never reached costs a probe of its pod."""
-        looks = [self._holding.until(runtime_id, lambda _: True, 0) for runtime_id in runtime_ids]
-        found = await asyncio.gather(*looks, return_exceptions=True)
-        for entry in found:
-            if isinstance(entry, BaseException) and not isinstance(entry, NoSandboxError):
+        wanted = list(runtime_ids)
+        looks = [self._holding.until(name, lambda _: True, 0) for name in wanted]
+        there: list[Found] = []
+        for name, entry in zip(wanted, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+            if isinstance(entry, (ValueError, TypeError, OverflowError)):
+                unreadable.report(SANDBOXES, name, entry)
+            elif not isinstance(entry, BaseException):
+                there.append(entry)
+            elif not isinstance(entry, NoSandboxError):
                 raise entry
-        there = [entry for entry in found if not isinstance(entry, BaseException)]
         # One queue for all: to look for each one's place anew would cost the square of their number.
         queue = self._allowances.queue(owner) if any(seen.reason == Reason.QUEUED for _, seen in there) else None
         return [(sandbox, self._allowances.with_place(sandbox, seen, queue)) for sandbox, seen in there]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sandbox_crds import times
 from sandbox_crds.models import Condition, Sandbox, SandboxClassSpec
 from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Lifecycle, PodStatus, Reason
 
@@ -96,9 +97,9 @@ def starting_since(sandbox: Sandbox) -> datetime | None:
     """Since when the start that is under way counts; None when there is none. A restart begins anew."""
     if not sandbox.status.starting_since:
         return None
-    since = datetime.fromisoformat(sandbox.status.starting_since)
+    since = times.parse(sandbox.status.starting_since)
     try:
-        restarted = datetime.fromisoformat(sandbox.spec.restarted_at)
+        restarted = times.parse(sandbox.spec.restarted_at)
     except ValueError:
         return since
     return max(since, restarted)

@@ -1,15 +1,13 @@
 """What a plan says, sent to the API server."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-import structlog
-
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.event_posting import post_event
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
+from sandbox_crds.kube import ApiError, KubeClient, KubeObject, unreadable
 from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
@@ -22,8 +20,6 @@ from sandbox_operator.pools.claiming import claim
 from sandbox_operator.services import Service
 from sandbox_operator.suspension import suspension_patch
 from sandbox_operator.world import Create, Refusal
-
-_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _REFUSALS = frozenset({400, 403, 413, 422})
 """Status codes that the same request would get again."""
@@ -193,7 +189,7 @@ class Api:
     async def evidence(self, name: str) -> tuple[Evidence, ...]:
         """The Events about objects of this name; those that cannot be read are left out."""
         answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}")
-        return tuple(_readable(answer["items"]))
+        return tuple(unreadable.decoded(EVENTS, answer["items"], decode))
 
     async def patch_status(self, sandbox: Sandbox, status: Mapping[str, Any]) -> KubeObject:
         """Write the status, if the Sandbox is still as it was seen (else ApiError 409); gives the Sandbox as stored."""
@@ -226,14 +222,6 @@ class Api:
 def _key_id(secret: KubeObject) -> str:
     annotations: dict[str, str] = secret["metadata"].get("annotations") or {}
     return annotations.get(KEY_ID_ANNOTATION, "")
-
-
-def _readable(events: Sequence[KubeObject]) -> Iterator[Evidence]:
-    for event in events:
-        try:
-            yield decode(event)
-        except ValueError as error:
-            _log.warning("event cannot be read", error=str(error))
 
 
 def refusal_of(error: ApiError) -> Refusal | None:

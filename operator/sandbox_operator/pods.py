@@ -32,6 +32,8 @@ DEFERRED_ANNOTATION = f"{GROUP}/deferred-init"
 _LOCAL_VOLUMES = frozenset({"emptyDir", "secret", "configMap", "downwardAPI", "projected", "image"})
 """Volumes that go with their pod, so that another pod can write to none of them."""
 
+_LONGEST_GRACE = 366 * 24 * 3600
+
 BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons of `state.waiting` of a container that is on its way."""
 
@@ -143,7 +145,7 @@ def decode(item: KubeObject) -> Pod:
     """A pod of the API server. Raises ValueError when it has not the form of one."""
     try:
         return _decode(item)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a pod: {error!r}") from error
 
 
@@ -216,8 +218,9 @@ def _toleration(part: dict[str, Any]) -> Toleration:
 
 def _deletion_requested(metadata: dict[str, Any]) -> datetime | None:
     end = _time(metadata, "deletionTimestamp")
-    # The API server puts the end of the grace period there.
-    return end and end - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    # The API server puts the end of the grace period there. It takes any number for that, and its own sum overflows.
+    grace = min(metadata.get("deletionGracePeriodSeconds") or 0, _LONGEST_GRACE)
+    return end and end - timedelta(seconds=grace)
 
 
 def _condition(condition: dict[str, Any] | None) -> PodCondition | None:

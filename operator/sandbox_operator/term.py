@@ -3,7 +3,8 @@
 import asyncio
 
 from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
+from sandbox_crds.kube import KubeClient, unreadable
+from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_operator import metrics, times
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
@@ -70,7 +71,11 @@ class Term:
         self._ledger.began(now)
         for sandbox in self._caches.sandboxes:
             pods = self._caches.stock.owned_by(sandbox.metadata.uid)
-            self._ledger.restore(sandbox.metadata.name, sandbox, choose(sandbox, pods, self._keys)[0], now)
+            try:
+                self._ledger.restore(sandbox.metadata.name, sandbox, choose(sandbox, pods, self._keys)[0], now)
+            except Exception as error:
+                # Otherwise one object would end the term of each operator.
+                unreadable.report(SANDBOXES, sandbox.metadata.name, error)
             # Somebody may wait for what no operator has seen yet.
             is_seen = sandbox.status.observed_generation == sandbox.metadata.generation
             (self.queue.add_backlog if is_seen else self.queue.add)(sandbox.metadata.name)

@@ -2,15 +2,14 @@
 
 from datetime import UTC, datetime
 
+from sandbox_crds.times import parse
+
+__all__ = ["parse", "rfc3339", "rfc3339_micro", "utc_now"]
+
 
 def utc_now() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)
-
-
-def parse(text: str) -> datetime:
-    """An RFC 3339 time. Raises ValueError."""
-    return datetime.fromisoformat(text)
 
 
 def rfc3339(time: datetime) -> str:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import structlog
 
-from sandbox_crds.kube import ApiError, Informer
+from sandbox_crds.kube import ApiError, Informer, unreadable
+from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator import times
 from sandbox_operator.agent_server import AgentServers
@@ -93,16 +94,25 @@ class IdleWatch:
         self._seen = {}
         found: list[Candidate] = []
         for sandbox in self._sandboxes:
-            pod = self._pods.get(sandbox.status.pod_name)
-            if pod is None or pod.deletion_requested or not reports(sandbox.status, pod):
+            try:
+                candidate = self._candidate(sandbox)
+            except Exception as error:
+                # Otherwise one object would keep all others from being suspended.
+                unreadable.report(SANDBOXES, sandbox.metadata.name, error)
                 continue
-            if sandbox.spec.suspend or sandbox.metadata.deletion_timestamp:
-                continue
-            name = sandbox.metadata.name
-            timeout = idle_timeout(sandbox, self._classes.get(sandbox.spec.class_name))
-            found.append(Candidate(name, _run(pod), self._readiness(sandbox, pod), timeout))
-            self._seen[name] = sandbox
+            if candidate:
+                found.append(candidate)
+                self._seen[candidate.name] = sandbox
         return found
+
+    def _candidate(self, sandbox: Sandbox) -> Candidate | None:
+        pod = self._pods.get(sandbox.status.pod_name)
+        if pod is None or pod.deletion_requested or not reports(sandbox.status, pod):
+            return None
+        if sandbox.spec.suspend or sandbox.metadata.deletion_timestamp:
+            return None
+        timeout = idle_timeout(sandbox, self._classes.get(sandbox.spec.class_name))
+        return Candidate(sandbox.metadata.name, _run(pod), self._readiness(sandbox, pod), timeout)
 
     def _readiness(self, sandbox: Sandbox, pod: Pod) -> float | None:
         condition = sandbox.status.condition(READY)

@@ -8,6 +8,7 @@ import pytest
 from sandbox_crds.models import Sandbox, SandboxClassSpec
 from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_gateway.view import View, view
+from unit.sandbox_crds.test_times import ABSURD
 from unit.sandbox_gateway.support import NOW, sandbox, status
 
 STARTING = ("starting", "pending")
@@ -193,3 +194,9 @@ def test_a_reason_that_the_message_begins_with_is_told_once() -> None:
 def test_a_condition_without_a_message_is_explained_by_the_table() -> None:
     seen = seen_at(sandbox(status=status(Reason.OOM_KILLED)), NOW)
     assert seen.explanation == f"OOMKilled: {MEANINGS[Reason.OOM_KILLED].text}"
+
+
+@pytest.mark.parametrize("text", ABSURD)
+def test_any_time_can_be_looked_at(text: str) -> None:
+    found = sandbox(spec={"restartedAt": text}, status={**status(Reason.PENDING), "startingSince": text})
+    assert seen_at(found, NOW).reason == Reason.PENDING

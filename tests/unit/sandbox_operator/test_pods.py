@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sandbox_operator.nodes import Toleration
-from sandbox_operator.pods import CONTAINER, Obstacle, controller_uid, decode
+from sandbox_operator.pods import CLAIMED_ANNOTATION, CONTAINER, Obstacle, controller_uid, decode
+from unit.sandbox_crds.test_times import ABSURD
 
 POD: dict[str, Any] = {
     "metadata": {
@@ -206,3 +207,26 @@ def test_an_object_without_controller_has_no_owner() -> None:
 def test_what_is_no_pod_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         decode(body)
+
+
+@pytest.mark.parametrize("grace", [99999999999, 2**63 - 1, 0, -1])
+def test_any_grace_period_is_read(grace: int) -> None:
+    """The API server takes any number, and the sum of it and the time overflows there, too."""
+    pod = copy.deepcopy(POD)
+    for end in ("1877-05-02T06:31:45Z", "2318-03-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
+        pod["metadata"] |= {"deletionTimestamp": end, "deletionGracePeriodSeconds": grace}
+        assert decode(pod).deletion_requested is not None
+
+
+@pytest.mark.parametrize("text", ABSURD)
+def test_any_time_is_read(text: str) -> None:
+    pod = copy.deepcopy(POD)
+    pod["metadata"] |= {"creationTimestamp": text, "annotations": {CLAIMED_ANNOTATION: text}}
+    pod["status"]["conditions"][0]["lastTransitionTime"] = text
+    ended = pod["status"]["containerStatuses"][1]["lastState"]["terminated"]
+    ended |= {"startedAt": text}
+    read = decode(pod)
+    assert read.claimed == read.created
+    assert read.container
+    assert read.container.last_run
+    assert abs(read.container.last_run.seconds) < 1e12

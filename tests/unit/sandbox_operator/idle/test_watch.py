@@ -296,17 +296,33 @@ async def test_a_check_that_fails_is_not_the_last(alone: World, monkeypatch: pyt
     asked: list[str] = []
     third = asyncio.Event()
 
-    def look(name: str) -> Pod | None:
-        asked.append(name)
+    def fail() -> list[Candidate]:
+        asked.append("")
         if len(asked) == 3:
             third.set()
         raise RuntimeError("a bug")
 
-    alone.add()
-    monkeypatch.setattr(alone.pods, "get", look)
+    monkeypatch.setattr(alone.watch, "candidates", fail)
     with structlog.testing.capture_logs() as logs:
         running = asyncio.create_task(alone.watch.run())
         await third.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert {entry["event"] for entry in logs} == {"idle check failed"}
+
+
+def test_one_that_cannot_be_looked_at_keeps_no_other(alone: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone.see()
+    alone.add()
+    get = alone.pods.get
+    asked: list[str] = []
+
+    def look(name: str) -> Pod | None:
+        asked.append(name)
+        if len(asked) == 1:
+            raise OverflowError("date value out of range")
+        return get(name)
+
+    monkeypatch.setattr(alone.pods, "get", look)
+    assert candidates(alone) == []
+    assert len(candidates(alone)) == 1
