@@ -20,7 +20,18 @@ _MODULES = (
     *(
         f"sandbox_gateway/proxy/{name}.py"
         for name in (
-            *("account", "answers", "awaited", "client", "context", "credentials", "exchange", "framing", "head"),
+            *(
+                "account",
+                "answers",
+                "awaited",
+                "client",
+                "context",
+                "credentials",
+                "exchange",
+                "fair",
+                "framing",
+                "head",
+            ),
             *("headers", "memo", "places", "routing", "shares", "upstream"),
         )
     ),

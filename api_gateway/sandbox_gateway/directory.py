@@ -15,6 +15,7 @@ class Endpoint:
     (starting, paused, failed); `detail` then says so, in words for everybody, and `cause` why, for who has its key: the
     words may be those of what runs in it. `passing` is set if it may become reachable by itself. `wakes` and
     `wakes_on_websocket` say whether a request and a WebSocket handshake with its key are held until it is awake.
+    `owner` is whose it is; all that have none count as one owner's.
     """
 
     runtime_id: str
@@ -24,6 +25,7 @@ class Endpoint:
     wakes: bool = False
     wakes_on_websocket: bool = False
     passing: Passing | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,11 +138,12 @@ class CacheDirectory:
         settled = self._settled.get(name)
         if settled is not None and settled[0] is sandbox:
             return settled[1]
+        owner = sandbox.spec.owner
         if sandbox.spec.suspend:
-            return self._sleeping(sandbox, _IDLE) if is_idle(sandbox) else Endpoint(name, None, _PAUSED)
+            return self._sleeping(sandbox, _IDLE) if is_idle(sandbox) else Endpoint(name, None, _PAUSED, owner=owner)
         condition = sandbox.status.condition("Ready")
         if _is_reachable(sandbox) and not self._suspensions.has_left(sandbox):
-            endpoint = Endpoint(name, address(sandbox))
+            endpoint = Endpoint(name, address(sandbox), owner=owner)
             if sandbox.status.observed_generation >= sandbox.metadata.generation:
                 self._settled[name] = sandbox, endpoint
             return endpoint
@@ -152,12 +153,20 @@ class CacheDirectory:
             detail, cause, passing = _UNREADY, explain(condition.reason, condition.message), _passing(condition.reason)
         if self._wakes.under_way(name):
             return self._sleeping(sandbox, detail, cause, passing)
-        return Endpoint(name, None, detail, cause, passing=passing)
+        return Endpoint(name, None, detail, cause, passing=passing, owner=owner)
 
     def _sleeping(self, sandbox: Sandbox, detail: str, cause: str = "", passing: Passing | None = None) -> Endpoint:
         on_websocket = self._classes.spec(sandbox.spec.class_name).wake_on_web_socket
-        name = sandbox.metadata.name
-        return Endpoint(name, None, detail, cause, wakes=True, wakes_on_websocket=on_websocket, passing=passing)
+        return Endpoint(
+            sandbox.metadata.name,
+            None,
+            detail,
+            cause,
+            wakes=True,
+            wakes_on_websocket=on_websocket,
+            passing=passing,
+            owner=sandbox.spec.owner,
+        )
 
 
 def _passing(reason: str) -> Passing | None:

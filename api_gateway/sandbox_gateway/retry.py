@@ -23,6 +23,7 @@ class Passing(StrEnum):
     TOO_MANY_CONNECTIONS = "the process has too many connections open"
     API_SERVER = "the Kubernetes API server is overloaded or unreachable"
     TOO_MANY_OF_SANDBOX = "the sandbox has too many requests or WebSockets under way"
+    TOO_MANY_OF_OWNER = "the owner has its share of the process's connections"
     LIMIT = "a limit of the API key's owner is reached"
     QUOTA = "the namespace's ResourceQuota leaves no room"
 
@@ -41,6 +42,7 @@ RETRY = MappingProxyType(
         Passing.TOO_MANY_CONNECTIONS: (503, 5),
         Passing.API_SERVER: (503, 5),
         Passing.TOO_MANY_OF_SANDBOX: (429, 5),
+        Passing.TOO_MANY_OF_OWNER: (429, 5),
         Passing.LIMIT: (429, 30),
         Passing.QUOTA: (429, 30),
     }

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 LOOK_SECONDS = 1.0
-LONGEST_SECONDS = 300.0
-"""Between two searches."""
+LONGEST_SECONDS = 60.0
+"""Between two searches: one that was made in the middle of much work has left what is done with only now."""
 GROWTH = 1.05
 """Of memory, since the last search: more is worth another one."""
 PASSED_BYTES = 16 * 1024 * 1024

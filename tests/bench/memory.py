@@ -25,7 +25,8 @@ from sandbox_crds.models.sandbox import COMMAND_BYTES, ENV_CHARACTERS
 
 NAME = "memory after deletes"
 _MIB = 1024 * 1024
-_SETTLE_SECONDS = 15.0
+_SETTLE_SECONDS = 75.0
+"""Longer than between two searches for garbage at rest."""
 _ANNOTATION_BYTES = 250_000
 _LIVES = 0.5
 """Seconds that one made by kubectl lives: until the operator has made its pod."""

@@ -66,6 +66,7 @@ class Account:
         "close_code",
         "failure",
         "held",
+        "owner",
         "received",
         "request",
         "runtime_id",
@@ -88,6 +89,8 @@ class Account:
         """Of where it goes."""
         self.runtime_id: str | None = None
         """Of the sandbox that is to answer it."""
+        self.owner = ""
+        """That sandbox's."""
         self.status = 0
         self.timed = False
         """Whether `added` is to be measured: for a few, since clocks cost as much as the rest of an account."""

@@ -68,6 +68,14 @@ def too_many(runtime_id: str, limit: int, *, websockets: bool) -> Answer:
     return refuse_for_now(Passing.TOO_MANY_OF_SANDBOX, detail)
 
 
+TOO_MANY_OF_OWNER = refuse_for_now(
+    Passing.TOO_MANY_OF_OWNER,
+    "The sandboxes of this owner have as many requests under way and WebSockets open through this gateway process as "
+    "there is room for beside other owners'. Wait until some have ended; operators may run more replicas or workers of "
+    "the gateway.",
+)
+
+
 def nothing_listens(service: str, port: object) -> str:
     """What a sandbox lacks whose service refuses connections, as the end of a sentence."""
     if service == "vscode":

@@ -8,7 +8,7 @@ from math import inf
 from typing import Any, cast, override
 
 from sandbox_gateway.proxy.account import Account
-from sandbox_gateway.proxy.answers import Answer, refuse, too_many
+from sandbox_gateway.proxy.answers import TOO_MANY_OF_OWNER, Answer, refuse, too_many
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.cors import readable
 from sandbox_gateway.proxy.exchange import ClientSide, Exchange
@@ -255,6 +255,10 @@ class ClientConnection(ClientSide):
             if not shares.left(decision.runtime_id):
                 self.account.runtime_id = decision.runtime_id
                 self._answer(too_many(decision.runtime_id, shares.limit, websockets=head.websocket), head, body)
+                return
+            if not self._context.owners.left(decision.owner):
+                self.account.runtime_id = decision.runtime_id
+                self._answer(TOO_MANY_OF_OWNER, head, body)
                 return
             service, https, cookies = bool(decision.service), self._https, decision.cookies
             ip = self.account.client_ip

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sandbox_gateway.directory import Directory
 from sandbox_gateway.proxy.account import AccessLog
+from sandbox_gateway.proxy.fair import Fair
 from sandbox_gateway.proxy.flights import Flights
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.head import RequestHead
@@ -114,6 +115,8 @@ class Context:
     """From the beginning of draining until what is left is cut."""
     held_until: float = inf
     """Loop time at which no request is held any longer: there has to be time for its answer before the cut."""
+    owners: Fair = field(init=False)
+    """Of requests under way and WebSockets, each of which takes a connection."""
     requests: Shares = field(init=False)
     websockets: Shares = field(init=False)
     clients: set[Client] = field(default_factory=set[Client])
@@ -121,8 +124,9 @@ class Context:
     """Set when the last client leaves a draining listener."""
 
     def __post_init__(self) -> None:
-        self.requests = Shares(self.limits.requests_per_sandbox)
-        self.websockets = Shares(self.limits.websockets_per_sandbox)
+        self.owners = Fair(self.limits.connections)
+        self.requests = Shares(self.limits.requests_per_sandbox, self.owners)
+        self.websockets = Shares(self.limits.websockets_per_sandbox, self.owners)
 
     def shares(self, request: RequestHead) -> Shares:
         """Of what such a request takes one."""

@@ -240,9 +240,9 @@ class Exchange(Sink):
         account = self._account
         account.tally = _WEBSOCKET if self._request.websocket else _SERVICE if sandbox.service else _SANDBOX
         context, runtime_id = self._context, sandbox.runtime_id
-        account.runtime_id = runtime_id
+        account.runtime_id, account.owner = runtime_id, sandbox.owner
         context.flights.add(self)
-        context.shares(self._request).take(runtime_id)
+        context.shares(self._request).take(runtime_id, sandbox.owner)
         if sandbox.counts:
             # A WebSocket that merely stays open is no activity; its handshake is.
             if self._request.websocket:
@@ -258,7 +258,7 @@ class Exchange(Sink):
         EXCHANGES.value -= 1
         context, runtime_id = self._context, sandbox.runtime_id
         context.flights.remove(self)
-        context.shares(self._request).give_back(runtime_id)
+        context.shares(self._request).give_back(runtime_id, sandbox.owner)
         if sandbox.counts and not self._request.websocket:
             context.activity.end(runtime_id)
 

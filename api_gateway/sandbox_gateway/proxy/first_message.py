@@ -171,10 +171,13 @@ class FirstMessage(asyncio.Protocol):
         match target:
             case ToSandbox() if not self._context.websockets.left(target.runtime_id):
                 self._close(_TRY_AGAIN_LATER, "the sandbox has too many WebSockets open")
+            case ToSandbox() if not self._context.owners.left(target.owner):
+                self._close(_TRY_AGAIN_LATER, "the sandbox's owner has too many connections")
             case ToSandbox():
                 self._share = target.runtime_id
-                self._context.websockets.take(self._share)
+                self._context.websockets.take(self._share, target.owner)
                 self._account.tally, self._account.runtime_id = TALLIES[Route.WEBSOCKET], self._share
+                self._account.owner = target.owner
                 if target.counts:
                     self._context.activity.touch(target.runtime_id)
                 self._opening = asyncio.get_running_loop().create_task(self._opened(target))
@@ -271,7 +274,7 @@ class FirstMessage(asyncio.Protocol):
             held.cancel()
         share, self._share = self._share, None
         if share is not None:
-            self._context.websockets.give_back(share)
+            self._context.websockets.give_back(share, self._account.owner)
         self._timer.cancel()
         self._context.leave(self)
 

@@ -22,7 +22,7 @@ _NOT_KNOWN = refuse_for_now(
     Passing.NOT_KNOWN, "The sandbox of this session key is not known here yet. Try again in a moment."
 )
 _UNKNOWN = ""
-"""In a runtime id's place: sandboxes that are unknown share the places of one."""
+"""In place of runtime id and owner: sandboxes that are unknown share the places of one."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +33,7 @@ class Hold:
     def __init__(
         self,
         context: Context,
+        owner: str,
         runtime_id: str,
         wait: Callable[[], Awaitable[None]],
         size: int,
@@ -41,6 +42,7 @@ class Hold:
         """Held until `wait` returns."""
         self._context = context
         self._runtime_id = runtime_id
+        self._owner = owner
         self._size = size
         self._done = done
         HELD_REQUESTS.inc()
@@ -51,7 +53,7 @@ class Hold:
 
     def receive(self, size: int) -> None:
         """So many more bytes have come from the client."""
-        if self._context.places.grow(size):
+        if self._context.places.grow(self._owner, size):
             self._size += size
         else:
             self._end(_TOO_MANY)
@@ -86,7 +88,7 @@ class Hold:
     def _leave(self) -> None:
         self._timer.cancel()
         HELD_REQUESTS.dec()
-        self._context.places.leave(self._runtime_id, self._size)
+        self._context.places.leave(self._owner, self._runtime_id, self._size)
 
 
 def hold(
@@ -97,14 +99,14 @@ def hold(
     `done(None)` says that it is to be routed again, since the sandbox is awake (or known) or the time is over;
     `done(answer)` how it is to be answered.
     """
-    runtime_id = target.runtime_id if isinstance(target, ToSleeping) else _UNKNOWN
-    if not context.places.take(runtime_id, size):
+    runtime_id, owner = (target.runtime_id, target.owner) if isinstance(target, ToSleeping) else (_UNKNOWN, _UNKNOWN)
+    if not context.places.take(owner, runtime_id, size):
         return _TOO_MANY
     if isinstance(target, ToSleeping):
         wait = partial(context.waker.wake, runtime_id)
     else:
         wait = partial(context.directory.await_sandbox, target.key)
-    return Hold(context, runtime_id, wait, size, done)
+    return Hold(context, owner, runtime_id, wait, size, done)
 
 
 def held_in_vain(target: ToSleeping | ToUnknown) -> Answer:

@@ -84,6 +84,7 @@ class ToSandbox:
     """Whether the request counts as activity."""
     service: str = ""
     cookies: Cookies = "none"
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class ToSleeping:
 
     runtime_id: str
     detail: str
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +196,12 @@ def _to(endpoint: Endpoint, request: RequestHead, opened: bool, service: str, co
     _, is_probe, _, _ = request.asked or _ask(request)
     counts = opened and not is_probe
     if endpoint.address is not None:
-        return ToSandbox(endpoint.runtime_id, endpoint.address, counts, service, cookies)
+        return ToSandbox(endpoint.runtime_id, endpoint.address, counts, service, cookies, endpoint.owner)
     detail = endpoint.detail or f"Sandbox {endpoint.runtime_id} is not running."
     if opened and endpoint.cause:
         detail = f"{detail} {endpoint.cause}"
     if counts and (endpoint.wakes_on_websocket if request.websocket else endpoint.wakes):
-        return ToSleeping(endpoint.runtime_id, detail)
+        return ToSleeping(endpoint.runtime_id, detail, endpoint.owner)
     return refuse(503, detail) if endpoint.passing is None else refuse_for_now(endpoint.passing, detail)
 
 

@@ -1,25 +1,30 @@
-"""How much of this process each sandbox may take, so that none starves the others."""
+"""How much of this process each sandbox, and each owner, may take, so that none starves the others."""
+
+from sandbox_gateway.proxy.fair import Fair
 
 
 class Shares:
-    """Something of which each sandbox may have `limit` at a time, by runtime id."""
+    """Something of which each sandbox may have `limit` at a time, by runtime id. `owners` have all of them together."""
 
-    __slots__ = ("_taken", "limit")
+    __slots__ = ("_owners", "_taken", "limit")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, owners: Fair) -> None:
         self.limit = limit
+        self._owners = owners
         self._taken: dict[str, int] = {}
 
     def left(self, runtime_id: str) -> bool:
-        """Whether this sandbox may take another one."""
+        """Whether this sandbox may take another one, as far as its owner may."""
         return self._taken.get(runtime_id, 0) < self.limit
 
-    def take(self, runtime_id: str) -> None:
+    def take(self, runtime_id: str, owner: str) -> None:
         """One more; whether it may is for the caller to ask."""
+        self._owners.take(owner)
         self._taken[runtime_id] = self._taken.get(runtime_id, 0) + 1
 
-    def give_back(self, runtime_id: str) -> None:
+    def give_back(self, runtime_id: str, owner: str) -> None:
         """One that was taken."""
+        self._owners.give_back(owner)
         left = self._taken[runtime_id] - 1
         if left:
             self._taken[runtime_id] = left

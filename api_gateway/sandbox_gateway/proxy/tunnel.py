@@ -48,6 +48,7 @@ class Tunnel:
         self._context = context
         self._account = account
         self._runtime_id = runtime_id
+        self._owner = account.owner
         self._client = client
         self._upstream = upstream
         self._open = {client, upstream}
@@ -56,7 +57,7 @@ class Tunnel:
         self._drain: asyncio.TimerHandle | None = None
         self._end: asyncio.TimerHandle | None = None
         WEBSOCKETS.inc()
-        context.websockets.take(runtime_id)
+        context.websockets.take(runtime_id, self._owner)
         context.join(self)
         if rest:
             self._frames.feed(rest)
@@ -119,7 +120,7 @@ class Tunnel:
                 if timer is not None:
                     timer.cancel()
             WEBSOCKETS.dec()
-            self._context.websockets.give_back(self._runtime_id)
+            self._context.websockets.give_back(self._runtime_id, self._owner)
             self._account.end()
             self._context.leave(self)
 

@@ -41,7 +41,7 @@ async def test_api_keys_are_those_in_force(plane: Plane) -> None:
 async def test_a_ready_sandbox_is_found_by_key_and_by_name(plane: Plane) -> None:
     plane.see(spec={"command": ["server", "--port", "1234"]}, status=status(Reason.READY, podIP="10.0.0.9"))
     for _ in range(2):
-        assert found(plane) == Endpoint("sb-a", ("10.0.0.9", 1234))
+        assert found(plane) == Endpoint("sb-a", ("10.0.0.9", 1234), owner="alice")
     assert plane.directory.find_by_runtime_id("sb-b") is None
 
 
@@ -49,7 +49,7 @@ async def test_the_ports_are_those_of_the_pod_whatever_is_wanted_by_now(plane: P
     changed = {"command": ["server", "--port", "1234"], "servicePorts": {"work-1": 4000, "work-2": 5000, "vscode": 0}}
     ports = {"http": 60000, "work-1": 12000, "vscode": 60001}
     plane.see(spec=changed, status=status(Reason.READY, podIP="10.0.0.9", ports=ports))
-    assert found(plane) == Endpoint("sb-a", ("10.0.0.9", 60000))
+    assert found(plane) == Endpoint("sb-a", ("10.0.0.9", 60000), owner="alice")
     served = {name: plane.directory.find_service(f"{name}-sb-a") for name in ("work-1", "work-2", "vscode")}
     assert {name: service and service.endpoint and service.endpoint.address for name, service in served.items()} == {
         "work-1": ("10.0.0.9", 12000),
@@ -78,7 +78,7 @@ async def test_services_have_the_ports_that_are_declared(
             assert service.endpoint is None
             assert "servicePorts of its SandboxClass" in service.detail
         else:
-            assert service.endpoint == Endpoint("sb-a", ("10.0.0.9", port))
+            assert service.endpoint == Endpoint("sb-a", ("10.0.0.9", port), owner="alice")
 
 
 async def test_services_of_no_sandbox_and_no_services(plane: Plane) -> None:

@@ -19,6 +19,7 @@ EXPECTED = {
     "TOO_MANY_CONNECTIONS": (503, 5),
     "API_SERVER": (503, 5),
     "TOO_MANY_OF_SANDBOX": (429, 5),
+    "TOO_MANY_OF_OWNER": (429, 5),
     "LIMIT": (429, 30),
     "QUOTA": (429, 30),
 }

@@ -144,7 +144,7 @@ async def test_a_waker_that_fails_leaves_nobody_without_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "places", [Places(per_sandbox=2), Places(in_all=2), Places(max_bytes=80)], ids=["sandbox", "all", "bytes"]
+    "places", [Places(per_sandbox=2), Places(in_all=3), Places(max_bytes=110)], ids=["sandbox", "all", "bytes"]
 )
 async def test_one_too_many(places: Places) -> None:
     asleep = Asleep(places=places)

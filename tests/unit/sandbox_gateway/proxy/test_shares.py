@@ -9,26 +9,42 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
+from sandbox_gateway.directory import Endpoint
 from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.fair import Fair
 from sandbox_gateway.proxy.shares import Shares
 from unit.sandbox_gateway.proxy.memory import MemoryClient, memory_context
-from unit.sandbox_gateway.proxy.support import HEADERS, KEY, OK, REQUEST, SWITCHED, UPGRADE, Gateway, echo, read_head
+from unit.sandbox_gateway.proxy.support import (
+    ADDRESS,
+    HEADERS,
+    KEY,
+    OK,
+    REQUEST,
+    SWITCHED,
+    UPGRADE,
+    Gateway,
+    MemoryDirectory,
+    echo,
+    read_head,
+)
 
 OTHER_KEY = "key-of-other"
 LIMITS = Limits(requests_per_sandbox=2, websockets_per_sandbox=2)
 
 
 def test_shares_are_each_sandboxs_own() -> None:
-    shares = Shares(2)
+    owners = Fair(100)
+    shares = Shares(2, owners)
     for _ in range(2):
         assert shares.left("a")
-        shares.take("a")
+        shares.take("a", "owner")
     assert not shares.left("a")
     assert shares.left("b")
-    shares.give_back("a")
+    shares.give_back("a", "owner")
     assert shares.left("a")
-    shares.give_back("a")
+    shares.give_back("a", "owner")
     assert shares.none_taken
+    assert owners.none_taken
 
 
 def refused(written: bytes) -> str:
@@ -150,3 +166,41 @@ async def test_websockets_of_both_kinds_share_one_limit(gateway: Gateway) -> Non
         await (await fourth.ping())
         for websocket in (second, fourth):
             await websocket.close()
+
+
+async def test_an_owner_with_many_sandboxes_leaves_room_for_others() -> None:
+    directory = MemoryDirectory()
+    for number in range(8):
+        directory.put(f"key-{number}", Endpoint(f"sb-{number}", ADDRESS, owner="greedy"))
+    directory.put("key-of-other", Endpoint("other", ADDRESS, owner="modest"))
+    context = memory_context(directory=directory, limits=Limits(connections=8))
+    clients = [MemoryClient(context) for _ in range(9)]
+    keys = [*(f"key-{number}" for number in range(8)), "key-of-other"]
+    for client, key in zip(clients, keys, strict=True):
+        client.transport.deliver(REQUEST.replace(b"key-of-abc", key.encode()))
+        await client.settle()
+    # Three quarters of 8, and none of the others'.
+    opened = [len(client.pool.opened) for client in clients]
+    assert opened[0] == 7
+    assert [bool(client.transport.written) for client in clients] == [False] * 6 + [True] * 2 + [False]
+    assert "other owners'" in refused(clients[6].transport.written)
+    for client in clients:
+        await client.close()
+    assert context.owners.none_taken
+
+
+async def test_websockets_of_an_owner_leave_room_for_others(tmp_path: Path) -> None:
+    async with Gateway(tmp_path, limits=Limits(connections=4)) as gateway:
+        await websocket_server(gateway)
+        async with asyncio.timeout(10):
+            opened = [await by_first_message(gateway) for _ in range(3)]
+            for websocket in opened:
+                await (await websocket.ping())
+            refused = await by_first_message(gateway)
+            await refused.wait_closed()
+            assert (refused.close_code, refused.close_reason) == (1013, "the sandbox's owner has too many connections")
+            for websocket in opened:
+                await websocket.close()
+            again = await by_first_message(gateway)
+            await (await again.ping())
+            await again.close()
