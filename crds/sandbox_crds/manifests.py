@@ -159,17 +159,27 @@ def crd(
     }
 
 
-def manifests() -> dict[str, str]:
-    """File name to YAML text of each CRD."""
-    crds = {
+def definitions() -> dict[str, dict[str, Any]]:
+    """Each CRD by the name of its file."""
+    return {
         "sandboxes.yaml": crd(Sandbox, "sandboxes", "ohsb", SANDBOX_COLUMNS, name_rule=SANDBOX_NAME_RULE),
         "sandboxclasses.yaml": crd(SandboxClass, "sandboxclasses", "ohsc", CLASS_COLUMNS),
         "sandboxpools.yaml": crd(
             SandboxPool, "sandboxpools", "ohsp", POOL_COLUMNS, name_rule=POOL_NAME_RULE, scale=SCALE
         ),
     }
+
+
+def schemas() -> dict[str, Schema]:
+    """The schema of each kind."""
+    specs = [body["spec"] for body in definitions().values()]
+    return {spec["names"]["kind"]: spec["versions"][0]["schema"]["openAPIV3Schema"] for spec in specs}
+
+
+def manifests() -> dict[str, str]:
+    """File name to YAML text of each CRD."""
     head = "# Generated from crds/sandbox_crds/models by `make generate`. Do not edit.\n"
-    return {name: head + yaml.safe_dump(body, sort_keys=False, width=120) for name, body in crds.items()}
+    return {name: head + yaml.safe_dump(body, sort_keys=False, width=120) for name, body in definitions().items()}
 
 
 def main() -> None:

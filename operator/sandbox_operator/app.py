@@ -91,9 +91,7 @@ async def run(settings: Settings) -> None:
             metrics.PODS.set_function(caches.pods.__len__)
             elector = Elector(client, settings.namespace, settings.lease_name, settings.timing)
             # A standby is as ready as the leader: it could take over now.
-            server = await health.serve(
-                settings.health_port, _healthy(caches), {"caches filled": lambda: caches.synced}
-            )
+            server = await health.serve(settings.health_port, _healthy(caches), _ready(caches))
             try:
                 await _run_parts(operator, elector, client, settings.namespace, stop)
             finally:
@@ -133,6 +131,13 @@ async def _run_parts(
 def _on_signals(handle: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, handle)
+
+
+def _ready(caches: Caches) -> dict[str, Callable[[], bool]]:
+    return {
+        "caches filled": lambda: caches.synced,
+        "installed definitions have all fields": lambda: not caches.definitions.missing,
+    }
 
 
 def _healthy(caches: Caches) -> dict[str, Callable[[], bool]]:

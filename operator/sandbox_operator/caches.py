@@ -10,6 +10,7 @@ from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.kube import Informer, KubeClient
 from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.definitions import Definitions
 from sandbox_operator.limits.owners import OwnerLimits
 from sandbox_operator.node_watch import Nodes
 from sandbox_operator.pods import Pod, decode
@@ -50,6 +51,8 @@ class Caches:
     def __init__(self, client: KubeClient, namespace: str, *, read_nodes: bool = False) -> None:
         self.listener: Listener | None = None
         self._read_nodes = read_nodes
+        self.definitions = Definitions()
+        self._client = client
         self.sandboxes = Store(SANDBOXES, Sandbox, self._sandbox_changed)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
         self.pools = Store(SANDBOX_POOLS, SandboxPool, self._pool_changed)
@@ -86,6 +89,7 @@ class Caches:
                 self.services.informer.run(),
                 self.limits.keys.run(),
                 self.sweeper.run(),
+                self.definitions.follow(self._client, self.sweeper.read_again),
             ):
                 group.create_task(following)
 

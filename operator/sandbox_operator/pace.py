@@ -1,5 +1,8 @@
 """Work that may be left for later, kept to a small share of the time."""
 
+import asyncio
+import contextlib
+import random
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -30,3 +33,13 @@ class Pace:
         finally:
             ended = self._clock()
             self._taken, self._free_at = False, ended + self._rest * (ended - began)
+
+
+async def pause(seconds: float, asked: asyncio.Event) -> bool:
+    """Sleep a little less than this; True when `asked` was set, which ends it early and is cleared."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds * random.uniform(0.8, 1.0)):  # noqa: S311
+            await asked.wait()
+    was_asked = asked.is_set()
+    asked.clear()
+    return was_asked

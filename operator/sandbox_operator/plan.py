@@ -12,8 +12,8 @@ from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_crds.redaction import redacted
 from sandbox_operator import times
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.builders.groups import forbidden_group
 from sandbox_operator.builders.pod import build_pod, is_runtime_class_dropped, runtime_class
+from sandbox_operator.builders.refusals import refused
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.builders.service import build_service
 from sandbox_operator.builders.volume import build_volume_claim
@@ -251,8 +251,8 @@ def _create(world: World, keys: MasterKeys) -> Plan:
         return Plan(creates=(Create(SERVICES, build_service(sandbox, world.pod.port(AGENT))),))
     if class_ is None:
         return _without_class(world, keys)
-    if world.pod is None and (forbidden := forbidden_group(sandbox.spec, class_)):
-        return _tell(_without_pod(world, keys), keys, Finding(Reason.POD_REFUSED, forbidden), _gone(world))
+    if world.pod is None and (why := refused(sandbox.spec, class_)):
+        return _tell(_without_pod(world, keys), keys, Finding(Reason.POD_REFUSED, why), _gone(world))
     if world.pod is None and world.held_back:
         held = Finding(world.held_back.reason, world.held_back.message)
         # The queue goes by the time that is told here.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import aiohttp
 import structlog
@@ -14,6 +15,7 @@ from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator import times
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.api import Api
+from sandbox_operator.definitions import Definitions
 from sandbox_operator.evidence import Evidence
 from sandbox_operator.expectations import Expectations
 from sandbox_operator.limits.ledger import Ledger
@@ -60,8 +62,10 @@ class Reconciler:
         ledger: Ledger,
         services: Services,
         now: Callable[[], datetime] = times.utc_now,
+        definitions: Definitions | None = None,
     ) -> None:
         self._api = api
+        self._definitions = definitions or Definitions()
         self._keys = keys
         self._queue = queue
         self._sandboxes = sandboxes
@@ -255,10 +259,12 @@ class Reconciler:
         """All of a plan but to look, to create and to prepare."""
         await self._tell(steps.events)
         if steps.status is not None:
-            if not await self._write(sandbox, self._api.patch_status(sandbox, steps.status)):
+            changes = self._definitions.kept("Sandbox", sandbox.status, steps.status)
+            if changes and not await self._write(sandbox, self._write_status(sandbox, changes)):
                 return
             self._missed.pop(key, None)
-            _log.info("status written", sandbox=key, fields=sorted(steps.status))
+            if changes:
+                _log.info("status written", sandbox=key, fields=sorted(changes))
         if steps.service:
             await self._serve(key, sandbox, steps.service)
         if steps.unfit:
@@ -294,6 +300,11 @@ class Reconciler:
         _log.warning("service not made", sandbox=key, error=refusal.message)
         await self._api.tell(refused_event(sandbox, refusal.message, self._now()))
         self._queue.add_after(key, _SERVICE_RETRY_SECONDS)
+
+    async def _write_status(self, sandbox: Sandbox, changes: dict[str, Any]) -> KubeObject:
+        answer = await self._api.patch_status(sandbox, changes)
+        self._definitions.written(changes, answer)
+        return answer
 
     async def _write(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> bool:
         """Take in what a write to the Sandbox gives; False when the Sandbox is gone."""

@@ -5,7 +5,6 @@ fresh list at the start and every few minutes, which also makes good any event t
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,6 +13,7 @@ import structlog
 
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.pace import pause
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -41,22 +41,25 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
         """The object of this name, as last seen."""
         return self._objects.get(name)
 
-    def put(self, item: KubeObject) -> None:
-        """Take an object, unless a newer state of it is known.
+    def put(self, item: KubeObject, *, again: bool = False) -> None:
+        """Take an object, unless a newer state of it is known; `again`: also the same state, read once more.
 
         Resource versions of one resource can be compared as numbers (Kubernetes 1.35, KEP-5504). An object that the
         model refuses is logged and left out, so that it cannot stop the others.
         """
         metadata = item["metadata"]
         known = self._objects.get(metadata["name"])
-        if known and int(known.metadata.resource_version) >= int(metadata["resourceVersion"]):
+        ahead = int(known.metadata.resource_version) - int(metadata["resourceVersion"]) if known else -1
+        if ahead > 0 or (ahead == 0 and not again):
             return
         try:
-            self._objects[metadata["name"]] = self._model.model_validate(item)
+            found = self._model.model_validate(item)
         except Exception as error:
             unreadable.report(self.resource, metadata["name"], error)
             return
-        self._on_change(metadata["name"])
+        if found != known:
+            self._objects[metadata["name"]] = found
+            self._on_change(metadata["name"])
 
     def refresh(self, item: KubeObject) -> None:
         """Take the answer to an own write, unless the object has been deleted meanwhile."""
@@ -72,8 +75,11 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
             del self._objects[name]
             self._on_change(name)
 
-    async def sweep(self, client: KubeClient, namespace: str) -> None:
-        """Become equal to a fresh list. Raises ApiError and what else KubeClient raises."""
+    async def sweep(self, client: KubeClient, namespace: str, *, again: bool = False) -> None:
+        """Become equal to a fresh list. Raises ApiError and what else KubeClient raises.
+
+        `again`: what has not been written may still be read otherwise, since its definition has changed.
+        """
         before = {name: item.metadata.uid for name, item in self._objects.items()}
         present: set[str] = set()
         self._dropped = set()
@@ -83,7 +89,7 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
                 present.add(item["metadata"]["uid"])
                 # What has gone while the list was read is still in it.
                 if item["metadata"]["uid"] not in self._dropped:
-                    self.put(item)
+                    self.put(item, again=again)
         for name, uid in before.items():
             if uid not in present:
                 self.drop(name, uid)
@@ -104,6 +110,7 @@ class Sweeper:
         self._namespace = namespace
         self._stores = stores
         self._synced = asyncio.Event()
+        self._asked = asyncio.Event()
         self.swept_at = time.monotonic()
         """Monotonic time of the last sweep that succeeded."""
 
@@ -116,16 +123,22 @@ class Sweeper:
         """Return once the first sweep has succeeded."""
         await self._synced.wait()
 
+    def read_again(self) -> None:
+        """Read all objects again soon, also those that have not been written since."""
+        self._asked.set()
+
     async def run(self) -> None:
         """Sweep until cancelled."""
+        again = False
         while True:
             delay = self.INTERVAL
             try:
                 for store in self._stores:
-                    await store.sweep(self._client, self._namespace)
+                    await store.sweep(self._client, self._namespace, again=again)
+                again = False
                 self.swept_at = time.monotonic()
                 self._synced.set()
             except (ApiError, aiohttp.ClientError, OSError, ValueError) as error:
                 delay = self._RETRY
                 _log.warning("list failed", error=str(error), retry_in=delay)
-            await asyncio.sleep(delay * random.uniform(0.8, 1.0))  # noqa: S311
+            again = await pause(delay, self._asked) or again

@@ -40,7 +40,13 @@ class Term:
         self._caches = caches
         self._keys = keys
         self._pools = PoolReconciler(
-            PoolApi(client, namespace), keys, caches.pools, caches.classes, caches.stock, lambda: caches.pods.version
+            PoolApi(client, namespace),
+            keys,
+            caches.pools,
+            caches.classes,
+            caches.stock,
+            lambda: caches.pods.version,
+            definitions=caches.definitions,
         )
         self._idle = IdleWatch(api, agents, gateways, caches.sandboxes, caches.classes, caches.pods)
         self._ledger = Ledger(caches.limits.of, self.queue.add)
@@ -57,6 +63,7 @@ class Term:
             Initializations(agents, environments, self.queue.add),
             self._ledger,
             caches.services,
+            definitions=caches.definitions,
         )
 
     @property

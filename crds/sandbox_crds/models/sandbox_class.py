@@ -131,7 +131,9 @@ class SandboxClassSpec(Model):
         ),
     )
     egress: str = Field(
-        default="Internet",
+        # It is never absent where the installed definition knows it.
+        default="",
+        json_schema_extra={"default": "Internet"},
         max_length=32,
         pattern=r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$",
         description=(
@@ -211,4 +213,8 @@ class SandboxClass(Model):
     """How the pods of one kind of sandbox look."""
 
     metadata: Metadata = Metadata()
+<<<<<<< HEAD
     spec: SandboxClassSpec = Field(default=SandboxClassSpec(), json_schema_extra=_SHM_FITS)
+=======
+    spec: SandboxClassSpec = SandboxClassSpec(egress="Internet")
+>>>>>>> 1a50721 (Open nothing when installed definitions lack fields, and say so)

@@ -11,8 +11,9 @@ from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator import times
-from sandbox_operator.builders.groups import forbidden_group
+from sandbox_operator.builders.refusals import refused
 from sandbox_operator.conditions import patch
+from sandbox_operator.definitions import Definitions
 from sandbox_operator.pods import Pod
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.api import PoolApi
@@ -55,8 +56,10 @@ class PoolReconciler:
         seen: Callable[[], int],
         now: Callable[[], datetime] = times.utc_now,
         clock: Callable[[], float] = time.monotonic,
+        definitions: Definitions | None = None,
     ) -> None:
         self._api = api
+        self._definitions = definitions or Definitions()
         self._keys = keys
         self._pools = pools
         self._classes = classes
@@ -144,7 +147,7 @@ class PoolReconciler:
         if class_ is None:
             return Plan(), census
         # A volume belongs to one sandbox, so it cannot be there before.
-        count = 0 if class_.spec.workspace.persistent or forbidden_group(pool.spec, class_) else wanted
+        count = 0 if class_.spec.workspace.persistent or refused(pool.spec, class_) else wanted
         return plan(World(count, census, memory.record, now, memory.secrets)), census
 
     async def _apply(self, memory: Memory, pool: SandboxPool, class_: SandboxClass, steps: Plan) -> None:
@@ -196,7 +199,7 @@ class PoolReconciler:
         claimed = self._stock.claimed(name)
         status = next_status(pool, class_, wanted, census, memory.record, claimed, self._now())
         metrics.show(name, status)
-        changes = patch(pool.status, status)
+        changes = self._definitions.kept("SandboxPool", pool.status, patch(pool.status, status))
         if not changes:
             memory.changed_at = None
             return
@@ -208,7 +211,9 @@ class PoolReconciler:
                 return
         memory.changed_at = None
         try:
-            self._pools.refresh(await self._api.patch_status(pool, changes))
+            answer = await self._api.patch_status(pool, changes)
+            self._definitions.written(changes, answer)
+            self._pools.refresh(answer)
         except ApiError as error:
             if error.code != 404:
                 raise

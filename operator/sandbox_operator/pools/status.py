@@ -5,7 +5,7 @@ from datetime import datetime
 from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
 from sandbox_crds.models import SandboxClass, SandboxPool, SandboxPoolStatus
 from sandbox_crds.reasons import MEANINGS, POOL_MEANINGS, PoolReason, Reason
-from sandbox_operator.builders.groups import forbidden_group
+from sandbox_operator.builders.refusals import refused
 from sandbox_operator.conditions import READY, ready, with_remedy
 from sandbox_operator.findings import Finding
 from sandbox_operator.pools.census import Census, State
@@ -70,8 +70,8 @@ def _reason(
         return _told(PoolReason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.")
     if class_.spec.workspace.persistent:
         return _told(PoolReason.PERSISTENT_WORKSPACE, f"SandboxClass {name} has workspace.persistent.")
-    if forbidden := forbidden_group(pool.spec, class_):
-        return _told(PoolReason.POD_REFUSED, forbidden)
+    if why := refused(pool.spec, class_):
+        return _told(PoolReason.POD_REFUSED, why)
     ready_pods = census.current.count(State.READY)
     if ready_pods >= wanted and not (census.outdated.count() or census.leaving):
         return _told(

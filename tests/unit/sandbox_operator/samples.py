@@ -51,7 +51,7 @@ def sandbox(
 
 def class_(**spec: Any) -> SandboxClass:
     """The SandboxClass `default`."""
-    return SandboxClass.model_validate({"metadata": {"name": "default"}, "spec": spec})
+    return SandboxClass.model_validate({"metadata": {"name": "default"}, "spec": {"egress": "Internet", **spec}})
 
 
 def status(reason: Reason, message: str = "", remedy: str = "", **fields: Any) -> SandboxStatus:

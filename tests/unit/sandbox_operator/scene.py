@@ -120,7 +120,7 @@ class Scene:
     def set_class(self, version: int, **spec: Any) -> None:
         """Make or change the class `default`."""
         metadata = {"name": "default", "uid": "class", "resourceVersion": str(version)}
-        self.classes.put({"metadata": metadata, "spec": spec})
+        self.classes.put({"metadata": metadata, "spec": {"egress": "Internet", **spec}})
 
     @property
     def stored(self) -> dict[str, Any]:

@@ -22,7 +22,10 @@ from unit.sandbox_operator.samples import IMAGE, KEYS
 
 COUNT = 40
 STAMP = "2026-11-23T12:00:00Z"
-CLASS: KubeObject = {"metadata": {"name": "default", "uid": "class", "resourceVersion": "1"}, "spec": {}}
+CLASS: KubeObject = {
+    "metadata": {"name": "default", "uid": "class", "resourceVersion": "1"},
+    "spec": {"egress": "Internet"},
+}
 
 
 def named(number: int) -> str:

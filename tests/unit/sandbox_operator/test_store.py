@@ -1,5 +1,6 @@
 """The store behind kopf's watch."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, cast
 
@@ -116,6 +117,20 @@ async def test_what_comes_during_a_sweep_is_not_swept_away() -> None:
     assert watched.image("meanwhile")
 
 
+async def test_the_same_state_is_read_again_when_its_definition_has_changed() -> None:
+    watched = Watched()
+    watched.store.put(item())
+    watched.called.clear()
+    known = item()
+    await watched.store.sweep(cast(KubeClient, Listing([known])), "here", again=True)
+    assert watched.called == [], "nothing is other than before"
+    other = item() | {"spec": {"image": "other"}}
+    await watched.store.sweep(cast(KubeClient, Listing([other])), "here")
+    assert watched.image("one") != "other"
+    await watched.store.sweep(cast(KubeClient, Listing([other])), "here", again=True)
+    assert (watched.image("one"), watched.called) == ("other", ["one"])
+
+
 async def test_what_goes_during_a_sweep_does_not_come_back() -> None:
     watched = Watched()
 
@@ -143,12 +158,13 @@ async def test_a_sweep_that_fails_is_repeated(failure: Exception, monkeypatch: p
 
     pauses: list[float] = []
 
-    async def pause(seconds: float) -> None:
+    async def pause(seconds: float, _: asyncio.Event) -> bool:
         pauses.append(seconds)
         if len(pauses) == 2:
             raise Enough
+        return False
 
-    monkeypatch.setattr(module.asyncio, "sleep", pause)
+    monkeypatch.setattr(module, "pause", pause)
     watched = Watched()
     sweeper = Sweeper(cast(KubeClient, Listing(failure, [item()])), "here", [watched.store])
     assert not sweeper.synced

@@ -46,7 +46,7 @@ class Cluster(PoolApi):
         self.pools = Store(SANDBOX_POOLS, SandboxPool, lambda _: None)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
         metadata = {"name": "default", "namespace": "here", "uid": "class", "resourceVersion": "1"}
-        self.classes.put({"metadata": metadata, "spec": {}})
+        self.classes.put({"metadata": metadata, "spec": {"egress": "Internet"}})
         self._pool: dict[str, Any] = {
             "metadata": {
                 "name": POOL,

@@ -1,0 +1,120 @@
+"""Another release's older chart has replaced the CustomResourceDefinitions, and somebody mends it later."""
+
+import copy
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from control_plane.audit import Audit, kinds
+from control_plane.cluster_scope import CUSTOM_RESOURCES, ClusterScoped, manifests
+from control_plane.operator.process import OperatorProcess
+from control_plane.operator.world import World
+from control_plane.waiting import eventually
+from local_cluster.control_plane import ControlPlane
+from sandbox_crds.kube import KubeClient, KubeObject
+from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOXES
+from sandbox_crds.reasons import Reason
+from sandbox_operator.app import USER_AGENT
+
+REVIEWS = ClusterScoped("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview")
+
+
+def without(manifest: KubeObject, *path: str) -> None:
+    properties = manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    for name in path[:-1]:
+        properties = properties[name]["properties"]
+    del properties[path[-1]]
+    manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].pop("default", None)
+
+
+def older() -> list[KubeObject]:
+    """Our definitions without fields that came late."""
+    lacking = copy.deepcopy(manifests())
+    by_plural = {manifest["spec"]["names"]["plural"]: manifest for manifest in lacking}
+    without(by_plural["sandboxclasses"], "spec", "egress")
+    without(by_plural["sandboxclasses"], "spec", "pod", "hostUsers")
+    without(by_plural["sandboxes"], "status", "observedGeneration")
+    return lacking
+
+
+async def replace_all(client: KubeClient, wanted: list[KubeObject]) -> None:
+    for manifest in wanted:
+        name = manifest["metadata"]["name"]
+        changes = [{"op": "replace", "path": "/spec/versions", "value": manifest["spec"]["versions"]}]
+        await client.json_patch(CUSTOM_RESOURCES, "", name, changes)
+
+
+@pytest.fixture
+async def world(client: KubeClient, namespace: str) -> AsyncIterator[World]:
+    world = World(client, namespace, "one")
+    await world.add_class("closed", egress="None", pod={"hostUsers": False})
+    yield world
+    await replace_all(client, manifests())
+
+
+async def test_nothing_is_opened_and_nothing_written_again_and_again(
+    control_plane: ControlPlane, world: World, master_key_dir: Path, tmp_path: Path, audit: Audit
+) -> None:
+    client, namespace = world.client, world.namespace
+    await replace_all(client, older())
+
+    async def is_pruned() -> bool:
+        return "egress" not in (await client.get(SANDBOX_CLASSES, namespace, "closed"))["spec"]
+
+    await eventually(is_pruned)
+    log = tmp_path / "log"
+    operator = await OperatorProcess.start(control_plane.kubeconfig, namespace, master_key_dir, log)
+    try:
+        await world.add(className="closed")
+        refused = await world.until(Reason.POD_REFUSED)
+        condition = refused.status.condition("Ready")
+        assert condition
+        assert "CustomResourceDefinition is older than the operator" in condition.message
+        assert (await client.list(PODS, namespace))["items"] == []
+
+        async def is_said() -> bool:
+            return "SandboxClass.spec.egress" in operator.log
+
+        await eventually(is_said)
+        assert "SandboxClass.spec.pod.hostUsers" in operator.log
+        assert await operator.status("/readyz") == 503
+        assert await operator.status("/healthz") == 200, "a restart would mend nothing"
+
+        for number in range(3):
+            await client.patch(SANDBOXES, namespace, "one", {"metadata": {"annotations": {"look": str(number)}}})
+            await world.add(f"later-{number}", className="closed")
+            await world.until(Reason.POD_REFUSED, f"later-{number}")
+        written = await audit.writes(client, namespace, USER_AGENT)
+        assert kinds(written).count("patch sandboxes/status") == 4, "one for each sandbox"
+
+        await replace_all(client, manifests())
+
+        async def pod() -> KubeObject | None:
+            found = (await client.list(PODS, namespace))["items"]
+            return found[0] if found else None
+
+        made = await eventually(pod)
+        assert made["metadata"]["labels"]["sandbox.openhands.dev/egress"] == "None"
+        assert made["spec"]["hostUsers"] is False
+
+        async def is_ready() -> bool:
+            return await operator.status("/readyz") == 200
+
+        await eventually(is_ready)
+    finally:
+        await operator.kill()
+
+
+async def test_an_account_without_rights_reads_the_document(client: KubeClient, namespace: str) -> None:
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{namespace}:any",
+            "groups": ["system:serviceaccounts", "system:authenticated"],
+            "nonResourceAttributes": {"path": "/openapi/v3/apis/sandbox.openhands.dev/v1alpha1", "verb": "get"},
+        },
+    }
+    answer = await client.create(REVIEWS, "", body)
+    assert answer["status"]["allowed"]
