@@ -17,6 +17,7 @@ import orjson
 _KEY_ID = re.compile(r"v([1-9][0-9]{0,8})-[a-z2-7]{26}")
 _SESSION_KEY = re.compile(r"ohs_(v([1-9][0-9]{0,8})-[a-z2-7]{26})_([A-Za-z0-9_-]{43})")
 _VERSION_FILE = re.compile(r"v[1-9][0-9]{0,8}")
+_USE = "use"
 _MINIMUM_BYTES = 32
 
 
@@ -26,15 +27,17 @@ class MasterKeyError(Exception):
 
 @dataclass(frozen=True)
 class MasterKeys:
-    """All versions of the master key; new keys are made from the newest."""
+    """All versions of the master key; new keys are made from the one in use, which is the newest by default."""
 
     versions: Mapping[int, bytes] = field(repr=False)
+    used: int
 
     @classmethod
     def load(cls, directory: Path) -> "MasterKeys":
         """Read a mounted Secret whose entries are named `v1`, `v2`, … and hold at least 32 bytes each.
 
-        Raises MasterKeyError.
+        An entry `use` names the version that new keys are made from, so that one can be known to every process before
+        the first key is made from it. Raises MasterKeyError.
         """
         if not directory.is_dir():
             raise MasterKeyError(f"{directory} is missing: mount the master key's Secret there")
@@ -43,22 +46,28 @@ class MasterKeys:
             for path in directory.iterdir()
             if _VERSION_FILE.fullmatch(path.name)
         }
-        return cls.of(versions)
+        use = directory / _USE
+        return cls.of(versions, use.read_text(errors="replace").strip() if use.exists() else "")
 
     @classmethod
-    def of(cls, versions: Mapping[int, bytes]) -> "MasterKeys":
+    def of(cls, versions: Mapping[int, bytes], use: str = "") -> "MasterKeys":
         """Check and take the versions. Raises MasterKeyError."""
         if not versions:
             raise MasterKeyError("the master key's Secret has no entry named v1, v2, …: create one")
         for version, secret in versions.items():
             if len(secret) < _MINIMUM_BYTES:
                 raise MasterKeyError(f"entry v{version} of the master key is shorter than {_MINIMUM_BYTES} bytes")
-        return cls(dict(versions))
+        use = use or f"v{max(versions)}"
+        if use not in {f"v{version}" for version in versions}:
+            raise MasterKeyError(
+                f"entry {_USE} of the master key must name one of its versions, such as v{max(versions)}"
+            )
+        return cls(dict(versions), int(use[1:]))
 
     def key_id(self, uid: str) -> str:
         """Id of the key of a sandbox that is born now, from the UID of its Sandbox."""
         digest = base64.b32encode(hashlib.sha256(uid.encode()).digest()).decode().lower()[:26]
-        return f"v{max(self.versions)}-{digest}"
+        return f"v{self.used}-{digest}"
 
     def key_ids(self, uid: str) -> frozenset[str]:
         """The ids that the key of the Sandbox of this UID may have, one for each version of the master key."""
@@ -88,7 +97,7 @@ class MasterKeys:
 
     def internal_token(self) -> str:
         """What operator and gateway show each other as `Authorization: Bearer …`."""
-        return self._derive("internal", f"v{max(self.versions)}")
+        return self._derive("internal", f"v{self.used}")
 
     def is_internal_token(self, token: str) -> bool:
         """Whether the token comes from who has one of the master keys. Compares in constant time."""
@@ -104,7 +113,7 @@ class MasterKeys:
         """
         if not environment:
             return ""
-        return _environment_hash(self.versions[max(self.versions)], environment)
+        return _environment_hash(self.versions[self.used], environment)
 
     def is_environment_hash(self, text: str, environment: Mapping[str, str]) -> bool:
         """Whether the text is this environment's hash, made with any version of the master key."""

@@ -3,7 +3,12 @@
 begins with this: a key that is absent gets its default. What has names of its own keeps exactly those that it has.
 */}}
 {{- define "openhands-sandbox.defaults" -}}
+{{- $unsized := and .Values.gateway (not (dig "replicas" 0 (.Values.gateway | default dict))) }}
 {{- include "openhands-sandbox.fill" (dict "values" .Values "defaults" (.Files.Get "files/defaults.json" | fromJson)) }}
+{{- /* Every chart has had this one, so who has none does not want it. */}}
+{{- if $unsized }}
+{{- $_ := unset .Values.gateway "replicas" }}
+{{- end }}
 {{- include "openhands-sandbox.convertEgress" . }}
 {{- end }}
 
@@ -31,6 +36,41 @@ begins with this: a key that is absent gets its default. What has names of its o
 {{- end }}
 {{- $_ := unset $sandbox "internet" }}
 {{- $_ := unset $sandbox "extraEgress" }}
+{{- end }}
+
+{{/* Number of gateways, if the chart says one: neither an autoscaler nor `gateway.replicas` null. */}}
+{{- define "openhands-sandbox.fixedReplicas" -}}
+{{- if not .Values.gateway.autoscaling.enabled }}
+{{- .Values.gateway.replicas | default "" }}
+{{- end }}
+{{- end }}
+
+{{/*
+What the Deployment of the gateway has as `replicas`; empty: nothing. A field that Helm has set before and leaves out now goes
+back to 1, so the present number stays as long as it is Helm's: always where Helm merges on the client's side.
+*/}}
+{{- define "openhands-sandbox.gatewayReplicas" -}}
+{{- $fixed := include "openhands-sandbox.fixedReplicas" . }}
+{{- if $fixed }}
+{{- $fixed }}
+{{- else }}
+{{- $name := printf "%s-gateway" (include "openhands-sandbox.fullname" .) }}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace $name | default dict }}
+{{- $applied := false }}
+{{- $others := false }}
+{{- range dig "metadata" "managedFields" (list) $live }}
+{{- $isHelm := hasPrefix "helm" .manager }}
+{{- if and $isHelm (eq .operation "Apply") }}
+{{- $applied = true }}
+{{- end }}
+{{- if and (not $isHelm) (hasKey (dig "fieldsV1" "f:spec" (dict) .) "f:replicas") }}
+{{- $others = true }}
+{{- end }}
+{{- end }}
+{{- if and $live (not (and $applied $others)) }}
+{{- dig "spec" "replicas" "" $live }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Chart name, or what nameOverride says. */}}
@@ -336,6 +376,16 @@ serves credentials to its machines.
 {{- fail "httpRoute.parentRefs: name the Gateway that takes the route, such as [{name: public, namespace: gateways}]" }}
 {{- end }}
 {{- include "openhands-sandbox.validateHosts" (dict "root" $ "name" "httpRoute.hostnames" "hosts" .Values.httpRoute.hostnames) }}
+{{- end }}
+{{- with .Values.gateway.autoscaling }}
+{{- if .enabled }}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}
+{{- fail "gateway.autoscaling: minReplicas is more than maxReplicas" }}
+{{- end }}
+{{- if not (dig "requests" "cpu" "" ($.Values.gateway.resources | default dict)) }}
+{{- fail "gateway.autoscaling: set gateway.resources.requests.cpu, of which targetCPUUtilizationPercentage is a share" }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if and .Values.gateway.service.nodePort (eq .Values.gateway.service.type "ClusterIP") }}
 {{- fail "gateway.service.nodePort needs gateway.service.type NodePort or LoadBalancer" }}

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 
-from control_plane.helm.gateway_api import install_gateway_api
 from control_plane.helm.release import CHART, NAME, Cluster
 from local_cluster.build import ensure
 from local_cluster.control_plane import ControlPlane
@@ -24,32 +23,6 @@ from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.pod import build_pod
 
 OPERATOR, GATEWAY = (f"{NAME}-{process}" for process in ("operator", "gateway"))
-
-
-@pytest.fixture(scope="module")
-def bare() -> Iterator[ControlPlane]:
-    """A control plane of its own, since the one that is shared has the CRDs already."""
-    ensure(["helm"], Progress())
-    with ControlPlane(controller_manager=True) as running:
-        install_gateway_api(running)
-        yield running
-
-
-@pytest.fixture
-def cluster(bare: ControlPlane) -> Iterator[Cluster]:
-    """A fresh namespace that enforces Pod Security `restricted`."""
-    cluster = Cluster(bare.kubeconfig, f"test-{secrets.token_hex(4)}")
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    metadata = {"name": cluster.namespace, "labels": labels}
-    cluster.run(
-        "kubectl",
-        "create",
-        "-f",
-        "-",
-        stdin=json.dumps({"kind": "Namespace", "apiVersion": "v1", "metadata": metadata}),
-    )
-    yield cluster
-    cluster.run("kubectl", "delete", "namespace", cluster.namespace, "--wait=false")
 
 
 def test_one_command_installs_crds_and_what_is_made_of_them(cluster: Cluster) -> None:

@@ -1,5 +1,7 @@
 """The pods of the chart: hardened, and wired to what they need."""
 
+from typing import Any
+
 import pytest
 from pydantic_settings import BaseSettings
 
@@ -7,6 +9,7 @@ from sandbox_gateway.settings import Settings as GatewaySettings
 from sandbox_operator.settings import Settings as OperatorSettings
 from unit.helm.rendering import CHART, NAMESPACE, PREFIX, Helm, Manifest, find, pod_templates
 
+COMPONENT = "app.kubernetes.io/component"
 COMPONENTS = ("operator", "gateway", "test")
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 RESTRICTED_VOLUMES = {
@@ -19,6 +22,22 @@ RESTRICTED_VOLUMES = {
     "projected",
     "secret",
 }
+
+
+def test_gateways_are_as_many_as_the_chart_says_or_left_alone(helm: Helm) -> None:
+    def shown(gateway: dict[str, Any]) -> tuple[Any, Any, int]:
+        rendered = helm.render({"gateway": gateway})
+        budgets = [item["spec"] for item in rendered if item["kind"] == "PodDisruptionBudget"]
+        of_gateway = [each for each in budgets if each["selector"]["matchLabels"][COMPONENT] == "gateway"]
+        budget: dict[str, Any] = of_gateway[0] if of_gateway else {}
+        scalers = [item for item in rendered if item["kind"] == "HorizontalPodAutoscaler"]
+        replicas = find(rendered, "Deployment", "gateway")["spec"].get("replicas")
+        return replicas, {name: budget[name] for name in budget if name.endswith("vailable")}, len(scalers)
+
+    assert shown({}) == (2, {"minAvailable": 1}, 0)
+    assert shown({"replicas": 1}) == (1, {}, 0)
+    assert shown({"replicas": None}) == (None, {"maxUnavailable": 1}, 0)
+    assert shown({"replicas": 1, "autoscaling": {"enabled": True}}) == (None, {"maxUnavailable": 1}, 1)
 
 
 def test_all_pods_are_here(defaults: list[Manifest]) -> None:

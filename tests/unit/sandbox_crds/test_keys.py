@@ -39,6 +39,35 @@ def test_keys_survive_a_rotation_and_new_ones_use_the_new_master() -> None:
     assert KEYS.verify(ROTATED.session_key(ROTATED.key_id("uid"))) is None
 
 
+def test_a_new_master_is_known_before_it_is_used(tmp_path: Path) -> None:
+    (tmp_path / "v1").write_bytes(b"1" * 32)
+    before = MasterKeys.load(tmp_path)
+    (tmp_path / "v2").write_bytes(b"2" * 32)
+    (tmp_path / "use").write_text("v1\n")
+    knowing = MasterKeys.load(tmp_path)
+    (tmp_path / "use").unlink()
+    using = MasterKeys.load(tmp_path)
+    # Side by side in a rollout: each pair verifies what the other makes.
+    for one, other in ((before, knowing), (knowing, using)):
+        for maker, verifier in ((one, other), (other, one)):
+            key_id = maker.key_id("uid")
+            assert verifier.verify(maker.session_key(key_id)) == key_id
+            assert verifier.is_internal_token(maker.internal_token())
+            assert verifier.is_environment_hash(maker.environment_hash({"A": "1"}), {"A": "1"})
+    assert (knowing.key_id("uid")[:2], using.key_id("uid")[:2]) == ("v1", "v2")
+
+
+def test_a_version_that_is_not_there_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "v1").write_bytes(b"1" * 32)
+    for wrong in ("v2", "1", "", "v1 v1", "v01"):
+        (tmp_path / "use").write_text(wrong)
+        if wrong:
+            with pytest.raises(MasterKeyError, match="entry use of the master key"):
+                MasterKeys.load(tmp_path)
+        else:
+            assert MasterKeys.load(tmp_path).used == 1
+
+
 def test_ids_of_absent_masters_and_other_text_are_not_known() -> None:
     assert ROTATED.knows(KEYS.key_id("uid"))
     assert not KEYS.knows(ROTATED.key_id("uid"))
