@@ -213,8 +213,4 @@ class SandboxClass(Model):
     """How the pods of one kind of sandbox look."""
 
     metadata: Metadata = Metadata()
-<<<<<<< HEAD
-    spec: SandboxClassSpec = Field(default=SandboxClassSpec(), json_schema_extra=_SHM_FITS)
-=======
-    spec: SandboxClassSpec = SandboxClassSpec(egress="Internet")
->>>>>>> 1a50721 (Open nothing when installed definitions lack fields, and say so)
+    spec: SandboxClassSpec = Field(default=SandboxClassSpec(egress="Internet"), json_schema_extra=_SHM_FITS)

@@ -117,7 +117,8 @@ def test_the_processes_know_their_environment(
     given = {variable["name"].removeprefix(prefix).lower(): variable for variable in container["env"]}
     assert set(given) <= set(read), "a variable that the process does not read"
     for name, variable in given.items():
-        value = ",".join(read[name]) if isinstance(read[name], list) else str(read[name]).removesuffix(".0")
+        found = str(read[name]).lower() if isinstance(read[name], bool) else str(read[name]).removesuffix(".0")
+        value = ",".join(read[name]) if isinstance(read[name], list) else found
         assert value == variable.get("value", "a-namespace")
 
 
