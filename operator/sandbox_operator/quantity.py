@@ -39,5 +39,10 @@ def _amount(quantity: str) -> Decimal | None:
 
 
 def scaled(resources: Mapping[str, str], factor: int) -> dict[str, str]:
-    """Each quantity times `factor`. Raises ValueError."""
-    return {name: multiplied(quantity, factor) for name, quantity in resources.items()}
+    """Each quantity times `factor`, but for devices and other extended resources. Raises ValueError."""
+    return {name: multiplied(quantity, 1 if is_extended(name) else factor) for name, quantity in resources.items()}
+
+
+def is_extended(resource: str) -> bool:
+    """Whether this is a resource that nodes have from device plugins and the like, such as `nvidia.com/gpu`."""
+    return "/" in resource

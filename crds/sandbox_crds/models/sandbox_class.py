@@ -21,12 +21,22 @@ _WITHIN_LIMITS = rules(
         "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || "
         "quantity(self.requests[name]).compareTo(quantity(self.limits[name])) <= 0)",
         "a request is larger than the limit of the same resource",
-    )
+    ),
+    (
+        "(!has(self.requests) || self.requests.all(name, !name.contains('/') || (has(self.limits) && name in "
+        "self.limits && quantity(self.requests[name]).compareTo(quantity(self.limits[name])) == 0))) && "
+        "(!has(self.limits) || self.limits.all(name, !name.contains('/') || quantity(self.limits[name]).isInteger()))",
+        "an extended resource, such as nvidia.com/gpu, has a whole number as limit, and no other request",
+    ),
 )
 
 
 class Resources(Model):
-    """Compute resources of the agent server's container for resource factor 1."""
+    """Compute resources of the agent server's container for resource factor 1.
+
+    Extended resources, such as nvidia.com/gpu, stay the same for every factor: a sandbox that is twice as large has no
+    second device.
+    """
 
     requests: dict[str, Quantity] = Field(default={}, max_length=16)
     limits: dict[str, Quantity] = Field(default={}, max_length=16)

@@ -12,6 +12,7 @@ from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.builders.pod import runtime_class
 from sandbox_operator.lifetime import idle_timeout
 from sandbox_operator.pools.template import sandbox_spec, template, working_dir
+from sandbox_operator.quantity import is_extended
 
 _CHARACTERS = 512
 
@@ -76,7 +77,8 @@ def _short(text: str) -> str:
 
 def _factor(sandbox: Sandbox, class_: SandboxClass) -> int:
     resources = class_.spec.resources
-    return sandbox.spec.resource_factor if resources.requests or resources.limits else 1
+    multiplies = any(not is_extended(name) for name in (*resources.requests, *resources.limits))
+    return sandbox.spec.resource_factor if multiplies else 1
 
 
 def _secret(_: object) -> str:

@@ -226,6 +226,18 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
             {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "2047Mi"}}},
             "spec.resources: Invalid value: a request is larger than the limit",
         ),
+        (
+            {"resources": {"requests": {"example.com/device": "1"}}},
+            "spec.resources: Invalid value: an extended resource",
+        ),
+        (
+            {"resources": {"limits": {"example.com/device": "500m"}}},
+            "spec.resources: Invalid value: an extended resource",
+        ),
+        (
+            {"resources": {"requests": {"example.com/device": "1"}, "limits": {"example.com/device": "2"}}},
+            "spec.resources: Invalid value: an extended resource",
+        ),
         ({"workspace": {"size": "-1Gi"}}, "spec.workspace.size"),
         ({"workspace": {"size": "0Gi"}}, "spec.workspace.size"),
         ({"egress": "a b"}, "spec.egress"),
@@ -266,7 +278,7 @@ async def test_shared_memory_up_to_the_limit_of_memory_is_taken(client: KubeClie
 async def test_requests_up_to_their_limits_are_taken(client: KubeClient, namespace: str) -> None:
     resources = {
         "requests": {"cpu": "500m", "memory": "2Gi"},
-        "limits": {"memory": "2048Mi", "ephemeral-storage": "1Gi"},
+        "limits": {"memory": "2048Mi", "ephemeral-storage": "1Gi", "example.com/device": "2"},
     }
     made = await create(client, namespace, SANDBOX_CLASSES, "fits", {"resources": resources})
     assert made["spec"]["resources"] == resources

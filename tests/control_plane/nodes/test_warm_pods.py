@@ -1,4 +1,4 @@
-"""Warm pods on a node that is cordoned: the last to be claimed, and replaced."""
+"""Pools and nodes: warm pods on a cordoned node are replaced, and devices are where they are asked for."""
 
 from collections.abc import AsyncIterator
 
@@ -8,6 +8,7 @@ import pytest_asyncio
 from control_plane.nodes.conftest import FRAIL, OWNER, STEADY, Town
 from control_plane.pools.basin import Basin
 from control_plane.waiting import eventually
+from sandbox_crds.kube import Resource
 from sandbox_crds.kube.resources import NODES, PODS
 from sandbox_crds.reasons import PoolReason, Reason
 
@@ -58,3 +59,41 @@ async def test_warm_pods_leave_a_cordoned_node_and_are_claimed_last(town: Town, 
     assert pod["spec"]["nodeName"] == STEADY
     assert sandbox.metadata.name == basin.name
     await basin.delete()
+
+
+DEVICE = "example.com/device"
+_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
+
+
+async def test_devices_are_given_by_node_pool_and_quota_and_not_multiplied(town: Town) -> None:
+    basin = Basin(town.client, town.namespace, "device")
+    room = {"status": {"capacity": {DEVICE: "4"}, "allocatable": {DEVICE: "4"}}}
+    await town.client.patch(NODES, "", STEADY, room, subresource="status")
+    quota = {"metadata": {"name": "devices"}, "spec": {"hard": {f"requests.{DEVICE}": "2"}}}
+    await town.client.create(_QUOTAS, town.namespace, quota)
+
+    async def counted() -> bool:
+        found = await town.client.get(_QUOTAS, town.namespace, "devices")
+        return f"requests.{DEVICE}" in found.get("status", {}).get("used", {})
+
+    await eventually(counted)
+    resources = {"requests": {"cpu": "50m"}, "limits": {DEVICE: "1"}}
+    await basin.add_class("device", resources=resources)
+    await basin.add_pool(className="device", replicas=1)
+    await basin.told(PoolReason.FILLED, ready_replicas=1)
+    # Other CPU, so that no warm pod fits; one device all the same.
+    large = await basin.add("large", className="device", resourceFactor=4)
+    await basin.until(Reason.READY, "large")
+    pod = await basin.pod(large)
+    assert pod["spec"]["nodeName"] == STEADY
+    given = pod["spec"]["containers"][0]["resources"]
+    assert given == {"requests": {"cpu": "200m", DEVICE: "1"}, "limits": {DEVICE: "1"}}
+    await basin.add("warm", className="device")
+    assert (await basin.until(Reason.READY, "warm")).status.launch == "Warm"
+    # The pool's next pod is beyond the quota, and so is another sandbox.
+    await basin.told(PoolReason.QUOTA_EXCEEDED)
+    await basin.add("more", className="device", resourceFactor=2)
+    refused = await basin.until(Reason.QUOTA_EXCEEDED, "more")
+    condition = refused.status.condition("Ready")
+    assert condition
+    assert DEVICE in condition.message

@@ -40,5 +40,18 @@ def test_other_text_is_refused(text: str) -> None:
         multiplied(text, 2)
 
 
-def test_all_resources_are_scaled() -> None:
-    assert scaled({"cpu": "250m", "memory": "1Gi"}, 4) == {"cpu": "1000m", "memory": "4Gi"}
+def test_all_resources_but_extended_ones_are_scaled() -> None:
+    amounts = {
+        "cpu": "250m",
+        "memory": "1Gi",
+        "ephemeral-storage": "1Gi",
+        "hugepages-2Mi": "4Mi",
+        "nvidia.com/gpu": "1",
+    }
+    assert scaled(amounts, 4) == {
+        "cpu": "1000m",
+        "memory": "4Gi",
+        "ephemeral-storage": "4Gi",
+        "hugepages-2Mi": "16Mi",
+        "nvidia.com/gpu": "1",
+    }

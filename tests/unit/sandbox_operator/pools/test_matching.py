@@ -119,8 +119,9 @@ def test_what_differs_is_the_reason(name: str) -> None:
         assert template(wanted.spec, CLASS) != template(sandbox_spec(offered, KEYS), CLASS)
 
 
-def test_a_factor_of_nothing_cannot_matter() -> None:
-    found = why(sandbox(resourceFactor=8), pool(), class_=class_())
+@pytest.mark.parametrize("resources", [{}, {"limits": {"nvidia.com/gpu": "1"}}])
+def test_a_factor_of_nothing_cannot_matter(resources: dict[str, Any]) -> None:
+    found = why(sandbox(resourceFactor=8), pool(), class_=class_(resources=resources))
     assert found.reason is MissReason.POOL_EMPTY
 
 
