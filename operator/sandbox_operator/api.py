@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import aiohttp
+
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.event_posting import post_event
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject, unreadable
@@ -119,6 +121,17 @@ class Api:
         what = f"{create.resource.kind} {name}"
         message = f"There is a {what} that does not belong to this sandbox, or is being deleted. Waiting for it to go."
         raise _Refused(Refusal(Reason.PENDING, message))
+
+    async def grow(self, claim: KubeObject, size: str) -> str:
+        """Have a claim ask for this size; gives why not, "" when it does. It is tried again with the next pod."""
+        body = {"spec": {"resources": {"requests": {"storage": size}}}}
+        try:
+            await self._client.patch(VOLUME_CLAIMS, self._namespace, claim["metadata"]["name"], body)
+        except ApiError as error:
+            return error.message
+        except (aiohttp.ClientError, OSError) as error:
+            return str(error) or type(error).__name__
+        return ""
 
     async def drop_former_environments(self, sandbox: Sandbox, now: datetime) -> None:
         """Delete the Secrets with environments that a client has replaced. Raises ApiError.

@@ -31,7 +31,7 @@ from sandbox_operator.preparations import Preparations
 from sandbox_operator.queue import WorkQueue
 from sandbox_operator.services import ServiceChange, Services, refused_event
 from sandbox_operator.store import Store
-from sandbox_operator.volumes import volume_events
+from sandbox_operator.volumes import growth, volume_events
 from sandbox_operator.workers import work
 from sandbox_operator.world import Create, HeldBack, Made, Plan, Refusal, World
 
@@ -237,7 +237,9 @@ class Reconciler:
             self._made[key] = (uid, Made(outcome.key_id, pod.uid if pod and complete else "", made))
         class_ = self._classes.get(sandbox.spec.class_name)
         if class_ and outcome.volume:
-            await self._tell(volume_events(sandbox, class_, outcome.volume, self._now()))
+            size = growth(class_, outcome.volume)
+            refusal = await self._api.grow(outcome.volume, size) if size else ""
+            await self._tell(volume_events(sandbox, class_, outcome.volume, self._now(), refusal))
         return outcome.refusal
 
     async def _drop_former_environments(self, key: str, sandbox: Sandbox) -> None:

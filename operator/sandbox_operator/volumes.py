@@ -1,4 +1,4 @@
-"""What is said about the claim of a sandbox's workspace when a pod is made: pure."""
+"""The claim of a sandbox's workspace when a pod is made: how it is to grow, and what is said about it. Pure."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,15 +10,31 @@ from sandbox_operator import times
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.losses import lost_volume
 from sandbox_operator.quantity import is_less
+from sandbox_operator.redaction import tail
+
+_REFUSAL_CHARACTERS = 300
 
 
-def volume_events(sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: datetime) -> tuple[KubeObject, ...]:
-    """Events about a claim that is a new one for an old sandbox, or smaller than its class asks for, once each."""
-    return tuple(_events(sandbox, class_, claim, now))
+def growth(class_: SandboxClass, claim: KubeObject) -> str:
+    """The size that a claim is to have, since its class asks for more by now; "" when it may stay as it is."""
+    wanted = class_.spec.workspace.size
+    return wanted if is_less(_size(claim), wanted) else ""
 
 
-def _events(sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: datetime) -> Iterator[KubeObject]:
-    name, uid = claim["metadata"]["name"], claim["metadata"]["uid"]
+def volume_events(
+    sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: datetime, refusal: str = ""
+) -> tuple[KubeObject, ...]:
+    """Events about a claim as it was found: it is a new one for an old sandbox, or has grown, once each.
+
+    `refusal` is why it has not grown.
+    """
+    return tuple(_events(sandbox, class_, claim, now, refusal))
+
+
+def _events(
+    sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: datetime, refusal: str
+) -> Iterator[KubeObject]:
+    uid = claim["metadata"]["uid"]
     if loss := lost_volume(sandbox, times.parse(claim["metadata"]["creationTimestamp"]), now):
         yield build_event(
             sandbox,
@@ -29,19 +45,25 @@ def _events(sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: date
             note=loss_words(loss),
             once=uid,
         )
-    wanted = class_.spec.workspace.size
-    present = claim["spec"]["resources"]["requests"]["storage"]
-    if is_less(present, wanted):
-        yield build_event(
-            sandbox,
-            now,
-            type_="Warning",
-            reason=EventReason.VOLUME_SIZE_KEPT,
-            action="CreatePod",
-            note=(
-                f"The workspace's volume keeps its size of {present}, though the class asks for {wanted} now. "
-                f"Where its StorageClass allows expansion, enlarge the claim: kubectl patch pvc {name} --type merge -p "
-                f'\'{{"spec": {{"resources": {{"requests": {{"storage": "{wanted}"}}}}}}}}\''
-            ),
-            once=f"{uid}-{wanted.lower()}",
-        )
+    wanted = growth(class_, claim)
+    if not wanted:
+        return
+    present = _size(claim)
+    grows = f"The workspace's volume grows from {present} to {wanted}, as the class asks for now."
+    kept = (
+        f"The workspace's volume keeps its size of {present}, though the class asks for {wanted} now. The API server "
+        f"says: {tail(refusal, _REFUSAL_CHARACTERS)} Only a StorageClass with allowVolumeExpansion lets volumes grow."
+    )
+    yield build_event(
+        sandbox,
+        now,
+        type_="Warning" if refusal else "Normal",
+        reason=EventReason.VOLUME_SIZE_KEPT if refusal else EventReason.VOLUME_GROWS,
+        action="CreatePod",
+        note=kept if refusal else grows,
+        once=f"{uid}-{wanted.lower()}",
+    )
+
+
+def _size(claim: KubeObject) -> str:
+    return claim["spec"]["resources"]["requests"]["storage"]

@@ -56,8 +56,16 @@ def test_suspend_keeps_the_volume(kubectl: Kubectl, images: Images, belongings: 
     eventually(lambda: ready(kubectl, name), lambda seen: seen == ("False", "Suspended"), 60)
     assert not [item for item in belongings(name) if item.startswith("pod/")]
 
+    # The local cluster's volumes cannot grow, and that is said.
+    size = kubectl("get", "sandboxclass", "persistent", "--output", "json")["spec"]["workspace"]["size"]
+    enlarge = '{"spec": {"workspace": {"size": "%s"}}}'
+    kubectl("patch", "sandboxclass", "persistent", "--type", "merge", "--patch", enlarge % "100Gi")
     kubectl("patch", "ohsb", name, "--type", "merge", "--patch", '{"spec": {"suspend": false}}')
     eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"), 120)
+    kubectl("patch", "sandboxclass", "persistent", "--type", "merge", "--patch", enlarge % size)
+    events = kubectl("get", "events", "--field-selector", f"involvedObject.name={name}", "--output", "json")["items"]
+    [kept] = [event["message"] for event in events if event["reason"] == "VolumeSizeKept"]
+    assert "the class asks for 100Gi now" in kept
     status = kubectl("get", "ohsb", name, "--output", "json")["status"]
     assert status["launch"] == "Resume"
     assert kubectl("exec", status["podName"], "--", "cat", "/workspace/note.txt") == "kept\n"

@@ -51,7 +51,10 @@ class Workspace(Model):
     )
     size: Size = Field(
         default="10Gi",
-        description="Limit of the pod-local directory, or size of a new volume; one that is there keeps its own.",
+        description=(
+            "Limit of the pod-local directory, or size of the volume. One that is there grows with the next pod, where "
+            "its StorageClass allows that; none shrinks."
+        ),
     )
     storage_class_name: str = Field(
         default="", max_length=253, description="StorageClass of the volume. Empty: the cluster's default."

@@ -12,6 +12,7 @@ class EventReason(StrEnum):
     RUNTIME_CLASS_DROPPED = "RuntimeClassDropped"
     POD_LOST = "PodLost"
     WORKSPACE_LOST = "WorkspaceLost"
+    VOLUME_GROWS = "VolumeGrows"
     VOLUME_SIZE_KEPT = "VolumeSizeKept"
     SERVICE_REFUSED = "ServiceRefused"
     SUSPENDED_IDLE = "SuspendedIdle"

@@ -10,13 +10,17 @@ import pytest
 from control_plane.operator.kubelet import POD_IP, Kubelet
 from control_plane.operator.ledger import Ledger
 from control_plane.operator.world import World
-from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
+from control_plane.waiting import eventually
+from sandbox_crds.kube import Resource
+from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.reasons import Reason
 from sandbox_operator.conditions import said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
+VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 COLD_START = ["create pods", "create secrets", "patch sandboxes/status"]
 
 
@@ -106,3 +110,47 @@ async def test_a_slow_start_is_told_once(world: World, kubelet: Kubelet, ledger:
     await kubelet.report(pod, ready=True)
     await world.until(Reason.READY)
     assert await ledger.new() == sorted([*COLD_START, "patch sandboxes/status"])
+
+
+@pytest.mark.parametrize(("expands", "event"), [(True, "VolumeGrows"), (False, "VolumeSizeKept")])
+async def test_a_volume_grows_with_its_class_where_that_is_allowed(
+    world: World, kubelet: Kubelet, ledger: Ledger, expands: bool, event: str
+) -> None:
+    name = f"{world.namespace}-{world.name}"
+    storage_class = {"metadata": {"name": name}, "provisioner": "example.com/none", "allowVolumeExpansion": expands}
+    await world.client.create(STORAGE_CLASSES, "", storage_class)
+    volume = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": name,
+        "hostPath": {"path": "/nowhere"},
+    }
+    await world.client.create(VOLUMES, "", {"metadata": {"name": name}, "spec": volume})
+    workspace = {"persistent": True, "size": "1Gi", "storageClassName": name}
+    await world.add_class(name, workspace=workspace)
+    first = await start(world, kubelet, className=name)
+
+    async def size() -> str | None:
+        claim = await world.client.get(VOLUME_CLAIMS, world.namespace, first.status.pod_name)
+        return claim["spec"]["resources"]["requests"]["storage"] if claim["status"]["phase"] == "Bound" else None
+
+    assert await eventually(size) == "1Gi"
+    await world.client.patch(SANDBOX_CLASSES, world.namespace, name, {"spec": {"workspace": {"size": "5Gi"}}})
+    await world.suspend(True)
+    await world.pod(first, keep=lambda pod: "deletionTimestamp" in pod["metadata"])
+    await kubelet.end(first.status.pod_name)
+    await world.until(Reason.SUSPENDED)
+    await ledger.new()
+
+    await world.suspend(False)
+    await kubelet.run((await world.pod(first))["metadata"]["name"])
+    await world.until(Reason.READY)
+    assert await ledger.new() == sorted(
+        [*COLD_START, "create events", "create persistentvolumeclaims", "patch persistentvolumeclaims"]
+    )
+    [told] = await world.events(event)
+    assert ("from 1Gi to 5Gi" in told["note"]) is expands
+    assert ("allowVolumeExpansion" in told["note"]) is not expands
+    assert await size() == ("5Gi" if expands else "1Gi")
+    await world.client.delete(VOLUMES, "", name)
+    await world.client.delete(STORAGE_CLASSES, "", name)

@@ -17,7 +17,7 @@ EXPECTED = {
         ("sandbox.openhands.dev", "sandboxpools/status"): {"patch"},
         ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "secrets"): {"get", "list", "watch", "create", "delete"},
-        ("", "persistentvolumeclaims"): {"get", "create"},
+        ("", "persistentvolumeclaims"): {"get", "create", "patch"},
         ("", "services"): {"get", "list", "watch", "create", "delete"},
         ("events.k8s.io", "events"): {"list", "create"},
         ("coordination.k8s.io", "leases"): {"create"},

@@ -8,7 +8,7 @@ from sandbox_crds.reasons import Reason
 from sandbox_operator.losses import lost_volume, with_loss
 from sandbox_operator.plan import plan
 from sandbox_operator.times import rfc3339
-from sandbox_operator.volumes import volume_events
+from sandbox_operator.volumes import growth, volume_events
 from sandbox_operator.world import Made, World
 from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, POD_UID, class_, ready, sandbox, status
 
@@ -23,8 +23,8 @@ def claim(size: str, made: str) -> dict[str, Any]:
     return {"metadata": metadata, "spec": {"resources": {"requests": {"storage": size}}}}
 
 
-def reasons(size: str, made: str) -> list[str]:
-    return [event["reason"] for event in volume_events(OLD, KEPT, claim(size, made), SEEN)]
+def reasons(size: str, made: str, refusal: str = "") -> list[str]:
+    return [event["reason"] for event in volume_events(OLD, KEPT, claim(size, made), SEEN, refusal)]
 
 
 def test_a_new_claim_of_an_old_sandbox_is_an_empty_workspace() -> None:
@@ -55,7 +55,17 @@ def test_events_about_a_claim() -> None:
     assert reasons("5Gi", rfc3339(NOW)) == []
     assert reasons("6Gi", rfc3339(NOW)) == []
     assert reasons("unreadable", rfc3339(NOW)) == []
-    assert reasons("1Gi", rfc3339(NOW)) == ["VolumeSizeKept"]
-    assert reasons("5000M", rfc3339(ANEW)) == ["WorkspaceLost", "VolumeSizeKept"]
-    [event] = volume_events(OLD, KEPT, claim("1Gi", rfc3339(NOW)), SEEN)
-    assert event["note"].endswith("""-p '{"spec": {"resources": {"requests": {"storage": "5Gi"}}}}'""")
+    assert reasons("1Gi", rfc3339(NOW)) == ["VolumeGrows"]
+    assert reasons("1Gi", rfc3339(NOW), "no") == ["VolumeSizeKept"]
+    assert reasons("5000M", rfc3339(ANEW), "no") == ["WorkspaceLost", "VolumeSizeKept"]
+    [kept] = volume_events(OLD, KEPT, claim("1Gi", rfc3339(NOW)), SEEN, "only dynamically provisioned ones. " * 100)
+    assert "of 1Gi, though the class asks for 5Gi now. The API server says: " in kept["note"]
+    assert "allowVolumeExpansion" in kept["note"]
+    assert len(kept["note"]) < 1024
+
+
+def test_a_claim_grows_with_its_class_and_never_shrinks() -> None:
+    assert growth(KEPT, claim("1Gi", rfc3339(NOW))) == "5Gi"
+    assert growth(KEPT, claim("5120Mi", rfc3339(NOW))) == ""
+    assert growth(KEPT, claim("6Gi", rfc3339(NOW))) == ""
+    assert growth(KEPT, claim("unreadable", rfc3339(NOW))) == ""
