@@ -1,7 +1,6 @@
-"""What a request must pass before its body is read: the API key, its rate, and bounds on the body."""
+"""What a request must pass before its body is read: API key, rate, its owner's share of the process, and bounds."""
 
 import asyncio
-from collections import Counter
 from math import ceil
 
 from fastapi import HTTPException, Request
@@ -14,6 +13,7 @@ from sandbox_crds.api_keys import ApiKey
 from sandbox_gateway.api_keys import ApiKeys
 from sandbox_gateway.control.rates import Rates
 from sandbox_gateway.proxy.answers import unknown_api_key
+from sandbox_gateway.proxy.fair import Fair
 from sandbox_gateway.proxy.routing import OPEN_PATHS
 from sandbox_gateway.retry import RETRY, Passing
 
@@ -22,12 +22,24 @@ _MAXIMUM_BYTES = 4 * 1024 * 1024
 """An environment is at most 1 MiB; JSON escapes may multiply it."""
 ALL_BYTES = 64 * 1024 * 1024
 """Of bodies in memory at a time, so that nobody's take all of the process's memory. The SDK's have a few hundred."""
-KEY_BYTES = ALL_BYTES // 4
-"""Of those with one key, so that nobody takes the room of all."""
+OWNER_BYTES = ALL_BYTES // 4
+"""Of those of one owner, so that nobody takes the room of all."""
+OWNER_BYTES_PER_MINUTE = 16 * 1024 * 1024
+"""Of the bodies of one owner. What is sent is stored, several times while a sandbox starts and ends, and etcd keeps for
+some minutes what was: its room is everybody's."""
+CALLS = 2048
+"""Under way at a time. Owners share them; most are held while a sandbox starts."""
 BODY_SECONDS = 60.0
 """For all of it; whoever sends a byte now and then would hold a connection for ever otherwise."""
 _BUSY = "This gateway is reading as many large bodies as it can. Send the request again later."
 _TOO_LARGE = f"The body is larger than {_MAXIMUM_BYTES} bytes"
+_TOO_MUCH = (
+    "Bodies of this owner's calls come to {:.0f} MiB in this minute, the most that one may send. Call again in {} s."
+)
+_TOO_MANY = (
+    "The calls of this owner that are under way take all the room that there is beside other owners'. Call again when "
+    "some have ended."
+)
 
 
 class Gate:
@@ -42,8 +54,11 @@ class Gate:
         self._api_keys = api_keys
         self._requests_per_minute = requests_per_minute
         self._rates = Rates()
-        self._bytes: Counter[str] = Counter()
-        """Of the bodies of all requests under way, by key."""
+        self._calls = Fair(CALLS)
+        self._bytes = Fair(ALL_BYTES)
+        """Of the bodies of all requests under way."""
+        self._sent = Rates()
+        """Bytes, by owner."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -58,23 +73,30 @@ class Gate:
             await Response(answer.body, answer.status, media_type="application/json")(scope, receive, send)
         elif refusal := self._over_rate(key):
             await refusal(scope, receive, send)
+        elif not self._calls.left(key.owner):
+            status, seconds = RETRY[Passing.TOO_MANY_OF_OWNER]
+            await JSONResponse({"detail": _TOO_MANY}, status, {"Retry-After": str(seconds)})(scope, receive, send)
         else:
             scope.setdefault("state", {})["api_key"] = key
-            body = _Body(self, key.name, receive, int(headers.get("content-length", "0")))
+            body = _Body(self, key.owner, receive, int(headers.get("content-length", "0")))
+            self._calls.take(key.owner)
             try:
                 await self._app(scope, body.receive, send)
             finally:
-                self._bytes[key.name] -= body.size
-                if not self._bytes[key.name]:
-                    del self._bytes[key.name]
+                self._calls.give_back(key.owner)
+                self._bytes.give_back(key.owner, body.size)
                 collector.passed(body.size)
 
-    def admits(self, key: str, size: int) -> bool:
-        """Whether there is room for so many more bytes of a body sent with this key, which are counted then."""
-        if self._bytes[key] + size > KEY_BYTES or self._bytes.total() + size > ALL_BYTES:
+    def admits(self, owner: str, size: int) -> bool:
+        """Whether there is room for so many more bytes of this owner's bodies, which are counted then."""
+        if self._bytes.of(owner) + size > OWNER_BYTES or not self._bytes.left(owner, size):
             return False
-        self._bytes[key] += size
+        self._bytes.take(owner, size)
         return True
+
+    def wait(self, owner: str, size: int) -> int:
+        """Count so many more bytes: 0, or the seconds until this owner may send as many."""
+        return ceil(self._sent.take(owner, OWNER_BYTES_PER_MINUTE, asyncio.get_running_loop().time(), size))
 
     def _over_rate(self, key: ApiKey) -> JSONResponse | None:
         own = key.policy.limits.requests_per_minute
@@ -100,16 +122,16 @@ async def owner_of(request: Request) -> str:
 class _Body:
     """What comes of one request's body, within the bounds of size and time; `size` is what has been admitted of it."""
 
-    def __init__(self, gate: Gate, key: str, receive: Receive, announced: int) -> None:
+    def __init__(self, gate: Gate, owner: str, receive: Receive, announced: int) -> None:
         self.size = 0
         self._gate = gate
-        self._key = key
+        self._owner = owner
         self._receive = receive
         self._announced = announced
         self._deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def receive(self) -> Message:
-        """The next message. Raises HTTPException: 408, 413 or 503."""
+        """The next message. Raises HTTPException: 408, 413, 429 or 503."""
         if self._announced > _MAXIMUM_BYTES:
             raise HTTPException(413, _TOO_LARGE)
         try:
@@ -122,7 +144,10 @@ class _Body:
         size = len(message.get("body", b""))
         if self.size + size > _MAXIMUM_BYTES:
             raise HTTPException(413, _TOO_LARGE)
-        if not self._gate.admits(self._key, size):
+        if seconds := self._gate.wait(self._owner, size):
+            detail = _TOO_MUCH.format(OWNER_BYTES_PER_MINUTE / 1024**2, seconds)
+            raise HTTPException(429, detail, {"Retry-After": str(seconds)})
+        if not self._gate.admits(self._owner, size):
             status, seconds = RETRY[Passing.TOO_MANY_BODIES]
             raise HTTPException(status, _BUSY, {"Retry-After": str(seconds)})
         self.size += size

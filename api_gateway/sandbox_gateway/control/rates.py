@@ -1,4 +1,4 @@
-"""How often each API key may call the Runtime API, in one process of the gateway."""
+"""How often each API key may call the Runtime API, and how much each owner may send, in one process of the gateway."""
 
 from collections import Counter
 from math import inf
@@ -7,21 +7,24 @@ WINDOW_SECONDS = 60.0
 
 
 class Rates:
-    """Fixed windows of a minute, the same ones for all keys. Remembers only keys that were used in the present one."""
+    """Fixed windows of a minute, the same ones for all keys. Remembers only keys that were used in the present one.
+
+    A key is whoever has a rate.
+    """
 
     def __init__(self) -> None:
         self._used: Counter[str] = Counter()
         self._ends_at = -inf
 
-    def take(self, key: str, limit: int, now: float) -> float:
-        """Count one call of this key: 0, or the seconds until it has calls again, if `limit` are used up.
+    def take(self, key: str, limit: int, now: float, amount: int = 1) -> float:
+        """Count one call of this key, or so much: 0, or the seconds until it has some again, if `limit` is used up.
 
         `now` is in seconds of a clock that never goes back.
         """
         if now >= self._ends_at:
             self._used.clear()
             self._ends_at = now + WINDOW_SECONDS
-        if self._used[key] >= limit:
+        if self._used[key] + amount > limit:
             return self._ends_at - now
-        self._used[key] += 1
+        self._used[key] += amount
         return 0.0

@@ -27,6 +27,10 @@ class Fair:
         has = self._taken.get(owner, 0) + amount
         return free >= 0 and (has <= SHARE * free or has <= self._little)
 
+    def of(self, owner: str) -> int:
+        """What this owner has."""
+        return self._taken.get(owner, 0)
+
     def take(self, owner: str, amount: int = 1) -> None:
         """So much more; whether it may is for the caller to ask."""
         self._all += amount

@@ -19,7 +19,7 @@ from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
 _PORT = 60000
 _STARTS = 24
 _APPLIED = 24
-_REFUSED = 12
+_REFUSED = 10
 _LIVES = 0.3
 """Seconds of one that is applied; the operator sees it at least come and go."""
 _LEFT = 1.2
@@ -44,7 +44,7 @@ async def test_memory_returns_after_deletes(
             assert stopped.status_code == 200
 
         async def refuse(_: int) -> None:
-            body = {"image": "i", "session_id": "s", "environment": {"A": text(4_000_000)}}
+            body = {"image": "i", "session_id": "s", "environment": {"A": text(1_100_000)}}
             assert (await http.post("/start", json=body)).status_code == 422
 
         async def apply_and_delete(number: int) -> None:

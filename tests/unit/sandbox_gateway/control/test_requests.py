@@ -10,8 +10,10 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.types import ASGIApp
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sandbox_crds.api_keys import ApiKey, Policy
 from sandbox_crds.environment import PENDING_TIMEOUT
 from sandbox_crds.models.sandbox import COMMAND_BYTES
 from sandbox_gateway.api_keys import ApiKeys
@@ -236,18 +238,64 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     assert service.started == []
 
 
-def test_no_key_takes_the_room_for_bodies_of_all() -> None:
+def test_no_owner_takes_the_room_for_bodies_of_all() -> None:
     door = gate.Gate(cast(ASGIApp, None), cast(ApiKeys, None), 0)
-    assert door.admits("a", gate.KEY_BYTES)
+    assert door.admits("a", gate.OWNER_BYTES)
     assert not door.admits("a", 1)
-    assert all(door.admits(key, gate.KEY_BYTES) for key in ("b", "c", "d"))
-    assert not door.admits("e", 1)
+    assert all(door.admits(owner, gate.OWNER_BYTES) for owner in ("b", "c"))
+    assert not door.admits("d", gate.OWNER_BYTES), "some is for the next one"
+    assert door.admits("d", gate.OWNER_BYTES // 2)
+
+
+async def test_an_owner_sends_so_many_bytes_in_a_minute(
+    http: httpx.AsyncClient, service: ScriptedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "OWNER_BYTES_PER_MINUTE", 4 * 1024**2)
+    body = json.dumps(start_body(environment={"A": "x" * 100_000})).encode() + b" " * 1024**2
+    answers = [await http.post("/start", content=body, headers=JSON) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert "come to 4 MiB in this minute" in refusal(answers[3], 429)
+    assert 0 < int(answers[3].headers["retry-after"]) <= 60
+    assert (await http.get("/list")).status_code == 200, "what sends nothing is not held up"
+    assert len(service.started) == 3
+
+
+async def test_an_owner_has_so_many_calls_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four calls at a time three are one owner's, and the next one's is there."""
+    monkeypatch.setattr(gate, "CALLS", 4)
+    under_way, go_on = asyncio.Queue[None](), asyncio.Event()
+
+    async def held(scope: Scope, receive: Receive, send: Send) -> None:
+        under_way.put_nowait(None)
+        await go_on.wait()
+        await Response(b"{}", media_type="application/json")(scope, receive, send)
+
+    class Keys:
+        def find(self, api_key: str) -> ApiKey:
+            return ApiKey(api_key, {"c": "modest"}.get(api_key, "greedy"), (), Policy())
+
+    transport = httpx.ASGITransport(gate.Gate(held, cast(ApiKeys, Keys()), 0))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gw") as client, asyncio.timeout(10):
+
+        def call(key: str) -> asyncio.Task[httpx.Response]:
+            return asyncio.create_task(client.get("/sessions/s", headers={"X-API-Key": key}))
+
+        calls = [call(key) for key in "aab"]
+        for _ in calls:
+            await under_way.get()
+        refused = await call("b")
+        assert "other owners'" in refusal(refused, 429)
+        assert refused.headers["retry-after"] == "5"
+        calls.append(call("c"))
+        await under_way.get()
+        go_on.set()
+        assert [answer.status_code for answer in await asyncio.gather(*calls)] == [200] * 4
 
 
 async def test_bodies_of_all_requests_together_are_bounded(
     http: httpx.AsyncClient, service: ScriptedService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "ALL_BYTES", 1000)
+    monkeypatch.setattr(gate, "ALL_BYTES", 1334)
     read, go_on = asyncio.Event(), asyncio.Event()
 
     async def chunks() -> AsyncIterator[bytes]:
