@@ -1,10 +1,15 @@
-"""Kubernetes Events about a sandbox and about the objects of its pod's name, read when somebody asks."""
+"""Kubernetes Events about a sandbox and about the objects of its pod's name, read when somebody asks.
+
+Three lists of the API server's, each over all Events of the namespace: so whoever asks again within a second gets what
+has just been read, and each owner has one read under way at a time.
+"""
 
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
+from weakref import WeakValueDictionary
 
 from sandbox_crds import times
 from sandbox_crds.kube import KubeClient, KubeObject, unreadable
@@ -14,6 +19,7 @@ from sandbox_crds.names import pod_name
 
 _LIMIT = "500"
 _SECONDS = 3.0
+FRESH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +41,40 @@ class ClusterEvents:
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
+        self._reads: dict[str, asyncio.Task[list[ClusterEvent]]] = {}
+        """Those of the last second, by UID."""
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By owner."""
 
     async def about(self, sandbox: Sandbox) -> list[ClusterEvent]:
-        """Those about this very Sandbox, and about its pod and volume claim, in no order.
+        """Those about this very Sandbox, and about its pod and volume claim, in no order; a second old at most.
 
-        Raises ApiError, and what KubeClient raises when the API server is not reached.
+        Raises ApiError, and what KubeClient raises when the API server is not reached, or other reads take too long.
         """
+        uid = sandbox.metadata.uid
+        read = self._reads.get(uid)
+        if read is None:
+            read = self._reads[uid] = asyncio.create_task(self._in_turn(sandbox))
+            read.add_done_callback(lambda done: self._keep(uid, done))
+        return await asyncio.shield(read)
+
+    def _keep(self, uid: str, read: asyncio.Task[list[ClusterEvent]]) -> None:
+        """For a while, if it went well."""
+        if read.cancelled() or read.exception():
+            del self._reads[uid]
+        else:
+            asyncio.get_running_loop().call_later(FRESH_SECONDS, self._reads.pop, uid)
+
+    async def _in_turn(self, sandbox: Sandbox) -> list[ClusterEvent]:
+        turn = self._turns.setdefault(sandbox.spec.owner, asyncio.Lock())
+        async with asyncio.timeout(_SECONDS), turn:
+            return await self._read(sandbox)
+
+    async def _read(self, sandbox: Sandbox) -> list[ClusterEvent]:
         name, uid = sandbox.metadata.name, sandbox.metadata.uid
         # Those that depend on the Sandbox's UID, and that of a pod that was claimed from a pool.
         names = {pod_name(name, uid), sandbox.status.pod_name} - {""}
-        async with asyncio.timeout(_SECONDS):
-            own, *of_pods = await asyncio.gather(*map(self._regarding, (name, *names)))
+        own, *of_pods = await asyncio.gather(*map(self._regarding, (name, *names)))
         # The Sandbox's own name may have had another one before.
         about = [item for item in own if _part(item, "regarding").get("uid") == uid]
         return list(unreadable.decoded(EVENTS, chain(about, *of_pods), decode))
