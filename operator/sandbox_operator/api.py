@@ -11,7 +11,7 @@ from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.event_posting import post_event
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject, unreadable
 from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
-from sandbox_crds.models import Sandbox
+from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import Reason
 from sandbox_operator import times
@@ -148,13 +148,13 @@ class Api:
             if is_former and times.parse(found["creationTimestamp"]) < now - _SETTLED:
                 await self._client.delete(SECRETS, self._namespace, found["name"], uid=found["uid"])
 
-    async def claim(self, pod: Pod, sandbox: Sandbox, now: datetime) -> KubeObject | None:
+    async def claim(self, pod: Pod, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> KubeObject | None:
         """Make a free warm pod the sandbox's; gives the pod as stored, None when somebody else has it or ends it.
 
         Raises ApiError.
         """
         try:
-            return await self._client.json_patch(PODS, self._namespace, pod.name, claim(pod, sandbox, now))
+            return await self._client.json_patch(PODS, self._namespace, pod.name, claim(pod, sandbox, class_, now))
         except ApiError as error:
             if error.code not in _TAKEN:
                 raise

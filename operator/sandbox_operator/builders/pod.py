@@ -9,6 +9,7 @@ from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders import environment
+from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.launch import container_dir, launched
 from sandbox_operator.builders.owned import name_of, owned
 from sandbox_operator.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION
@@ -49,7 +50,7 @@ def build_pod(sandbox: Sandbox, class_: SandboxClass, foreign_key_id: str = "") 
     overlay = class_.spec.pod
     restarted = {RESTARTED_ANNOTATION: sandbox.spec.restarted_at} if sandbox.spec.restarted_at else {}
     foreign = {KEY_ID_ANNOTATION: foreign_key_id} if foreign_key_id else {}
-    annotations = {**overlay.annotations, **restarted, **foreign}
+    annotations = {**overlay.annotations, **eviction_annotation(class_, free=False), **restarted, **foreign}
     pod = owned(PODS, sandbox, name_of(sandbox), labels=pod_labels(class_), annotations=annotations)
     return pod | {"spec": pod_spec(sandbox, class_, name_of(sandbox))}
 

@@ -9,6 +9,7 @@ from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS, SECRETS
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY, defaults
+from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.pod import pod_labels, pod_spec
 from sandbox_operator.pods import DEFERRED_ANNOTATION, KEY_ID_ANNOTATION, TEMPLATE_ANNOTATION, Pod
 from sandbox_operator.pools.deferred import DORMANT
@@ -37,6 +38,7 @@ def build_warm_pod(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys, na
     overlay = class_.spec.pod
     annotations = {
         **overlay.annotations,
+        **eviction_annotation(class_, free=True),
         TEMPLATE_ANNOTATION: template_of(pool, class_, keys),
         KEY_ID_ANNOTATION: keys.key_id(name),
     }

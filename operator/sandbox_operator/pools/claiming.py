@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.models import Sandbox
+from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator import times
+from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.owned import owner_reference
 from sandbox_operator.pods import CLAIMED_ANNOTATION, RESTARTED_ANNOTATION, Pod
 
@@ -15,13 +16,13 @@ def is_first_start(sandbox: Sandbox) -> bool:
     return not sandbox.status.key_id and not sandbox.status.pod_uid
 
 
-def claim(pod: Pod, sandbox: Sandbox, now: datetime) -> list[dict[str, Any]]:
+def claim(pod: Pod, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> list[dict[str, Any]]:
     """A JSON patch (RFC 6902) of a free pod: it takes effect only as long as the pod is free and nobody ends it.
 
     A pod never becomes free again: nothing else writes the label that is tested.
     """
     label = _path("labels", SANDBOX_LABEL)
-    annotations = {CLAIMED_ANNOTATION: times.rfc3339(now)}
+    annotations = {CLAIMED_ANNOTATION: times.rfc3339(now), **eviction_annotation(class_, free=False)}
     if sandbox.spec.restarted_at:
         annotations[RESTARTED_ANNOTATION] = sandbox.spec.restarted_at
     return [

@@ -61,7 +61,7 @@ class Claims:
         late: dict[str, tuple[str, ...]] = {}
         async for wanted in self._templates(sandbox, class_, late):
             try:
-                pod = await self._take(wanted, sandbox, now)
+                pod = await self._take(wanted, sandbox, class_, now)
             except ApiError as error:
                 if refusal_of(error) is None:
                     raise
@@ -71,13 +71,13 @@ class Claims:
                 return pod
         return miss(sandbox, class_, self._pools, self._keys, late)
 
-    async def _take(self, wanted: str, sandbox: Sandbox, now: datetime) -> Pod | None:
+    async def _take(self, wanted: str, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | None:
         """One pod after the other of this template, until one is the sandbox's."""
         while True:
             with self._stock.reserve(wanted, self._is_usable) as reservation:
                 if reservation is None:
                     return None
-                claimed = await self._api.claim(reservation.pod, sandbox, now)
+                claimed = await self._api.claim(reservation.pod, sandbox, class_, now)
                 reservation.taken = True
                 if claimed:
                     return decode(claimed)

@@ -1,21 +1,23 @@
 """Pools and nodes: warm pods on a cordoned node are replaced, and devices are where they are asked for."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from control_plane.nodes.conftest import FRAIL, OWNER, STEADY, Town
 from control_plane.pools.basin import Basin
 from control_plane.waiting import eventually
-from sandbox_crds.kube import Resource
+from sandbox_crds.kube import ApiError, Resource
 from sandbox_crds.kube.resources import NODES, PODS
 from sandbox_crds.reasons import PoolReason, Reason
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def basin(town: Town) -> AsyncIterator[Basin]:
     """A pool of the class `spread`, whose pods ask for a tenth of a node."""
     basin = Basin(town.client, town.namespace, "spread")
@@ -61,6 +63,41 @@ async def test_warm_pods_leave_a_cordoned_node_and_are_claimed_last(town: Town, 
     await basin.delete()
 
 
+async def test_drains_take_free_pods_and_with_the_chart_s_budget_no_sandbox(town: Town, basin: Basin) -> None:
+    [budget] = [
+        item
+        for item in yaml.safe_load_all(_CHART.read_text())
+        if item["kind"] == "PodDisruptionBudget" and item["metadata"]["name"].endswith("-sandboxes")
+    ]
+    made = await town.client.create(_BUDGETS, town.namespace, {"metadata": {"name": "b"}, "spec": budget["spec"]})
+    await basin.told(PoolReason.FILLED, ready_replicas=2)
+    await basin.add("drained", className="spread")
+    pod = (await basin.until(Reason.READY, "drained")).status.pod_name
+
+    async def counted() -> bool:
+        found = await town.client.get(_BUDGETS, town.namespace, made["metadata"]["name"])
+        return found.get("status", {}).get("currentHealthy") == 1
+
+    await eventually(counted)
+    with pytest.raises(ApiError) as refused:
+        await evict(town, pod)
+    assert refused.value.code == 429
+    [free, *_] = await basin.free()
+    await evict(town, free["metadata"]["name"])
+    # Suspended, it is in nobody's way.
+    await basin.suspend(True, "drained")
+    await basin.until(Reason.SUSPENDED, "drained")
+    await basin.delete("drained")
+    await town.client.delete(_BUDGETS, town.namespace, made["metadata"]["name"])
+
+
+async def evict(town: Town, pod: str) -> None:
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+    await town.client.create(Resource("", "v1", f"pods/{pod}/eviction", "Eviction"), town.namespace, eviction)
+
+
+_CHART = Path(__file__).parents[2] / "unit" / "helm" / "golden" / "everything.yaml"
+_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 DEVICE = "example.com/device"
 _QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 

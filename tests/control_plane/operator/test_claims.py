@@ -28,6 +28,7 @@ from sandbox_operator.pools.matching import MissReason
 from sandbox_operator.times import rfc3339
 
 POOL = "pool"
+NO_CLASS = SandboxClass()
 
 
 @pytest.fixture
@@ -308,7 +309,7 @@ async def test_a_pod_that_somebody_deletes_is_not_claimed(
         await basin.client.delete(PODS, basin.namespace, warm.name)
         sandbox = await basin.add(suspend=True)
     with pytest.raises(ApiError) as refused:
-        await basin.client.json_patch(PODS, basin.namespace, warm.name, claim(warm, sandbox, warm.created))
+        await basin.client.json_patch(PODS, basin.namespace, warm.name, claim(warm, sandbox, NO_CLASS, warm.created))
     assert refused.value.code == 422
 
 
@@ -322,7 +323,7 @@ async def test_a_claimed_pod_is_not_claimed_again(
         other = await basin.add("other", suspend=True)
         for claimant in (sandbox, other):
             with pytest.raises(ApiError) as refused:
-                await second.json_patch(PODS, basin.namespace, warm.name, claim(warm, claimant, warm.created))
+                await second.json_patch(PODS, basin.namespace, warm.name, claim(warm, claimant, NO_CLASS, warm.created))
             assert refused.value.code == 422
         assert (await is_whole(basin, sandbox)).uid == warm.uid
 

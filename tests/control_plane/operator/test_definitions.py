@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from control_plane.audit import Audit, kinds
-from control_plane.cluster_scope import CUSTOM_RESOURCES, ClusterScoped, manifests
+from control_plane.cluster_scope import CUSTOM_RESOURCES, manifests
 from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient, KubeObject
+from sandbox_crds.kube import KubeClient, KubeObject, Resource
 from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOXES
 from sandbox_crds.reasons import Reason
 from sandbox_operator.app import USER_AGENT
 
-REVIEWS = ClusterScoped("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview")
+REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False)
 
 
 def without(manifest: KubeObject, *path: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_crds.names import environment_secret_name
 from sandbox_crds.service_ports import named_in
+from sandbox_operator.builders.eviction import SAFE_TO_EVICT
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.builders.secret import build_secret
@@ -122,7 +123,10 @@ def test_a_warm_pod_is_the_cold_pod_but_for_names(
     assert {k: v for k, v in body["metadata"]["labels"].items() if k not in own} == {
         k: v for k, v in pod["metadata"]["labels"].items() if k not in own
     }
-    assert pod["metadata"].get("annotations", {}).items() <= body["metadata"]["annotations"].items()
+    annotations = dict(pod["metadata"]["annotations"])
+    if SAFE_TO_EVICT not in klass.spec.pod.annotations:
+        assert (annotations.pop(SAFE_TO_EVICT), body["metadata"]["annotations"][SAFE_TO_EVICT]) == ("false", "true")
+    assert annotations.items() <= body["metadata"]["annotations"].items()
     assert template_of(warm, klass, KEYS) == template(made.spec, klass)
     # And what its Secret brings is what the cold pod would get of both its Secrets.
     stored = {**body["metadata"], "uid": "u", "creationTimestamp": "2026-11-23T12:00:00Z"}
