@@ -28,6 +28,8 @@ _MIB = 1024 * 1024
 _SETTLE_SECONDS = 75.0
 """Longer than between two searches for garbage at rest."""
 _ANNOTATION_BYTES = 250_000
+_WARM = 16
+"""Starts after which all of both programs has been used once."""
 _LIVES = 0.5
 """Seconds that one made by kubectl lives: until the operator has made its pod."""
 
@@ -136,6 +138,9 @@ async def _measure(starts: int, environment_bytes: int, applied: int, refused: i
             await asyncio.sleep(_SETTLE_SECONDS)
             memory = Memory(here, {"operator": operator, "gateway": gateway})
             memory.note("at the start")
+            await memory.by_key(_WARM, environment_bytes)
+            await asyncio.sleep(_SETTLE_SECONDS)
+            memory.note(f"{_SETTLE_SECONDS:.0f} s after the first {_WARM}")
             for what, work in (
                 (f"{starts} starts and stops by one key", memory.by_key(starts, environment_bytes)),
                 (f"{refused} refused bodies of 4 MiB", memory.refused(refused)),
