@@ -5,15 +5,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from sandbox_crds.models.base import PRESERVE_UNKNOWN, Metadata, Model, rules
+from sandbox_crds.models.pod_additions import CaBundle, Quantity, Sidecars, Size, Volumes
 from sandbox_crds.models.sandbox import ENV_RULES, LONGEST_START, EnvVar
 from sandbox_crds.models.service_ports import ServicePorts
 
-Quantity = Annotated[
-    str,
-    Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", description="A Kubernetes quantity."),
-]
-Size = Annotated[str, Field(max_length=32, pattern=r"^[1-9][0-9]*(\.[0-9]+)?(M|Mi|G|Gi|T|Ti)$")]
-"""Of a directory or volume. Never nothing: Kubernetes takes an emptyDir's limit of 0 as none."""
 Text = Annotated[str, Field(max_length=1024)]
 
 _WITHIN_LIMITS = rules(
@@ -80,6 +75,9 @@ class PodOverlay(Model):
     )
     affinity: dict[str, Any] = Field(default={}, json_schema_extra=PRESERVE_UNKNOWN)
     priority_class_name: str = Field(default="", max_length=253)
+    topology_spread_constraints: list[Annotated[dict[str, Any], Field(json_schema_extra=PRESERVE_UNKNOWN)]] = Field(
+        default=[], max_length=8, description="As in a pod. Without a labelSelector all sandboxes are counted."
+    )
     image_pull_secrets: list[Text] = Field(default=[], max_length=16, description="Names of image pull Secrets.")
     read_only_root_filesystem: bool = Field(
         default=False, description="True makes all but /workspace, /tmp and the home directory read-only."
@@ -100,6 +98,31 @@ class PodOverlay(Model):
             "6.3, containerd 2.0 and runc 1.2, or CRI-O. Left out: the cluster's default."
         ),
     )
+    omit_ids: bool = Field(
+        default=False,
+        description=(
+            "True leaves runAsUser, runAsGroup and fsGroup out of pods, for clusters that choose them (OpenShift)."
+        ),
+    )
+    ca_bundle: CaBundle | None = Field(
+        default=None,
+        description=(
+            "Certificate authorities that programs in sandboxes trust, by SSL_CERT_FILE, REQUESTS_CA_BUNDLE, "
+            "CURL_CA_BUNDLE, GIT_SSL_CAINFO and NODE_EXTRA_CA_CERTS. Most take this file instead of the image's own, "
+            "so it has the public authorities too. A sandbox's own variables win."
+        ),
+    )
+    volumes: Volumes = Field(default=[], description="More volumes, and where the agent server has them.")
+    allow_host_path: bool = Field(
+        default=False,
+        description="True lets `volumes` have directories of the node, which the level `restricted` does not admit.",
+    )
+    sidecars: Sidecars = Field(
+        default=[],
+        description=(
+            "Side containers of each pod, as confined as the agent server. A resource factor does not multiply theirs."
+        ),
+    )
     tmp_size: Size = Field(
         default="8Gi", description="The most that /tmp may hold; the pod is evicted beyond it. Uploads pass through it."
     )
@@ -114,6 +137,14 @@ class PodOverlay(Model):
             "container, so it is no larger than limits.memory. Left out: the container runtime's 64 MiB."
         ),
     )
+
+
+_HOST_PATHS = rules(
+    (
+        "self.allowHostPath || !has(self.volumes) || self.volumes.all(volume, !has(volume.hostPath))",
+        "a hostPath in volumes needs allowHostPath",
+    )
+)
 
 
 class SandboxClassSpec(Model):
@@ -154,7 +185,7 @@ class SandboxClassSpec(Model):
             "every name that the chart does not know: nothing at all."
         ),
     )
-    pod: PodOverlay = PodOverlay()
+    pod: PodOverlay = Field(default=PodOverlay(), json_schema_extra=_HOST_PATHS)
     startup_timeout_seconds: int = Field(
         default=300, ge=1, le=3600, description="How long the agent server may take to answer before it is restarted."
     )

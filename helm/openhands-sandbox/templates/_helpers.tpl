@@ -137,9 +137,11 @@ matchExpressions:
 {{/* Both security contexts meet the Pod Security level `restricted`; the root file system is read-only besides. */}}
 {{- define "openhands-sandbox.podSecurityContext" -}}
 runAsNonRoot: true
+{{- if not .Values.omitIds }}
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
@@ -336,6 +338,17 @@ serves credentials to its machines.
 {{- end }}
 {{- end }}
 
+{{/* Address families of a Service; the pods of the gateway listen on both. */}}
+{{- define "openhands-sandbox.ipFamilies" -}}
+{{- with .Values.gateway.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.gateway.service.ipFamilies }}
+ipFamilies:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* How the gateway's Service is reached. */}}
 {{- define "openhands-sandbox.gatewayScheme" -}}
 {{ ternary "https" "http" (not (empty .Values.gateway.tls.secretName)) }}
@@ -385,6 +398,18 @@ serves credentials to its machines.
 {{- if not (dig "requests" "cpu" "" ($.Values.gateway.resources | default dict)) }}
 {{- fail "gateway.autoscaling: set gateway.resources.requests.cpu, of which targetCPUUtilizationPercentage is a share" }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- if and (eq .Values.gateway.service.ipFamilyPolicy "SingleStack") (gt (len .Values.gateway.service.ipFamilies) 1) }}
+{{- fail "gateway.service.ipFamilies: SingleStack takes one family" }}
+{{- end }}
+{{- range $process := list "operator" "gateway" }}
+{{- $names := list }}
+{{- range index $.Values $process "extraEnv" }}
+{{- if has .name $names }}
+{{- fail (printf "%s.extraEnv: %s is there twice" $process .name) }}
+{{- end }}
+{{- $names = append $names .name }}
 {{- end }}
 {{- end }}
 {{- if and .Values.gateway.service.nodePort (eq .Values.gateway.service.type "ClusterIP") }}

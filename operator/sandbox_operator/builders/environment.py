@@ -34,13 +34,30 @@ _DEFAULTS = {
 }
 
 
+CA_DIRECTORY = "/etc/openhands-ca"
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS")
+"""OpenSSL and Python, requests, curl, git and Node.js."""
+
+
+def ca_file(class_: SandboxClass) -> str:
+    """Where the class's certificate authorities are; "" without such."""
+    bundle = class_.spec.pod.ca_bundle
+    return f"{CA_DIRECTORY}/{bundle.key}" if bundle else ""
+
+
 def defaults(class_: SandboxClass) -> dict[str, str]:
     """Literal values that a client's environment may override."""
     ports = {
         service_ports.VARIABLES[service]: str(port) for service, port in service_ports.of_class(class_.spec).items()
     }
+    bundle = dict.fromkeys(_CA_VARIABLES, ca_file(class_)) if class_.spec.pod.ca_bundle else {}
     of_class = {entry.name: entry.value or "" for entry in class_.spec.env if entry.value_from is None}
-    return {**_DEFAULTS, **ports, **{name: value for name, value in of_class.items() if not is_reserved(name)}}
+    return {
+        **_DEFAULTS,
+        **ports,
+        **bundle,
+        **{name: value for name, value in of_class.items() if not is_reserved(name)},
+    }
 
 
 def sources(sandbox: Sandbox, secret: str) -> list[dict[str, Any]]:

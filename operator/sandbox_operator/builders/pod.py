@@ -3,18 +3,20 @@
 from typing import Any
 
 from sandbox_crds import service_ports
-from sandbox_crds.api import EGRESS_LABEL
+from sandbox_crds.api import EGRESS_LABEL, SANDBOX_LABEL
 from sandbox_crds.command import AGENT, DEFAULT_COMMAND, agent_port
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders import environment
+from sandbox_operator.builders.additions import extra_mounts, extra_volumes, sidecars
 from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.launch import container_dir, launched
 from sandbox_operator.builders.owned import name_of, owned
 from sandbox_operator.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION
 from sandbox_operator.quantity import scaled
 
+_ALL_SANDBOXES = {"labelSelector": {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}}
 _SUDO_CAPABILITIES = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 """What set-uid programs such as sudo, and a package manager under it, use. The agent server itself, not being root,
 has none of them."""
@@ -64,17 +66,14 @@ def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any
         # The container's command replaces the image's tini; the pause process reaps what shells leave behind.
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": class_.spec.termination_grace_period_seconds,
-        "securityContext": {
-            "runAsUser": sandbox.spec.run_as_user,
-            "runAsGroup": sandbox.spec.run_as_group,
-            "runAsNonRoot": True,
-            "fsGroup": sandbox.spec.fs_group,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": _pod_security(sandbox, class_),
         "containers": [_container(sandbox, class_, name)],
         "volumes": _volumes(class_, name),
     }
+    if overlay.sidecars:
+        spec["initContainers"] = sidecars(class_)
+    if overlay.topology_spread_constraints:
+        spec["topologySpreadConstraints"] = [{**_ALL_SANDBOXES, **each} for each in overlay.topology_spread_constraints]
     if overlay.host_users is not None:
         spec["hostUsers"] = overlay.host_users
     if handler := runtime_class(sandbox, class_):
@@ -90,6 +89,18 @@ def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any
     if overlay.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in overlay.image_pull_secrets]
     return spec
+
+
+def _pod_security(sandbox: Sandbox, class_: SandboxClass) -> dict[str, Any]:
+    context: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if not class_.spec.pod.omit_ids:
+        context |= {
+            "runAsUser": sandbox.spec.run_as_user,
+            "runAsGroup": sandbox.spec.run_as_group,
+            "fsGroup": sandbox.spec.fs_group,
+            "fsGroupChangePolicy": "OnRootMismatch",
+        }
+    return context
 
 
 def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any]:
@@ -127,6 +138,7 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
         container["volumeMounts"].append({"name": "home", "mountPath": environment.HOME})
     if class_.spec.pod.shm_size:
         container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
+    container["volumeMounts"] += extra_mounts(class_)
     if directory := container_dir(spec.working_dir):
         container["workingDir"] = directory
     resources = class_.spec.resources
@@ -168,4 +180,5 @@ def _volumes(class_: SandboxClass, name: str) -> list[dict[str, Any]]:
         volumes.append({"name": "home", "emptyDir": {"sizeLimit": overlay.home_size}})
     if overlay.shm_size:
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": overlay.shm_size}})
+    volumes += extra_volumes(class_)
     return volumes

@@ -250,6 +250,24 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
             "spec: Invalid value: pod.shmSize is larger than resources.limits.memory",
         ),
         ({"pod": {"hostUsers": "no"}}, "spec.pod.hostUsers"),
+        *(
+            ({"pod": {"volumes": [{"name": "a", "mountPath": "/a", "emptyDir": {"sizeLimit": "1Gi"}} | volume]}}, words)
+            for volume, words in (
+                ({"secret": {"secretName": "s"}}, "a volume has just one of"),
+                ({"hostPath": {"path": "/"}, "emptyDir": None}, "needs allowHostPath"),
+                ({"name": "workspace"}, "these names are the operator's own"),
+                ({"mountPath": "/workspace"}, "mountPath must be a plain path"),
+                ({"mountPath": "/home"}, "mountPath must be a plain path"),
+                ({"mountPath": "/"}, "mountPath must be a plain path"),
+                ({"mountPath": "/a/../workspace"}, "mountPath must be a plain path"),
+                ({"mountPath": "/usr"}, "mountPath must be a plain path"),
+                ({"mountPath": "a"}, "mountPath"),
+            )
+        ),
+        ({"pod": {"sidecars": [{"name": "agent-server", "image": "i"}]}}, "the name of the agent server's own"),
+        ({"pod": {"sidecars": [{"name": "a", "image": "i"}] * 2}}, "Duplicate value"),
+        ({"pod": {"sidecars": [{"name": "a", "image": "a b"}]}}, "spec.pod.sidecars[0].image"),
+        ({"pod": {"caBundle": {"configMapName": "a", "key": "../a"}}}, "spec.pod.caBundle.key"),
         ({"workspace": {"persistent": "yes"}}, "spec.workspace.persistent"),
         ({"startupTimeoutSeconds": 0}, "spec.startupTimeoutSeconds"),
         ({"pendingTimeoutSeconds": -1}, "spec.pendingTimeoutSeconds"),

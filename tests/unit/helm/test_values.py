@@ -143,6 +143,30 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"sandboxClasses": {"default": {"pod": {"homeSize": "100m"}}}}, "/sandboxClasses/default/pod/homeSize"),
     ({"sandboxClasses": {"default": {"pod": {"shmSize": "64"}}}}, "/sandboxClasses/default/pod/shmSize"),
     ({"sandboxClasses": {"default": {"pod": {"hostUsers": "no"}}}}, "/sandboxClasses/default/pod/hostUsers"),
+    ({"omitIds": "yes"}, "/omitIds"),
+    ({"gateway": {"extraEnv": [{"name": "SANDBOX_GATEWAY_MASTER_KEY_DIR", "value": "/"}]}}, "/gateway/extraEnv/0/name"),
+    ({"operator": {"extraEnv": [{"name": "A=B"}]}}, "/operator/extraEnv/0/name"),
+    ({"operator": {"extraEnv": [{"name": "A"}, {"name": "A"}]}}, "operator.extraEnv: A is there twice"),
+    ({"gateway": {"serviceAccount": {"annotations": {"a": 1}}}}, "/gateway/serviceAccount/annotations/a"),
+    ({"gateway": {"service": {"ipFamilyPolicy": "Dual"}}}, "/gateway/service/ipFamilyPolicy"),
+    ({"gateway": {"service": {"ipFamilies": ["IPv5"]}}}, "/gateway/service/ipFamilies/0"),
+    (
+        {"gateway": {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4", "IPv6"]}}},
+        "gateway.service.ipFamilies: SingleStack takes one family",
+    ),
+    *(
+        ({"sandboxClasses": {"default": {"pod": pod}}}, named)
+        for pod, named in (
+            ({"sidecars": [{"name": "a", "image": "i", "securityContext": {"privileged": True}}]}, "'securityContext'"),
+            ({"sidecars": [{"name": "a"}]}, "missing property 'image'"),
+            ({"volumes": [{"name": "a", "mountPath": "/a", "nfs": {}}]}, "'nfs' not allowed"),
+            ({"volumes": [{"name": "A", "mountPath": "/a"}]}, "/pod/volumes/0/name"),
+            ({"caBundle": {"secretName": "a"}}, "'secretName' not allowed"),
+            ({"caBundle": {"configMapName": "a", "key": "../a"}}, "/pod/caBundle/key"),
+            ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "missing properties"),
+            ({"omitIds": "yes"}, "/pod/omitIds"),
+        )
+    ),
     ({"sandboxPools": {"Upper": {"image": "i"}}}, "/sandboxPools"),
     ({"sandboxPools": {"x" * 51: {"image": "i"}}}, "/sandboxPools"),
     ({"sandboxPools": {"p": {}}}, "missing property 'image'"),

@@ -72,6 +72,23 @@ CASES: dict[str, tuple[Sandbox, SandboxClass]] = {
                 "allowPrivilegeEscalation": True,
                 "hostUsers": False,
                 "tmpSize": "512Mi",
+                "topologySpreadConstraints": [
+                    {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
+                ],
+                "caBundle": {"configMapName": "company-ca"},
+                "volumes": [
+                    {"name": "data", "mountPath": "/data", "persistentVolumeClaim": {"claimName": "datasets"}},
+                    {"name": "cache", "mountPath": "/cache", "readOnly": False, "emptyDir": {"sizeLimit": "1Gi"}},
+                ],
+                "sidecars": [
+                    {
+                        "name": "proxy",
+                        "image": "registry.example/proxy:1",
+                        "args": ["--listen", "127.0.0.1:3128"],
+                        "limits": {"memory": "64Mi"},
+                        "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+                    }
+                ],
                 "homeSize": "3Gi",
                 "shmSize": "1Gi",
             },

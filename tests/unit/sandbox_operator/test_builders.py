@@ -15,6 +15,7 @@ from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.pods import CONTAINER, controller_uid
+from sandbox_operator.pools.template import template
 from unit.sandbox_operator.golden import CASES, DIRECTORY, objects, text
 from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, UID, class_, sandbox
 
@@ -79,7 +80,8 @@ def test_every_pod_is_confined(name: str) -> None:
     assert security["allowPrivilegeEscalation"] is ("add" in security["capabilities"]) is escalates
     # What the container writes has an end: its own layer by a limit or read-only, these by their sizes.
     for volume in spec["volumes"]:
-        assert "persistentVolumeClaim" in volume or volume["emptyDir"]["sizeLimit"], volume
+        unwritten = {"persistentVolumeClaim", "configMap", "secret"} & set(volume)
+        assert unwritten or volume["emptyDir"]["sizeLimit"], volume
 
 
 def test_directories_are_as_large_as_the_class_says() -> None:
@@ -87,6 +89,54 @@ def test_directories_are_as_large_as_the_class_says() -> None:
     volumes = build_pod(sandbox(), class_(pod=pod, workspace={"size": "7Gi"}))["spec"]["volumes"]
     sizes = {volume["name"]: volume["emptyDir"]["sizeLimit"] for volume in volumes}
     assert sizes == {"workspace": "7Gi", "tmp": "5Gi", "home": "300Mi"}
+
+
+ADDED: dict[str, Any] = {
+    "labels": {"a": "b"},
+    "annotations": {"a": "b"},
+    "priorityClassName": "low",
+    "imagePullSecrets": ["login"],
+    "topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}],
+    "omitIds": True,
+    "caBundle": {"configMapName": "ca"},
+    "volumes": [{"name": "a", "mountPath": "/a", "secret": {"secretName": "s"}}],
+    "sidecars": [{"name": "a", "image": "i"}],
+}
+
+
+@pytest.mark.parametrize("field", ADDED)
+def test_what_a_class_adds_is_part_of_a_pool_s_template(field: str) -> None:
+    assert template(sandbox().spec, class_()) != template(sandbox().spec, class_(pod={field: ADDED[field]}))
+
+
+def test_side_containers_are_as_confined_as_the_agent_server() -> None:
+    spec = build_pod(sandbox(), class_(pod=ADDED))["spec"]
+    [sidecar], [agent] = spec["initContainers"], spec["containers"]
+    assert sidecar["securityContext"] == agent["securityContext"]
+    assert sidecar["restartPolicy"] == "Always", "it runs beside the agent server"
+
+
+def test_certificates_are_named_to_programs_and_a_sandbox_s_own_win() -> None:
+    of_class = class_(pod=ADDED, env=[{"name": "GIT_SSL_CAINFO", "value": "/mine"}])
+    entries = build_secret(sandbox(), of_class, KEYS, KEY_ID)["stringData"]
+    assert (entries["SSL_CERT_FILE"], entries["GIT_SSL_CAINFO"]) == ("/etc/openhands-ca/ca.crt", "/mine")
+    [agent] = build_pod(sandbox(), of_class)["spec"]["containers"]
+    assert {"name": "ca-bundle", "mountPath": "/etc/openhands-ca", "readOnly": True} in agent["volumeMounts"]
+    assert {"name": "a", "mountPath": "/a", "readOnly": True} in agent["volumeMounts"]
+    assert "SSL_CERT_FILE" not in build_secret(sandbox(), class_(), KEYS, KEY_ID)["stringData"]
+
+
+def test_ids_are_the_cluster_s_where_the_class_says_so() -> None:
+    context = build_pod(sandbox(), class_(pod={"omitIds": True}))["spec"]["securityContext"]
+    assert context == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_spread_counts_all_sandboxes_unless_the_class_says_which() -> None:
+    own = {"labelSelector": {"matchLabels": {"team": "blue"}}}
+    pod = {"topologySpreadConstraints": [{"topologyKey": "zone"}, {"topologyKey": "zone", **own}]}
+    first, second = build_pod(sandbox(), class_(pod=pod))["spec"]["topologySpreadConstraints"]
+    assert first["labelSelector"]["matchExpressions"][0]["key"] == "sandbox.openhands.dev/sandbox"
+    assert second["labelSelector"] == own["labelSelector"]
 
 
 @pytest.mark.parametrize("asked", [None, True, False])

@@ -1,0 +1,139 @@
+"""What a SandboxClass adds to pods beside the agent server: volumes, side containers, certificates. Never a PodSpec:
+all of it fits the Pod Security Standard `restricted`, but for volumes of the node's, which a class must allow."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sandbox_crds.image_references import PATTERN
+from sandbox_crds.models.base import Model, rules
+from sandbox_crds.models.sandbox import EnvVar, PullPolicy
+
+Quantity = Annotated[
+    str,
+    Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", description="A Kubernetes quantity."),
+]
+Size = Annotated[str, Field(max_length=32, pattern=r"^[1-9][0-9]*(\.[0-9]+)?(M|Mi|G|Gi|T|Ti)$")]
+"""Of a directory or volume. Never nothing: Kubernetes takes an emptyDir's limit of 0 as none."""
+Label = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+ObjectName = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Path = Annotated[str, Field(max_length=1024, pattern=r"^/[^:]*$")]
+
+_NAMES = ("workspace", "tmp", "home", "shm", "ca-bundle")
+_PATHS = ("/workspace", "/tmp", "/home/openhands", "/dev/shm", "/etc/openhands-ca")  # noqa: S108
+
+_SOURCES = ("configMap", "secret", "persistentVolumeClaim", "emptyDir", "hostPath")
+_VOLUME_RULES = rules(
+    (
+        f"[{', '.join(f'has(self.{source})' for source in _SOURCES)}].filter(given, given).size() == 1",
+        f"a volume has just one of {', '.join(_SOURCES)}",
+    ),
+    (f"!(self.name in {list(_NAMES)})", f"these names are the operator's own: {', '.join(_NAMES)}"),
+    (
+        f"{list(_PATHS)}.all(own, self.mountPath != own && !own.startsWith(self.mountPath + '/')) && "
+        "!self.mountPath.matches('^/+$|//|/$|/[.][.]?(/|$)|^/(proc|sys|dev|etc|usr|bin|sbin|lib|lib64)$')",
+        "mountPath must be a plain path that hides no directory of the operator's or the image's own: "
+        f"{', '.join(_PATHS)}",
+    ),
+)
+
+
+class ConfigMapSource(Model):
+    """All entries of a ConfigMap as files."""
+
+    name: ObjectName = Field(description="Name of the ConfigMap.")
+    optional: bool = Field(default=False, description="True: pods start without it.")
+
+
+class SecretSource(Model):
+    """All entries of a Secret as files."""
+
+    secret_name: ObjectName = Field(description="Name of the Secret.")
+    optional: bool = Field(default=False, description="True: pods start without it.")
+
+
+class ClaimSource(Model):
+    """A volume that all pods of the class share, so it must be one that many nodes can mount."""
+
+    claim_name: ObjectName = Field(description="Name of the PersistentVolumeClaim.")
+
+
+class EmptyDirSource(Model):
+    """A directory of the pod."""
+
+    size_limit: Size = Field(description="The pod is evicted beyond it.")
+
+
+class HostPathSource(Model):
+    """A directory of the node, for classes with `allowHostPath`."""
+
+    path: Path = Field(description="Path on the node.")
+
+
+class Volume(Model):
+    """A volume, and where the agent server's container has it."""
+
+    name: Label = Field(description="Name in the pod.")
+    mount_path: Path = Field(description="Where the agent server has it.")
+    read_only: bool = Field(default=True, description="False lets the sandbox write to it.")
+    config_map: ConfigMapSource | None = Field(default=None, description="Entries of a ConfigMap.")
+    secret: SecretSource | None = Field(default=None, description="Entries of a Secret.")
+    persistent_volume_claim: ClaimSource | None = Field(
+        default=None, description="A claim that all pods of the class share."
+    )
+    empty_dir: EmptyDirSource | None = Field(default=None, description="A directory of the pod.")
+    host_path: HostPathSource | None = Field(default=None, description="A directory of the node; needs allowHostPath.")
+
+    @property
+    def source(self) -> dict[str, object]:
+        """Source as in a pod's `volumes`."""
+        return self.model_dump(
+            by_alias=True,
+            exclude_none=True,
+            exclude_defaults=True,
+            include={"config_map", "secret", "persistent_volume_claim", "empty_dir", "host_path"},
+        )
+
+
+class Mount(Model):
+    """Where a side container has one of the pod's volumes."""
+
+    name: Label = Field(description="Name of the volume: workspace, tmp, or one of `volumes`.")
+    mount_path: Path = Field(description="Where the side container has it.")
+    read_only: bool = Field(default=False, description="True: it cannot write there.")
+
+
+class Sidecar(Model):
+    """A container that starts before the agent server and ends after it, as confined as that one."""
+
+    name: Label = Field(
+        description="Name in the pod.",
+        json_schema_extra=rules(("self != 'agent-server'", "agent-server is the name of the agent server's own")),
+    )
+    image: str = Field(min_length=1, max_length=1024, description="Its image.", json_schema_extra={"pattern": PATTERN})
+    image_pull_policy: PullPolicy = Field(default="IfNotPresent", description="As in a pod.")
+    command: list[Annotated[str, Field(max_length=8192)]] = Field(default=[], max_length=64, description="As in a pod.")
+    args: list[Annotated[str, Field(max_length=8192)]] = Field(default=[], max_length=64, description="As in a pod.")
+    env: list[EnvVar] = Field(default=[], max_length=64, description="As in a pod.")
+    requests: dict[str, Quantity] = Field(default={}, max_length=16, description="CPU, memory and so on.")
+    limits: dict[str, Quantity] = Field(default={}, max_length=16, description="The most of them.")
+    volume_mounts: list[Mount] = Field(default=[], max_length=16, description="Volumes that it has, too.")
+
+
+class CaBundle(Model):
+    """A file of PEM certificates, an entry of a ConfigMap in the namespace."""
+
+    config_map_name: ObjectName = Field(description="Name of the ConfigMap.")
+    key: str = Field(
+        default="ca.crt", max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="The entry with the certificates."
+    )
+
+
+Volumes = Annotated[
+    list[Annotated[Volume, Field(json_schema_extra=_VOLUME_RULES)]],
+    Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+]
+Sidecars = Annotated[
+    list[Sidecar],
+    Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+]

@@ -1,0 +1,57 @@
+"""What a class adds to each pod beside the agent server: volumes, certificates, side containers."""
+
+from typing import Any
+
+from sandbox_crds.models import SandboxClass
+from sandbox_crds.models.pod_additions import Mount, Sidecar, Volume
+from sandbox_operator.builders.environment import CA_DIRECTORY
+
+_CA_VOLUME = "ca-bundle"
+_CA_MOUNT: dict[str, Any] = {"name": _CA_VOLUME, "mountPath": CA_DIRECTORY, "readOnly": True}
+
+
+def extra_volumes(class_: SandboxClass) -> list[dict[str, Any]]:
+    """As in a pod's `volumes`."""
+    overlay = class_.spec.pod
+    volumes: list[dict[str, Any]] = [{"name": volume.name, **volume.source} for volume in overlay.volumes]
+    if overlay.ca_bundle:
+        volumes.append({"name": _CA_VOLUME, "configMap": {"name": overlay.ca_bundle.config_map_name}})
+    return volumes
+
+
+def extra_mounts(class_: SandboxClass) -> list[dict[str, Any]]:
+    """The agent server's `volumeMounts` of these."""
+    mounts = [_mount(volume) for volume in class_.spec.pod.volumes]
+    return [*mounts, _CA_MOUNT] if class_.spec.pod.ca_bundle else mounts
+
+
+def sidecars(class_: SandboxClass) -> list[dict[str, Any]]:
+    """The pod's `initContainers`: they start first, run beside the agent server and end after it."""
+    return [_sidecar(sidecar) for sidecar in class_.spec.pod.sidecars]
+
+
+def _sidecar(sidecar: Sidecar) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": sidecar.name,
+        "image": sidecar.image,
+        "imagePullPolicy": sidecar.image_pull_policy,
+        "restartPolicy": "Always",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    given = {
+        "command": sidecar.command,
+        "args": sidecar.args,
+        "env": [entry.model_dump(by_alias=True, exclude_none=True) for entry in sidecar.env],
+        "volumeMounts": [_mount(mount) for mount in sidecar.volume_mounts],
+        "resources": {
+            kind: dict(amounts)
+            for kind, amounts in (("requests", sidecar.requests), ("limits", sidecar.limits))
+            if amounts
+        },
+    }
+    return container | {name: value for name, value in given.items() if value}
+
+
+def _mount(of: Volume | Mount) -> dict[str, Any]:
+    read_only = {"readOnly": True} if of.read_only else {}
+    return {"name": of.name, "mountPath": of.mount_path, **read_only}
