@@ -63,9 +63,9 @@ def unix_socket(path: str) -> socket.socket:
 
 
 def tcp_socket(host: str, port: int) -> socket.socket:
-    """A listening TCP socket."""
+    """A listening TCP socket; at `::` IPv4 comes too."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)
+    return socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
 
 
 def probes_app(ready: Callable[[], bool], *more: Route) -> Starlette:

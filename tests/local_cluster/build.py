@@ -73,6 +73,13 @@ FAMILIES: Mapping[str, Family] = {
             version_of="helm.sh/helm/v4",
             stamp=("helm.sh/helm/v4/internal/version.version",),
         ),
+        Family(
+            "helm3",
+            ("helm3",),
+            version_of="helm.sh/helm/v3",
+            stamp=("helm.sh/helm/v3/internal/version.version",),
+            renames={"helm": "helm3"},
+        ),
         Family("local-path-provisioner", ("local-path-provisioner",)),
         Family("pause", ("pause",), packages="."),
         Family("volume-helper", ("volume-helper",), packages="."),
@@ -81,8 +88,8 @@ FAMILIES: Mapping[str, Family] = {
     )
 }
 
-# What a cluster needs, the longest build first. kwok (simulated nodes) and cyclonus (simulated NetworkPolicies) are
-# built when somebody asks for them.
+# What a cluster needs, the longest build first. kwok (simulated nodes), cyclonus (simulated NetworkPolicies) and Helm 3
+# are built when somebody asks for them.
 CLUSTER_FAMILIES = (
     "kubernetes",
     "containerd",

@@ -19,6 +19,16 @@ VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 FORMER = {"/networkPolicy/sandbox": {"internet", "extraEgress"}}
 """What only values of earlier charts have."""
 
+BAD_PODS: list[tuple[dict[str, Any], str]] = [
+    ({"sidecars": [{"name": "a", "image": "i", "securityContext": {"privileged": True}}]}, "'securityContext'"),
+    ({"sidecars": [{"name": "a"}]}, "missing property 'image'"),
+    ({"volumes": [{"name": "a", "mountPath": "/a", "nfs": {}}]}, "'nfs' not allowed"),
+    ({"volumes": [{"name": "A", "mountPath": "/a"}]}, "/pod/volumes/0/name"),
+    ({"caBundle": {"secretName": "a"}}, "'secretName' not allowed"),
+    ({"caBundle": {"configMapName": "a", "key": "../a"}}, "/pod/caBundle/key"),
+    ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "missing properties"),
+    ({"omitIds": "yes"}, "/pod/omitIds"),
+]
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"gatway": {}}, "additional properties 'gatway' not allowed"),
     ({"image": {"repository": ""}}, "/image/repository"),
@@ -154,19 +164,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"gateway": {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4", "IPv6"]}}},
         "gateway.service.ipFamilies: SingleStack takes one family",
     ),
-    *(
-        ({"sandboxClasses": {"default": {"pod": pod}}}, named)
-        for pod, named in (
-            ({"sidecars": [{"name": "a", "image": "i", "securityContext": {"privileged": True}}]}, "'securityContext'"),
-            ({"sidecars": [{"name": "a"}]}, "missing property 'image'"),
-            ({"volumes": [{"name": "a", "mountPath": "/a", "nfs": {}}]}, "'nfs' not allowed"),
-            ({"volumes": [{"name": "A", "mountPath": "/a"}]}, "/pod/volumes/0/name"),
-            ({"caBundle": {"secretName": "a"}}, "'secretName' not allowed"),
-            ({"caBundle": {"configMapName": "a", "key": "../a"}}, "/pod/caBundle/key"),
-            ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "missing properties"),
-            ({"omitIds": "yes"}, "/pod/omitIds"),
-        )
-    ),
+    *(({"sandboxClasses": {"default": {"pod": pod}}}, named) for pod, named in BAD_PODS),
     ({"sandboxPools": {"Upper": {"image": "i"}}}, "/sandboxPools"),
     ({"sandboxPools": {"x" * 51: {"image": "i"}}}, "/sandboxPools"),
     ({"sandboxPools": {"p": {}}}, "missing property 'image'"),
