@@ -13,7 +13,10 @@ TABLE = re.compile(r"^\| Of an? \w+, after `(openhands_sandbox_\w*)` .*\n((?:\|.
 NAME = re.compile(r"`(\w+)(?:\{[\w,]+\})?`")
 WHOLE_NAME = re.compile(r"`(openhands_sandbox_\w*[a-z])(?:\{[\w,]+\})?`")
 TYPE = re.compile(r"^# TYPE (openhands_sandbox_\w+) (\w+)$", re.MULTILINE)
-EXPORTERS = ("sandbox_gateway.servers", "sandbox_operator.metrics", "sandbox_operator.pools.metrics")
+EXPORTERS = (
+    *("sandbox_crds.kube", "sandbox_gateway.servers"),
+    *("sandbox_operator.metrics", "sandbox_operator.pools.metrics"),
+)
 
 
 @pytest.fixture(scope="module")
