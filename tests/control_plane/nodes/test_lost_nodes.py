@@ -1,14 +1,16 @@
 """Nodes that fall silent, are drained or needed for others: the real scheduler, node and taint controllers act."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from control_plane.nodes import warm_pods
 from control_plane.nodes.conftest import FRAIL, OWNER, STEADY, Town
 from control_plane.operator.world import World
+from control_plane.pools.basin import Basin
 from control_plane.waiting import eventually
 from failures.observer import has_condition, is_being_deleted
 from sandbox_crds.kube import KubeClient, KubeObject, Resource
@@ -232,3 +234,14 @@ async def test_a_pod_of_higher_priority_takes_the_room(
             await town.client.delete(PODS, "default", name, grace_seconds=0)
     again = await world.until(Reason.READY)
     assert again.status.pod_uid != first.status.pod_uid
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def basin(town: Town) -> AsyncIterator[Basin]:
+    async with warm_pods.filled(town) as basin:
+        yield basin
+
+
+@pytest.mark.parametrize("scenario", warm_pods.SCENARIOS, ids=lambda scenario: scenario.__name__)
+async def test_pools(town: Town, basin: Basin, scenario: Callable[[Town, Basin], Awaitable[None]]) -> None:
+    await scenario(town, basin)

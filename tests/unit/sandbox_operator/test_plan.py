@@ -415,7 +415,7 @@ def test_a_cold_start_makes_all_at_once_and_says_nothing_of_its_key() -> None:
     [secret, made] = decide(sandbox()).creates
     assert not secret.waits
     assert not made.waits
-    assert "annotations" not in made.body["metadata"]
+    assert KEY_ID_ANNOTATION not in made.body["metadata"]["annotations"]
     assert secret.key_ids == KEYS.key_ids(UID)
 
 

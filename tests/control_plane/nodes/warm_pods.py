@@ -1,10 +1,10 @@
-"""Pools and nodes: warm pods on a cordoned node are replaced, and devices are where they are asked for."""
+"""Pools and nodes, played by test_lost_nodes.py: cordoned nodes, drains and devices."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 import yaml
 
 from control_plane.nodes.conftest import FRAIL, OWNER, STEADY, Town
@@ -14,11 +14,9 @@ from sandbox_crds.kube import ApiError, Resource
 from sandbox_crds.kube.resources import NODES, PODS
 from sandbox_crds.reasons import PoolReason, Reason
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def basin(town: Town) -> AsyncIterator[Basin]:
+@asynccontextmanager
+async def filled(town: Town) -> AsyncGenerator[Basin]:
     """A pool of the class `spread`, whose pods ask for a tenth of a node."""
     basin = Basin(town.client, town.namespace, "spread")
     on_frail = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [FRAIL]}]}
@@ -36,7 +34,7 @@ async def nodes(basin: Basin) -> list[str]:
     return sorted(pod["spec"].get("nodeName", "") for pod in await basin.free())
 
 
-async def test_warm_pods_leave_a_cordoned_node_and_are_claimed_last(town: Town, basin: Basin) -> None:
+async def leaves_a_cordoned_node(town: Town, basin: Basin) -> None:
     await basin.told(PoolReason.FILLED, ready_replicas=2)
     assert await nodes(basin) == [FRAIL, FRAIL]
     await town.client.patch(NODES, "", STEADY, {"spec": {"unschedulable": True}})
@@ -63,7 +61,7 @@ async def test_warm_pods_leave_a_cordoned_node_and_are_claimed_last(town: Town, 
     await basin.delete()
 
 
-async def test_drains_take_free_pods_and_with_the_chart_s_budget_no_sandbox(town: Town, basin: Basin) -> None:
+async def drains_take_free_pods_and_with_the_charts_budget_no_sandbox(town: Town, basin: Basin) -> None:
     [budget] = [
         item
         for item in yaml.safe_load_all(_CHART.read_text())
@@ -102,7 +100,7 @@ DEVICE = "example.com/device"
 _QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 
 
-async def test_devices_are_given_by_node_pool_and_quota_and_not_multiplied(town: Town) -> None:
+async def devices_are_given_and_not_multiplied(town: Town, _: Basin) -> None:
     basin = Basin(town.client, town.namespace, "device")
     room = {"status": {"capacity": {DEVICE: "4"}, "allocatable": {DEVICE: "4"}}}
     await town.client.patch(NODES, "", STEADY, room, subresource="status")
@@ -134,3 +132,10 @@ async def test_devices_are_given_by_node_pool_and_quota_and_not_multiplied(town:
     condition = refused.status.condition("Ready")
     assert condition
     assert DEVICE in condition.message
+
+
+SCENARIOS = (
+    leaves_a_cordoned_node,
+    drains_take_free_pods_and_with_the_charts_budget_no_sandbox,
+    devices_are_given_and_not_multiplied,
+)
