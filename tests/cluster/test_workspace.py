@@ -11,6 +11,7 @@ from demo.targets import Images
 from demo.workloads import model_url
 from sandbox_operator.builders.environment import WORKSPACE
 from sandbox_operator.builders.launch import SCRIPT
+from sandbox_operator.builders.pod import TERMINATION_LOG
 
 USER = 10001
 WRITE_FACTS = "Read the current repo and write 3 facts about the project into FACTS.txt."
@@ -36,6 +37,10 @@ def test_git_and_a_directory_below_the_workspace_work_before_and_after_a_pause(
             f"{USER}\nA client\n"
         )
         runtime.run("rm project/written")
+        written = runtime.run(
+            f"(echo x > {TERMINATION_LOG}) 2>/dev/null || ls /dev/termination-log 2>/dev/null || echo no"
+        )
+        assert written == "no\n", "nothing that no limit counts can be written"
         conversation = runtime.converse(WRITE_FACTS, model_url(persistent.release.namespace))
         eventually(lambda: runtime.conversation_status(conversation), lambda status: status == "finished", 60)
         settings = {"misc_settings_diff": {"colour": "green"}}

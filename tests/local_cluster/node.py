@@ -117,6 +117,10 @@ def kubelet_config(state: State) -> dict[str, Any]:
         "localStorageCapacityIsolation": True,
         # How old what is known of directories may be; a minute by default, for which tests would wait.
         "volumeStatsAggPeriod": "10s",
+        # A flood of output is noticed within 3 s, the least, instead of 10 s.
+        "containerLogMaxSize": "10Mi",
+        "containerLogMaxFiles": 3,
+        "containerLogMonitorInterval": "3s",
         "podLogsDir": str(state.logs / "pods"),
         "volumePluginDir": str(state.kubelet / "plugins-exec"),
         "staticPodPath": "",

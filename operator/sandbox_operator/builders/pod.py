@@ -17,6 +17,9 @@ from sandbox_operator.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTA
 from sandbox_operator.quantity import scaled
 
 _ALL_SANDBOXES = {"labelSelector": {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}}
+TERMINATION_LOG = "/root/.termination-log"
+"""In a directory that images have for root alone (Debian, Ubuntu, Alpine, Fedora)."""
+
 _SUDO_CAPABILITIES = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 """What set-uid programs such as sudo, and a package manager under it, use. The agent server itself, not being root,
 has none of them."""
@@ -117,7 +120,9 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
         "ports": [{"name": name, "containerPort": number} for name, number in ports.items()],
         "envFrom": environment.sources(sandbox, name),
         "env": environment.variables(sandbox, class_, name),
-        # The last log lines of a crash get into the pod's status.
+        # The last log lines of a crash get into the pod's status. The file that the kubelet mounts for messages cannot
+        # be left out: it is on the disk of the node, for all to write, and no limit counts it. So only root gets to it.
+        "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "startupProbe": {
             "httpGet": health,
