@@ -75,7 +75,7 @@ test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
 	fi
 
 .PHONY: test-long
-test-long: venv ## Tests that last: troubles of a cluster that pass, injected for 45 s each (root on Linux)
+test-long: venv ## Tests that last: troubles of a cluster that pass, 45 s each, and Helm's ways to apply (root on Linux)
 	@$(BIN)/pytest tests/long
 
 .PHONY: conformance

@@ -20,6 +20,7 @@ class Cluster:
 
     kubeconfig: Path
     namespace: str
+    helm: str = "helm"
 
     def run(self, tool: str, *arguments: str, stdin: str | None = None) -> str:
         """Run the tool and return what it prints; its errors fail the test."""
@@ -33,7 +34,7 @@ class Cluster:
         return subprocess.run(command, input=stdin, capture_output=True, text=True, env=env)
 
     def install(self, *flags: str) -> str:
-        return self.run("helm", "upgrade", "--install", NAME, str(CHART), *flags)
+        return self.run(self.helm, "upgrade", "--install", NAME, str(CHART), *flags)
 
     def entries(self, secret: str) -> dict[str, str]:
         """What the Secret holds."""

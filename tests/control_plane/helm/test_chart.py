@@ -130,6 +130,27 @@ def test_a_server_side_dry_run_writes_nothing(cluster: Cluster) -> None:
     assert cluster.run("kubectl", "get", "secrets,deployments", "--output", "name") == ""
 
 
+ADDED: dict[str, Any] = {
+    "topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}],
+    "caBundle": {"configMapName": "company-ca"},
+    "volumes": [
+        {"name": "data", "mountPath": "/data", "persistentVolumeClaim": {"claimName": "datasets"}},
+        {"name": "settings", "mountPath": "/etc/settings", "secret": {"secretName": "settings", "optional": True}},
+        {"name": "cache", "mountPath": "/cache", "readOnly": False, "emptyDir": {"sizeLimit": "1Gi"}},
+    ],
+    "sidecars": [
+        {
+            "name": "proxy",
+            "image": "registry.example/proxy:1",
+            "env": [{"name": "LEVEL", "value": "info"}],
+            "limits": {"memory": "64Mi"},
+            "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+        }
+    ],
+}
+"""What a class can add to pods within `restricted`."""
+
+
 def admit(cluster: Cluster, pod: dict[str, Any]) -> dict[str, Any]:
     """The pod as the API server would store it."""
     return json.loads(
@@ -155,10 +176,14 @@ def test_pod_security_admits_sandboxes(cluster: Cluster) -> None:
     assert made["metadata"]["labels"][EGRESS_LABEL] == "Internet"
     for host_users in (False, True):
         assert admit(cluster, sandbox_pod(cluster, hostUsers=host_users))["spec"]["hostUsers"] is host_users
+    added = admit(cluster, sandbox_pod(cluster, **ADDED))["spec"]
+    assert [container["name"] for container in added["initContainers"]] == ["proxy"]
     # The control: what the class can ask for beyond `restricted` is refused here.
-    escalates = json.dumps(sandbox_pod(cluster, allowPrivilegeEscalation=True))
-    refused = cluster.try_to("kubectl", "create", "--dry-run=server", "-f", "-", stdin=escalates)
-    assert "violates PodSecurity" in refused.stderr
+    of_node = [{"name": "of-node", "mountPath": "/of-node", "hostPath": {"path": "/var"}}]
+    for beyond in ({"allowPrivilegeEscalation": True}, {"allowHostPath": True, "volumes": of_node}):
+        body = json.dumps(sandbox_pod(cluster, **beyond))
+        refused = cluster.try_to("kubectl", "create", "--dry-run=server", "-f", "-", stdin=body)
+        assert "violates PodSecurity" in refused.stderr
 
 
 def test_the_policies_of_the_api_server_are_those_of_the_page(bare: ControlPlane) -> None:

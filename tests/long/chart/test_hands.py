@@ -1,4 +1,4 @@
-"""The chart in other hands: scaled, rolled back, uninstalled, by both of Helm's ways to apply."""
+"""The chart in other hands: scaled, rolled back, uninstalled, by both ways to apply of Helm 4."""
 
 import base64
 import json
