@@ -90,19 +90,21 @@ async def run(settings: Settings) -> None:
             metrics.SANDBOXES.set_function(caches.sandboxes.__len__)
             metrics.PODS.set_function(caches.pods.__len__)
             elector = Elector(client, settings.namespace, settings.lease_name, settings.timing)
+            watches = glue.Watches(
+                client, settings.namespace, caches.stores, lambda: _on_signals(stop.set), caches.sweeper.read_again
+            )
             # A standby is as ready as the leader: it could take over now.
-            server = await health.serve(settings.health_port, _healthy(caches), _ready(caches))
+            ready = {**_ready(caches), "kopf watches": lambda: watches.alive}
+            server = await health.serve(settings.health_port, _healthy(caches), ready)
             try:
-                await _run_parts(operator, elector, client, settings.namespace, stop)
+                await _run_parts(operator, elector, watches, stop)
             finally:
                 await server.cleanup()
     finally:
         await client.close()
 
 
-async def _run_parts(
-    operator: Operator, elector: Elector, client: KubeClient, namespace: str, stop: asyncio.Event
-) -> None:
+async def _run_parts(operator: Operator, elector: Elector, watches: glue.Watches, stop: asyncio.Event) -> None:
     caches = operator.caches
 
     async def take_part() -> None:
@@ -113,8 +115,7 @@ async def _run_parts(
     async def follow() -> None:
         # kopf would never watch custom resources whose definitions come after its start.
         await caches.wait_synced()
-        await glue.watch(client, namespace, caches.stores, lambda: _on_signals(stop.set))
-        stop.set()
+        await watches.run()
 
     # When one part dies all end, and the process with them: Kubernetes starts a new one.
     async with asyncio.TaskGroup() as group:

@@ -1,7 +1,10 @@
 """What kopf does here: it watches the custom resources, and each event marks one key. It writes nothing."""
 
 import asyncio
+import dataclasses
+import math
 import platform
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -13,12 +16,17 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
 from sandbox_crds.kube import ApiError, KubeClient
+from sandbox_crds.kube.repetition import backoff
 from sandbox_operator.store import AnyStore
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _BRIDGE_SECONDS = 60.0
 _RETRY_SECONDS = (1, 1, 2, 3, 5, 8, 13)
+_LASTING_SECONDS = 60.0
+"""What has gone well for so long begins anew with short pauses."""
+_LONGEST_PAUSE_SECONDS = 15.0
+_END_SECONDS = 10.0
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -69,29 +77,69 @@ class _ForEver:
             yield _RETRY_SECONDS[-1]
 
 
-async def watch(client: KubeClient, namespace: str, stores: Sequence[AnyStore], started: Callable[[], None]) -> None:
-    """Feed the stores until cancelled. Raises what kopf cannot go on from.
+class Watches:
+    """kopf's watches of these stores.
 
-    kopf takes over the handling of SIGTERM and SIGINT; `started` is called right after that, to take it back. At its
-    end kopf cancels every task that has started after it.
+    kopf takes over the handling of SIGTERM and SIGINT; `started` is called right after that, to take it back. It has no
+    memory of what it has missed between an end and a new beginning: `missed` is called then.
     """
-    bridges = [asyncio.create_task(bridge(client, namespace, store)) for store in stores]
-    others = asyncio.all_tasks()
-    tasks = await kopf.spawn_tasks(
-        registry=_registry(client.configuration, stores),
-        settings=settings(),
-        memories=NoMemories(),
-        namespaces=[namespace],
-        standalone=True,
-        # kopf would ask for the user's name, and a container's uid need not have one.
-        identity=cast(Any, platform.node()),
-    )
-    started()
-    try:
-        await kopf.run_tasks(tasks, ignored=others)
-    finally:
-        for task in bridges:
-            task.cancel()
+
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        stores: Sequence[AnyStore],
+        started: Callable[[], None],
+        missed: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._stores = stores
+        self._started = started
+        self._missed = missed
+        self.alive = False
+        """Whether kopf runs: it tries each watch again, whatever the API server answers, or ends as a whole."""
+
+    async def run(self) -> None:
+        """Feed the stores until cancelled, and begin kopf anew whenever it ends. Raises RuntimeError if it cannot."""
+        failures = 0
+        while True:
+            began = time.monotonic()
+            error = await self._until_end()
+            failures = failures + 1 if time.monotonic() - began < _LASTING_SECONDS else 1
+            delay = backoff(failures, 1.0, _LONGEST_PAUSE_SECONDS)
+            _log.warning("kopf has ended and is begun again", error=repr(error), retry_in=round(delay, 1))
+            await asyncio.sleep(delay)
+            self._missed()
+
+    async def _until_end(self) -> BaseException | None:
+        """What has ended kopf.
+
+        Not by its own `run_tasks`: at the end of kopf that one waits without a bound, and then cancels all tasks that
+        are younger than kopf, ours included.
+        """
+        bridges = [asyncio.create_task(bridge(self._client, self._namespace, store)) for store in self._stores]
+        tasks = await kopf.spawn_tasks(
+            registry=_registry(self._client.configuration, self._stores),
+            settings=settings(),
+            memories=NoMemories(),
+            namespaces=[self._namespace],
+            standalone=True,
+            # kopf would ask for the user's name, and a container's uid need not have one.
+            identity=cast(Any, platform.node()),
+        )
+        self._started()
+        self.alive = True
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.alive = False
+            for task in (*tasks, *bridges):
+                task.cancel()
+            _, stuck = await asyncio.wait(tasks, timeout=_END_SECONDS)
+        if stuck:
+            raise RuntimeError(f"kopf does not end: {', '.join(sorted(task.get_name() for task in stuck))}")
+        return next((task.exception() for task in ended if not task.cancelled() and task.exception()), None)
 
 
 async def bridge(client: KubeClient, namespace: str, store: AnyStore, seconds: float = _BRIDGE_SECONDS) -> None:
@@ -126,10 +174,11 @@ def feed(store: AnyStore, event: Mapping[str, Any]) -> None:
 
 def _registry(configuration: Configuration, stores: Sequence[AnyStore]) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
+    logins = Logins(configuration)
 
     @kopf.on.login(registry=registry)
     async def _(**_: Any) -> kopf.ConnectionInfo:
-        return await connection(configuration)
+        return await logins.next()
 
     for store in stores:
         resource = store.resource
@@ -140,6 +189,31 @@ def _registry(configuration: Configuration, stores: Sequence[AnyStore]) -> kopf.
             feed(store, event)
 
     return registry
+
+
+class Logins:
+    """Credentials as often as kopf asks for them, which it does after each 401.
+
+    It never uses again those that were once refused, and would end: but an API server that has just been started, or
+    whose authentication webhook fails, refuses good ones. So no two are equal, and there is a pause that grows.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._number = 0
+        self._failures = 0
+        self._last = -math.inf
+
+    async def next(self) -> kopf.ConnectionInfo:
+        """Our client's address and credentials, read anew."""
+        if time.monotonic() - self._last < _LASTING_SECONDS:
+            self._failures += 1
+            await asyncio.sleep(backoff(self._failures, longest=_LONGEST_PAUSE_SECONDS))
+        else:
+            self._failures = 0
+        self._last = time.monotonic()
+        self._number += 1
+        return dataclasses.replace(await connection(self._configuration), priority=self._number)
 
 
 async def connection(configuration: Configuration) -> kopf.ConnectionInfo:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -81,6 +81,13 @@ class FaultProxy:
         return sum((what.verb, what.resource) == (verb, resource) for what, _ in self.seen)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One request."""
+        with suppress(ConnectionError):
+            return await self._handle(request)
+        # Somebody has gone.
+        return _broken(request)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         what = asked(request)
         fault = self.plan(what)
         self.seen.append((what, fault))
@@ -99,7 +106,9 @@ class FaultProxy:
                 pass
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         url = f"{self._upstream}{request.path_qs}"
-        async with self._session.request(request.method, url, headers=headers, data=body, ssl=self._tls) as answer:
+        async with self._session.request(
+            request.method, url, headers=headers, data=body or None, ssl=self._tls
+        ) as answer:
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
             if fault and fault.kind is Kind.LOSE:
                 await answer.read()

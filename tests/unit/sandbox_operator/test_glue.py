@@ -3,7 +3,7 @@
 import asyncio
 import getpass
 import itertools
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, cast
@@ -121,13 +121,17 @@ def test_kopf_tries_for_ever_and_needs_no_rights_outside_of_its_namespace(settin
     assert not settings.posting.enabled
 
 
+def watches(missed: Callable[[], None] = lambda: None) -> glue.Watches:
+    sandboxes = Store(SANDBOXES, Sandbox, lambda _: None)
+    classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
+    return glue.Watches(cast(KubeClient, Stream()), "here", [sandboxes, classes], lambda: None, missed)
+
+
 async def test_kopf_runs_for_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def nameless() -> str:
         raise OSError("No username set in the environment")
 
     monkeypatch.setattr(getpass, "getuser", nameless)
-    sandboxes = Store(SANDBOXES, Sandbox, lambda _: None)
-    classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
     started = asyncio.Event()
 
     async def login(_: Configuration) -> kopf.ConnectionInfo:
@@ -135,10 +139,60 @@ async def test_kopf_runs_for_a_user_without_a_name(monkeypatch: pytest.MonkeyPat
         return kopf.ConnectionInfo(server="http://127.0.0.1:1")
 
     monkeypatch.setattr(glue, "connection", login)
-    watching = asyncio.create_task(glue.watch(cast(KubeClient, Stream()), "here", [sandboxes, classes], lambda: None))
+    kopf_s = watches()
+    watching = asyncio.create_task(kopf_s.run())
     # Nobody listens there, so it goes on trying.
     await asyncio.wait([watching, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
     assert not watching.done()
+    assert kopf_s.alive
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watching
+    assert not kopf_s.alive
+
+
+async def test_kopf_that_ends_is_begun_again_and_what_it_missed_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks: list[asyncio.Task[None]] = []
+    begun = asyncio.Queue[None]()
+    missed: list[int] = []
+
+    async def spawn(**_: Any) -> list[asyncio.Task[None]]:
+        async def end() -> None:
+            raise ValueError("kopf's own trouble")
+
+        last = len(missed) == 2
+        tasks[:] = [asyncio.create_task(asyncio.sleep(60) if last else end()), asyncio.create_task(asyncio.sleep(60))]
+        begun.put_nowait(None)
+        return tasks
+
+    def shortest(*_: float, **__: float) -> float:
+        return 0.0
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn)
+    monkeypatch.setattr(glue, "backoff", shortest)
+    kopf_s = watches(lambda: missed.append(1))
+    watching = asyncio.create_task(kopf_s.run())
+    for _ in range(3):
+        await begun.get()
+    assert len(missed) == 2
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_no_credentials_are_those_that_kopf_was_refused_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def at_once(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(glue.asyncio, "sleep", at_once)
+    logins = glue.Logins(Configuration(host="https://198.51.100.1:6443"))
+    given = [await logins.next() for _ in range(20)]
+    assert len(set(given)) == 20
+    assert {info.server for info in given} == {"https://198.51.100.1:6443"}
+    # None before the first, and more and more before those that follow soon.
+    assert len(pauses) == 19
+    assert pauses[0] <= 0.1
+    assert 7.5 <= pauses[-1] <= 15

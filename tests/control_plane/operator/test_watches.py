@@ -1,0 +1,59 @@
+"""kopf's watches that are refused, and a kopf that ends: the operator hears again within seconds, and says when not."""
+
+from pathlib import Path
+
+import pytest
+
+from control_plane.faults import Asked, Fault, Kind, faulty
+from control_plane.operator.process import OperatorProcess
+from control_plane.operator.world import World
+from control_plane.waiting import eventually
+from local_cluster.control_plane import ControlPlane
+from sandbox_crds.kube import KubeClient
+from sandbox_crds.reasons import Reason
+
+
+def first_of_each(code: int, *verbs: str) -> dict[Asked, Fault]:
+    """A refusal for the first such request of kopf about each of our resources, or about the API for `get`."""
+    resources = ("sandboxes", "sandboxclasses", "sandboxpools")
+    asked = [Asked(verb, name, "kopf") for verb in verbs for name in (resources if verb != "get" else ("",))]
+    return dict.fromkeys(asked, Fault(Kind.REFUSE, code))
+
+
+@pytest.mark.parametrize(
+    ("faults", "ends"),
+    [
+        # As while the API server learns of a new signer: kopf would never use its credentials again.
+        (first_of_each(401, "list", "watch"), 0),
+        # What kopf does not try again, whatever it was.
+        (first_of_each(400, "get", "list", "watch"), 3),
+    ],
+    ids=["401", "400"],
+)
+async def test_the_operator_hears_again(
+    control_plane: ControlPlane,
+    client: KubeClient,
+    namespace: str,
+    master_key_dir: Path,
+    tmp_path: Path,
+    faults: dict[Asked, Fault],
+    ends: int,
+) -> None:
+    def plan(what: Asked) -> Fault | None:
+        return faults.pop(Asked(what.verb, what.resource, what.user_agent.split("/")[0]), None)
+
+    async with faulty(control_plane, tmp_path) as (proxy, kubeconfig):
+        proxy.plan = plan
+        log = tmp_path / "log"
+        async with OperatorProcess.running(kubeconfig, namespace, master_key_dir, log) as operator:
+
+            async def has_met_them() -> bool:
+                met = not faults and operator.log.count("kopf has ended and is begun again") >= ends
+                return met and await operator.status("/readyz") == 200
+
+            await eventually(has_met_them)
+            # By the watch alone: the next sweep is minutes away.
+            world = World(client, namespace, "heard")
+            await world.add()
+            await world.until(Reason.SANDBOX_CLASS_NOT_FOUND)
+            assert await operator.status("/healthz") == 200
