@@ -10,6 +10,7 @@ from sandbox_crds import collector, logs
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import KubeClient
 from sandbox_crds.kube.client import CALL_SECONDS
+from sandbox_crds.kube.startup import until_known
 from sandbox_gateway import descriptors
 from sandbox_gateway.access_log import RequestLog, write_stdout
 from sandbox_gateway.activity import Activity
@@ -42,6 +43,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, keys: MasterKeys, client: KubeClient) -> None:
         self._settings = settings
+        self._client = client
         self.cache = SandboxCache(client, settings.namespace, keys)
         self.api_keys = ApiKeys(client, settings.namespace)
         self.activity = Activity()
@@ -87,7 +89,7 @@ class Gateway:
                 tasks.create_task(self.pools.run()),
                 tasks.create_task(collector.tend()),
                 stopping := tasks.create_task(stop.wait()),
-                synced := tasks.create_task(self.wait_synced()),
+                synced := tasks.create_task(until_known(self.wait_synced(), self._client.configuration.host)),
             ]
             if self._certificates is not None:
                 background.append(tasks.create_task(self._certificates.run()))

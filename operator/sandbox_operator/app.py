@@ -4,13 +4,16 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import aiohttp
 import structlog
 
 from sandbox_crds import collector
 from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
+from sandbox_crds.kube import Informer, KubeClient
+from sandbox_crds.kube.startup import until_known
 from sandbox_operator import glue, health, metrics
 from sandbox_operator.agent_server import AgentServers
 from sandbox_operator.caches import Caches
@@ -23,8 +26,8 @@ from sandbox_operator.term import Term
 
 USER_AGENT = "sandbox-operator"
 
-_STALE_SECONDS = 300.0
-"""A watch has a sign of life each minute; after five without one, a new process may do better."""
+_STUCK_SECONDS = 300.0
+"""A watch says something each minute, or fails; after five without either, a new process may do better."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -97,14 +100,16 @@ async def run(settings: Settings) -> None:
             ready = {**_ready(caches), "kopf watches": lambda: watches.alive}
             server = await health.serve(settings.health_port, _healthy(caches), ready)
             try:
-                await _run_parts(operator, elector, watches, stop)
+                await _run_parts(operator, elector, watches, client.configuration.host, stop)
             finally:
                 await server.cleanup()
     finally:
         await client.close()
 
 
-async def _run_parts(operator: Operator, elector: Elector, watches: glue.Watches, stop: asyncio.Event) -> None:
+async def _run_parts(
+    operator: Operator, elector: Elector, watches: glue.Watches, server: str, stop: asyncio.Event
+) -> None:
     caches = operator.caches
 
     async def take_part() -> None:
@@ -114,7 +119,7 @@ async def _run_parts(operator: Operator, elector: Elector, watches: glue.Watches
 
     async def follow() -> None:
         # kopf would never watch custom resources whose definitions come after its start.
-        await caches.wait_synced()
+        await until_known(caches.wait_synced(), server)
         await watches.run()
 
     # When one part dies all end, and the process with them: Kubernetes starts a new one.
@@ -142,8 +147,14 @@ def _ready(caches: Caches) -> dict[str, Callable[[], bool]]:
 
 
 def _healthy(caches: Caches) -> dict[str, Callable[[], bool]]:
-    return {
-        "pods are followed": lambda: time.monotonic() - caches.pods.heard_at < _STALE_SECONDS,
-        "API keys are followed": lambda: time.monotonic() - caches.limits.keys.heard_at < _STALE_SECONDS,
-        "sandboxes are listed": lambda: time.monotonic() - caches.sweeper.swept_at < 2 * Sweeper.INTERVAL,
+    """What a new process may mend. It would not mend an API server that refuses or does not answer."""
+    informers = {"pods": caches.pods, "services": caches.services.informer, "API keys": caches.limits.keys}
+
+    def follows(informer: Informer[Any]) -> bool:
+        return time.monotonic() - informer.turned_at < _STUCK_SECONDS
+
+    checks: dict[str, Callable[[], bool]] = {
+        f"{name} are not stuck": partial(follows, informer) for name, informer in informers.items()
     }
+    sweeper = caches.sweeper
+    return {**checks, "sweeps are not stuck": lambda: time.monotonic() - sweeper.turned_at < 2 * Sweeper.INTERVAL}

@@ -111,8 +111,8 @@ class Sweeper:
         self._stores = stores
         self._synced = asyncio.Event()
         self._asked = asyncio.Event()
-        self.swept_at = time.monotonic()
-        """Monotonic time of the last sweep that succeeded."""
+        self.turned_at = time.monotonic()
+        """Monotonic time of the last sweep, whatever came of it."""
 
     @property
     def synced(self) -> bool:
@@ -136,9 +136,9 @@ class Sweeper:
                 for store in self._stores:
                     await store.sweep(self._client, self._namespace, again=again)
                 again = False
-                self.swept_at = time.monotonic()
                 self._synced.set()
             except (ApiError, aiohttp.ClientError, OSError, ValueError) as error:
                 delay = self._RETRY
                 _log.warning("list failed", error=str(error), retry_in=delay)
+            self.turned_at = time.monotonic()
             again = await pause(delay, self._asked) or again

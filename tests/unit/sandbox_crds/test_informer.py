@@ -175,3 +175,25 @@ async def test_one_bad_object_harms_only_itself(pauses: list[float]) -> None:
     assert [(name, item) for name, item in seen if item] == [("good", "good"), ("last", "last")]
     assert server.lists == 1
     assert pauses is not None
+
+
+async def test_it_turns_though_the_server_never_answers(pauses: list[float]) -> None:
+    """Liveness goes by that: a new process would not mend the API server."""
+
+    class Gone(Server):
+        async def pages(self, _resource: Resource, _namespace: str, **_query: str) -> AsyncGenerator[KubeObject]:
+            self.lists += 1
+            if self.lists == 3:
+                self.exhausted.set()
+            raise TimeoutError
+            yield {}
+
+    server = Gone()
+    informer: Informer[Any] = Informer(cast(KubeClient, server), PODS, "n", lambda item: item)
+    informer.turned_at = -1.0
+    following = asyncio.create_task(informer.run())
+    await asyncio.wait_for(server.exhausted.wait(), 10)
+    following.cancel()
+    assert informer.turned_at > 0
+    assert not informer.synced
+    assert pauses
