@@ -74,9 +74,9 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     _on_signals(stop.set)
     keys = MasterKeys.load(settings.master_key_dir)
-    client = await KubeClient.connect(
-        str(settings.kubeconfig) if settings.kubeconfig else None, USER_AGENT, metrics.count_request
-    )
+    kubeconfig = str(settings.kubeconfig) if settings.kubeconfig else None
+    client = await KubeClient.connect(kubeconfig, USER_AGENT, metrics.count_request)
+    for_lease = await KubeClient.connect(kubeconfig, USER_AGENT, metrics.count_request)
     try:
         # Pods are asked directly, whatever proxy the environment names; how many at a time is up to who asks.
         connector = aiohttp.TCPConnector(limit=0)
@@ -92,7 +92,7 @@ async def run(settings: Settings) -> None:
             caches = operator.caches
             metrics.SANDBOXES.set_function(caches.sandboxes.__len__)
             metrics.PODS.set_function(caches.pods.__len__)
-            elector = Elector(client, settings.namespace, settings.lease_name, settings.timing)
+            elector = Elector(for_lease, settings.namespace, settings.lease_name, settings.timing, writer=client)
             watches = glue.Watches(
                 client, settings.namespace, caches.stores, lambda: _on_signals(stop.set), caches.sweeper.read_again
             )
@@ -104,6 +104,7 @@ async def run(settings: Settings) -> None:
             finally:
                 await server.cleanup()
     finally:
+        await for_lease.close()
         await client.close()
 
 

@@ -47,7 +47,10 @@ def boot_clock() -> Clock:
 
 
 class Elector:
-    """One candidate for the Lease `name`; it uses `client` for the Lease, and leaders write by `client` too."""
+    """One candidate for the Lease `name`; it uses `client` for the Lease.
+
+    Leaders write by `writer`: connections of its own, so that a renewal never waits for one behind their requests.
+    """
 
     def __init__(
         self,
@@ -57,9 +60,11 @@ class Elector:
         timing: Timing,
         identity: str = "",
         clock: Clock | None = None,
+        writer: KubeClient | None = None,
     ) -> None:
         self.identity = identity or own_identity()
         self._client = client
+        self._writer = writer or client
         self._namespace = namespace
         self._name = name
         self._timing = timing
@@ -117,7 +122,7 @@ class Elector:
         _log.info("leading", identity=self.identity)
         metrics.LEADER.set(1)
         metrics.TERMS.inc()
-        client = self._client.guarded(self._guard)
+        client = self._writer.guarded(self._guard)
         task = asyncio.ensure_future(term(client))
         try:
             while self.leads and not task.done():
