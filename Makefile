@@ -75,8 +75,9 @@ test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
 	fi
 
 .PHONY: test-long
-test-long: venv ## Tests that last: troubles of a cluster that pass, 45 s each, and Helm's ways to apply (root on Linux)
+test-long: venv ## Tests that last: troubles of 45 s, Helm's ways to apply, 10,000 requests in storms (root on Linux)
 	@$(BIN)/pytest tests/long
+	@STORM_EXAMPLES=400 $(BIN)/pytest -s tests/control_plane/races/test_storms.py
 
 .PHONY: conformance
 conformance: venv ## Test a server of the Runtime API: URL=…, RUNTIME_API_KEY in the environment, ARGS=…

@@ -1,6 +1,7 @@
 """A proxy before the API server that does to requests what clusters do to them now and then."""
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections.abc import AsyncGenerator, Callable
@@ -114,16 +115,18 @@ class FaultProxy:
                 await answer.read()
                 return _broken(request)
             response = web.StreamResponse(status=answer.status, headers=kept)
-            await response.prepare(request)
-            if fault and fault.kind is Kind.SILENCE:
-                await asyncio.sleep(fault.seconds)
-                return _broken(request)
-            async for chunk in answer.content.iter_any():
-                if fault and fault.kind is Kind.CUT:
-                    await response.write(chunk[: len(chunk) // 2])
+            # The process may have given up meanwhile.
+            with contextlib.suppress(ConnectionResetError):
+                await response.prepare(request)
+                if fault and fault.kind is Kind.SILENCE:
+                    await asyncio.sleep(fault.seconds)
                     return _broken(request)
-                await response.write(chunk)
-            await response.write_eof()
+                async for chunk in answer.content.iter_any():
+                    if fault and fault.kind is Kind.CUT:
+                        await response.write(chunk[: len(chunk) // 2])
+                        return _broken(request)
+                    await response.write(chunk)
+                await response.write_eof()
             return response
 
 

@@ -17,8 +17,9 @@ from control_plane.races.history import GONE, UNKNOWN, Alive, Call, Kind, State,
 from control_plane.races.lag import lagging
 from control_plane.races.node import Node
 from control_plane.races.operators import Operators
-from control_plane.races.reading import is_ready, outcome_of, words
+from control_plane.races.reading import is_failed, is_ready, outcome_of, words
 from control_plane.races.session import Proof, Session
+from control_plane.races.storm import Storm
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
@@ -35,13 +36,22 @@ _NOBODY = -1
 class Arena:
     """One namespace, its processes and its sessions."""
 
-    def __init__(self, world: World, keys: MasterKeys, node: Node, gateways: Gateways, operators: Operators) -> None:
+    def __init__(
+        self,
+        world: World,
+        keys: MasterKeys,
+        node: Node,
+        gateways: Gateways,
+        operators: Operators,
+        storm: Storm | None,
+    ) -> None:
         self.world = world
         self.node = node
         self.gateways = gateways
         self.operators = operators
         self.loop = asyncio.get_running_loop()
         """Where all of it runs; time passes for the node only while it does."""
+        self._storm = storm
         self._keys = keys
         self._uids: dict[str, str] = {}
         self._sessions: dict[str, Session] = {}
@@ -49,8 +59,14 @@ class Arena:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, control_plane: ControlPlane, master_key_dir: Path, directory: Path) -> AsyncGenerator[Self]:
-        """Everything runs; the news of each process lags. `directory` takes the operator's log and kubeconfigs."""
+    async def open(
+        cls, control_plane: ControlPlane, master_key_dir: Path, directory: Path, storm: Storm | None = None
+    ) -> AsyncGenerator[Self]:
+        """Everything runs; the news of each process lags, or it is in the storm.
+
+        `directory` takes the operator's log and kubeconfigs.
+        """
+        link = storm.over if storm else lagging
         keys = MasterKeys.load(master_key_dir)
         async with connected(control_plane) as client, fresh_namespace(client) as namespace:
             world = World(client, namespace, "arena")
@@ -63,13 +79,13 @@ class Arena:
                 f"--poll-hold-seconds={HOLD_SECONDS}",
             )
             async with AsyncExitStack() as stack:
-                links = [lagging(control_plane, directory) for _ in range(1 + REPLICAS)]
+                links = [link(control_plane, directory) for _ in range(1 + REPLICAS)]
                 own, *others = [await stack.enter_async_context(link) for link in links]
                 operators = Operators(own, namespace, master_key_dir, directory / "operator.log")
                 await stack.enter_async_context(operators.running())
                 gateways = await stack.enter_async_context(Gateways.running(others, *arguments))
                 node = await stack.enter_async_context(Node(client, namespace, keys).running())
-                arena = cls(world, keys, node, gateways, operators)
+                arena = cls(world, keys, node, gateways, operators, storm)
                 await stack.enter_async_context(arena._following(client, namespace))
                 yield arena
 
@@ -95,6 +111,17 @@ class Arena:
         key = self._keys.session_key(self._keys.key_id(uid))
         self._uids[key] = uid
         return Alive(key, spec["suspendReason"] if spec["suspend"] else "")
+
+    def begin(self, seed: int) -> None:
+        """Another example: delays, and the storm if there is one, are drawn from this seed."""
+        self.node.seed(seed)
+        if self._storm:
+            self._storm.rise(seed)
+
+    def calm(self) -> None:
+        """No new faults from now on."""
+        if self._storm:
+            self._storm.lull()
 
     async def look(self, session: Session) -> State:
         """The state that its Sandbox is in now."""
@@ -152,10 +179,12 @@ class Arena:
         session.tell(f"{kind}, sent at {sent:.3f}, is answered: {words(answer)}")
         ended = answer is not None and self.gateways.is_ended(answer.replica)
         try:
-            outcome = outcome_of(session.name, kind, answer, ended=ended)
+            outcome = outcome_of(session.name, kind, answer, may_refuse=ended or self._storm is not None)
         except AssertionError as error:
             raise AssertionError(f"not an answer to {kind}: {error}\n{session.story}") from error
         replica, answered = (answer.replica, _time()) if answer else (_NOBODY, inf)
+        if is_failed(answer):
+            session.reported_failed.append(answered)
         call = Call(kind, replica, sent, answered, outcome, key)
         session.calls.append(call)
         return call

@@ -16,7 +16,7 @@ from local_cluster.ports import free_port
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.keys import MasterKeys
 from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
-from sandbox_crds.kube.resources import PODS
+from sandbox_crds.kube.resources import PODS, SECRETS
 from sandbox_operator.pods import controller_uid
 
 _PAUSE = 0.05
@@ -111,18 +111,31 @@ class Node:
             owner = controller_uid(pod)
             self.most_at_once = max(self.most_at_once, len(self.pods(owner)))
             self.agents[uid] = agent = Agent(owner, next(self._addresses))
-            self._lives[uid] = asyncio.create_task(self._live(name, agent))
+            self._lives[uid] = asyncio.create_task(self._live(name, pod, agent))
         if "deletionTimestamp" in pod["metadata"] and uid not in self._ends:
             self._ends[uid] = asyncio.create_task(self._end(name, uid))
 
-    async def _live(self, name: str, agent: Agent) -> None:
+    async def _live(self, name: str, pod: KubeObject, agent: Agent) -> None:
         with contextlib.suppress(ApiError):
             await self._pass_time()
             # kube-controller-manager deletes the pods of a node that does not exist, 40 s after it has first missed it.
             await self._kubelet.bind(name, f"node-of-{name}")
             await self._pass_time()
+            # Without them a kubelet starts no container.
+            for source in pod["spec"]["containers"][0]["envFrom"]:
+                await self._await_secret(source["secretRef"]["name"])
             await self._serve(agent)
             await self._kubelet.report(name, ready=True, podIP=agent.address, podIPs=[{"ip": agent.address}])
+
+    async def _await_secret(self, name: str) -> None:
+        while True:
+            try:
+                await self._client.get(SECRETS, self._namespace, name)
+                return
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+            await asyncio.sleep(_PAUSE)
 
     async def _end(self, name: str, uid: str) -> None:
         await self._pass_time()

@@ -8,8 +8,8 @@ from control_plane.races.history import GONE, NOT_LIVE, UNKNOWN, Kind, Outcome, 
 _PAIRS = {("starting", "pending"), ("running", "ready"), ("paused", "not found"), ("error", "failed")}
 
 
-def outcome_of(name: str, kind: Kind, answer: Answer | None, *, ended: bool) -> Outcome:
-    """What is told about the Sandbox of this name; `ended` says whether the answer's replica has been ended.
+def outcome_of(name: str, kind: Kind, answer: Answer | None, *, may_refuse: bool) -> Outcome:
+    """What is told about the Sandbox of this name; `may_refuse` says whether the replica may say that it cannot now.
 
     Raises AssertionError for an answer that is not of the contract.
     """
@@ -20,7 +20,7 @@ def outcome_of(name: str, kind: Kind, answer: Answer | None, *, ended: bool) -> 
         assert isinstance(body["detail"], str)
         if answer.status == 404 and kind not in {"list", "start"}:
             return GONE
-        assert kind == "visit" or ended, "a replica that lives says no such thing"
+        assert kind == "visit" or may_refuse, "a replica that lives says no such thing"
         # It may have woken the sandbox nevertheless.
         assert answer.status in {502, 503}
         return UNKNOWN
@@ -42,6 +42,11 @@ def outcome_of(name: str, kind: Kind, answer: Answer | None, *, ended: bool) -> 
 def is_ready(answer: Answer | None) -> bool:
     """Whether a sandbox is told to be ready."""
     return answer is not None and answer.status == 200 and answer.body.get("pod_status") == "ready"
+
+
+def is_failed(answer: Answer | None) -> bool:
+    """Whether a sandbox is told to have failed."""
+    return answer is not None and answer.status == 200 and answer.body.get("pod_status") == "failed"
 
 
 def words(answer: Answer | None) -> str:

@@ -35,6 +35,8 @@ class Session:
         """By session key: when a new pod was asked for last (RFC 3339)."""
         self.with_environment: set[str] = set()
         """Session keys that have been told to who sent an environment."""
+        self.reported_failed: list[float] = []
+        """When it was said to have failed."""
         self._lost_at = inf
         self._failed_at = inf
         self._story: list[str] = []
@@ -79,6 +81,8 @@ class Session:
         """Nothing that was told may be untrue. To be called when all calls are over."""
         calls = [call for call in self.calls if not (call.outcome is NOT_LIVE and call.answered > self._failed_at)]
         assert explains(self.states, calls), f"no order of the calls explains this:\n{self.story}"
+        untrue = [when for when in self.reported_failed if when < self._failed_at]
+        assert not untrue, f"it has not failed:\n{self.story}"
         lies = [proof for proof in self.proofs if not proof.good and not self._was_disturbed(proof)]
         assert not lies, f"not ready, as was told: {lies}\n{self.story}"
 

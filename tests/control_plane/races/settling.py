@@ -41,6 +41,9 @@ async def _complaints(arena: Arena, session: Session) -> list[str]:
     if state != await arena.look(session):
         return ["the test's own watch lags"]
     complaints = await _about_objects(arena, session, state)
+    if state is not GONE and await _lacks_environment(arena, session):
+        # Who promised it may have ended before it was made: then it is made when the client asks again.
+        return ["its environment is missing"] if state.key in session.with_environment else complaints
     if state is not GONE and not complaints:
         complaints = await _about_sandbox(arena, session, state)
     if not complaints:
@@ -68,6 +71,15 @@ async def _belongings(arena: Arena, session: Session, resource: Resource) -> lis
     return [item["metadata"] for item in items]
 
 
+async def _lacks_environment(arena: Arena, session: Session) -> bool:
+    """Whether its pod waits for the Secret with its environment."""
+    sandbox = await arena.world.sandbox(session.name)
+    if not sandbox.spec.environment_hash:
+        return False
+    name = environment_secret_name(session.name, sandbox.metadata.uid, sandbox.spec.environment_revision)
+    return name not in [item["name"] for item in await _belongings(arena, session, SECRETS)]
+
+
 async def _about_sandbox(arena: Arena, session: Session, state: Alive) -> list[str]:
     """Pod and status are as the spec wants them."""
     if state.key in session.mortal:
@@ -77,12 +89,6 @@ async def _about_sandbox(arena: Arena, session: Session, state: Alive) -> list[s
     reason = condition.reason if condition else ""
     expected = SUSPENSIONS[state.suspension] if state.suspension else Reason.READY
     complaints = [] if reason == expected else [f"its status says {reason}"]
-    if sandbox.spec.environment_hash and state.key in session.with_environment:
-        # Without it a kubelet starts no container.
-        secrets = await _belongings(arena, session, SECRETS)
-        name = environment_secret_name(session.name, sandbox.metadata.uid, sandbox.spec.environment_revision)
-        if name not in [item["name"] for item in secrets]:
-            complaints.append("its environment is missing")
     if not state.suspension:
         pods = [pod["metadata"] for pod in arena.node.pods(arena.uid(state))]
         if [pod["uid"] for pod in pods] != [sandbox.status.pod_uid]:
