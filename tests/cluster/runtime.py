@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from cluster.support import eventually
 
 # Twice what a boot takes on a busy machine.
 READY_SECONDS = 120
+TOOLS = ("terminal", "file_editor")
 
 
 class Runtime:
@@ -36,8 +38,15 @@ class Runtime:
         self.agent.close()
         self.call("stop")
 
-    def start(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"session_id": self.session_id, "image": self._image, "environment": {}, **self._body}
+    def start(self, **changed: Any) -> dict[str, Any]:
+        """What /start answers, with these fields of its body changed."""
+        body: dict[str, Any] = {
+            "session_id": self.session_id,
+            "image": self._image,
+            "environment": {},
+            **self._body,
+            **changed,
+        }
         answer = self.site.gateway.post("/start", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -88,21 +97,28 @@ class Runtime:
         assert output["exit_code"] == 0, output
         return output["stdout"]
 
-    def converse(self, task: str, model: str) -> str:
+    def converse(self, task: str, model: str, tools: Sequence[str] = TOOLS) -> str:
         """Give an agent with the scripted model at the URL `model` a task; gives the conversation's id at once."""
         message = {"role": "user", "content": [{"type": "text", "text": task}], "run": True}
-        return self.open_conversation(model, initial_message=message)
+        return self.open_conversation(model, tools, initial_message=message)
 
-    def open_conversation(self, model: str, **body: Any) -> str:
+    def open_conversation(self, model: str, tools: Sequence[str] = TOOLS, **body: Any) -> str:
         """A conversation's id; its agent has the scripted model at the URL `model`, `body` are more of its fields."""
         llm = {"usage_id": "agent", "model": "openai/scripted", "base_url": model, "api_key": "any"}
         body |= {
-            "agent": {"kind": "Agent", "llm": llm, "tools": [{"name": "terminal"}, {"name": "file_editor"}]},
+            "agent": {"kind": "Agent", "llm": llm, "tools": [{"name": name} for name in tools]},
             "workspace": {"kind": "LocalWorkspace", "working_dir": "/workspace"},
         }
         answer = self.agent.post("/api/conversations", json=body)
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
+
+    def observations(self, conversation: str) -> list[str]:
+        """What its tools have shown the agent, in order."""
+        answer = self.agent.get(f"/api/conversations/{conversation}/events/search", params={"limit": 100})
+        assert answer.status_code == 200, answer.text
+        seen = [event["observation"] for event in answer.json()["items"] if event["kind"] == "ObservationEvent"]
+        return ["".join(part.get("text", "") for part in one["content"]) for one in seen]
 
     def conversation_status(self, conversation: str) -> str:
         answer = self.agent.get(f"/api/conversations/{conversation}")

@@ -10,13 +10,14 @@ from typing import Any
 import httpx
 import yaml
 
+from demo.commands import ROOT
 from demo.local_target import LocalTarget, node_port_url
-from demo.release import NAME, Release, install
+from demo.release import CHART, NAME, Release, install
 from demo.targets import Images
 from demo.workloads import deploy_model
 from local_cluster.progress import Progress
 
-VALUES = Path(__file__).with_name("values.yaml")
+VALUES = Path("tests", "cluster", "values.yaml")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,16 @@ class Site:
     release: Release
     url: str
     gateway: httpx.Client
+
+    def sdk_environment(self) -> dict[str, str]:
+        """Variables for a process of the SDK; it may import what is below `tests`, and asks nobody for model prices."""
+        return {
+            "RUNTIME_API_KEY": self.release.api_key(),
+            "OPENHANDS_SUPPRESS_BANNER": "1",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "HOME": "/tmp",
+            "PYTHONPATH": str(ROOT / "tests"),
+        }
 
     def kubectl(self, *arguments: str, body: object = None) -> Any:
         """Run kubectl in the release's namespace; with `--output json` gives the parsed answer."""
@@ -52,14 +63,18 @@ def installed(
     namespace: str,
     *,
     pools: Mapping[str, object] | None = None,
+    source: Path = ROOT,
     **gateway: object,
 ) -> Generator[Site]:
-    """A release with the model of the examples, while the context lasts. `pools` and `gateway` are values of it."""
-    values: dict[str, Any] = yaml.safe_load(VALUES.read_text())
+    """A release with the model of the examples, while the context lasts. `pools` and `gateway` are values of it.
+
+    `source` is the checkout whose chart it is.
+    """
+    values: dict[str, Any] = yaml.safe_load((source / VALUES).read_text())
     values["gateway"] |= gateway
     values["sandboxPools"] = dict(pools or {})
     try:
-        release = install(target, images, namespace, progress, values)
+        release = install(target, images, namespace, progress, values, source / CHART)
         deploy_model(release)
         service = json.loads(release.kubectl("get", "service", f"{NAME}-gateway", "--output", "json"))
         url = node_port_url(service["spec"]["ports"][0]["nodePort"])

@@ -108,12 +108,7 @@ def test_the_sdk_pauses_resumes_and_goes_on(persistent: Site, images: Images, sd
     model = model_url(persistent.release.namespace)
     done = subprocess.run(
         [str(sdk), "-c", SDK_PROGRAM, persistent.url, images.agent_server, model, WRITE_FACTS],
-        env={
-            "RUNTIME_API_KEY": persistent.release.api_key(),
-            "OPENHANDS_SUPPRESS_BANNER": "1",
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            "HOME": "/tmp",
-        },
+        env=persistent.sdk_environment(),
         capture_output=True,
         text=True,
         timeout=600,
@@ -175,6 +170,15 @@ def knowledge(runtime: Runtime, conversation: str) -> dict[str, Any]:
         "secrets": get("/api/settings/secrets"),
         "secret": get("/api/settings/secrets/TOKEN"),
     }
+
+
+def test_a_start_names_what_it_does_not_change(runtime: Runtime) -> None:
+    [event] = [one for one in runtime.start(resource_factor=2)["events"] if one["reason"] == "StartFieldsIgnored"]
+    assert "resource_factor" in event["message"]
+    posted = runtime.site.kubectl(
+        "get", "events", f"--field-selector=involvedObject.name={runtime.id}", "--output=json"
+    )
+    assert event["message"] in [one["message"] for one in posted["items"]]
 
 
 def test_a_tree_of_2000_files_is_equal_over_20_cycles(runtime: Runtime) -> None:

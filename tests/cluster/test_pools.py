@@ -134,12 +134,7 @@ def await_free(site: Site, name: str, count: int = 1) -> list[dict[str, Any]]:
 def use_sdk(site: Site, sdk: Path, session: str, more: str = "") -> dict[str, Any]:
     done = subprocess.run(
         [str(sdk), "-c", START + more, site.url, site.release.images.agent_server, session],
-        env={
-            "RUNTIME_API_KEY": site.release.api_key(),
-            "OPENHANDS_SUPPRESS_BANNER": "1",
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            "HOME": "/tmp",
-        },
+        env=site.sdk_environment(),
         capture_output=True,
         text=True,
         timeout=300,

@@ -12,7 +12,6 @@ import pytest
 from cluster.sdk_scenarios import EXPECTED
 from cluster.site import Site
 from cluster.support import eventually
-from demo.commands import ROOT
 from demo.targets import Images
 from demo.workloads import model_url
 
@@ -44,13 +43,7 @@ def outcomes(persistent: Site, images: Images, sdk: Path) -> dict[str, Any]:
     """What each scenario saw, or the error that it ended with."""
     outcomes: dict[str, Any] = {}
     command = [str(sdk), "-m", "cluster.sdk_scenarios", persistent.url, images.agent_server]
-    environment = {
-        "RUNTIME_API_KEY": persistent.release.api_key(),
-        "OPENHANDS_SUPPRESS_BANNER": "1",
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        "HOME": "/tmp",
-        "PYTHONPATH": str(ROOT / "tests"),
-    }
+    environment = persistent.sdk_environment()
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(

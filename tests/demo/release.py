@@ -14,7 +14,8 @@ from demo.targets import NAMESPACE_LABELS, Images, Target
 from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress
 
-CHART = ROOT / "helm" / "openhands-sandbox"
+CHART = Path("helm", "openhands-sandbox")
+"""Below the repository's root."""
 NAME = "openhands-sandbox"
 NODE_PORT = 30080
 MODEL_LABELS = {"app.kubernetes.io/name": "scripted-model"}
@@ -77,7 +78,12 @@ def installed(target: Target, namespace: str) -> Release:
 
 
 def install(
-    target: Target, images: Images, namespace: str, progress: Progress, overrides: Mapping[str, Any] | None = None
+    target: Target,
+    images: Images,
+    namespace: str,
+    progress: Progress,
+    overrides: Mapping[str, Any] | None = None,
+    chart: Path = ROOT / CHART,
 ) -> Release:
     """Install or upgrade the release and wait until it is ready. Raises ClusterError.
 
@@ -87,7 +93,7 @@ def install(
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
     target.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
     apply_custom_resources(target)
-    command = ["upgrade", "--install", NAME, str(CHART), "--namespace", namespace]
+    command = ["upgrade", "--install", NAME, str(chart), "--namespace", namespace]
     text = json.dumps({**values(images), **target.chart_values, **(overrides or {})})
     with progress.step(f"install the chart into the namespace {namespace}", lambda: unready(target, namespace)):
         try:
@@ -102,7 +108,7 @@ def apply_custom_resources(target: Target) -> None:
     """Bring the cluster's CustomResourceDefinitions to those of the chart. Raises ClusterError."""
     # Helm installs CRDs once and never upgrades them; under its name, it may install the chart elsewhere, too.
     apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm"]
-    target.kubectl(*apply, "--filename", str(CHART / "crds"))
+    target.kubectl(*apply, "--filename", str(ROOT / CHART / "crds"))
 
 
 def unready(target: Target, namespace: str) -> str:

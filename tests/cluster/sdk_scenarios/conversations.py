@@ -9,7 +9,8 @@ from openhands.sdk import RemoteConversation
 from openhands.sdk.event import ActionEvent
 from openhands.tools.preset.default import get_default_agent
 
-from cluster.sdk_scenarios.session import Session, bash, keep, say, script, seen, status
+from cluster.scripts import bash, say, script
+from cluster.sdk_scenarios.session import Session, keep, seen, status
 
 
 def fork(session: Session) -> dict[str, Any]:

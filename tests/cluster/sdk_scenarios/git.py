@@ -3,7 +3,8 @@
 
 from typing import Any
 
-from cluster.sdk_scenarios.session import Session, bash, say, seen
+from cluster.scripts import bash, say
+from cluster.sdk_scenarios.session import Session, seen
 
 COMMIT = (
     "git init -q . && git symbolic-ref HEAD refs/heads/main"

@@ -6,7 +6,8 @@ from typing import Any
 
 from openhands.tools.preset.default import get_default_agent
 
-from cluster.sdk_scenarios.session import Session, bash, say, seen
+from cluster.scripts import bash, say
+from cluster.sdk_scenarios.session import Session, seen
 
 SHOUTING = {"shouting": {"command": "python3", "args": ["shouting.py"]}}
 

@@ -9,7 +9,8 @@ from typing import Any
 from openhands.sdk.mcp import MCPServer
 from openhands.tools.preset.default import get_default_agent
 
-from cluster.sdk_scenarios.session import Session, call, say, seen
+from cluster.scripts import call, say
+from cluster.sdk_scenarios.session import Session, seen
 from cluster.sdk_scenarios.tools import BROUGHT
 
 WHEEL = "shouting-1.0-py3-none-any.whl"

@@ -5,7 +5,8 @@ from typing import Any
 
 from openai import OpenAI
 
-from cluster.sdk_scenarios.session import Session, bash, say, script
+from cluster.scripts import bash, say, script
+from cluster.sdk_scenarios.session import Session
 
 HEADER = "X-OpenHands-ServerConversation-ID"
 

@@ -4,9 +4,10 @@
 import time
 from typing import Any
 
+from cluster.scripts import bash, say, script
 from cluster.sdk_scenarios import git
 from cluster.sdk_scenarios.conversations import begin
-from cluster.sdk_scenarios.session import Session, bash, say, script, seen, status
+from cluster.sdk_scenarios.session import Session, seen, status
 
 
 def in_mid_run(session: Session) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 """A sandbox as a client of the SDK has it, and agents in it whose model plays what it is sent."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -11,25 +10,7 @@ from openhands.sdk.event import ObservationEvent
 from openhands.sdk.workspace import RemoteWorkspace
 from openhands.tools.preset.default import get_default_agent
 
-
-def call(tool: str, **arguments: Any) -> dict[str, Any]:
-    """A step of a script: the agent calls this tool."""
-    return {"tool": tool, "arguments": arguments}
-
-
-def bash(command: str) -> dict[str, Any]:
-    """A step of a script: the agent runs this in its terminal."""
-    return call("terminal", command=command)
-
-
-def say(text: str) -> dict[str, Any]:
-    """A step of a script: the agent says this, and its turn ends."""
-    return {"say": text}
-
-
-def script(*steps: dict[str, Any]) -> str:
-    """A task that the scripted model answers with these steps."""
-    return f"Do as it says. SCRIPT: {json.dumps(steps)}"
+from cluster.scripts import script
 
 
 def seen(conversation: RemoteConversation) -> list[str]:

@@ -14,7 +14,8 @@ from openhands.tools import register_builtins_agents
 from openhands.tools.preset.default import get_default_tools
 from openhands.tools.task import TaskToolSet
 
-from cluster.sdk_scenarios.session import Session, bash, call, say, script, seen
+from cluster.scripts import bash, call, say, script
+from cluster.sdk_scenarios.session import Session, seen
 
 BROUGHT = Path(__file__).with_name("brought")
 """Files that run in the sandbox."""
