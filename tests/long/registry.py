@@ -33,37 +33,47 @@ _OCI = "application/vnd.oci.image"
 
 
 class _Archive:
-    """The image of a docker-archive, as registries name its parts: by digest."""
+    """The image of a docker-archive, as registries name its parts: by digest. `label` makes it an image of its own.
 
-    def __init__(self, path: Path) -> None:
+    A node knows images by their configuration: the same one would take the place of the archive's image there.
+    """
+
+    def __init__(self, path: Path, label: str) -> None:
         self.path = path
         with tarfile.open(path) as tar:
             member = tar.extractfile("manifest.json")
             assert member
             [image] = json.load(member)
-            members = {name: tar.getmember(name) for name in (image["Config"], *image["Layers"])}
-        self.blobs = {_digest(name): (member.offset_data, member.size) for name, member in members.items()}
-        config, *layers = [{"digest": digest, "size": size} for digest, (_, size) in self.blobs.items()]
+            config = tar.extractfile(image["Config"])
+            assert config
+            self.config = json.dumps({**json.load(config), "author": label}).encode()
+            members = {name: tar.getmember(name) for name in image["Layers"]}
+        self.blobs = {f"sha256:{Path(name).stem}": (one.offset_data, one.size) for name, one in members.items()}
+        layers = [{"digest": digest, "size": size} for digest, (_, size) in self.blobs.items()]
         manifest = {
             "schemaVersion": 2,
             "mediaType": f"{_OCI}.manifest.v1+json",
-            "config": {"mediaType": f"{_OCI}.config.v1+json", **config},
+            "config": {
+                "mediaType": f"{_OCI}.config.v1+json",
+                "digest": _digest(self.config),
+                "size": len(self.config),
+            },
             "layers": [{"mediaType": f"{_OCI}.layer.v1.tar", **layer} for layer in layers],
         }
         self.manifest = json.dumps(manifest).encode()
 
 
-def _digest(name: str) -> str:
-    return f"sha256:{Path(name).stem}"
+def _digest(content: bytes) -> str:
+    return f"sha256:{sha256(content).hexdigest()}"
 
 
 class Registry:
     """What the late repository has answered so far, and whether it is mended."""
 
     def __init__(self, archive: Path) -> None:
-        self.archive = _Archive(archive)
         self.mended = False
         self._tag = uuid.uuid4().hex
+        self.archive = _Archive(archive, self._tag)
         self._attempts = 0
         self._asked = float("-inf")
         self._lock = threading.Lock()
@@ -132,9 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self.of.mended:
             self._hinder(self.of.trouble())
         elif asked["kind"] == "manifests":
-            manifest = self.of.archive.manifest
-            self._begin(200, len(manifest), f"{_OCI}.manifest.v1+json", f"sha256:{sha256(manifest).hexdigest()}")
-            self._send(lambda: self.wfile.write(manifest))
+            self._give(self.of.archive.manifest, f"{_OCI}.manifest.v1+json")
+        elif asked["name"] == _digest(self.of.archive.config):
+            self._give(self.of.archive.config, f"{_OCI}.config.v1+json")
         elif blob := self.of.archive.blobs.get(asked["name"]):
             self._begin(200, blob[1], "application/octet-stream", asked["name"])
             self._send(lambda: self._copy(*blob))
@@ -151,6 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
         self.close_connection = True
+
+    def _give(self, content: bytes, kind: str) -> None:
+        self._begin(200, len(content), kind, _digest(content))
+        self._send(lambda: self.wfile.write(content))
 
     def _refuse(self, status: int, code: str) -> None:
         text = json.dumps({"errors": [{"code": code, "message": code.replace("_", " ").lower()}]}).encode()

@@ -2,7 +2,7 @@
 """Starts of sandboxes side by side, with the unmodified SDK, each in a process of its own.
 
 Its arguments are the URL of the gateway and a directory. Each line of the standard input is one start, as a JSON list:
-its name, the image and the SandboxClass. What became of it is a file of that name in the directory.
+its name, the image, the SandboxClass and the API key. What became of it is a file of that name in the directory.
 """
 
 import json
@@ -15,9 +15,9 @@ from typing import Any
 from openhands.workspace import APIRemoteWorkspace
 
 
-def start(url: str, session_id: str, image: str, class_: str) -> dict[str, Any]:
+def start(url: str, session_id: str, image: str, class_: str, key: str) -> dict[str, Any]:
     os.environ["OHSB_CLASS"] = class_
-    key, started = os.environ["RUNTIME_API_KEY"], time.monotonic()
+    started = time.monotonic()
     try:
         with APIRemoteWorkspace(
             runtime_api_url=url,
@@ -35,13 +35,13 @@ def start(url: str, session_id: str, image: str, class_: str) -> dict[str, Any]:
 def main(url: str, directory: Path) -> None:
     children: list[int] = []
     for line in sys.stdin:
-        name, image, class_ = json.loads(line)
+        name, image, class_, key = json.loads(line)
         # Most of what a process costs is to import the SDK.
         if child := os.fork():
             children.append(child)
             continue
         try:
-            became = start(url, name, image, class_)
+            became = start(url, name, image, class_, key)
             whole = directory / f"{name}.new"
             whole.write_text(json.dumps(became))
             whole.rename(directory / name)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cluster.injections import OWNER, class_body, quota, volume
+from cluster.injections import OWNER, class_body, quota, sandbox_body, volume
 from cluster.site import Site
 from cluster.support import NAMESPACE, eventually
 from local_cluster.node import NODE_NAME
@@ -26,8 +26,9 @@ _NO_VOLUME, _NO_DIRECTORY = f"{NAMESPACE}-no-volume", f"{NAMESPACE}-no-directory
 _NODE_LABEL = f"example.com/{_LATE}"
 _RESOURCES = {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}
 _ASKED_BY_SDK = "sysbox-runc"
-KEY = secrets.token_hex(24)
-"""An API key of the same owner, with which each of the classes here may be asked for."""
+KEY, LIMITED_KEY = secrets.token_hex(24), secrets.token_hex(24)
+"""API keys with which each of the classes here may be asked for: of the same owner, and of one with a limit of one."""
+_LIMITED = f"{NAMESPACE}-limited"
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,13 @@ class Start:
     """A start of the SDK that meets a trouble. `words` are said of it; all of them, if not all at once.
 
     `class_` is what its SandboxClass is changed by, None if there is none. `image` is a repository of the registry, or
-    a reference; "" for the agent server's own image.
+    a reference; "" for the agent server's own image. `key` is the API key that asks for it.
     """
 
     words: tuple[str, ...]
     class_: Mapping[str, Any] | None
     image: str = ""
+    key: str = KEY
 
 
 NOWHERE = f"{NAMESPACE}-nowhere"
@@ -58,6 +60,7 @@ PASSING = {
     "volume": Start((Reason.VOLUME_NOT_BOUND,), volume(_NO_VOLUME)),
     "node": Start((Reason.UNSCHEDULABLE, "node affinity/selector"), {"pod": {"nodeSelector": {_NODE_LABEL: "true"}}}),
     "quota": Start((Reason.QUOTA_EXCEEDED, "exceeded quota"), {"pod": {"priorityClassName": _LATE}}),
+    "queue": Start((Reason.QUEUED, "running=1"), {}, key=LIMITED_KEY),
 }
 NETWORK = "network"
 PLUGIN = Start((Reason.CREATE_CONTAINER_ERROR, "FailedCreatePodSandBox", "failed to find plugin"), {})
@@ -91,6 +94,7 @@ def troubled(site: Site, state: State) -> Generator[Callable[[], None]]:
         site.kubectl("apply", "--filename", "-", body=_list(remedies))
         site.kubectl("label", "node", NODE_NAME, f"{_NODE_LABEL}=true")
         site.kubectl("delete", "resourcequota", _LATE)
+        site.kubectl("delete", "ohsb", _LIMITED)
 
     site.kubectl("apply", "--filename", "-", body=_list(items))
     try:
@@ -141,17 +145,32 @@ def _surroundings(directory: Path) -> list[dict[str, Any]]:
         {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": _LATE}, "value": 0},
         quota(_LATE, {"pods": "0"}),
         {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": _LATE}, "handler": _LATE},
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": _LATE, "labels": {API_KEY_LABEL: "true"}},
-            "stringData": {
-                "sha256": sha256(KEY.encode()).hexdigest(),
-                "owner": OWNER,
-                "policy": json.dumps({"classes": ["default", *PASSING, NETWORK, *FINAL, NOWHERE]}),
-            },
-        },
+        _api_key(_LATE, KEY, OWNER, {}),
+        _api_key(_LIMITED, LIMITED_KEY, _LIMITED, {"limits": {"running": 1}}),
+        # It takes the one place of its owner, although it cannot start.
+        _named(
+            _LIMITED, sandbox_body(_LIMITED, {"className": "node", "owner": _LIMITED, "image": "localhost/not-there:1"})
+        ),
     ]
+
+
+def _api_key(name: str, key: str, owner: str, policy: Mapping[str, Any]) -> dict[str, Any]:
+    """The Secret of an API key."""
+    classes = ["default", *PASSING, NETWORK, *FINAL, NOWHERE]
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "labels": {API_KEY_LABEL: "true"}},
+        "stringData": {
+            "sha256": sha256(key.encode()).hexdigest(),
+            "owner": owner,
+            "policy": json.dumps({"classes": classes, **policy}),
+        },
+    }
+
+
+def _named(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "metadata": {"name": name}}
 
 
 def _local_volume(name: str, path: Path) -> dict[str, Any]:
