@@ -9,9 +9,9 @@ from cluster.site import Site
 from cluster.support import eventually
 from demo.targets import Images
 from demo.workloads import model_url
+from sandbox_operator.builders.confinement import TERMINATION_LOG
 from sandbox_operator.builders.environment import WORKSPACE
 from sandbox_operator.builders.launch import SCRIPT
-from sandbox_operator.builders.pod import TERMINATION_LOG
 
 USER = 10001
 WRITE_FACTS = "Read the current repo and write 3 facts about the project into FACTS.txt."

@@ -20,7 +20,7 @@ ObjectName = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]
 Path = Annotated[str, Field(max_length=1024, pattern=r"^/[^:]*$")]
 
 _NAMES = ("workspace", "tmp", "home", "shm", "ca-bundle")
-_PATHS = ("/workspace", "/tmp", "/home/openhands", "/dev/shm", "/etc/openhands-ca")  # noqa: S108
+_PATHS = ("/workspace", "/tmp", "/home/openhands", "/dev/shm", "/etc/openhands-ca", "/root")  # noqa: S108
 
 _SOURCES = ("configMap", "secret", "persistentVolumeClaim", "emptyDir", "hostPath")
 _VOLUME_RULES = rules(
@@ -104,7 +104,10 @@ class Mount(Model):
 
 
 class Sidecar(Model):
-    """A container that starts before the agent server and ends after it, as confined as that one."""
+    """A container that starts before the agent server and ends after it, confined as that one is.
+
+    It runs as the same user, in the same process namespace: a sandbox can read its memory and environment.
+    """
 
     name: Label = Field(
         description="Name in the pod.",

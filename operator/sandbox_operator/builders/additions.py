@@ -4,6 +4,7 @@ from typing import Any
 
 from sandbox_crds.models import SandboxClass
 from sandbox_crds.models.pod_additions import Mount, Sidecar, Volume
+from sandbox_operator.builders.confinement import confinement
 from sandbox_operator.builders.environment import CA_DIRECTORY
 
 _CA_VOLUME = "ca-bundle"
@@ -27,16 +28,16 @@ def extra_mounts(class_: SandboxClass) -> list[dict[str, Any]]:
 
 def sidecars(class_: SandboxClass) -> list[dict[str, Any]]:
     """The pod's `initContainers`: they start first, run beside the agent server and end after it."""
-    return [_sidecar(sidecar) for sidecar in class_.spec.pod.sidecars]
+    return [_sidecar(class_, sidecar) for sidecar in class_.spec.pod.sidecars]
 
 
-def _sidecar(sidecar: Sidecar) -> dict[str, Any]:
+def _sidecar(class_: SandboxClass, sidecar: Sidecar) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": sidecar.name,
         "image": sidecar.image,
         "imagePullPolicy": sidecar.image_pull_policy,
         "restartPolicy": "Always",
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        **confinement(class_),
     }
     given = {
         "command": sidecar.command,

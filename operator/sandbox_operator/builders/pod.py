@@ -10,6 +10,7 @@ from sandbox_crds.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders import environment
 from sandbox_operator.builders.additions import extra_mounts, extra_volumes, sidecars
+from sandbox_operator.builders.confinement import confinement
 from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.launch import container_dir, launched
 from sandbox_operator.builders.owned import name_of, owned
@@ -17,8 +18,6 @@ from sandbox_operator.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTA
 from sandbox_operator.quantity import scaled
 
 _ALL_SANDBOXES = {"labelSelector": {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}}
-TERMINATION_LOG = "/root/.termination-log"
-"""In a directory that images have for root alone (Debian, Ubuntu, Alpine, Fedora)."""
 
 _SUDO_CAPABILITIES = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 """What set-uid programs such as sudo, and a package manager under it, use. The agent server itself, not being root,
@@ -120,10 +119,6 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
         "ports": [{"name": name, "containerPort": number} for name, number in ports.items()],
         "envFrom": environment.sources(sandbox, name),
         "env": environment.variables(sandbox, class_, name),
-        # The last log lines of a crash get into the pod's status. The file that the kubelet mounts for messages cannot
-        # be left out: it is on the disk of the node, for all to write, and no limit counts it. So only root gets to it.
-        "terminationMessagePath": TERMINATION_LOG,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "startupProbe": {
             "httpGet": health,
             "periodSeconds": 1,
@@ -133,7 +128,7 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
         # (Kubernetes 1.36, pkg/kubelet/prober/prober_manager.go, UpdatePodStatus).
         # There is no liveness probe: restarting a busy agent server would cost the user's processes.
         "readinessProbe": {"httpGet": health, "periodSeconds": 5, "timeoutSeconds": 3},
-        "securityContext": _security(class_),
+        **confinement(class_, _privileges(class_)),
         "volumeMounts": [
             {"name": "workspace", "mountPath": environment.WORKSPACE},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
@@ -156,18 +151,10 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
     return container
 
 
-def _security(class_: SandboxClass) -> dict[str, Any]:
-    overlay = class_.spec.pod
-    capabilities: dict[str, Any] = {"drop": ["ALL"]}
-    if overlay.allow_privilege_escalation:
-        capabilities["add"] = _SUDO_CAPABILITIES
-    context: dict[str, Any] = {
-        "allowPrivilegeEscalation": overlay.allow_privilege_escalation,
-        "capabilities": capabilities,
-    }
-    if overlay.read_only_root_filesystem:
-        context["readOnlyRootFilesystem"] = True
-    return context
+def _privileges(class_: SandboxClass) -> dict[str, Any]:
+    if not class_.spec.pod.allow_privilege_escalation:
+        return {}
+    return {"allowPrivilegeEscalation": True, "capabilities": {"drop": ["ALL"], "add": _SUDO_CAPABILITIES}}
 
 
 def _volumes(class_: SandboxClass, name: str) -> list[dict[str, Any]]:

@@ -261,6 +261,7 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
                 ({"mountPath": "/"}, "mountPath must be a plain path"),
                 ({"mountPath": "/a/../workspace"}, "mountPath must be a plain path"),
                 ({"mountPath": "/usr"}, "mountPath must be a plain path"),
+                ({"mountPath": "/root"}, "mountPath must be a plain path"),
                 ({"mountPath": "a"}, "mountPath"),
             )
         ),

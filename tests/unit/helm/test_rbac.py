@@ -62,7 +62,7 @@ def test_only_the_nodes_are_cluster_wide_and_only_where_that_is_wanted(helm: Hel
     assert wide.keys() == {"ClusterRole", "ClusterRoleBinding"}
     assert granted(wide["ClusterRole"]) == {("", "nodes"): {"list", "watch"}}
     # Two releases of the same name in two namespaces do not take each other's.
-    name = f"{NAMESPACE}-{PREFIX}-operator"
+    name = f"{PREFIX}-operator.{NAMESPACE}"
     assert {item["metadata"]["name"] for item in wide.values()} == {name}
     binding = wide["ClusterRoleBinding"]
     assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
