@@ -6,6 +6,7 @@ looked at, too. What is freed then is given back to the system; the C library ke
 """
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import resource
@@ -65,11 +66,12 @@ async def tend() -> None:
     least, ended, took = resident(), time.monotonic(), 0.0
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        least, began = min(least, resident()), time.monotonic()
-        grown = resident() > GROWTH * least and took < _SHARE * (began - ended)
-        if grown or began - ended >= LONGEST_SECONDS:
-            gc.collect()
-            if _malloc_trim is not None:
-                _malloc_trim(0)
-            least, ended = resident(), time.monotonic()
-            took = ended - began
+        with contextlib.suppress(OSError):  # no descriptor is free for the look
+            least, began = min(least, resident()), time.monotonic()
+            grown = resident() > GROWTH * least and took < _SHARE * (began - ended)
+            if grown or began - ended >= LONGEST_SECONDS:
+                gc.collect()
+                if _malloc_trim is not None:
+                    _malloc_trim(0)
+                least, ended = resident(), time.monotonic()
+                took = ended - began

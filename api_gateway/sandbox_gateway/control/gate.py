@@ -89,7 +89,7 @@ class Gate:
 
     def admits(self, owner: str, size: int) -> bool:
         """Whether there is room for so many more bytes of this owner's bodies, which are counted then."""
-        if self._bytes.of(owner) + size > OWNER_BYTES or not self._bytes.left(owner, size):
+        if size and (self._bytes.of(owner) + size > OWNER_BYTES or not self._bytes.left(owner, size)):
             return False
         self._bytes.take(owner, size)
         return True

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import orjson
+import structlog
 from aiohttp.connector import Connection
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as _kube_config
@@ -28,12 +29,16 @@ type Guard = Callable[[], float]
 type Observer = Callable[[str, int], None]
 """Is told of each answer: the request's method and the status code."""
 
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
 # Without type annotations of their own, and checked as such.
 kube_config: Any = _kube_config
 
 CALL_SECONDS = 15.0
 """For one call, with all of its attempts."""
 _PATIENCE_SECONDS = 2.0
+_LEAST_SECONDS = 0.1
+"""Of one attempt: aiohttp takes none left for no limit."""
 _CONNECT_SECONDS = 5.0
 _PAGE_ITEMS = 250
 """Some 2 MB of JSON when they are pods, and many times that once decoded."""
@@ -227,7 +232,8 @@ class KubeClient:
         repetition, deadline = Repetition(self._patience, loop.time()), loop.time() + CALL_SECONDS
         while True:
             # Not `connect`: that one runs out while a request of a burst waits for one of the pool's connections.
-            timeout = aiohttp.ClientTimeout(total=deadline - loop.time(), sock_connect=_CONNECT_SECONDS)
+            left = max(deadline - loop.time(), _LEAST_SECONDS)
+            timeout = aiohttp.ClientTimeout(total=left, sock_connect=_CONNECT_SECONDS)
             try:
                 return await self._attempt(method, path, query, body, content_type, timeout)
             except (ApiError, aiohttp.ClientError, OSError) as failure:
@@ -236,6 +242,9 @@ class KubeClient:
                     if isinstance(failure, ApiError):
                         failure.uncertain = repetition.uncertain
                     raise
+                # Who waits may give up before, and then this is all that is known of the cause.
+                error = str(failure) or type(failure).__name__
+                _log.warning("request to be repeated", method=method, path=path, error=error, retry_in=round(pause, 2))
             await asyncio.sleep(pause)
 
     async def _attempt(

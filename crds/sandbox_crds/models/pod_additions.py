@@ -100,7 +100,9 @@ class Mount(Model):
 
     name: Label = Field(description="Name of the volume: workspace, tmp, or one of `volumes`.")
     mount_path: Path = Field(description="Where the side container has it.")
-    read_only: bool = Field(default=False, description="True: it cannot write there.")
+    read_only: bool = Field(
+        default=False, description="True: it cannot write there; nor can it to a volume that is read-only itself."
+    )
 
 
 class Sidecar(Model):

@@ -22,7 +22,7 @@ def extra_volumes(class_: SandboxClass) -> list[dict[str, Any]]:
 
 def extra_mounts(class_: SandboxClass) -> list[dict[str, Any]]:
     """The agent server's `volumeMounts` of these."""
-    mounts = [_mount(volume) for volume in class_.spec.pod.volumes]
+    mounts = [_mount(volume, read_only=volume.read_only) for volume in class_.spec.pod.volumes]
     return [*mounts, _CA_MOUNT] if class_.spec.pod.ca_bundle else mounts
 
 
@@ -43,7 +43,7 @@ def _sidecar(class_: SandboxClass, sidecar: Sidecar) -> dict[str, Any]:
         "command": sidecar.command,
         "args": sidecar.args,
         "env": [entry.model_dump(by_alias=True, exclude_none=True) for entry in sidecar.env],
-        "volumeMounts": [_mount(mount) for mount in sidecar.volume_mounts],
+        "volumeMounts": [_sidecar_mount(class_, mount) for mount in sidecar.volume_mounts],
         "resources": {
             kind: dict(amounts)
             for kind, amounts in (("requests", sidecar.requests), ("limits", sidecar.limits))
@@ -53,6 +53,11 @@ def _sidecar(class_: SandboxClass, sidecar: Sidecar) -> dict[str, Any]:
     return container | {name: value for name, value in given.items() if value}
 
 
-def _mount(of: Volume | Mount) -> dict[str, Any]:
-    read_only = {"readOnly": True} if of.read_only else {}
-    return {"name": of.name, "mountPath": of.mount_path, **read_only}
+def _sidecar_mount(class_: SandboxClass, mount: Mount) -> dict[str, Any]:
+    # A sandbox gets to the files of side containers, which run as the same user.
+    kept = any(volume.name == mount.name and volume.read_only for volume in class_.spec.pod.volumes)
+    return _mount(mount, read_only=mount.read_only or kept)
+
+
+def _mount(of: Volume | Mount, *, read_only: bool) -> dict[str, Any]:
+    return {"name": of.name, "mountPath": of.mount_path, **({"readOnly": True} if read_only else {})}

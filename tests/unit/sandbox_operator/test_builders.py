@@ -100,7 +100,7 @@ ADDED: dict[str, Any] = {
     "omitIds": True,
     "caBundle": {"configMapName": "ca"},
     "volumes": [{"name": "a", "mountPath": "/a", "secret": {"secretName": "s"}}],
-    "sidecars": [{"name": "a", "image": "i"}],
+    "sidecars": [{"name": "a", "image": "i", "volumeMounts": [{"name": "a", "mountPath": "/b"}]}],
 }
 
 
@@ -114,6 +114,7 @@ def test_side_containers_are_as_confined_as_the_agent_server() -> None:
     [sidecar], [agent] = spec["initContainers"], spec["containers"]
     assert sidecar["securityContext"] == agent["securityContext"]
     assert sidecar["restartPolicy"] == "Always", "it runs beside the agent server"
+    assert sidecar["volumeMounts"] == [{"name": "a", "mountPath": "/b", "readOnly": True}], "as the volume is"
 
 
 def test_certificates_are_named_to_programs_and_a_sandbox_s_own_win() -> None:
