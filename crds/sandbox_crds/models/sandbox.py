@@ -126,7 +126,7 @@ class SandboxSpec(Model):
         default="default", max_length=253, description="SandboxClass that says how the pod looks."
     )
     resource_factor: ResourceFactor = Field(
-        default=1, description="Multiplies CPU and memory of the class, requests and limits."
+        default=1, description="Multiplies the class's requests and limits, except extended resources."
     )
     run_as_user: UserId = Field(default=10001, description="User id of the process; never root.")
     run_as_group: GroupId = Field(
@@ -239,7 +239,7 @@ class Loss(Model):
     reason: Shared = Field(max_length=64, description="Why, in UpperCamelCase: docs/reasons.md lists them.")
     message: str = Field(default="", max_length=1024, description="What Kubernetes says about it.")
     workspace: Literal["", "Kept", "Lost"] = Field(
-        default="", description="What became of /workspace; empty: nobody knows, or the pod was never ready."
+        default="", description="What became of /workspace; empty if unknown, or if the pod was never ready."
     )
     pod_uid: str = Field(default="", alias="podUID", max_length=64, description="The pod that was lost.")
 

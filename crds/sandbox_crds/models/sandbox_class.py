@@ -76,7 +76,9 @@ class PodOverlay(Model):
     affinity: dict[str, Any] = Field(default={}, json_schema_extra=PRESERVE_UNKNOWN)
     priority_class_name: str = Field(default="", max_length=253)
     topology_spread_constraints: list[Annotated[dict[str, Any], Field(json_schema_extra=PRESERVE_UNKNOWN)]] = Field(
-        default=[], max_length=8, description="As in a pod. Without a labelSelector all sandboxes are counted."
+        default=[],
+        max_length=8,
+        description="As in a pod. Without a labelSelector all sandboxes and free warm pods count.",
     )
     image_pull_secrets: list[Text] = Field(default=[], max_length=16, description="Names of image pull Secrets.")
     read_only_root_filesystem: bool = Field(

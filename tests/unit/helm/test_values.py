@@ -156,6 +156,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"omitIds": "yes"}, "/omitIds"),
     ({"gateway": {"extraEnv": [{"name": "SANDBOX_GATEWAY_MASTER_KEY_DIR", "value": "/"}]}}, "/gateway/extraEnv/0/name"),
     ({"operator": {"extraEnv": [{"name": "A=B"}]}}, "/operator/extraEnv/0/name"),
+    ({"operator": {"extraEnv": [{"name": "A", "valueFrom": {}}]}}, "/operator/extraEnv/0/valueFrom"),
+    (
+        {
+            "gateway": {
+                "extraEnv": [{"name": "A", "value": "a", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+            }
+        },
+        "/gateway/extraEnv/0",
+    ),
     ({"operator": {"extraEnv": [{"name": "A"}, {"name": "A"}]}}, "operator.extraEnv: A is there twice"),
     ({"gateway": {"serviceAccount": {"annotations": {"a": 1}}}}, "/gateway/serviceAccount/annotations/a"),
     ({"gateway": {"service": {"ipFamilyPolicy": "Dual"}}}, "/gateway/service/ipFamilyPolicy"),
