@@ -111,7 +111,8 @@ class PodOverlay(Model):
         description=(
             "Certificate authorities that programs in sandboxes trust, by SSL_CERT_FILE, REQUESTS_CA_BUNDLE, "
             "CURL_CA_BUNDLE, GIT_SSL_CAINFO and NODE_EXTRA_CA_CERTS. Most take this file instead of the image's own, "
-            "so it has the public authorities too. A sandbox's own variables win."
+            "so it has the public authorities too. A sandbox's own variables win. Sandboxes keep the variables that "
+            "they were made with: to end this, leave a bundle without yours instead of removing it."
         ),
     )
     volumes: Volumes = Field(default=[], description="More volumes, and where the agent server has them.")

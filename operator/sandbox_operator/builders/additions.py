@@ -5,7 +5,7 @@ from typing import Any
 from sandbox_crds.models import SandboxClass
 from sandbox_crds.models.pod_additions import Mount, Sidecar, Volume
 from sandbox_operator.builders.confinement import confinement
-from sandbox_operator.builders.environment import CA_DIRECTORY
+from sandbox_operator.builders.environment import CA_DIRECTORY, CA_FILE
 
 _CA_VOLUME = "ca-bundle"
 _CA_MOUNT: dict[str, Any] = {"name": _CA_VOLUME, "mountPath": CA_DIRECTORY, "readOnly": True}
@@ -15,8 +15,9 @@ def extra_volumes(class_: SandboxClass) -> list[dict[str, Any]]:
     """As in a pod's `volumes`."""
     overlay = class_.spec.pod
     volumes: list[dict[str, Any]] = [{"name": volume.name, **volume.source} for volume in overlay.volumes]
-    if overlay.ca_bundle:
-        volumes.append({"name": _CA_VOLUME, "configMap": {"name": overlay.ca_bundle.config_map_name}})
+    if bundle := overlay.ca_bundle:
+        items = [{"key": bundle.key, "path": CA_FILE}]
+        volumes.append({"name": _CA_VOLUME, "configMap": {"name": bundle.config_map_name, "items": items}})
     return volumes
 
 

@@ -34,15 +34,10 @@ _DEFAULTS = {
 }
 
 
-CA_DIRECTORY = "/etc/openhands-ca"
+CA_DIRECTORY, CA_FILE = "/etc/openhands-ca", "ca.crt"
+"""The same whatever the entry of the ConfigMap is called: variables of a sandbox outlive a change of its class."""
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS")
 """OpenSSL and Python, requests, curl, git and Node.js."""
-
-
-def ca_file(class_: SandboxClass) -> str:
-    """Where the class's certificate authorities are; "" without such."""
-    bundle = class_.spec.pod.ca_bundle
-    return f"{CA_DIRECTORY}/{bundle.key}" if bundle else ""
 
 
 def defaults(class_: SandboxClass) -> dict[str, str]:
@@ -50,7 +45,7 @@ def defaults(class_: SandboxClass) -> dict[str, str]:
     ports = {
         service_ports.VARIABLES[service]: str(port) for service, port in service_ports.of_class(class_.spec).items()
     }
-    bundle = dict.fromkeys(_CA_VARIABLES, ca_file(class_)) if class_.spec.pod.ca_bundle else {}
+    bundle = dict.fromkeys(_CA_VARIABLES, f"{CA_DIRECTORY}/{CA_FILE}") if class_.spec.pod.ca_bundle else {}
     of_class = {entry.name: entry.value or "" for entry in class_.spec.env if entry.value_from is None}
     return {
         **_DEFAULTS,
