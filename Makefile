@@ -63,7 +63,7 @@ test-unit: venv ## Tests without Kubernetes
 
 .PHONY: test-control-plane
 test-control-plane: venv ## Tests against a real API server and etcd
-	@$(BIN)/python -m local_cluster build kubernetes
+	@$(BIN)/python -m local_cluster build kubernetes helm helm3
 	@$(BIN)/pytest tests/control_plane
 
 .PHONY: test-cluster
