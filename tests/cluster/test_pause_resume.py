@@ -176,7 +176,7 @@ def test_a_start_names_what_it_does_not_change(runtime: Runtime) -> None:
     [event] = [one for one in runtime.start(resource_factor=2)["events"] if one["reason"] == "StartFieldsIgnored"]
     assert "resource_factor" in event["message"]
     posted = runtime.site.kubectl(
-        "get", "events", f"--field-selector=involvedObject.name={runtime.id}", "--output=json"
+        "get", "events", f"--field-selector=involvedObject.name={runtime.id}", "--output", "json"
     )
     assert event["message"] in [one["message"] for one in posted["items"]]
 
