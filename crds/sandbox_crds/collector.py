@@ -67,8 +67,9 @@ async def tend() -> None:
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         with contextlib.suppress(OSError):  # no descriptor is free for the look
-            least, began = min(least, resident()), time.monotonic()
-            grown = resident() > GROWTH * least and took < _SHARE * (began - ended)
+            size, began = resident(), time.monotonic()
+            least = min(least, size)
+            grown = size > GROWTH * least and took < _SHARE * (began - ended)
             if grown or began - ended >= LONGEST_SECONDS:
                 gc.collect()
                 if _malloc_trim is not None:

@@ -25,14 +25,11 @@ from images.recipes import ImageName
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from long.registry import Registry, serving
-from long.troubles import FINAL, NETWORK, NOWHERE, PASSING, PLUGIN, Start, troubled, without_network
+from long.troubles import ALL, FINAL, NETWORK, NOWHERE, PASSING, STARTS, Start, troubled, without_network
 
 LASTS = 45
 NAMED_WITHIN = 15
 """Seconds from the SDK's call to its exception, for those that end badly: on a machine that does nothing else."""
-STARTS = {**PASSING, NETWORK: PLUGIN}
-"""Those that end well."""
-ALL = {**STARTS, **FINAL}
 
 
 @dataclass
@@ -57,7 +54,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Client:
-    """The SDK's process: it starts what it is told to, and leaves in `directory` what became of it."""
+    """The SDK's process: it starts what it is asked to, and leaves in `directory` what became of it."""
 
     process: subprocess.Popen[str]
     directory: Path

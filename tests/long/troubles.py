@@ -77,6 +77,10 @@ FINAL = {
     ),
 }
 
+STARTS = {**PASSING, NETWORK: PLUGIN}
+"""Those that end well."""
+ALL = {**STARTS, **FINAL}
+
 
 @contextmanager
 def troubled(site: Site, state: State) -> Generator[Callable[[], None]]:
@@ -123,10 +127,9 @@ def without_network(state: State) -> Generator[None]:
 
 
 def _classes() -> list[dict[str, Any]]:
-    # Nothing here is told as failed because it lasts too long.
+    # Nothing here is reported as failed because it lasts too long.
     common = {"resources": _RESOURCES, "pendingTimeoutSeconds": 0}
-    starts = {**PASSING, NETWORK: PLUGIN, **FINAL}
-    return [class_body(case, {**common, **start.class_}) for case, start in starts.items() if start.class_ is not None]
+    return [class_body(case, {**common, **start.class_}) for case, start in ALL.items() if start.class_ is not None]
 
 
 def _surroundings(directory: Path) -> list[dict[str, Any]]:
@@ -156,7 +159,7 @@ def _surroundings(directory: Path) -> list[dict[str, Any]]:
 
 def _api_key(name: str, key: str, owner: str, policy: Mapping[str, Any]) -> dict[str, Any]:
     """The Secret of an API key."""
-    classes = ["default", *PASSING, NETWORK, *FINAL, NOWHERE]
+    classes = ["default", *ALL, NOWHERE]
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -45,7 +45,7 @@ def is_ready(answer: Answer | None) -> bool:
 
 
 def is_failed(answer: Answer | None) -> bool:
-    """Whether a sandbox is told to have failed."""
+    """Whether a sandbox is reported as failed."""
     return answer is not None and answer.status == 200 and answer.body.get("pod_status") == "failed"
 
 
