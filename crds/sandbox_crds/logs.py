@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 import structlog
@@ -12,8 +12,11 @@ LogFormat = Literal["json", "console"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-def configure(level: LogLevel, format_: LogFormat) -> None:
-    """Send everything through one handler: a JSON object a line, or coloured text for a person."""
+def configure(level: LogLevel, format_: LogFormat, stream: TextIO | None = None) -> None:
+    """Send everything through one handler: a JSON object a line, or coloured text for a person.
+
+    `stream` is standard output unless given. Without this call structlog writes there too, in between a command's data.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -32,7 +35,7 @@ def configure(level: LogLevel, format_: LogFormat) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
