@@ -14,10 +14,11 @@ import aiohttp
 import orjson
 import structlog
 
-from sandbox_crds.kube import ApiError, Informer, KubeClient
+from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
 from sandbox_crds.kube.resources import LEASES
 from sandbox_operator import metrics
 from sandbox_operator.leader import lease
+from sandbox_operator.leader.account import Account, own_account
 from sandbox_operator.leader.election import Election, Read, Record, Timing, Wait, Write
 
 type Clock = Callable[[], float]
@@ -70,12 +71,13 @@ class Elector:
         self._timing = timing
         self._clock = clock or boot_clock()
         self._election = Election(self.identity, timing)
+        self._account = Account()
         self._news = asyncio.Event()
         self._informer: Informer[Record] = Informer(
             client,
             LEASES,
             namespace,
-            lease.decode,
+            self._decode,
             field_selector=f"metadata.name={name}",
             on_change=self._on_change,
         )
@@ -91,15 +93,31 @@ class Elector:
         Writes of the term's client raise NotLeadingError from the loss on. When `run` ends, the term has ended before,
         and then the Lease is given back. Raises what the term raises.
         """
+        self._account = await self._own_account()
         watching = asyncio.create_task(self._informer.run())
         try:
             while True:
                 await self._become_leader()
                 await self._lead(term)
+                # A new account's token may have come in place of one that opens nothing any more.
+                self._account = await self._own_account()
         finally:
             await self._release()
             watching.cancel()
             await asyncio.wait([watching])
+
+    async def _own_account(self) -> Account:
+        """Asked until it is answered: without an answer there is no Lease either."""
+        while True:
+            try:
+                async with asyncio.timeout(self._timing.call):
+                    return await own_account(self._client)
+            except _FAILURES as error:
+                self._failed(error)
+            await asyncio.sleep(self._timing.retry)
+
+    def _decode(self, item: KubeObject) -> Record:
+        return lease.decode(item, self._account)
 
     def _on_change(self, _: str, record: Record | None) -> None:
         if record is None:
@@ -186,7 +204,7 @@ class Elector:
 
     async def _read(self) -> None:
         try:
-            record = lease.decode(await self._client.get(LEASES, self._namespace, self._name))
+            record = self._decode(await self._client.get(LEASES, self._namespace, self._name))
         except ApiError as error:
             if error.code != 404:
                 raise
@@ -197,12 +215,12 @@ class Elector:
     async def _write(self, step: Write) -> None:
         sent_at, now, duration = self._clock(), datetime.now(UTC), self._timing.duration
         if step.base is None:
-            body = lease.new(self._name, self.identity, duration, now)
+            body = lease.new(self._name, self.identity, self._account, duration, now)
             stored = await self._client.create(LEASES, self._namespace, body)
         else:
-            body = lease.hold(step.base, self.identity, duration, now)
+            body = lease.hold(step.base, self.identity, self._account, duration, now)
             stored = await self._client.patch(LEASES, self._namespace, self._name, body)
-        self._election.written(lease.decode(stored), sent_at, self._clock())
+        self._election.written(self._decode(stored), sent_at, self._clock())
 
     def _failed(self, error: BaseException) -> None:
         self._election.failed(self._clock() + random.uniform(0, _JITTER * self._timing.retry))  # noqa: S311

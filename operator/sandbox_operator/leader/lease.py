@@ -4,25 +4,40 @@ Times in a Lease are for people: no candidate decides by them.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from sandbox_crds.api import GROUP
 from sandbox_crds.kube import KubeObject
 from sandbox_crds.kube.resources import LEASES
+from sandbox_operator.leader.account import Account
 from sandbox_operator.leader.election import Record
 
+_ACCOUNT: Final = f"{GROUP}/holder-account"
+_ACCOUNT_UID: Final = f"{GROUP}/holder-account-uid"
+_HOLDER: Final = f"{GROUP}/holder"
+"""Whose account that is: an operator that does not know these annotations leaves them there when it takes the Lease."""
 
-def decode(lease: KubeObject) -> Record:
-    """What a Lease says; what it does not say is read as 0 or "". Raises KeyError when it is no object."""
+
+def decode(lease: KubeObject, reader: Account) -> Record:
+    """What a Lease says; what it does not say is read as 0 or "". Raises KeyError when it is no object.
+
+    Nobody holds it if the reader's account replaces the holder's.
+    """
     spec: dict[str, Any] = lease.get("spec") or {}
+    holder = spec.get("holderIdentity") or ""
+    annotations: dict[str, str] = lease["metadata"].get("annotations") or {}
+    account = Account(annotations.get(_ACCOUNT, ""), annotations.get(_ACCOUNT_UID, ""))
+    if annotations.get(_HOLDER) == holder and reader.replaces(account):
+        holder = ""
     return Record(
         version=int(lease["metadata"]["resourceVersion"]),
-        holder=spec.get("holderIdentity") or "",
+        holder=holder,
         duration=float(spec.get("leaseDurationSeconds") or 0),
         transitions=int(spec.get("leaseTransitions") or 0),
     )
 
 
-def new(name: str, identity: str, duration: int, now: datetime) -> KubeObject:
+def new(name: str, identity: str, account: Account, duration: int, now: datetime) -> KubeObject:
     """A Lease that is held from `now` (wall clock, UTC)."""
     spec = {
         "holderIdentity": identity,
@@ -31,10 +46,11 @@ def new(name: str, identity: str, duration: int, now: datetime) -> KubeObject:
         "renewTime": _micro_time(now),
         "leaseTransitions": 0,
     }
-    return {"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": {"name": name}, "spec": spec}
+    metadata = {"name": name, "annotations": _annotations(identity, account)}
+    return {"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": metadata, "spec": spec}
 
 
-def hold(base: Record, identity: str, duration: int, now: datetime) -> dict[str, Any]:
+def hold(base: Record, identity: str, account: Account, duration: int, now: datetime) -> dict[str, Any]:
     """Merge patch that takes or renews the Lease if it is still `base` (else 409)."""
     spec: dict[str, Any] = {
         "holderIdentity": identity,
@@ -43,7 +59,9 @@ def hold(base: Record, identity: str, duration: int, now: datetime) -> dict[str,
     }
     if base.holder != identity:
         spec |= {"acquireTime": _micro_time(now), "leaseTransitions": base.transitions + 1}
-    return _patch(base, spec)
+    patch = _patch(base, spec)
+    patch["metadata"]["annotations"] = _annotations(identity, account)
+    return patch
 
 
 def release(base: Record, now: datetime) -> dict[str, Any]:
@@ -53,6 +71,10 @@ def release(base: Record, now: datetime) -> dict[str, Any]:
 
 def _patch(base: Record, spec: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"resourceVersion": str(base.version)}, "spec": spec}
+
+
+def _annotations(identity: str, account: Account) -> dict[str, str]:
+    return {_HOLDER: identity, _ACCOUNT: account.name, _ACCOUNT_UID: account.uid}
 
 
 def _micro_time(now: datetime) -> str:
