@@ -150,7 +150,7 @@ async def bridge(client: KubeClient, namespace: str, store: AnyStore, seconds: f
     try:
         async with (
             asyncio.timeout(seconds),
-            client.watch(store.resource, namespace, resourceVersion=store.version) as lines,
+            client.watch(store.resource, namespace, resourceVersion=str(store.version)) as lines,
         ):
             while line := await lines.readline():
                 event = orjson.loads(line)

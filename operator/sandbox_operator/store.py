@@ -12,10 +12,14 @@ import aiohttp
 import structlog
 
 from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
+from sandbox_crds.kube.old_lists import OldLists
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.pace import pause
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_REMEMBERED = 10_000
+"""UIDs of what has gone."""
 
 
 class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
@@ -26,10 +30,13 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
         self._model = model
         self._on_change = on_change
         self._objects: dict[str, T] = {}
-        self.version = ""
+        self.version = 0
         """Resource version of the last sweep's list."""
-        self._dropped: set[str] = set()
-        """UIDs of what has gone since the last sweep began."""
+        self._newest = 0
+        """The highest resource version seen, of a list or an object."""
+        self._old_lists = OldLists()
+        self._dropped: dict[str, None] = {}
+        """UIDs of what has gone: lists that were made before, kopf's too, still have it."""
 
     def __iter__(self) -> Iterator[T]:
         return iter(self._objects.values())
@@ -42,16 +49,17 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
         return self._objects.get(name)
 
     def put(self, item: KubeObject, *, again: bool = False) -> None:
-        """Take an object, unless a newer state of it is known; `again`: also the same state, read once more.
+        """Take an object, unless a newer state of it or its end is known; `again`: also the same state, read once more.
 
         Resource versions of one resource can be compared as numbers (Kubernetes 1.35, KEP-5504). An object that the
         model refuses is logged and left out, so that it cannot stop the others.
         """
         metadata = item["metadata"]
-        known = self._objects.get(metadata["name"])
-        ahead = int(known.metadata.resource_version) - int(metadata["resourceVersion"]) if known else -1
-        if ahead > 0 or (ahead == 0 and not again):
+        known, version = self._objects.get(metadata["name"]), int(metadata["resourceVersion"])
+        ahead = int(known.metadata.resource_version) - version if known else -1
+        if ahead > 0 or (ahead == 0 and not again) or metadata["uid"] in self._dropped:
             return
+        self._newest = max(self._newest, version)
         try:
             found = self._model.model_validate(item)
         except Exception as error:
@@ -69,27 +77,32 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
 
     def drop(self, name: str, uid: str) -> None:
         """Forget an object that is gone; one of the same name and another UID stays."""
-        self._dropped.add(uid)
+        self._dropped[uid] = None
+        if len(self._dropped) > _REMEMBERED:
+            del self._dropped[next(iter(self._dropped))]
         known = self._objects.get(name)
         if known and known.metadata.uid == uid:
             del self._objects[name]
             self._on_change(name)
 
     async def sweep(self, client: KubeClient, namespace: str, *, again: bool = False) -> None:
-        """Become equal to a fresh list. Raises ApiError and what else KubeClient raises.
+        """Become equal to a fresh list. Raises ApiError and what else KubeClient raises; OldListError for an old list.
 
         `again`: what has not been written may still be read otherwise, since its definition has changed.
         """
         before = {name: item.metadata.uid for name, item in self._objects.items()}
         present: set[str] = set()
-        self._dropped = set()
+        newest = self._newest
         async for page in client.pages(self.resource, namespace):
-            self.version = page["metadata"]["resourceVersion"]
+            version = int(page["metadata"]["resourceVersion"])
+            is_restored = self._old_lists.check(version, newest)
+            self.version, self._newest = version, version if is_restored else max(self._newest, version)
             for item in page["items"]:
                 present.add(item["metadata"]["uid"])
-                # What has gone while the list was read is still in it.
-                if item["metadata"]["uid"] not in self._dropped:
-                    self.put(item, again=again)
+                if is_restored:
+                    self._objects.pop(item["metadata"]["name"], None)
+                    self._dropped.pop(item["metadata"]["uid"], None)
+                self.put(item, again=again)
         for name, uid in before.items():
             if uid not in present:
                 self.drop(name, uid)

@@ -1,11 +1,12 @@
 """A proxy before the API server that does to requests what clusters do to them now and then."""
 
 import asyncio
-import contextlib
 import re
 import ssl
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from local_cluster.control_plane import ControlPlane
 from sandbox_crds.kube import KubeClient
 
 _RESOURCE = re.compile(r"/(?:namespaces/[^/]+/)(?P<plural>[a-z]+)")
+_VERSION = re.compile(rb'"resourceVersion":"(\d{1,18})"')
 _HOP_BY_HOP = frozenset({"connection", "content-length", "content-encoding", "host", "keep-alive", "transfer-encoding"})
 
 
@@ -32,11 +34,12 @@ class Kind(StrEnum):
     DELAY = "late"
     EXPIRE = "a watch whose resource version is too old"
     SILENCE = "a watch that says nothing"
+    STALE = "a list of some time ago"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault; `code` and `retry_after` are of a refusal, `seconds` of a delay or a silence."""
+    """One fault; `code` and `retry_after` are of a refusal, `seconds` of a delay or a silence, or a list's age."""
 
     kind: Kind
     code: int = 0
@@ -73,6 +76,9 @@ class FaultProxy:
     def __init__(self, upstream: str, session: aiohttp.ClientSession, tls: ssl.SSLContext) -> None:
         self.plan: Plan = lambda _: None
         self.seen: list[tuple[Asked, Fault | None]] = []
+        self._versions: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=2000)
+        """When each resource version has been seen; the API server still has the lists of each."""
+        self._watches: set[aiohttp.ClientResponse] = set()
         self._upstream = upstream
         self._session = session
         self._tls = tls
@@ -81,11 +87,16 @@ class FaultProxy:
         """How many such requests have come."""
         return sum((what.verb, what.resource) == (verb, resource) for what, _ in self.seen)
 
+    def end_watches(self) -> None:
+        """Break all that are open, as an API server does that is restarted."""
+        for watch in self._watches:
+            watch.close()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request."""
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, aiohttp.ClientConnectionError):
             return await self._handle(request)
-        # Somebody has gone.
+        # Somebody has gone, or shall go.
         return _broken(request)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -107,6 +118,14 @@ class FaultProxy:
                 pass
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         url = f"{self._upstream}{request.path_qs}"
+        if (
+            fault
+            and fault.kind is Kind.STALE
+            and "continue" not in request.query
+            and (version := self._version(fault.seconds))
+        ):
+            query = {"resourceVersion": str(version), "resourceVersionMatch": "Exact"}
+            url = f"{self._upstream}{request.rel_url.update_query(query)}"
         async with self._session.request(
             request.method, url, headers=headers, data=body or None, ssl=self._tls
         ) as answer:
@@ -116,18 +135,39 @@ class FaultProxy:
                 return _broken(request)
             response = web.StreamResponse(status=answer.status, headers=kept)
             # The process may have given up meanwhile.
-            with contextlib.suppress(ConnectionResetError):
+            with suppress(ConnectionResetError):
                 await response.prepare(request)
                 if fault and fault.kind is Kind.SILENCE:
                     await asyncio.sleep(fault.seconds)
                     return _broken(request)
-                async for chunk in answer.content.iter_any():
-                    if fault and fault.kind is Kind.CUT:
-                        await response.write(chunk[: len(chunk) // 2])
-                        return _broken(request)
-                    await response.write(chunk)
+                with self._watching(what, answer):
+                    async for chunk in answer.content.iter_any():
+                        if fault and fault.kind is Kind.CUT:
+                            await response.write(chunk[: len(chunk) // 2])
+                            return _broken(request)
+                        self._note(chunk)
+                        await response.write(chunk)
                 await response.write_eof()
             return response
+
+    @contextmanager
+    def _watching(self, what: Asked, answer: aiohttp.ClientResponse) -> Generator[None]:
+        if what.verb == "watch":
+            self._watches.add(answer)
+        try:
+            yield
+        finally:
+            self._watches.discard(answer)
+
+    def _note(self, chunk: bytes) -> None:
+        newest = max(map(int, _VERSION.findall(chunk)), default=0)
+        if newest > self._versions[-1][1]:
+            self._versions.append((time.monotonic(), newest))
+
+    def _version(self, seconds: float) -> int:
+        """The newest resource version that was seen longer ago than that; 0 for none."""
+        before = time.monotonic() - seconds
+        return next((version for when, version in reversed(self._versions) if when < before), 0)
 
 
 def _refusal(fault: Fault) -> web.Response:

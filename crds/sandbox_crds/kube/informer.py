@@ -16,6 +16,7 @@ import structlog
 from sandbox_crds.kube import unreadable
 from sandbox_crds.kube.client import KubeClient, KubeObject
 from sandbox_crds.kube.errors import ApiError
+from sandbox_crds.kube.old_lists import OldLists
 from sandbox_crds.kube.repetition import backoff
 from sandbox_crds.kube.resources import Resource
 
@@ -29,6 +30,8 @@ _SWEEP_SECONDS = 600.0
 """After this long the list is read anew: the periodic sweep."""
 _DOUBTFUL = 5
 """After so many failures in a row the version may be the cause, as when etcd was restored from an older state."""
+_LASTING_SECONDS = 5.0
+"""A watch that ends sooner is followed by a pause, however it has ended."""
 _FAILURES = (ApiError, aiohttp.ClientError, OSError, LookupError, TypeError, ValueError)
 """Of lists and watches: refused, broken, silent, or not understood."""
 
@@ -63,6 +66,9 @@ class Informer[T]:
         self._synced = asyncio.Event()
         self._failures = 0
         """Since the watch has said anything."""
+        self._old_lists = OldLists()
+        self._short_watches = 0
+        """In a row."""
         self._listed_at = -math.inf
         self.version = 0
         """Resource version up to which everything has been seen; numbers, as of Kubernetes 1.35 (KEP-5504)."""
@@ -95,8 +101,12 @@ class Informer[T]:
         while True:
             try:
                 await self._follow()
+                delay = 0.0
             except _FAILURES as error:
-                await asyncio.sleep(self._failed(error))
+                delay = self._failed(error)
+            if self._short_watches:
+                delay = max(delay, backoff(self._short_watches))
+            await asyncio.sleep(delay)
 
     async def _follow(self) -> None:
         """A list if one is due, and one watch until it ends, or the next list is due."""
@@ -118,6 +128,7 @@ class Informer[T]:
         version = self.version
         async for page in self._client.pages(self._resource, self._namespace, **self._query):
             version = int(page["metadata"]["resourceVersion"])
+            self._old_lists.check(version, self.version)
             for item in page["items"]:
                 seen.add(item["metadata"]["name"])
                 self._put(item)
@@ -133,7 +144,7 @@ class Informer[T]:
         query = {**self._query, "resourceVersion": str(self.version), "allowWatchBookmarks": "true"}
         said = False
         async with self._client.watch(self._resource, self._namespace, **query) as lines:
-            self.following = True
+            self.following, opened_at = True, time.monotonic()
             try:
                 while line := await lines.readline():
                     self._apply(orjson.loads(line))
@@ -141,6 +152,8 @@ class Informer[T]:
                     self._failures, said = 0, True
             finally:
                 self.following = False
+                lasted = time.monotonic() - opened_at >= _LASTING_SECONDS
+                self._short_watches = 0 if lasted else self._short_watches + 1
         if not said:
             raise aiohttp.ServerDisconnectedError("the watch ended without a word")
 

@@ -17,6 +17,7 @@ _REFUSALS = {Fault(Kind.REFUSE, code): 0.01 for code in (500, 502, 503, 504)} | 
     Fault(Kind.DELAY, seconds=3): 0.005,
 }
 _READS = _REFUSALS | {Fault(Kind.CUT): 0.02}
+_LISTS = _READS | {Fault(Kind.STALE, seconds=seconds): 0.05 for seconds in (1, 5, 20)}
 _WRITES = _REFUSALS | {Fault(Kind.LOSE): 0.03, Fault(Kind.CUT): 0.01}
 _WATCHES = _REFUSALS | {
     Fault(Kind.REFUSE, 401): 0.02,
@@ -24,7 +25,7 @@ _WATCHES = _REFUSALS | {
     Fault(Kind.SILENCE, seconds=2): 0.05,
     Fault(Kind.CUT): 0.05,
 }
-_BY_VERB: Mapping[str, Mapping[Fault, float]] = {"get": _READS, "list": _READS, "watch": _WATCHES}
+_BY_VERB: Mapping[str, Mapping[Fault, float]] = {"get": _READS, "list": _LISTS, "watch": _WATCHES}
 """How likely each fault is; those of the other verbs are _WRITES."""
 
 
@@ -37,9 +38,11 @@ class Storm:
         self._proxies: list[FaultProxy] = []
 
     def rise(self, seed: int) -> None:
-        """From now on requests meet faults, drawn from this seed."""
+        """From now on requests meet faults, drawn from this seed. Watches that are open end."""
         self._random.seed(seed)
         self.blows = True
+        for proxy in self._proxies:
+            proxy.end_watches()
 
     def lull(self) -> None:
         """From now on all goes well, but for what is under way."""

@@ -1,7 +1,7 @@
 """The informer against API servers that refuse, break and forget watches."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -40,8 +40,11 @@ class Open(asyncio.StreamReader):
 class Server:
     """Lists what it is given, and answers the watches one after the other; the last one stays open."""
 
-    def __init__(self, *watches: Watch, items: list[KubeObject] | None = None) -> None:
+    def __init__(
+        self, *watches: Watch, items: list[KubeObject] | None = None, versions: Sequence[int] = (10, 20)
+    ) -> None:
         self.items = items or []
+        self.versions = list(versions)
         self.lists = 0
         self.watched_from: list[str] = []
         self._watches = iter(watches)
@@ -49,7 +52,11 @@ class Server:
 
     async def pages(self, _resource: Resource, _namespace: str, **_query: str) -> AsyncGenerator[KubeObject]:
         self.lists += 1
-        yield {"metadata": {"resourceVersion": "10"}, "items": self.items}
+        version = self.versions[min(self.lists, len(self.versions)) - 1]
+        known = [
+            item for item in self.items if int(item["metadata"]["resourceVersion"]) <= version < item.get("until", 99)
+        ]
+        yield {"metadata": {"resourceVersion": str(version)}, "items": known}
 
     @asynccontextmanager
     async def watch(self, _resource: Resource, _namespace: str, **query: str) -> AsyncGenerator[Lines]:
@@ -197,3 +204,54 @@ async def test_it_turns_though_the_server_never_answers(pauses: list[float]) -> 
     assert informer.turned_at > 0
     assert not informer.synced
     assert pauses
+
+
+EXPIRED = event("ERROR", {"code": 410, "reason": "Expired"})
+
+
+async def test_a_list_from_the_past_is_asked_for_again(pauses: list[float]) -> None:
+    changed: list[str] = []
+    server = Server(
+        [event("DELETED", pod("gone", 15)), event("ADDED", pod("new", 18)), EXPIRED],
+        items=[pod("gone", 9, until=15), pod("new", 18)],
+        versions=(10, 10, 17, 20),
+    )
+
+    def on_change(name: str, _: Any) -> None:
+        changed.append(name)
+
+    informer = await follow(server, on_change=on_change)
+    assert server.lists == 4
+    assert server.watched_from == ["10", "20"]
+    assert changed == ["gone", "gone", "new"]
+    assert [item["metadata"]["name"] for item in informer] == ["new"]
+    assert pauses[0] > 0
+
+
+async def test_an_api_server_that_stays_in_the_past_is_believed(pauses: list[float]) -> None:
+    """As one whose etcd has been restored from an older state."""
+    server = Server([event("ADDED", pod("lost", 15)), EXPIRED], items=[pod("kept", 5)], versions=(10, 7))
+    informer = await follow(server)
+    assert server.lists > 5
+    assert server.watched_from == ["10", "7"]
+    assert [item["metadata"]["name"] for item in informer] == ["kept"]
+    assert sum(pauses) > 15
+
+
+async def test_watches_that_end_at_once_are_not_begun_again_without_a_pause(pauses: list[float]) -> None:
+    """Whether in good order or not, and whatever they have said."""
+    bookmark = event("BOOKMARK", pod("", 20))
+    server = Server(*[[bookmark]] * 20, *[[bookmark, EXPIRED]] * 20)
+    await follow(server)
+    assert len(pauses) == 40
+    assert min(pauses) > 0
+    assert all(0.5 <= pause <= 1 for pause in pauses[5:])
+    assert server.lists == 21
+
+
+async def test_a_watch_that_has_lasted_is_begun_again_at_once(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LASTING_SECONDS", 0.0)
+    await follow(Server(*[[event("BOOKMARK", pod("", 20))]] * 5))
+    assert pauses == [0.0] * 5

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from sandbox_crds.kube import ApiError, KubeClient
+from sandbox_crds.kube.old_lists import OldListError
 from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox
 from sandbox_operator import store as module
@@ -83,15 +84,16 @@ def test_an_object_that_cannot_be_read_stops_nobody(caplog: pytest.LogCaptureFix
 class Listing:
     """A client that only lists: each time the next of `answers`, an item a page."""
 
-    def __init__(self, *answers: list[dict[str, Any]] | Exception) -> None:
+    def __init__(self, *answers: list[dict[str, Any]] | Exception, version: int = 9) -> None:
         self.answers = list(answers)
+        self.version = str(version)
 
     async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         for each in answer:
-            yield {"metadata": {"resourceVersion": "9"}, "items": [each]}
+            yield {"metadata": {"resourceVersion": self.version}, "items": [each]}
 
 
 async def test_a_sweep_finds_what_the_watch_has_lost() -> None:
@@ -115,6 +117,41 @@ async def test_what_comes_during_a_sweep_is_not_swept_away() -> None:
 
     await watched.store.sweep(cast(KubeClient, Slow()), "here")
     assert watched.image("meanwhile")
+
+
+async def test_a_list_from_the_past_changes_nothing_and_is_asked_for_again() -> None:
+    watched = Watched()
+    for each in (item("kept", 12), item("gone", 8)):
+        watched.store.put(each)
+    feed(watched.store, {"type": "DELETED", "object": item("gone", 13)})
+    watched.called.clear()
+    past = cast(KubeClient, Listing([item("kept", 5), item("gone", 8)], [item("kept", 5)]))
+    for _ in range(2):
+        with pytest.raises(OldListError):
+            await watched.store.sweep(past, "here")
+    # So does kopf's own list, and a list in whose time it had not gone.
+    watched.store.put(item("gone", 8))
+    await watched.store.sweep(cast(KubeClient, Listing([item("kept", 12), item("gone", 8)], version=12)), "here")
+    assert (watched.called, watched.image("kept"), watched.image("gone")) == ([], "image:12", None)
+
+
+async def test_an_api_server_that_stays_in_the_past_is_believed() -> None:
+    """As one whose etcd has been restored from an older state."""
+    watched = Watched()
+    for each in (item("changed", 12), item("lost", 15), item("deleted", 8)):
+        watched.store.put(each)
+    feed(watched.store, {"type": "DELETED", "object": item("deleted", 16)})
+    refused = 0
+    while watched.image("lost"):
+        try:
+            listing = Listing([item("changed", 5), item("deleted", 8)])
+            await watched.store.sweep(cast(KubeClient, listing), "here")
+        except OldListError:
+            refused += 1
+    assert refused > 5
+    assert (watched.image("changed"), watched.image("deleted")) == ("image:5", "image:8")
+    watched.store.put(item("changed", 10))
+    assert watched.image("changed") == "image:10"
 
 
 async def test_the_same_state_is_read_again_when_its_definition_has_changed() -> None:
