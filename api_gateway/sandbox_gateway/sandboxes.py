@@ -56,14 +56,14 @@ class Sandboxes:
                 raise
             return None
 
-    async def set_spec(self, name: str, spec: Mapping[str, Any], *, version: str = "") -> Sandbox | None:
-        """Merge these fields into the spec; with `version`, only if that is still its resourceVersion, else None.
+    async def set_spec(self, sandbox: Sandbox, spec: Mapping[str, Any]) -> Sandbox | None:
+        """Merge these fields into the spec of a Sandbox in just this state; gives it as it is then.
 
-        Raises NoSandboxError when it is gone.
+        None when it has changed, and was read anew: the caller decides again. Without the state, an order whose answer
+        was lost would be repeated over those of others that came in between. Raises NoSandboxError when it is gone.
         """
-        body: dict[str, Any] = {"spec": dict(spec)}
-        if version:
-            body["metadata"] = {"resourceVersion": version}
+        name = sandbox.metadata.name
+        body = {"metadata": {"resourceVersion": sandbox.metadata.resource_version}, "spec": dict(spec)}
         known = self.cache.get(name)
         try:
             return self.cache.remember(await self._client.patch(SANDBOXES, self._namespace, name, body))
@@ -71,9 +71,10 @@ class Sandboxes:
             if error.code == 404:
                 self._forget(known)
                 raise NoSandboxError from None
-            if error.code == 409 and version:
-                return None
-            raise
+            if error.code != 409:
+                raise
+            found = await self.read(name)
+            return found if found and error.uncertain and _was_written(sandbox, spec, found) else None
 
     async def pin(self, sandbox: Sandbox) -> Sandbox | None:
         """Settle its session key as that of its own UID; None when it has changed meanwhile, and was read anew.
@@ -81,12 +82,9 @@ class Sandboxes:
         The operator writes the key of a claimed pod into the status in the same way, only over the version that it has
         seen: of the two, one comes first, and the other has to look again. Raises NoSandboxError when it is gone.
         """
-        metadata = sandbox.metadata
-        pinned = await self.set_spec(metadata.name, PINNED, version=metadata.resource_version)
-        if pinned is None:
-            await self.read(metadata.name)
-        else:
-            _log.info("session key pinned", sandbox=metadata.name)
+        pinned = await self.set_spec(sandbox, PINNED)
+        if pinned:
+            _log.info("session key pinned", sandbox=sandbox.metadata.name)
         return pinned
 
     async def delete(self, sandbox: Sandbox) -> bool:
@@ -132,6 +130,19 @@ class Sandboxes:
         """What was known before a request that has found nothing is gone. What has been heard of since may be new."""
         if known:
             self.cache.forget(known)
+
+
+def _was_written(before: Sandbox, spec: Mapping[str, Any], found: Sandbox) -> bool:
+    """Whether an order that may have been carried out over `before` has been, going by what is there now.
+
+    Each change of a spec counts its generation up. One change that is not this one was somebody else's. After more of
+    them, this one has most likely been the first: what it said and others have taken back since.
+    """
+    if found.metadata.uid != before.metadata.uid or found.metadata.deletion_timestamp:
+        return False
+    stored = found.spec.model_dump(by_alias=True, mode="json")
+    says_so = all(stored.get(field) == value for field, value in spec.items() if not isinstance(value, dict))
+    return found.metadata.generation - before.metadata.generation >= (1 if says_so else 2)
 
 
 def is_settled(sandbox: Sandbox) -> bool:

@@ -132,13 +132,21 @@ class SandboxService:
         """Suspend it, held until its pod is gone. One that idleness has suspended is woken by no request any more."""
         deadline = asyncio.get_running_loop().time() + self._start_hold
         async with asyncio.timeout_at(deadline + _API_SECONDS):
-            sandbox = await self._sandboxes.owned(owner, runtime_id)
-            if _is_paused(sandbox):
-                sandbox = await self._sandboxes.read_owned(owner, runtime_id)
-            if not _is_paused(sandbox):
-                await self._sandboxes.set_spec(runtime_id, PAUSED)
-                _log.info("sandbox paused", sandbox=runtime_id)
+            while not await self._suspend(owner, runtime_id):
+                pass  # it has changed in between
         return await self._held(runtime_id, lambda seen: seen.suspended or seen.status != "paused", deadline)
+
+    async def _suspend(self, owner: str, runtime_id: str) -> bool:
+        """Whether it is suspended or about to be; False when it must be looked at again."""
+        sandbox = await self._sandboxes.owned(owner, runtime_id)
+        if _is_paused(sandbox):
+            sandbox = await self._sandboxes.read_owned(owner, runtime_id)
+        if _is_paused(sandbox):
+            return True
+        paused = await self._sandboxes.set_spec(sandbox, PAUSED)
+        if paused:
+            _log.info("sandbox paused", sandbox=runtime_id)
+        return bool(paused)
 
     async def resume(self, owner: str, runtime_id: str) -> Found:
         """Run it again, held until it is ready or has failed.
@@ -164,11 +172,11 @@ class SandboxService:
         sandbox = await self._sandboxes.owned(owner, runtime_id)
         if sandbox.spec.suspend:
             with self._allowances.starting(owner, runtime_id):
-                resumed = await self._sandboxes.set_spec(runtime_id, RUNNING)
+                resumed = await self._sandboxes.set_spec(sandbox, RUNNING)
             if resumed:
                 self._starts.begin(resumed, called_at)
-            _log.info("sandbox resumed", sandbox=runtime_id)
-            return True
+                _log.info("sandbox resumed", sandbox=runtime_id)
+            return bool(resumed)
         await self._sandboxes.read_owned(owner, runtime_id)
         sandbox, seen = await self._until(runtime_id, lambda _: True, 0)
         if seen.status != "error":
@@ -176,7 +184,7 @@ class SandboxService:
         _log.warning("failed sandbox is restarted", sandbox=runtime_id, reason=seen.explanation)
         with self._allowances.starting(owner, runtime_id):
             spec = restart_spec(sandbox, datetime.now(UTC))
-            restarted = await self._sandboxes.set_spec(runtime_id, spec, version=sandbox.metadata.resource_version)
+            restarted = await self._sandboxes.set_spec(sandbox, spec)
         if restarted:
             self._starts.begin(restarted, called_at)
         return bool(restarted)

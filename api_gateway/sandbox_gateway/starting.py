@@ -143,7 +143,7 @@ class Starter:
         now, class_ = datetime.now(UTC), self._classes.spec(known.spec.class_name)
         seen = view(known, now, reached=True, class_=class_)
         # In just the state that was looked at: it may have recovered, or been resumed, in between.
-        name, version = known.metadata.name, known.metadata.resource_version
+        name = known.metadata.name
         waits = seen.reason == Reason.QUEUED
         failed = seen.status == "error" and not waits
         wanted = changes(request, known.spec, whole=failed)
@@ -158,7 +158,7 @@ class Starter:
             # One that has failed by waiting in the queue for too long keeps its place, and waits anew.
             again = restart_spec(known, now) if seen.status == "error" else {}
             spec = {**at_once(wanted), **again}
-            left = await self._sandboxes.set_spec(name, spec, version=version) if spec else known
+            left = await self._sandboxes.set_spec(known, spec) if spec else known
             if left and again:
                 self._starts.begin(left, called_at)
             return left and Started(left, ignored)
@@ -179,7 +179,7 @@ class Starter:
             # A pod that has not been deleted yet may stay when the pause is taken back, and is as it was made.
             resumes = known.spec.suspend and (seen.suspended or not wanted.of_pod)
             run = RUNNING if resumes else restart_spec(known, now)
-            running = await self._sandboxes.set_spec(name, {**wanted.spec, **life, **run}, version=version)
+            running = await self._sandboxes.set_spec(known, {**wanted.spec, **life, **run})
         if running is None:
             return None
         self._starts.begin(running, called_at)

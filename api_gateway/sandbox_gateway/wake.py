@@ -80,11 +80,9 @@ class Wakes:
         spec = {"suspend": False, "suspendReason": ""}
         while (sandbox := self._sandboxes.cache.get(name)) is not None and is_idle(sandbox):
             try:
-                if await self._sandboxes.set_spec(name, spec, version=sandbox.metadata.resource_version):
+                # None: another replica was faster, or the operator has written the status.
+                if await self._sandboxes.set_spec(sandbox, spec):
                     _log.info("sandbox woken", sandbox=name)
-                else:
-                    # Another replica was faster, or the operator has written the status.
-                    await self._sandboxes.read(name)
             except (ApiError, aiohttp.ClientError, OSError) as error:
                 _log.warning("sandbox cannot be woken", sandbox=name, error=str(error), retry_in=_AGAIN_SECONDS)
                 await asyncio.sleep(_AGAIN_SECONDS)

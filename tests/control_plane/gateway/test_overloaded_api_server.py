@@ -1,16 +1,21 @@
 """The Runtime API while the API server refuses, as it does when a webhook or etcd fails, or too many ask."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from control_plane.faults import Asked, Fault, FaultProxy, Kind, faulty
-from control_plane.gateway.support import Operator, Replica, refusal, replica
+from control_plane.gateway.support import Operator, Replica, answer, refusal, replica
+from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_crds.keys import MasterKeys
+from sandbox_crds.kube import KubeClient
+from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.reasons import Reason
+from sandbox_gateway.builders import PAUSED, RUNNING
 
 SENTENCE = "The Kubernetes API server is overloaded or unreachable. Retry in {} s."
 
@@ -71,6 +76,40 @@ async def test_every_call_outlasts_it(proxied: tuple[FaultProxy, Replica], opera
     assert sandbox["metadata"]["name"] == started["runtime_id"]
 
 
+@pytest.mark.parametrize("path", ["/pause", "/resume", "/start"])
+async def test_an_order_whose_answer_is_lost_does_not_undo_what_comes_after_it(
+    proxied: tuple[FaultProxy, Replica], operator: Operator, client: KubeClient, namespace: str, path: str
+) -> None:
+    proxy, gateway = proxied
+    started = await gateway.start("s")
+    orders, taken_back = (PAUSED, RUNNING) if path == "/pause" else (RUNNING, PAUSED)
+    name = started["runtime_id"]
+
+    async def order(spec: Mapping[str, Any]) -> None:
+        await gateway.catch_up(await client.patch(SANDBOXES, namespace, name, {"spec": dict(spec)}))
+
+    async def is_carried_out() -> bool:
+        return (await operator.only())["spec"]["suspend"] == orders["suspend"]
+
+    await order(taken_back)
+    is_taken_back = asyncio.Event()
+    first = iter([Fault(Kind.LOSE)])
+
+    def plan(what: Asked) -> Fault | None:
+        if is_taken_back.is_set() or (what.verb, what.resource) != ("patch", "sandboxes"):
+            return None
+        return next(first, Fault(Kind.REFUSE, 503))
+
+    proxy.plan = plan
+    fields = {"image": "agent:1", "session_id": "s"} if path == "/start" else {"runtime_id": name}
+    call = asyncio.create_task(gateway.http.post(path, json=fields))
+    await eventually(is_carried_out)
+    await order(taken_back)
+    is_taken_back.set()
+    assert answer(await call)["status"] == ("starting" if path == "/pause" else "paused")
+    assert not await is_carried_out()
+
+
 async def test_in_vain(proxied: tuple[FaultProxy, Replica]) -> None:
     proxy, gateway = proxied
     started = await gateway.start("s")
@@ -84,6 +123,6 @@ async def test_in_vain(proxied: tuple[FaultProxy, Replica]) -> None:
             gateway.http.post("/start", json={"image": "agent:1", "session_id": "another"}),
             *(gateway.http.post(path, json={"runtime_id": started["runtime_id"]}) for path in ("/pause", "/stop")),
         ]
-        for answer in await asyncio.gather(*calls):
-            assert refusal(answer, 503) == SENTENCE.format(seconds)
-            assert answer.headers["Retry-After"] == str(seconds)
+        for given in await asyncio.gather(*calls):
+            assert refusal(given, 503) == SENTENCE.format(seconds)
+            assert given.headers["Retry-After"] == str(seconds)

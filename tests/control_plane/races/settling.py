@@ -8,6 +8,7 @@ from control_plane.races.gateways import REPLICAS
 from control_plane.races.history import GONE, NOT_LIVE, UNKNOWN, Alive, Outcome, State, Told
 from control_plane.races.session import Session
 from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.kube import ApiError
 from sandbox_crds.kube.resources import PODS, SECRETS, VOLUME_CLAIMS, Resource
 from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import SUSPENSIONS, Reason
@@ -37,7 +38,15 @@ async def _settle(arena: Arena, session: Session) -> None:
 
 async def _complaints(arena: Arena, session: Session) -> list[str]:
     """What is not yet as it must be."""
-    state = session.now
+    try:
+        return await _compared(arena, session, session.now)
+    except ApiError as error:
+        if error.code != 404:
+            raise
+        return ["its Sandbox has gone this moment"]
+
+
+async def _compared(arena: Arena, session: Session, state: State) -> list[str]:
     if state != await arena.look(session):
         return ["the test's own watch lags"]
     complaints = await _about_objects(arena, session, state)
