@@ -223,7 +223,13 @@ class Reconciler:
 
     async def _create(self, key: str, sandbox: Sandbox, creates: Sequence[Create]) -> Refusal | None:
         uid, (pod, _) = sandbox.metadata.uid, self._choose(key, sandbox)
-        outcome = await self._api.create(creates, uid)
+        try:
+            outcome = await self._api.create(creates, uid)
+        except ApiError as error:
+            # What was there has just been collected as garbage: maybe this cache alone still has the sandbox.
+            if error.code == 404:
+                await self._is_current(sandbox)
+            raise
         if outcome.service:
             self._services.made(outcome.service)
         if outcome.pod:

@@ -112,10 +112,12 @@ type AnyStore = Store[Sandbox] | Store[SandboxClass] | Store[SandboxPool]
 
 
 class Sweeper:
-    """Sweeps stores: at once, then every few minutes."""
+    """Sweeps stores: at once, soon again, then every few minutes."""
 
     INTERVAL = 300.0
     """Seconds between two sweeps."""
+    SECOND = 10.0
+    """Seconds between the first two: nothing shows of the first list whether it is from the past."""
     _RETRY = 5.0
 
     def __init__(self, client: KubeClient, namespace: str, stores: Sequence[AnyStore]) -> None:
@@ -144,7 +146,7 @@ class Sweeper:
         """Sweep until cancelled."""
         again = False
         while True:
-            delay = self.INTERVAL
+            delay = self.INTERVAL if self.synced else self.SECOND
             try:
                 for store in self._stores:
                     await store.sweep(self._client, self._namespace, again=again)

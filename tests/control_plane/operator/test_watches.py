@@ -1,5 +1,7 @@
-"""kopf's watches that are refused, and a kopf that ends: the operator hears again within seconds, and says when not."""
+"""kopf's watches that are refused, a kopf that ends, old lists: the operator is right again within seconds."""
 
+import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,9 @@ from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
+from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.kube import KubeClient
+from sandbox_crds.kube.resources import PODS, SANDBOXES
 from sandbox_crds.reasons import Reason
 
 
@@ -57,3 +61,39 @@ async def test_the_operator_hears_again(
             await world.add()
             await world.until(Reason.SANDBOX_CLASS_NOT_FOUND)
             assert await operator.status("/healthz") == 200
+
+
+async def test_an_operator_that_begins_in_the_past_brings_nothing_back(
+    control_plane: ControlPlane, client: KubeClient, namespace: str, master_key_dir: Path, tmp_path: Path
+) -> None:
+    """All that it lists first is from before one sandbox was deleted and another made, and no watch says so."""
+    gone, new = World(client, namespace, "gone"), World(client, namespace, "new")
+    await gone.add_class()
+    await gone.add()
+    async with faulty(control_plane, tmp_path) as (proxy, kubeconfig):
+        over = await KubeClient.connect(str(kubeconfig))
+        await over.list(SANDBOXES, namespace)
+        await over.close()
+        then = asyncio.get_running_loop().time()
+        await gone.delete()
+        await gone.gone(SANDBOXES, "gone")
+        await new.add()
+        met: Counter[Asked] = Counter()
+
+        def plan(what: Asked) -> Fault | None:
+            met[what] += 1
+            if met[what] > 1 or what.verb not in {"list", "watch"}:
+                return None
+            age = asyncio.get_running_loop().time() - then
+            return Fault(Kind.STALE, seconds=age) if what.verb == "list" else Fault(Kind.EXPIRE)
+
+        proxy.plan = plan
+        async with OperatorProcess.running(kubeconfig, namespace, master_key_dir, tmp_path / "log") as operator:
+
+            async def is_right() -> bool:
+                owners = [
+                    pod["metadata"]["labels"][SANDBOX_LABEL] for pod in (await client.list(PODS, namespace))["items"]
+                ]
+                return owners == ["new"] and await operator.metric("openhands_sandbox_operator_sandboxes") == 1
+
+            await eventually(is_right)

@@ -5,6 +5,7 @@ import pytest
 
 from sandbox_crds.kube import ApiError
 from sandbox_crds.reasons import Reason
+from unit.sandbox_operator.faults import ALREADY_EXISTS
 from unit.sandbox_operator.samples import (
     LATER,
 )
@@ -46,6 +47,19 @@ async def test_a_lost_pod_of_a_lost_sandbox_is_not_replaced(scene: Scene) -> Non
     del scene.server.objects["sandboxes", "one"]
     assert await scene.step() == ["get sandboxes"]
     assert scene.sandboxes.get("one") is None
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_what_is_collected_as_garbage_may_belong_to_a_sandbox_that_has_gone(scene: Scene, lives: bool) -> None:
+    """A list from the past has brought it back, and nothing else would take it away for minutes."""
+    scene.add()
+    if not lives:
+        del scene.server.objects["sandboxes", "one"]
+    scene.server.fail["create secrets"] = [ALREADY_EXISTS]
+    with pytest.raises(ApiError):
+        await scene.step()
+    assert scene.server.seen[-1] == "get sandboxes"
+    assert (scene.sandboxes.get("one") is not None) == lives
 
 
 async def test_a_lost_pod_of_a_living_sandbox_is_replaced(scene: Scene) -> None:

@@ -197,17 +197,18 @@ async def test_a_sweep_that_fails_is_repeated(failure: Exception, monkeypatch: p
 
     async def pause(seconds: float, _: asyncio.Event) -> bool:
         pauses.append(seconds)
-        if len(pauses) == 2:
+        if len(pauses) == 3:
             raise Enough
         return False
 
     monkeypatch.setattr(module, "pause", pause)
     watched = Watched()
-    sweeper = Sweeper(cast(KubeClient, Listing(failure, [item()])), "here", [watched.store])
+    sweeper = Sweeper(cast(KubeClient, Listing(failure, [item()], [item()])), "here", [watched.store])
     assert not sweeper.synced
     with pytest.raises(Enough):
         await sweeper.run()
     assert sweeper.synced
     await sweeper.wait_synced()
     assert watched.called == ["one"]
-    assert pauses[0] < pauses[1] <= Sweeper.INTERVAL
+    # Whether the first list was from the past shows in the second.
+    assert pauses[0] < pauses[1] < pauses[2] == Sweeper.INTERVAL
