@@ -84,6 +84,12 @@ class WorkQueue:
         """The key has been dealt with: its backoff starts anew."""
         self._failures.pop(key, None)
 
+    def drop(self, key: str) -> None:
+        """The key names nothing any more: neither its backoff nor a time to look at it is kept."""
+        self.forget(key)
+        if found := self._timers.pop(key, None):
+            found[1].cancel()
+
     async def get(self) -> str:
         """The next key, as soon as there is one."""
         while not len(self):

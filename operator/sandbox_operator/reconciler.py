@@ -339,4 +339,4 @@ class Reconciler:
         self._preparations.take(key)
         self._initializations.forget(key)
         self._ledger.forget(key)
-        self._queue.forget(key)
+        self._queue.drop(key)

@@ -32,6 +32,16 @@ class Account:
     waiting: dict[str, Place] = field(default_factory=dict[str, Place])
     started: deque[tuple[datetime, str]] = field(default_factory=deque[tuple[datetime, str]])
 
+    def pass_minute(self, now: datetime) -> None:
+        """Forget the starts that are no longer of the last minute."""
+        while self.started and now - self.started[0][0] >= MINUTE:
+            self.started.popleft()
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether nothing of this owner counts any more."""
+        self.pass_minute(now)
+        return not (self.running or self.launched or self.waiting or self.started)
+
     def first(self) -> str | None:
         """Whose turn is next."""
         return min(self.waiting, key=self.waiting.__getitem__, default=None)
@@ -54,8 +64,7 @@ class Shortage:
 
 def shortage(account: Account, limits: Limits, name: str, ahead: Collection[str], now: datetime) -> Shortage | None:
     """What a start of this sandbox, with these ahead of it, would lack; None: nothing."""
-    while account.started and now - account.started[0][0] >= MINUTE:
-        account.started.popleft()
+    account.pass_minute(now)
     return (
         _sandboxes(account, limits.sandboxes, name, ahead)
         or _running(account, limits.running, len(ahead))

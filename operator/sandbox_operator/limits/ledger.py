@@ -8,7 +8,7 @@ the objects again when a term begins.
 from bisect import insort
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sandbox_crds.api_keys import Limits
 from sandbox_crds.limits import reached
@@ -40,6 +40,7 @@ class Ledger:
         self._wake = wake
         self._accounts: dict[str, Account] = {}
         self._known: dict[str, tuple[str, str]] = {}
+        self._tidied = datetime.min.replace(tzinfo=UTC)
 
     @property
     def waiting(self) -> int:
@@ -96,6 +97,7 @@ class Ledger:
         """
         if not sandbox.spec.owner:
             return None
+        self._tidy(now)
         account = self._account(name, sandbox)
         if name in account.running:
             return None
@@ -147,6 +149,15 @@ class Ledger:
             self.forget(name)
         self._known[name] = uid, owner
         return self._accounts.setdefault(owner, Account())
+
+    def _tidy(self, now: datetime) -> None:
+        """Once a minute, forget owners of whom there is nothing any more."""
+        if now - self._tidied < MINUTE:
+            return
+        self._tidied = now
+        for owner, account in list(self._accounts.items()):
+            if account.is_over(now):
+                del self._accounts[owner]
 
     def _leave(self, account: Account, name: str) -> None:
         if account.waiting.pop(name, None) or name in account.running:

@@ -137,7 +137,7 @@ class PoolReconciler:
         return memory
 
     def _forget(self, name: str) -> None:
-        self._queue.forget(name)
+        self._queue.drop(name)
         if self._memories.pop(name, None):
             metrics.forget(name)
 
