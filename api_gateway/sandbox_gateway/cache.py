@@ -10,7 +10,7 @@ from sandbox_crds.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox
 
 _REMEMBERED = 10_000
-"""Deletions, and key ids of which no Sandbox is there any more."""
+"""Key ids of which no Sandbox is there any more."""
 
 
 class SandboxCache:
@@ -20,7 +20,8 @@ class SandboxCache:
         self._keys = keys
         self._informer = Informer(client, SANDBOXES, namespace, Sandbox.model_validate, on_change=self._on_change)
         self._ahead: dict[str, Sandbox] = {}
-        self._deleted: dict[str, None] = {}
+        self._deleted: dict[str, str] = {}
+        """UIDs of those that are known to be deleted before the informer has seen it, by name."""
         self._former_key_ids: dict[str, None] = {}
         self._names: dict[str, str] = {}
         self._key_ids: dict[str, str] = {}
@@ -51,7 +52,7 @@ class SandboxCache:
     def get(self, name: str) -> Sandbox | None:
         """The Sandbox of this name as last seen or written, unless it is being deleted."""
         newest = self._newest(name)
-        if newest is None or newest.metadata.deletion_timestamp or newest.metadata.uid in self._deleted:
+        if newest is None or newest.metadata.deletion_timestamp or newest.metadata.uid == self._deleted.get(name):
             return None
         return newest
 
@@ -99,7 +100,8 @@ class SandboxCache:
 
     def forget(self, sandbox: Sandbox) -> None:
         """Take it that this very Sandbox (by UID) has been deleted."""
-        _remember(self._deleted, sandbox.metadata.uid)
+        if self._newest(sandbox.metadata.name) is not None:
+            self._deleted[sandbox.metadata.name] = sandbox.metadata.uid
         self._changed(sandbox.metadata.name)
 
     def listen(self, listener: Callable[[str, Sandbox | None], None]) -> None:
@@ -118,6 +120,8 @@ class SandboxCache:
         return self._informer.get(name)
 
     def _on_change(self, name: str, _: Sandbox | None) -> None:
+        if name in self._deleted and self._newest(name) is None:
+            del self._deleted[name]
         self._changed(name)
 
     def _changed(self, name: str) -> None:

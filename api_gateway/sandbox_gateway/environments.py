@@ -13,8 +13,6 @@ from sandbox_gateway.builders import environment_secret
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_REMEMBERED = 10_000
-
 
 class Environments:
     """Makes the Secrets of one namespace. Raises ApiError, and what KubeClient raises when it is not reached."""
@@ -22,14 +20,15 @@ class Environments:
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
-        self._made: dict[str, None] = {}
+        self._made: dict[str, str] = {}
+        """The name of the Secret that was made last, by runtime id."""
 
     async def ensure(self, sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> None:
         """As `make`, unless this replica has done so.
 
         For a Sandbox that has this environment already: who made it may have ended between the two writes.
         """
-        if environment and _name(sandbox, revision) not in self._made:
+        if environment and self._made.get(sandbox.metadata.name) != _name(sandbox, revision):
             await self.make(sandbox, environment, revision)
 
     async def make(self, sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> None:
@@ -42,9 +41,11 @@ class Environments:
         secret = environment_secret(sandbox, environment, revision)
         while not await self._is_there(secret):
             pass  # a ResourceQuota was just being counted for somebody else
-        self._made[_name(sandbox, revision)] = None
-        if len(self._made) > _REMEMBERED:
-            del self._made[next(iter(self._made))]
+        self._made[sandbox.metadata.name] = _name(sandbox, revision)
+
+    def forget(self, name: str) -> None:
+        """The sandbox has been deleted, and its Secrets with it."""
+        self._made.pop(name, None)
 
     async def _is_there(self, secret: KubeObject) -> bool:
         """Whether it has been made, now or before; False when the API server wants to be asked again."""

@@ -16,7 +16,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _SECONDS = 2.0
 _NO_ANSWER = 503
 """What the gateway answers for a sandbox that it cannot reach."""
-_REMEMBERED = 50_000
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,44 +29,52 @@ class _Incarnation:
 
 
 class HealthChecks:
-    """Probes each incarnation of an agent server until it has answered once. One at a time, however many ask."""
+    """Probes each incarnation of an agent server until it has answered once. One at a time, however many ask.
+
+    Of each sandbox only its present incarnation is known, and nothing once it has gone: `forget`.
+    """
 
     def __init__(self) -> None:
-        self._reached: dict[_Incarnation, None] = {}
-        self._refused: dict[_Incarnation, int] = {}
-        """The status of the last probe of each that has not been reached."""
-        self._running: dict[_Incarnation, asyncio.Task[int]] = {}
+        self._answers: dict[str, tuple[_Incarnation, int]] = {}
+        """The status of the last probe, by runtime id."""
+        self._running: dict[str, tuple[_Incarnation, asyncio.Task[int]]] = {}
 
     def reached(self, sandbox: Sandbox) -> bool:
         """Whether this replica has had an answer. Does no I/O."""
-        return _incarnation(sandbox) in self._reached
+        return self._status(sandbox) == _OK
 
     def failure(self, sandbox: Sandbox) -> int:
         """The HTTP status of the last probe if it failed, 503 if there was no answer; 0 before the first has ended."""
-        return self._refused.get(_incarnation(sandbox), 0)
+        status = self._status(sandbox)
+        return 0 if status == _OK else status
 
     async def probe(self, sandbox: Sandbox) -> bool:
         """Ask now, unless an answer is known; False when there is none within 2 s."""
-        key = _incarnation(sandbox)
-        if key in self._reached:
+        if self.reached(sandbox):
             return True
-        if key not in self._running:
-            self._running[key] = task = asyncio.create_task(self._get(address(sandbox)))
-            task.add_done_callback(lambda done: self._finish(key, done))
-        return await asyncio.shield(self._running[key]) == 200
+        name, incarnation = sandbox.metadata.name, _incarnation(sandbox)
+        present, task = self._running.get(name, (None, None))
+        if task is None or present != incarnation:
+            task = asyncio.create_task(self._get(address(sandbox)))
+            self._running[name] = incarnation, task
+            task.add_done_callback(lambda done: self._finish(name, incarnation, done))
+        return await asyncio.shield(task) == _OK
 
-    def _finish(self, key: _Incarnation, task: asyncio.Task[int]) -> None:
-        del self._running[key]
-        if task.cancelled() or task.exception():
+    def forget(self, name: str) -> None:
+        """The sandbox has been deleted; a probe that is under way is for nothing."""
+        self._answers.pop(name, None)
+        self._running.pop(name, None)
+
+    def _status(self, sandbox: Sandbox) -> int:
+        incarnation, status = self._answers.get(sandbox.metadata.name, (None, 0))
+        return status if incarnation == _incarnation(sandbox) else 0
+
+    def _finish(self, name: str, incarnation: _Incarnation, task: asyncio.Task[int]) -> None:
+        if self._running.get(name) != (incarnation, task):
             return
-        if task.result() == 200:
-            self._reached[key] = None
-            self._refused.pop(key, None)
-        else:
-            self._refused[key] = task.result()
-        for known in (self._reached, self._refused):
-            if len(known) > _REMEMBERED:
-                del known[next(iter(known))]
+        del self._running[name]
+        if not task.cancelled() and not task.exception():
+            self._answers[name] = incarnation, task.result()
 
     async def _get(self, target: tuple[str, int]) -> int:
         if not target[0]:
@@ -79,8 +87,8 @@ class HealthChecks:
                 answer = AwaitedHead(upstream)
                 upstream.transport.write(_request(*target))
                 head, _ = await answer.result
-            if head.status == 200:
-                return 200
+            if head.status == _OK:
+                return _OK
             status, problem = head.status, f"status {head.status}"
         except (OSError, BadMessageError) as error:
             status, problem = _NO_ANSWER, str(error) or type(error).__name__

@@ -42,6 +42,7 @@ def control_plane(
     permissions = Permissions(settings.allowed_images, settings.sandbox_class)
     allowances = Allowances(cache, api_keys.limits_of)
     environments = Environments(client, namespace)
+    cache.listen(lambda name, sandbox: None if sandbox else environments.forget(name))
     starts = Starts(cache, classes)
     starter = Starter(sandboxes, environments, keys, classes, pools, permissions, allowances, starts)
     service = SandboxService(

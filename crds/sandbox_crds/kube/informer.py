@@ -148,6 +148,7 @@ class Informer[T]:
             try:
                 while line := await lines.readline():
                     self._apply(orjson.loads(line))
+                    del line  # it may be large, and the next one long in coming
                     self.turned_at = time.monotonic()
                     self._failures, said = 0, True
             finally:

@@ -15,6 +15,7 @@ from sandbox_gateway.errors import NoSandboxError
 from sandbox_gateway.health import HealthChecks
 from sandbox_gateway.holding import Holding
 from sandbox_gateway.view import View
+from unit.remains import remains
 from unit.sandbox_gateway.support import Classes, sandbox, sandbox_object, status, unconnected_cache
 
 CLASSES = cast("SandboxClasses", Classes())
@@ -103,6 +104,18 @@ async def test_one_caller_that_gives_up_does_not_stop_the_probe(agent: Agent, he
         await asyncio.wait_for(health.probe(found), 0.05)
     assert await health.probe(found)
     assert agent.asked == 1
+
+
+async def test_nothing_is_kept_of_a_sandbox_that_is_deleted_while_it_is_probed(
+    agent: Agent, health: HealthChecks
+) -> None:
+    agent.delay = 0.05
+    found = sandbox(**ready(agent))
+    probing = asyncio.create_task(health.probe(found))
+    await asyncio.sleep(0)
+    health.forget(found.metadata.name)
+    assert await probing
+    assert not remains(health, [found.metadata.name, found.metadata.uid])
 
 
 async def test_nothing_listens(health: HealthChecks, unused_tcp_port: int) -> None:
