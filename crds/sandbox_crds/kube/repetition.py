@@ -1,9 +1,9 @@
 """Which failures of a request pass by themselves, and when it is sent again: the one place that decides it.
 
 Every request may be sent twice, since each write names what it means. A create has a fixed name, so a second one is
-answered 409 `AlreadyExists`. A deletion names a UID. A merge patch says the same twice; with a resourceVersion the
-second one is answered 409, and a JSON patch whose `test` does not hold any more 422. Callers look then, as they do
-when another process was faster.
+answered 409 `AlreadyExists`. A deletion names a UID. A merge patch of what others change, too, has a resourceVersion,
+so that the second one is answered 409, and undoes nothing that came in between; a JSON patch whose `test` does not hold
+any more is answered 422. Callers look then, as they do when another process was faster.
 """
 
 import random
