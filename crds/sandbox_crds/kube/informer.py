@@ -66,6 +66,8 @@ class Informer[T]:
         self._synced = asyncio.Event()
         self._failures = 0
         """Since the watch has said anything."""
+        self._quick_failures = 0
+        """Since it has, or has lasted: one that has nothing to say may be broken by whatever is in between."""
         self._old_lists = OldLists()
         self._short_watches = 0
         """In a row."""
@@ -150,19 +152,21 @@ class Informer[T]:
                     self._apply(orjson.loads(line))
                     del line  # it may be large, and the next one long in coming
                     self.turned_at = time.monotonic()
-                    self._failures, said = 0, True
+                    self._failures, self._quick_failures, said = 0, 0, True
             finally:
                 self.following = False
-                lasted = time.monotonic() - opened_at >= _LASTING_SECONDS
-                self._short_watches = 0 if lasted else self._short_watches + 1
+                self._short_watches += 1
+                if time.monotonic() - opened_at >= _LASTING_SECONDS:
+                    self._short_watches, self._quick_failures = 0, 0
         if not said:
             raise aiohttp.ServerDisconnectedError("the watch ended without a word")
 
     def _failed(self, error: Exception) -> float:
         """Seconds until the next attempt."""
         self._failures += 1
+        self._quick_failures += 1
         self.turned_at = time.monotonic()
-        delay = backoff(self._failures, _FIRST_DELAY, _LONGEST_DELAY)
+        delay = backoff(self._quick_failures, _FIRST_DELAY, _LONGEST_DELAY)
         is_known = isinstance(error, (ApiError, aiohttp.ClientError, OSError, orjson.JSONDecodeError))
         is_expired = isinstance(error, ApiError) and error.code == 410
         if is_expired or not is_known or self._failures % _DOUBTFUL == 0:

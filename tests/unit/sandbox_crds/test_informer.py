@@ -255,3 +255,13 @@ async def test_a_watch_that_has_lasted_is_begun_again_at_once(
     monkeypatch.setattr(module, "_LASTING_SECONDS", 0.0)
     await follow(Server(*[[event("BOOKMARK", pod("", 20))]] * 5))
     assert pauses == [0.0] * 5
+
+
+async def test_a_quiet_watch_that_is_broken_now_and_then_is_soon_begun_again(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a load balancer that ends connections without traffic, sooner than the next bookmark comes."""
+    monkeypatch.setattr(module, "_LASTING_SECONDS", 0.0)
+    await follow(Server(*[[]] * 20))
+    assert len(pauses) == 20
+    assert max(pauses) <= 0.1
