@@ -7,8 +7,8 @@ from pathlib import Path
 
 from control_plane.operator.process import OperatorProcess
 
-_FLAGS = ("--lease-duration-seconds=1",)
-"""The next one waits for as long as the killed one might have gone on."""
+_FLAGS = ("--lease-duration-seconds=2",)
+"""The next one waits for as long as the killed one might have gone on. A busy machine renews late for 1 s."""
 _PAUSE = 0.5
 
 

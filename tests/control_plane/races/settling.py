@@ -14,7 +14,8 @@ from sandbox_crds.names import environment_secret_name
 from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_operator.conditions import READY
 
-_SECONDS = 60.0
+_SECONDS = 120.0
+"""A process that is started anew may have a tenth of a CPU, and needs seconds of one."""
 _PAUSE = 0.2
 
 
