@@ -42,6 +42,7 @@ class Wakes:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._joinable_until: dict[str, float] = {}
         suspensions.on_woken.append(self._resumed)
+        sandboxes.cache.listen(lambda name, sandbox: None if sandbox else self._forget(name))
 
     def under_way(self, name: str) -> bool:
         """Whether this sandbox, which is not suspended any more, is being woken."""
@@ -63,6 +64,10 @@ class Wakes:
 
     def _resumed(self, name: str) -> None:
         self._joinable_until[name] = asyncio.get_running_loop().time() + _JOINABLE_HOLDS * self._hold_seconds
+
+    def _forget(self, name: str) -> None:
+        """The sandbox has been deleted."""
+        self._joinable_until.pop(name, None)
 
     async def _wake(self, name: str) -> None:
         try:

@@ -27,7 +27,11 @@ async def test_nothing_is_held_of_a_sandbox_that_is_gone(
     await gateway.session("session")
     gateway.gateway.activity.touch(name)
     assert gateway.gateway.directory.find_by_runtime_id(name)
-    await gateway.post("/pause", name)
+    if deleted_by == "stop":
+        await gateway.post("/pause", name)
+    else:
+        idle = {"spec": {"suspend": True, "suspendReason": "Idle"}}
+        await gateway.catch_up(await client.patch(SANDBOXES, namespace, name, idle))
     await gateway.post("/resume", name)
 
     def held() -> list[str]:
