@@ -37,7 +37,8 @@ WORKDIR /build/project
 COPY pyproject.toml LICENSE ./
 COPY api_gateway/compile_hook.py api_gateway/compile_hook.py
 COPY crds/sandbox_crds crds/sandbox_crds
-COPY crds/kubectl_ohsb crds/kubectl_ohsb
+COPY common/sandbox_common common/sandbox_common
+COPY kubectl_plugin/kubectl_ohsb kubectl_plugin/kubectl_ohsb
 COPY operator/sandbox_operator operator/sandbox_operator
 COPY api_gateway/sandbox_gateway api_gateway/sandbox_gateway
 # An empty README.md stands in for the project's page, which the image does not need: editing it need not renew the image.

@@ -1,12 +1,11 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(shell scripts/find-python)
+PYTHON ?= $(shell tools/find-python)
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-emit-index-url
-export PYTHONPATH := tests
 
 .PHONY: help
 help: ## List the targets
@@ -59,7 +58,7 @@ test-unit: venv ## Tests without Kubernetes
 	@$(BIN)/python -m local_cluster build helm cyclonus
 	@$(BIN)/pytest tests/unit
 	@echo "==> The data plane's tests again, with its hot path compiled as in the image"
-	@compiled="$$($(BIN)/python -m images.compiled)" && PYTHONPATH="$$compiled:tests" $(BIN)/pytest tests/unit/sandbox_gateway/proxy
+	@compiled="$$($(BIN)/python -m images.compiled)" && PYTHONPATH="$$compiled" $(BIN)/pytest tests/unit/sandbox_gateway/proxy
 
 .PHONY: test-control-plane
 test-control-plane: venv ## Tests against a real API server and etcd
@@ -86,7 +85,7 @@ conformance: venv ## Test a server of the Runtime API: URL=…, RUNTIME_API_KEY 
 .PHONY: generate
 generate: venv ## Write the CRD manifests and the page of reasons anew
 	@$(BIN)/python -m sandbox_crds.manifests crds helm/openhands-sandbox/crds
-	@$(BIN)/python -m sandbox_crds.reference docs/reasons.md
+	@$(BIN)/python -m sandbox_common.reference docs/reasons.md
 
 .PHONY: lock
 lock: venv ## Resolve all Python dependencies anew

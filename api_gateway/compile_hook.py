@@ -13,10 +13,10 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_PACKAGES = ("crds/sandbox_crds", "api_gateway/sandbox_gateway")
+_PACKAGES = ("crds/sandbox_crds", "common/sandbox_common", "api_gateway/sandbox_gateway")
 """The modules' own, and what they import of the project."""
 _MODULES = (
-    "sandbox_gateway/activity.py",
+    "sandbox_gateway/process/activity.py",
     *(
         f"sandbox_gateway/proxy/{name}.py"
         for name in (
@@ -35,7 +35,7 @@ _MODULES = (
             *("headers", "memo", "places", "routing", "shares", "upstream"),
         )
     ),
-    "sandbox_gateway/traffic.py",
+    "sandbox_gateway/process/traffic.py",
 )
 
 

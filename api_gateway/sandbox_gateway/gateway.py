@@ -6,34 +6,34 @@ from pathlib import Path
 
 import structlog
 
-from sandbox_crds import collector, logs
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.client import CALL_SECONDS
-from sandbox_crds.kube.startup import until_known
-from sandbox_gateway import descriptors
-from sandbox_gateway.access_log import RequestLog, write_stdout
-from sandbox_gateway.activity import Activity
-from sandbox_gateway.api_keys import ApiKeys
-from sandbox_gateway.cache import SandboxCache
-from sandbox_gateway.certificates import Certificates
-from sandbox_gateway.classes import SandboxClasses
-from sandbox_gateway.control.plane import control_plane
-from sandbox_gateway.departures import Departures
-from sandbox_gateway.health import HealthChecks
-from sandbox_gateway.holding import Holding
-from sandbox_gateway.internal import ActivityReports
-from sandbox_gateway.lookup import CacheDirectory
-from sandbox_gateway.metrics import count_request
-from sandbox_gateway.pools import Pools
+from sandbox_common import collector, logs
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.client import CALL_SECONDS
+from sandbox_common.kube.startup import until_known
+from sandbox_gateway.process import descriptors
+from sandbox_gateway.process.activity import Activity
+from sandbox_gateway.process.certificates import Certificates
+from sandbox_gateway.process.internal import ActivityReports
+from sandbox_gateway.process.metrics import count_request
+from sandbox_gateway.process.servers import AppServer, probes_app, tcp_socket, unix_socket
 from sandbox_gateway.proxy import listener
+from sandbox_gateway.proxy.access_log import RequestLog, write_stdout
 from sandbox_gateway.proxy.context import Limits
 from sandbox_gateway.proxy.forwarded import TrustedProxies
-from sandbox_gateway.sandboxes import Sandboxes
-from sandbox_gateway.servers import AppServer, probes_app, tcp_socket, unix_socket
+from sandbox_gateway.routing.departures import Departures
+from sandbox_gateway.routing.lookup import CacheDirectory
+from sandbox_gateway.routing.suspensions import Suspensions
+from sandbox_gateway.routing.wake import Wakes
+from sandbox_gateway.runtime_api.plane import control_plane
+from sandbox_gateway.sandboxes.api import Sandboxes
+from sandbox_gateway.sandboxes.api_keys import ApiKeys
+from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.classes import SandboxClasses
+from sandbox_gateway.sandboxes.health import HealthChecks
+from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.settings import Settings
-from sandbox_gateway.suspensions import Suspensions
-from sandbox_gateway.wake import Wakes
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

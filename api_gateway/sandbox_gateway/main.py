@@ -10,10 +10,10 @@ from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from sandbox_crds import collector, core_dumps, logs
-from sandbox_crds.keys import MasterKeyError
+from sandbox_common import collector, core_dumps, logs
+from sandbox_common.keys import MasterKeyError
 from sandbox_gateway import gateway
-from sandbox_gateway.certificates import TlsError
+from sandbox_gateway.process.certificates import TlsError
 from sandbox_gateway.settings import Settings
 from sandbox_gateway.workers.lifeline import end_with_parent
 from sandbox_gateway.workers.supervisor import Supervisor, WorkerError

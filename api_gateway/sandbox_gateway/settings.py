@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_settings import BaseSettings, CliSuppress, NoDecode, SettingsConfigDict
 
+from sandbox_common.logs import LogFormat, LogLevel
 from sandbox_crds.image_patterns import PatternText
-from sandbox_crds.logs import LogFormat, LogLevel
-from sandbox_gateway.access_log import AccessLogMode
-from sandbox_gateway.addresses import Origin
+from sandbox_gateway.contract.addresses import Origin
+from sandbox_gateway.contract.image_reference import registry_name
+from sandbox_gateway.proxy.access_log import AccessLogMode
 from sandbox_gateway.proxy.forwarded import Network, network
-from sandbox_gateway.registry.reference import registry_name
 
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 

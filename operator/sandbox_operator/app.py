@@ -10,19 +10,20 @@ from typing import Any
 import aiohttp
 import structlog
 
-from sandbox_crds import collector
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import Informer, KubeClient
-from sandbox_crds.kube.startup import until_known
-from sandbox_operator import glue, health, metrics
-from sandbox_operator.agent_server import AgentServers
+from sandbox_common import collector
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import Informer, KubeClient
+from sandbox_common.kube.startup import until_known
+from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.caches import Caches
 from sandbox_operator.idle.check import Gateways
 from sandbox_operator.idle.gateways import GatewayReplicas, parse_peers
 from sandbox_operator.leader.elector import Elector
+from sandbox_operator.process import health, metrics
 from sandbox_operator.settings import Settings
-from sandbox_operator.store import Sweeper
 from sandbox_operator.term import Term
+from sandbox_operator.watching import glue
+from sandbox_operator.watching.store import Sweeper
 
 USER_AGENT = "sandbox-operator"
 

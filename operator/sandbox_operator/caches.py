@@ -5,18 +5,18 @@ from typing import Protocol
 
 import structlog
 
-from sandbox_crds import collector
+from sandbox_common import collector
+from sandbox_common.kube import Informer, KubeClient
+from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.kube import Informer, KubeClient
-from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
-from sandbox_operator.definitions import Definitions
 from sandbox_operator.limits.owners import OwnerLimits
-from sandbox_operator.node_watch import Nodes
-from sandbox_operator.pods import Pod, decode
 from sandbox_operator.pools.stock import Stock
-from sandbox_operator.services import Services
-from sandbox_operator.store import AnyStore, Store, Sweeper
+from sandbox_operator.sandboxes.services import Services
+from sandbox_operator.watching.definitions import Definitions
+from sandbox_operator.watching.node_watch import Nodes
+from sandbox_operator.watching.pods import Pod, decode
+from sandbox_operator.watching.store import AnyStore, Store, Sweeper
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

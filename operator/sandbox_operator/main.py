@@ -9,8 +9,8 @@ from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from sandbox_crds import collector, core_dumps, logs
-from sandbox_crds.keys import MasterKeyError
+from sandbox_common import collector, core_dumps, logs
+from sandbox_common.keys import MasterKeyError
 from sandbox_operator.app import run
 from sandbox_operator.settings import Settings
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sandbox_crds.logs import LogFormat, LogLevel
+from sandbox_common.logs import LogFormat, LogLevel
 from sandbox_operator.idle.gateways import parse_peers
 from sandbox_operator.leader.election import Timing
 

@@ -2,25 +2,26 @@
 
 import asyncio
 
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient, unreadable
-from sandbox_crds.kube.resources import SANDBOXES
-from sandbox_operator import metrics, times
-from sandbox_operator.agent_server import AgentServers
-from sandbox_operator.api import Api
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient, unreadable
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.caches import Caches
 from sandbox_operator.idle.check import Gateways
 from sandbox_operator.idle.watch import IdleWatch
 from sandbox_operator.limits.ledger import Ledger
-from sandbox_operator.ownership import choose
-from sandbox_operator.pods import Pod
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.environments import Environments
 from sandbox_operator.pools.initializations import Initializations
 from sandbox_operator.pools.reconciler import PoolReconciler
-from sandbox_operator.queue import WorkQueue
-from sandbox_operator.reconciler import Reconciler
+from sandbox_operator.process import metrics
+from sandbox_operator.sandboxes.api import Api
+from sandbox_operator.sandboxes.ownership import choose
+from sandbox_operator.sandboxes.reconciler import Reconciler
+from sandbox_operator.watching import times
+from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.queue import WorkQueue
 
 
 class Term:
@@ -39,8 +40,9 @@ class Term:
         self.queue = WorkQueue(metrics.RECONCILE_SECONDS.observe)
         self._caches = caches
         self._keys = keys
+        pool_api = PoolApi(client, namespace)
         self._pools = PoolReconciler(
-            PoolApi(client, namespace),
+            pool_api,
             keys,
             caches.pools,
             caches.classes,
@@ -59,7 +61,7 @@ class Term:
             caches.sandboxes,
             caches.classes,
             caches.stock,
-            Claims(api, environments, keys, caches.stock, caches.pools, self._pools.started),
+            Claims(pool_api, environments, keys, caches.stock, caches.pools, self._pools.started),
             Initializations(agents, environments, self.queue.add),
             self._ledger,
             caches.services,

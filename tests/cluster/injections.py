@@ -8,10 +8,10 @@ from typing import Any
 from cluster.site import Site
 from cluster.support import NAMESPACE, eventually
 from failures.observer import Knows, exists, has_condition, is_event, waits
-from sandbox_crds.kube import Resource
-from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES
+from sandbox_common.kube import Resource
+from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES
+from sandbox_common.reasons import Reason
 from sandbox_crds.names import runtime_id
-from sandbox_crds.reasons import Reason
 
 OWNER = "default"
 """Of the sandboxes, by the API key that the chart makes."""

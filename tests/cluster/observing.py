@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from pathlib import Path
 
 from failures.observer import Observer
-from sandbox_crds.kube import KubeClient
+from sandbox_common.kube import KubeClient
 
 _START_SECONDS = 30
 

@@ -16,9 +16,9 @@ import orjson
 from cluster.needles import Needles, entries, tokens
 from local_cluster.audit_log import events
 from local_cluster.paths import State
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import Informer, KubeClient, KubeObject
-from sandbox_crds.kube.resources import (
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import Informer, KubeClient, KubeObject
+from sandbox_common.kube.resources import (
     EVENTS,
     LEASES,
     PODS,
@@ -29,7 +29,7 @@ from sandbox_crds.kube.resources import (
     SERVICES,
     VOLUME_CLAIMS,
 )
-from sandbox_crds.kube.resources import Resource as KubeResource
+from sandbox_common.kube.resources import Resource as KubeResource
 
 _READABLE = (
     *(EVENTS, LEASES, PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES, SERVICES, VOLUME_CLAIMS),

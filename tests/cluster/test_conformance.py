@@ -11,9 +11,9 @@ import pytest
 from cluster.site import Site
 from cluster.support import eventually
 from conformance.contract import SECTIONS
-from demo.commands import ROOT, follow
+from demo.commands import follow
+from sandbox_common.keys import api_key_hash
 from sandbox_crds.api import API_KEY_LABEL
-from sandbox_crds.keys import api_key_hash
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,6 @@ def other_api_key(persistent: Site) -> str:
 def test_gateway_conforms(persistent: Site, other_api_key: str, sdk: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     env = {
-        "PYTHONPATH": str(ROOT / "tests"),
         "RUNTIME_API_URL": persistent.url,
         "RUNTIME_API_KEY": persistent.release.api_key(),
         "OTHER_RUNTIME_API_KEY": other_api_key,

@@ -17,10 +17,10 @@ import pytest
 from aiohttp import web
 
 from local_cluster.ports import free_port
-from sandbox_crds.environment import is_reserved
-from sandbox_crds.keys import MasterKeys
+from sandbox_common.environment import is_reserved
+from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxSpec
-from sandbox_operator.agent_server import AgentServers, InitError
+from sandbox_operator.agents.agent_server import AgentServers, InitError
 from sandbox_operator.pools.boot_variables import is_read_at_boot
 from sandbox_operator.pools.deferred import fixed_differences, init_body
 

@@ -13,8 +13,8 @@ from cluster.support import NAMESPACE, eventually
 from demo.local_target import LocalTarget
 from demo.targets import Images
 from failures.observer import Observer, is_being_deleted
-from sandbox_crds.kube.resources import PODS
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube.resources import PODS
+from sandbox_common.reasons import Reason
 
 KEPT, LOST, SMALL = "with-volume", "without-volume", "small-home"
 # Answers /health like an agent server, and needs no ten seconds of computing for it.

@@ -17,8 +17,8 @@ from cluster.support import NAMESPACE, eventually
 from demo.local_target import LocalTarget
 from demo.targets import Images
 from failures.observer import Observer
+from sandbox_common.reasons import MEANINGS
 from sandbox_crds.names import runtime_id
-from sandbox_crds.reasons import MEANINGS
 
 FATAL_SECONDS = 60
 """The longest time for which these tests wait until a failure is given up."""

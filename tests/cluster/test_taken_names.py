@@ -5,7 +5,7 @@ from typing import Any
 from cluster.support import Kubectl, eventually
 from demo.targets import Images
 from sandbox_crds.names import pod_name
-from sandbox_operator.pods import KEY_ID_ANNOTATION
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
 
 NAME = "names-taken"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from control_plane.waiting import eventually
 from local_cluster.audit_log import events
-from sandbox_crds.kube import ApiError, KubeClient
-from sandbox_crds.kube.resources import LEASES, PODS
+from sandbox_common.kube import ApiError, KubeClient
+from sandbox_common.kube.resources import LEASES, PODS
 
 _MARKER = "marker-"
 """How the names begin that are read to await the log."""

@@ -10,8 +10,8 @@ import yaml
 
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
+from sandbox_common.kube import KubeClient, KubeObject, Resource
+from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOXES
 
 _CRDS = Path(__file__).parents[2] / "crds"
 

@@ -9,8 +9,8 @@ import pytest
 from control_plane.audit import Audit
 from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
 
 MASTER = "master-key-of-the-tests-0123456789abcdef"
 """Version 1 of the master key of everything that a test starts."""

@@ -17,7 +17,7 @@ from aiohttp import web
 from kubernetes.aio import client as kube_client
 
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient
+from sandbox_common.kube import KubeClient
 
 _RESOURCE = re.compile(r"/(?:namespaces/[^/]+/)(?P<plural>[a-z]+)")
 _VERSION = re.compile(rb'"resourceVersion":"(\d{1,18})"')

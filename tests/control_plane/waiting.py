@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sandbox_crds.kube import ApiError
+from sandbox_common.kube import ApiError
 
 _INTERVAL = 0.02
 

@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import Self
 
 from local_cluster.progress import Progress
-from sandbox_crds.kube import Informer, KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube import Informer, KubeClient, KubeObject, Resource
+from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES
+from sandbox_common.reasons import Reason
 
 type Knows = Callable[[KubeObject], bool]
 

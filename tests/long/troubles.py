@@ -16,8 +16,8 @@ from cluster.support import NAMESPACE, eventually
 from local_cluster.node import NODE_NAME
 from local_cluster.paths import State
 from long import registry
+from sandbox_common.reasons import Reason
 from sandbox_crds.api import API_KEY_LABEL
-from sandbox_crds.reasons import Reason
 
 _LATE = f"{NAMESPACE}-late"
 """Name of what is missing at first, or is there only at first."""

@@ -1,0 +1,1 @@
+"""The data plane: HTTP and WebSockets between clients and agent servers."""

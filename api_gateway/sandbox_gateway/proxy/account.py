@@ -6,10 +6,10 @@ from typing import Protocol
 
 import orjson
 
+from sandbox_gateway.process.traffic import TALLIES, TIMED_OF, Route, Tally
 from sandbox_gateway.proxy.answers import Answer
 from sandbox_gateway.proxy.head import RequestHead
 from sandbox_gateway.proxy.redaction import sampled_trace
-from sandbox_gateway.traffic import TALLIES, TIMED_OF, Route, Tally
 
 SERVICE_RESTART = 1012
 """A close code of IANA's registry."""

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import orjson
 
-from sandbox_gateway.retry import RETRY, Passing
+from sandbox_gateway.contract.retry import RETRY, Passing
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
-from sandbox_gateway.directory import Directory
 from sandbox_gateway.proxy.account import AccessLog
+from sandbox_gateway.proxy.directory import Directory
 from sandbox_gateway.proxy.fair import Fair
 from sandbox_gateway.proxy.flights import Flights
 from sandbox_gateway.proxy.forwarded import TrustedProxies

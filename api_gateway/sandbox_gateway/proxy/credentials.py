@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
-from sandbox_gateway.directory import Directory, NoSandbox
+from sandbox_gateway.proxy.directory import Directory, NoSandbox
 from sandbox_gateway.proxy.head import RequestHead
 
 WORKSPACE_COOKIE = b"oh_workspace_session_key"

@@ -6,11 +6,11 @@ Connections take file descriptors and memory, which the other ones, their upstre
 import asyncio
 from typing import cast, override
 
-from sandbox_gateway.metrics import REFUSED_CONNECTIONS
+from sandbox_gateway.contract.retry import Passing
+from sandbox_gateway.process.metrics import REFUSED_CONNECTIONS
 from sandbox_gateway.proxy.answers import refuse_for_now
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.linger import Linger
-from sandbox_gateway.retry import Passing
 
 ANSWERED = 32
 """So many connections over the bound may be open to read their answer. What comes then is closed without one."""

@@ -7,7 +7,9 @@ from typing import override
 
 import structlog
 
-from sandbox_gateway.metrics import EXCHANGES
+from sandbox_gateway.contract.retry import Passing
+from sandbox_gateway.process.metrics import EXCHANGES
+from sandbox_gateway.process.traffic import TALLIES, Route
 from sandbox_gateway.proxy.account import Account
 from sandbox_gateway.proxy.answers import Answer, nothing_listens, refuse, refuse_for_now
 from sandbox_gateway.proxy.confinement import as_stranger, confined
@@ -17,8 +19,6 @@ from sandbox_gateway.proxy.head import RESPONSE_HEADS, BadMessageError, RequestH
 from sandbox_gateway.proxy.headers import client_head
 from sandbox_gateway.proxy.routing import ToControl, ToSandbox
 from sandbox_gateway.proxy.upstream import Address, Sink, UpstreamConnection
-from sandbox_gateway.retry import Passing
-from sandbox_gateway.traffic import TALLIES, Route
 
 _WORTH_A_VECTOR = 16 * 1024
 """Bytes of a body from which a copy costs more than a vectored write with its head."""

@@ -21,6 +21,7 @@ import structlog
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
+from sandbox_gateway.process.traffic import TALLIES, Route
 from sandbox_gateway.proxy.account import SERVICE_RESTART, Account
 from sandbox_gateway.proxy.answers import Answer, refuse
 from sandbox_gateway.proxy.awaited import AwaitedHead
@@ -32,7 +33,6 @@ from sandbox_gateway.proxy.linger import Linger
 from sandbox_gateway.proxy.routing import ToSandbox, ToSleeping, ToUnknown, by_session_key
 from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
-from sandbox_gateway.traffic import TALLIES, Route
 
 _POLICY_VIOLATION = 1008
 _TOO_BIG = 1009

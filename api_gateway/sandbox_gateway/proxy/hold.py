@@ -6,11 +6,11 @@ from functools import partial
 
 import structlog
 
-from sandbox_gateway.metrics import HELD_REQUESTS
+from sandbox_gateway.contract.retry import Passing
+from sandbox_gateway.process.metrics import HELD_REQUESTS
 from sandbox_gateway.proxy.answers import Answer, refuse_for_now
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.routing import ToSleeping, ToUnknown
-from sandbox_gateway.retry import Passing
 
 READ_AHEAD = 64 * 1024
 """Bytes of a held request that are read on: without reading, a client that has gone is not noticed."""

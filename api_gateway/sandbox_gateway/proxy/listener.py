@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from sandbox_gateway.directory import Directory
 from sandbox_gateway.proxy.account import AccessLog
 from sandbox_gateway.proxy.client import ClientConnection
 from sandbox_gateway.proxy.context import Activity, Context, Limits, Waker
 from sandbox_gateway.proxy.crowded import Crowded
+from sandbox_gateway.proxy.directory import Directory
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.handshake import Handshake
 from sandbox_gateway.proxy.upstream import Pool, keep_alive

@@ -20,7 +20,6 @@ than its health.
 import re
 from dataclasses import dataclass, field
 
-from sandbox_gateway.directory import Directory, Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.answers import HEALTHY, Answer, refuse, refuse_for_now, unknown_api_key
 from sandbox_gateway.proxy.cors import is_preflight, preflight
 from sandbox_gateway.proxy.credentials import (
@@ -30,6 +29,7 @@ from sandbox_gateway.proxy.credentials import (
     presents_key,
     unknown_key,
 )
+from sandbox_gateway.proxy.directory import Directory, Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.head import RequestHead
 from sandbox_gateway.proxy.headers import Cookies
 

@@ -10,12 +10,12 @@ import asyncio
 import random
 from typing import override
 
-from sandbox_gateway.metrics import WEBSOCKETS
+from sandbox_gateway.process.metrics import WEBSOCKETS
+from sandbox_gateway.process.traffic import TALLIES, Route
 from sandbox_gateway.proxy.account import SERVICE_RESTART, Account
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.frames import Frames
 from sandbox_gateway.proxy.linger import end_sending
-from sandbox_gateway.traffic import TALLIES, Route
 
 _TALLY = TALLIES[Route.WEBSOCKET]
 

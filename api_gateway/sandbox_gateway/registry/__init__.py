@@ -1,0 +1,1 @@
+"""What container registries say about images."""

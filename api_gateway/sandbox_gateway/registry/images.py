@@ -9,10 +9,10 @@ import httpx
 import structlog
 from pydantic import BaseModel, Field, ValidationError
 
+from sandbox_gateway.contract.image_reference import Reference
+from sandbox_gateway.contract.responses import ImageExistsResponse, ImageFacts
 from sandbox_gateway.registry.addresses import PrivateAddressError
 from sandbox_gateway.registry.http import RegistryClient, RegistryError, json_object
-from sandbox_gateway.registry.reference import Reference
-from sandbox_gateway.responses import ImageExistsResponse, ImageFacts
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

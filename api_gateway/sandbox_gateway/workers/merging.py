@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from sandbox_crds.activity import Report, Use
+from sandbox_common.activity import Report, Use
 
 _LABEL = "worker"
 

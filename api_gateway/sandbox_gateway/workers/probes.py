@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from sandbox_crds.activity import PATH, decode, encode
+from sandbox_common.activity import PATH, decode, encode
 from sandbox_gateway.workers.merging import merge_metrics, merge_reports
 
 _SECONDS = 3.0

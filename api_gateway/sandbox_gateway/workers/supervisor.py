@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from sandbox_gateway.servers import AppServer, tcp_socket
+from sandbox_gateway.process.servers import AppServer, tcp_socket
 from sandbox_gateway.settings import Settings
 from sandbox_gateway.workers.probes import MergedProbes
 

@@ -7,11 +7,10 @@ client's environment, then the pod's `env`. So the client wins over defaults, an
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox_crds import service_ports
-from sandbox_crds.environment import is_reserved
+from sandbox_common import service_ports
+from sandbox_common.environment import is_reserved
 from sandbox_crds.models import EnvVar, Sandbox, SandboxClass
 from sandbox_crds.names import environment_secret_name
-from sandbox_operator.lifetime import idle_timeout
 
 SESSION_KEY = "OH_SESSION_API_KEYS_0"
 OLD_SESSION_KEY = "SESSION_API_KEY"
@@ -38,6 +37,19 @@ CA_DIRECTORY, CA_FILE = "/etc/openhands-ca", "ca.crt"
 """The same whatever the entry of the ConfigMap is called: variables of a sandbox outlive a change of its class."""
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS")
 """OpenSSL and Python, requests, curl, git and Node.js."""
+
+
+def idle_timeout(sandbox: Sandbox, class_: SandboxClass | None) -> int:
+    """Seconds without work or requests after which it is suspended; 0: never.
+
+    Its own value wins over its class's, but what a client of the gateway asks for ends sooner at most.
+    """
+    own, of_class = sandbox.spec.idle_timeout_seconds, class_.spec.idle_timeout_seconds if class_ else 0
+    if own is None:
+        return of_class
+    if sandbox.spec.owner and of_class:
+        return min(own or of_class, of_class)
+    return own
 
 
 def defaults(class_: SandboxClass) -> dict[str, str]:

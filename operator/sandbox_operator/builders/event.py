@@ -3,7 +3,7 @@
 from enum import StrEnum
 from functools import partial
 
-from sandbox_crds import sandbox_events
+from sandbox_common import sandbox_events
 
 
 class EventReason(StrEnum):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sandbox_common.kube import KubeObject, Resource
 from sandbox_crds.api import API_VERSION, MANAGED_BY_LABEL, MANAGER, SANDBOX_LABEL
-from sandbox_crds.kube import KubeObject, Resource
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import pod_name
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sandbox_crds import service_ports
+from sandbox_common import service_ports
+from sandbox_common.command import AGENT, DEFAULT_COMMAND, agent_port
+from sandbox_common.kube import KubeObject
+from sandbox_common.kube.resources import PODS
 from sandbox_crds.api import EGRESS_LABEL, SANDBOX_LABEL
-from sandbox_crds.command import AGENT, DEFAULT_COMMAND, agent_port
-from sandbox_crds.kube import KubeObject
-from sandbox_crds.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders import environment
 from sandbox_operator.builders.additions import extra_mounts, extra_volumes, sidecars
@@ -14,8 +14,8 @@ from sandbox_operator.builders.confinement import confinement
 from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.launch import container_dir, launched
 from sandbox_operator.builders.owned import name_of, owned
-from sandbox_operator.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION
-from sandbox_operator.quantity import scaled
+from sandbox_operator.builders.quantity import scaled
+from sandbox_operator.watching.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION
 
 _ALL_SANDBOXES = {"labelSelector": {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}}
 

@@ -1,9 +1,9 @@
 """The Service that gives a sandbox a DNS name in the cluster."""
 
+from sandbox_common.command import AGENT, agent_port
+from sandbox_common.kube import KubeObject
+from sandbox_common.kube.resources import SERVICES
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.command import AGENT, agent_port
-from sandbox_crds.kube import KubeObject
-from sandbox_crds.kube.resources import SERVICES
 from sandbox_crds.models import Sandbox
 from sandbox_operator.builders.owned import owned
 

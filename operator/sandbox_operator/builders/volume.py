@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sandbox_crds.kube import KubeObject
-from sandbox_crds.kube.resources import VOLUME_CLAIMS
+from sandbox_common.kube import KubeObject
+from sandbox_common.kube.resources import VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.owned import name_of, owned
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import Protocol
 
-from sandbox_crds.activity import Report
+from sandbox_common.activity import Report
 from sandbox_operator.idle.clock import Answer, IdleClock
 from sandbox_operator.idle.traffic import Traffic
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
-from sandbox_crds.activity import PATH, Report, decode
-from sandbox_crds.keys import MasterKeys
+from sandbox_common.activity import PATH, Report, decode
+from sandbox_common.keys import MasterKeys
 from sandbox_operator.idle.traffic import ANSWER_SECONDS
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
-from sandbox_crds.activity import CHECK_SECONDS, Report
+from sandbox_common.activity import CHECK_SECONDS, Report
 
 ANSWER_SECONDS = 5.0
 """How long a replica may take to answer."""

@@ -9,20 +9,20 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import structlog
 
-from sandbox_crds.kube import ApiError, Informer, unreadable
-from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_common.kube import ApiError, Informer, unreadable
+from sandbox_common.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator import times
-from sandbox_operator.agent_server import AgentServers
-from sandbox_operator.api import Api
+from sandbox_operator.agents.agent_server import AgentServers
+from sandbox_operator.builders.environment import idle_timeout
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.conditions import READY
 from sandbox_operator.idle.check import Candidate, Checks, Gateways, Idle
 from sandbox_operator.idle.clock import Answer
-from sandbox_operator.lifetime import idle_timeout
-from sandbox_operator.pods import Pod
-from sandbox_operator.status import reports
-from sandbox_operator.store import Store
+from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.reporting.status import reports
+from sandbox_operator.sandboxes.api import Api
+from sandbox_operator.watching import times
+from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.store import Store
 
 INTERVAL = 14.0
 """Seconds between two checks: a check's own time and whole seconds of others fit into the rest of CHECK_SECONDS."""

@@ -9,8 +9,8 @@ been replaced holds nothing.
 from dataclasses import dataclass
 from typing import Final
 
-from sandbox_crds.kube import ApiError, KubeClient
-from sandbox_crds.kube.resources import Resource
+from sandbox_common.kube import ApiError, KubeClient
+from sandbox_common.kube.resources import Resource
 
 _REVIEWS: Final = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
 _NONE_TO_ASK: Final = frozenset({403, 404})

@@ -14,12 +14,12 @@ import aiohttp
 import orjson
 import structlog
 
-from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
-from sandbox_crds.kube.resources import LEASES
-from sandbox_operator import metrics
+from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject
+from sandbox_common.kube.resources import LEASES
 from sandbox_operator.leader import lease
 from sandbox_operator.leader.account import Account, own_account
 from sandbox_operator.leader.election import Election, Read, Record, Timing, Wait, Write
+from sandbox_operator.process import metrics
 
 type Clock = Callable[[], float]
 type Term = Callable[[KubeClient], Awaitable[None]]
@@ -203,14 +203,11 @@ class Elector:
         return True
 
     async def _read(self) -> None:
-        try:
-            record = self._decode(await self._client.get(LEASES, self._namespace, self._name))
-        except ApiError as error:
-            if error.code != 404:
-                raise
+        found = await self._client.find(LEASES, self._namespace, self._name)
+        if found is None:
             self._election.absent(self._clock())
         else:
-            self._election.observe(record, self._clock())
+            self._election.observe(self._decode(found), self._clock())
 
     async def _write(self, step: Write) -> None:
         sent_at, now, duration = self._clock(), datetime.now(UTC), self._timing.duration

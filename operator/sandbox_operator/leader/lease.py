@@ -6,9 +6,9 @@ Times in a Lease are for people: no candidate decides by them.
 from datetime import datetime
 from typing import Any, Final
 
+from sandbox_common.kube import KubeObject
+from sandbox_common.kube.resources import LEASES
 from sandbox_crds.api import GROUP
-from sandbox_crds.kube import KubeObject
-from sandbox_crds.kube.resources import LEASES
 from sandbox_operator.leader.account import Account
 from sandbox_operator.leader.election import Record
 

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sandbox_crds.api_keys import Limits
-from sandbox_crds.limits import Limit
+from sandbox_common.api_keys import Limits
+from sandbox_common.limits import Limit
 
 MINUTE = timedelta(seconds=60)
 

@@ -8,24 +8,34 @@ the objects again when a term begins.
 from bisect import insort
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sandbox_crds.api_keys import Limits
-from sandbox_crds.limits import reached
+from sandbox_common.api_keys import Limits
+from sandbox_common.limits import reached
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox
-from sandbox_crds.reasons import Reason
-from sandbox_operator import times
-from sandbox_operator.conditions import READY
 from sandbox_operator.limits.account import MINUTE, Account, shortage
-from sandbox_operator.pods import Pod
-from sandbox_operator.status import may_have_been_suspended
-from sandbox_operator.world import HeldBack
+from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.reporting.status import may_have_been_suspended
+from sandbox_operator.watching import times
+from sandbox_operator.watching.pods import Pod
 
 _SETTLING = timedelta(seconds=2)
 """After a change of leaders."""
 
 _ASK_AGAIN = timedelta(seconds=15)
 """Who waits is called when it is its turn; this is for what nobody has told."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Which limit of its owner keeps a sandbox from starting, since when, and when to ask again."""
+
+    reason: Reason
+    message: str
+    since: datetime
+    again: datetime
 
 
 class Ledger:

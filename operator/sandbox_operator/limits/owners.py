@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import structlog
 
+from sandbox_common.api_keys import ApiKey, Limits, decode, limits_by_owner
+from sandbox_common.kube import Informer, KubeClient, KubeObject
+from sandbox_common.kube.resources import SECRETS
 from sandbox_crds.api import API_KEY_LABEL
-from sandbox_crds.api_keys import ApiKey, Limits, decode, limits_by_owner
-from sandbox_crds.kube import Informer, KubeClient, KubeObject
-from sandbox_crds.kube.resources import SECRETS
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -1,14 +1,18 @@
-"""Writes of the pool controller."""
+"""Writes about pools and their pods."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import PODS, SANDBOX_POOLS, SECRETS
-from sandbox_crds.models import SandboxPool
-from sandbox_operator.api import refusal_of
-from sandbox_operator.pods import Pod, decode
-from sandbox_operator.world import Refusal
+from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube.resources import PODS, SANDBOX_POOLS, SECRETS
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.pools.claiming import claim as claim_operations
+from sandbox_operator.reporting.refusals import Refusal, refusal_of
+from sandbox_operator.watching.pods import Pod, decode
+
+_TAKEN = frozenset({404, 409, 422})
+"""Status codes of a claim that came too late."""
 
 
 class PoolApi:
@@ -41,6 +45,27 @@ class PoolApi:
                 return refusal
             raise
         return None
+
+    async def claim(self, pod: Pod, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> KubeObject | None:
+        """Make a free warm pod the sandbox's; gives the pod as stored, None when somebody else has it or ends it.
+
+        Raises ApiError.
+        """
+        try:
+            return await self._client.json_patch(
+                PODS, self._namespace, pod.name, claim_operations(pod, sandbox, class_, now)
+            )
+        except ApiError as error:
+            if error.code not in _TAKEN:
+                raise
+            body = await self._client.find(PODS, self._namespace, pod.name) if error.code == 422 else None
+            found = decode(body) if body else None
+            if found is None or found.uid != pod.uid or found.deletion_requested:
+                return None
+            if found.is_free:
+                raise  # a policy refuses with the same code
+            # The answer to an earlier attempt may have been lost.
+            return body if found.owner_uid == sandbox.metadata.uid else None
 
     async def delete_pod(self, pod: Pod) -> bool:
         """Delete the pod if it still is as it was seen; False when it is not, since somebody may have claimed it."""

@@ -3,17 +3,17 @@
 import base64
 import secrets
 
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeObject
+from sandbox_common.kube.resources import PODS, SECRETS
 from sandbox_crds.api import API_VERSION, MANAGED_BY_LABEL, MANAGER, POOL_LABEL, SANDBOX_LABEL
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeObject
-from sandbox_crds.kube.resources import PODS, SECRETS
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY, defaults
 from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.pod import pod_labels, pod_spec
-from sandbox_operator.pods import DEFERRED_ANNOTATION, KEY_ID_ANNOTATION, TEMPLATE_ANNOTATION, Pod
 from sandbox_operator.pools.deferred import DORMANT
 from sandbox_operator.pools.template import sandbox_spec, template, usable_environment
+from sandbox_operator.watching.pods import DEFERRED_ANNOTATION, KEY_ID_ANNOTATION, TEMPLATE_ANNOTATION, Pod
 
 _RANDOM_CHARACTERS = 10
 

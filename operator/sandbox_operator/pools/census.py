@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.reasons import Reason
-from sandbox_operator.findings import Finding, examine, finished
-from sandbox_operator.pods import Pod
-from sandbox_operator.redaction import redacted_pod
+from sandbox_common.keys import MasterKeys
+from sandbox_common.reasons import Reason
+from sandbox_operator.reporting.findings import Finding, examine, finished
+from sandbox_operator.reporting.redaction import redacted_pod
+from sandbox_operator.watching.pods import Pod
 
 LONGEST_START = timedelta(minutes=10)
 """A pod that is not ready for so long counts as failing, though nobody says why."""

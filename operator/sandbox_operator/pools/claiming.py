@@ -5,10 +5,10 @@ from typing import Any
 
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator import times
 from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.owned import owner_reference
-from sandbox_operator.pods import CLAIMED_ANNOTATION, RESTARTED_ANNOTATION, Pod
+from sandbox_operator.watching import times
+from sandbox_operator.watching.pods import CLAIMED_ANNOTATION, RESTARTED_ANNOTATION, Pod
 
 
 def is_first_start(sandbox: Sandbox) -> bool:

@@ -5,18 +5,19 @@ from datetime import datetime
 
 import structlog
 
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool, SandboxSpec
-from sandbox_operator.api import Api, refusal_of
-from sandbox_operator.pods import Pod, decode
+from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.deferred import fixed_differences
 from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
 from sandbox_operator.pools.matching import Miss, MissReason, miss, obstacle
 from sandbox_operator.pools.metrics import CLAIMS, MISSES
 from sandbox_operator.pools.stock import Stock
 from sandbox_operator.pools.template import sandbox_spec, template, usable_environment
-from sandbox_operator.store import Store
+from sandbox_operator.reporting.refusals import refusal_of
+from sandbox_operator.watching.pods import Pod, decode
+from sandbox_operator.watching.store import Store
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -26,7 +27,7 @@ class Claims:
 
     def __init__(
         self,
-        api: Api,
+        api: PoolApi,
         environments: Environments,
         keys: MasterKeys,
         stock: Stock,
@@ -43,7 +44,7 @@ class Claims:
     async def claim(self, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | Miss:
         """A pod that is now the sandbox's, or why there is none. To be asked once for each sandbox.
 
-        Raises what Api raises. A pod may be the sandbox's all the same then, as the cache will show.
+        Raises what PoolApi raises. A pod may be the sandbox's all the same then, as the cache will show.
         """
         outcome = self._obstacle(sandbox, class_) or await self._claim(sandbox, class_, now)
         if isinstance(outcome, Miss):

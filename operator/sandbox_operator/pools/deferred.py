@@ -12,13 +12,13 @@ from typing import Any
 
 import orjson
 
-from sandbox_crds.environment import is_reserved
+from sandbox_common.environment import is_reserved
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders import environment
-from sandbox_operator.conditions import READY
-from sandbox_operator.pods import Pod
 from sandbox_operator.pools.boot_variables import is_read_at_boot
-from sandbox_operator.status import reports
+from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.reporting.status import reports
+from sandbox_operator.watching.pods import Pod
 
 DORMANT = {"name": "OH_DEFERRED_INIT", "value": "true"}
 """The entry of a container's `env` that lets its agent server wait."""

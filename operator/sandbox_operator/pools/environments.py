@@ -4,9 +4,9 @@ import asyncio
 import base64
 import binascii
 
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, KubeClient
-from sandbox_crds.kube.resources import SECRETS
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SECRETS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
 
@@ -47,12 +47,9 @@ class Environments:
         return found
 
     async def _read(self, name: str) -> dict[str, str] | None:
-        try:
-            secret = await self._client.get(SECRETS, self._namespace, name)
-        except ApiError as error:
-            if error.code == 404:
-                return None
-            raise
+        secret = await self._client.find(SECRETS, self._namespace, name)
+        if secret is None:
+            return None
         data: dict[str, str] = secret.get("data") or {}
         try:
             return {key: base64.b64decode(value).decode() for key, value in data.items()}

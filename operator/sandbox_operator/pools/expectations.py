@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from sandbox_operator.pods import Pod
+from sandbox_operator.watching.pods import Pod
 
 
 class Expectations:

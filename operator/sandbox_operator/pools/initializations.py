@@ -6,12 +6,12 @@ from collections.abc import Callable
 import aiohttp
 import structlog
 
-from sandbox_crds.kube import ApiError
+from sandbox_common.kube import ApiError
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.agent_server import AgentServers, InitError, address_of
-from sandbox_operator.pods import Pod
+from sandbox_operator.agents.agent_server import AgentServers, InitError, address_of
 from sandbox_operator.pools.deferred import Initialization, init_body
 from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
+from sandbox_operator.watching.pods import Pod
 
 AT_ONCE = 256
 """Agent servers that are being initialized."""

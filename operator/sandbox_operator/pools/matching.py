@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from sandbox_crds import service_ports
-from sandbox_crds.command import DEFAULT_COMMAND
-from sandbox_crds.keys import MasterKeys
+from sandbox_common import service_ports
+from sandbox_common.command import DEFAULT_COMMAND
+from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.builders.environment import idle_timeout
 from sandbox_operator.builders.pod import runtime_class
-from sandbox_operator.lifetime import idle_timeout
+from sandbox_operator.builders.quantity import is_extended
 from sandbox_operator.pools.template import sandbox_spec, template, working_dir
-from sandbox_operator.quantity import is_extended
 
 _CHARACTERS = 512
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sandbox_crds.keys import MasterKeys
+from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.builders import template_of

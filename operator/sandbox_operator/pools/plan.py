@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sandbox_crds.reasons import Reason
-from sandbox_operator.pods import Pod
+from sandbox_common.reasons import Reason
 from sandbox_operator.pools.census import LONGEST_START, Census, Pods, State
 from sandbox_operator.pools.record import SHORTEST_DELAY, Record
+from sandbox_operator.watching.pods import Pod
 
 BATCH = 4
 """Most pods that are made, or deleted, at the same time. Also how many are made of a template of which none has been

@@ -7,14 +7,10 @@ from datetime import datetime
 
 import structlog
 
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError
 from sandbox_crds.models import SandboxClass, SandboxPool
-from sandbox_operator import times
 from sandbox_operator.builders.refusals import refused
-from sandbox_operator.conditions import patch
-from sandbox_operator.definitions import Definitions
-from sandbox_operator.pods import Pod
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, new_name
@@ -24,10 +20,14 @@ from sandbox_operator.pools.memory import BREATH, Memory
 from sandbox_operator.pools.plan import Plan, World, plan
 from sandbox_operator.pools.status import is_urgent, next_status
 from sandbox_operator.pools.stock import Stock
-from sandbox_operator.queue import WorkQueue
-from sandbox_operator.store import Store
-from sandbox_operator.workers import work
-from sandbox_operator.world import Refusal
+from sandbox_operator.reporting.conditions import patch
+from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.watching import times
+from sandbox_operator.watching.definitions import Definitions
+from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.queue import WorkQueue
+from sandbox_operator.watching.store import Store
+from sandbox_operator.watching.workers import work
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

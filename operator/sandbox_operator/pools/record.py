@@ -4,9 +4,9 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sandbox_operator.findings import Finding
 from sandbox_operator.pools.census import Census, State
-from sandbox_operator.world import Refusal
+from sandbox_operator.reporting.findings import Finding
+from sandbox_operator.reporting.refusals import Refusal
 
 SHORTEST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(minutes=5)

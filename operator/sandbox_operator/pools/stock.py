@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sandbox_operator.pods import Pod
+from sandbox_operator.watching.pods import Pod
 
 
 @dataclass(slots=True)

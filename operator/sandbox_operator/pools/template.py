@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 
 import orjson
 
-from sandbox_crds import service_ports
-from sandbox_crds.environment import is_reserved
-from sandbox_crds.keys import MasterKeys
+from sandbox_common import service_ports
+from sandbox_common.environment import is_reserved
+from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool, SandboxSpec
 from sandbox_crds.models.service_ports import ServicePorts
 from sandbox_operator.builders import environment

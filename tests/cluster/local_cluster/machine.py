@@ -11,7 +11,7 @@ from local_cluster.processes import Process, end
 CGROUPS = Path("/sys/fs/cgroup")
 # Fixed paths that a node writes to.
 HIDDEN = ("/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/run/containerd", "/run/nri")
-TESTS = Path(__file__).parents[2]
+_TOOLS = Path(__file__).parents[3] / "tools"
 
 
 class Machine:
@@ -46,11 +46,11 @@ class Machine:
         """Run a command inside, with LOCAL_CLUSTER_STATE set; its output is text."""
         enter = f'exec nsenter --target={self._holder.pid} --net --mount --cgroup --wdns="$PWD" -- "$@"'
         script = "\n".join([*_join(f"{self._name}/commands"), f"export LOCAL_CLUSTER_STATE={self.state}", enter])
-        return subprocess.run(["sh", "-ec", script, "sh", *command], capture_output=True, text=True, cwd=TESTS)
+        return subprocess.run(["sh", "-ec", script, "sh", *command], capture_output=True, text=True, cwd=_TOOLS)
 
     def cluster(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `local-cluster` inside."""
-        return self.run(TESTS / "local-cluster", *arguments)
+        return self.run(_TOOLS / "local-cluster", *arguments)
 
     def processes(self) -> list[Process]:
         """Everything that runs inside, but for this object's own process."""

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from cluster.local_cluster.machine import TESTS, Machine
+from cluster.local_cluster.machine import Machine
 from local_cluster.processes import Process
 
 NAME = "ohs-machine-test"
@@ -18,9 +18,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_run_leaves_nothing_in_the_way_of_the_next() -> None:
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED], env={"PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=60
-    )
+    killed = subprocess.run([sys.executable, "-c", KILLED], env={}, capture_output=True, text=True, timeout=60)
     assert killed.returncode == -9, killed.stderr
     left = Process.of(int(killed.stdout))
     assert left is not None

@@ -7,8 +7,8 @@ import pytest
 
 from control_plane.cluster_scope import CUSTOM_RESOURCES, manifests
 from control_plane.waiting import eventually
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES, Resource
+from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES, Resource
 
 MALFORMED = ("a b", "../../etc", "$(id)", "http://x/y", "a\n", "UPPER", "a:b:c")
 REQUIRED = {"image": "registry.example/agent-server:1"}

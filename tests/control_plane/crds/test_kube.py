@@ -15,10 +15,10 @@ from aiohttp.connector import Connection
 from control_plane.cluster_scope import connected
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resource, repetition
-from sandbox_crds.kube import client as module
-from sandbox_crds.kube.client import Lines
-from sandbox_crds.kube.resources import PODS, SECRETS
+from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject, Resource, repetition
+from sandbox_common.kube import client as module
+from sandbox_common.kube.client import Lines
+from sandbox_common.kube.resources import PODS, SECRETS
 
 
 def secret(name: str, **data: str) -> KubeObject:

@@ -15,8 +15,8 @@ from control_plane.gateway.support import (
     running_agent,
 )
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 
 from control_plane.gateway.support import Operator, answer
 from control_plane.waiting import eventually
-from sandbox_crds.reasons import Reason
+from sandbox_common.reasons import Reason
 
 DOMAIN = "sandboxes.test"
 

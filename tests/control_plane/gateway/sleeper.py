@@ -14,9 +14,9 @@ from control_plane.gateway.support import API_KEY, USER_AGENT, Operator, answer
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
-from sandbox_crds.kube import KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOXES
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube import KubeClient, KubeObject
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.reasons import Reason
 from sandbox_gateway import gateway
 from sandbox_gateway.settings import Settings
 

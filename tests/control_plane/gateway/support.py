@@ -12,12 +12,12 @@ import httpx
 from aiohttp import web
 
 from control_plane.waiting import eventually
+from sandbox_common.keys import MasterKeys, api_key_hash
+from sandbox_common.kube import KubeClient, KubeObject
+from sandbox_common.kube.client import CALL_SECONDS
+from sandbox_common.kube.resources import SANDBOXES, SECRETS
+from sandbox_common.reasons import SUSPENSIONS, Reason
 from sandbox_crds.api import API_KEY_LABEL
-from sandbox_crds.keys import MasterKeys, api_key_hash
-from sandbox_crds.kube import KubeClient, KubeObject
-from sandbox_crds.kube.client import CALL_SECONDS
-from sandbox_crds.kube.resources import SANDBOXES, SECRETS
-from sandbox_crds.reasons import SUSPENSIONS, Reason
 from sandbox_gateway.gateway import Gateway
 from sandbox_gateway.settings import Settings
 

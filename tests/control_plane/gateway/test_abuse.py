@@ -16,7 +16,7 @@ from control_plane.gateway.process import Process, serving
 from control_plane.gateway.support import API_KEY, Operator, answer
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.reasons import Reason
+from sandbox_common.reasons import Reason
 
 MIB = 1024 * 1024
 HALF_OPEN = 1000

@@ -11,7 +11,7 @@ import pytest
 from control_plane.gateway.process import Process, serving
 from control_plane.gateway.support import API_KEY, Agent, Operator, answer
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.reasons import Reason
+from sandbox_common.reasons import Reason
 
 pytestmark = pytest.mark.usefixtures("api_keys")
 

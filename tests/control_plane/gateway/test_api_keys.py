@@ -12,11 +12,11 @@ from control_plane.gateway.process import serving
 from control_plane.gateway.support import API_KEY, Replica, add_api_key, refusal
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
+from sandbox_common.api_keys import ApiKey, Hash, Policy, encode
+from sandbox_common.keys import api_key_hash
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SECRETS
 from sandbox_crds.api import API_KEY_LABEL
-from sandbox_crds.api_keys import ApiKey, Hash, Policy, encode
-from sandbox_crds.keys import api_key_hash
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SECRETS
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": ""}, {"X-API-Key": "wrong"}, {"X-API-Key": API_KEY + " x"}])

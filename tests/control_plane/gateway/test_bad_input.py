@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from control_plane.gateway.support import Operator, Replica, refusal
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOXES
 
 ODD_SESSION_IDS = [
     "Agent-Server-UPPER",

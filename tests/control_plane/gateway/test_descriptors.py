@@ -10,8 +10,8 @@ import orjson
 from control_plane.gateway.process import serving
 from control_plane.gateway.support import API_KEY, add_api_key
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient
-from sandbox_gateway.descriptors import connections
+from sandbox_common.kube import KubeClient
+from sandbox_gateway.process.descriptors import connections
 
 OPEN_FILES = 256
 MOST = connections(OPEN_FILES)

@@ -7,9 +7,9 @@ import orjson
 import structlog.testing
 
 from control_plane.gateway.support import Operator, Replica, refusal
+from sandbox_common.kube import KubeClient, KubeObject
+from sandbox_common.kube.resources import SANDBOXES, SECRETS
 from sandbox_crds import names
-from sandbox_crds.kube import KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOXES, SECRETS
 
 ENVIRONMENT = {"LLM_API_KEY": "sk-very-secret", "EMPTY": "", "lower.case-NAME": "ünïcode\nlines"}
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from control_plane.gateway.support import Agent, Operator, Replica, answer
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import EVENTS
+from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube.resources import EVENTS
+from sandbox_common.reasons import Reason
 from sandbox_crds.names import pod_name
-from sandbox_crds.reasons import Reason
 
 
 async def happen(client: KubeClient, sandbox: KubeObject, kind: str, note: str, *, ago: int = 0, uid: str = "") -> None:

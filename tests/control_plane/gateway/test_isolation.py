@@ -19,13 +19,13 @@ from control_plane.gateway.sleeper import NO_POD, listening
 from control_plane.gateway.support import API_KEY, OTHER_API_KEY, USER_AGENT, Operator, answer, refusal
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.activity import PATH as ACTIVITY
-from sandbox_crds.activity import decode
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_common.activity import PATH as ACTIVITY
+from sandbox_common.activity import decode
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.reasons import Reason
 from sandbox_crds.names import runtime_id
-from sandbox_crds.reasons import Reason
 
 pytestmark = pytest.mark.usefixtures("api_keys")
 

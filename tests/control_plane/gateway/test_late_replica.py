@@ -12,8 +12,8 @@ from control_plane.gateway.support import API_KEY, Operator, answer, refusal
 from control_plane.races.lag import lagging
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.reasons import Reason
+from sandbox_common.keys import MasterKeys
+from sandbox_common.reasons import Reason
 
 LAG = 0.3
 WARM_POD = "a-pool-abcdefghij"

@@ -9,11 +9,11 @@ from control_plane.audit import Audit, kinds
 from control_plane.gateway.support import API_KEY, OTHER_API_KEY, USER_AGENT, Agent, Operator, Replica, refusal, replica
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
+from sandbox_common.keys import MasterKeys, api_key_hash
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOXES, SECRETS
+from sandbox_common.reasons import Reason
 from sandbox_crds.api import API_KEY_LABEL
-from sandbox_crds.keys import MasterKeys, api_key_hash
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOXES, SECRETS
-from sandbox_crds.reasons import Reason
 
 
 async def test_an_unknown_session_is_404_at_once(patient: Replica) -> None:

@@ -10,8 +10,8 @@ import pytest
 from control_plane.gateway.process import serving
 from control_plane.gateway.support import API_KEY, OTHER_API_KEY, Agent, Operator, Replica, answer
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube import KubeClient
+from sandbox_common.reasons import Reason
 
 
 async def listed(gateway: Replica) -> dict[str, Any]:

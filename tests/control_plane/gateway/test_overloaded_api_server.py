@@ -11,11 +11,11 @@ from control_plane.faults import Asked, Fault, FaultProxy, Kind, faulty
 from control_plane.gateway.support import Operator, Replica, answer, refusal, replica
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOXES
-from sandbox_crds.reasons import Reason
-from sandbox_gateway.builders import PAUSED, RUNNING
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.reasons import Reason
+from sandbox_gateway.sandboxes.builders import PAUSED, RUNNING
 
 SENTENCE = "The Kubernetes API server is overloaded or unreachable. Retry in {} s."
 

@@ -11,10 +11,10 @@ from control_plane.audit import Audit
 from control_plane.gateway.support import API_KEY, USER_AGENT, Operator, Replica, add_api_key, refusal, replica
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SECRETS
-from sandbox_crds.reasons import Reason
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOX_CLASSES, SECRETS
+from sandbox_common.reasons import Reason
 
 STARTED = "2026-01-02T03:04:05Z"
 ALLOWED = "ghcr.io/openhands/agent-server:1"

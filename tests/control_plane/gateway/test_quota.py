@@ -6,8 +6,8 @@ import pytest
 
 from control_plane.gateway.support import Operator, Replica, refusal
 from control_plane.waiting import eventually
-from sandbox_crds.kube import KubeClient, Resource
-from sandbox_crds.kube.resources import SECRETS
+from sandbox_common.kube import KubeClient, Resource
+from sandbox_common.kube.resources import SECRETS
 
 _QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 

@@ -4,9 +4,9 @@ import pytest
 
 from control_plane.gateway.support import Agent, Operator, Replica
 from control_plane.waiting import eventually
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOXES
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.reasons import Reason
 from unit.remains import remains
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from control_plane.audit import Audit, kinds
 from control_plane.gateway.support import OTHER_API_KEY, USER_AGENT, Agent, Operator, Replica, answer, refusal
+from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube.resources import EVENTS, SANDBOXES, SECRETS
+from sandbox_common.reasons import Reason
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import EVENTS, SANDBOXES, SECRETS
 from sandbox_crds.names import environment_secret_name
-from sandbox_crds.reasons import Reason
 
 ENVIRONMENT = {"TOKEN": "t"}
 STARTED = "2026-01-02T03:04:05Z"

@@ -11,11 +11,11 @@ from control_plane.audit import Audit, kinds
 from control_plane.gateway.support import USER_AGENT, Agent, Operator, Replica, answer, replica
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.reasons import Reason
 from sandbox_crds import names
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOXES
-from sandbox_crds.reasons import Reason
 
 WARM_POD = "a-pool-abcdefghij"
 

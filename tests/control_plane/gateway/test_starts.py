@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from control_plane.gateway.support import Agent, Operator, Replica, answer
 from control_plane.waiting import eventually
-from sandbox_crds.reasons import Reason
+from sandbox_common.reasons import Reason
 
 COLD: dict[str, Any] = {"launch": "Cold", "firstReadyTime": "2026-01-02T03:04:05Z"}
 RESUME: dict[str, Any] = {**COLD, "launch": "Resume", "podUID": "pod-uid-2"}

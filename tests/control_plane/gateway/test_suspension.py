@@ -6,9 +6,9 @@ import pytest
 
 from control_plane.audit import Audit, kinds
 from control_plane.gateway.support import USER_AGENT, Operator, Replica
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOXES
-from sandbox_crds.reasons import SUSPENSIONS, Reason
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.reasons import SUSPENSIONS, Reason
 
 KEPT = "Suspended on request. The workspace is kept. Remedy: Resume it."
 

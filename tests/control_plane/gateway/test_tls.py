@@ -13,7 +13,7 @@ from control_plane.gateway.process import Process, command, serving
 from control_plane.gateway.support import API_KEY, Agent, Operator, answer
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.reasons import Reason
+from sandbox_common.reasons import Reason
 from unit.sandbox_gateway.mounted_tls import MountedSecret, Pair
 
 

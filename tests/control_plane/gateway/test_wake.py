@@ -15,9 +15,9 @@ from control_plane.gateway.sleeper import NO_POD, EchoAgent, Sleeper, echo_agent
 from control_plane.gateway.support import Operator, refusal
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube import KubeClient, KubeObject
+from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOXES
+from sandbox_common.reasons import Reason
 
 
 @pytest.fixture

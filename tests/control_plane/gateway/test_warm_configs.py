@@ -6,8 +6,8 @@ from typing import Any
 from control_plane.audit import Audit, kinds
 from control_plane.gateway.support import USER_AGENT, Operator, Replica, answer
 from control_plane.waiting import eventually
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOX_POOLS
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOX_POOLS
 
 
 def pool(name: str, **spec: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from control_plane.gateway.support import API_KEY, Agent, Operator, answer, refu
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
-from sandbox_crds.reasons import Reason
+from sandbox_common.reasons import Reason
 
 
 @pytest.mark.usefixtures("api_keys")

@@ -14,9 +14,9 @@ from control_plane.gateway.process import Process, command, serving
 from control_plane.gateway.support import API_KEY, Agent, Operator, answer
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.activity import PATH, decode
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.reasons import Reason
+from sandbox_common.activity import PATH, decode
+from sandbox_common.keys import MasterKeys
+from sandbox_common.reasons import Reason
 
 pytestmark = pytest.mark.usefixtures("api_keys")
 

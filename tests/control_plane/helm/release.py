@@ -8,7 +8,7 @@ from pathlib import Path
 
 from local_cluster.build import binary
 from local_cluster.kubectl import environment
-from sandbox_crds.keys import api_key_hash
+from sandbox_common.keys import api_key_hash
 
 CHART = Path(__file__).parents[3] / "helm" / "openhands-sandbox"
 NAME = "openhands-sandbox"

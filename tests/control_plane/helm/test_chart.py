@@ -17,8 +17,8 @@ from local_cluster.progress import Progress
 from reachability.ends import NAMESPACE, VALUES
 from reachability.page import page
 from reachability.rendering import PAGE
+from sandbox_common.keys import api_key_hash
 from sandbox_crds.api import EGRESS_LABEL
-from sandbox_crds.keys import api_key_hash
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.pod import build_pod
 

@@ -13,9 +13,9 @@ from control_plane.helm.release import CHART, NAME, Cluster
 from local_cluster.build import ensure
 from local_cluster.control_plane import ControlPlane
 from local_cluster.progress import Progress
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
 from sandbox_crds.image_patterns import ImagePattern
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
 from sandbox_gateway.registry.allowed import is_allowed
 from unit.sandbox_gateway.registry.images_and_patterns import CASES, PATTERNS, mutation
 

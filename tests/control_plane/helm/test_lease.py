@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from control_plane.helm.release import NAME, Cluster
-from sandbox_crds.kube import KubeClient
+from sandbox_common.kube import KubeClient
 from sandbox_operator.leader.election import Timing
 from sandbox_operator.leader.elector import Elector
 

@@ -20,11 +20,11 @@ from kubectl_ohsb.store import Store
 from local_cluster.build import binary
 from local_cluster.control_plane import ControlPlane
 from local_cluster.kubectl import environment
+from sandbox_common.api_keys import ApiKey, Limits, decode
+from sandbox_common.keys import api_key_hash
+from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube.resources import SANDBOXES, SECRETS
 from sandbox_crds.api import API_KEY_LABEL, MANAGED_BY_LABEL
-from sandbox_crds.api_keys import ApiKey, Limits, decode
-from sandbox_crds.keys import api_key_hash
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOXES, SECRETS
 
 _SCRIPTS = Path(sys.executable).parent
 

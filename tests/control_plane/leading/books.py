@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from control_plane.pools.basin import Basin
+from sandbox_common.kube import Informer, KubeObject, Resource
+from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS, VOLUME_CLAIMS
+from sandbox_common.reasons import Reason
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.kube import Informer, KubeObject, Resource
-from sandbox_crds.kube.resources import PODS, SANDBOXES, SECRETS, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox
-from sandbox_crds.reasons import Reason
-from sandbox_operator.conditions import READY
-from sandbox_operator.pods import KEY_ID_ANNOTATION, controller_uid
+from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, controller_uid
 
 
 class Books:

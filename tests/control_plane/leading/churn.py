@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from control_plane.pools.basin import Basin
-from sandbox_crds.kube import ApiError
+from sandbox_common.kube import ApiError
 
 _PAUSES = (0.0, 0.05, 0.3, 1.0)
 

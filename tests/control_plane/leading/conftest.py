@@ -9,7 +9,7 @@ import pytest
 from control_plane.leading.crew import Crew
 from control_plane.pools.basin import Basin, Node
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient
+from sandbox_common.kube import KubeClient
 
 type Start = Callable[..., AbstractAsyncContextManager[Crew]]
 

@@ -11,7 +11,7 @@ from control_plane.leading.conftest import Start
 from control_plane.leading.crew import Crew, Member
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import eventually
-from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_common.kube.resources import SANDBOXES
 
 LOSSES = 50
 LANES = 16

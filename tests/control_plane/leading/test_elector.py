@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from control_plane.waiting import eventually
-from sandbox_crds.kube import KubeClient, KubeObject
-from sandbox_crds.kube.resources import LEASES, SECRETS
+from sandbox_common.kube import KubeClient, KubeObject
+from sandbox_common.kube.resources import LEASES, SECRETS
 from sandbox_operator.leader.election import Timing
 from sandbox_operator.leader.elector import Elector, NotLeadingError
 

@@ -13,9 +13,9 @@ from control_plane.leading.conftest import Start
 from control_plane.leading.crew import Crew, Member
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import eventually
-from sandbox_crds.kube import ApiError
-from sandbox_crds.kube.resources import LEASES
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube import ApiError
+from sandbox_common.kube.resources import LEASES
+from sandbox_common.reasons import Reason
 from sandbox_operator.app import USER_AGENT
 
 LEASE = "openhands-sandbox-operator"

@@ -1,6 +1,5 @@
 """The control plane that the tests of this tier use."""
 
-import os
 import shutil
 import signal
 import ssl
@@ -21,7 +20,6 @@ from local_cluster.errors import ClusterError
 from local_cluster.pki import Pki
 from local_cluster.processes import Process, running, wait_gone
 
-TESTS = Path(__file__).parents[2]
 STARTED_AND_KILLED = """
 import time
 from local_cluster.control_plane import ControlPlane
@@ -78,10 +76,7 @@ def test_two_run_side_by_side_and_stopping_one_leaves_nothing_of_it(control_plan
 
 
 def test_a_killed_test_run_leaves_no_daemon() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-    with subprocess.Popen(
-        [sys.executable, "-c", STARTED_AND_KILLED], stdout=subprocess.PIPE, text=True, env=environment
-    ) as started:
+    with subprocess.Popen([sys.executable, "-c", STARTED_AND_KILLED], stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
         directory = Path(started.stdout.readline().strip())
         daemons = processes_of(directory)

@@ -13,8 +13,8 @@ from control_plane.gateway.support import API_KEY, add_api_key
 from control_plane.operator.process import OperatorProcess
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOXES
 
 _PORT = 60000
 _STARTS = 24

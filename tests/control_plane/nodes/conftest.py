@@ -15,8 +15,8 @@ from control_plane.operator.process import OperatorProcess
 from failures.observer import Observer
 from local_cluster.control_plane import ControlPlane
 from local_cluster.simulated_nodes import SimulatedNodes, node
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import NODES
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import NODES
 
 FRAIL, STEADY = "frail", "steady"
 """Names of the nodes. A sandbox of the class `default` starts on the frail one, as long as that has room."""

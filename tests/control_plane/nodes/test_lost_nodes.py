@@ -13,13 +13,13 @@ from control_plane.operator.world import World
 from control_plane.pools.basin import Basin
 from control_plane.waiting import eventually
 from failures.observer import has_condition, is_being_deleted
-from sandbox_crds.kube import KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import EVENTS, NODES, PODS
-from sandbox_crds.losses import LOSSES, LossReason
+from sandbox_common.kube import KubeClient, KubeObject, Resource
+from sandbox_common.kube.resources import EVENTS, NODES, PODS
+from sandbox_common.losses import LOSSES, LossReason
+from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import runtime_id
-from sandbox_crds.reasons import MEANINGS, Reason
-from sandbox_operator.conditions import READY
+from sandbox_operator.reporting.conditions import READY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

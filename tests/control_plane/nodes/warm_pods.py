@@ -10,9 +10,9 @@ import yaml
 from control_plane.nodes.conftest import FRAIL, OWNER, STEADY, Town
 from control_plane.pools.basin import Basin
 from control_plane.waiting import eventually
-from sandbox_crds.kube import ApiError, Resource
-from sandbox_crds.kube.resources import NODES, PODS
-from sandbox_crds.reasons import PoolReason, Reason
+from sandbox_common.kube import ApiError, Resource
+from sandbox_common.kube.resources import NODES, PODS
+from sandbox_common.reasons import PoolReason, Reason
 
 
 @asynccontextmanager

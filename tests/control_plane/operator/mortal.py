@@ -8,12 +8,12 @@ from typing import Any, Self
 import aiohttp
 
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import PODS
-from sandbox_operator.agent_server import AgentServers
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject, Resource
+from sandbox_common.kube.resources import PODS
+from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.app import USER_AGENT, Operator
-from sandbox_operator.store import AnyStore
+from sandbox_operator.watching.store import AnyStore
 
 
 class DyingClient(KubeClient):

@@ -5,8 +5,8 @@ import pytest
 from control_plane.operator.agents import Agent
 from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.world import World
-from sandbox_crds.kube.resources import PODS, SANDBOXES
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube.resources import PODS, SANDBOXES
+from sandbox_common.reasons import Reason
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

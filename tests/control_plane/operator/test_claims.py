@@ -13,19 +13,19 @@ from control_plane.operator.mortal import DyingClient, operator
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube.resources import PODS, SECRETS, SERVICES
+from sandbox_common.reasons import PoolReason, Reason
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_crds.kube.resources import PODS, SECRETS, SERVICES
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_crds.reasons import PoolReason, Reason
 from sandbox_operator.app import USER_AGENT
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.secret import build_secret
-from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod, decode
 from sandbox_operator.pools.claiming import claim
 from sandbox_operator.pools.matching import MissReason
-from sandbox_operator.times import rfc3339
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, decode
+from sandbox_operator.watching.times import rfc3339
 
 POOL = "pool"
 NO_CLASS = SandboxClass()

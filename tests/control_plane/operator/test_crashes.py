@@ -11,14 +11,14 @@ from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.mortal import DyingClient, operator
 from control_plane.operator.world import World
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox
-from sandbox_crds.reasons import Reason
 from sandbox_operator.app import USER_AGENT
-from sandbox_operator.pods import KEY_ID_ANNOTATION
-from sandbox_operator.times import rfc3339
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
+from sandbox_operator.watching.times import rfc3339
 
 WRITES_OF_A_LIFE = 11
 """Secret, claim, Service, pod, status; pod, status; Secret, claim, pod, status. A Service that is as it should be is

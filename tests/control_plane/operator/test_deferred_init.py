@@ -12,14 +12,14 @@ from control_plane.operator.kubelet import POD_IP
 from control_plane.operator.mortal import operator
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import eventually
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import PODS, SECRETS
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import PODS, SECRETS
+from sandbox_common.reasons import PoolReason, Reason
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
-from sandbox_crds.reasons import PoolReason, Reason
-from sandbox_operator import agent_server
-from sandbox_operator.pods import Pod, decode
+from sandbox_operator.agents import agent_server
+from sandbox_operator.watching.pods import Pod, decode
 
 POOL = "pool"
 POOLED = {"POOLED": "yes"}

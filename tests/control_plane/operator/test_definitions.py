@@ -12,9 +12,9 @@ from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOXES
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube import KubeClient, KubeObject, Resource
+from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SANDBOXES
+from sandbox_common.reasons import Reason
 from sandbox_operator.app import USER_AGENT
 
 REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False)

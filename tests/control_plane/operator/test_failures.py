@@ -8,16 +8,16 @@ import pytest
 from control_plane.audit import Audit
 from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.world import IMAGE, World
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import Resource
+from sandbox_common.kube.resources import EVENTS, PODS, SECRETS
+from sandbox_common.reasons import MEANINGS, Reason
+from sandbox_common.redaction import REDACTED
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import Resource
-from sandbox_crds.kube.resources import EVENTS, PODS, SECRETS
 from sandbox_crds.models import Sandbox
-from sandbox_crds.reasons import MEANINGS, Reason
-from sandbox_crds.redaction import REDACTED
 from sandbox_operator.app import USER_AGENT
-from sandbox_operator.conditions import READY, said
-from sandbox_operator.times import rfc3339
+from sandbox_operator.reporting.conditions import READY, said
+from sandbox_operator.watching.times import rfc3339
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,15 +11,15 @@ from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.ledger import Ledger
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, KubeObject
-from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOXES, SERVICES, VOLUME_CLAIMS
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError, KubeObject
+from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES, SERVICES, VOLUME_CLAIMS
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox
-from sandbox_crds.reasons import Reason
-from sandbox_operator.api import Api
 from sandbox_operator.builders.owned import name_of
-from sandbox_operator.conditions import READY, said
-from sandbox_operator.times import rfc3339, rfc3339_micro
+from sandbox_operator.reporting.conditions import READY, said
+from sandbox_operator.sandboxes.api import Api
+from sandbox_operator.watching.times import rfc3339, rfc3339_micro
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

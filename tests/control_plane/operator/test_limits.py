@@ -6,11 +6,11 @@ from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.ledger import Ledger
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
-from sandbox_crds.kube.resources import SANDBOXES, VOLUME_CLAIMS
+from sandbox_common.kube.resources import SANDBOXES, VOLUME_CLAIMS
+from sandbox_common.reasons import ExpiryReason, Reason
 from sandbox_crds.models import Sandbox
-from sandbox_crds.reasons import ExpiryReason, Reason
 from sandbox_operator.builders.owned import name_of
-from sandbox_operator.conditions import EXPIRING
+from sandbox_operator.reporting.conditions import EXPIRING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

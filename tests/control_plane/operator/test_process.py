@@ -14,8 +14,8 @@ from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.reasons import Reason
+from sandbox_common.kube import KubeClient
+from sandbox_common.reasons import Reason
 from sandbox_operator.app import USER_AGENT
 
 NOWHERE = """

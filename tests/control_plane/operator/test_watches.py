@@ -11,10 +11,10 @@ from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import PODS, SANDBOXES
+from sandbox_common.reasons import Reason
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import PODS, SANDBOXES
-from sandbox_crds.reasons import Reason
 
 
 def first_of_each(code: int, *verbs: str) -> dict[Asked, Fault]:

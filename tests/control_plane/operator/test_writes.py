@@ -11,11 +11,11 @@ from control_plane.operator.kubelet import POD_IP, Kubelet
 from control_plane.operator.ledger import Ledger
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
-from sandbox_crds.kube import Resource
-from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SECRETS, SERVICES, VOLUME_CLAIMS
+from sandbox_common.kube import Resource
+from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SECRETS, SERVICES, VOLUME_CLAIMS
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox
-from sandbox_crds.reasons import Reason
-from sandbox_operator.conditions import said
+from sandbox_operator.reporting.conditions import said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from control_plane.waiting import eventually
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import EVENTS, PODS, SANDBOX_CLASSES, SANDBOXES
+from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource
+from sandbox_common.kube.resources import EVENTS, PODS, SANDBOX_CLASSES, SANDBOXES
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import pod_name
-from sandbox_crds.reasons import Reason
-from sandbox_operator.conditions import READY
+from sandbox_operator.reporting.conditions import READY
 
 IMAGE = "registry.example/agent-server:1"
 

@@ -7,14 +7,14 @@ from typing import Any
 from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.world import IMAGE, World
 from control_plane.waiting import eventually
+from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource
+from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SECRETS
+from sandbox_common.reasons import PoolReason
 from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SECRETS
 from sandbox_crds.models import SandboxPool
-from sandbox_crds.reasons import PoolReason
-from sandbox_operator.conditions import READY
-from sandbox_operator.pods import CLAIMED_ANNOTATION
-from sandbox_operator.times import rfc3339
+from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.watching.pods import CLAIMED_ANNOTATION
+from sandbox_operator.watching.times import rfc3339
 
 BAD_IMAGE = "registry.example/no-such-image:1"
 

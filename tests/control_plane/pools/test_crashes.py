@@ -10,11 +10,11 @@ from control_plane.operator.mortal import DyingClient, operator
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.reasons import PoolReason
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_common.reasons import PoolReason
 from sandbox_operator.app import USER_AGENT
-from sandbox_operator.pods import KEY_ID_ANNOTATION
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
 
 WRITES = 14
 """Two pods with their Secrets, and the status before and after; the same and two deletions for the next image."""

@@ -13,13 +13,13 @@ from control_plane.waiting import eventually
 from local_cluster.build import binary
 from local_cluster.control_plane import ControlPlane
 from local_cluster.kubectl import environment
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
-from sandbox_crds.kube.resources import PODS, SANDBOX_POOLS, SECRETS
-from sandbox_crds.reasons import PoolReason
+from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource
+from sandbox_common.kube.resources import PODS, SANDBOX_POOLS, SECRETS
+from sandbox_common.reasons import PoolReason
 from sandbox_operator.app import USER_AGENT
-from sandbox_operator.pods import KEY_ID_ANNOTATION
 from sandbox_operator.pools.plan import BATCH, MOST_UNPLACED
 from sandbox_operator.pools.reconciler import STATUS_SECONDS
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
 
 
 def uids(objects: list[KubeObject]) -> set[str]:

@@ -10,8 +10,8 @@ from control_plane.pools.basin import Basin
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from local_cluster.simulated_nodes import SimulatedNodes, node
-from sandbox_crds.kube.resources import NODES
-from sandbox_crds.reasons import PoolReason
+from sandbox_common.kube.resources import NODES
+from sandbox_common.reasons import PoolReason
 from sandbox_operator.pools.plan import MOST_UNPLACED
 
 ROOM = 12

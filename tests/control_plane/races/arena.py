@@ -21,12 +21,12 @@ from control_plane.races.reading import is_failed, is_ready, outcome_of, words
 from control_plane.races.session import Proof, Session
 from control_plane.races.storm import Storm
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
-from sandbox_crds.kube.resources import PODS, SANDBOXES
-from sandbox_crds.reasons import Reason
-from sandbox_operator.suspension import suspension_patch
-from sandbox_operator.times import rfc3339
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject
+from sandbox_common.kube.resources import PODS, SANDBOXES
+from sandbox_common.reasons import Reason
+from sandbox_operator.reporting.suspension import suspension_patch
+from sandbox_operator.watching.times import rfc3339
 
 HOLD_SECONDS = 0.3
 _NOBODY = -1

@@ -13,11 +13,11 @@ from aiohttp import web
 
 from control_plane.operator.kubelet import Kubelet
 from local_cluster.ports import free_port
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject
+from sandbox_common.kube.resources import PODS, SECRETS
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import ApiError, Informer, KubeClient, KubeObject
-from sandbox_crds.kube.resources import PODS, SECRETS
-from sandbox_operator.pods import controller_uid
+from sandbox_operator.watching.pods import controller_uid
 
 _PAUSE = 0.05
 _LONGEST_DELAYS = (0.0, 0.05, 0.6)

@@ -7,12 +7,12 @@ from control_plane.races.arena import Arena
 from control_plane.races.gateways import REPLICAS
 from control_plane.races.history import GONE, NOT_LIVE, UNKNOWN, Alive, Outcome, State, Told
 from control_plane.races.session import Session
+from sandbox_common.kube import ApiError
+from sandbox_common.kube.resources import PODS, SECRETS, VOLUME_CLAIMS, Resource
+from sandbox_common.reasons import SUSPENSIONS, Reason
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.kube import ApiError
-from sandbox_crds.kube.resources import PODS, SECRETS, VOLUME_CLAIMS, Resource
 from sandbox_crds.names import environment_secret_name
-from sandbox_crds.reasons import SUSPENSIONS, Reason
-from sandbox_operator.conditions import READY
+from sandbox_operator.reporting.conditions import READY
 
 _SECONDS = 120.0
 """A process that is started anew may have a tenth of a CPU, and needs seconds of one."""

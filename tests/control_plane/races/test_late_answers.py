@@ -10,9 +10,9 @@ from control_plane.gateway.support import API_KEY, Replica, add_api_key, answer,
 from control_plane.races.gateways import OWNER
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.resources import SANDBOXES
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.resources import SANDBOXES
 from sandbox_crds.names import runtime_id
 
 

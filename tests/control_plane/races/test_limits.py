@@ -15,11 +15,11 @@ from control_plane.races.gateways import OWNER, REPLICAS, Answer, Gateways
 from control_plane.races.operators import Operators
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
+from sandbox_common.api_keys import ApiKey, Hash, Limits, Policy, encode
+from sandbox_common.keys import api_key_hash
+from sandbox_common.kube import Informer, KubeClient, KubeObject
+from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS
 from sandbox_crds.api import API_KEY_LABEL, SANDBOX_LABEL
-from sandbox_crds.api_keys import ApiKey, Hash, Limits, Policy, encode
-from sandbox_crds.keys import api_key_hash
-from sandbox_crds.kube import Informer, KubeClient, KubeObject
-from sandbox_crds.kube.resources import PODS, SANDBOXES, SECRETS
 
 
 @dataclass

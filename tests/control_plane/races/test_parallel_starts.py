@@ -8,9 +8,9 @@ from control_plane.audit import Audit
 from control_plane.gateway.support import API_KEY, USER_AGENT, add_api_key
 from control_plane.races.gateways import OWNER, PUBLIC_URL, REPLICAS, Answer, Gateways
 from local_cluster.control_plane import ControlPlane
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import Informer, KubeClient, KubeObject
-from sandbox_crds.kube.resources import SANDBOX_POOLS, SANDBOXES
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import Informer, KubeClient, KubeObject
+from sandbox_common.kube.resources import SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.names import runtime_id
 
 ROUNDS = 200

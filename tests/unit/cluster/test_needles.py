@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.needles import MARK, Needles, entries, tokens
-from sandbox_crds.keys import MasterKeys
+from sandbox_common.keys import MasterKeys
 
 KEYS = MasterKeys.of({1: b"0123456789abcdef" * 2})
 SESSION_KEY = KEYS.session_key(KEYS.key_id("uid"))

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.recording import Record
 from local_cluster.paths import State
-from sandbox_crds.keys import MasterKeys
+from sandbox_common.keys import MasterKeys
 
 MASTER = "m" * 20 + "n" * 20
 KEYS = MasterKeys.of({1: MASTER.encode()})

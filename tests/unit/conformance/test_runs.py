@@ -18,8 +18,6 @@ from unit.conformance.conftest import Conform, Run, Serve
 from unit.conformance.control_plane import API_KEY, OTHER_API_KEY
 from unit.conformance.faults import Fault
 
-TESTS = Path(__file__).parents[2]
-
 
 def outcomes(run: Run, section: str) -> dict[str, str]:
     return {test["name"]: test["outcome"] for test in run.report["tests"] if test["section"] == section}
@@ -84,7 +82,7 @@ def test_sandboxes_that_stay_are_named(conform: Conform) -> None:
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_ended_run_leaves_nothing_behind(serve: Serve, end: signal.Signals) -> None:
     with serve(Fault.NEVER_READY) as served:
-        env = {**os.environ, "PYTHONPATH": str(TESTS), "RUNTIME_API_KEY": API_KEY}
+        env = {**os.environ, "RUNTIME_API_KEY": API_KEY}
         run = subprocess.Popen(
             [sys.executable, "-m", "conformance", "--url", served.url], env=env, stdout=subprocess.DEVNULL
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_crds import service_ports
+from sandbox_common import service_ports
 from sandbox_crds.api import EGRESS_LABEL, SANDBOX_LABEL
 from unit.helm.rendering import Helm, Manifest, find, pod_templates
 

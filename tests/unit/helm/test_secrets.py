@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sandbox_crds import api_keys
+from sandbox_common import api_keys
+from sandbox_common.keys import MasterKeys, api_key_hash
 from sandbox_crds.api import API_KEY_LABEL
-from sandbox_crds.keys import MasterKeys, api_key_hash
 from unit.helm.rendering import Helm, Manifest, find
 
 KEY = "a-key-of-the-tests-0123456789abcdef"

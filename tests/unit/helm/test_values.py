@@ -8,8 +8,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from sandbox_common.api_keys import Limits, Policy
 from sandbox_crds import image_patterns
-from sandbox_crds.api_keys import Limits, Policy
 from sandbox_crds.manifests import manifests
 from unit.helm.rendering import CHART, Helm, RefusedError
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kubectl_ohsb.changes import Change, clear_key, rotated
 from kubectl_ohsb.errors import Refusal
 from kubectl_ohsb.texts import Given
-from sandbox_crds.api_keys import ApiKey, Hash, Limits, Policy, decode, encode
-from sandbox_crds.keys import api_key_hash
+from sandbox_common.api_keys import ApiKey, Hash, Limits, Policy, decode, encode
+from sandbox_common.keys import api_key_hash
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

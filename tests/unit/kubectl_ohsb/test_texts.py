@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_ohsb import texts
-from sandbox_crds.api_keys import Limits
+from sandbox_common.api_keys import Limits
 
 NOW = datetime(2026, 11, 27, 12, 0, 0, 500_000, tzinfo=UTC)
 

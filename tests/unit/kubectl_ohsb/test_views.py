@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from kubectl_ohsb import views
 from kubectl_ohsb.store import Stored
+from sandbox_common.api_keys import ApiKey, Hash, Limits, Policy, encode
+from sandbox_common.keys import api_key_hash
 from sandbox_crds.api import API_KEY_LABEL, MANAGED_BY_LABEL
-from sandbox_crds.api_keys import ApiKey, Hash, Limits, Policy, encode
-from sandbox_crds.keys import api_key_hash
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

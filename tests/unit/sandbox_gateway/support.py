@@ -8,26 +8,26 @@ from typing import Any, cast
 import httpx
 from fastapi import FastAPI
 
-from sandbox_crds.api_keys import ApiKey, Policy
-from sandbox_crds.keys import MasterKeys
-from sandbox_crds.kube import KubeClient, KubeObject
+from sandbox_common.api_keys import ApiKey, Policy
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient, KubeObject
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox, SandboxClassSpec, SandboxPool
-from sandbox_crds.reasons import Reason
-from sandbox_gateway.addresses import Addresses
-from sandbox_gateway.api_keys import ApiKeys
-from sandbox_gateway.cache import SandboxCache
-from sandbox_gateway.classes import SandboxClasses
-from sandbox_gateway.control.answers import Answers
-from sandbox_gateway.control.app import create_app
-from sandbox_gateway.explain import Surroundings, explain
-from sandbox_gateway.explanations import Explanations
-from sandbox_gateway.permissions import Permissions
-from sandbox_gateway.pools import Pools, config
+from sandbox_gateway.contract.addresses import Addresses
+from sandbox_gateway.contract.requests import StartRequest
+from sandbox_gateway.contract.responses import ExplainResponse, WarmRuntimeConfig
 from sandbox_gateway.registry.images import Images
-from sandbox_gateway.requests import StartRequest
-from sandbox_gateway.responses import ExplainResponse, WarmRuntimeConfig
-from sandbox_gateway.service import SandboxService
-from sandbox_gateway.view import View
+from sandbox_gateway.runtime_api.answers import Answers
+from sandbox_gateway.runtime_api.app import create_app
+from sandbox_gateway.runtime_api.explain import Surroundings, explain
+from sandbox_gateway.runtime_api.explanations import Explanations
+from sandbox_gateway.sandboxes.api_keys import ApiKeys
+from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.classes import SandboxClasses
+from sandbox_gateway.sandboxes.permissions import Permissions
+from sandbox_gateway.sandboxes.pools import Pools, config
+from sandbox_gateway.sandboxes.service import SandboxService
+from sandbox_gateway.sandboxes.view import View
 
 KEYS = MasterKeys.of({1: b"k" * 32})
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

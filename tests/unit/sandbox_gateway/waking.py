@@ -3,15 +3,15 @@
 import asyncio
 from typing import Any, cast
 
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject
-from sandbox_gateway.api_keys import ApiKeys
-from sandbox_gateway.classes import SandboxClasses
-from sandbox_gateway.health import HealthChecks
-from sandbox_gateway.holding import Holding
-from sandbox_gateway.lookup import CacheDirectory
-from sandbox_gateway.sandboxes import Sandboxes
-from sandbox_gateway.suspensions import Suspensions
-from sandbox_gateway.wake import Wakes
+from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_gateway.routing.lookup import CacheDirectory
+from sandbox_gateway.routing.suspensions import Suspensions
+from sandbox_gateway.routing.wake import Wakes
+from sandbox_gateway.sandboxes.api import Sandboxes
+from sandbox_gateway.sandboxes.api_keys import ApiKeys
+from sandbox_gateway.sandboxes.classes import SandboxClasses
+from sandbox_gateway.sandboxes.health import HealthChecks
+from sandbox_gateway.sandboxes.holding import Holding
 from unit.sandbox_gateway.support import KEYS, Classes, FixedApiKeys, sandbox_object, unconnected_cache
 
 IDLE = {"suspend": True, "suspendReason": "Idle"}
@@ -46,6 +46,8 @@ class Stored:
         if self.sandbox is None:
             raise ApiError(404, "NotFound", "gone")
         return self.sandbox
+
+    find = KubeClient.find
 
 
 class ReachedHealth:

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_crds.reasons import Reason
-from sandbox_operator.evidence import Evidence
-from sandbox_operator.plan import plan
-from sandbox_operator.pods import Pod
 from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.matching import Miss, MissReason
-from sandbox_operator.world import Made, Plan, Refusal, World
+from sandbox_operator.reporting.evidence import Evidence
+from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.sandboxes.plan import plan
+from sandbox_operator.sandboxes.world import Made, Plan, World
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.samples import KEY_ID, KEYS, POD_UID, SOON, class_
 
 CLASS = class_()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, cast
 
-from sandbox_crds.kube import ApiError, KubeClient, KubeObject, Resource
+from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource
 
 type Key = tuple[str, str]
 
@@ -38,6 +38,8 @@ class Server:
     async def get(self, resource: Resource, namespace: str, name: str) -> KubeObject:
         self._answer("get", resource)
         return self._find(resource, name)
+
+    find = KubeClient.find
 
     async def patch(
         self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, subresource: str = ""

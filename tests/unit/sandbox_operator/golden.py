@@ -1,6 +1,6 @@
 """Objects of a few sandboxes, kept as YAML for people to read and tests to compare.
 
-After a wanted change write them anew: `PYTHONPATH=tests python -m unit.sandbox_operator.golden`.
+After a wanted change write them anew: `python -m unit.sandbox_operator.golden`.
 """
 
 from pathlib import Path
@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.plan import plan
-from sandbox_operator.world import World
+from sandbox_operator.sandboxes.plan import plan
+from sandbox_operator.sandboxes.world import World
 from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, class_, sandbox
 

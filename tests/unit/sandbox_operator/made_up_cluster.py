@@ -5,18 +5,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from sandbox_common.reasons import ExpiryReason, Reason
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
-from sandbox_crds.reasons import ExpiryReason, Reason
-from sandbox_operator.evidence import Evidence
-from sandbox_operator.findings import OVERDUE
-from sandbox_operator.lifetime import nearest_limit
-from sandbox_operator.ownership import choose
-from sandbox_operator.plan import plan
-from sandbox_operator.pods import KEY_ID_ANNOTATION, Pod
 from sandbox_operator.pools.matching import Miss, obstacle
-from sandbox_operator.suspension import suspension_patch
-from sandbox_operator.times import parse, rfc3339
-from sandbox_operator.world import Create, Made, Plan, Prepare, Refusal, World
+from sandbox_operator.reporting.evidence import Evidence
+from sandbox_operator.reporting.findings import OVERDUE
+from sandbox_operator.reporting.lifetime import nearest_limit
+from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.reporting.suspension import suspension_patch
+from sandbox_operator.sandboxes.ownership import choose
+from sandbox_operator.sandboxes.plan import plan
+from sandbox_operator.sandboxes.world import Create, Made, Plan, Prepare, World
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod
+from sandbox_operator.watching.times import parse, rfc3339
 from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.samples import KEYS, NOW, class_, condition, pod, ready, sandbox
 

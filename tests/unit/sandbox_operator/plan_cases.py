@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from sandbox_crds.losses import LOSSES, LossReason
-from sandbox_crds.reasons import Reason
-from sandbox_operator.evidence import Evidence
-from sandbox_operator.plan import LOOK_INTERVAL, PATIENCE, SHORTEST_LIFE, SILENCE
-from sandbox_operator.world import Made, Refusal
+from sandbox_common.losses import LOSSES, LossReason
+from sandbox_common.reasons import Reason
+from sandbox_operator.reporting.evidence import Evidence
+from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.sandboxes.plan import LOOK_INTERVAL, PATIENCE, SHORTEST_LIFE, SILENCE
+from sandbox_operator.sandboxes.world import Made
 from unit.sandbox_operator.cases import KEPT, MADE, Case
 from unit.sandbox_operator.samples import (
     IMAGE,

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from sandbox_crds.losses import LOSSES, LossReason
-from sandbox_crds.reasons import Reason
-from sandbox_operator.findings import GIVEN_UP
-from sandbox_operator.plan import PATIENCE
-from sandbox_operator.times import rfc3339
+from sandbox_common.losses import LOSSES, LossReason
+from sandbox_common.reasons import Reason
+from sandbox_operator.reporting.findings import GIVEN_UP
+from sandbox_operator.sandboxes.plan import PATIENCE
+from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.cases import Case
 from unit.sandbox_operator.plan_cases import BOOTING, READY
 from unit.sandbox_operator.samples import (

@@ -4,13 +4,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sandbox_crds.keys import MasterKeys
+from sandbox_common.keys import MasterKeys
+from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_crds.models import Condition, Sandbox, SandboxClass, SandboxStatus
 from sandbox_crds.names import pod_name
-from sandbox_crds.reasons import MEANINGS, SUSPENSIONS, Reason
-from sandbox_operator.conditions import with_remedy
-from sandbox_operator.pods import Container, Pod, PodCondition, Run
-from sandbox_operator.times import rfc3339
+from sandbox_operator.reporting.conditions import with_remedy
+from sandbox_operator.watching.pods import Container, Pod, PodCondition, Run
+from sandbox_operator.watching.times import rfc3339
 
 KEYS = MasterKeys.of({1: b"m" * 32})
 UID = "6a1f0000-0000-4000-8000-000000000001"

@@ -4,23 +4,24 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from sandbox_crds.api_keys import Limits
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
+from sandbox_common.api_keys import Limits
+from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_crds.names import pod_name
-from sandbox_operator.agent_server import Address, AgentServers
-from sandbox_operator.api import Api
+from sandbox_operator.agents.agent_server import Address, AgentServers
 from sandbox_operator.limits.ledger import Ledger
-from sandbox_operator.pods import Pod, decode
+from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.environments import Environments
 from sandbox_operator.pools.initializations import Initializations
 from sandbox_operator.pools.stock import Stock
-from sandbox_operator.queue import WorkQueue
-from sandbox_operator.reconciler import Reconciler
-from sandbox_operator.services import Services
-from sandbox_operator.store import Store
-from sandbox_operator.times import rfc3339
+from sandbox_operator.sandboxes.api import Api
+from sandbox_operator.sandboxes.reconciler import Reconciler
+from sandbox_operator.sandboxes.services import Services
+from sandbox_operator.watching.pods import Pod, decode
+from sandbox_operator.watching.queue import WorkQueue
+from sandbox_operator.watching.store import Store
+from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.faults import Server
 from unit.sandbox_operator.samples import (
     IMAGE,
@@ -85,6 +86,7 @@ class Scene:
         """Those of every owner."""
         self.ledger = Ledger(lambda _: self.limits, self.queue.add)
         self.services = Services(self.server.client, "here")
+        pool_api = PoolApi(self.server.client, "here")
         api, environments = Api(self.server.client, "here"), Environments(self.server.client, "here", KEYS)
         self.reconciler = Reconciler(
             api,
@@ -94,7 +96,7 @@ class Scene:
             self.sandboxes,
             self.classes,
             self.stock,
-            Claims(api, environments, KEYS, self.stock, self.pools, self.started.append),
+            Claims(pool_api, environments, KEYS, self.stock, self.pools, self.started.append),
             Initializations(self.agents, environments, self.queue.add),
             self.ledger,
             self.services,

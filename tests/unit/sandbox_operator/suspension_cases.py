@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from sandbox_crds.reasons import Reason
-from sandbox_operator.findings import OVERDUE
-from sandbox_operator.plan import PATIENCE
-from sandbox_operator.times import rfc3339
+from sandbox_common.reasons import Reason
+from sandbox_operator.reporting.findings import OVERDUE
+from sandbox_operator.sandboxes.plan import PATIENCE
+from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.cases import KEPT, Case
 from unit.sandbox_operator.plan_cases import BOOTING, READY
 from unit.sandbox_operator.samples import (

@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 
-from sandbox_crds.api_keys import Limits
-from sandbox_crds.kube import ApiError
+from sandbox_common.api_keys import Limits
+from sandbox_common.kube import ApiError
 from sandbox_crds.models import Sandbox
-from sandbox_operator.queue import WorkQueue
+from sandbox_operator.watching.queue import WorkQueue
 from unit.remains import remains
 from unit.sandbox_operator.samples import IMAGE, UID
 from unit.sandbox_operator.scene import Scene, answering

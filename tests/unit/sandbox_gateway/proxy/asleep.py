@@ -5,8 +5,8 @@ import math
 
 import orjson
 
-from sandbox_gateway.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.context import Context, Limits
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.places import Places
 from unit.sandbox_gateway.proxy.memory import MemoryClient, memory_context
 from unit.sandbox_gateway.proxy.support import (

@@ -14,9 +14,9 @@ import uvicorn
 from prometheus_client import REGISTRY
 
 from sandbox_crds.names import service_of
-from sandbox_gateway.directory import Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.account import Entry
 from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.listener import Listener, serve
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from sandbox_gateway.process.traffic import Route
 from sandbox_gateway.proxy.account import Entry
 from sandbox_gateway.proxy.context import Limits
-from sandbox_gateway.traffic import Route
 from unit.sandbox_gateway.proxy.memory import MemoryClient, Peer, asking, memory_context
 from unit.sandbox_gateway.proxy.support import (
     DOWN_KEY,

@@ -1,6 +1,6 @@
 """What nginx was seen to refuse, ours refuses, and the other way round, but for what is listed here with its reason.
 
-`python -m fuzz.nginx` (PYTHONPATH=tests) records nginx.json anew.
+`python -m fuzz.nginx` records nginx.json anew.
 """
 
 import orjson
@@ -88,7 +88,7 @@ OTHERWISE_FORWARDED = {
 
 
 def test_the_record_is_of_these_requests() -> None:
-    assert OUTCOMES.keys() == REQUESTS.keys(), "record nginx anew: PYTHONPATH=tests python -m fuzz.nginx"
+    assert OUTCOMES.keys() == REQUESTS.keys(), "record nginx anew: python -m fuzz.nginx"
     assert STRICTER.keys() | LAXER.keys() <= REQUESTS.keys()
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sandbox_gateway.directory import Endpoint, NoSandbox
+from sandbox_gateway.contract.retry import Passing
 from sandbox_gateway.proxy.context import Limits
-from sandbox_gateway.retry import Passing
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
 from unit.sandbox_gateway.proxy.memory import MemoryClient, asking, memory_context
 from unit.sandbox_gateway.proxy.support import ADDRESS, IDLE, KEY, OK, PAUSED, MemoryDirectory
 

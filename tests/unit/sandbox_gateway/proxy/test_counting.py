@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from sandbox_gateway.directory import Endpoint
 from sandbox_gateway.proxy.answers import Answer
+from sandbox_gateway.proxy.directory import Endpoint
 from sandbox_gateway.proxy.head import RequestReader
 from sandbox_gateway.proxy.routing import AwaitFirstMessage, Decision, ToSandbox, ToSleeping, route
 from unit.sandbox_gateway.proxy.support import ADDRESS, IDLE, IDLE_FOR_WEBSOCKETS, KEY, PAUSED, MemoryDirectory

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_gateway import descriptors
+from sandbox_gateway.process import descriptors
 from sandbox_gateway.proxy.context import Limits
 from unit.sandbox_gateway.proxy.support import OK, REQUEST, SWITCHED, UPGRADE, Gateway, read_head
 

@@ -4,7 +4,7 @@ import asyncio
 
 import orjson
 
-from sandbox_gateway.directory import Endpoint
+from sandbox_gateway.proxy.directory import Endpoint
 from unit.sandbox_gateway.proxy.support import IDLE, KEY, OK, POST, REQUEST, Gateway, read_head
 from unit.sandbox_gateway.proxy.test_streams import PIECE, PIECES, connect_with_small_buffers, settled
 

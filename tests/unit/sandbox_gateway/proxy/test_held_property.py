@@ -8,7 +8,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox_gateway.directory import Endpoint, NoSandbox
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.places import Places
 from unit.sandbox_gateway.proxy.asleep import AWAKE, Asleep, settle
 from unit.sandbox_gateway.proxy.memory import MemoryTransport

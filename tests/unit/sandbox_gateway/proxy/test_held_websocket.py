@@ -12,8 +12,8 @@ from websockets.exceptions import InvalidStatus
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
-from sandbox_gateway.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.hold import READ_AHEAD
 from unit.sandbox_gateway.proxy.asleep import Asleep, settle
 from unit.sandbox_gateway.proxy.support import IDLE, IDLE_FOR_WEBSOCKETS, KEY, PAUSED, SWITCHED, UPGRADE, Gateway

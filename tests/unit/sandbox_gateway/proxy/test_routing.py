@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_crds.names import SERVICES
-from sandbox_gateway.directory import Endpoint
 from sandbox_gateway.proxy.answers import HEALTHY, Answer
+from sandbox_gateway.proxy.directory import Endpoint
 from sandbox_gateway.proxy.head import RequestReader
 from sandbox_gateway.proxy.routing import AwaitFirstMessage, Decision, ToControl, ToSandbox, ToSleeping, route
 from unit.sandbox_gateway.proxy.support import ADDRESS, DOWN_KEY, GONE_KEY, KEY, MemoryDirectory

@@ -9,8 +9,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from sandbox_gateway.directory import Endpoint
 from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.directory import Endpoint
 from sandbox_gateway.proxy.fair import Fair
 from sandbox_gateway.proxy.shares import Shares
 from unit.sandbox_gateway.proxy.memory import MemoryClient, memory_context

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from sandbox_gateway.certificates import Certificates
+from sandbox_gateway.process.certificates import Certificates
 from sandbox_gateway.proxy.context import Limits
 from unit.sandbox_gateway.mounted_tls import MountedSecret, Pair
 from unit.sandbox_gateway.proxy.support import HEADERS, KEY, OK, POST, REQUEST, Gateway, counted, echo, read_head

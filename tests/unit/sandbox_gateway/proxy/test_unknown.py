@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from sandbox_gateway.directory import Endpoint, NoSandbox
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.places import Places
 from unit.sandbox_gateway.proxy.asleep import AWAKE, Asleep, assert_refused, settle
 from unit.sandbox_gateway.proxy.support import DOWN, HEADERS, IDLE, KEY, OK, POST, REQUEST, ScriptedWaker

@@ -9,10 +9,10 @@ import pytest
 import structlog.testing
 from aiohttp import web
 
+from sandbox_gateway.contract.image_reference import Reference
+from sandbox_gateway.contract.responses import ImageExistsResponse
 from sandbox_gateway.registry import http, images
 from sandbox_gateway.registry.images import Images
-from sandbox_gateway.registry.reference import Reference
-from sandbox_gateway.responses import ImageExistsResponse
 from unit.sandbox_gateway.registry.server import Registry, running_registry
 
 MANIFEST = "/v2/a/b/manifests/1"

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sandbox_crds.activity import Report, Use
+from sandbox_common.activity import Report, Use
 from sandbox_gateway.workers.merging import merge_metrics, merge_reports
 
 

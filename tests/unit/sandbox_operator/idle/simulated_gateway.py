@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
-from sandbox_crds.activity import CHECK_SECONDS, Report
-from sandbox_gateway.activity import Activity
+from sandbox_common.activity import CHECK_SECONDS, Report
+from sandbox_gateway.process.activity import Activity
 from unit.sandbox_operator.idle.events import Events
 from unit.sandbox_operator.idle.simulated_agents import SimulatedSandbox
 from unit.sandbox_operator.idle.timelines import Replacement, World

@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
-from sandbox_crds.activity import CHECK_SECONDS, Report
+from sandbox_common.activity import CHECK_SECONDS, Report
 from sandbox_operator.idle.check import Candidate, Checks, Idle
 from sandbox_operator.idle.clock import Answer
 from sandbox_operator.idle.watch import INTERVAL

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pytest
 
-from sandbox_crds.activity import Report, Use
+from sandbox_common.activity import Report, Use
 from sandbox_operator.idle import check as module
 from sandbox_operator.idle.check import Candidate, Checks, Idle
 from sandbox_operator.idle.clock import Answer

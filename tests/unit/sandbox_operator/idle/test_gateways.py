@@ -10,11 +10,11 @@ import pytest
 import structlog
 from aiohttp import web
 
-from sandbox_crds.activity import Use
-from sandbox_crds.keys import MasterKeys
-from sandbox_gateway.activity import Activity
-from sandbox_gateway.internal import ActivityReports
-from sandbox_gateway.servers import AppServer, probes_app, tcp_socket
+from sandbox_common.activity import Use
+from sandbox_common.keys import MasterKeys
+from sandbox_gateway.process.activity import Activity
+from sandbox_gateway.process.internal import ActivityReports
+from sandbox_gateway.process.servers import AppServer, probes_app, tcp_socket
 from sandbox_operator.idle import gateways
 from sandbox_operator.idle.gateways import GatewayReplicas, Peer, parse_peers
 from unit.sandbox_operator.samples import KEYS

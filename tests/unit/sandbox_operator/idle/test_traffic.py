@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sandbox_crds.activity import Report, Use
+from sandbox_common.activity import Report, Use
 from sandbox_operator.idle.traffic import ANSWER_SECONDS, Traffic
 
 OLD = 100_000.0

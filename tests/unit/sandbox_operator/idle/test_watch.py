@@ -13,17 +13,17 @@ import pytest
 import structlog
 from aiohttp import web
 
-from sandbox_crds.kube import ApiError, Informer
-from sandbox_crds.kube.resources import SANDBOX_CLASSES, SANDBOXES
+from sandbox_common.kube import ApiError, Informer
+from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOXES
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_crds.reasons import Reason
-from sandbox_operator.agent_server import AgentServers
-from sandbox_operator.api import Api
+from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.idle import watch
 from sandbox_operator.idle.check import Candidate
 from sandbox_operator.idle.watch import IdleWatch
-from sandbox_operator.pods import Container, Pod, PodCondition
-from sandbox_operator.store import Store
+from sandbox_operator.sandboxes.api import Api
+from sandbox_operator.watching.pods import Container, Pod, PodCondition
+from sandbox_operator.watching.store import Store
 from unit.sandbox_operator.faults import Server
 from unit.sandbox_operator.samples import KEYS, POD_UID, pod, sandbox, status
 

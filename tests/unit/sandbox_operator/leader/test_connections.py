@@ -6,9 +6,9 @@ import contextlib
 from aiohttp import web
 from kubernetes.aio import client as kube_client
 
-from sandbox_crds.kube import KubeClient
-from sandbox_crds.kube.client import _session as connections  # pyright: ignore[reportPrivateUsage]
-from sandbox_crds.kube.resources import PODS
+from sandbox_common.kube import KubeClient
+from sandbox_common.kube.client import _session as connections  # pyright: ignore[reportPrivateUsage]
+from sandbox_common.kube.resources import PODS
 from sandbox_operator.leader.election import Timing
 from sandbox_operator.leader.elector import Elector
 

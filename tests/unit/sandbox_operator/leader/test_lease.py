@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sandbox_crds.kube import KubeObject
+from sandbox_common.kube import KubeObject
 from sandbox_operator.leader import lease
 from sandbox_operator.leader.account import Account
 

@@ -9,12 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from sandbox_crds.api_keys import Limits
+from sandbox_common.api_keys import Limits
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox, SandboxStatus
-from sandbox_crds.reasons import Reason
 from sandbox_operator.limits.ledger import Ledger
-from sandbox_operator.pods import Pod
-from sandbox_operator.times import rfc3339
+from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.samples import LATER, NOW, pod, ready, status
 
 MINUTE = timedelta(minutes=1)

@@ -1,6 +1,6 @@
 """Warm pods and their Secrets, kept as YAML for people to read and tests to compare.
 
-After a wanted change write them anew: `PYTHONPATH=tests python -m unit.sandbox_operator.pools.golden`.
+After a wanted change write them anew: `python -m unit.sandbox_operator.pools.golden`.
 """
 
 from pathlib import Path
@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from sandbox_crds.models import SandboxClass, SandboxPool
-from sandbox_operator.pods import decode
 from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret
+from sandbox_operator.watching.pods import decode
 from unit.sandbox_operator.golden import CASES as SANDBOXES
 from unit.sandbox_operator.golden import Plain
 from unit.sandbox_operator.pools.samples import pool

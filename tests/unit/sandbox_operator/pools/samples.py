@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from sandbox_crds.models import SandboxPool
-from sandbox_operator.pods import Pod
 from sandbox_operator.pools.builders import template_of
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.samples import IMAGE, KEYS, NOW, class_, condition, container
 
 POOL_UID = "6a1f0000-0000-4000-8000-0000000000aa"

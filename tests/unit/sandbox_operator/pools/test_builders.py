@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox_common.service_ports import named_in
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_crds.names import environment_secret_name
-from sandbox_crds.service_ports import named_in
 from sandbox_operator.builders.eviction import SAFE_TO_EVICT
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.builders.secret import build_secret
-from sandbox_operator.pods import controller_uid, decode
 from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, new_name, template_of
 from sandbox_operator.pools.deferred import DORMANT
 from sandbox_operator.pools.template import template
+from sandbox_operator.watching.pods import controller_uid, decode
 from unit.sandbox_operator.pools.golden import CASES, DIRECTORY, NAME, objects, text
 from unit.sandbox_operator.pools.samples import POOL_UID, free, pool
 from unit.sandbox_operator.samples import IMAGE, KEYS, UID, class_, sandbox

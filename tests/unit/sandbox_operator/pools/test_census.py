@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from sandbox_crds.reasons import Reason
-from sandbox_operator.pods import Pod, Run
+from sandbox_common.reasons import Reason
 from sandbox_operator.pools.census import LONGEST_START, State, take_census
+from sandbox_operator.watching.pods import Pod, Run
 from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready, waiting
 from unit.sandbox_operator.samples import KEYS, NOW, SOON, condition, container
 

@@ -6,12 +6,12 @@ import contextlib
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sandbox_crds.kube import ApiError
-from sandbox_crds.reasons import PoolReason, Reason
-from sandbox_operator.pods import Pod
+from sandbox_common.kube import ApiError
+from sandbox_common.reasons import PoolReason, Reason
 from sandbox_operator.pools.builders import template_of
 from sandbox_operator.pools.plan import BATCH
-from sandbox_operator.world import Refusal
+from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.cluster import POOL, Cluster
 from unit.sandbox_operator.samples import IMAGE, KEYS, class_
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_crds.reasons import Reason
+from sandbox_common.reasons import Reason
 from sandbox_operator.builders import environment
-from sandbox_operator.pods import Pod
 from sandbox_operator.pools.boot_variables import is_read_at_boot
 from sandbox_operator.pools.deferred import fixed_differences, init_body, needs_init
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.samples import NOW, class_, container, ready, runs, sandbox, status
 
 HOOK = {"OH_WEBHOOKS_0_BASE_URL": "http://app/api/v1/webhooks"}

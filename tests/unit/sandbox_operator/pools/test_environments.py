@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_crds.kube import ApiError
+from sandbox_common.kube import ApiError
 from sandbox_crds.names import environment_secret_name
 from sandbox_operator.pools import environments
 from sandbox_operator.pools.environments import EnvironmentMissingError, Environments

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from sandbox_operator.pods import Pod
 from sandbox_operator.pools.expectations import Expectations
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.samples import free
 from unit.sandbox_operator.samples import NOW
 

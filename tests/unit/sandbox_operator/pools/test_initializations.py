@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox_crds.kube import ApiError
+from sandbox_common.kube import ApiError
 from sandbox_crds.models import Sandbox
-from sandbox_operator.agent_server import Address, AgentServers, InitError
-from sandbox_operator.pods import Pod
+from sandbox_operator.agents.agent_server import Address, AgentServers, InitError
 from sandbox_operator.pools import initializations
 from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
 from sandbox_operator.pools.initializations import Initialization, Initializations
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.samples import KEY_ID, NOW, class_, container, ready, sandbox
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_crds.command import DEFAULT_COMMAND
+from sandbox_common.command import DEFAULT_COMMAND
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.pools.matching import Miss, MissReason, miss, obstacle
 from sandbox_operator.pools.template import sandbox_spec, template, working_dir

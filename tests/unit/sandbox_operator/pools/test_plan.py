@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from sandbox_crds.reasons import Reason
-from sandbox_operator.pods import Pod
+from sandbox_common.reasons import Reason
 from sandbox_operator.pools.census import LONGEST_START, take_census
 from sandbox_operator.pools.plan import BATCH, MOST_UNPLACED, Plan, World, plan
 from sandbox_operator.pools.record import Backoff, Record
-from sandbox_operator.world import Refusal
+from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready, waiting
 from unit.sandbox_operator.samples import KEYS, NOW, condition, container
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from prometheus_client import REGISTRY
 
-from sandbox_crds.kube import ApiError
-from sandbox_crds.reasons import PoolReason, Reason
-from sandbox_operator.pods import Pod
+from sandbox_common.kube import ApiError
+from sandbox_common.reasons import PoolReason, Reason
 from sandbox_operator.pools.memory import BREATH, LONGEST_WAIT, LULL
 from sandbox_operator.pools.plan import BATCH
 from sandbox_operator.pools.reconciler import STATUS_SECONDS
-from sandbox_operator.world import Refusal
+from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.cluster import POOL, Cluster
 
 type Fate = Callable[[Cluster, Pod], None]

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_crds.reasons import Reason
-from sandbox_operator.pods import Pod
+from sandbox_common.reasons import Reason
 from sandbox_operator.pools.census import take_census
 from sandbox_operator.pools.record import LONGEST_DELAY, LONGEST_REFUSAL, SHORTEST_DELAY, Backoff, Record
-from sandbox_operator.world import Refusal
+from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready
 from unit.sandbox_operator.samples import KEYS, NOW
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
+from sandbox_common.reasons import POOL_MEANINGS, PoolReason, Reason
 from sandbox_crds.models import SandboxClass, SandboxPoolStatus
-from sandbox_crds.reasons import POOL_MEANINGS, PoolReason, Reason
-from sandbox_operator.conditions import patch
-from sandbox_operator.pods import Pod
 from sandbox_operator.pools.census import take_census
 from sandbox_operator.pools.record import Record
 from sandbox_operator.pools.status import is_urgent, next_status
-from sandbox_operator.world import Refusal
+from sandbox_operator.reporting.conditions import patch
+from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, pool, ready, waiting
 from unit.sandbox_operator.samples import KEYS, NOW, SOON, class_
 

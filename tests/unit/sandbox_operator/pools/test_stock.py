@@ -7,8 +7,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from sandbox_operator.pods import Pod
 from sandbox_operator.pools.stock import Reservation, Stock
+from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.samples import free, ready
 from unit.sandbox_operator.samples import NOW, condition
 

@@ -1,0 +1,85 @@
+"""What the gateway refuses, as HTTP status and words for the client."""
+
+from sandbox_gateway.contract.retry import Passing
+
+
+class GatewayError(Exception):
+    """A refusal; `detail` is what the client reads. `passing` is set if another attempt may not meet it."""
+
+    status = 500
+    passing: Passing | None = None
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class NoSandboxError(GatewayError):
+    """There is no such sandbox, or it is another owner's."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("There is no such sandbox. Start one with POST /start.")
+
+
+class LimitReachedError(GatewayError):
+    """A limit of the API key's owner leaves no room, and there is not likely to be some in time."""
+
+    status = 429
+    passing = Passing.LIMIT
+
+
+class NotAllowedError(GatewayError):
+    """The gateway's settings or the API key's policy forbid it."""
+
+    status = 403
+
+
+class NotResumableError(GatewayError):
+    """The sandbox is in a state from which it never runs again."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("The sandbox is being deleted, so it cannot be resumed. Start one with POST /start.")
+
+
+class TakenError(GatewayError):
+    """Somebody else's Sandbox has the name that the session's must have."""
+
+    status = 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The sandbox of this session needs the name {name}, and a Sandbox with that name exists that belongs to "
+            "somebody else. Use another session_id, or have an administrator delete that Sandbox: "
+            f"`kubectl delete ohsb {name}`."
+        )
+
+
+class InvalidRequestError(GatewayError):
+    """The request cannot be carried out as it stands."""
+
+    status = 422
+
+
+class UnavailableError(GatewayError):
+    """Something that the gateway needs is not there for the moment."""
+
+    status = 503
+
+
+class BeingDeletedError(UnavailableError):
+    """The session's old sandbox is still there, on its way out."""
+
+    passing = Passing.BEING_DELETED
+
+    def __init__(self) -> None:
+        super().__init__("The session's old sandbox is still being deleted. Try again in a moment.")
+
+
+class NotOfferedError(GatewayError):
+    """A part of the Runtime API that this gateway leaves out."""
+
+    status = 501

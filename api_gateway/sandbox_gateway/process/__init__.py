@@ -1,0 +1,1 @@
+"""The process itself: certificates, descriptors, metrics, servers for probes, and what it counts."""

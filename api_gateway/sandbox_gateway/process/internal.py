@@ -1,0 +1,68 @@
+"""What the operator asks of a replica, on the port of the probes: `GET /internal/activity`."""
+
+import asyncio
+import math
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sandbox_common.activity import CHECK_SECONDS, PATH, encode
+from sandbox_common.keys import MasterKeys
+from sandbox_gateway.process.activity import Activity
+
+_FOLLOWED_SECONDS = 2 * CHECK_SECONDS
+_HAND_OVER_SECONDS = 1.25 * CHECK_SECONDS
+"""One check, and a quarter of it for what makes one late."""
+
+
+class ActivityReports:
+    """Answers whoever shows the internal token: 200 with a report, 401 without the token, 422 for a bad `within`."""
+
+    def __init__(self, activity: Activity, keys: MasterKeys) -> None:
+        self._activity = activity
+        self._keys = keys
+        self._asked_at = -math.inf
+        self._asked = asyncio.Event()
+        self.route = Route(PATH, self._answer)
+
+    async def hand_over(self, at_most: float) -> None:
+        """Return when the last report has been fetched: the process ends, and its memory with it.
+
+        Returns at once when nobody follows this replica, else after one check or `at_most` seconds at the latest.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._asked_at > _FOLLOWED_SECONDS:
+            return
+        self._asked.clear()
+        try:
+            async with asyncio.timeout(min(at_most, _HAND_OVER_SECONDS)):
+                await self._asked.wait()
+        except TimeoutError:
+            pass
+
+    async def _answer(self, request: Request) -> Response:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not self._keys.is_internal_token(token.strip()):
+            detail = "This is for the operator alone, which shows the internal token of the master key."
+            return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": "Bearer"})
+        try:
+            within = _seconds(request)
+        except ValueError:
+            return JSONResponse({"detail": "within: must be a number of seconds, 0 or more"}, 422)
+        body = encode(self._activity.report(within))
+        self._asked_at = asyncio.get_running_loop().time()
+        self._asked.set()
+        return Response(body, media_type="application/json")
+
+
+def _seconds(request: Request) -> float | None:
+    texts = request.query_params.getlist("within")
+    if not texts:
+        return None
+    if len(texts) > 1:
+        raise ValueError
+    seconds = float(texts[0])
+    if not 0 <= seconds < math.inf:
+        raise ValueError
+    return seconds

@@ -1,0 +1,136 @@
+"""The access log: requests that have ended, as lines on standard output, off their way.
+
+Requests wait in a bounded queue. Lines are made of them a few at a time in the event loop, so that it is never kept
+long, and written by a thread, so that a reader who is slow keeps nobody. What finds no room is dropped, and counted.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import structlog
+
+from sandbox_gateway.process.metrics import DROPPED_LINES
+from sandbox_gateway.proxy.account import Entry
+from sandbox_gateway.proxy.redaction import template
+
+AccessLogMode = Literal["none", "failures", "all"]
+
+_QUEUE = 10_000
+_FAILURES_A_SECOND = 100
+"""Anybody may cause failures; their lines must not fill the disk of a node."""
+_BATCH = 50
+"""Lines that are made before the event loop turns to others: about 0.3 ms."""
+_GATHER_SECONDS = 0.2
+_WHOLE = 4096
+"""Bytes that a pipe takes in one piece (PIPE_BUF): longer writes may mix with those of other processes."""
+
+type _Render = Callable[[MutableMapping[str, Any]], bytes]
+
+
+class RequestLog:
+    """Implements `account.AccessLog`; `run` writes what it takes, by calls of `write` in threads."""
+
+    def __init__(self, mode: AccessLogMode, render: _Render, write: Callable[[bytes], None]) -> None:
+        self.everything = mode == "all"
+        self._silent = mode == "none"
+        self._render = render
+        self._write = write
+        self._worker = structlog.contextvars.get_contextvars()
+        self._queue = deque[tuple[float, Entry]]()
+        self._queued = asyncio.Event()
+        self._stopped = False
+        self._second = 0
+        self._in_second = 0
+
+    def take(self, entry: Entry) -> None:
+        """Write of it soon, or drop it."""
+        if self._silent:
+            return
+        now = time.time()
+        if len(self._queue) >= _QUEUE or not (self.everything or self._in_rate(int(now))):
+            DROPPED_LINES.inc()
+            return
+        self._queue.append((now, entry))
+        self._queued.set()
+
+    def stop(self) -> None:
+        """Let `run` return once what has been taken is written."""
+        self._stopped = True
+        self._queued.set()
+
+    async def run(self) -> None:
+        """Write until `stop` is called."""
+        while self._queue or not self._stopped:
+            await self._queued.wait()
+            if not self._stopped:
+                await asyncio.sleep(_GATHER_SECONDS)
+            self._queued.clear()
+            while self._queue:
+                await self._write_batch()
+
+    def _in_rate(self, second: int) -> bool:
+        if second != self._second:
+            self._second, self._in_second = second, 0
+        self._in_second += 1
+        return self._in_second <= _FAILURES_A_SECOND
+
+    async def _write_batch(self) -> None:
+        batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+        lines = [self._render(event(when, entry) | self._worker) for when, entry in batch]
+        try:
+            await asyncio.to_thread(self._write_all, lines)
+        except OSError:  # nobody reads any more
+            DROPPED_LINES.inc(len(lines))
+
+    def _write_all(self, lines: list[bytes]) -> None:
+        for piece in pieces(lines):
+            self._write(piece)
+
+
+def write_stdout(data: bytes) -> None:
+    """Write all of it. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(sys.stdout.fileno(), rest) :]
+
+
+def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines in order, as many together as may be written at once."""
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) > _WHOLE:
+            yield piece
+            piece = b""
+        piece += line
+    if piece:
+        yield piece
+
+
+def event(when: float, entry: Entry) -> dict[str, Any]:
+    """What is told of a request that has ended at `when`, in seconds since 1970. What it has not is left out."""
+    told = {
+        "event": "request",
+        "level": "info",
+        "logger": "sandbox_gateway.access",
+        "timestamp": datetime.fromtimestamp(when, UTC).isoformat().replace("+00:00", "Z"),
+        "route": entry.route.value,
+        "method": None if entry.method is None else entry.method.decode(),
+        "path": None if entry.method is None else template(entry.target),
+        "status": entry.status or None,
+        "close_code": entry.close_code,
+        "seconds": None if entry.method is None else round(entry.seconds, 6),
+        "added_seconds": round(entry.added_seconds, 6) or None,
+        "received_bytes": entry.received,
+        "sent_bytes": entry.sent,
+        "client_ip": entry.client_ip,
+        "runtime_id": entry.runtime_id,
+        "trace_id": entry.trace_id,
+        "detail": entry.detail or None,
+    }
+    return {key: value for key, value in told.items() if value is not None}

@@ -1,0 +1,1 @@
+"""What the data plane asks about a sandbox: where it is, whose it is, and how it wakes."""

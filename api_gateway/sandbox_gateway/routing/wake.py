@@ -1,0 +1,98 @@
+"""Waking sandboxes that are suspended because they were idle: one write each, however many requests ask for it."""
+
+import asyncio
+
+import aiohttp
+import structlog
+
+from sandbox_common.kube import ApiError
+from sandbox_common.reasons import Reason
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.contract.errors import NoSandboxError
+from sandbox_gateway.routing.suspensions import Suspensions
+from sandbox_gateway.sandboxes.api import Sandboxes
+from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.view import View
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_AGAIN_SECONDS = 1.0
+_JOINABLE_HOLDS = 1.5
+"""How long a wake can be joined, in holds: a busy process notices late that a hold is over, and asks once more then."""
+
+
+def is_idle(sandbox: Sandbox) -> bool:
+    """Whether a request wakes it: not if it was paused by request, by kubectl, or since it did not start."""
+    return sandbox.spec.suspend and sandbox.spec.suspend_reason == "Idle"
+
+
+class Wakes:
+    """Implements the data plane's `Waker`.
+
+    Who asks within `hold_seconds` of a resume, or little later, takes part in that wake, whichever replica made it; who
+    comes later still is told at once why the sandbox is not ready.
+    """
+
+    def __init__(
+        self, sandboxes: Sandboxes, holding: Holding, suspensions: Suspensions, *, hold_seconds: float
+    ) -> None:
+        self._sandboxes = sandboxes
+        self._holding = holding
+        self._hold_seconds = hold_seconds
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._joinable_until: dict[str, float] = {}
+        suspensions.on_woken.append(self._resumed)
+        sandboxes.cache.listen(lambda name, sandbox: None if sandbox else self._forget(name))
+
+    def under_way(self, name: str) -> bool:
+        """Whether this sandbox, which is not suspended any more, is being woken."""
+        until = self._joinable_until.get(name)
+        if until is None:
+            return False
+        if asyncio.get_running_loop().time() < until:
+            return True
+        del self._joinable_until[name]
+        return False
+
+    async def wake(self, runtime_id: str) -> None:
+        """Return when the sandbox is ready, or when waiting for that has become useless."""
+        task = self._tasks.get(runtime_id)
+        if task is None:
+            task = self._tasks[runtime_id] = asyncio.create_task(self._wake(runtime_id))
+            task.add_done_callback(lambda _: self._tasks.pop(runtime_id))
+        await asyncio.shield(task)
+
+    def _resumed(self, name: str) -> None:
+        self._joinable_until[name] = asyncio.get_running_loop().time() + _JOINABLE_HOLDS * self._hold_seconds
+
+    def _forget(self, name: str) -> None:
+        """The sandbox has been deleted."""
+        self._joinable_until.pop(name, None)
+
+    async def _wake(self, name: str) -> None:
+        try:
+            async with asyncio.timeout(self._hold_seconds):
+                await self._resume(name)
+            # Twice: the last one to take part is held as long as the first.
+            _, seen = await self._holding.until(name, _is_settled, 2 * self._hold_seconds, to_the_end=True)
+        except (NoSandboxError, TimeoutError):
+            return
+        if _is_settled(seen):
+            self._joinable_until.pop(name, None)
+
+    async def _resume(self, name: str) -> None:
+        """Take back the suspension, if it still is one for idleness."""
+        spec = {"suspend": False, "suspendReason": ""}
+        while (sandbox := self._sandboxes.cache.get(name)) is not None and is_idle(sandbox):
+            try:
+                # None: another replica was faster, or the operator has written the status.
+                if await self._sandboxes.set_spec(sandbox, spec):
+                    _log.info("sandbox woken", sandbox=name)
+            except (ApiError, aiohttp.ClientError, OSError) as error:
+                _log.warning("sandbox cannot be woken", sandbox=name, error=str(error), retry_in=_AGAIN_SECONDS)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _is_settled(seen: View) -> bool:
+    # A node may be lost for hours.
+    return seen.status != "starting" or seen.reason == Reason.NODE_LOST

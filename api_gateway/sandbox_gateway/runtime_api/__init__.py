@@ -1,0 +1,1 @@
+"""The Runtime API: routes, and the answers to them."""

@@ -1,0 +1,115 @@
+"""A sandbox as the Runtime API's response object."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from sandbox_common import service_ports
+from sandbox_common.keys import MasterKeys
+from sandbox_common.losses import losses_words
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.contract.addresses import Addresses, Origin
+from sandbox_gateway.contract.errors import UnavailableError
+from sandbox_gateway.contract.responses import ContainerStatus, Event, RuntimeResponse
+from sandbox_gateway.runtime_api.status_detail import status_detail
+from sandbox_gateway.sandboxes.api import is_settled
+from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.classes import SandboxClasses
+from sandbox_gateway.sandboxes.notices import FIELDS_IGNORED, ignored_message
+from sandbox_gateway.sandboxes.view import View
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_CONTAINER = "agent-server"
+_LOST = "PodLost"
+
+
+class Answers:
+    """Makes response objects; the key and the URL are derived, so nothing is read for them."""
+
+    def __init__(self, keys: MasterKeys, cache: SandboxCache, classes: SandboxClasses, addresses: Addresses) -> None:
+        self._keys = keys
+        self._cache = cache
+        self._classes = classes
+        self._addresses = addresses
+
+    def runtime(self, sandbox: Sandbox, seen: View, origin: Origin, ignored: Sequence[str] = ()) -> RuntimeResponse:
+        """For a client that reached the gateway at `origin`; `ignored` are fields of its /start that have no effect.
+
+        Raises UnavailableError, InvalidRequestError.
+        """
+        return RuntimeResponse(
+            runtime_id=sandbox.metadata.name,
+            session_id=sandbox.spec.session_id,
+            url=self._addresses.of(sandbox.metadata.name, origin),
+            session_api_key=self._session_key(sandbox),
+            status=seen.status,
+            pod_status=seen.pod_status,
+            status_detail=status_detail(seen),
+            restart_count=seen.restart_count + sandbox.status.lost_pods,
+            restart_reasons=list(filter(None, (sandbox.status.restart_reason, losses_words(sandbox.status)))),
+            container_statuses=_container_statuses(sandbox, seen),
+            events=[*_events(sandbox, seen), *_ignored(ignored)],
+            pod_logs="" if seen.normal else seen.explanation,
+            work_hosts=self._work_hosts(sandbox, origin),
+            image=sandbox.spec.image,
+        )
+
+    def one_of_several(self, sandbox: Sandbox, seen: View, origin: Origin) -> RuntimeResponse | None:
+        """As `runtime`; None if its key cannot be made: one must not hide the others."""
+        try:
+            return self.runtime(sandbox, seen, origin)
+        except UnavailableError as error:
+            _log.warning("sandbox left out", sandbox=sandbox.metadata.name, problem=error.detail)
+            return None
+
+    def _work_hosts(self, sandbox: Sandbox, origin: Origin) -> dict[str, int]:
+        ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))
+        # Clients make VSCode's URL themselves, and take these for pages of the user's own.
+        work = {service: port for service, port in ports.items() if service != "vscode"}
+        return self._addresses.of_services(sandbox.metadata.name, work, origin)
+
+    def _session_key(self, sandbox: Sandbox) -> str:
+        if not is_settled(sandbox):
+            return ""
+        key_id = self._cache.key_id(sandbox)
+        try:
+            return self._keys.session_key(key_id)
+        except KeyError:
+            version = key_id.partition("-")[0]
+            raise UnavailableError(
+                f"Version {version} of the master key, which this sandbox's key was made from, is missing. "
+                "Put it back into the master key's Secret, or stop the sandbox."
+            ) from None
+
+
+def _container_statuses(sandbox: Sandbox, seen: View) -> list[ContainerStatus]:
+    if not sandbox.status.pod_name or seen.status == "paused":
+        return []
+    return [
+        ContainerStatus(
+            name=_CONTAINER,
+            ready=seen.ready,
+            restart_count=seen.restart_count,
+            reason=seen.reason,
+            message=seen.message,
+        )
+    ]
+
+
+def _ignored(names: Sequence[str]) -> list[Event]:
+    if not names:
+        return []
+    return [Event(type="Warning", reason=FIELDS_IGNORED, message=ignored_message(names))]
+
+
+def _events(sandbox: Sandbox, seen: View) -> list[Event]:
+    events: list[Event] = []
+    if not seen.ready:
+        events.append(Event(type="Normal" if seen.normal else "Warning", reason=seen.reason, message=seen.message))
+    if lost := losses_words(sandbox.status):
+        events.append(Event(type="Warning", reason=_LOST, message=lost))
+    expiring = sandbox.status.condition("Expiring")
+    if expiring is not None and expiring.status == "True":
+        events.append(Event(type="Warning", reason=expiring.reason, message=expiring.message))
+    return events

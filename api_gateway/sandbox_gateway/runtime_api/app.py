@@ -1,0 +1,61 @@
+"""The control plane as an ASGI application."""
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI, Security
+from fastapi.security import APIKeyHeader
+from starlette.middleware import Middleware
+
+from sandbox_gateway.registry.images import Images
+from sandbox_gateway.runtime_api.answers import Answers
+from sandbox_gateway.runtime_api.docs import docs_routes
+from sandbox_gateway.runtime_api.errors import add_error_handlers
+from sandbox_gateway.runtime_api.explanations import Explanations
+from sandbox_gateway.runtime_api.gate import API_KEY_HEADER, Gate
+from sandbox_gateway.runtime_api.images import image_routes
+from sandbox_gateway.runtime_api.openapi import refusals
+from sandbox_gateway.runtime_api.routes import sandbox_routes
+from sandbox_gateway.sandboxes.api_keys import ApiKeys
+from sandbox_gateway.sandboxes.permissions import Permissions
+from sandbox_gateway.sandboxes.pools import Pools
+from sandbox_gateway.sandboxes.service import SandboxService
+
+_DESCRIPTION = """\
+Every call needs an API key in the header `X-API-Key`; a sandbox belongs to the key that started it, and does not exist
+for others. Refusals are JSON objects with `detail`, a text for people.
+
+The answers' `url` leads to the sandbox's agent server; its own API needs `session_api_key` in `X-Session-API-Key`.
+"""
+_KEY = APIKeyHeader(name=API_KEY_HEADER, auto_error=False, description="The platform's API key.")
+
+
+def create_app(
+    service: SandboxService,
+    answers: Answers,
+    explanations: Explanations,
+    pools: Pools,
+    images: Images,
+    api_keys: ApiKeys,
+    permissions: Permissions,
+    *,
+    registry_prefix: str = "",
+    requests_per_minute: int = 0,
+) -> FastAPI:
+    """The Runtime API. It trusts X-Forwarded-Proto and -Host, so only the gateway's own listener may reach it."""
+    app = FastAPI(
+        title="OpenHands Runtime API",
+        version=version("openhands-sandbox"),
+        summary="Starts, pauses, resumes and stops OpenHands agent servers on Kubernetes.",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[Middleware(Gate, api_keys, requests_per_minute)],
+    )
+    add_error_handlers(app)
+    api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 429, 503))
+    api.include_router(sandbox_routes(service, answers, explanations, pools, permissions))
+    api.include_router(image_routes(images, registry_prefix))
+    app.include_router(api)
+    app.router.routes.extend(docs_routes())
+    return app

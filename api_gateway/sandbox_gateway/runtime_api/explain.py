@@ -1,0 +1,197 @@
+"""Why a sandbox is as it is: cause, evidence and remedy. Pure."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from sandbox_common.command import present_port
+from sandbox_common.losses import losses_words
+from sandbox_common.reasons import MEANINGS, ExpiryReason, Reason
+from sandbox_common.redaction import redacted
+from sandbox_crds.models import Condition, Sandbox, SandboxStatus
+from sandbox_gateway.contract.responses import Evidence, ExplainResponse
+from sandbox_gateway.sandboxes.events import ClusterEvent
+from sandbox_gateway.sandboxes.view import View
+
+_MAXIMUM_EVENTS = 20
+_REMEDY = " Remedy: "
+_LOG = re.compile(
+    r"(?P<cause>(?:Not ready after [^:]*: )?(?:Started again\. )?"
+    r"The agent server (?:ended with exit code|ran out of memory)[^:\n]*): (?P<log>.+)",
+    re.DOTALL,
+)
+"""How the operator begins a message that ends with the last lines of the log."""
+
+_SUSPENDED_BY = {
+    "Requested": "a client paused it (POST /pause)",
+    "Idle": "it was idle",
+    "StartTimeout": "its start took too long",
+    "": "somebody set spec.suspend of the Sandbox",
+}
+_EXPIRY_REMEDIES: dict[str, str] = {
+    ExpiryReason.MAXIMUM_LIFE: "Fetch what you need from it, or raise spec.maximumLifeSeconds of the Sandbox.",
+    ExpiryReason.SUSPENDED_TOO_LONG: "Resume it to keep it: POST /resume.",
+    ExpiryReason.NEVER_READY: "A slow start needs a larger progressDeadlineSeconds of its SandboxClass.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is known beside the Sandbox itself."""
+
+    events: Collection[ClusterEvent] = ()
+    events_problem: str = ""
+    """Why the Events could not be read, if so."""
+    base_domain: str = ""
+    """Of host mode; empty in header mode."""
+    service_ports: Mapping[str, int] = MappingProxyType({})
+    """Port by service."""
+    secrets: Collection[str] = ()
+    """What no text may hold, beside what looks like a session key."""
+
+
+def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainResponse:
+    """The explanation of a sandbox that looks like `seen`."""
+    expiring = sandbox.status.condition("Expiring")
+    told, log = _told(seen)
+    causes = [_cause(sandbox, seen, told)]
+    remedies = [_remedy(sandbox, seen, around)]
+    if expiring is not None and expiring.status == "True":
+        causes.append(f"It will be deleted ({expiring.reason}): {expiring.message}")
+        remedies.append(_EXPIRY_REMEDIES.get(expiring.reason, ""))
+    evidence = [
+        *(_of_condition(condition) for condition in sandbox.status.conditions),
+        *_of_launch(sandbox.status),
+        *_of_losses(sandbox.status),
+        *_of_log(sandbox, log),
+        *_of_events(around.events),
+    ]
+    if around.events_problem:
+        evidence.append(Evidence(source="event", text=around.events_problem, time=""))
+    return ExplainResponse(
+        runtime_id=sandbox.metadata.name,
+        status=seen.status,
+        pod_status=seen.pod_status,
+        reason=seen.reason,
+        cause=redacted(" ".join(causes), around.secrets),
+        evidence=[entry.model_copy(update={"text": redacted(entry.text, around.secrets)}) for entry in evidence],
+        remedy=redacted(" ".join(filter(None, remedies)), around.secrets),
+    )
+
+
+def _told(seen: View) -> tuple[str, str]:
+    """The message of the condition without its remedy, and the log lines that were in it."""
+    message, _ = _split(seen.message)
+    if not message and seen.reason in Reason:
+        message = MEANINGS[Reason(seen.reason)].text
+    match = _LOG.fullmatch(message)
+    return (f"{match['cause']}.", match["log"]) if match else (message, "")
+
+
+def _split(message: str) -> tuple[str, str]:
+    """A condition's message without its remedy, and the remedy."""
+    before, separator, remedy = f" {message}".rpartition(_REMEDY)
+    return (before.strip(), remedy) if separator else (message, "")
+
+
+def _is_unseen(sandbox: Sandbox) -> bool:
+    return sandbox.status.observed_generation < sandbox.metadata.generation
+
+
+def _cause(sandbox: Sandbox, seen: View, told: str) -> str:
+    if seen.suspended:
+        condition = sandbox.status.condition("Ready")
+        since = f" since {condition.last_transition_time}" if condition else ""
+        by = _SUSPENDED_BY[sandbox.spec.suspend_reason]
+        return f"It is paused{since}: {by}. {told}"
+    if _is_unseen(sandbox):
+        what = "paused" if sandbox.spec.suspend else "to run"
+        return f"It shall be {what}; the operator has not looked at it since it was last changed."
+    return told
+
+
+def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
+    if _is_unseen(sandbox):
+        return "If this lasts, see whether the operator runs and what it logs."
+    if seen.unreached:
+        port = present_port(sandbox)
+        return (
+            f"If this lasts, see whether NetworkPolicies let the gateway reach the pod on port {port}, and whether the "
+            "agent server listens there on all addresses (--host 0.0.0.0)."
+        )
+    if seen.ready and around.base_domain:
+        return (
+            f"If its URL is not found, lead *.{around.base_domain} to the gateway, in DNS and in the certificate. "
+            f"{_served(sandbox, around)}"
+        )
+    if seen.ready:
+        return (
+            "If requests to it are refused, send its session_api_key in X-Session-API-Key: all sandboxes share the "
+            "gateway's URL, and the key names the one that is meant. Browsers reach VSCode and what programs serve in "
+            "host mode alone: set gateway.baseDomain of the chart."
+        )
+    if seen.reason == Reason.IDLE:
+        return "Send it a request with its session key, which wakes it, or resume it: POST /resume."
+    _, remedy = _split(seen.message)
+    return remedy or (MEANINGS[Reason(seen.reason)].remedy if seen.reason in Reason else "")
+
+
+def _served(sandbox: Sandbox, around: Surroundings) -> str:
+    hosts = [
+        f"{service}-{sandbox.metadata.name}.{around.base_domain} (port {port})"
+        for service, port in around.service_ports.items()
+    ]
+    if not hosts:
+        return "It has no hosts for browsers: its SandboxClass or its own servicePorts take them away."
+    return f"Browsers reach what listens in it, on 0.0.0.0, at {', '.join(hosts)}."
+
+
+def _of_condition(condition: Condition) -> Evidence:
+    message, _ = _split(condition.message)
+    text = f"{condition.type} is {condition.status}, {': '.join(filter(None, (condition.reason, message)))}"
+    return Evidence(source="condition", text=text, time=condition.last_transition_time)
+
+
+def _of_launch(status: SandboxStatus) -> Iterable[Evidence]:
+    """How the present pod came to be."""
+    match status.launch:
+        case "Warm":
+            # The pod is older than its claim.
+            text, time = f"Warm start: its pod was claimed, ready, from SandboxPool {status.pool}", status.ready_time
+        case "Cold" if status.pool_miss:
+            text, time = f"Cold start, since no warm pod fits: {status.pool_miss}", status.start_time
+        case "Cold":
+            text, time = "Cold start: its pod was made for it", status.start_time
+        case "Resume":
+            text, time = "Resumed: its pod was made for it anew", status.start_time
+        case _:
+            return
+    yield Evidence(source="launch", text=text, time=time)
+
+
+def _of_losses(status: SandboxStatus) -> Iterable[Evidence]:
+    if status.last_loss is not None:
+        yield Evidence(source="loss", text=losses_words(status), time=status.last_loss.time)
+
+
+def _of_log(sandbox: Sandbox, log: str) -> Iterable[Evidence]:
+    """What the agent server said last: before it failed, or before it was last restarted."""
+    condition = sandbox.status.condition("Ready")
+    if log and condition:
+        yield Evidence(source="log", text=log, time=condition.last_transition_time)
+        return
+    restarted = _LOG.fullmatch(sandbox.status.restart_reason)
+    if restarted:
+        yield Evidence(source="log", text=restarted["log"], time="")
+
+
+def _of_events(events: Collection[ClusterEvent]) -> Iterable[Evidence]:
+    newest = sorted(events, key=lambda event: (event.seen, event.reason, event.note), reverse=True)
+    for event in newest[:_MAXIMUM_EVENTS]:
+        often = f" ({event.count} times)" if event.count > 1 else ""
+        yield Evidence(
+            source="event",
+            text=f"{event.type} {event.reason}, {event.regarding}: {event.note}{often}",
+            time=event.seen.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )

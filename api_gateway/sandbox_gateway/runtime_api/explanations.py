@@ -1,0 +1,56 @@
+"""`/explain`: looks at a sandbox, and reads the Events about it."""
+
+import aiohttp
+import structlog
+
+from sandbox_common import service_ports
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.contract.responses import ExplainResponse
+from sandbox_gateway.runtime_api.explain import Surroundings, explain
+from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.classes import SandboxClasses
+from sandbox_gateway.sandboxes.events import ClusterEvents
+from sandbox_gateway.sandboxes.service import SandboxService
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Explanations:
+    """Explains the sandboxes of one namespace. Raises what SandboxService does."""
+
+    def __init__(
+        self,
+        service: SandboxService,
+        events: ClusterEvents,
+        keys: MasterKeys,
+        cache: SandboxCache,
+        classes: SandboxClasses,
+        base_domain: str,
+    ) -> None:
+        self._service = service
+        self._events = events
+        self._keys = keys
+        self._cache = cache
+        self._classes = classes
+        self._base_domain = base_domain
+
+    async def of(self, owner: str, runtime_id: str) -> ExplainResponse:
+        """Why this sandbox is as it is now. Without the Events when they cannot be read, and then says so."""
+        sandbox, seen = await self._service.look(owner, runtime_id)
+        problem = ""
+        try:
+            events = await self._events.about(sandbox)
+        except (ApiError, aiohttp.ClientError, OSError) as error:
+            _log.warning("events not read", sandbox=runtime_id, error=str(error) or type(error).__name__)
+            events, problem = [], "The Events about it could not be read: the gateway's log says why."
+        ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))
+        around = Surroundings(events, problem, self._base_domain, ports, self._secrets(sandbox))
+        return explain(sandbox, seen, around)
+
+    def _secrets(self, sandbox: Sandbox) -> tuple[str, ...]:
+        key_id = self._cache.key_id(sandbox)
+        if not self._keys.knows(key_id):
+            return ()
+        return self._keys.session_key(key_id), self._keys.secret_key(key_id)

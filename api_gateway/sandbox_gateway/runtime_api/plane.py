@@ -1,0 +1,69 @@
+"""The control plane of one replica, put together."""
+
+from fastapi import FastAPI
+
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient
+from sandbox_gateway.contract.addresses import Addresses, Origin
+from sandbox_gateway.registry.images import Images
+from sandbox_gateway.runtime_api.answers import Answers
+from sandbox_gateway.runtime_api.app import create_app
+from sandbox_gateway.runtime_api.explanations import Explanations
+from sandbox_gateway.sandboxes.allowances import Allowances
+from sandbox_gateway.sandboxes.api import Sandboxes
+from sandbox_gateway.sandboxes.api_keys import ApiKeys
+from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.classes import SandboxClasses
+from sandbox_gateway.sandboxes.environments import Environments
+from sandbox_gateway.sandboxes.events import ClusterEvents
+from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.notices import Notices
+from sandbox_gateway.sandboxes.permissions import Permissions
+from sandbox_gateway.sandboxes.pools import Pools
+from sandbox_gateway.sandboxes.service import SandboxService
+from sandbox_gateway.sandboxes.starting import Starter
+from sandbox_gateway.sandboxes.starts import Starts
+from sandbox_gateway.settings import Settings
+
+
+def control_plane(
+    settings: Settings,
+    keys: MasterKeys,
+    client: KubeClient,
+    cache: SandboxCache,
+    classes: SandboxClasses,
+    holding: Holding,
+    api_keys: ApiKeys,
+    pools: Pools,
+) -> FastAPI:
+    """The application over this replica's cache. Must be made inside the event loop."""
+    namespace = settings.namespace
+    sandboxes = Sandboxes(client, namespace, cache)
+    permissions = Permissions(settings.allowed_images, settings.sandbox_class)
+    allowances = Allowances(cache, api_keys.limits_of)
+    environments = Environments(client, namespace)
+    cache.listen(lambda name, sandbox: None if sandbox else environments.forget(name))
+    starts = Starts(cache, classes)
+    starter = Starter(sandboxes, environments, keys, classes, pools, permissions, allowances, starts)
+    service = SandboxService(
+        sandboxes,
+        starter,
+        holding,
+        allowances,
+        Notices(client, namespace),
+        starts,
+        start_hold_seconds=settings.start_hold_seconds,
+        poll_hold_seconds=settings.poll_hold_seconds,
+    )
+    public = Origin.parse(settings.public_url) if settings.public_url else None
+    return create_app(
+        service,
+        Answers(keys, cache, classes, Addresses(settings.base_domain, public)),
+        Explanations(service, ClusterEvents(client, namespace), keys, cache, classes, settings.base_domain),
+        pools,
+        Images(settings.image_registries),
+        api_keys,
+        permissions,
+        registry_prefix=settings.registry_prefix,
+        requests_per_minute=settings.requests_per_minute,
+    )

@@ -1,0 +1,1 @@
+"""All that the gateway knows of the cluster and writes to it."""

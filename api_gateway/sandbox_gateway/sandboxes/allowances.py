@@ -1,0 +1,159 @@
+"""Limits of owners, as far as a gateway can know them: it refuses what the operator would not let start in time.
+
+The operator admits, and alone counts exactly (`sandbox_operator.limits`). A gateway spares the cluster the Sandboxes
+for which there is no room anyway, and tells those that wait their place.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+from sandbox_common.api_keys import ApiKey, Limits
+from sandbox_common.limits import HOW_TO_FREE, Limit, reached
+from sandbox_common.reasons import Reason
+from sandbox_common.redaction import redacted
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.contract.errors import LimitReachedError
+from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.view import View
+
+_NAMED = 10
+"""Sandboxes that a refusal names."""
+_SESSION_CHARACTERS = 40
+
+type Queue = Mapping[str, int]
+
+
+class Allowances:
+    """What the owners of a replica's sandboxes may still start. `limits(owner)` are those in force."""
+
+    def __init__(self, cache: SandboxCache, limits: Callable[[str], Limits]) -> None:
+        self._cache = cache
+        self._limits = limits
+        self._begun: Counter[tuple[str, str]] = Counter()
+        """How often each sandbox of an owner is being made or resumed."""
+
+    def of_owner(self, key: ApiKey) -> ApiKey:
+        """The same key with the limits that hold for its owner: the strictest of all the owner's keys."""
+        return replace(key, policy=key.policy.model_copy(update={"limits": self._limits(key.owner)}))
+
+    def check(self, owner: str, name: str, *, is_new: bool) -> None:
+        """Raises LimitReachedError when room for this sandbox is not likely. `is_new`: it would be one more."""
+        limits = self._limits(owner)
+        if limits == Limits():
+            return
+        owned = [known for known in self._cache.owned_by(owner) if known.metadata.name != name]
+        counted = {known.metadata.name for known in owned if not known.spec.suspend} | {name}
+        coming = sum(whose == owner and begun not in counted for whose, begun in self._begun)
+        if limit := lacking(owned, coming, limits, is_new=is_new):
+            raise LimitReachedError(refusal(*limit, owner, owned))
+
+    @contextmanager
+    def starting(self, owner: str, name: str) -> Generator[None]:
+        """While this sandbox is being made or resumed. Raises LimitReachedError when room for it is not likely."""
+        self.check(owner, name, is_new=self._cache.get(name) is None)
+        self._begun[owner, name] += 1
+        try:
+            yield
+        finally:
+            self._begun[owner, name] -= 1
+            if not self._begun[owner, name]:
+                del self._begun[owner, name]
+
+    def refused(self, sandbox: Sandbox, seen: View) -> LimitReachedError | None:
+        """What to tell of a new sandbox that the operator does not let start; None when it does, or may yet."""
+        if seen.reason != Reason.LIMIT_REACHED or sandbox.status.launch:
+            return None
+        owner = sandbox.spec.owner
+        owned = [known for known in self._cache.owned_by(owner) if known.metadata.name != sandbox.metadata.name]
+        # The operator names none: its words would change with each sandbox that comes or goes.
+        limit = full(owned, self._limits(owner))
+        return LimitReachedError(refusal(*limit, owner, owned) if limit else seen.message)
+
+    def queue(self, owner: str) -> Queue:
+        """The places of all who wait, by name; the first is 1."""
+        waiting = sorted(_turn(known) for known in self._cache.owned_by(owner) if waits(known))
+        return {name: place for place, (_, name) in enumerate(waiting, 1)}
+
+    def with_place(self, sandbox: Sandbox, seen: View, queue: Queue | None = None) -> View:
+        """The same view; if the sandbox waits for room, its message begins with its place in its owner's `queue`."""
+        if seen.reason != Reason.QUEUED:
+            return seen
+        places = self.queue(sandbox.spec.owner) if queue is None else queue
+        place = places.get(sandbox.metadata.name, len(places))
+        return replace(seen, message=f"Place {place} of {len(places)} in the queue. {seen.message}")
+
+
+def lacking(owned: Collection[Sandbox], coming: int, limits: Limits, *, is_new: bool) -> tuple[Limit, int] | None:
+    """The limit, with its value, that one more would wait for too long.
+
+    `owned` are the other sandboxes of the owner, `coming` how many more are just being made or resumed. As many may
+    wait as may run.
+    """
+    counted = [known for known in owned if not _is_refused(known)]
+    if is_new and limits.sandboxes is not None and len(counted) + coming >= limits.sandboxes:
+        return "sandboxes", limits.sandboxes
+    active = sum(not known.spec.suspend for known in counted) + coming
+    if limits.running is not None and active >= 2 * limits.running:
+        return "running", limits.running
+    if limits.starts_per_minute == 0:
+        return "startsPerMinute", 0
+    return None
+
+
+def full(owned: Collection[Sandbox], limits: Limits) -> tuple[Limit, int] | None:
+    """The limit, with its value, that these sandboxes of an owner take whole, as far as that can be seen of them."""
+    values: dict[Limit, int | None] = {"sandboxes": limits.sandboxes, "running": limits.running}
+    for limit, value in values.items():
+        if value is not None and len(_taking(limit, owned)) >= value:
+            return limit, value
+    return None
+
+
+def refusal(limit: Limit, value: int, owner: str, owned: Collection[Sandbox]) -> str:
+    """What a client is told: the limit, its value, what takes it, and how to free it."""
+    taking = sorted(_taking(limit, owned), key=lambda known: (known.metadata.creation_timestamp, known.metadata.name))
+    more = f" and {len(taking) - _NAMED} more" if len(taking) > _NAMED else ""
+    named = f" By age: {', '.join(map(_named, taking[:_NAMED]))}{more}." if taking else ""
+    how = {"running": "POST /pause or /stop; GET /list shows them", "sandboxes": "POST /stop"}.get(limit, "")
+    hint = f" ({how})" if how else ""
+    return (
+        f"{reached(limit, value, owner)}{named} {HOW_TO_FREE[limit]}{hint}, or have the limit raised: "
+        "`kubectl ohsb keys set`."
+    )
+
+
+def _taking(limit: Limit, owned: Collection[Sandbox]) -> list[Sandbox]:
+    """Those that a limit counts."""
+    counted = [known for known in owned if not _is_refused(known)]
+    if limit == "sandboxes":
+        return counted
+    return [known for known in counted if not (known.spec.suspend or waits(known))]
+
+
+def _named(sandbox: Sandbox) -> str:
+    session = redacted(sandbox.spec.session_id)
+    shown = f"{session[:_SESSION_CHARACTERS]}…" if len(session) > _SESSION_CHARACTERS else session
+    return f"{sandbox.metadata.name} (session {shown})" if shown else sandbox.metadata.name
+
+
+def _is_refused(sandbox: Sandbox) -> bool:
+    """Whether the operator has not let it start."""
+    return _reason(sandbox) == Reason.LIMIT_REACHED and not sandbox.status.launch
+
+
+def waits(sandbox: Sandbox) -> bool:
+    """Whether the operator has put it into the queue."""
+    return not sandbox.spec.suspend and _reason(sandbox) == Reason.QUEUED
+
+
+def _reason(sandbox: Sandbox) -> str:
+    condition = sandbox.status.condition("Ready")
+    return condition.reason if condition else ""
+
+
+def _turn(sandbox: Sandbox) -> tuple[str, str]:
+    """As the operator's (`sandbox_operator.limits.account.Place`)."""
+    condition = sandbox.status.condition("Ready")
+    return condition.last_transition_time if condition else "", sandbox.metadata.name

@@ -1,0 +1,177 @@
+"""The gateway's knowledge of Sandboxes: the informer's cache, and ahead of it this replica's own writes."""
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import Informer, KubeClient, KubeObject
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_crds.models import Sandbox
+
+_REMEMBERED = 10_000
+"""Key ids of which no Sandbox is there any more."""
+
+
+class SandboxCache:
+    """Sandboxes of one namespace by name and by key id; those being deleted count as gone."""
+
+    def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
+        self._keys = keys
+        self._informer = Informer(client, SANDBOXES, namespace, Sandbox.model_validate, on_change=self._on_change)
+        self._ahead: dict[str, Sandbox] = {}
+        self._deleted: dict[str, str] = {}
+        """UIDs of those that are known to be deleted before the informer has seen it, by name."""
+        self._former_key_ids: dict[str, None] = {}
+        self._names: dict[str, str] = {}
+        self._key_ids: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
+        self._owned: dict[str, set[str]] = {}
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._expected_key_ids: dict[str, set[asyncio.Event]] = {}
+        self._listeners: list[Callable[[str, Sandbox | None], None]] = []
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list has been read."""
+        return self._informer.synced
+
+    @property
+    def following(self) -> bool:
+        """Whether what others do becomes known as it happens; not while the API server cannot be reached."""
+        return self._informer.following
+
+    async def wait_synced(self) -> None:
+        """Return once the first list has been read."""
+        await self._informer.wait_synced()
+
+    async def run(self) -> None:
+        """Follow the API server until cancelled."""
+        await self._informer.run()
+
+    def get(self, name: str) -> Sandbox | None:
+        """The Sandbox of this name as last seen or written, unless it is being deleted."""
+        newest = self._newest(name)
+        if newest is None or newest.metadata.deletion_timestamp or newest.metadata.uid == self._deleted.get(name):
+            return None
+        return newest
+
+    def find_by_key_id(self, key_id: str) -> Sandbox | None:
+        """The Sandbox whose session key has this id."""
+        name = self._names.get(key_id)
+        sandbox = self.get(name) if name else None
+        return sandbox if sandbox and self.key_id(sandbox) == key_id else None
+
+    async def await_key_id(self, key_id: str) -> None:
+        """Return once there is a Sandbox whose session key has this id."""
+        with _watching(self._expected_key_ids, key_id) as changed:
+            while self.find_by_key_id(key_id) is None:
+                changed.clear()
+                await changed.wait()
+
+    def is_former(self, key_id: str) -> bool:
+        """Whether the Sandbox of this key id is known to be gone, or has been given up."""
+        return key_id in self._former_key_ids
+
+    def give_up(self, key_id: str) -> None:
+        """Take it that the Sandbox of this key id is gone, until one is seen."""
+        _remember(self._former_key_ids, key_id)
+
+    def owned_by(self, owner: str) -> list[Sandbox]:
+        """All Sandboxes of this owner, in no order."""
+        return [found for name in tuple(self._owned.get(owner, ())) if (found := self.get(name))]
+
+    def key_id(self, sandbox: Sandbox) -> str:
+        """Id of the sandbox's session key, also before the operator has reported it."""
+        return sandbox.status.key_id or self._keys.key_id(sandbox.metadata.uid)
+
+    def remember(self, item: KubeObject) -> Sandbox:
+        """Take what the API server has just answered, without waiting for the informer.
+
+        An answer may come so late that the informer has seen the Sandbox's end: then it is no news.
+        """
+        sandbox = Sandbox.model_validate(item)
+        name = sandbox.metadata.name
+        known = self._newest(name)
+        if _version(sandbox) > max(self._informer.version, _version(known) if known else 0):
+            self._ahead[name] = sandbox
+            self._changed(name)
+        return sandbox
+
+    def forget(self, sandbox: Sandbox) -> None:
+        """Take it that this very Sandbox (by UID) has been deleted."""
+        if self._newest(sandbox.metadata.name) is not None:
+            self._deleted[sandbox.metadata.name] = sandbox.metadata.uid
+        self._changed(sandbox.metadata.name)
+
+    def listen(self, listener: Callable[[str, Sandbox | None], None]) -> None:
+        """Call `listener(name, what get() gives for it)` at each change of any Sandbox."""
+        self._listeners.append(listener)
+
+    def watching(self, name: str) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set at each change of this Sandbox; the caller clears it."""
+        return _watching(self._watchers, name)
+
+    def _newest(self, name: str) -> Sandbox | None:
+        ahead = self._ahead.get(name)
+        if ahead and _version(ahead) > self._informer.version:
+            return ahead
+        self._ahead.pop(name, None)
+        return self._informer.get(name)
+
+    def _on_change(self, name: str, _: Sandbox | None) -> None:
+        if name in self._deleted and self._newest(name) is None:
+            del self._deleted[name]
+        self._changed(name)
+
+    def _changed(self, name: str) -> None:
+        former = self._key_ids.pop(name, "")
+        self._names.pop(former, None)
+        sandbox = self.get(name)
+        self._index_owner(name, sandbox.spec.owner if sandbox else None)
+        key_id = self.key_id(sandbox) if sandbox else ""
+        if key_id:
+            self._key_ids[name], self._names[key_id] = key_id, name
+            for event in self._expected_key_ids.get(key_id, ()):
+                event.set()
+        if former and former != key_id:
+            self.give_up(former)
+        for listener in self._listeners:
+            listener(name, sandbox)
+        for event in self._watchers.get(name, ()):
+            event.set()
+
+    def _index_owner(self, name: str, owner: str | None) -> None:
+        before = self._owners.pop(name, None)
+        if before is not None:
+            names = self._owned[before]
+            names.discard(name)
+            if not names:
+                del self._owned[before]
+        if owner is not None:
+            self._owners[name] = owner
+            self._owned.setdefault(owner, set()).add(name)
+
+
+@contextmanager
+def _watching(watchers: dict[str, set[asyncio.Event]], of: str) -> Generator[asyncio.Event]:
+    event = asyncio.Event()
+    mine = watchers.setdefault(of, set())
+    mine.add(event)
+    try:
+        yield event
+    finally:
+        mine.discard(event)
+        if not mine:
+            watchers.pop(of, None)
+
+
+def _remember(memory: dict[str, None], item: str) -> None:
+    memory[item] = None
+    if len(memory) > _REMEMBERED:
+        del memory[next(iter(memory))]
+
+
+def _version(sandbox: Sandbox) -> int:
+    # Resource versions may be compared as numbers since Kubernetes 1.35 (KEP-5504); etcd's always could.
+    return int(sandbox.metadata.resource_version)

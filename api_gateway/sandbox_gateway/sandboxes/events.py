@@ -1,0 +1,107 @@
+"""Kubernetes Events about a sandbox and about the objects of its pod's name, read when somebody asks.
+
+Three lists of the API server's, each over all Events of the namespace: so whoever asks again within a second gets what
+has just been read, and each owner has one read under way at a time.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+from weakref import WeakValueDictionary
+
+from sandbox_common import times
+from sandbox_common.kube import KubeClient, KubeObject, unreadable
+from sandbox_common.kube.resources import EVENTS
+from sandbox_crds.models import Sandbox
+from sandbox_crds.names import pod_name
+
+_LIMIT = "500"
+_SECONDS = 3.0
+FRESH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEvent:
+    """One Event, reduced; `count` occurrences, the last of them at `seen`."""
+
+    type: str
+    reason: str
+    note: str
+    regarding: str
+    """`Kind name`."""
+    seen: datetime
+    count: int = 1
+
+
+class ClusterEvents:
+    """The Events of one namespace."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._reads: dict[str, asyncio.Task[list[ClusterEvent]]] = {}
+        """Those of the last second, by UID."""
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By owner."""
+
+    async def about(self, sandbox: Sandbox) -> list[ClusterEvent]:
+        """Those about this very Sandbox, and about its pod and volume claim, in no order; a second old at most.
+
+        Raises ApiError, and what KubeClient raises when the API server is not reached, or other reads take too long.
+        """
+        uid = sandbox.metadata.uid
+        read = self._reads.get(uid)
+        if read is None:
+            read = self._reads[uid] = asyncio.create_task(self._in_turn(sandbox))
+            read.add_done_callback(lambda done: self._keep(uid, done))
+        return await asyncio.shield(read)
+
+    def _keep(self, uid: str, read: asyncio.Task[list[ClusterEvent]]) -> None:
+        """For a while, if it went well."""
+        if read.cancelled() or read.exception():
+            del self._reads[uid]
+        else:
+            asyncio.get_running_loop().call_later(FRESH_SECONDS, self._reads.pop, uid)
+
+    async def _in_turn(self, sandbox: Sandbox) -> list[ClusterEvent]:
+        turn = self._turns.setdefault(sandbox.spec.owner, asyncio.Lock())
+        async with asyncio.timeout(_SECONDS), turn:
+            return await self._read(sandbox)
+
+    async def _read(self, sandbox: Sandbox) -> list[ClusterEvent]:
+        name, uid = sandbox.metadata.name, sandbox.metadata.uid
+        # Those that depend on the Sandbox's UID, and that of a pod that was claimed from a pool.
+        names = {pod_name(name, uid), sandbox.status.pod_name} - {""}
+        own, *of_pods = await asyncio.gather(*map(self._regarding, (name, *names)))
+        # The Sandbox's own name may have had another one before.
+        about = [item for item in own if _part(item, "regarding").get("uid") == uid]
+        return list(unreadable.decoded(EVENTS, chain(about, *of_pods), decode))
+
+    async def _regarding(self, name: str) -> list[KubeObject]:
+        answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}", limit=_LIMIT)
+        return answer["items"]
+
+
+def decode(item: KubeObject) -> ClusterEvent:
+    """From an Event of events.k8s.io/v1: recorders of the older API leave eventTime empty, newer ones the rest."""
+    series, regarding = _part(item, "series"), _part(item, "regarding")
+    seen = (
+        series.get("lastObservedTime")
+        or item.get("deprecatedLastTimestamp")
+        or item.get("eventTime")
+        or item["metadata"]["creationTimestamp"]
+    )
+    return ClusterEvent(
+        type=item.get("type") or "Normal",
+        reason=item.get("reason") or "",
+        note=item.get("note") or "",
+        regarding=f"{regarding.get('kind', '')} {regarding.get('name', '')}".strip(),
+        seen=times.parse(seen).astimezone(UTC),
+        count=series.get("count") or item.get("deprecatedCount") or 1,
+    )
+
+
+def _part(item: KubeObject, name: str) -> dict[str, Any]:
+    return item.get(name) or {}

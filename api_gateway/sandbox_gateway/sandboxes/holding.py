@@ -1,0 +1,98 @@
+"""Holding an answer until a sandbox has settled: woken by its changes, the end of its patience and the probe."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.contract.errors import NoSandboxError
+from sandbox_gateway.process.metrics import HELD_CALLS
+from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.classes import SandboxClasses
+from sandbox_gateway.sandboxes.health import HealthChecks
+from sandbox_gateway.sandboxes.view import View, view
+
+_PROBE_AGAIN_SECONDS = 0.25
+
+
+class Holding:
+    """Looks at sandboxes, and waits for them."""
+
+    def __init__(self, cache: SandboxCache, health: HealthChecks, classes: SandboxClasses) -> None:
+        self._cache = cache
+        self._health = health
+        self._classes = classes
+        self._released = False
+        self._events: set[asyncio.Event] = set()
+
+    def release(self) -> None:
+        """Let every held call go now, and hold none any more: the process is about to end."""
+        self._released = True
+        for event in self._events:
+            event.set()
+
+    async def until(
+        self, name: str, settled: Callable[[View], bool], seconds: float, *, to_the_end: bool = False
+    ) -> tuple[Sandbox, View]:
+        """The sandbox once `settled` holds for it, or as it is after `seconds`.
+
+        `release` ends the waiting of calls, which may say that a sandbox is starting; not of who waits `to_the_end`.
+        Raises NoSandboxError when it is deleted meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        with self._cache.watching(name) as changed:
+            self._events.add(changed)
+            try:
+                while True:
+                    changed.clear()
+                    sandbox, seen = await self._look(name, deadline)
+                    left = deadline - loop.time()
+                    if settled(seen) or left <= 0 or (self._released and not to_the_end):
+                        return sandbox, seen
+                    with HELD_CALLS.track_inprogress():
+                        await _wait(changed, min(left, _until_change(seen)))
+            finally:
+                self._events.discard(changed)
+
+    async def _look(self, name: str, deadline: float) -> tuple[Sandbox, View]:
+        sandbox = self._cache.get(name)
+        if sandbox is None:
+            raise NoSandboxError
+        seen = self._view(sandbox, reached=self._health.reached(sandbox))
+        if not seen.unreached:
+            return sandbox, seen
+        try:
+            # Even an answer that must not be held gets one honest probe: without it nothing would ever be ready.
+            async with asyncio.timeout_at(max(deadline, asyncio.get_running_loop().time() + 1)):
+                reached = await self._health.probe(sandbox)
+        except TimeoutError:
+            reached = False
+        # The probe took time: look again.
+        sandbox = self._cache.get(name)
+        if sandbox is None:
+            raise NoSandboxError
+        seen = self._view(sandbox, reached=reached and self._health.reached(sandbox))
+        return sandbox, replace(seen, refused=self._health.failure(sandbox)) if seen.unreached else seen
+
+    def _view(self, sandbox: Sandbox, *, reached: bool) -> View:
+        class_ = self._classes.spec(sandbox.spec.class_name)
+        return view(sandbox, datetime.now(UTC), reached=reached, class_=class_)
+
+
+async def _wait(changed: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+    except TimeoutError:
+        pass
+
+
+def _until_change(seen: View) -> float:
+    """Seconds until this view may change with no news from the API server."""
+    if seen.unreached:
+        return _PROBE_AGAIN_SECONDS
+    if seen.changes_at is not None:
+        return max(0.0, (seen.changes_at - datetime.now(UTC)).total_seconds())
+    return float("inf")

@@ -1,0 +1,87 @@
+"""What the gateway and an API key allow a /start to ask for, as far as one request alone can tell. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sandbox_common.api_keys import Policy
+from sandbox_crds.models import SandboxClassSpec, SandboxSpec
+from sandbox_gateway.contract.errors import NotAllowedError
+from sandbox_gateway.contract.requests import StartRequest
+from sandbox_gateway.registry.allowed import is_allowed
+
+_MOST_TEXT = 1000
+"""Characters of a refusal that list what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What holds for all keys: `images` are patterns (empty: all), `sandbox_class` is the default class."""
+
+    images: Sequence[str]
+    sandbox_class: str
+
+    def check(self, request: StartRequest, policy: Policy, *, present: SandboxSpec | None = None) -> None:
+        """Raises NotAllowedError, which says what is allowed. What a session has at `present` may stay what it is."""
+        if present is None or request.image != present.image:
+            _check_image(request.image, self.images, "this gateway's list (allowedImages of its chart)")
+            _check_image(request.image, policy.images, "your API key's list (images in its policy)")
+        most = policy.limits.resource_factor
+        changed = present is None or request.resource_factor != present.resource_factor
+        if most is not None and changed and request.resource_factor > most:
+            raise NotAllowedError(
+                f"resource_factor: {request.resource_factor} is more than your API key allows "
+                f"(limits.resourceFactor in its policy is {most}). Ask for {most} at most."
+            )
+
+    def class_name(self, request: StartRequest, policy: Policy) -> str:
+        """The SandboxClass of a new sandbox. Raises NotAllowedError."""
+        allowed = policy.classes or (self.sandbox_class,)
+        if request.sandbox_class and request.sandbox_class not in allowed:
+            raise NotAllowedError(
+                f"sandbox_class: {request.sandbox_class} is not allowed by your API key (classes in its policy). "
+                f"Allowed are: {_told(allowed)}."
+            )
+        return request.sandbox_class or self.default_class(policy)
+
+    def default_class(self, policy: Policy) -> str:
+        """The SandboxClass for requests that name none."""
+        return policy.classes[0] if policy.classes else self.sandbox_class
+
+
+def check_groups(request: StartRequest, class_name: str, class_: SandboxClassSpec) -> None:
+    """Raises NotAllowedError when the class does not let its sandboxes be in the groups that are asked for."""
+    if not class_.allows_groups(request.group, request.fs_group):
+        field = "fs_group" if request.fs_group == 0 else "run_as_group"
+        raise NotAllowedError(
+            f"{field}: 0, the root group, is not allowed by SandboxClass {class_name} (pod.allowRootGroup). "
+            "Ask for another group."
+        )
+
+
+def maximum_life(limit: int, own: int | None, of_class: int) -> int:
+    """Seconds: the key's limit, or what the sandbox has itself or else by its class, if that is less. 0 is for ever."""
+    return min(limit, (of_class if own is None else own) or limit)
+
+
+def _check_image(image: str, patterns: Sequence[str], whose: str) -> None:
+    if not patterns:
+        return
+    problem = ""
+    try:
+        if is_allowed(image, patterns):
+            return
+    except ValueError as error:
+        problem = f": it {error}"
+    # In ASCII, so that letters that only look alike are seen.
+    named = ascii(image if len(image) <= 300 else image[:300] + "...")
+    raise NotAllowedError(f"image: {named} is not allowed by {whose}{problem}. Allowed are: {_told(patterns)}.")
+
+
+def _told(names: Sequence[str]) -> str:
+    told: list[str] = []
+    for name in names:
+        if told and sum(map(len, told)) + len(name) > _MOST_TEXT:
+            break
+        told.append(name)
+    more = len(names) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")

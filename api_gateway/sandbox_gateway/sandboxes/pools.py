@@ -1,0 +1,58 @@
+"""What SandboxPools keep ready, for clients that choose among it."""
+
+import asyncio
+
+from sandbox_common.kube import Informer, KubeClient
+from sandbox_common.kube.resources import SANDBOX_POOLS
+from sandbox_crds.models import SandboxPool
+from sandbox_gateway.contract.responses import WarmRuntimeConfig
+
+_SYNC_SECONDS = 3.0
+
+
+class Pools:
+    """The pools of one namespace. A sandbox can claim pods of those of its class.
+
+    The gateway serves without them, too: a cluster may not have the resource yet after an upgrade.
+    """
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._informer = Informer(client, SANDBOX_POOLS, namespace, SandboxPool.model_validate)
+
+    async def run(self) -> None:
+        """Follow the API server until cancelled."""
+        await self._informer.run()
+
+    async def configs(self, class_name: str) -> list[WarmRuntimeConfig]:
+        """What /start has to ask for to get a pod of this class, by name of the pool; none while they are not known."""
+        try:
+            async with asyncio.timeout(_SYNC_SECONDS):
+                await self._informer.wait_synced()
+        except TimeoutError:
+            pass  # the informer has logged why
+        fitting = [pool for pool in self._informer if _fits(pool, class_name)]
+        return [config(pool) for pool in sorted(fitting, key=lambda pool: pool.metadata.name)]
+
+    def may_fit(self, class_name: str) -> bool:
+        """Whether a new sandbox of this class may find a warm pod, as far as is known."""
+        return not self._informer.synced or any(_fits(pool, class_name) for pool in self._informer)
+
+
+def _fits(pool: SandboxPool, class_name: str) -> bool:
+    return pool.spec.class_name == class_name and not pool.metadata.deletion_timestamp
+
+
+def config(pool: SandboxPool) -> WarmRuntimeConfig:
+    """One pool as the Runtime API tells it."""
+    spec = pool.spec
+    return WarmRuntimeConfig(
+        name=pool.metadata.name,
+        image=spec.image,
+        # Kubernetes' way to write a plain `$`, which /start takes as it is.
+        command=[word.replace("$$", "$") for word in spec.command],
+        environment=spec.environment,
+        working_dir=spec.working_dir,
+        run_as_user=spec.run_as_user,
+        run_as_group=spec.run_as_group,
+        fs_group=spec.fs_group,
+    )

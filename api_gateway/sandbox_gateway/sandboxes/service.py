@@ -1,0 +1,248 @@
+"""What the Runtime API does, on Sandbox resources alone.
+
+Any replica may serve any request. A decision to write nothing is made on a fresh read, since this replica's cache
+may lag behind what another one has just done.
+
+A session key that may still change is told to nobody: a sandbox that claims a warm pod takes over that pod's key. Who
+must be answered before it is clear whether it does, is answered after it cannot any more.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from sandbox_common.api_keys import ApiKey
+from sandbox_common.kube import unreadable
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.reasons import Reason
+from sandbox_crds import names
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.contract.errors import BeingDeletedError, NoSandboxError, NotResumableError
+from sandbox_gateway.contract.requests import StartRequest
+from sandbox_gateway.process.metrics import STARTS
+from sandbox_gateway.sandboxes.allowances import Allowances
+from sandbox_gateway.sandboxes.api import Sandboxes, is_settled
+from sandbox_gateway.sandboxes.builders import PAUSED, RUNNING, restart_spec
+from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.notices import Notices
+from sandbox_gateway.sandboxes.starting import Starter
+from sandbox_gateway.sandboxes.starts import Starts
+from sandbox_gateway.sandboxes.view import View
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_API_SECONDS = 3.0
+"""What the API server may take beyond the hold: clients give up after 15 s (openhands_ai 1.11.0)."""
+
+type Found = tuple[Sandbox, View]
+
+
+class SandboxService:
+    """One replica's view of the Sandboxes of one namespace. Raises GatewayError, ApiError, and what KubeClient does."""
+
+    def __init__(
+        self,
+        sandboxes: Sandboxes,
+        starter: Starter,
+        holding: Holding,
+        allowances: Allowances,
+        notices: Notices,
+        starts: Starts,
+        *,
+        start_hold_seconds: float,
+        poll_hold_seconds: float,
+    ) -> None:
+        self._sandboxes = sandboxes
+        self._starter = starter
+        self._holding = holding
+        self._allowances = allowances
+        self._notices = notices
+        self._starts = starts
+        self._start_hold = start_hold_seconds
+        self._poll_hold = poll_hold_seconds
+
+    async def start(self, key: ApiKey, request: StartRequest) -> tuple[Found, Sequence[str]]:
+        """The session's sandbox, made or resumed if need be, held until it is ready or has failed.
+
+        Also the names of the request's fields that were not applied, since its pod is there already.
+        Raises LimitReachedError, and leaves nothing behind, when its owner's limits leave no room in time.
+        """
+        deadline = asyncio.get_running_loop().time() + self._start_hold
+        has_tried = False
+        while True:
+            try:
+                return await self._start(key, request, deadline)
+            except NoSandboxError:
+                # Somebody stopped it before this call was answered: the call comes after that.
+                if has_tried and asyncio.get_running_loop().time() >= deadline:
+                    raise BeingDeletedError from None
+            has_tried = True
+
+    async def _start(self, key: ApiKey, request: StartRequest, deadline: float) -> tuple[Found, Sequence[str]]:
+        before = self._sandboxes.cache.get(names.runtime_id(key.owner, request.session_id))
+        async with asyncio.timeout_at(deadline + _API_SECONDS):
+            started = await self._starter.start(key, request, deadline)
+            if started.ignored:
+                await self._notices.fields_ignored(started.sandbox, started.ignored)
+        while True:
+            found, seen = await self._held(started.sandbox.metadata.name, _has_started, deadline)
+            refusal = self._allowances.refused(found, seen)
+            if refusal is None:
+                break
+            # Its client has no runtime id to stop. It may have been let in meanwhile, and stays then.
+            async with asyncio.timeout(_API_SECONDS):
+                if await self._sandboxes.delete_unchanged(found):
+                    raise refusal
+        STARTS.labels(start_result(before, found, seen)).inc()
+        return (found, seen), started.ignored
+
+    async def get(self, owner: str, runtime_id: str) -> Found:
+        """The sandbox, held while it is starting. NoSandboxError comes at once."""
+        async with asyncio.timeout(_API_SECONDS):
+            await self._sandboxes.owned(owner, runtime_id)
+        return await self._held(runtime_id, _has_started, asyncio.get_running_loop().time() + self._poll_hold)
+
+    async def get_session(self, owner: str, session_id: str) -> Found:
+        """As `get`, by the client's own handle."""
+        return await self.get(owner, names.runtime_id(owner, session_id))
+
+    async def look(self, owner: str, runtime_id: str) -> Found:
+        """The sandbox as it is now."""
+        async with asyncio.timeout(_API_SECONDS):
+            await self._sandboxes.owned(owner, runtime_id)
+        return await self._until(runtime_id, lambda _: True, 0)
+
+    async def list_live(self, owner: str) -> list[Found]:
+        """The owner's sandboxes that start or run, from memory, the oldest first."""
+        found = await self._all_now(owner, (sandbox.metadata.name for sandbox in self._sandboxes.cache.owned_by(owner)))
+        live = [(sandbox, seen) for sandbox, seen in found if seen.status in {"starting", "running"}]
+        return sorted(live, key=lambda entry: (entry[0].metadata.creation_timestamp, entry[0].metadata.name))
+
+    async def get_batch(self, owner: str, session_ids: Iterable[str]) -> list[Found | None]:
+        """The sandbox of each of these sessions, from memory; None for one that is unknown."""
+        wanted = [names.runtime_id(owner, session_id) for session_id in session_ids]
+        known = map(self._sandboxes.cache.get, dict.fromkeys(wanted))
+        found = await self._all_now(owner, (each.metadata.name for each in known if each and each.spec.owner == owner))
+        by_name = {sandbox.metadata.name: (sandbox, seen) for sandbox, seen in found}
+        return [by_name.get(name) for name in wanted]
+
+    async def pause(self, owner: str, runtime_id: str) -> Found:
+        """Suspend it, held until its pod is gone. One that idleness has suspended is woken by no request any more."""
+        deadline = asyncio.get_running_loop().time() + self._start_hold
+        async with asyncio.timeout_at(deadline + _API_SECONDS):
+            while not await self._suspend(owner, runtime_id):
+                pass  # it has changed in between
+        return await self._held(runtime_id, lambda seen: seen.suspended or seen.status != "paused", deadline)
+
+    async def _suspend(self, owner: str, runtime_id: str) -> bool:
+        """Whether it is suspended or about to be; False when it must be looked at again."""
+        sandbox = await self._sandboxes.owned(owner, runtime_id)
+        if _is_paused(sandbox):
+            sandbox = await self._sandboxes.read_owned(owner, runtime_id)
+        if _is_paused(sandbox):
+            return True
+        paused = await self._sandboxes.set_spec(sandbox, PAUSED)
+        if paused:
+            _log.info("sandbox paused", sandbox=runtime_id)
+        return bool(paused)
+
+    async def resume(self, owner: str, runtime_id: str) -> Found:
+        """Run it again, held until it is ready or has failed.
+
+        A failed one gets a new pod with the workspace that it has; one that runs or starts is left alone. Raises
+        NotResumableError when it is being deleted.
+        """
+        called_at = asyncio.get_running_loop().time()
+        deadline = called_at + self._start_hold
+        async with asyncio.timeout_at(deadline + _API_SECONDS):
+            try:
+                while not await self._run_again(owner, runtime_id, called_at):
+                    pass  # it has changed in between
+            except NoSandboxError:
+                ending = await self._sandboxes.read(runtime_id)
+                if ending and ending.spec.owner == owner and ending.metadata.deletion_timestamp:
+                    raise NotResumableError from None
+                raise
+        return await self._held(runtime_id, _has_started, deadline)
+
+    async def _run_again(self, owner: str, runtime_id: str, called_at: float) -> bool:
+        """Whether it runs or is about to; False when it must be looked at again."""
+        sandbox = await self._sandboxes.owned(owner, runtime_id)
+        if sandbox.spec.suspend:
+            with self._allowances.starting(owner, runtime_id):
+                resumed = await self._sandboxes.set_spec(sandbox, RUNNING)
+            if resumed:
+                self._starts.begin(resumed, called_at)
+                _log.info("sandbox resumed", sandbox=runtime_id)
+            return bool(resumed)
+        await self._sandboxes.read_owned(owner, runtime_id)
+        sandbox, seen = await self._until(runtime_id, lambda _: True, 0)
+        if seen.status != "error":
+            return seen.status != "paused"
+        _log.warning("failed sandbox is restarted", sandbox=runtime_id, reason=seen.explanation)
+        with self._allowances.starting(owner, runtime_id):
+            spec = restart_spec(sandbox, datetime.now(UTC))
+            restarted = await self._sandboxes.set_spec(sandbox, spec)
+        if restarted:
+            self._starts.begin(restarted, called_at)
+        return bool(restarted)
+
+    async def stop(self, owner: str, runtime_id: str) -> Sandbox:
+        """Delete it; what it owns follows in the background."""
+        async with asyncio.timeout(self._start_hold + _API_SECONDS):
+            sandbox = await self._sandboxes.owned(owner, runtime_id)
+            while not await self._sandboxes.delete(sandbox):
+                # Another replica has replaced it in the meantime; the client means the present one.
+                sandbox = await self._sandboxes.read_owned(owner, runtime_id)
+        return sandbox
+
+    async def _held(self, name: str, until: Callable[[View], bool], deadline: float) -> Found:
+        """The sandbox once `until` holds for it, or as it is at `deadline` (loop time); with a key that is settled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            sandbox, seen = await self._until(name, until, deadline - loop.time())
+            if is_settled(sandbox):
+                return sandbox, seen
+            async with asyncio.timeout_at(max(deadline, loop.time()) + _API_SECONDS):
+                if pinned := await self._sandboxes.pin(sandbox):
+                    # Nothing else has changed since it was looked at.
+                    return pinned, seen
+
+    async def _until(self, name: str, until: Callable[[View], bool], seconds: float) -> Found:
+        sandbox, seen = await self._holding.until(name, until, seconds)
+        return sandbox, self._allowances.with_place(sandbox, seen)
+
+    async def _all_now(self, owner: str, runtime_ids: Iterable[str]) -> list[Found]:
+        """Sandboxes of one owner, side by side: one that this replica has never reached costs a probe of its pod."""
+        wanted = list(runtime_ids)
+        looks = [self._holding.until(name, lambda _: True, 0) for name in wanted]
+        there: list[Found] = []
+        for name, entry in zip(wanted, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+            if isinstance(entry, (ValueError, TypeError, OverflowError)):
+                unreadable.report(SANDBOXES, name, entry)
+            elif not isinstance(entry, BaseException):
+                there.append(entry)
+            elif not isinstance(entry, NoSandboxError):
+                raise entry
+        # One queue for all: to look for each one's place anew would cost the square of their number.
+        queue = self._allowances.queue(owner) if any(seen.reason == Reason.QUEUED for _, seen in there) else None
+        return [(sandbox, self._allowances.with_place(sandbox, seen, queue)) for sandbox, seen in there]
+
+
+def _has_started(seen: View) -> bool:
+    return seen.status != "starting"
+
+
+def start_result(before: Sandbox | None, found: Sandbox, seen: View) -> str:
+    """What a /start has come to; one of `metrics.STARTS`."""
+    if not seen.ready:
+        return "Failed" if seen.status == "error" else "Starting"
+    was_ready = before is not None and before.status.ready_time and before.status.pod_uid == found.status.pod_uid
+    return "Running" if was_ready else found.status.launch or "Cold"
+
+
+def _is_paused(sandbox: Sandbox) -> bool:
+    """Whether nothing but /resume and /start will run it again."""
+    return sandbox.spec.suspend and sandbox.spec.suspend_reason != "Idle"

@@ -1,0 +1,212 @@
+"""`/start`: the session's Sandbox made, found, resumed or restarted."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from sandbox_common.api_keys import ApiKey
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import ApiError
+from sandbox_common.reasons import Reason
+from sandbox_crds import names
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.contract.errors import BeingDeletedError, NoSandboxError, TakenError
+from sandbox_gateway.contract.requests import StartRequest
+from sandbox_gateway.sandboxes.allowances import Allowances
+from sandbox_gateway.sandboxes.api import Sandboxes
+from sandbox_gateway.sandboxes.builders import RUNNING, environment_spec, restart_spec, sandbox_body
+from sandbox_gateway.sandboxes.changes import (
+    CLASS,
+    ENVIRONMENT,
+    at_once,
+    can_change_class,
+    changes,
+    names_environment,
+)
+from sandbox_gateway.sandboxes.classes import SandboxClasses
+from sandbox_gateway.sandboxes.environments import Environments, usable
+from sandbox_gateway.sandboxes.permissions import Permissions, check_groups, maximum_life
+from sandbox_gateway.sandboxes.pools import Pools
+from sandbox_gateway.sandboxes.starts import Starts
+from sandbox_gateway.sandboxes.view import view
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_GONE_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A session's Sandbox; `ignored` are fields of the request that its pod was not made with, nor will be."""
+
+    sandbox: Sandbox
+    ignored: tuple[str, ...] = ()
+
+
+class Starter:
+    """Brings a session's Sandbox into a state in which it shall run.
+
+    Raises GatewayError, ApiError, and what KubeClient raises when it is not reached.
+    """
+
+    def __init__(
+        self,
+        sandboxes: Sandboxes,
+        environments: Environments,
+        keys: MasterKeys,
+        classes: SandboxClasses,
+        pools: Pools,
+        permissions: Permissions,
+        allowances: Allowances,
+        starts: Starts,
+    ) -> None:
+        self._sandboxes = sandboxes
+        self._environments = environments
+        self._keys = keys
+        self._classes = classes
+        self._pools = pools
+        self._permissions = permissions
+        self._allowances = allowances
+        self._starts = starts
+
+    async def start(self, key: ApiKey, request: StartRequest, deadline: float) -> Started:
+        """The session's Sandbox. An old one that is still being deleted is awaited until `deadline` (loop time).
+
+        What the gateway and the key's policy allow is asked of what is made or changed, not of what is there.
+        """
+        called_at = asyncio.get_running_loop().time()
+        key = self._allowances.of_owner(key)
+        name = names.runtime_id(key.owner, request.session_id)
+        environment = usable(request.environment, name)
+        known = await self._sandboxes.read(name) if self._sandboxes.cache.get(name) else None
+        while True:
+            if known is None:
+                if created := await self._create(name, key, request, environment, called_at):
+                    return Started(created)
+                known = await self._sandboxes.read(name)
+                continue
+            if known.spec.owner != key.owner:
+                # The name is a hash over this owner, so it tells nothing about another one's sessions.
+                raise TakenError(name)
+            try:
+                if not known.metadata.deletion_timestamp:
+                    if running := await self._revive(known, key, request, environment, called_at):
+                        return running
+                elif asyncio.get_running_loop().time() >= deadline:
+                    raise BeingDeletedError
+                else:
+                    await asyncio.sleep(_GONE_POLL_SECONDS)
+            except NoSandboxError:
+                pass  # deleted in between
+            known = await self._sandboxes.read(name)
+
+    async def _create(
+        self, name: str, key: ApiKey, request: StartRequest, environment: Mapping[str, str], called_at: float
+    ) -> Sandbox | None:
+        """The new Sandbox with its environment, or None when the name is taken."""
+        self._permissions.check(request, key.policy)
+        class_name = self._permissions.class_name(request, key.policy)
+        await self._check_groups(request, class_name)
+        environment_hash = self._keys.environment_hash(environment)
+        body = sandbox_body(name, key.owner, request, environment_hash=environment_hash, class_name=class_name)
+        body["spec"] |= await self._life(key, class_name)
+        if not self._pools.may_fit(class_name):
+            # Its key is settled from the beginning then, however late the operator looks at it.
+            body["spec"]["warmStart"] = "Never"
+        with self._allowances.starting(key.owner, name):
+            created = await self._sandboxes.create(body)
+        if created is None:
+            return None
+        self._starts.begin(created, called_at)
+        _log.info("sandbox created", sandbox=name, owner=key.owner)
+        try:
+            await self._environments.make(created, environment, "")
+        except ApiError as error:
+            # A client whose /start is refused has no runtime id to stop, so nothing may be left behind.
+            if 400 <= error.code < 500:
+                await self._sandboxes.delete(created)
+            raise
+        return created
+
+    async def _revive(
+        self, known: Sandbox, key: ApiKey, request: StartRequest, environment: Mapping[str, str], called_at: float
+    ) -> Started | None:
+        """The Sandbox, running or about to; None when it has gone or changed, so that it must be looked at again.
+
+        It is never deleted: it may have work on its volume, which would go with it. One that has failed gets another
+        pod, made as the request asks; one that is suspended, or waits for its turn, a pod with what the request
+        changes. One that runs or starts is left alone, and what the request would change is ignored.
+        """
+        now, class_ = datetime.now(UTC), self._classes.spec(known.spec.class_name)
+        seen = view(known, now, reached=True, class_=class_)
+        # In just the state that was looked at: it may have recovered, or been resumed, in between.
+        name = known.metadata.name
+        waits = seen.reason == Reason.QUEUED
+        failed = seen.status == "error" and not waits
+        wanted = changes(request, known.spec, whole=failed)
+        new_environment = self._is_other_environment(known, request, environment)
+        if new_environment:
+            wanted = wanted.also(ENVIRONMENT, environment_spec(environment, self._keys, known))
+        elif names_environment(request) and not seen.ready:
+            await self._environments.ensure(known, environment, known.spec.environment_revision)
+        other_class = request.sandbox_class not in {"", known.spec.class_name}
+        if not (failed or known.spec.suspend or (waits and (wanted.names or other_class))):
+            ignored = (*wanted.of_pod, *([CLASS] if other_class else []))
+            # One that has failed by waiting in the queue for too long keeps its place, and waits anew.
+            again = restart_spec(known, now) if seen.status == "error" else {}
+            spec = {**at_once(wanted), **again}
+            left = await self._sandboxes.set_spec(known, spec) if spec else known
+            if left and again:
+                self._starts.begin(left, called_at)
+            return left and Started(left, ignored)
+        self._permissions.check(request, key.policy, present=known.spec)
+        ignored = ()
+        if other_class:
+            class_name = self._permissions.class_name(request, key.policy)
+            if await self._can_change_class(known, class_name):
+                wanted = wanted.also(CLASS, {"className": class_name})
+            else:
+                ignored = (CLASS,)
+        class_name = wanted.spec.get("className", known.spec.class_name)
+        await self._check_groups(request, class_name)
+        with self._allowances.starting(key.owner, name):
+            if new_environment:
+                await self._environments.make(known, environment, wanted.spec["environmentRevision"])
+            life = await self._life(key, class_name, known.spec.maximum_life_seconds)
+            # A pod that has not been deleted yet may stay when the pause is taken back, and is as it was made.
+            resumes = known.spec.suspend and (seen.suspended or not wanted.of_pod)
+            run = RUNNING if resumes else restart_spec(known, now)
+            running = await self._sandboxes.set_spec(known, {**wanted.spec, **life, **run})
+        if running is None:
+            return None
+        self._starts.begin(running, called_at)
+        _log.info("sandbox started again", sandbox=name, was=seen.reason, changed=wanted.names)
+        return Started(running, ignored)
+
+    def _is_other_environment(self, known: Sandbox, request: StartRequest, environment: Mapping[str, str]) -> bool:
+        """Whether the request asks for another environment; one that says nothing of it asks for none."""
+        same = self._keys.is_environment_hash(known.spec.environment_hash, environment)
+        return names_environment(request) and not same
+
+    async def _can_change_class(self, known: Sandbox, class_name: str) -> bool:
+        await self._classes.wait_synced()
+        present, wanted = self._classes.find(known.spec.class_name), self._classes.find(class_name)
+        return can_change_class(present, wanted, launched=bool(known.status.launch))
+
+    async def _check_groups(self, request: StartRequest, class_name: str) -> None:
+        """Raises NotAllowedError when the class does not allow them."""
+        if 0 in (request.group, request.fs_group):
+            await self._classes.wait_synced()
+            check_groups(request, class_name, self._classes.spec(class_name))
+
+    async def _life(self, key: ApiKey, class_name: str, own: int | None = None) -> dict[str, int]:
+        """Spec fields that hold the key's limit of a sandbox's age; `own` is what its spec says already."""
+        limit = key.policy.limits.life_seconds
+        if limit is None:
+            return {}
+        # The field wins over the class's, which may be less.
+        await self._classes.wait_synced()
+        return {"maximumLifeSeconds": maximum_life(limit, own, self._classes.spec(class_name).maximum_life_seconds)}

@@ -1,0 +1,122 @@
+"""A Sandbox as clients of the Runtime API see it. Pure: the time and the gateway's own probe are passed in."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sandbox_common import times
+from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Lifecycle, PodStatus, Reason
+from sandbox_crds.models import Condition, Sandbox, SandboxClassSpec
+
+_UNREACHED = "The pod is ready; the gateway has not reached its /health yet."
+
+_NORMAL = frozenset({Reason.PENDING, Reason.STARTING, Reason.SUSPENDING, Reason.SUSPENDED, Reason.IDLE})
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Both states of the contract, and what explains them.
+
+    `reason` is that of the condition `Ready`. `changes_at` is when this view changes although the Sandbox does not: a
+    start that something holds up fails then.
+    """
+
+    status: Lifecycle
+    pod_status: PodStatus
+    reason: str
+    message: str
+    restart_count: int = 0
+    changes_at: datetime | None = None
+    unreached: bool = False
+    """Whether only the gateway's own probe is missing to be ready."""
+    refused: int = 0
+    """The HTTP status of that probe, if it has failed."""
+    suspended: bool = False
+    """Whether the sandbox is paused and its pod is gone."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the agent server answers."""
+        return self.pod_status == "ready"
+
+    @property
+    def normal(self) -> bool:
+        """Whether nothing is wrong: it runs, starts as usual, or is paused as somebody wanted or the class says."""
+        return self.ready or self.reason in _NORMAL
+
+    @property
+    def explanation(self) -> str:
+        """Reason and message in one line."""
+        return explain(self.reason, self.message)
+
+
+def explain(reason: str, message: str) -> str:
+    """`Reason: message`; the reason is a word that people and tools look for, such as `ImagePullBackOff`."""
+    if message.startswith(reason):
+        return message
+    return f"{reason}: {message}" if message else reason
+
+
+def view(sandbox: Sandbox, now: datetime, *, reached: bool, class_: SandboxClassSpec) -> View:
+    """How this sandbox looks at `now` (with time zone); `reached` says whether the gateway's probe succeeded."""
+    condition = _current_condition(sandbox)
+    reason = Reason(condition.reason) if condition.reason in Reason else Reason.PENDING
+    message = condition.message or MEANINGS[reason].text
+    restarts = sandbox.status.restart_count
+
+    if sandbox.spec.suspend:
+        gone = reason in SUSPENSIONS.values()
+        told = reason if gone else Reason.SUSPENDING
+        message = message if reason is told else MEANINGS[told].text
+        return View("paused", "not found", told, message, restarts, suspended=gone)
+    if condition.status == "True":
+        if reached:
+            return View("running", "ready", condition.reason, message, restarts)
+        return View("starting", "pending", Reason.STARTING, _UNREACHED, restarts, unreached=True)
+
+    meaning = MEANINGS[reason]
+    if meaning.lifecycle not in {"starting", "error"}:
+        # A condition of another time, such as Suspended on a sandbox that shall run.
+        return View("starting", "pending", Reason.PENDING, MEANINGS[Reason.PENDING].text, restarts)
+    timeout = pending_timeout(sandbox, class_)
+    since = starting_since(sandbox)
+    fails_at = since + timedelta(seconds=timeout) if meaning.passing and timeout and since else None
+    if fails_at and now >= fails_at:
+        cause = message.removeprefix(f"{condition.reason}: ")
+        waited = f"Not ready after {timeout} s (pendingTimeoutSeconds): {cause}"
+        return View("error", "failed", condition.reason, waited, restarts)
+    return View(meaning.lifecycle, meaning.pod_status, condition.reason, message, restarts, changes_at=fails_at)
+
+
+def pending_timeout(sandbox: Sandbox, class_: SandboxClassSpec) -> int:
+    """Seconds that a start may be held up before it is reported as failed; 0: never."""
+    own = sandbox.spec.pending_timeout_seconds
+    return class_.pending_timeout_seconds if own is None else own
+
+
+def starting_since(sandbox: Sandbox) -> datetime | None:
+    """Since when the start that is under way counts; None when there is none. A restart begins anew."""
+    if not sandbox.status.starting_since:
+        return None
+    since = times.parse(sandbox.status.starting_since)
+    try:
+        restarted = times.parse(sandbox.spec.restarted_at)
+    except ValueError:
+        return since
+    return max(since, restarted)
+
+
+def _current_condition(sandbox: Sandbox) -> Condition:
+    """The condition `Ready`, or a pending one while the operator has not seen the latest spec.
+
+    After `suspend` was taken back, the condition may still tell of the pod that is just being deleted.
+    """
+    condition = sandbox.status.condition("Ready")
+    if condition is not None and sandbox.status.observed_generation >= sandbox.metadata.generation:
+        return condition
+    return Condition(
+        type="Ready",
+        status="False",
+        reason=Reason.PENDING,
+        message=MEANINGS[Reason.PENDING].text,
+        last_transition_time=sandbox.metadata.creation_timestamp,
+    )

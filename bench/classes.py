@@ -1,0 +1,28 @@
+"""SandboxClasses of the measurements, and what their pods look like without a controller."""
+
+from typing import Any
+
+import yaml
+
+from bench.ours import COLD_IMAGE, Sandboxes
+from demo.commands import ROOT
+from sandbox_common.kube import KubeObject
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.builders.pod import pod_spec
+
+LEAN: dict[str, Any] = {"runtimeClasses": {"sysbox-runc": ""}}
+"""The defaults of the API."""
+
+
+def chart() -> dict[str, Any]:
+    """The class `default` of the chart: with resources, environment and idle timeout."""
+    values = yaml.safe_load((ROOT / "helm" / "openhands-sandbox" / "values.yaml").read_text())
+    return values["sandboxClasses"]["default"]
+
+
+def spec_of(class_spec: dict[str, Any], sandboxes: Sandboxes) -> KubeObject:
+    """Spec of the pods that the operator makes for the load's sandboxes with a class of this spec."""
+    body = sandboxes.body(COLD_IMAGE, "any")
+    return pod_spec(
+        Sandbox.model_validate(body), SandboxClass.model_validate({"spec": class_spec}), "a-pod-of-the-load"
+    )

@@ -1,0 +1,98 @@
+"""The gateway's data plane without Kubernetes: `python -m bench.proxy.ours PORT …`.
+
+The listener as the gateway runs it, with its activity, its collector and the checks of session keys by the master key;
+only who lives where comes from the command line instead of a cache.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import uvloop
+
+from sandbox_common import collector
+from sandbox_common.keys import MasterKeys
+from sandbox_gateway.process.activity import Activity
+from sandbox_gateway.proxy import listener
+from sandbox_gateway.proxy.account import Entry
+from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, Service
+
+BACKENDS: tuple[str, ...] = ("http", "hello", "websocket", "sink")
+"""nginx with files, uvicorn, an echo of WebSockets, and what takes uploads; their ports come in this order."""
+KEYS = MasterKeys.of({1: b"0123456789abcdef0123456789abcdef"})
+SESSION_KEYS = {name: KEYS.session_key(KEYS.key_id(name)) for name in BACKENDS}
+"""By the backend that each leads to."""
+
+
+class Few:
+    """A directory of sandboxes by name and port."""
+
+    def __init__(self, ports: Mapping[str, int]) -> None:
+        self._sandboxes = {KEYS.key_id(name): Endpoint(name, ("127.0.0.1", port)) for name, port in ports.items()}
+        self._key_id = lru_cache(KEYS.verify)
+
+    def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
+        """By the key's id, which is checked as in the gateway."""
+        return self._sandboxes.get(self._key_id(session_api_key) or "", NoSandbox.NOT_GENUINE)
+
+    async def await_sandbox(self, session_api_key: str) -> None:
+        """Is never called: none is unknown."""
+        raise NotImplementedError(session_api_key)
+
+    def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:
+        """Host mode is off."""
+        raise NotImplementedError(runtime_id)
+
+    def find_service(self, label: str) -> Service | None:
+        """Host mode is off."""
+        raise NotImplementedError(label)
+
+    def opens(self, session_api_key: str, runtime_id: str) -> bool:
+        """Host mode is off."""
+        raise NotImplementedError(session_api_key, runtime_id)
+
+    def knows_api_key(self, api_key: str) -> bool:
+        """There is no Runtime API."""
+        raise NotImplementedError(api_key)
+
+
+class NoWaker:
+    """Nobody sleeps."""
+
+    async def wake(self, runtime_id: str) -> None:
+        """Is never called."""
+        raise NotImplementedError(runtime_id)
+
+
+class NoLog:
+    """Implements `account.AccessLog`: nothing fails."""
+
+    everything = False
+
+    def take(self, entry: Entry) -> None:
+        """Is never called."""
+        raise NotImplementedError(entry)
+
+
+async def _serve(port: int, *backends: int) -> None:
+    collector.postpone()
+    await listener.serve(
+        "127.0.0.1",
+        port,
+        directory=Few(dict(zip(BACKENDS, backends, strict=True))),
+        activity=Activity(),
+        waker=NoWaker(),
+        access_log=NoLog(),
+        control_socket=Path("/nobody"),
+        base_domain="",
+        limits=Limits(websockets_per_sandbox=1_000_000),  # all of them are of one
+    )
+    collector.settle()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(*map(int, sys.argv[1:])))

@@ -1,0 +1,1 @@
+"""What operator, gateway and kubectl's plugin share."""

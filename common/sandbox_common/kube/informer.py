@@ -1,0 +1,216 @@
+"""A cache that follows one list of objects: LIST, then WATCH from there on, and LIST anew when that cannot go on.
+
+A watch that breaks or is refused begins again where it was, after a pause that grows. Only one that the server has
+forgotten (410) needs another list: a gap loses deletions, and only comparing with a fresh list finds them.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import aiohttp
+import orjson
+import structlog
+
+from sandbox_common.kube import unreadable
+from sandbox_common.kube.client import KubeClient, KubeObject
+from sandbox_common.kube.errors import ApiError
+from sandbox_common.kube.old_lists import OldLists
+from sandbox_common.kube.repetition import backoff
+from sandbox_common.kube.resources import Resource
+
+type Handler[T] = Callable[[str, T | None], None]
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 15.0
+_SWEEP_SECONDS = 600.0
+"""After this long the list is read anew: the periodic sweep."""
+_DOUBTFUL = 5
+"""After so many failures in a row the version may be the cause, as when etcd was restored from an older state."""
+_LASTING_SECONDS = 5.0
+"""A watch that ends sooner is followed by a pause, however it has ended."""
+_FAILURES = (ApiError, aiohttp.ClientError, OSError, LookupError, TypeError, ValueError)
+"""Of lists and watches: refused, broken, silent, or not understood."""
+
+
+class Informer[T]:
+    """Objects of one resource in one namespace by name, decoded by `decode`.
+
+    `on_change(name, object or None)` is called, in the event loop, for each object that is new, changed or gone.
+    An object that `decode` or `on_change` fails on is logged and counted; one that cannot be read counts as absent.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        resource: Resource,
+        namespace: str,
+        decode: Callable[[KubeObject], T],
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        on_change: Handler[T] | None = None,
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._namespace = namespace
+        self._decode = decode
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        self._query = {name: selector for name, selector in selectors.items() if selector}
+        self._handlers: list[Handler[T]] = [on_change] if on_change else []
+        self._objects: dict[str, T] = {}
+        self._versions: dict[str, str] = {}
+        self._synced = asyncio.Event()
+        self._failures = 0
+        """Since the watch has said anything."""
+        self._quick_failures = 0
+        """Since it has, or has lasted: one that has nothing to say may be broken by whatever is in between."""
+        self._old_lists = OldLists()
+        self._short_watches = 0
+        """In a row."""
+        self._listed_at = -math.inf
+        self.version = 0
+        """Resource version up to which everything has been seen; numbers, as of Kubernetes 1.35 (KEP-5504)."""
+        self.following = False
+        """Whether a watch is open, so that news comes as it happens."""
+        self.turned_at = time.monotonic()
+        """Monotonic time of the last page, event, bookmark or failure: one in 90 s, whatever the server does."""
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._objects.values())
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, name: str) -> T | None:
+        """The object of this name, as last seen."""
+        return self._objects.get(name)
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list has been read."""
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Return once the first list has been read."""
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """Follow the list until cancelled. No answer of the API server ends it; all are tried again."""
+        while True:
+            try:
+                await self._follow()
+                delay = 0.0
+            except _FAILURES as error:
+                delay = self._failed(error)
+            if self._short_watches:
+                delay = max(delay, backoff(self._short_watches))
+            await asyncio.sleep(delay)
+
+    async def _follow(self) -> None:
+        """A list if one is due, and one watch until it ends, or the next list is due."""
+        if self._sweep_in() <= 0:
+            await self._list()
+        sweep = asyncio.timeout(self._sweep_in())
+        try:
+            async with sweep:
+                await self._watch()
+        except TimeoutError:
+            if not sweep.expired():
+                raise
+
+    def _sweep_in(self) -> float:
+        return self._listed_at + _SWEEP_SECONDS - time.monotonic()
+
+    async def _list(self) -> None:
+        seen: set[str] = set()
+        version = self.version
+        async for page in self._client.pages(self._resource, self._namespace, **self._query):
+            version = int(page["metadata"]["resourceVersion"])
+            self._old_lists.check(version, self.version)
+            for item in page["items"]:
+                seen.add(item["metadata"]["name"])
+                self._put(item)
+            self.turned_at = time.monotonic()
+        self.version = version
+        for name in self._versions.keys() - seen:
+            self._drop(name)
+        self._listed_at = time.monotonic()
+        self._synced.set()
+
+    async def _watch(self) -> None:
+        """Until the watch ends. Raises what has ended it, unless it was a server that did so in good order."""
+        query = {**self._query, "resourceVersion": str(self.version), "allowWatchBookmarks": "true"}
+        said = False
+        async with self._client.watch(self._resource, self._namespace, **query) as lines:
+            self.following, opened_at = True, time.monotonic()
+            try:
+                while line := await lines.readline():
+                    self._apply(orjson.loads(line))
+                    del line  # it may be large, and the next one long in coming
+                    self.turned_at = time.monotonic()
+                    self._failures, self._quick_failures, said = 0, 0, True
+            finally:
+                self.following = False
+                self._short_watches += 1
+                if time.monotonic() - opened_at >= _LASTING_SECONDS:
+                    self._short_watches, self._quick_failures = 0, 0
+        if not said:
+            raise aiohttp.ServerDisconnectedError("the watch ended without a word")
+
+    def _failed(self, error: Exception) -> float:
+        """Seconds until the next attempt."""
+        self._failures += 1
+        self._quick_failures += 1
+        self.turned_at = time.monotonic()
+        delay = backoff(self._quick_failures, _FIRST_DELAY, _LONGEST_DELAY)
+        is_known = isinstance(error, (ApiError, aiohttp.ClientError, OSError, orjson.JSONDecodeError))
+        is_expired = isinstance(error, ApiError) and error.code == 410
+        if is_expired or not is_known or self._failures % _DOUBTFUL == 0:
+            self._listed_at = -math.inf
+        if isinstance(error, ApiError):
+            delay = max(delay, error.retry_after or 0.0)
+        problem = str(error) or type(error).__name__
+        _log.warning("list or watch failed", resource=self._resource.plural, error=problem, retry_in=round(delay, 1))
+        return delay
+
+    def _apply(self, event: KubeObject) -> None:
+        kind, item = event["type"], event["object"]
+        if kind == "ERROR":
+            raise ApiError(item.get("code", 500), item.get("reason", ""), item.get("message", ""))
+        version = int(item["metadata"]["resourceVersion"])
+        if kind == "DELETED":
+            self._drop(item["metadata"]["name"])
+        elif kind in {"ADDED", "MODIFIED"}:
+            self._put(item)
+        self.version = version
+
+    def _put(self, item: KubeObject) -> None:
+        name, version = item["metadata"]["name"], item["metadata"]["resourceVersion"]
+        if self._versions.get(name) == version:
+            return
+        self._versions[name] = version
+        try:
+            decoded = self._decode(item)
+        except Exception as error:
+            unreadable.report(self._resource, name, error)
+            self._objects.pop(name, None)
+            self._tell(name, None)
+            return
+        self._objects[name] = decoded
+        self._tell(name, decoded)
+
+    def _drop(self, name: str) -> None:
+        self._versions.pop(name, None)
+        if self._objects.pop(name, None) is not None:
+            self._tell(name, None)
+
+    def _tell(self, name: str, item: T | None) -> None:
+        for handler in self._handlers:
+            try:
+                handler(name, item)
+            except Exception as error:
+                unreadable.report(self._resource, name, error)

@@ -1,0 +1,55 @@
+"""Kubernetes Events about a Sandbox, as operator and gateway post them. Pure."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from sandbox_common.kube import KubeObject
+from sandbox_common.kube.resources import EVENTS
+from sandbox_crds.api import API_VERSION, GROUP
+from sandbox_crds.models import Sandbox
+
+_NOTE_BYTES = 1024
+"""The API server refuses a longer one (Kubernetes 1.36, pkg/apis/core/validation/events.go)."""
+
+
+def build_event(
+    sandbox: Sandbox,
+    now: datetime,
+    *,
+    by: str,
+    type_: Literal["Normal", "Warning"],
+    reason: str,
+    action: str,
+    note: str,
+    once: str = "",
+) -> KubeObject:
+    """An event as `kubectl describe` shows it; `action` is what `by` did or tried, in UpperCamelCase.
+
+    `once` names what it tells of, in lower case: an event of the same reason about the same cannot be posted again.
+    """
+    metadata = sandbox.metadata
+    controller = f"{GROUP}/{by}"
+    return {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": {
+            # As client-go names events: unique by the time in hexadecimal digits.
+            "name": f"{metadata.name}.{reason.lower()}.{once or f'{int(now.timestamp() * 1e6):x}'}",
+            "namespace": metadata.namespace,
+        },
+        # As metav1.MicroTime.
+        "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "reportingController": controller,
+        "reportingInstance": controller,
+        "type": type_,
+        "reason": reason,
+        "action": action,
+        "note": note.encode()[:_NOTE_BYTES].decode(errors="ignore"),
+        "regarding": {
+            "apiVersion": API_VERSION,
+            "kind": "Sandbox",
+            "name": metadata.name,
+            "namespace": metadata.namespace,
+            "uid": metadata.uid,
+        },
+    }

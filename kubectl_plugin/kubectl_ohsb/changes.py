@@ -1,0 +1,87 @@
+"""New, rotated and changed keys. Pure."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from kubectl_ohsb.errors import Refusal
+from kubectl_ohsb.texts import Given
+from sandbox_common.api_keys import ApiKey, Hash, Policy, rfc3339
+
+_PREFIX = "ohk_"
+"""Lets programs that look for secrets in texts know a key, and keeps one from beginning with a hyphen."""
+
+
+def clear_key() -> str:
+    """A new key with 256 random bits: letters, digits, `-` and `_`."""
+    return _PREFIX + secrets.token_urlsafe(32)
+
+
+def when(time: datetime | None) -> str:
+    """For a person; None is no end."""
+    return rfc3339(time) if time else "never"
+
+
+def policy(base: Policy, limits: Mapping[str, int | None], images: Sequence[str], classes: Sequence[str]) -> Policy:
+    """`base` with those limits that are given, and with the images and classes if there are any."""
+    return Policy(
+        limits=base.limits.model_copy(update=dict(limits)),
+        images=tuple(images) or base.images,
+        classes=tuple(classes) or base.classes,
+    )
+
+
+def rotated(key: ApiKey, sha256: str, now: datetime, keep_old: timedelta, expires: datetime | None) -> ApiKey:
+    """The key with a new hash, and the present one for `keep_old` more, but not beyond an end of either.
+
+    The new one ends at `expires`, or else when the present one does. Raises Refusal.
+    """
+    present, *older = key.hashes
+    if older and older[0].valid_at(now):
+        raise Refusal(
+            f"an older key of {key.name} is valid until {when(older[0].expires)}, and there can be one: "
+            "wait until then, or end it with keys set --end-old"
+        )
+    if expires is None and not present.valid_at(now):
+        raise Refusal(f"{key.name} has expired at {when(present.expires)}: give --expires, the end of the new key")
+    new = Hash(sha256, expires or present.expires)
+    old = replace(present, expires=_earliest(now + keep_old, present.expires, new.expires))
+    return replace(key, hashes=(new, old) if old.valid_at(now) else (new,))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What `set` changes: limits and, if they are given, the others."""
+
+    limits: Mapping[str, int | None]
+    images: Sequence[str] = ()
+    classes: Sequence[str] = ()
+    expires: Given[datetime] | None = None
+    all_images: bool = False
+    own_class: bool = False
+    end_old: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing would change."""
+        return self == Change({})
+
+    def of(self, key: ApiKey) -> ApiKey:
+        """The key, changed."""
+        present, *older = key.hashes
+        if self.expires:
+            end = self.expires.value
+            present = replace(present, expires=end)
+            older = [replace(hash_, expires=_earliest(hash_.expires, end)) for hash_ in older]
+        hashes = (present,) if self.end_old else (present, *older)
+        base = Policy(
+            images=() if self.all_images else key.policy.images,
+            classes=() if self.own_class else key.policy.classes,
+            limits=key.policy.limits,
+        )
+        return replace(key, hashes=hashes, policy=policy(base, self.limits, self.images, self.classes))
+
+
+def _earliest(*times: datetime | None) -> datetime | None:
+    return min((time for time in times if time is not None), default=None)

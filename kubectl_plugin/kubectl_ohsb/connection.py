@@ -1,0 +1,96 @@
+"""The cluster and the namespace that kubectl would use with the same options."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import config as _kube_config
+
+from kubectl_ohsb.errors import Refusal
+from sandbox_common.kube import ApiError, KubeClient
+
+# Without type annotations of its own, and checked as such.
+_config: Any = _kube_config
+
+_IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_USUAL = Path("~/.kube/config")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was asked for; None: not given."""
+
+    namespace: str | None = None
+    context: str | None = None
+    kubeconfig: str | None = None
+
+
+@asynccontextmanager
+async def connect(target: Target) -> AsyncGenerator[tuple[KubeClient, str]]:
+    """A client, and the namespace. What goes wrong with the API server becomes a Refusal."""
+    path = _kubeconfig(target)
+    namespace = target.namespace or _namespace(path, target.context)
+    try:
+        client = await KubeClient.connect(path, "kubectl-ohsb", context=target.context)
+    except Exception as error:  # the library checks a kubeconfig by failing at it, with any error
+        raise Refusal(_unusable(path, error)) from None
+    try:
+        yield client, namespace
+    except ApiError as error:
+        raise Refusal(_refused(error)) from None
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        host = client.configuration.host
+        raise Refusal(
+            f"{host} does not answer ({error or 'time-out'}): check --kubeconfig and --context, or try again"
+        ) from None
+    finally:
+        await client.close()
+
+
+def _kubeconfig(target: Target) -> str | None:
+    """File, or several in the form of $KUBECONFIG; None in a pod without any. Raises Refusal when there is none."""
+    if target.kubeconfig is not None:
+        if not Path(target.kubeconfig).expanduser().is_file():
+            raise Refusal(f"--kubeconfig: there is no file {target.kubeconfig}")
+        return target.kubeconfig
+    usual = os.environ.get("KUBECONFIG") or str(_USUAL)
+    if any(Path(path).expanduser().is_file() for path in usual.split(os.pathsep) if path):
+        return usual
+    if target.context is None and _IN_POD.is_file():
+        return None
+    raise Refusal(f"there is no kubeconfig at {usual}: name one with --kubeconfig or KUBECONFIG")
+
+
+def _namespace(path: str | None, context: str | None) -> str:
+    if path is None:
+        return _IN_POD.read_text().strip()
+    try:
+        contexts, current = _config.list_kube_config_contexts(path)
+    except Exception as error:  # as above
+        raise Refusal(_unusable(path, error)) from None
+    if context is not None:
+        found = [item for item in contexts if item["name"] == context]
+        if not found:
+            names = ", ".join(sorted(item["name"] for item in contexts))
+            raise Refusal(f"--context: there is no {context!r} in {path}; there are: {names}")
+        current = found[0]
+    return current["context"].get("namespace") or "default"
+
+
+def _unusable(path: str | None, error: Exception) -> str:
+    # Only the first line: parsers add the text that they could not read, which may be a credential.
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"the kubeconfig {path or 'of this pod'} cannot be used ({reason}): check --kubeconfig and --context"
+
+
+def _refused(error: ApiError) -> str:
+    remedy = {
+        401: ": check the credentials of the kubeconfig",
+        403: ": ask for rights to get, list, create, patch and delete secrets there, or name another with --namespace",
+        404: ": check --namespace",
+    }.get(error.code, "")
+    return f"the API server refuses this ({error.code} {error.reason}): {error.message}{remedy}"

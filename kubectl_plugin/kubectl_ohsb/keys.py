@@ -1,0 +1,242 @@
+"""`kubectl ohsb keys`: the commands. What programs want is on standard output, words for people on standard error."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from kubectl_ohsb import options, views
+from kubectl_ohsb.changes import Change, clear_key, policy, rotated, when
+from kubectl_ohsb.connection import Target, connect
+from kubectl_ohsb.errors import Refusal
+from kubectl_ohsb.store import Store, Stored
+from kubectl_ohsb.texts import Given
+from sandbox_common.api_keys import ApiKey, Hash, Policy
+from sandbox_common.keys import api_key_hash
+
+_COMPLETION_SECONDS = 5
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def keys() -> None:
+    """Make, list, change and revoke API keys of the gateway.
+
+    A key is a Secret with its SHA-256, its owner and what it allows; its name is the Secret's. All gateways follow at
+    once. Sandboxes belong to the owner: all keys of one owner reach the same ones, and the strictest of their limits
+    holds.
+    """
+
+
+def _known_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of keys that begin so; none when the cluster cannot be asked."""
+    target = options.target_of(dict(context.params))
+
+    async def ask() -> list[Stored]:
+        async with asyncio.timeout(_COMPLETION_SECONDS), connect(target) as (client, namespace):
+            return await Store(client, namespace).all()
+
+    try:
+        found = asyncio.run(ask())
+    except (Refusal, TimeoutError):
+        return []
+    return [CompletionItem(stored.name) for stored in found if stored.name.startswith(incomplete)]
+
+
+_existing = click.argument("name", type=options.NAME, shell_complete=_known_names)
+
+
+@keys.command()
+@click.argument("name", type=options.NEW_NAME)
+@click.option("--owner", type=options.OWNER, required=True, help="Who the sandboxes belong to.")
+@options.policy
+@options.expiry(never=False)
+@options.output
+@options.target
+def create(
+    name: str,
+    owner: str,
+    limits: dict[str, int | None],
+    images: tuple[str, ...],
+    classes: tuple[str, ...],
+    expires: Given[datetime] | None,
+    output: str,
+    target: Target,
+) -> None:
+    """Make a key and show it, this once."""
+    clear = clear_key()
+    hash_ = Hash(api_key_hash(clear), expires.value if expires else None)
+    key = ApiKey(name, owner, (hash_,), policy(Policy(), limits, images, classes))
+
+    async def act(store: Store, namespace: str) -> None:
+        stored = await store.create(key)
+        _show_new(stored, key, clear, namespace, output)
+        click.echo(f"API key {name} of owner {owner} is made; it expires: {when(hash_.expires)}.", err=True)
+
+    _run(target, act)
+
+
+@keys.command("list")
+@options.output
+@options.target
+def list_(output: str, target: Target) -> None:
+    """List the keys, without anything secret."""
+
+    async def act(store: Store, namespace: str) -> None:
+        found, now = await store.all(), datetime.now(UTC)
+        if output == "json":
+            _print_json({"items": [views.document(stored, namespace, now) for stored in found]})
+        elif found:
+            click.echo(views.table(found, now))
+        else:
+            click.echo(f"There is no API key in namespace {namespace}.", err=True)
+
+    _run(target, act)
+
+
+@keys.command()
+@_existing
+@options.output
+@options.target
+def show(name: str, output: str, target: Target) -> None:
+    """Show what a key allows, and what holds for its owner."""
+
+    async def act(store: Store, namespace: str) -> None:
+        stored, now = await store.get(name), datetime.now(UTC)
+        key = stored.readable()
+        of_owner = [other.key for other in await store.all() if other.key and other.key.owner == key.owner]
+        sandboxes = await store.sandboxes(key.owner)
+        if output == "json":
+            held = views.document_of_owner(of_owner, sandboxes)
+            _print_json({**views.document(stored, namespace, now), "ofOwner": held})
+        else:
+            click.echo(views.page(stored, key, of_owner, sandboxes, now))
+
+    _run(target, act)
+
+
+keys.add_command(show, "describe")
+
+
+@keys.command("set")
+@_existing
+@options.policy
+@click.option("--all-images", is_flag=True, help="Let the key start all images that the gateway allows.")
+@click.option("--own-class", is_flag=True, help="Let the key have the gateway's own class only.")
+@options.expiry(never=True)
+@click.option("--end-old", is_flag=True, help="End the older key of a rotation at once.")
+@options.output
+@options.target
+def set_(
+    name: str,
+    limits: dict[str, int | None],
+    images: tuple[str, ...],
+    classes: tuple[str, ...],
+    all_images: bool,
+    own_class: bool,
+    expires: Given[datetime] | None,
+    end_old: bool,
+    output: str,
+    target: Target,
+) -> None:
+    """Change what a key allows; what is not named stays.
+
+    A limit of none takes the limit away. Images and classes replace those that the key had.
+    """
+    _exclude("--image", images, "--all-images", all_images)
+    _exclude("--class", classes, "--own-class", own_class)
+    change = Change(limits, images, classes, expires, all_images, own_class, end_old)
+    if change.empty:
+        raise click.UsageError("Nothing to change: name a limit, an image, a class, --expires or --end-old.")
+
+    async def act(store: Store, namespace: str) -> None:
+        stored = await store.change(name, change.of)
+        if output == "json":
+            _print_json(views.document(stored, namespace, datetime.now(UTC)))
+        else:
+            click.echo(f"API key {name} is changed: kubectl ohsb keys show {name} --namespace {namespace}")
+
+    _run(target, act)
+
+
+@keys.command()
+@_existing
+@click.option(
+    "--keep-old",
+    type=options.DURATION,
+    default="24h",
+    show_default=True,
+    help="How long the old key stays valid; 0: it ends at once.",
+)
+@options.expiry(never=False)
+@options.output
+@options.target
+def rotate(name: str, keep_old: timedelta, expires: Given[datetime] | None, output: str, target: Target) -> None:
+    """Make a new key in the place of the old one, which stays valid for a time, and show it, this once.
+
+    Owner, limits, images, classes and sandboxes stay; so does the expiry, unless --expires is given.
+    """
+    clear = clear_key()
+    end = expires.value if expires else None
+
+    def change(key: ApiKey) -> ApiKey:
+        return rotated(key, api_key_hash(clear), datetime.now(UTC), keep_old, end)
+
+    async def act(store: Store, namespace: str) -> None:
+        stored = await store.change(name, change)
+        key = stored.readable()
+        _show_new(stored, key, clear, namespace, output)
+        older = f"is valid until {when(key.hashes[1].expires)}" if key.hashes[1:] else "is refused from now on"
+        click.echo(f"API key {name} is rotated; the old key {older}.", err=True)
+
+    _run(target, act)
+
+
+@keys.command()
+@_existing
+@options.output
+@options.target
+def revoke(name: str, output: str, target: Target) -> None:
+    """Remove a key: all gateways refuse it from now on. Its owner's sandboxes stay."""
+
+    async def act(store: Store, namespace: str) -> None:
+        stored = await store.get(name)
+        others = views.others_of_owner(stored, await store.all())
+        await store.delete(stored)
+        sandboxes = await store.sandboxes(stored.key.owner) if stored.key else None
+        if output == "json":
+            _print_json(views.revoked(stored, namespace, others, sandboxes))
+        else:
+            click.echo(f"API key {name} is revoked.")
+        for line in views.after_revocation(stored, namespace, others, sandboxes):
+            click.echo(line, err=True)
+
+    _run(target, act)
+
+
+def _run(target: Target, act: Callable[[Store, str], Awaitable[None]]) -> None:
+    async def connected() -> None:
+        async with connect(target) as (client, namespace):
+            await act(Store(client, namespace), namespace)
+
+    asyncio.run(connected())
+
+
+def _exclude(option: str, given: Sequence[str], flag: str, flagged: bool) -> None:
+    if given and flagged:
+        raise click.UsageError(f"{option} and {flag} exclude each other: give one of them.")
+
+
+def _show_new(stored: Stored, key: ApiKey, clear: str, namespace: str, output: str) -> None:
+    if output == "json":
+        _print_json({**views.document(stored, namespace, datetime.now(UTC)), "key": clear})
+    else:
+        click.echo(clear)
+    click.echo("This is shown once: only its SHA-256 is stored. Clients send it in the header X-API-Key.", err=True)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value, indent=2))

@@ -1,0 +1,22 @@
+"""The command `kubectl-ohsb`."""
+
+import sys
+
+import click
+
+from kubectl_ohsb.keys import keys
+from sandbox_common import logs
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def ohsb() -> None:
+    """OpenHands sandboxes on Kubernetes."""
+
+
+ohsb.add_command(keys)
+
+
+def main() -> None:
+    """Exits with 0 when all is done, with 1 when the cluster or its state refuses it, with 2 for wrong options."""
+    logs.configure("ERROR", "console", sys.stderr)  # repeated requests are no news; standard output is for data
+    ohsb.main(prog_name="kubectl ohsb")

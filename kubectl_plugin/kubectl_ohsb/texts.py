@@ -1,0 +1,126 @@
+"""Texts that people write as options, read and refused. Pure; all raise ValueError with the remedy."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pydantic import ValidationError
+
+from sandbox_common.api_keys import OWNER, Limits, Policy
+
+LONGEST = timedelta(days=3650)
+"""The farthest that anything may be ahead; what should last for ever is left away."""
+
+_UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS))
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Given[T]:
+    """A value that was given, which may mean that there shall be none."""
+
+    value: T | None
+
+
+def duration(text: str) -> timedelta:
+    """Such as 30d, 12h or 1d12h; 0 needs no unit."""
+    match = _DURATION.fullmatch(text)
+    if text != "0" and (match is None or not any(match.groups())):
+        raise ValueError(f"{text!r} is no duration: give numbers and units from w, d, h, m and s, such as 30d or 1d12h")
+    numbers = match.groups(default="0") if match else ("0",)
+    length = timedelta(seconds=sum(int(number) * unit for number, unit in zip(numbers, _UNITS.values(), strict=False)))
+    if length > LONGEST:
+        raise ValueError(f"{text!r} is too long: at most {LONGEST.days}d")
+    return length
+
+
+def expiry(text: str, now: datetime) -> datetime:
+    """The time that a duration from now, or an RFC 3339 time, means; in UTC, to the second."""
+    if text[:4].isdecimal() and text[4:5] == "-":
+        time = _time(text)
+    else:
+        try:
+            time = now + duration(text)
+        except ValueError as error:
+            raise ValueError(f"{error}; or a time such as 2030-01-31T12:00:00Z") from None
+    if time <= now:
+        raise ValueError(f"{text!r} is not ahead of now: give a later time, such as 30d")
+    if time > now + LONGEST:
+        raise ValueError(f"{text!r} is more than {LONGEST.days}d ahead: leave the option away for a key without an end")
+    return time.astimezone(UTC).replace(microsecond=0)
+
+
+def limit(field: str, text: str) -> int | None:
+    """The value of one of `Limits`; None for `none`."""
+    if text == "none":
+        return None
+    value = int(duration(text).total_seconds()) if field == "life_seconds" else _number(text)
+    try:
+        Limits.model_validate({field: value})
+    except ValidationError as error:
+        unit = " seconds" if field == "life_seconds" else ""
+        raise ValueError(f"{message(error)}{unit}, not {text}: give another value, or none for no limit") from None
+    return value
+
+
+def owner(text: str) -> str:
+    """Who the sandboxes belong to."""
+    if not re.fullmatch(OWNER, text):
+        raise ValueError(
+            f"{text[:80]!r} is no owner: give 1 to 253 printable ASCII characters, none of them a space at an end"
+        )
+    return text
+
+
+def new_name(text: str) -> str:
+    """Name of a key, which is that of its Secret."""
+    if not _LABEL.fullmatch(text):
+        raise ValueError(
+            f"{text[:80]!r} is no name: give 1 to 63 lower-case letters, digits and hyphens, no hyphen at an end"
+        )
+    return text
+
+
+def name(text: str) -> str:
+    """Name of an object that may be there. Some are made by others, whose names may be longer."""
+    if not _SUBDOMAIN.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is no name: give lower-case letters, digits, hyphens and dots")
+    return text
+
+
+def image(text: str) -> str:
+    """Pattern of images."""
+    if not text.isprintable() or " " in text:
+        raise ValueError(f"{text[:80]!a} matches no image: give a registry and a repository, such as ghcr.io/team/*")
+    try:
+        Policy.model_validate({"images": (text,)})
+    except ValidationError as error:
+        raise ValueError(message(error)) from None
+    return text
+
+
+def message(error: ValidationError) -> str:
+    """The first thing that is wrong, without the value."""
+    return error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text.upper()) if _RFC3339.fullmatch(text) else None
+    except ValueError:
+        time = None
+    if time is None:
+        raise ValueError(f"{text!r} is no time with its zone, such as 2030-01-31T12:00:00Z")
+    return time
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is no whole number of at most 18 digits: give one, or none for no limit")
+    return int(text)

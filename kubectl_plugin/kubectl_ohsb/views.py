@@ -1,0 +1,152 @@
+"""Keys as they are printed: as JSON, as a table, as a page. Never a hash. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from kubectl_ohsb.changes import when
+from kubectl_ohsb.store import Stored
+from sandbox_common.api_keys import ApiKey, Limits, limits_by_owner, rfc3339
+
+_UNREADABLE = "Unreadable"
+
+
+def document(stored: Stored, namespace: str, now: datetime) -> dict[str, Any]:
+    """For programs. A Secret that cannot be read has an `error` instead of the rest."""
+    names = {"name": stored.name, "namespace": namespace, "created": stored.created}
+    if stored.key is None:
+        return {**names, "status": _UNREADABLE, "error": stored.error}
+    key = stored.key
+    return {
+        **names,
+        "owner": key.owner,
+        "status": _status(key, now),
+        "expires": _end(key.hashes[0].expires),
+        "olderKeyValidUntil": _end(_older(key, now)),
+        "limits": _limits(key.policy.limits),
+        "images": list(key.policy.images),
+        "classes": list(key.policy.classes),
+    }
+
+
+def table(keys: Sequence[Stored], now: datetime) -> str:
+    """A row each."""
+    rows = [("NAME", "OWNER", "STATUS", "LIMITS", "CREATED", "EXPIRES", "OLDER KEY UNTIL")]
+    for stored in keys:
+        if key := stored.key:
+            limits, older = text_of(key.policy.limits), _older(key, now)
+            owner, status, expires = key.owner, _status(key, now), when(key.hashes[0].expires)
+            rows.append((stored.name, owner, status, limits, stored.created, expires, when(older) if older else "-"))
+        else:
+            rows.append((stored.name, "-", _UNREADABLE, stored.error, stored.created, "-", "-"))
+    return columns(rows)
+
+
+def page(
+    stored: Stored, key: ApiKey, owner_keys: Sequence[ApiKey], sandboxes: Sequence[str] | None, now: datetime
+) -> str:
+    """All of one key, and what holds for its owner. `sandboxes`: their names, None when they are not known."""
+    older = _older(key, now)
+    policy = key.policy
+    rows = [
+        ("Name:", stored.name),
+        ("Owner:", key.owner),
+        ("Status:", _status(key, now)),
+        ("Created:", stored.created),
+        ("Expires:", when(key.hashes[0].expires)),
+        ("Older key valid until:", when(older) if older else "-"),
+        ("Limits:", text_of(policy.limits)),
+        ("Images:", ", ".join(policy.images) or "all that the gateway allows"),
+        ("Classes:", ", ".join(policy.classes) or "only the gateway's own"),
+        ("Keys of the owner:", ", ".join(other.name for other in owner_keys)),
+        ("Limits of the owner:", text_of(_shared(owner_keys))),
+        ("Sandboxes of the owner:", "not known" if sandboxes is None else str(len(sandboxes))),
+    ]
+    if stored.release:
+        rows.append(("Helm release:", stored.release))
+    return columns(rows)
+
+
+def document_of_owner(keys: Sequence[ApiKey], sandboxes: Sequence[str] | None) -> dict[str, Any]:
+    """What holds for the owner of these keys. `sandboxes`: their names, None when they are not known."""
+    return {
+        "keys": [key.name for key in keys],
+        "limits": _limits(_shared(keys)),
+        "sandboxes": None if sandboxes is None else len(sandboxes),
+    }
+
+
+def others_of_owner(stored: Stored, keys: Sequence[Stored]) -> list[str]:
+    """Names of the other keys that the key's owner has; none when the key cannot be read."""
+    owner = stored.key.owner if stored.key else None
+    return [other.name for other in keys if other.key and other.key.owner == owner and other.uid != stored.uid]
+
+
+def revoked(
+    stored: Stored, namespace: str, other_keys: Sequence[str], sandboxes: Sequence[str] | None
+) -> dict[str, Any]:
+    """What has been revoked, and what the owner still has; None where it is not known."""
+    owner = stored.key.owner if stored.key else None
+    return {
+        "name": stored.name,
+        "namespace": namespace,
+        "owner": owner,
+        "otherKeys": list(other_keys),
+        "sandboxes": None if sandboxes is None else list(sandboxes),
+    }
+
+
+def after_revocation(
+    stored: Stored, namespace: str, other_keys: Sequence[str], sandboxes: Sequence[str] | None
+) -> list[str]:
+    """The same for people, with what they may do next."""
+    owner = stored.key.owner if stored.key else "unknown"
+    lines = [f"Owner {owner} still has other keys: {', '.join(other_keys)}."] if other_keys else []
+    if sandboxes:
+        end = f"kubectl delete ohsb --namespace {namespace} {' '.join(sandboxes)}"
+        lines.append(f"Sandboxes of owner {owner} that still exist: {len(sandboxes)}. To end them: {end}")
+    elif sandboxes is None:
+        lines.append(f"Sandboxes of owner {owner} may still exist: kubectl get ohsb --namespace {namespace}")
+    else:
+        lines.append(f"No sandbox of owner {owner} exists.")
+    if stored.release:
+        lines.append(
+            f"The next upgrade of the Helm release {stored.release} makes it again, unless the chart's value "
+            "apiKey.create is false."
+        )
+    return lines
+
+
+def columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """Lines with the cells below each other. What could steer a terminal is written as escapes."""
+    cells = [[cell if cell.isprintable() else ascii(cell) for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(lines)
+
+
+def text_of(limits: Limits) -> str:
+    """Those that there are."""
+    return ", ".join(f"{name}={value}" for name, value in _limits(limits).items()) or "none"
+
+
+def _shared(keys: Sequence[ApiKey]) -> Limits:
+    """What holds for the one owner of these keys. Requests are counted for each key by itself."""
+    [limits] = limits_by_owner(keys).values()
+    return limits.model_copy(update={"requests_per_minute": None})
+
+
+def _limits(limits: Limits) -> dict[str, int]:
+    return limits.model_dump(by_alias=True, exclude_none=True)
+
+
+def _status(key: ApiKey, now: datetime) -> str:
+    return "Valid" if any(hash_.valid_at(now) for hash_ in key.hashes) else "Expired"
+
+
+def _older(key: ApiKey, now: datetime) -> datetime | None:
+    return next((hash_.expires for hash_ in key.hashes[1:] if hash_.valid_at(now)), None)
+
+
+def _end(time: datetime | None) -> str | None:
+    return rfc3339(time) if time else None

@@ -1,0 +1,173 @@
+"""Requests of the operator to agent servers."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import aiohttp
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from sandbox_common.command import AGENT, agent_port, present_port
+from sandbox_common.keys import MasterKeys
+from sandbox_crds.models import Sandbox
+from sandbox_operator.watching.pods import Pod
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_PREPARE = "/api/conversations/prepare-for-sandbox-pause"
+_PREPARE_SECONDS = 10.0
+_ABSENT = frozenset({404, 405})
+"""Answers of an agent server that does not know the request yet."""
+
+_INIT = "/api/init"
+_INIT_SECONDS = 10.0
+_INIT_PAUSES = (0.05, 0.2, 0.5, 1.0)
+
+_INFO = "/server_info"
+_RUNNING = "/api/conversations/count?status=running"
+_ANSWER_SECONDS = 5.0
+_ANSWER_BYTES = 256 * 1024
+"""What runs in a sandbox may answer in the agent server's place."""
+_LONGEST_SECONDS = 1e10
+"""Three centuries: no clock is moved further, and dates can be reckoned with it."""
+_Seconds = Annotated[float, Field(ge=-_LONGEST_SECONDS, le=_LONGEST_SECONDS, allow_inf_nan=False)]
+
+
+class _Info(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    uptime: _Seconds
+    idle_time: _Seconds
+
+
+class _InitState(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    state: str
+
+
+class InitError(Exception):
+    """An agent server that cannot be initialized; the text holds nothing of what was sent."""
+
+
+_COUNT = TypeAdapter(Annotated[int, Field(ge=0, strict=True)], config=ConfigDict(hide_input_in_errors=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an agent server does: seconds by its own wall clock, and how many conversations run."""
+
+    uptime: float
+    idle_time: float
+    running: int
+
+
+type Address = tuple[str, int]
+"""IP and port of an agent server."""
+
+
+class AgentServers:
+    """Talks to the agent servers of all sandboxes. `session` should not look for proxies (`trust_env`)."""
+
+    def __init__(self, session: aiohttp.ClientSession, keys: MasterKeys) -> None:
+        self._session = session
+        self._keys = keys
+
+    async def prepare_for_pause(self, name: str, address: Address, key_id: str) -> None:
+        """Have the conversations of this sandbox saved and closed, within 10 s, before its pod is deleted.
+
+        Its failure is only logged. Source: openhands_agent_server 1.58.2, `credential_binding.py`.
+        """
+        timeout = aiohttp.ClientTimeout(total=_PREPARE_SECONDS)
+        headers = {"X-Session-API-Key": self._keys.session_key(key_id)}
+        try:
+            async with self._session.post(
+                f"{base_url(address)}{_PREPARE}", headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status >= 300 and response.status not in _ABSENT:
+                    _log.warning("not prepared for its pause", sandbox=name, status=response.status)
+        except (aiohttp.ClientError, OSError) as error:
+            cause = str(error) or type(error).__name__
+            _log.warning("not prepared for its pause", sandbox=name, error=cause)
+
+    async def init(self, address: Address, key_id: str, body: Mapping[str, Any]) -> None:
+        """Wake the dormant agent server at this address, within 10 s; one that has been woken stays as it is.
+
+        It keeps the keys that it has booted with, those of `key_id`. Raises InitError, and KeyError when their master
+        key is gone. Source: openhands_agent_server 1.58.2, `init_router.py`.
+        """
+        secret = self._keys.secret_key(key_id)
+        sent = {**body, "session_api_keys": [self._keys.session_key(key_id)], "secret_key": secret}
+        url, headers = f"{base_url(address)}{_INIT}", {"X-Init-API-Key": secret}
+        failure = ""
+        try:
+            async with asyncio.timeout(_INIT_SECONDS):
+                for pause in (*_INIT_PAUSES, None):
+                    failure = await self._try_init(url, headers, sent)
+                    if not failure:
+                        return
+                    if pause is not None:
+                        await asyncio.sleep(pause)
+        except TimeoutError:
+            failure = failure or f"{_INIT} gave no answer within {_INIT_SECONDS:.0f} s"
+        raise InitError(failure)
+
+    async def _try_init(self, url: str, headers: dict[str, str], body: dict[str, Any]) -> str:
+        """What went wrong in a way that may pass; "" when the agent server is ready. Raises InitError."""
+        try:
+            async with self._session.post(url, headers=headers, json=body, allow_redirects=False) as response:
+                status = response.status
+            if status == 400:
+                # Somebody has woken it before, or is about to.
+                status, answer = await self._get(url, {})
+                state = _InitState.model_validate_json(answer).state if status == 200 else ""
+                return "" if state == "ready" else f"{_INIT} says that the agent server is {state or 'not there'}"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return f"{_INIT} gave no answer: {type(error).__name__}"
+        if status == 200:
+            return ""
+        if status >= 500:
+            return f"{_INIT} answers {status}"
+        raise InitError(f"{_INIT} answers {status}")
+
+    async def work(self, sandbox: Sandbox) -> Work:
+        """Ask a ready agent server what it does. One that cannot count conversations (404) has none that run.
+
+        Raises aiohttp.ClientError, OSError, ValueError for an answer that says nothing, and KeyError when the master
+        key of its session key is gone. Source: openhands_agent_server 1.58.2, `server_details_router.py`,
+        `conversation_router.py`.
+        """
+        url = base_url((sandbox.status.pod_ip, present_port(sandbox)))
+        headers = {"X-Session-API-Key": self._keys.session_key(sandbox.status.key_id)}
+        (info_status, info), (count_status, count) = await asyncio.gather(
+            self._get(f"{url}{_INFO}", headers), self._get(f"{url}{_RUNNING}", headers)
+        )
+        if info_status != 200:
+            raise ValueError(f"{_INFO} answers {info_status}")
+        if count_status not in {200, 404}:
+            raise ValueError(f"{_RUNNING} answers {count_status}")
+        known = _Info.model_validate_json(info)
+        return Work(known.uptime, known.idle_time, _COUNT.validate_json(count) if count_status == 200 else 0)
+
+    async def _get(self, url: str, headers: dict[str, str]) -> tuple[int, bytes]:
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+        async with self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _ANSWER_BYTES:
+                    raise ValueError("the answer is too long")
+            return response.status, bytes(body)
+
+
+def address_of(sandbox: Sandbox, pod: Pod) -> Address:
+    """Where the agent server of this pod listens."""
+    return pod.ip, pod.port(AGENT) or agent_port(sandbox.spec.command)
+
+
+def base_url(address: Address) -> str:
+    """URL of the agent server at this address."""
+    ip, port = address
+    return f"http://{f'[{ip}]' if ':' in ip else ip}:{port}"

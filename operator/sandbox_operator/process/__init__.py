@@ -1,0 +1,1 @@
+"""The process itself: its probes and its metrics."""

@@ -1,0 +1,1 @@
+"""What is found out about a sandbox, and how its status reports it. Pure."""

@@ -1,0 +1,68 @@
+"""Conditions as this operator writes them, of Sandboxes and SandboxPools alike, and the patch that holds them."""
+
+from datetime import datetime
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from sandbox_crds.models import Condition
+from sandbox_operator.watching import times
+
+READY = "Ready"
+"""Type of the condition that sums up a sandbox or a pool."""
+EXPIRING = "Expiring"
+"""Type of the condition that announces a sandbox's deletion."""
+
+_MESSAGE_CHARACTERS = 2048
+_REMEDY = " Remedy: "
+_SENTENCE_ENDS = (".", "!", "?", ":", ";", "\u2026")
+
+
+def with_remedy(message: str, remedy: str) -> str:
+    """What a condition says: a message that is too long is cut, and not its remedy."""
+    if not remedy:
+        return message[:_MESSAGE_CHARACTERS].strip()
+    suffix = f"{_REMEDY}{remedy}"
+    message = message.strip()[: _MESSAGE_CHARACTERS - len(suffix) - 1]
+    # The words of Kubernetes and of container runtimes mostly end without one.
+    stop = "" if not message or message.endswith(_SENTENCE_ENDS) else "."
+    return f"{message}{stop}{suffix}".strip()
+
+
+def said(condition: Condition) -> str:
+    """The condition's message without its remedy."""
+    message, remedy, _ = f" {condition.message}".rpartition(_REMEDY)
+    return message.strip() if remedy else condition.message
+
+
+def ready(old: Condition | None, *, holds: bool, reason: str, message: str, now: datetime) -> Condition:
+    """The condition `Ready`, which keeps the time of its last transition while status and reason stay."""
+    status = "True" if holds else "False"
+    unchanged = old is not None and old.status == status and old.reason == reason
+    return Condition(
+        type=READY,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=old.last_transition_time if old and unchanged else times.rfc3339(now),
+    )
+
+
+def patch[Status: BaseModel](old: Status, new: Status) -> dict[str, Any]:
+    """A JSON merge patch from one status to the next; empty when there is nothing to write."""
+    changed = {name for name in type(new).model_fields if getattr(old, name) != getattr(new, name)}
+    if not changed:
+        return {}
+    before = old.model_dump(by_alias=True, include=changed)
+    return {
+        name: _merging(before[name], value) for name, value in new.model_dump(by_alias=True, include=changed).items()
+    }
+
+
+def _merging(before: object, value: object) -> object:
+    """What makes one value of the other by a merge, in which entries of an object stay unless they are null."""
+    if not isinstance(before, dict) or not isinstance(value, dict):
+        return value
+    entries = cast("dict[str, object]", value)
+    gone = cast("dict[str, object]", before).keys() - entries.keys()
+    return {**entries, **dict.fromkeys(gone)}

@@ -1,0 +1,81 @@
+"""Which troubles repetition cannot mend, by the words of kubelets, container runtimes and volume controllers. Pure.
+
+Kubernetes goes on trying whatever it is. A trouble is final only where the words say for certain that the next attempt
+must fail like the last one; all others may pass.
+
+Sources: Kubernetes 1.36 (pkg/kubelet/images, pkg/controller/volume/persistentvolume), containerd 2.4 (core/remotes,
+internal/cri), CRI-O 1.33 with containers/image 5, runc 1.3, crun 1.20, gVisor.
+"""
+
+import re
+
+from sandbox_common.reasons import Reason
+
+_FINAL_WAITS = {
+    "ErrImageNeverPull": Reason.IMAGE_NOT_FOUND,
+    "SignatureValidationFailed": Reason.IMAGE_PULL_DENIED,
+    "InvalidImageName": Reason.INVALID_IMAGE_NAME,
+}
+
+IMAGE_TROUBLES = frozenset({Reason.IMAGE_PULL_BACK_OFF, Reason.IMAGE_PULL_DENIED, Reason.IMAGE_NOT_FOUND})
+"""What `of_image` says of a well-formed reference."""
+
+_NAMES = re.compile(r'"(?:[^"\\]|\\.)*"|\S*/\S*')
+"""Quoted text, references and URLs: names that people have chosen, which may hold any word."""
+
+_MAY_PASS = re.compile(
+    r"\b(?:408|429|5\d\d)\b|too ?many ?requests|time-?out|timed out|deadline exceeded|connection (?:reset|refused)"
+    r"|no such host|server misbehaving|\btls\b|x509|\bEOF\b|unreachable|no route to host|broken pipe|cancell?ed",
+    re.IGNORECASE,
+)
+_MALFORMED = re.compile(
+    r"invalid reference format|failed to parse image reference|must be lowercase|could ?n[o']t parse image",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(
+    r"(?:pull )?access denied|access to the resource is denied|\bunauthorized\b|\b401\b|\b403\b|authorization failed"
+    r"|insufficient_scope|no basic auth credentials|authentication required|(?<!permission )\bdenied:",
+    re.IGNORECASE,
+)
+_NOT_FOUND = re.compile(
+    r"failed to resolve (?:reference|image)\b.*\bnot found|manifest unknown|name unknown|repository name not known"
+    r"|no match for platform|no image found in (?:image index|manifest list)|\bnot found: manifest",
+    re.DOTALL,
+)
+_NO_PROGRAM = re.compile(
+    r"(?<!fork/)\bexec(?:utable)?\b.*(?:not found|no such file|permission denied|exec format error|is a directory)"
+    r"|exec format error|chdir to cwd",
+    re.IGNORECASE | re.DOTALL,
+)
+_NO_HANDLER = re.compile(r"no runtime for \S+ is configured|failed to find runtime handler")
+_NO_STORAGE_CLASS = re.compile(r"storageclass\.storage\.k8s\.io \S+ not found")
+
+
+def of_image(waiting_reason: str, message: str) -> Reason:
+    """What a container lacks that waits for its image, for this reason and with this message."""
+    if final := _FINAL_WAITS.get(waiting_reason):
+        return final
+    words = _NAMES.sub(" ", message)
+    if _MAY_PASS.search(words):
+        return Reason.IMAGE_PULL_BACK_OFF
+    verdicts = (
+        (_MALFORMED, Reason.INVALID_IMAGE_NAME),
+        (_DENIED, Reason.IMAGE_PULL_DENIED),
+        (_NOT_FOUND, Reason.IMAGE_NOT_FOUND),
+    )
+    return next((reason for pattern, reason in verdicts if pattern.search(words)), Reason.IMAGE_PULL_BACK_OFF)
+
+
+def of_command(message: str) -> Reason:
+    """What a container lacks whose process could not be started."""
+    return Reason.COMMAND_CANNOT_RUN if _NO_PROGRAM.search(message) else Reason.CREATE_CONTAINER_ERROR
+
+
+def of_pod(message: str) -> Reason:
+    """What a pod lacks whose volumes, network or runtime could not be made."""
+    return Reason.RUNTIME_HANDLER_NOT_FOUND if _NO_HANDLER.search(message) else Reason.CREATE_CONTAINER_ERROR
+
+
+def of_claim(message: str) -> Reason:
+    """What a volume claim lacks that is not bound."""
+    return Reason.STORAGE_CLASS_NOT_FOUND if _NO_STORAGE_CLASS.search(message) else Reason.VOLUME_NOT_BOUND

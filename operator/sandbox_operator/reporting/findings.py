@@ -1,0 +1,333 @@
+"""What the pod of a sandbox says about its readiness: a chain of small predicates, the first that applies wins."""
+
+import re
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sandbox_common.losses import LOSSES
+from sandbox_common.reasons import Reason
+from sandbox_operator.reporting import finality
+from sandbox_operator.reporting.losses import cause
+from sandbox_operator.reporting.redaction import tail
+from sandbox_operator.watching import times
+from sandbox_operator.watching.pods import BENIGN_WAITS, Container, Pod, Run
+
+_SHORT_RUN_SECONDS = 60.0
+_LOG_CHARACTERS = 1024
+_IMAGE_CHARACTERS = 256
+_RESTART_CHARACTERS = 512
+
+_VOLUME_IS_MADE = timedelta(seconds=4)
+
+OVERDUE = timedelta(seconds=15)
+"""How long after a deleted pod was to have ended its node counts as lost: a kubelet kills it at that time."""
+
+GIVEN_UP = timedelta(minutes=5)
+"""How long after that a pod which nothing says is lost counts as such: one that was not ready when its node fell silent
+looks like one whose kubelet takes its time."""
+
+# Reasons of `state.waiting` (Kubernetes 1.36, pkg/kubelet: images/types.go, container/sync_result.go, cri-api errors).
+_CRASH_LOOP = "CrashLoopBackOff"
+_RUN_ERROR = "RunContainerError"
+_NO_RUN = "The command cannot be run"
+_NOT_RUN = frozenset({126, 127})
+"""How a shell ends that cannot execute a command, or does not find it (builders/launch.py)."""
+_START_ERROR = "StartError"
+_INVALID_IMAGE = "InvalidImageName"
+_IMAGE_WAITS = frozenset(
+    {
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+# Reasons of the condition `Ready` that kubelets give (pkg/kubelet/status/generate.go).
+_KUBELET_UNREADY = frozenset({"ContainersNotReady", "ReadinessGatesNotReady", "PodCompleted", "PodFailed"})
+# Causes for which a pod fits no node that lie in its volume claim alone (pkg/scheduler, volumebinding).
+_UNBOUND = re.compile(
+    r"unbound immediate PersistentVolumeClaims|persistentvolumeclaim \"[^\"]*\" not found"
+    r"|find available persistent volumes to bind|bound to non-existent|binding volumes"
+)
+_OTHER_CAUSES = ("Insufficient", "untolerated taint", "affinity/selector", "unschedulable.")
+_BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(?:: )?')
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A reason for the condition `Ready`, with the evidence for people.
+
+    `passing_since` marks a state that usually passes within milliseconds: it is worth a write only once it has lasted.
+    `remedy` is what helps in this very case; "" for that of the reason.
+    """
+
+    reason: Reason
+    message: str = ""
+    passing_since: datetime | None = None
+    remedy: str = ""
+
+
+def _is_ready(pod: Pod) -> Finding | None:
+    return Finding(Reason.READY) if pod.is_ready else None
+
+
+def _is_unschedulable(pod: Pod) -> Finding | None:
+    if pod.scheduled is None or pod.scheduled.status:
+        return None
+    words = pod.scheduled.message or pod.scheduled.reason
+    told = f"The pod cannot be scheduled: {words}"
+    if _UNBOUND.search(words) and not any(cause in words for cause in _OTHER_CAUSES):
+        # Usual for some seconds, and not taken back while the volume is made: the claim is as new as the pod.
+        return Finding(Reason.VOLUME_NOT_BOUND, told, passing_since=pod.created + _VOLUME_IS_MADE)
+    return Finding(Reason.UNSCHEDULABLE, told)
+
+
+def _waits_for_node(pod: Pod) -> Finding | None:
+    if pod.node:
+        return None
+    return Finding(Reason.PENDING, "The pod waits for a node.", passing_since=pod.created)
+
+
+def _has_invalid_image(pod: Pod) -> Finding | None:
+    if pod.container is None or pod.container.waiting_reason != _INVALID_IMAGE:
+        return None
+    return Finding(Reason.INVALID_IMAGE_NAME, _sentence(f"InvalidImageName: {_image(pod)}", pod.container))
+
+
+def _cannot_pull_image(pod: Pod) -> Finding | None:
+    if pod.container is None or pod.container.waiting_reason not in _IMAGE_WAITS:
+        return None
+    # The kubelet changes between trying and waiting; both are told in the same words, so that nothing is written twice.
+    return Finding(
+        finality.of_image(pod.container.waiting_reason, pod.container.waiting_message),
+        _sentence(f"ImagePullBackOff: the image {_image(pod)} cannot be pulled", pod.container),
+    )
+
+
+def _has_lost_node(pod: Pod) -> Finding | None:
+    """The node controller has overruled a silent kubelet: that calls the container ready, and the pod is not."""
+    ready = pod.ready
+    if ready is None or ready.status or ready.reason in _KUBELET_UNREADY:
+        return None
+    if pod.container is None or not pod.container.ready:
+        return None
+    return Finding(Reason.NODE_LOST, f"Node {pod.node} does not report{f': {ready.message}' if ready.message else '.'}")
+
+
+def _waits_for_others(pod: Pod) -> Finding | None:
+    if pod.container is None or not pod.container.ready or pod.ready is None:
+        return None
+    why = pod.ready.message or pod.ready.reason
+    return Finding(Reason.POD_NOT_READY, f"The agent server answers, the rest of the pod is not ready: {why}")
+
+
+def _has_stopped_answering(pod: Pod) -> Finding | None:
+    container, ready = pod.container, pod.ready
+    if container is None or container.running_since is None or ready is None or ready.since is None:
+        return None
+    # A pod that became unready after this run began was ready in it.
+    if ready.since <= container.running_since:
+        return None
+    return Finding(Reason.NOT_RESPONDING, "The agent server runs and does not answer its readiness probe.")
+
+
+def _cannot_run(pod: Pod) -> Finding | None:
+    """The container was made, and its process could not be started."""
+    container = pod.container
+    if container is None or container.running_since is not None:
+        return None
+    if container.waiting_reason == _RUN_ERROR:
+        words = container.waiting_message
+    elif container.last_run and container.last_run.reason == _START_ERROR:
+        # What shows between two attempts, in the same words.
+        words = container.last_run.message
+    else:
+        return None
+    reason = finality.of_command(words)
+    what = _NO_RUN if reason is Reason.COMMAND_CANNOT_RUN else "The container cannot be started"
+    return Finding(reason, _words(what, words))
+
+
+def _crashes_in_a_loop(pod: Pod) -> Finding | None:
+    container = pod.container
+    if container is None or not _is_crash_loop(container):
+        return None
+    run = container.last_run
+    reason = Reason.OOM_KILLED if run and run.reason == "OOMKilled" else Reason.CRASH_LOOP_BACK_OFF
+    return Finding(reason, _cause(run) if run else _obstacle(container))
+
+
+def _cannot_create_container(pod: Pod) -> Finding | None:
+    container = pod.container
+    if container is None or container.waiting_reason in BENIGN_WAITS | {_CRASH_LOOP}:
+        return None
+    return Finding(Reason.CREATE_CONTAINER_ERROR, _obstacle(container))
+
+
+def _is_held_up(pod: Pod) -> Finding | None:
+    obstacle = pod.obstacle
+    if obstacle is None or (pod.container and pod.container.running_since):
+        return None
+    why = f": {tail(obstacle.message, _LOG_CHARACTERS)}" if obstacle.message.strip() else "."
+    return Finding(Reason.CREATE_CONTAINER_ERROR, f"Container {obstacle.container}: {obstacle.reason}{why}")
+
+
+def _restarts(pod: Pod) -> Finding | None:
+    if pod.container is None or pod.container.last_run is None:
+        return None
+    return Finding(Reason.CONTAINER_RESTARTING, f"Started again. {_cause(pod.container.last_run)}")
+
+
+def _starts(pod: Pod) -> Finding:
+    return Finding(
+        Reason.STARTING,
+        f"On node {pod.node}: the image is pulled if it is not there, then the agent server boots.",
+        passing_since=pod.created,
+    )
+
+
+POLICIES: tuple[Callable[[Pod], Finding | None], ...] = (
+    _is_ready,
+    _is_unschedulable,
+    _waits_for_node,
+    _has_invalid_image,
+    _cannot_pull_image,
+    _has_lost_node,
+    _waits_for_others,
+    _has_stopped_answering,
+    _cannot_run,
+    _crashes_in_a_loop,
+    _cannot_create_container,
+    _is_held_up,
+    _restarts,
+)
+"""In order of precedence; a pod to which none applies is starting."""
+
+
+def examine(pod: Pod) -> Finding:
+    """What a pod that is neither finished nor being deleted says about its sandbox."""
+    return next((finding for policy in POLICIES if (finding := policy(pod))), _starts(pod))
+
+
+def lost_node(pod: Pod, now: datetime) -> Finding | None:
+    """That the pod's node is silent, if it is; also of a pod that is being deleted."""
+    if pod.deletion_due and not pod.is_finished and pod.node and now >= pod.deletion_due + OVERDUE:
+        due = times.rfc3339(pod.deletion_due)
+        return Finding(Reason.NODE_LOST, f"Node {pod.node} does not report: the pod was to have ended at {due}.")
+    return _has_lost_node(pod)
+
+
+def abandoned_at(pod: Pod) -> datetime | None:
+    """When a pod that somebody has deleted is not to be waited for any more; None: never.
+
+    A silent node may still run it, so that it may write to a volume; without one there is nothing to protect. A pod
+    that was deleted without a grace period waits for finalizers alone.
+    """
+    if not pod.is_local or not pod.node or pod.is_finished or pod.deletion_due is None:
+        return None
+    if pod.deletion_requested == pod.deletion_due:
+        return None
+    return pod.deletion_due + (OVERDUE if _has_lost_node(pod) else GIVEN_UP)
+
+
+def ending(pod: Pod, now: datetime) -> Finding:
+    """What a pod says that another than the operator has deleted. It may change at `deletion_due` + OVERDUE."""
+    if lost := lost_node(pod, now):
+        return lost
+    if who := disrupted_by(pod):
+        return Finding(Reason.EVICTED, f"{who} The pod ends; a new one follows.", remedy=LOSSES[cause(pod)].remedy)
+    return Finding(
+        Reason.POD_TERMINATING, "The pod ends; a new one follows.", passing_since=pod.deletion_requested or now
+    )
+
+
+def finished(pod: Pod) -> Finding:
+    """What a pod says none of whose containers runs ever again."""
+    who = disrupted_by(pod)
+    why = who if who and not pod.message else _in_words(pod.reason or pod.phase, pod.message)
+    evicted = who or pod.reason == "Evicted"
+    reason, remedy = (Reason.EVICTED, LOSSES[cause(pod)].remedy) if evicted else (Reason.POD_FAILED, "")
+    return Finding(reason, f"{why} It is replaced.", remedy=remedy)
+
+
+def disrupted_by(pod: Pod) -> str:
+    """Who is about to end the pod, or has, and why, in one sentence of theirs; "" when nobody says so."""
+    if pod.disruption is None or not pod.disruption.status:
+        return ""
+    return _in_words(pod.disruption.reason, pod.disruption.message)
+
+
+def is_without_cause(pod: Pod) -> bool:
+    """Whether the kubelet waits to pull the image again, and does not say why: so before Kubernetes 1.32."""
+    container = pod.container
+    if container is None or container.waiting_reason != "ImagePullBackOff":
+        return False
+    return not _BACK_OFF.sub("", container.waiting_message, count=1).strip()
+
+
+def restart_reason(pod: Pod) -> str:
+    """Why the container was last restarted, at most 1,024 characters; "" when it was not, or nobody knows any more."""
+    container = pod.container
+    if container is None or container.last_run is None or not container.restarts:
+        return ""
+    return _cause(container.last_run, _RESTART_CHARACTERS)
+
+
+def _in_words(reason: str, message: str) -> str:
+    # Kubelets end a sentence with a full stop and a space.
+    return ": ".join(part for part in (reason, message) if part).rstrip(". ") + "."
+
+
+def _is_crash_loop(container: Container) -> bool:
+    if container.waiting_reason == _CRASH_LOOP:
+        return True
+    run = container.last_run
+    if container.ready or run is None or run.seconds >= _SHORT_RUN_SECONDS:
+        return False
+    return container.restarts >= 2
+
+
+def _obstacle(container: Container) -> str:
+    return _sentence(container.waiting_reason, container)
+
+
+def _cause(run: Run, limit: int = _LOG_CHARACTERS) -> str:
+    if run.reason == _START_ERROR:
+        how = "It could not be started"
+    elif run.exit_code in _NOT_RUN:
+        how = _NO_RUN
+    elif run.reason == "OOMKilled":
+        how = f"The agent server ran out of memory (OOMKilled, exit code {run.exit_code})"
+    else:
+        how = f"The agent server ended with exit code {run.exit_code}{_signal_name(run.exit_code)}"
+        if run.reason not in {"", "Error", "Completed"}:
+            how += f", {run.reason}"
+    last_words = tail(run.message, limit)
+    return f"{how}: {last_words}" if last_words else f"{how}."
+
+
+def _signal_name(exit_code: int) -> str:
+    # Shells and container runtimes add 128 to the number of the signal that ended a process.
+    try:
+        return f" ({signal.Signals(exit_code - 128).name})"
+    except ValueError:
+        return ""
+
+
+def _image(pod: Pod) -> str:
+    return tail(pod.image, _IMAGE_CHARACTERS)
+
+
+def _sentence(what: str, container: Container) -> str:
+    why = _BACK_OFF.sub("", container.waiting_message, count=1)
+    for reason in _IMAGE_WAITS:
+        why = why.removeprefix(f"{reason}: ")
+    return _words(what, why)
+
+
+def _words(what: str, why: str) -> str:
+    return f"{what}: {tail(why, _LOG_CHARACTERS)}" if why.strip() else f"{what}."

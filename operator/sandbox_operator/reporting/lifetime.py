@@ -1,0 +1,173 @@
+"""How long a sandbox may start, stay suspended and live: pure, from spec, class and status."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sandbox_common.kube import KubeObject
+from sandbox_common.reasons import EXPIRIES, SUSPENSIONS, ExpiryReason
+from sandbox_crds.models import Condition, Sandbox, SandboxClass
+from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.reporting.conditions import EXPIRING, READY, said, with_remedy
+from sandbox_operator.reporting.status import may_have_been_suspended
+from sandbox_operator.watching import times
+from sandbox_operator.watching.pods import Pod
+
+_LONGEST_NOTICE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit at whose end the sandbox is deleted. Its end is announced `notice` before `end`."""
+
+    reason: ExpiryReason
+    end: datetime
+    notice: timedelta
+
+
+def nearest_limit(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> Limit | None:
+    """The limit that ends first, of those that apply."""
+    return min(_limits(sandbox, class_, pod), key=lambda limit: limit.end, default=None)
+
+
+def announcement(sandbox: Sandbox, limit: Limit | None, now: datetime) -> Condition | None:
+    """The condition `Expiring` as it must be; None for none."""
+    if limit is None or now < limit.end - limit.notice:
+        return None
+    told = _announced(sandbox, limit)
+    since = told.last_transition_time if told else times.rfc3339(now)
+    expiry = EXPIRIES[limit.reason]
+    return Condition(
+        type=EXPIRING,
+        status="True",
+        reason=limit.reason,
+        message=with_remedy(f"It is deleted at {times.rfc3339(_end(limit, since))}. {expiry.text}", expiry.remedy),
+        last_transition_time=since,
+    )
+
+
+def expires_at(sandbox: Sandbox, limit: Limit) -> datetime | None:
+    """When the sandbox is deleted; None as long as that has not been announced.
+
+    Not before the whole notice has passed: the limit may be new, or the operator was away.
+    """
+    told = _announced(sandbox, limit)
+    return _end(limit, told.last_transition_time) if told else None
+
+
+def next_step_at(sandbox: Sandbox, limit: Limit, now: datetime) -> datetime:
+    """When the limit is to be announced or, if it is time for that, when the sandbox is to be deleted."""
+    notice = limit.end - limit.notice
+    if now < notice:
+        return notice
+    return expires_at(sandbox, limit) or max(limit.end, now + limit.notice)
+
+
+def expiring_events(
+    sandbox: Sandbox, limit: Limit | None, expiring: Condition | None, now: datetime
+) -> tuple[KubeObject, ...]:
+    """What is said once, together with the condition."""
+    if limit is None or expiring is None or _announced(sandbox, limit):
+        return ()
+    event = build_event(
+        sandbox,
+        now,
+        type_="Warning",
+        reason=EventReason.EXPIRING_SOON,
+        action="Announce",
+        note=f"{limit.reason}: {expiring.message}",
+        once=f"{limit.reason.lower()}-{int(limit.end.timestamp()):x}",
+    )
+    return (event,)
+
+
+def expired_event(sandbox: Sandbox, limit: Limit, now: datetime) -> KubeObject:
+    """What is said once the sandbox has been deleted."""
+    return build_event(
+        sandbox,
+        now,
+        type_="Normal",
+        reason=EventReason.EXPIRED,
+        action="Delete",
+        note=f"{limit.reason}: deleted. {EXPIRIES[limit.reason].text}",
+        once=sandbox.metadata.uid,
+    )
+
+
+def start_timeout_note(sandbox: Sandbox, class_: SandboxClass | None) -> str:
+    """Why a start is given up, with what was last said about it."""
+    seconds = class_.spec.progress_deadline_seconds if class_ else 0
+    condition = sandbox.status.condition(READY)
+    last = f" Last: {condition.reason}: {said(condition)}".rstrip(". ") + "." if condition else ""
+    return f"The start took longer than the {seconds} s of progressDeadlineSeconds.{last}"
+
+
+def start_timeout_event(sandbox: Sandbox, note: str, now: datetime) -> KubeObject:
+    """What is said once the sandbox has been suspended since it did not start in time."""
+    return build_event(
+        sandbox,
+        now,
+        type_="Warning",
+        reason=EventReason.START_TIMEOUT,
+        action="Suspend",
+        note=note,
+        once=f"{int(times.parse(sandbox.status.starting_since).timestamp()):x}",
+    )
+
+
+def start_deadline(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> datetime | None:
+    """When a start of a sandbox that was ready before is given up: it is then suspended."""
+    seconds = _start_seconds(sandbox, class_, pod)
+    since = _starting_since(sandbox)
+    if not seconds or since is None or not sandbox.status.first_ready_time:
+        return None
+    return since + timedelta(seconds=seconds)
+
+
+def _limits(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> Iterator[Limit]:
+    spec, status = sandbox.spec, sandbox.status
+    life = spec.maximum_life_seconds
+    if life is None:
+        life = class_.spec.maximum_life_seconds if class_ else 0
+    if life:
+        yield _limit(ExpiryReason.MAXIMUM_LIFE, times.parse(sandbox.metadata.creation_timestamp), life)
+    kept = class_.spec.maximum_suspended_seconds if class_ and spec.suspend else 0
+    ready = status.condition(READY)
+    # One that has been resumed and suspended again since has begun anew, which the status does not say yet.
+    if kept and ready and ready.reason in SUSPENSIONS.values() and not may_have_been_suspended(sandbox):
+        yield _limit(ExpiryReason.SUSPENDED_TOO_LONG, times.parse(ready.last_transition_time), kept)
+    seconds, since = _start_seconds(sandbox, class_, pod), _starting_since(sandbox)
+    if seconds and since and not status.first_ready_time:
+        yield _limit(ExpiryReason.NEVER_READY, since, seconds)
+
+
+def _limit(reason: ExpiryReason, since: datetime, seconds: int) -> Limit:
+    span = timedelta(seconds=seconds)
+    return Limit(reason, since + span, min(span / 10, _LONGEST_NOTICE))
+
+
+def _start_seconds(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> int:
+    """How long the start that is under way may take; 0 when there is none, or for ever."""
+    if sandbox.spec.suspend or class_ is None or (pod and pod.is_ready):
+        return 0
+    return class_.spec.progress_deadline_seconds
+
+
+def _starting_since(sandbox: Sandbox) -> datetime | None:
+    """Since when the present start is under way; None until that has been told."""
+    if may_have_been_suspended(sandbox) or not sandbox.status.starting_since:
+        return None
+    since = times.parse(sandbox.status.starting_since)
+    try:
+        return max(since, times.parse(sandbox.spec.restarted_at))
+    except ValueError:
+        return since
+
+
+def _announced(sandbox: Sandbox, limit: Limit) -> Condition | None:
+    told = sandbox.status.condition(EXPIRING)
+    return told if told and told.reason == limit.reason else None
+
+
+def _end(limit: Limit, announced: str) -> datetime:
+    return max(limit.end, times.parse(announced) + limit.notice)

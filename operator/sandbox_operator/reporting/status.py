@@ -1,0 +1,132 @@
+"""The next status of a Sandbox."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
+from sandbox_crds.models import Condition, Sandbox, SandboxStatus
+from sandbox_operator.reporting.conditions import EXPIRING, READY, ready, with_remedy
+from sandbox_operator.reporting.findings import Finding, restart_reason
+from sandbox_operator.watching import times
+from sandbox_operator.watching.pods import Pod
+
+_PAUSED = frozenset({Reason.SUSPENDING, Reason.TERMINATING, *SUSPENSIONS.values()})
+_STARTS_AGAIN = frozenset(
+    {
+        Reason.CRASH_LOOP_BACK_OFF,
+        Reason.OOM_KILLED,
+        Reason.IMAGE_PULL_BACK_OFF,
+        Reason.IMAGE_NOT_FOUND,
+        Reason.IMAGE_PULL_DENIED,
+        Reason.INVALID_IMAGE_NAME,
+        Reason.CREATE_CONTAINER_ERROR,
+        Reason.COMMAND_CANNOT_RUN,
+    }
+)
+"""Reasons of a start that is under way again, also in a pod that has been ready: its container is made anew."""
+
+
+def reports(status: SandboxStatus, pod: Pod) -> bool:
+    """Whether this status was written about this pod, and not about an earlier one of the same name."""
+    return status.pod_uid == pod.uid
+
+
+def may_have_been_suspended(sandbox: Sandbox) -> bool:
+    """Whether a suspension may have come and gone since the status was written: each is two changes of the spec."""
+    # The first generation is that of the creation.
+    return sandbox.metadata.generation - max(sandbox.status.observed_generation, 1) >= 2
+
+
+def next_status(
+    sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str, now: datetime, pool_miss: str = ""
+) -> SandboxStatus:
+    """The whole status but for the condition `Expiring`. Conditions of types of others stay as they are."""
+    old = sandbox.status
+    others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
+    of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
+    starts = finding.reason in _STARTS_AGAIN or (finding.reason not in _PAUSED and not of_pod["ready_time"])
+    condition = ready(
+        _same_suspension(sandbox, finding),
+        holds=finding.reason is Reason.READY,
+        reason=finding.reason,
+        message=with_remedy(finding.message, finding.remedy or MEANINGS[finding.reason].remedy),
+        now=now,
+    )
+    update: dict[str, Any] = {
+        "observed_generation": sandbox.metadata.generation,
+        "conditions": [condition, *others],
+        "key_id": key_id,
+        "pool_miss": old.pool_miss or pool_miss,
+        "first_ready_time": old.first_ready_time or of_pod["ready_time"],
+        "starting_since": _starting_since(sandbox, finding, now) if starts else "",
+        **of_pod,
+    }
+    return old.model_copy(update=update)
+
+
+def with_expiring(status: SandboxStatus, expiring: Condition | None) -> SandboxStatus:
+    """The same status with the condition `Expiring`, if there is one."""
+    conditions = [*status.conditions[:1], *([expiring] if expiring else []), *status.conditions[1:]]
+    return status.model_copy(update={"conditions": conditions})
+
+
+_WITHOUT_POD: dict[str, Any] = {
+    "pod_name": "",
+    "pod_uid": "",
+    "pod_ip": "",
+    "ports": {},
+    "pool": "",
+    "restart_count": 0,
+    "restart_reason": "",
+    "start_time": "",
+    "ready_time": "",
+}
+
+
+def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
+    same = reports(old, pod)
+    launch = old.launch if same else "Warm" if pod.pool else "Resume" if old.first_ready_time else "Cold"
+    ready_time = old.ready_time if same else ""
+    if pod.is_ready and not ready_time and pod.ready and pod.ready.since:
+        # What it was ready for before the claim is not this sandbox's.
+        ready_time = times.rfc3339(max(pod.ready.since, pod.claimed or pod.ready.since))
+    restarts = pod.container.restarts if pod.container else 0
+    # The words about one restart may change, which is not worth a write.
+    told = same and restarts == old.restart_count
+    return {
+        "pod_name": pod.name,
+        "pod_uid": pod.uid,
+        # Told from the first readiness on: an address by itself is not worth a write.
+        "pod_ip": pod.ip if pod.is_ready or (same and old.pod_ip == pod.ip) else "",
+        "ports": _ports(old, pod),
+        "launch": launch,
+        "pool": pod.pool,
+        "restart_count": restarts,
+        "restart_reason": old.restart_reason if told else restart_reason(pod),
+        "start_time": times.rfc3339(pod.created),
+        "ready_time": ready_time,
+    }
+
+
+def _ports(old: SandboxStatus, pod: Pod) -> Mapping[str, int]:
+    """Those of the pod; the same object as before while nothing has changed."""
+    ports = dict(pod.ports)
+    return old.ports if ports == old.ports else ports
+
+
+def _starting_since(sandbox: Sandbox, finding: Finding, now: datetime) -> str:
+    old = sandbox.status
+    told = old.condition(READY)
+    # To wait for one's turn may take as long as to start, and then the start has its own time.
+    has_its_turn = told is not None and told.reason == Reason.QUEUED and finding.reason is not Reason.QUEUED
+    if may_have_been_suspended(sandbox) or has_its_turn:
+        return times.rfc3339(now)
+    first = sandbox.metadata.creation_timestamp if not old.observed_generation else times.rfc3339(now)
+    return old.starting_since or first
+
+
+def _same_suspension(sandbox: Sandbox, finding: Finding) -> Condition | None:
+    """The old condition, unless it tells of another suspension: how long one has lasted counts from its beginning."""
+    anew = finding.reason in SUSPENSIONS.values() and may_have_been_suspended(sandbox)
+    return None if anew else sandbox.status.condition(READY)

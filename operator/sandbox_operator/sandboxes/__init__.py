@@ -1,0 +1,1 @@
+"""The controller of Sandboxes: one pass gathers, plans and applies."""

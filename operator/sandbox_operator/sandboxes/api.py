@@ -1,0 +1,203 @@
+"""What a plan says, sent to the API server."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import aiohttp
+
+from sandbox_common.event_posting import post_event
+from sandbox_common.kube import ApiError, KubeClient, KubeObject, unreadable
+from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
+from sandbox_common.reasons import Reason
+from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.models import Sandbox
+from sandbox_crds.names import environment_secret_name
+from sandbox_operator.reporting.evidence import Evidence, decode
+from sandbox_operator.reporting.refusals import Refusal, refusal_of
+from sandbox_operator.reporting.suspension import suspension_patch
+from sandbox_operator.sandboxes.services import Service
+from sandbox_operator.sandboxes.world import Create
+from sandbox_operator.watching import times
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, controller_uid
+
+_SETTLED = timedelta(minutes=1)
+
+
+class _Refused(Exception):
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Outcome:
+    """What has come of creations: the objects that are there now, by plural, and the refusal of another."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, KubeObject] = {}
+        self.refusal: Refusal | None = None
+
+    @property
+    def key_id(self) -> str:
+        """Id of the key that the Secret holds, or "" when there is none."""
+        secret = self.objects.get(SECRETS.plural)
+        return _key_id(secret) if secret else ""
+
+    @property
+    def volume(self) -> KubeObject | None:
+        """The claim of the workspace, created or found."""
+        return self.objects.get(VOLUME_CLAIMS.plural)
+
+    @property
+    def pod(self) -> KubeObject | None:
+        """The pod, created or found."""
+        return self.objects.get(PODS.plural)
+
+    @property
+    def service(self) -> KubeObject | None:
+        """The Service, created or found."""
+        return self.objects.get(SERVICES.plural)
+
+
+class Api:
+    """Writes of the operator in one namespace."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    async def create(self, creates: Sequence[Create], owner_uid: str) -> Outcome:
+        """POST all objects side by side, the one that waits last; what is there and has this owner is as good as new.
+
+        Raises ApiError, TimeoutError and aiohttp.ClientError for failures that may pass.
+        """
+        outcome = Outcome()
+        await self._create_all([create for create in creates if not create.waits], owner_uid, outcome)
+        if outcome.refusal is None:
+            await self._create_all([create for create in creates if create.waits], owner_uid, outcome)
+        return outcome
+
+    async def _create_all(self, creates: Sequence[Create], owner_uid: str, outcome: Outcome) -> None:
+        results = await asyncio.gather(
+            *(self._create(create, owner_uid, outcome) for create in creates), return_exceptions=True
+        )
+        failures = [result for result in results if isinstance(result, BaseException)]
+        for failure in failures:
+            if isinstance(failure, _Refused):
+                outcome.refusal = failure.refusal
+            else:
+                raise failure
+
+    async def _create(self, create: Create, owner_uid: str, outcome: Outcome) -> None:
+        plural = create.resource.plural
+        try:
+            outcome.objects[plural] = await self._client.create(create.resource, self._namespace, create.body)
+            if create.event:
+                await self.tell(create.event)
+        except ApiError as error:
+            # Another 409 is a lost race inside of the API server, for instance about a quota.
+            if error.code == 409 and error.reason == "AlreadyExists":
+                outcome.objects[plural] = await self._existing(create, owner_uid)
+            elif refusal := refusal_of(error):
+                raise _Refused(refusal) from error
+            else:
+                raise
+
+    async def _existing(self, create: Create, owner_uid: str) -> KubeObject:
+        name = create.body["metadata"]["name"]
+        found = await self._client.get(create.resource, self._namespace, name)
+        if controller_uid(found) == owner_uid and "deletionTimestamp" not in found["metadata"]:
+            if create.key_ids is None or _key_id(found) in create.key_ids:
+                return found
+            # Left over from a start that lost against a claim. It cannot be changed, and no pod of the sandbox uses it.
+            await self._client.delete(create.resource, self._namespace, name, uid=found["metadata"]["uid"])
+            return await self._client.create(create.resource, self._namespace, create.body)
+        what = f"{create.resource.kind} {name}"
+        message = f"There is a {what} that does not belong to this sandbox, or is being deleted. Waiting for it to go."
+        raise _Refused(Refusal(Reason.PENDING, message))
+
+    async def grow(self, claim: KubeObject, size: str) -> str:
+        """Have a claim ask for this size; gives why not, "" when it does. It is tried again with the next pod."""
+        body = {"spec": {"resources": {"requests": {"storage": size}}}}
+        try:
+            await self._client.patch(VOLUME_CLAIMS, self._namespace, claim["metadata"]["name"], body)
+        except ApiError as error:
+            return error.message
+        except (aiohttp.ClientError, OSError) as error:
+            return str(error) or type(error).__name__
+        return ""
+
+    async def drop_former_environments(self, sandbox: Sandbox, now: datetime) -> None:
+        """Delete the Secrets with environments that a client has replaced. Raises ApiError.
+
+        One that is new may be that of a change of the Sandbox that is just being written, and stays for the next time.
+        """
+        metadata, spec = sandbox.metadata, sandbox.spec
+        first = environment_secret_name(metadata.name, metadata.uid)
+        present = environment_secret_name(metadata.name, metadata.uid, spec.environment_revision)
+        selector = f"{SANDBOX_LABEL}={metadata.name}"
+        for item in (await self._client.list(SECRETS, self._namespace, labelSelector=selector))["items"]:
+            found = item["metadata"]
+            is_former = found["name"].startswith(first) and found["name"] != present
+            if is_former and times.parse(found["creationTimestamp"]) < now - _SETTLED:
+                await self._client.delete(SECRETS, self._namespace, found["name"], uid=found["uid"])
+
+    async def get_pod(self, name: str) -> KubeObject | None:
+        """The pod of this name as it is now; None when there is none."""
+        return await self._client.find(PODS, self._namespace, name)
+
+    async def delete_pod(self, pod: Pod) -> None:
+        """Delete exactly this pod. Raises ApiError (409 when there is another of this name), as do all below."""
+        await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid)
+
+    async def abandon_pod(self, pod: Pod) -> None:
+        """Delete exactly this pod at once, whatever becomes of it on its node."""
+        await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid, grace_seconds=0)
+
+    async def delete_service(self, service: Service) -> None:
+        """Delete exactly this Service."""
+        try:
+            await self._client.delete(SERVICES, self._namespace, service.name, uid=service.uid)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    async def delete_sandbox(self, sandbox: Sandbox) -> None:
+        """Delete the Sandbox, if it is still as it was seen (else ApiError 409)."""
+        metadata = sandbox.metadata
+        await self._client.delete(
+            SANDBOXES, self._namespace, metadata.name, uid=metadata.uid, resource_version=metadata.resource_version
+        )
+
+    async def evidence(self, name: str) -> tuple[Evidence, ...]:
+        """The Events about objects of this name; those that cannot be read are left out."""
+        answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}")
+        return tuple(unreadable.decoded(EVENTS, answer["items"], decode))
+
+    async def patch_status(self, sandbox: Sandbox, status: Mapping[str, Any]) -> KubeObject:
+        """Write the status, if the Sandbox is still as it was seen (else ApiError 409); gives the Sandbox as stored."""
+        body = {"metadata": {"resourceVersion": sandbox.metadata.resource_version}, "status": status}
+        return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, body, subresource="status")
+
+    async def suspend(self, sandbox: Sandbox, reason: Literal["Idle", "StartTimeout"], note: str) -> KubeObject:
+        """Suspend the Sandbox, if it is still as it was seen (else ApiError 409); gives the Sandbox as stored.
+
+        `note` says why in whole sentences; the condition will begin with it.
+        """
+        body = suspension_patch(sandbox, reason, note)
+        return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, body)
+
+    async def get(self, sandbox: Sandbox) -> KubeObject | None:
+        """The Sandbox as it is now; None when it is gone or has been replaced by another of its name."""
+        found = await self._client.find(SANDBOXES, self._namespace, sandbox.metadata.name)
+        return found if found and found["metadata"]["uid"] == sandbox.metadata.uid else None
+
+    async def tell(self, event: KubeObject) -> None:
+        """Post an Event. It is for people, so a failure is only logged."""
+        await post_event(self._client, self._namespace, event)
+
+
+def _key_id(secret: KubeObject) -> str:
+    annotations: dict[str, str] = secret["metadata"].get("annotations") or {}
+    return annotations.get(KEY_ID_ANNOTATION, "")

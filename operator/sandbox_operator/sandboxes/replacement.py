@@ -1,0 +1,84 @@
+"""Pods that are replaced: those that somebody wants replaced, and those that went without being asked."""
+
+from datetime import datetime
+
+from sandbox_common.kube import KubeObject
+from sandbox_common.reasons import Reason
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.reporting.conditions import READY, said, with_remedy
+from sandbox_operator.reporting.findings import disrupted_by, finished
+from sandbox_operator.reporting.status import may_have_been_suspended, reports
+from sandbox_operator.reporting.suspension import workspace_sentence
+from sandbox_operator.watching import times
+from sandbox_operator.watching.pods import Pod
+
+_ENDS = frozenset({Reason.SUSPENDING, Reason.POD_TERMINATING, Reason.POD_FAILED, Reason.EVICTED})
+"""Reasons of a sandbox whose pod is known to end. The operator tells one of them before it deletes a pod, unless the
+sandbox is suspended."""
+
+
+def is_outdated(sandbox: Sandbox, pod: Pod) -> bool:
+    """Whether `restartedAt` asks for another pod.
+
+    Each value of it makes one new pod, which carries the value, however far the clocks of its writer and of the API
+    server are apart.
+    """
+    wanted = sandbox.spec.restarted_at
+    return wanted != pod.restarted_at and times.rfc3339(pod.claimed or pod.created) < wanted
+
+
+def is_unasked(sandbox: Sandbox, pod: Pod) -> bool:
+    """Whether another than the operator deletes this pod, as far as no status has told so."""
+    return not (may_have_been_suspended(sandbox) or (reports(sandbox.status, pod) and _ends(sandbox)))
+
+
+def deletion_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> KubeObject:
+    """That another than the operator deletes this pod."""
+    what = f"Pod {pod.name} is deleted, not by the operator. {disrupted_by(pod)}".strip()
+    return _event(sandbox, class_, now, pod.uid, what)
+
+
+def end_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> KubeObject:
+    """That this pod has been ended by its node, and why."""
+    ended = finished(pod)
+    what = f"Pod {pod.name} has ended. {ended.message.removesuffix(' It is replaced.')}"
+    return _event(sandbox, class_, now, pod.uid, what, ended.remedy)
+
+
+def has_vanished(sandbox: Sandbox) -> bool:
+    """Whether the pod of the status, if it is not there, was not deleted by the operator, nor for a suspension."""
+    suspended = sandbox.spec.suspend or may_have_been_suspended(sandbox)
+    return bool(sandbox.status.pod_uid) and not (suspended or _ends(sandbox))
+
+
+def vanishing_event(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -> KubeObject | None:
+    """That the pod which the status speaks of is gone, and was not deleted by the operator; None when it was."""
+    if not has_vanished(sandbox):
+        return None
+    status = sandbox.status
+    condition = status.condition(READY)
+    lost = condition and condition.reason == Reason.NODE_LOST
+    last = f" {said(condition)}" if condition and lost else ""
+    gone = f"Pod {status.pod_name} is gone, and was not deleted by the operator."
+    return _event(sandbox, class_, now, status.pod_uid, f"{gone}{last}")
+
+
+def _ends(sandbox: Sandbox) -> bool:
+    condition = sandbox.status.condition(READY)
+    return condition is not None and condition.reason in _ENDS
+
+
+def _event(
+    sandbox: Sandbox, class_: SandboxClass | None, now: datetime, pod_uid: str, what: str, remedy: str = ""
+) -> KubeObject:
+    note = f"{what} A new one follows. {workspace_sentence(sandbox, class_)}".strip()
+    return build_event(
+        sandbox,
+        now,
+        type_="Warning",
+        reason=EventReason.POD_LOST,
+        action="ReplacePod",
+        note=with_remedy(note, remedy),
+        once=pod_uid,
+    )

@@ -1,0 +1,69 @@
+"""The claim of a sandbox's workspace when a pod is made: how it is to grow, and what is said about it. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sandbox_common.kube import KubeObject
+from sandbox_common.losses import loss_words
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.builders.quantity import is_less
+from sandbox_operator.reporting.losses import lost_volume
+from sandbox_operator.reporting.redaction import tail
+from sandbox_operator.watching import times
+
+_REFUSAL_CHARACTERS = 300
+
+
+def growth(class_: SandboxClass, claim: KubeObject) -> str:
+    """The size that a claim is to have, since its class asks for more by now; "" when it may stay as it is."""
+    wanted = class_.spec.workspace.size
+    return wanted if is_less(_size(claim), wanted) else ""
+
+
+def volume_events(
+    sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: datetime, refusal: str = ""
+) -> tuple[KubeObject, ...]:
+    """Events about a claim as it was found: it is a new one for an old sandbox, or has grown, once each.
+
+    `refusal` is why it has not grown.
+    """
+    return tuple(_events(sandbox, class_, claim, now, refusal))
+
+
+def _events(
+    sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: datetime, refusal: str
+) -> Iterator[KubeObject]:
+    uid = claim["metadata"]["uid"]
+    if loss := lost_volume(sandbox, times.parse(claim["metadata"]["creationTimestamp"]), now):
+        yield build_event(
+            sandbox,
+            now,
+            type_="Warning",
+            reason=EventReason.WORKSPACE_LOST,
+            action="CreateVolumeClaim",
+            note=loss_words(loss),
+            once=uid,
+        )
+    wanted = growth(class_, claim)
+    if not wanted:
+        return
+    present = _size(claim)
+    grows = f"The workspace's volume grows from {present} to {wanted}, as the class asks for now."
+    kept = (
+        f"The workspace's volume keeps its size of {present}, though the class asks for {wanted} now. The API server "
+        f"says: {tail(refusal, _REFUSAL_CHARACTERS)} Only a StorageClass with allowVolumeExpansion lets volumes grow."
+    )
+    yield build_event(
+        sandbox,
+        now,
+        type_="Warning" if refusal else "Normal",
+        reason=EventReason.VOLUME_SIZE_KEPT if refusal else EventReason.VOLUME_GROWS,
+        action="CreatePod",
+        note=kept if refusal else grows,
+        once=f"{uid}-{wanted.lower()}",
+    )
+
+
+def _size(claim: KubeObject) -> str:
+    return claim["spec"]["resources"]["requests"]["storage"]

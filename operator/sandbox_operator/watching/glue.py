@@ -1,0 +1,247 @@
+"""What kopf does here: it watches the custom resources, and each event marks one key. It writes nothing."""
+
+import asyncio
+import dataclasses
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import aiohttp
+import kopf
+import orjson
+import structlog
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
+from kubernetes.aio.client import Configuration
+
+from sandbox_common.kube import ApiError, KubeClient
+from sandbox_common.kube.repetition import backoff
+from sandbox_operator.watching.store import AnyStore
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_BRIDGE_SECONDS = 60.0
+_RETRY_SECONDS = (1, 1, 2, 3, 5, 8, 13)
+_LASTING_SECONDS = 60.0
+"""What has gone well for so long begins anew with short pauses."""
+_LONGEST_PAUSE_SECONDS = 15.0
+_END_SECONDS = 10.0
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Nothing is compared with earlier states, so none is kept; kopf would copy each object whole for it."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """No handler is retried by kopf, so there is no progress to keep in annotations."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+class NoMemories(ResourceMemories):
+    """Handlers here need nothing of what kopf remembers of each object for as long as it exists."""
+
+    async def recall(self, raw_body: Any, *, memobase: Any = None, **_: Any) -> ResourceMemory:
+        return await super().recall(raw_body, memobase=memobase, ephemeral=True)
+
+
+class _ForEver:
+    """Delays between attempts without an end: kopf would end the process after the last one."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from _RETRY_SECONDS
+        while True:
+            yield _RETRY_SECONDS[-1]
+
+
+class Watches:
+    """kopf's watches of these stores.
+
+    kopf takes over the handling of SIGTERM and SIGINT; `started` is called right after that, to take it back. It has no
+    memory of what it has missed between an end and a new beginning: `missed` is called then.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        stores: Sequence[AnyStore],
+        started: Callable[[], None],
+        missed: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._stores = stores
+        self._started = started
+        self._missed = missed
+        self.alive = False
+        """Whether kopf runs: it tries each watch again, whatever the API server answers, or ends as a whole."""
+
+    async def run(self) -> None:
+        """Feed the stores until cancelled, and begin kopf anew whenever it ends. Raises RuntimeError if it cannot."""
+        failures = 0
+        while True:
+            began = time.monotonic()
+            error = await self._until_end()
+            failures = failures + 1 if time.monotonic() - began < _LASTING_SECONDS else 1
+            delay = backoff(failures, 1.0, _LONGEST_PAUSE_SECONDS)
+            _log.warning("kopf has ended and is begun again", error=repr(error), retry_in=round(delay, 1))
+            await asyncio.sleep(delay)
+            self._missed()
+
+    async def _until_end(self) -> BaseException | None:
+        """What has ended kopf.
+
+        Not by its own `run_tasks`: at the end of kopf that one waits without a bound, and then cancels all tasks that
+        are younger than kopf, ours included.
+        """
+        bridges = [asyncio.create_task(bridge(self._client, self._namespace, store)) for store in self._stores]
+        tasks = await kopf.spawn_tasks(
+            registry=_registry(self._client.configuration, self._stores),
+            settings=settings(),
+            memories=NoMemories(),
+            namespaces=[self._namespace],
+            standalone=True,
+            # kopf would ask for the user's name, and a container's uid need not have one.
+            identity=cast(Any, platform.node()),
+        )
+        self._started()
+        self.alive = True
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.alive = False
+            for task in (*tasks, *bridges):
+                task.cancel()
+            _, stuck = await asyncio.wait(tasks, timeout=_END_SECONDS)
+        if stuck:
+            raise RuntimeError(f"kopf does not end: {', '.join(sorted(task.get_name() for task in stuck))}")
+        return next((task.exception() for task in ended if not task.cancelled() and task.exception()), None)
+
+
+async def bridge(client: KubeClient, namespace: str, store: AnyStore, seconds: float = _BRIDGE_SECONDS) -> None:
+    """Follow a store from its last sweep on, for a while. What it misses is for kopf to find.
+
+    kopf first lists all objects anew, and has done so with thousands of them only seconds later.
+    """
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            client.watch(store.resource, namespace, resourceVersion=str(store.version)) as lines,
+        ):
+            while line := await lines.readline():
+                event = orjson.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                feed(store, event)
+    except TimeoutError:
+        return
+    except (ApiError, aiohttp.ClientError, OSError, ValueError) as error:
+        _log.info("events come only once kopf watches", resource=store.resource.plural, error=str(error))
+
+
+def feed(store: AnyStore, event: Mapping[str, Any]) -> None:
+    """Bring one watch event into a store."""
+    item = event["object"]
+    if event["type"] == "DELETED":
+        store.drop(item["metadata"]["name"], item["metadata"]["uid"])
+    else:
+        store.put(item)
+
+
+def _registry(configuration: Configuration, stores: Sequence[AnyStore]) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+    logins = Logins(configuration)
+
+    @kopf.on.login(registry=registry)
+    async def _(**_: Any) -> kopf.ConnectionInfo:
+        return await logins.next()
+
+    for store in stores:
+        resource = store.resource
+
+        # Handlers are told apart by their id, which is the function's name unless given.
+        @kopf.on.event(resource.group, resource.version, resource.plural, id=resource.plural, registry=registry)
+        async def _(event: Any, store: AnyStore = store, **_: Any) -> None:
+            feed(store, event)
+
+    return registry
+
+
+class Logins:
+    """Credentials as often as kopf asks for them, which it does after each 401.
+
+    It never uses again those that were once refused, and would end: but an API server that has just been started, or
+    whose authentication webhook fails, refuses good ones. So no two are equal, and there is a pause that grows.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._number = 0
+        self._failures = 0
+        self._last = -math.inf
+
+    async def next(self) -> kopf.ConnectionInfo:
+        """Our client's address and credentials, read anew."""
+        if time.monotonic() - self._last < _LASTING_SECONDS:
+            self._failures += 1
+            await asyncio.sleep(backoff(self._failures, longest=_LONGEST_PAUSE_SECONDS))
+        else:
+            self._failures = 0
+        self._last = time.monotonic()
+        self._number += 1
+        return dataclasses.replace(await connection(self._configuration), priority=self._number)
+
+
+async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Our client's address and credentials in kopf's words."""
+    header = await configuration.get_api_key_with_prefix("BearerToken")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        token=header.split()[-1] if header else None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf without writes and without an end."""
+    made = kopf.OperatorSettings()
+    made.persistence.diffbase_storage = _NoDiffBase()
+    made.persistence.progress_storage = _NoProgress()
+    made.posting.enabled = False
+    # Without this kopf needs cluster-wide rights to watch namespaces and CRDs.
+    made.scanning.disabled = True
+    # A first list of thousands would be in memory whole, and each object again in a task of its own for a while.
+    made.watching.chunk_size = 250
+    made.queueing.idle_timeout = 0.2
+    made.networking.request_timeout = 30
+    made.networking.connect_timeout = 5
+    made.networking.error_backoffs = _ForEver()
+    made.process.ultimate_exiting_timeout = None
+    return made

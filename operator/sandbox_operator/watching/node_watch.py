@@ -1,0 +1,66 @@
+"""Follows the nodes, where a ClusterRole allows that. Without one, all is as if every node were fit."""
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+import structlog
+
+from sandbox_common.kube import ApiError, Informer, KubeClient
+from sandbox_common.kube.resources import NODES
+from sandbox_operator.watching.nodes import Node, decode
+from sandbox_operator.watching.pods import Pod
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 5.0
+_NO_RIGHT_SECONDS = 600.0
+"""Between two attempts to read nodes without the right to: somebody may have granted it."""
+
+
+class Nodes:
+    """The nodes as last seen. `on_change(name)` is called when one is new, gone, or fit for other pods than before."""
+
+    def __init__(self, client: KubeClient, on_change: Callable[[str], None] = lambda _: None) -> None:
+        self._client = client
+        self._on_change = on_change
+        self._known: dict[str, Node] = {}
+        self.informer: Informer[Node] = Informer(client, NODES, "", decode, on_change=self._changed)
+
+    def unfit(self, pod: Pod) -> str:
+        """Why the pod's node takes no more such pods, in a few words; "" when it does, or is not known."""
+        node = self._known.get(pod.node)
+        return node.unfit(pod.tolerations) if node else ""
+
+    async def run(self) -> None:
+        """Follow the nodes until cancelled, from when it is allowed on."""
+        reported = False
+        while not await self._may_read():
+            if not reported:
+                _log.warning(
+                    "nodes may not be read", remedy="the operator needs a ClusterRole: list and watch of nodes"
+                )
+            reported = True
+            await asyncio.sleep(_NO_RIGHT_SECONDS)
+        await self.informer.run()
+
+    async def _may_read(self) -> bool:
+        while True:
+            try:
+                await self._client.list(NODES, "", limit="1")
+            except ApiError as error:
+                if error.code == 403:
+                    return False
+            except (aiohttp.ClientError, OSError) as error:
+                _log.info("nodes not read yet", error=str(error) or type(error).__name__)
+            else:
+                return True
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    def _changed(self, name: str, node: Node | None) -> None:
+        # Kubelets report every few minutes, mostly nothing that matters here.
+        before = self._known.pop(name, None)
+        if node:
+            self._known[name] = node
+        if before != node:
+            self._on_change(name)

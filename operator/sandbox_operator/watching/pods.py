@@ -1,0 +1,281 @@
+"""A pod, reduced to what decisions about its sandbox are made of."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from sandbox_common.kube import KubeObject
+from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
+from sandbox_operator.watching import times
+from sandbox_operator.watching.nodes import Toleration
+
+CONTAINER = "agent-server"
+"""Name of the container with the agent server; others may have been injected beside it."""
+
+RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
+"""On a pod: the Sandbox's `restartedAt` when it was made."""
+
+TEMPLATE_ANNOTATION = f"{GROUP}/template"
+"""On a warm pod: hash of all that it was made from; a sandbox of the same hash may claim it."""
+
+KEY_ID_ANNOTATION = f"{GROUP}/key-id"
+"""On each Secret with keys, and on a pod whose key is not derived from its Sandbox: which key it holds. The master key
+may change before a status says so."""
+
+CLAIMED_ANNOTATION = f"{GROUP}/claimed-at"
+"""On a warm pod that has been claimed: when, RFC 3339."""
+
+DEFERRED_ANNOTATION = f"{GROUP}/deferred-init"
+"""On a warm pod: `"true"` when its agent server waits to be initialized, at its start and at each restart."""
+
+_LOCAL_VOLUMES = frozenset({"emptyDir", "secret", "configMap", "downwardAPI", "projected", "image"})
+"""Volumes that go with their pod, so that another pod can write to none of them."""
+
+_LONGEST_GRACE = 366 * 24 * 3600
+
+BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
+"""Reasons of `state.waiting` of a container that is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the container that has ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The agent server's container as the kubelet last reported it."""
+
+    ready: bool
+    restarts: int
+    waiting_reason: str
+    waiting_message: str
+    running_since: datetime | None
+    last_run: Run | None
+
+
+@dataclass(frozen=True, slots=True)
+class PodCondition:
+    """One of the pod's conditions."""
+
+    status: bool
+    reason: str
+    message: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why another container of the pod does not run; others are injected, and may hold up the agent server's."""
+
+    container: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """`deletion_requested` is when somebody deleted the pod; it is to have ended at `deletion_due`.
+
+    `disruption` is the condition `DisruptionTarget`: who is about to end the pod, or has. `has_network` says that the
+    kubelet has mounted the volumes and made the pod's network; kubelets before Kubernetes 1.29 do not tell. `is_local`
+    says that all its volumes go with it.
+    `sandbox` is the name of the Sandbox that it belongs to, "" for a free warm pod. `pool`, `template`, `claimed` and
+    `deferred` are set on warm pods alone, `key_id` on those and on pods that have the key of one. Two states are equal
+    when nothing has changed that decisions are made of.
+    """
+
+    name: str
+    uid: str
+    owner_uid: str
+    created: datetime
+    image: str
+    resource_version: str = field(default="", compare=False)
+    restarted_at: str = ""
+    sandbox: str = ""
+    pool: str = ""
+    template: str = ""
+    key_id: str = ""
+    claimed: datetime | None = None
+    deferred: bool = False
+    deletion_requested: datetime | None = None
+    deletion_due: datetime | None = None
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    ip: str = ""
+    ports: tuple[tuple[str, int], ...] = ()
+    node: str = ""
+    tolerations: tuple[Toleration, ...] = ()
+    is_local: bool = False
+    scheduled: PodCondition | None = None
+    ready: PodCondition | None = None
+    disruption: PodCondition | None = None
+    has_network: bool = False
+    container: Container | None = None
+    obstacle: Obstacle | None = None
+
+    def port(self, name: str) -> int:
+        """The port of this name that the agent server's container declares; 0: none."""
+        return dict(self.ports).get(name, 0)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is a warm pod that no sandbox has claimed."""
+        return bool(self.pool) and not self.sandbox
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the readiness probe is answered."""
+        return self.ready is not None and self.ready.status
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no container of it runs ever again."""
+        return self.phase in {"Failed", "Succeeded"}
+
+
+def decode(item: KubeObject) -> Pod:
+    """A pod of the API server. Raises ValueError when it has not the form of one."""
+    try:
+        return _decode(item)
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not a pod: {error!r}") from error
+
+
+def _decode(item: KubeObject) -> Pod:
+    metadata, spec, status = _part(item, "metadata"), _part(item, "spec"), _part(item, "status")
+    containers: list[dict[str, Any]] = spec["containers"]
+    conditions = {condition["type"]: condition for condition in _parts(status, "conditions")}
+    statuses = [*_parts(status, "initContainerStatuses"), *_parts(status, "containerStatuses")]
+    own = next((part for part in containers if part["name"] == CONTAINER), dict[str, Any]())
+    reported = next((part for part in statuses if part["name"] == CONTAINER), None)
+    network = _condition(conditions.get("PodReadyToStartContainers"))
+    labels, annotations = _part(metadata, "labels"), _part(metadata, "annotations")
+    return Pod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        owner_uid=controller_uid(item),
+        created=times.parse(metadata["creationTimestamp"]),
+        image=own.get("image", ""),
+        resource_version=metadata.get("resourceVersion", ""),
+        restarted_at=annotations.get(RESTARTED_ANNOTATION, ""),
+        sandbox=labels.get(SANDBOX_LABEL, ""),
+        pool=labels.get(POOL_LABEL, ""),
+        template=annotations.get(TEMPLATE_ANNOTATION, ""),
+        key_id=annotations.get(KEY_ID_ANNOTATION, ""),
+        claimed=_time(annotations, CLAIMED_ANNOTATION),
+        deferred=annotations.get(DEFERRED_ANNOTATION) == "true",
+        deletion_requested=_deletion_requested(metadata),
+        deletion_due=_time(metadata, "deletionTimestamp"),
+        phase=status.get("phase", ""),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        ip=status.get("podIP", ""),
+        ports=_shared(tuple((part["name"], part["containerPort"]) for part in _parts(own, "ports") if "name" in part)),
+        node=spec.get("nodeName", ""),
+        tolerations=_shared(tuple(_toleration(part) for part in _parts(spec, "tolerations"))),
+        is_local=all(_is_local(volume) for volume in _parts(spec, "volumes")),
+        scheduled=_condition(conditions.get("PodScheduled")),
+        ready=_condition(conditions.get("Ready")),
+        disruption=_condition(conditions.get("DisruptionTarget")),
+        has_network=network is not None and network.status,
+        container=_container(reported) if reported else None,
+        obstacle=next((found for part in statuses if part["name"] != CONTAINER and (found := _obstacle(part))), None),
+    )
+
+
+def controller_uid(item: KubeObject) -> str:
+    """UID of the controller that owns an object, or ""."""
+    owners = _parts(_part(item, "metadata"), "ownerReferences")
+    return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+
+
+@lru_cache(maxsize=1024)
+def _shared[T: tuple[object, ...]](parts: T) -> T:
+    """The same, once in memory for all pods that have the same."""
+    return parts
+
+
+def _is_local(volume: dict[str, Any]) -> bool:
+    return volume.keys() - {"name"} <= _LOCAL_VOLUMES
+
+
+def _toleration(part: dict[str, Any]) -> Toleration:
+    return Toleration(
+        key=part.get("key", ""),
+        exists=part.get("operator") == "Exists",
+        value=part.get("value", ""),
+        effect=part.get("effect", ""),
+    )
+
+
+def _deletion_requested(metadata: dict[str, Any]) -> datetime | None:
+    end = _time(metadata, "deletionTimestamp")
+    # The API server puts the end of the grace period there. It takes any number for that, and its own sum overflows.
+    grace = min(metadata.get("deletionGracePeriodSeconds") or 0, _LONGEST_GRACE)
+    return end and end - timedelta(seconds=grace)
+
+
+def _condition(condition: dict[str, Any] | None) -> PodCondition | None:
+    if condition is None:
+        return None
+    return PodCondition(
+        status=condition["status"] == "True",
+        reason=condition.get("reason", ""),
+        message=condition.get("message", ""),
+        since=_time(condition, "lastTransitionTime"),
+    )
+
+
+def _obstacle(status: dict[str, Any]) -> Obstacle | None:
+    waiting = _part(_part(status, "state"), "waiting")
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in BENIGN_WAITS:
+        return None
+    last = _part(_part(status, "lastState"), "terminated")
+    # The end of the last run says more than the wait for the next.
+    return Obstacle(status["name"], reason, last.get("message") or message)
+
+
+def _container(status: dict[str, Any]) -> Container:
+    state, last = _part(status, "state"), _part(status, "lastState")
+    waiting = _part(state, "waiting")
+    ended = _part(state, "terminated") or _part(last, "terminated")
+    return Container(
+        ready=bool(status.get("ready")),
+        restarts=status.get("restartCount", 0),
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        running_since=_time(_part(state, "running"), "startedAt"),
+        last_run=_run(ended) if ended else None,
+    )
+
+
+def _run(ended: dict[str, Any]) -> Run:
+    start, end = _time(ended, "startedAt"), _time(ended, "finishedAt")
+    return Run(
+        exit_code=ended.get("exitCode", 0),
+        reason=ended.get("reason", ""),
+        message=ended.get("message", ""),
+        seconds=(end - start).total_seconds() if start and end else 0.0,
+    )
+
+
+def _part(item: dict[str, Any], name: str) -> dict[str, Any]:
+    return item.get(name) or {}
+
+
+def _parts(item: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return item.get(name) or []
+
+
+def _time(item: dict[str, Any], name: str) -> datetime | None:
+    text = item.get(name)
+    return times.parse(text) if text else None

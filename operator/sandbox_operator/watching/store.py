@@ -1,0 +1,159 @@
+"""Custom resources as last seen, fed by kopf's watch and set right by a list now and then.
+
+kopf's watch has no memory: what is deleted while it is interrupted is never told. So the store is compared with a
+fresh list at the start and every few minutes, which also makes good any event that was lost.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import aiohttp
+import structlog
+
+from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
+from sandbox_common.kube.old_lists import OldLists
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.watching.pace import pause
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_REMEMBERED = 10_000
+"""UIDs of what has gone."""
+
+
+class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
+    """Objects of one resource in one namespace by name. `on_change(name)` is called for each that changes or goes."""
+
+    def __init__(self, resource: Resource, model: type[T], on_change: Callable[[str], None]) -> None:
+        self.resource = resource
+        self._model = model
+        self._on_change = on_change
+        self._objects: dict[str, T] = {}
+        self.version = 0
+        """Resource version of the last sweep's list."""
+        self._newest = 0
+        """The highest resource version seen, of a list or an object."""
+        self._old_lists = OldLists()
+        self._dropped: dict[str, None] = {}
+        """UIDs of what has gone: lists that were made before, kopf's too, still have it."""
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._objects.values())
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, name: str) -> T | None:
+        """The object of this name, as last seen."""
+        return self._objects.get(name)
+
+    def put(self, item: KubeObject, *, again: bool = False) -> None:
+        """Take an object, unless a newer state of it or its end is known; `again`: also the same state, read once more.
+
+        Resource versions of one resource can be compared as numbers (Kubernetes 1.35, KEP-5504). An object that the
+        model refuses is logged and left out, so that it cannot stop the others.
+        """
+        metadata = item["metadata"]
+        known, version = self._objects.get(metadata["name"]), int(metadata["resourceVersion"])
+        ahead = int(known.metadata.resource_version) - version if known else -1
+        if ahead > 0 or (ahead == 0 and not again) or metadata["uid"] in self._dropped:
+            return
+        self._newest = max(self._newest, version)
+        try:
+            found = self._model.model_validate(item)
+        except Exception as error:
+            unreadable.report(self.resource, metadata["name"], error)
+            return
+        if found != known:
+            self._objects[metadata["name"]] = found
+            self._on_change(metadata["name"])
+
+    def refresh(self, item: KubeObject) -> None:
+        """Take the answer to an own write, unless the object has been deleted meanwhile."""
+        known = self._objects.get(item["metadata"]["name"])
+        if known and known.metadata.uid == item["metadata"]["uid"]:
+            self.put(item)
+
+    def drop(self, name: str, uid: str) -> None:
+        """Forget an object that is gone; one of the same name and another UID stays."""
+        self._dropped[uid] = None
+        if len(self._dropped) > _REMEMBERED:
+            del self._dropped[next(iter(self._dropped))]
+        known = self._objects.get(name)
+        if known and known.metadata.uid == uid:
+            del self._objects[name]
+            self._on_change(name)
+
+    async def sweep(self, client: KubeClient, namespace: str, *, again: bool = False) -> None:
+        """Become equal to a fresh list. Raises ApiError and what else KubeClient raises; OldListError for an old list.
+
+        `again`: what has not been written may still be read otherwise, since its definition has changed.
+        """
+        before = {name: item.metadata.uid for name, item in self._objects.items()}
+        present: set[str] = set()
+        newest = self._newest
+        async for page in client.pages(self.resource, namespace):
+            version = int(page["metadata"]["resourceVersion"])
+            is_restored = self._old_lists.check(version, newest)
+            self.version, self._newest = version, version if is_restored else max(self._newest, version)
+            for item in page["items"]:
+                present.add(item["metadata"]["uid"])
+                if is_restored:
+                    self._objects.pop(item["metadata"]["name"], None)
+                    self._dropped.pop(item["metadata"]["uid"], None)
+                self.put(item, again=again)
+        for name, uid in before.items():
+            if uid not in present:
+                self.drop(name, uid)
+
+
+type AnyStore = Store[Sandbox] | Store[SandboxClass] | Store[SandboxPool]
+
+
+class Sweeper:
+    """Sweeps stores: at once, soon again, then every few minutes."""
+
+    INTERVAL = 300.0
+    """Seconds between two sweeps."""
+    SECOND = 10.0
+    """Seconds between the first two: nothing shows of the first list whether it is from the past."""
+    _RETRY = 5.0
+
+    def __init__(self, client: KubeClient, namespace: str, stores: Sequence[AnyStore]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._stores = stores
+        self._synced = asyncio.Event()
+        self._asked = asyncio.Event()
+        self.turned_at = time.monotonic()
+        """Monotonic time of the last sweep, whatever came of it."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first sweep has succeeded."""
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Return once the first sweep has succeeded."""
+        await self._synced.wait()
+
+    def read_again(self) -> None:
+        """Read all objects again soon, also those that have not been written since."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        again = False
+        while True:
+            delay = self.INTERVAL if self.synced else self.SECOND
+            try:
+                for store in self._stores:
+                    await store.sweep(self._client, self._namespace, again=again)
+                again = False
+                self._synced.set()
+            except (ApiError, aiohttp.ClientError, OSError, ValueError) as error:
+                delay = self._RETRY
+                _log.warning("list failed", error=str(error), retry_in=delay)
+            self.turned_at = time.monotonic()
+            again = await pause(delay, self._asked) or again

@@ -1,0 +1,133 @@
+"""Own writes ahead of the informer, deletions, and the index by key id."""
+
+import pytest
+
+from sandbox_common.keys import MasterKeys
+from sandbox_crds.models import Sandbox
+from sandbox_gateway.sandboxes import cache as module
+from unit.sandbox_gateway.support import KEYS, sandbox, sandbox_object, unconnected_cache
+
+
+async def test_a_write_is_known_at_once_and_an_older_answer_does_not_undo_it() -> None:
+    cache = unconnected_cache()
+    cache.remember(sandbox_object(version=5, spec={"suspend": True}))
+    cache.remember(sandbox_object(version=4))
+    found = cache.get("sb-a")
+    assert found is not None
+    assert found.spec.suspend
+
+
+async def test_versions_are_compared_as_numbers() -> None:
+    cache = unconnected_cache()
+    cache.remember(sandbox_object(version=9))
+    cache.remember(sandbox_object(version=10, spec={"suspend": True}))
+    found = cache.get("sb-a")
+    assert found is not None
+    assert found.spec.suspend
+
+
+async def test_a_deleted_one_is_gone_and_a_new_one_of_its_name_is_not() -> None:
+    cache = unconnected_cache()
+    old = cache.remember(sandbox_object(version=1, uid="old"))
+    cache.forget(old)
+    assert cache.get("sb-a") is None
+    assert cache.find_by_key_id(KEYS.key_id("old")) is None
+    cache.remember(sandbox_object(version=2, uid="old"))
+    assert cache.get("sb-a") is None
+    cache.remember(sandbox_object(version=3, uid="new"))
+    assert cache.get("sb-a") is not None
+    assert cache.find_by_key_id(KEYS.key_id("old")) is None
+    assert cache.find_by_key_id(KEYS.key_id("new")) is not None
+
+
+@pytest.mark.parametrize("how", ["forgotten", "being deleted", "replaced", "another key"])
+async def test_key_ids_that_open_nothing_any_more_are_remembered(how: str) -> None:
+    cache, key_id = unconnected_cache(), KEYS.key_id("old")
+    old = cache.remember(sandbox_object(version=1, uid="old"))
+    cache.remember(sandbox_object(version=2, uid="old", spec={"suspend": True}))
+    assert not cache.is_former(key_id)
+    match how:
+        case "forgotten":
+            cache.forget(old)
+        case "being deleted":
+            cache.remember(sandbox_object(version=3, uid="old", deleting=True))
+        case "replaced":
+            cache.remember(sandbox_object(version=3, uid="new"))
+        case _:
+            cache.remember(sandbox_object(version=3, uid="old", status={"keyID": KEYS.key_id("a-pod")}))
+    assert cache.is_former(key_id)
+    assert not cache.is_former(KEYS.key_id("new"))
+
+
+async def test_only_so_many_key_ids_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    cache = unconnected_cache()
+    for key_id in ("a", "b", "a", "c"):
+        cache.give_up(key_id)
+    assert [cache.is_former(key_id) for key_id in "abc"] == [False, True, True]
+
+
+async def test_one_that_is_being_deleted_counts_as_gone() -> None:
+    cache = unconnected_cache()
+    cache.remember(sandbox_object(deleting=True))
+    assert cache.get("sb-a") is None
+    assert cache.find_by_key_id(KEYS.key_id("uid-1")) is None
+
+
+async def test_the_key_id_is_the_reported_one_or_else_the_one_to_come() -> None:
+    newer = MasterKeys.of({1: b"k" * 32, 2: b"n" * 32})
+    cache = unconnected_cache(newer)
+    assert cache.key_id(sandbox()) == newer.key_id("uid-1")
+    reported = KEYS.key_id("uid-1")
+    assert cache.key_id(sandbox(status={"keyID": reported})) == reported
+    cache.remember(sandbox_object(version=1))
+    cache.remember(sandbox_object(version=2, status={"keyID": reported}))
+    assert cache.find_by_key_id(reported) is not None
+    assert cache.find_by_key_id(newer.key_id("uid-1")) is None
+
+
+async def test_owners_have_what_is_theirs_now() -> None:
+    cache = unconnected_cache()
+
+    def owned(owner: str) -> set[str]:
+        return {found.metadata.uid for found in cache.owned_by(owner)}
+
+    cache.remember(sandbox_object(version=1, uid="first", spec={"owner": "alice"}))
+    cache.remember(sandbox_object(name="sb-b", version=2, uid="second", spec={"owner": "alice"}))
+    cache.remember(sandbox_object(version=3, uid="first", spec={"owner": "alice", "suspend": True}))
+    assert (owned("alice"), owned("bob")) == ({"first", "second"}, set())
+    # A name that is free again may be another owner's.
+    cache.forget(sandbox(uid="first", version=3, spec={"owner": "alice"}))
+    assert owned("alice") == {"second"}
+    cache.remember(sandbox_object(version=4, uid="third", spec={"owner": "bob"}))
+    assert (owned("alice"), owned("bob")) == ({"second"}, {"third"})
+
+
+async def test_an_owner_is_found_without_a_look_at_what_others_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = unconnected_cache()
+    for number in range(20):
+        owner = "alice" if number == 7 else "bob"
+        cache.remember(sandbox_object(name=f"sb-{number}", version=number + 1, spec={"owner": owner}))
+    looked: list[str] = []
+    get = cache.get
+
+    def look(name: str) -> Sandbox | None:
+        looked.append(name)
+        return get(name)
+
+    monkeypatch.setattr(cache, "get", look)
+    assert len(cache.owned_by("alice")) == 1
+    assert looked == ["sb-7"]
+
+
+async def test_who_watches_a_name_hears_of_its_changes_only() -> None:
+    cache = unconnected_cache()
+    with cache.watching("sb-a") as changed, cache.watching("sb-b") as other:
+        cache.remember(sandbox_object())
+        assert changed.is_set()
+        assert not other.is_set()
+        changed.clear()
+        cache.forget(sandbox())
+        assert changed.is_set()
+    with cache.watching("sb-a") as changed:
+        assert not changed.is_set()

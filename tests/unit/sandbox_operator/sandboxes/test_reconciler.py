@@ -1,0 +1,120 @@
+"""Passes over one sandbox when the API server fails and caches lag."""
+
+import aiohttp
+import pytest
+
+from sandbox_common.kube import ApiError
+from sandbox_common.reasons import Reason
+from unit.sandbox_operator.faults import ALREADY_EXISTS
+from unit.sandbox_operator.samples import (
+    LATER,
+)
+from unit.sandbox_operator.scene import Scene, answering
+
+COLD = ["create secrets", "create pods"]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+async def test_a_cold_start(scene: Scene) -> None:
+    scene.add()
+    assert await scene.step() == COLD
+    assert scene.queue.put_off == [2.0]
+    scene.show(answering)
+    assert await scene.step() == ["patch sandboxes"]
+    assert scene.told == Reason.READY
+    assert await scene.step() == []
+    assert scene.queue.retried == []
+
+
+async def test_nothing_is_made_twice_while_the_cache_lags(scene: Scene) -> None:
+    scene.add()
+    assert await scene.step() == COLD
+    assert await scene.step() == []
+    assert await scene.step() == []
+
+
+async def test_an_unknown_sandbox_is_nobody_s_business(scene: Scene) -> None:
+    assert await scene.step() == []
+
+
+async def test_a_lost_pod_of_a_lost_sandbox_is_not_replaced(scene: Scene) -> None:
+    """The watch has not told that the Sandbox is gone; the garbage collector has deleted its pod."""
+    scene.add(podName="one-pod", podUID="old")
+    del scene.server.objects["sandboxes", "one"]
+    assert await scene.step() == ["get sandboxes"]
+    assert scene.sandboxes.get("one") is None
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_what_is_collected_as_garbage_may_belong_to_a_sandbox_that_has_gone(scene: Scene, lives: bool) -> None:
+    """A list from the past has brought it back, and nothing else would take it away for minutes."""
+    scene.add()
+    if not lives:
+        del scene.server.objects["sandboxes", "one"]
+    scene.server.fail["create secrets"] = [ALREADY_EXISTS]
+    with pytest.raises(ApiError):
+        await scene.step()
+    assert scene.server.seen[-1] == "get sandboxes"
+    assert (scene.sandboxes.get("one") is not None) == lives
+
+
+async def test_a_lost_pod_of_a_living_sandbox_is_replaced(scene: Scene) -> None:
+    scene.add(podName="one-pod", podUID="old")
+    assert await scene.step() == ["get sandboxes", "create events", *COLD]
+
+
+async def test_a_refusal_is_told_once_and_tried_again(scene: Scene) -> None:
+    scene.add()
+    refusal = ApiError(403, "Forbidden", "exceeded quota: small")
+    scene.server.fail["create pods"] = [refusal, refusal]
+    assert await scene.step() == [*COLD, "patch sandboxes"]
+    assert scene.told == Reason.QUOTA_EXCEEDED
+    assert await scene.step() == ["create secrets", "get secrets", "create pods"]
+    assert scene.queue.retried == [1.0, 1.0]
+    assert "create pods" in await scene.step()
+    assert len(scene.queue.retried) == 2
+
+
+async def test_a_status_that_lost_a_race_is_tried_again(scene: Scene) -> None:
+    scene.add()
+    await scene.step()
+    scene.show(answering)
+    scene.edit(seen=False)
+    with pytest.raises(ApiError, match="modified"):
+        await scene.step()
+    scene.sandboxes.put(scene.stored)
+    assert await scene.step() == ["patch sandboxes"]
+
+
+async def test_a_sandbox_that_goes_before_its_status_is_written_is_dropped(scene: Scene) -> None:
+    scene.add()
+    await scene.step()
+    scene.show(answering)
+    del scene.server.objects["sandboxes", "one"]
+    assert await scene.step() == ["patch sandboxes"]
+    assert scene.sandboxes.get("one") is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "at_least"),
+    [
+        (ApiError(429, "TooManyRequests", "", 7), 7),
+        (ApiError(500, "InternalError", ""), 0),
+        (ApiError(409, "Conflict", "quota"), 0),
+        (TimeoutError(), 0),
+        (aiohttp.ClientConnectionError(), 0),
+        (RuntimeError("a defect"), 0),
+    ],
+)
+async def test_a_worker_outlives_all_failures(scene: Scene, failure: Exception, at_least: float) -> None:
+    scene.add()
+    scene.server.fail["create pods"] = [failure]
+    assert await scene.work() == COLD
+    assert scene.queue.retried == [at_least]
+    scene.now = LATER
+    # The Secret is there from the first attempt.
+    assert await scene.work() == ["create secrets", "get secrets", "create pods", "list events", "patch sandboxes"]

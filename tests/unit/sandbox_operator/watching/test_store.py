@@ -1,0 +1,214 @@
+"""The store behind kopf's watch."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from sandbox_common.kube import ApiError, KubeClient
+from sandbox_common.kube.old_lists import OldListError
+from sandbox_common.kube.resources import SANDBOXES
+from sandbox_crds.models import Sandbox
+from sandbox_operator.watching import store as module
+from sandbox_operator.watching.glue import feed
+from sandbox_operator.watching.store import Store, Sweeper
+
+
+def item(name: str = "one", version: int = 5, uid: str = "", **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "uid": uid or f"uid of {name}", "resourceVersion": str(version)},
+        "spec": {"image": f"image:{version}", **spec},
+    }
+
+
+class Watched:
+    """A store, and the names that it called."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.store: Store[Sandbox] = Store(SANDBOXES, Sandbox, self.called.append)
+
+    def image(self, name: str = "one") -> str | None:
+        found = self.store.get(name)
+        return found.spec.image if found else None
+
+
+def test_events_change_the_store() -> None:
+    watched = Watched()
+    feed(watched.store, {"type": None, "object": item(version=5)})
+    feed(watched.store, {"type": "ADDED", "object": item("two")})
+    feed(watched.store, {"type": "MODIFIED", "object": item(version=10)})
+    assert (watched.image(), len(watched.store)) == ("image:10", 2)
+    feed(watched.store, {"type": "DELETED", "object": item(version=11)})
+    assert [sandbox.metadata.name for sandbox in watched.store] == ["two"]
+    assert watched.called == ["one", "two", "one", "one"]
+
+
+@pytest.mark.parametrize("version", [4, 5, 9, 10])
+def test_older_states_and_repetitions_are_passed_over(version: int) -> None:
+    watched = Watched()
+    watched.store.put(item(version=10))
+    watched.store.put(item(version=version))
+    assert (watched.image(), watched.called) == ("image:10", ["one"])
+
+
+def test_a_late_deletion_leaves_the_successor_alone() -> None:
+    watched = Watched()
+    watched.store.put(item(version=10, uid="new"))
+    watched.store.drop("one", "old")
+    watched.store.drop("two", "old")
+    assert (watched.image(), watched.called) == ("image:10", ["one"])
+
+
+def test_the_answer_to_a_write_does_not_bring_back_what_was_deleted() -> None:
+    watched = Watched()
+    watched.store.refresh(item())
+    assert watched.image() is None
+    watched.store.put(item(version=5))
+    watched.store.refresh(item(version=6))
+    watched.store.refresh(item(version=7, uid="other"))
+    assert watched.image() == "image:6"
+
+
+def test_an_object_that_cannot_be_read_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched()
+    watched.store.put(item(version=5))
+    watched.store.put(item(version=6, env=[{"name": "SECRET", "value": {"not": "a string, hunter2"}}]))
+    watched.store.put(item("two"))
+    assert (watched.image(), watched.called) == ("image:5", ["one", "two"])
+    assert "hunter2" not in caplog.text
+
+
+class Listing:
+    """A client that only lists: each time the next of `answers`, an item a page."""
+
+    def __init__(self, *answers: list[dict[str, Any]] | Exception, version: int = 9) -> None:
+        self.answers = list(answers)
+        self.version = str(version)
+
+    async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        for each in answer:
+            yield {"metadata": {"resourceVersion": self.version}, "items": [each]}
+
+
+async def test_a_sweep_finds_what_the_watch_has_lost() -> None:
+    watched = Watched()
+    for each in (item("kept"), item("gone"), item("changed"), item("remade", uid="old")):
+        watched.store.put(each)
+    watched.called.clear()
+    found = [item("kept"), item("changed", 7), item("new"), item("remade", 8, uid="new")]
+    await watched.store.sweep(cast(KubeClient, Listing(found)), "here")
+    assert sorted(watched.called) == ["changed", "gone", "new", "remade"]
+    assert {each.metadata.name for each in watched.store} == {"kept", "changed", "new", "remade"}
+
+
+async def test_what_comes_during_a_sweep_is_not_swept_away() -> None:
+    watched = Watched()
+
+    class Slow(Listing):
+        async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
+            watched.store.put(item("meanwhile", 9))
+            yield {"metadata": {"resourceVersion": "9"}, "items": []}
+
+    await watched.store.sweep(cast(KubeClient, Slow()), "here")
+    assert watched.image("meanwhile")
+
+
+async def test_a_list_from_the_past_changes_nothing_and_is_asked_for_again() -> None:
+    watched = Watched()
+    for each in (item("kept", 12), item("gone", 8)):
+        watched.store.put(each)
+    feed(watched.store, {"type": "DELETED", "object": item("gone", 13)})
+    watched.called.clear()
+    past = cast(KubeClient, Listing([item("kept", 5), item("gone", 8)], [item("kept", 5)]))
+    for _ in range(2):
+        with pytest.raises(OldListError):
+            await watched.store.sweep(past, "here")
+    # So does kopf's own list, and a list in whose time it had not gone.
+    watched.store.put(item("gone", 8))
+    await watched.store.sweep(cast(KubeClient, Listing([item("kept", 12), item("gone", 8)], version=12)), "here")
+    assert (watched.called, watched.image("kept"), watched.image("gone")) == ([], "image:12", None)
+
+
+async def test_an_api_server_that_stays_in_the_past_is_believed() -> None:
+    """As one whose etcd has been restored from an older state."""
+    watched = Watched()
+    for each in (item("changed", 12), item("lost", 15), item("deleted", 8)):
+        watched.store.put(each)
+    feed(watched.store, {"type": "DELETED", "object": item("deleted", 16)})
+    refused = 0
+    while watched.image("lost"):
+        try:
+            listing = Listing([item("changed", 5), item("deleted", 8)])
+            await watched.store.sweep(cast(KubeClient, listing), "here")
+        except OldListError:
+            refused += 1
+    assert refused > 5
+    assert (watched.image("changed"), watched.image("deleted")) == ("image:5", "image:8")
+    watched.store.put(item("changed", 10))
+    assert watched.image("changed") == "image:10"
+
+
+async def test_the_same_state_is_read_again_when_its_definition_has_changed() -> None:
+    watched = Watched()
+    watched.store.put(item())
+    watched.called.clear()
+    known = item()
+    await watched.store.sweep(cast(KubeClient, Listing([known])), "here", again=True)
+    assert watched.called == [], "nothing is other than before"
+    other = item() | {"spec": {"image": "other"}}
+    await watched.store.sweep(cast(KubeClient, Listing([other])), "here")
+    assert watched.image("one") != "other"
+    await watched.store.sweep(cast(KubeClient, Listing([other])), "here", again=True)
+    assert (watched.image("one"), watched.called) == ("other", ["one"])
+
+
+async def test_what_goes_during_a_sweep_does_not_come_back() -> None:
+    watched = Watched()
+
+    class Slow(Listing):
+        async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
+            yield {"metadata": {"resourceVersion": "9"}, "items": [item("early")]}
+            for name in ("early", "late"):
+                feed(watched.store, {"type": "DELETED", "object": item(name)})
+            yield {"metadata": {"resourceVersion": "9"}, "items": [item("late"), item("kept")]}
+
+    watched.store.put(item("late"))
+    await watched.store.sweep(cast(KubeClient, Slow()), "here")
+    assert [each.metadata.name for each in watched.store] == ["kept"]
+    # One of the same name that is made afterwards counts.
+    await watched.store.sweep(cast(KubeClient, Listing([item("late", 9, uid="new")])), "here")
+    assert [each.metadata.uid for each in watched.store] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "failure", [ApiError(503, "", ""), aiohttp.ClientError(), TimeoutError(), ConnectionRefusedError(), ValueError()]
+)
+async def test_a_sweep_that_fails_is_repeated(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(BaseException):
+        pass
+
+    pauses: list[float] = []
+
+    async def pause(seconds: float, _: asyncio.Event) -> bool:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise Enough
+        return False
+
+    monkeypatch.setattr(module, "pause", pause)
+    watched = Watched()
+    sweeper = Sweeper(cast(KubeClient, Listing(failure, [item()], [item()])), "here", [watched.store])
+    assert not sweeper.synced
+    with pytest.raises(Enough):
+        await sweeper.run()
+    assert sweeper.synced
+    await sweeper.wait_synced()
+    assert watched.called == ["one"]
+    # Whether the first list was from the past shows in the second.
+    assert pauses[0] < pauses[1] < pauses[2] == Sweeper.INTERVAL

@@ -1,0 +1,223 @@
+"""Builds the cluster's binaries from the Go modules in `tools/`, and keeps them in the cache."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from local_cluster.errors import ClusterError, tail
+from local_cluster.locks import locked
+from local_cluster.paths import TOOLS, cache_dir
+from local_cluster.progress import Progress
+
+# Builds that run side by side: linking uses one core, so the second build fills the other.
+SIDE_BY_SIDE = 2
+
+
+@dataclass(frozen=True)
+class Family:
+    """The binaries of one Go module.
+
+    `version_of` is the required module whose version goes into the variables `stamp` by linker flag: binaries built
+    from a module proxy know no git tag. `renames` maps the name Go gives a binary to the usual one.
+    """
+
+    name: str
+    binaries: tuple[str, ...]
+    version_of: str = ""
+    stamp: tuple[str, ...] = ()
+    renames: Mapping[str, str] = field(default_factory=dict[str, str])
+    packages: str = "tool"
+
+    @property
+    def source(self) -> Path:
+        return TOOLS / self.name
+
+
+FAMILIES: Mapping[str, Family] = {
+    family.name: family
+    for family in (
+        Family(
+            "kubernetes",
+            (
+                "etcd",
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-proxy",
+                "kube-scheduler",
+                "kubectl",
+                "kubelet",
+            ),
+            version_of="k8s.io/kubernetes",
+            stamp=("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"),
+            renames={"server": "etcd"},
+        ),
+        Family(
+            "containerd",
+            ("containerd", "containerd-shim-runc-v2", "ctr"),
+            version_of="github.com/containerd/containerd/v2",
+            stamp=("github.com/containerd/containerd/v2/version.Version",),
+        ),
+        Family("coredns", ("coredns",)),
+        Family(
+            "helm",
+            ("helm",),
+            version_of="helm.sh/helm/v4",
+            stamp=("helm.sh/helm/v4/internal/version.version",),
+        ),
+        Family(
+            "helm3",
+            ("helm3",),
+            version_of="helm.sh/helm/v3",
+            stamp=("helm.sh/helm/v3/internal/version.version",),
+            renames={"helm": "helm3"},
+        ),
+        Family("local-path-provisioner", ("local-path-provisioner",)),
+        Family("pause", ("pause",), packages="."),
+        Family("volume-helper", ("volume-helper",), packages="."),
+        Family("kwok", ("kwok",)),
+        Family("cyclonus", ("cyclonus",), packages="."),
+    )
+}
+
+# What a cluster needs, the longest build first. kwok (simulated nodes), cyclonus (simulated NetworkPolicies) and Helm 3
+# are built when somebody asks for them.
+CLUSTER_FAMILIES = (
+    "kubernetes",
+    "containerd",
+    "coredns",
+    "helm",
+    "local-path-provisioner",
+    "pause",
+    "volume-helper",
+)
+CONTROL_PLANE_FAMILIES = ("kubernetes",)
+
+
+def directory(name: str) -> Path:
+    """The cache directory that holds (or will hold) the family's binaries, named by everything that decides them."""
+    family = FAMILIES[name]
+    digest = hashlib.sha256(repr((go_version(family.source), _arguments(family))).encode())
+    for file in sorted(family.source.iterdir()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return cache_dir() / "bin" / f"{name}-{digest.hexdigest()[:16]}"
+
+
+def binary(name: str) -> Path:
+    """The path of one built binary. Raises ClusterError when it has not been built."""
+    family = next(family for family in FAMILIES.values() if name in family.binaries)
+    path = directory(family.name) / name
+    if not path.exists():
+        raise ClusterError(f"{name} is not built", remedy=f"tools/local-cluster build {family.name}")
+    return path
+
+
+def ensure(names: Sequence[str], progress: Progress) -> None:
+    """Build the families that the cache lacks, two at a time. Raises ClusterError with the log of a failed build."""
+    missing = [FAMILIES[name] for name in names if not directory(name).exists()]
+    if not missing:
+        return
+    progress.say(
+        f"Building {', '.join(family.name for family in missing)} from Go modules;"
+        " all of them take ten to twenty minutes on two cores, once"
+    )
+    pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+    try:
+        for result in as_completed([pool.submit(_build, family, progress) for family in missing]):
+            result.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a failure only what is being built comes to its end
+
+
+def module_source(name: str, module: str) -> Path:
+    """The files of `module`, which `tools/NAME/go.mod` pins; downloaded if they are missing. Raises ClusterError."""
+    command = [_go(), "mod", "download", "-json", module]
+    done = subprocess.run(command, cwd=TOOLS / name, capture_output=True, text=True, env=_environment())
+    if done.returncode != 0:
+        raise ClusterError(f"{module} cannot be downloaded: {done.stdout.strip()}", remedy="check `go env GOPROXY`")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
+def _build(family: Family, progress: Progress) -> None:
+    final = directory(family.name)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    log = final.parent / f"{final.name}.log"
+    with progress.step(f"build {family.name}", lambda: _current(log)), locked(final.parent / f"{family.name}.lock"):
+        if final.exists():  # another run built it while this one waited
+            return
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{family.name}-") as temporary:
+            target = Path(temporary) / "bin"
+            target.mkdir()
+            command = ["nice", "-n", "10", _go(), *_arguments(family), "-v", "-o", f"{target}/", family.packages]
+            with log.open("wb") as output:
+                code = subprocess.run(command, cwd=family.source, env=_environment(), stdout=output, stderr=output)
+            if code.returncode != 0:
+                raise ClusterError(f"building {family.name} failed", log=log, remedy=_remedy(log))
+            for built, usual in family.renames.items():
+                (target / built).rename(target / usual)
+            target.rename(final)
+
+
+def _arguments(family: Family) -> list[str]:
+    flags = ["-s", "-w"]
+    if family.version_of:
+        version = required_version((family.source / "go.mod").read_text(), family.version_of)
+        flags += [f"-X {variable}={version}" for variable in family.stamp]
+    return ["build", "-trimpath", "-ldflags", " ".join(flags)]
+
+
+def required_version(go_mod: str, module: str) -> str:
+    """The version of `module` in the text of a go.mod. Raises ValueError when it is not required there."""
+    found = re.search(rf"^(?:require)?\s+{re.escape(module)} (v\S+)", go_mod, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"go.mod does not require {module}")
+    return found[1]
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0"}
+
+
+def _go() -> str:
+    found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if found is None:
+        wanted = re.search(r"^go (\S+)", (FAMILIES["containerd"].source / "go.mod").read_text(), re.MULTILINE)
+        version = wanted[1] if wanted else ""
+        raise ClusterError(
+            "the Go compiler is missing: no `go` on the PATH",
+            remedy=f"install Go {version} or newer (https://go.dev/doc/install)",
+        )
+    return found
+
+
+@cache
+def go_version(source: Path) -> str:
+    """The version that builds this module; a go.mod may make an older `go` switch to a newer toolchain."""
+    asked = subprocess.run(
+        [_go(), "env", "GOVERSION", "GOARCH"], cwd=source, capture_output=True, text=True, env=_environment()
+    )
+    if asked.returncode != 0:
+        raise ClusterError(f"`go env` failed: {asked.stderr.strip()}", remedy="install the Go version it asks for")
+    return asked.stdout
+
+
+def _current(log: Path) -> str:
+    lines = tail(log, 1)
+    return lines[0] if lines else "waiting for another build"
+
+
+def _remedy(log: Path) -> str:
+    text = log.read_text(errors="replace")
+    if "no space left on device" in text:
+        return "free some 15 GB on the disk of the Go build cache (`go env GOCACHE`) and of the cache directory"
+    if "dial tcp" in text or "proxy" in text:
+        return "the Go module proxy could not be reached: check `go env GOPROXY` and the network, then run it again"
+    return "read the log, then run it again; what is compiled stays in Go's own cache"
