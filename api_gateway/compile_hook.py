@@ -32,7 +32,7 @@ _MODULES = (
                 "framing",
                 "head",
             ),
-            *("headers", "memo", "places", "routing", "shares", "upstream"),
+            *("headers", "memo", "places", "routing", "shares", "turns", "upstream"),
         )
     ),
     "sandbox_gateway/process/traffic.py",

@@ -54,7 +54,7 @@ class Few:
         """Host mode is off."""
         raise NotImplementedError(session_api_key, runtime_id)
 
-    def knows_api_key(self, api_key: str) -> bool:
+    def owner_of_api_key(self, api_key: str) -> str | None:
         """There is no Runtime API."""
         raise NotImplementedError(api_key)
 

@@ -5,7 +5,6 @@ Sources: openhands_workspace 1.58.2 (`APIRemoteWorkspace`), openhands_ai 1.11.0 
 """
 
 import re
-import shlex
 from functools import partial
 from typing import Annotated, Any, Literal, cast, override
 
@@ -30,6 +29,7 @@ from sandbox_common.redaction import FORMATTING, FORMATTING_OF_SCHEMAS
 from sandbox_crds.image_references import PATTERN
 from sandbox_crds.models.sandbox import COMMAND_BYTES, LONGEST_START
 from sandbox_gateway.contract.image_reference import Reference
+from sandbox_gateway.contract.words import split
 
 _VARIABLE = r"[-_a-zA-Z][-._a-zA-Z0-9]{0,252}|\.[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,251}"
 _CLASS = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*)?$"
@@ -41,7 +41,7 @@ _VARIABLE_BYTES = 128 * 1024
 _VARIABLES = 1024
 _WORDS = 128
 _LINE_CHARACTERS = 2 * COMMAND_BYTES
-"""Of a command that is still to be split: with its quotes and backslashes. Splitting takes 1 s for each 2 MiB."""
+"""Of a command that is still to be split: with its quotes and backslashes."""
 
 
 def _encodable(text: str) -> str:
@@ -85,10 +85,7 @@ def _split(command: object) -> object:
     if isinstance(command, str):
         if len(command) > _LINE_CHARACTERS:
             raise ValueError(f"is too long: {len(command)} characters, at most {_LINE_CHARACTERS} before it is split")
-        try:
-            command = shlex.split(_encodable(command))
-        except ValueError as error:
-            raise ValueError(f"cannot be split into words: {str(error).lower()}") from None
+        return split(_encodable(command), _WORDS)
     return _few("words", _WORDS, command)
 
 

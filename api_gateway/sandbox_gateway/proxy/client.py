@@ -58,6 +58,10 @@ class ClientConnection(ClientSide):
         self._state = State.HEAD
         self._reader = RequestReader()
         self._hold: Hold | None = None
+        self._begins: tuple[RequestHead, Body] | None = None
+        """Waits for a turn to begin."""
+        self._awaits_turn = False
+        self._has_turn = False
         self._exchange: Exchange | None = None
         self._pending = b""  # received, but not to be looked at yet
         self._read_paused = False
@@ -91,7 +95,7 @@ class ClientConnection(ClientSide):
         self.pump()
 
     def eof_received(self) -> None:
-        if self._hold is not None or self._exchange is not None:
+        if self._hold is not None or self._exchange is not None or self._begins is not None:
             # A client that stops listening and one that only stops sending look the same.
             self._cancel()
             self.transport.abort()
@@ -116,7 +120,7 @@ class ClientConnection(ClientSide):
     def drain(self) -> None:
         if self._hold is not None:
             self._hold.drain()
-        elif self._state is State.HEAD and not self._reader.started:
+        elif self._state is State.HEAD and not self._reader.started and self._begins is None:
             self._expect_next()
 
     def cut(self) -> None:
@@ -200,8 +204,10 @@ class ClientConnection(ClientSide):
 
     def _step(self) -> bool:
         """Use some of the pending bytes; False when none can be used now. Raises BadMessageError."""
+        if self._awaits_turn:
+            return False
         if self._exchange is not None:
-            if not self._exchange.wants_body:
+            if not self._exchange.wants_body or not self._may_go_on(self.account.owner):
                 return False
             data, self._pending = self._pending, b""
             self._pending = self._exchange.request_data(data)
@@ -228,6 +234,23 @@ class ClientConnection(ClientSide):
         self._begin(head, request_body(head))
         return True
 
+    def _may_go_on(self, owner: str) -> bool:
+        """Whether this is a turn of the owner; if not, it waits for one."""
+        if self._has_turn or self._context.turns.take(owner):
+            self._has_turn = False
+            return True
+        self._awaits_turn = True
+        self._context.turns.wait(owner, self._go_on)
+        return False
+
+    def _go_on(self) -> None:
+        self._awaits_turn, self._has_turn = False, True
+        begins, self._begins = self._begins, None
+        if begins is not None:
+            self._begin(*begins)
+        self.pump()
+        self._has_turn = False
+
     def _from_outside(self, head: RequestHead) -> RequestHead:
         """The request as its client has sent it to the outermost trusted proxy."""
         fields = head.fields.joined
@@ -250,6 +273,11 @@ class ClientConnection(ClientSide):
 
     def _begin(self, head: RequestHead, body: Body, held_for: ToSleeping | ToUnknown | None = None) -> None:
         decision = route(head, self._context.directory, self._context.base_domain)
+        owner = decision.owner if isinstance(decision, (ToSandbox, ToControl, ToSleeping)) else ""
+        self.account.owner = owner
+        if held_for is None and not self._may_go_on(owner or self.account.client_ip):
+            self._begins = head, body
+            return
         if isinstance(decision, ToSandbox):
             shares = self._context.shares(head)
             if not shares.left(decision.runtime_id):
@@ -343,9 +371,11 @@ class ClientConnection(ClientSide):
     def _cancel(self) -> None:
         held, self._hold = self._hold, None
         exchange, self._exchange = self._exchange, None
+        begins, self._begins = self._begins, None
         under_way = held or exchange
         if under_way is not None:
             under_way.cancel()
+        if under_way is not None or begins is not None:
             self.account.end(len(self._pending))
 
     def _end(self) -> None:
@@ -356,6 +386,7 @@ class ClientConnection(ClientSide):
         if self._state is not State.OVER:
             self._enter(State.OVER)
         self._pending = b""
+        self._begins = None
         self._deadline = None
         if self._timer is not None:
             self._timer.cancel()

@@ -15,7 +15,11 @@ from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.head import RequestHead
 from sandbox_gateway.proxy.places import Places
 from sandbox_gateway.proxy.shares import Shares
+from sandbox_gateway.proxy.turns import Turns
 from sandbox_gateway.proxy.upstream import Pool
+
+REQUESTS = 4
+"""Of an owner, begun or read on in one round of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +123,14 @@ class Context:
     """Of requests under way and WebSockets, each of which takes a connection."""
     requests: Shares = field(init=False)
     websockets: Shares = field(init=False)
+    turns: Turns = field(init=False)
+    """Of requests to begin, and to read on in their bodies."""
     clients: set[Client] = field(default_factory=set[Client])
     all_gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the last client leaves a draining listener."""
 
     def __post_init__(self) -> None:
+        self.turns = Turns(REQUESTS, asyncio.get_running_loop().call_soon)
         self.owners = Fair(self.limits.connections)
         self.requests = Shares(self.limits.requests_per_sandbox, self.owners)
         self.websockets = Shares(self.limits.websockets_per_sandbox, self.owners)

@@ -78,6 +78,6 @@ class Directory(Protocol):
         """Whether this is the genuine key of the sandbox of this name."""
         ...
 
-    def knows_api_key(self, api_key: str) -> bool:
-        """Whether this text, which may be empty, opens the Runtime API."""
+    def owner_of_api_key(self, api_key: str) -> str | None:
+        """Whose key this text is, which may be empty; None if it does not open the Runtime API."""
         ...

@@ -213,6 +213,8 @@ class Exchange(Sink):
                 self._client.send(forward)
             if body.done:
                 self._finish(excess)
+            elif not self._context.turns.take(self._account.owner):
+                self._read_in_turn()
         except BadMessageError as error:
             self._fail(error.detail)
 
@@ -234,6 +236,17 @@ class Exchange(Sink):
         self._client.pump()
 
     # Steps
+
+    def _read_in_turn(self) -> None:
+        """More of the answer is read when the owner has a turn."""
+        upstream = self._upstream
+        if upstream is not None:
+            upstream.pause_reading()
+            self._context.turns.wait(self._account.owner, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._upstream is not None and not self._client.write_paused:
+            self._upstream.resume_reading()
 
     def _begin(self, sandbox: ToSandbox) -> None:
         EXCHANGES.value += 1

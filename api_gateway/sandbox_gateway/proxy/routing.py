@@ -69,9 +69,11 @@ _TWO_SANDBOXES = "The request has the session keys of two sandboxes. Send one ke
 _GONE = "The sandbox of this session key has been deleted. Start a new one."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToControl:
-    """The control plane answers."""
+    """The control plane answers. `owner` is the API key's; "" for what needs no key."""
+
+    owner: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)  # one is made for each request, and a frozen one takes three times as long to make
@@ -108,7 +110,6 @@ class AwaitFirstMessage:
     """A WebSocket whose first message will name the sandbox."""
 
 
-_TO_CONTROL = ToControl()
 _AWAIT_FIRST_MESSAGE = AwaitFirstMessage()
 
 type BySandbox = ToSandbox | ToSleeping | ToUnknown | Answer
@@ -163,7 +164,8 @@ def _to_control(request: RequestHead, directory: Directory) -> ToControl | Answe
     if b"x-api-key" in request.fields.repeated:
         return refuse(400, "X-API-Key is given more than once.")
     api_key = request.fields.joined.get(b"x-api-key", b"").decode("latin-1")
-    return _TO_CONTROL if directory.knows_api_key(api_key) else unknown_api_key(api_key)
+    owner = directory.owner_of_api_key(api_key)
+    return unknown_api_key(api_key) if owner is None else ToControl(owner)
 
 
 def _by_label(label: str, request: RequestHead, directory: Directory) -> BySandbox:
@@ -230,7 +232,7 @@ def _without_key(request: RequestHead, detail: str) -> Decision:
         # True for every sandbox whose start was reported as ready: the gateway had reached that one's /health.
         return HEALTHY
     if path in _CONTROL_DOCS:
-        return _TO_CONTROL
+        return ToControl()
     if is_preflight(request):
         return preflight(request)
     return refuse(401, detail)

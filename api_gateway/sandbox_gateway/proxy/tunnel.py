@@ -53,6 +53,8 @@ class Tunnel:
         self._upstream = upstream
         self._open = {client, upstream}
         self._sending = {client, upstream}
+        self._held: set[asyncio.Transport] = set()
+        """Those whose other side takes nothing more for now."""
         self._frames = Frames()
         self._drain: asyncio.TimerHandle | None = None
         self._end: asyncio.TimerHandle | None = None
@@ -67,7 +69,7 @@ class Tunnel:
         upstream.set_protocol(_FromUpstream(self, upstream, client, self._frames))
         for here, there_paused in ((client, paused[1]), (upstream, paused[0])):
             if there_paused:
-                here.pause_reading()
+                self.hold(here)
             else:
                 here.resume_reading()
         if context.draining:
@@ -93,6 +95,28 @@ class Tunnel:
         """So many bytes go to the client."""
         self._account.sent += size
         _TALLY.sent += size
+
+    def hold(self, transport: asyncio.Transport) -> None:
+        """Read nothing from this side until `release`."""
+        self._held.add(transport)
+        transport.pause_reading()
+
+    def release(self, transport: asyncio.Transport) -> None:
+        """Read on."""
+        self._held.discard(transport)
+        transport.resume_reading()
+
+    def pace(self, transport: asyncio.Transport) -> None:
+        """This side has been read from. If that was no turn of the owner, it is read from again after one."""
+        if self._context.turns.take(self._owner):
+            return
+        transport.pause_reading()
+
+        def read_on() -> None:
+            if transport not in self._held and not transport.is_closing():
+                transport.resume_reading()
+
+        self._context.turns.wait(self._owner, read_on)
 
     def sends_no_more(self, transport: asyncio.Transport) -> None:
         """One side has ended its direction; when both have, nothing is left to wait for."""
@@ -152,12 +176,12 @@ class _Side(asyncio.Protocol):
 
     @override
     def pause_writing(self) -> None:
-        self._there.pause_reading()
+        self._tunnel.hold(self._there)
 
     @override
     def resume_writing(self) -> None:
         if not self._there.is_closing():
-            self._there.resume_reading()
+            self._tunnel.release(self._there)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -174,6 +198,7 @@ class _FromClient(_Side):
     def data_received(self, data: bytes) -> None:
         self._tunnel.receives(len(data))
         self._there.write(data)
+        self._tunnel.pace(self._here)
 
 
 class _FromUpstream(_Side):
@@ -188,6 +213,7 @@ class _FromUpstream(_Side):
         self._frames.feed(data)
         self._tunnel.sends(len(data))
         self._there.write(data)
+        self._tunnel.pace(self._here)
 
 
 class _ToBoundary(_FromUpstream):

@@ -121,9 +121,10 @@ class CacheDirectory:
             return False
         return sandbox is not None and sandbox.metadata.name == runtime_id
 
-    def knows_api_key(self, api_key: str) -> bool:
-        """Whether this text, which may be empty, opens the Runtime API."""
-        return bool(api_key) and self._api_keys.find(api_key) is not None
+    def owner_of_api_key(self, api_key: str) -> str | None:
+        """Whose key this text is, which may be empty; None if it does not open the Runtime API."""
+        key = self._api_keys.find(api_key) if api_key else None
+        return None if key is None else key.owner
 
     def _verify(self, session_api_key: str) -> str:
         key_id = self._keys.verify(session_api_key)

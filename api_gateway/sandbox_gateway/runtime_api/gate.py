@@ -14,6 +14,8 @@ from sandbox_gateway.contract.retry import RETRY, Passing
 from sandbox_gateway.proxy.answers import unknown_api_key
 from sandbox_gateway.proxy.fair import Fair
 from sandbox_gateway.proxy.routing import OPEN_PATHS
+from sandbox_gateway.proxy.steps import Steps
+from sandbox_gateway.proxy.turns import Turns
 from sandbox_gateway.runtime_api.rates import Rates
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 
@@ -29,6 +31,8 @@ OWNER_BYTES_PER_MINUTE = 16 * 1024 * 1024
 some minutes what was: its room is everybody's."""
 CALLS = 2048
 """Under way at a time. Owners share them; most are held while a sandbox starts."""
+STEPS = 1
+"""That the calls of an owner together go on by in one round of the event loop."""
 BODY_SECONDS = 60.0
 """For all of it; whoever sends a byte now and then would hold a connection for ever otherwise."""
 _BUSY = "This gateway is reading as many large bodies as it can. Send the request again later."
@@ -55,6 +59,7 @@ class Gate:
         self._requests_per_minute = requests_per_minute
         self._rates = Rates()
         self._calls = Fair(CALLS)
+        self._turns = Turns(STEPS, lambda go: asyncio.get_running_loop().call_soon(go))
         self._bytes = Fair(ALL_BYTES)
         """Of the bodies of all requests under way."""
         self._sent = Rates()
@@ -81,7 +86,7 @@ class Gate:
             body = _Body(self, key.owner, receive, int(headers.get("content-length", "0")))
             self._calls.take(key.owner)
             try:
-                await self._app(scope, body.receive, send)
+                await Steps(self._app(scope, body.receive, send), key.owner, self._turns)
             finally:
                 self._calls.give_back(key.owner)
                 self._bytes.give_back(key.owner, body.size)

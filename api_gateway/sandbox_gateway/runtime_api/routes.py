@@ -17,6 +17,7 @@ from sandbox_gateway.contract.responses import (
     StopResponse,
     WarmRuntimeConfigsResponse,
 )
+from sandbox_gateway.proxy.steps import in_steps
 from sandbox_gateway.runtime_api import examples
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.explanations import Explanations
@@ -112,7 +113,7 @@ def sandbox_routes(
         found = await service.get_batch(owner, ids)
         # A session that is asked for a thousand times is told as often, but looked at once.
         known = {entry[0].metadata.name: entry for entry in found if entry}
-        told = {name: answers.one_of_several(*entry, origin) for name, entry in known.items()}
+        told = {name: answers.one_of_several(*entry, origin) async for name, entry in in_steps(known.items())}
         return [entry and told[entry[0].metadata.name] for entry in found]
 
     @router.get(
@@ -145,7 +146,7 @@ def sandbox_routes(
     async def list_live(request: Request, owner: Owner) -> ListResponse:
         """Those of this API key, from memory: it costs the cluster nothing, however often it is asked."""
         origin = _origin(request)
-        known = [answers.one_of_several(*found, origin) for found in await service.list_live(owner)]
+        known = [answers.one_of_several(*found, origin) async for found in in_steps(await service.list_live(owner))]
         runtimes = [entry for entry in known if entry is not None]
         return ListResponse(runtimes=runtimes, total=len(runtimes))
 

@@ -56,13 +56,20 @@ class Holding:
             finally:
                 self._events.discard(changed)
 
+    def now(self, name: str) -> tuple[Sandbox, View] | None:
+        """The sandbox as it is; None if it is gone, or its pod is to be probed first."""
+        sandbox = self._cache.get(name)
+        if sandbox is None:
+            return None
+        seen = self._view(sandbox, reached=self._health.reached(sandbox))
+        return None if seen.unreached else (sandbox, seen)
+
     async def _look(self, name: str, deadline: float) -> tuple[Sandbox, View]:
+        if found := self.now(name):
+            return found
         sandbox = self._cache.get(name)
         if sandbox is None:
             raise NoSandboxError
-        seen = self._view(sandbox, reached=self._health.reached(sandbox))
-        if not seen.unreached:
-            return sandbox, seen
         try:
             # Even an answer that must not be held gets one honest probe: without it nothing would ever be ready.
             async with asyncio.timeout_at(max(deadline, asyncio.get_running_loop().time() + 1)):

@@ -22,6 +22,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import BeingDeletedError, NoSandboxError, NotResumableError
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.process.metrics import STARTS
+from sandbox_gateway.proxy.steps import in_steps
 from sandbox_gateway.sandboxes.allowances import Allowances
 from sandbox_gateway.sandboxes.api import Sandboxes, is_settled
 from sandbox_gateway.sandboxes.builders import PAUSED, RUNNING, restart_spec
@@ -215,11 +216,21 @@ class SandboxService:
         return sandbox, self._allowances.with_place(sandbox, seen)
 
     async def _all_now(self, owner: str, runtime_ids: Iterable[str]) -> list[Found]:
-        """Sandboxes of one owner, side by side: one that this replica has never reached costs a probe of its pod."""
-        wanted = list(runtime_ids)
-        looks = [self._holding.until(name, lambda _: True, 0) for name in wanted]
+        """Sandboxes of one owner. One that this replica has never reached costs a probe of its pod, side by side."""
         there: list[Found] = []
-        for name, entry in zip(wanted, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+        probed: list[str] = []
+        async for name in in_steps(list(runtime_ids)):
+            try:
+                entry = self._holding.now(name)
+            except (ValueError, TypeError, OverflowError) as error:
+                unreadable.report(SANDBOXES, name, error)
+            else:
+                if entry is None:
+                    probed.append(name)
+                else:
+                    there.append(entry)
+        looks = [self._holding.until(name, lambda _: True, 0) for name in probed]
+        for name, entry in zip(probed, await asyncio.gather(*looks, return_exceptions=True), strict=True):
             if isinstance(entry, (ValueError, TypeError, OverflowError)):
                 unreadable.report(SANDBOXES, name, entry)
             elif not isinstance(entry, BaseException):

@@ -26,11 +26,11 @@ API_KEY = "key-of-alice"
 OTHER_API_KEY = "key-of-bob"
 
 
-async def add_api_key(client: KubeClient, namespace: str, api_key: str, owner: str) -> str:
-    """Store the hash of a key as the chart does; gives the Secret's name."""
+async def add_api_key(client: KubeClient, namespace: str, api_key: str, owner: str, **entries: str) -> str:
+    """Store the hash of a key as the chart does, and further entries; gives the Secret's name."""
     body = {
         "metadata": {"generateName": "api-key-", "labels": {API_KEY_LABEL: "true"}},
-        "stringData": {"sha256": api_key_hash(api_key), "owner": owner},
+        "stringData": {"sha256": api_key_hash(api_key), "owner": owner, **entries},
     }
     return (await client.create(SECRETS, namespace, body))["metadata"]["name"]
 

@@ -78,8 +78,8 @@ class MemoryDirectory:
         found = self.by_key.get(session_api_key)
         return isinstance(found, Endpoint) and found.runtime_id == runtime_id
 
-    def knows_api_key(self, api_key: str) -> bool:
-        return self.api_keys is None or api_key in self.api_keys
+    def owner_of_api_key(self, api_key: str) -> str | None:
+        return "owner" if self.api_keys is None or api_key in self.api_keys else None
 
 
 class CountingActivity:
