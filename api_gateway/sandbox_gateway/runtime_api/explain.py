@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.command import present_port
 from sandbox_common.losses import losses_words
 from sandbox_common.reasons import MEANINGS, ExpiryReason, Reason
 from sandbox_common.redaction import redacted
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_gateway.contract.responses import Evidence, ExplainResponse
-from sandbox_gateway.sandboxes.events import ClusterEvent
 from sandbox_gateway.sandboxes.view import View
 
 _MAXIMUM_EVENTS = 20
@@ -192,6 +192,6 @@ def _of_events(events: Collection[ClusterEvent]) -> Iterable[Evidence]:
         often = f" ({event.count} times)" if event.count > 1 else ""
         yield Evidence(
             source="event",
-            text=f"{event.type} {event.reason}, {event.regarding}: {event.note}{often}",
+            text=f"{event.type} {event.reason}, {event.kind} {event.name}: {event.note}{often}",
             time=event.seen.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )

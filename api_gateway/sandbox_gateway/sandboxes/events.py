@@ -5,14 +5,11 @@ has just been read, and each owner has one read under way at a time.
 """
 
 import asyncio
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
 from weakref import WeakValueDictionary
 
-from sandbox_common import times
-from sandbox_common.kube import KubeClient, KubeObject, unreadable
+from sandbox_common.cluster_events import ClusterEvent, decode
+from sandbox_common.kube import KubeClient, unreadable
 from sandbox_common.kube.resources import EVENTS
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import pod_name
@@ -20,19 +17,6 @@ from sandbox_crds.names import pod_name
 _LIMIT = "500"
 _SECONDS = 3.0
 FRESH_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterEvent:
-    """One Event, reduced; `count` occurrences, the last of them at `seen`."""
-
-    type: str
-    reason: str
-    note: str
-    regarding: str
-    """`Kind name`."""
-    seen: datetime
-    count: int = 1
 
 
 class ClusterEvents:
@@ -76,32 +60,8 @@ class ClusterEvents:
         names = {pod_name(name, uid), sandbox.status.pod_name} - {""}
         own, *of_pods = await asyncio.gather(*map(self._regarding, (name, *names)))
         # The Sandbox's own name may have had another one before.
-        about = [item for item in own if _part(item, "regarding").get("uid") == uid]
-        return list(unreadable.decoded(EVENTS, chain(about, *of_pods), decode))
+        return [*(event for event in own if event.uid == uid), *chain(*of_pods)]
 
-    async def _regarding(self, name: str) -> list[KubeObject]:
+    async def _regarding(self, name: str) -> list[ClusterEvent]:
         answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}", limit=_LIMIT)
-        return answer["items"]
-
-
-def decode(item: KubeObject) -> ClusterEvent:
-    """From an Event of events.k8s.io/v1: recorders of the older API leave eventTime empty, newer ones the rest."""
-    series, regarding = _part(item, "series"), _part(item, "regarding")
-    seen = (
-        series.get("lastObservedTime")
-        or item.get("deprecatedLastTimestamp")
-        or item.get("eventTime")
-        or item["metadata"]["creationTimestamp"]
-    )
-    return ClusterEvent(
-        type=item.get("type") or "Normal",
-        reason=item.get("reason") or "",
-        note=item.get("note") or "",
-        regarding=f"{regarding.get('kind', '')} {regarding.get('name', '')}".strip(),
-        seen=times.parse(seen).astimezone(UTC),
-        count=series.get("count") or item.get("deprecatedCount") or 1,
-    )
-
-
-def _part(item: KubeObject, name: str) -> dict[str, Any]:
-    return item.get(name) or {}
+        return list(unreadable.decoded(EVENTS, answer["items"], decode))

@@ -1,18 +1,16 @@
 """What Kubernetes Events say about a pod that waits without telling why: volumes, mounts, network, runtime handlers."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sandbox_common.kube import KubeObject
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import Reason
 from sandbox_common.redaction import redacted
 from sandbox_operator.reporting import finality
 from sandbox_operator.reporting.findings import Finding, examine
 from sandbox_operator.reporting.redaction import tail
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import BENIGN_WAITS, Pod
 
 _UNEXPLAINED = frozenset({Reason.PENDING, Reason.STARTING, Reason.VOLUME_NOT_BOUND})
@@ -35,47 +33,9 @@ _SIMILAR = "(combined from similar events): "
 _ID = re.compile(r"\b[0-9a-f]{32,}\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One Event, reduced. `last_seen` is that of its last occurrence."""
-
-    reason: str
-    message: str
-    regarding_kind: str
-    regarding_uid: str
-    last_seen: datetime
-
-
-def decode(event: KubeObject) -> Evidence:
-    """An Event of events.k8s.io/v1. Raises ValueError when it has not the form of one."""
-    try:
-        return _decode(event)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not an Event: {error!r}") from error
-
-
-def _decode(event: KubeObject) -> Evidence:
-    regarding: Mapping[str, Any] = event.get("regarding") or {}
-    series: Mapping[str, Any] = event.get("series") or {}
-    # Recorders of the older API leave eventTime empty, and the newer ones the deprecated fields.
-    seen = (
-        series.get("lastObservedTime")
-        or event.get("deprecatedLastTimestamp")
-        or event.get("eventTime")
-        or event["metadata"]["creationTimestamp"]
-    )
-    return Evidence(
-        reason=event.get("reason") or "",
-        message=event.get("note") or "",
-        regarding_kind=regarding.get("kind") or "",
-        regarding_uid=regarding.get("uid") or "",
-        last_seen=times.parse(seen),
-    )
-
-
-def redacted_evidence(evidence: Iterable[Evidence], secrets: Collection[str]) -> tuple[Evidence, ...]:
+def redacted_evidence(evidence: Iterable[ClusterEvent], secrets: Collection[str]) -> tuple[ClusterEvent, ...]:
     """The evidence with its texts redacted, before they are cut."""
-    return tuple(replace(seen, message=redacted(seen.message, secrets)) for seen in evidence)
+    return tuple(replace(seen, note=redacted(seen.note, secrets)) for seen in evidence)
 
 
 def is_needed(pod: Pod) -> bool:
@@ -85,7 +45,7 @@ def is_needed(pod: Pod) -> bool:
     return not pod.node or not (pod.has_network or (pod.container and not _is_being_made(pod)))
 
 
-def find(pod: Pod, evidence: Collection[Evidence]) -> Finding | None:
+def find(pod: Pod, evidence: Collection[ClusterEvent]) -> Finding | None:
     """What the Events about a pod's name say of this pod; None when it speaks for itself, or they say nothing.
 
     Events of an earlier pod of the same name, and of what has passed since, do not count.
@@ -93,11 +53,9 @@ def find(pod: Pod, evidence: Collection[Evidence]) -> Finding | None:
     if not is_needed(pod):
         return None
     if not pod.node:
-        about = [
-            seen for seen in evidence if seen.regarding_kind == _CLAIM and seen.last_seen >= pod.created - _TOGETHER
-        ]
+        about = [seen for seen in evidence if seen.kind == _CLAIM and seen.seen >= pod.created - _TOGETHER]
         return _finding(finality.of_claim, "The workspace's volume is not bound", about, _UNBOUND, _BINDS)
-    about = [seen for seen in evidence if seen.regarding_kind == _POD and seen.regarding_uid == pod.uid]
+    about = [seen for seen in evidence if seen.kind == _POD and seen.uid == pod.uid]
     return _finding(finality.of_pod, "The container cannot be made", about, _CANNOT_CREATE, _CREATES)
 
 
@@ -109,19 +67,19 @@ def _is_being_made(pod: Pod) -> bool:
 def _finding(
     judge: Callable[[str], Reason],
     what: str,
-    about: Collection[Evidence],
+    about: Collection[ClusterEvent],
     failures: Collection[str],
     progress: Collection[str],
 ) -> Finding | None:
     latest = max((seen for seen in about if seen.reason in failures), key=_rank, default=None)
     if latest is None:
         return None
-    if any(seen.last_seen >= latest.last_seen for seen in about if seen.reason in progress):
+    if any(seen.seen >= latest.seen for seen in about if seen.reason in progress):
         return None
     # Each attempt has an id of its own; the same cause is told in the same words, so that nothing is written twice.
-    words = tail(_ID.sub("…", latest.message.removeprefix(_SIMILAR)), _MESSAGE_CHARACTERS)
-    return Finding(judge(latest.message), f"{what}. {latest.reason}: {words}")
+    words = tail(_ID.sub("…", latest.note.removeprefix(_SIMILAR)), _MESSAGE_CHARACTERS)
+    return Finding(judge(latest.note), f"{what}. {latest.reason}: {words}")
 
 
-def _rank(seen: Evidence) -> tuple[datetime, str, str]:
-    return seen.last_seen, seen.reason, seen.message
+def _rank(seen: ClusterEvent) -> tuple[datetime, str, str]:
+    return seen.seen, seen.reason, seen.note

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from sandbox_common.cluster_events import ClusterEvent, decode
 from sandbox_common.event_posting import post_event
 from sandbox_common.kube import ApiError, KubeClient, KubeObject, unreadable
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
@@ -14,7 +15,6 @@ from sandbox_common.reasons import Reason
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
-from sandbox_operator.reporting.evidence import Evidence, decode
 from sandbox_operator.reporting.refusals import Refusal, refusal_of
 from sandbox_operator.reporting.suspension import suspension_patch
 from sandbox_operator.sandboxes.services import Service
@@ -170,7 +170,7 @@ class Api:
             SANDBOXES, self._namespace, metadata.name, uid=metadata.uid, resource_version=metadata.resource_version
         )
 
-    async def evidence(self, name: str) -> tuple[Evidence, ...]:
+    async def evidence(self, name: str) -> tuple[ClusterEvent, ...]:
         """The Events about objects of this name; those that cannot be read are left out."""
         answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}")
         return tuple(unreadable.decoded(EVENTS, answer["items"], decode))

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import structlog
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import SERVICES
@@ -19,7 +20,6 @@ from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.initializations import Initializations
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.pools.stock import Stock
-from sandbox_operator.reporting.evidence import Evidence
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.expectations import Expectations
@@ -43,7 +43,7 @@ _FULL_RETRY_SECONDS = 1.0
 _SERVICE_RETRY_SECONDS = 60.0
 _LOOKS_SHARE = 0.1
 """Of the time, for reading Events: when thousands start at once, all of them wait long enough to be looked into."""
-_NEVER_LOOKED: tuple[str, None, tuple[Evidence, ...]] = ("", None, ())
+_NEVER_LOOKED: tuple[str, None, tuple[ClusterEvent, ...]] = ("", None, ())
 
 
 class Reconciler:
@@ -81,7 +81,7 @@ class Reconciler:
         self._preparations = Preparations(agents, queue.add)
         self._missed: dict[str, tuple[str, Miss]] = {}
         self._made: dict[str, tuple[str, Made]] = {}
-        self._looked: dict[str, tuple[str, datetime, tuple[Evidence, ...]]] = {}
+        self._looked: dict[str, tuple[str, datetime, tuple[ClusterEvent, ...]]] = {}
         self._looks = Pace(_LOOKS_SHARE)
         self._untold: set[str] = set()
 

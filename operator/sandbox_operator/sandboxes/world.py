@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.kube import KubeObject, Resource
 from sandbox_common.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.limits.ledger import HeldBack
 from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.matching import Miss
-from sandbox_operator.reporting.evidence import Evidence
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.services import Service, ServiceChange
 from sandbox_operator.watching.pods import Pod
@@ -50,7 +50,7 @@ class World:
     miss: Miss | None = None
     refusal: Refusal | None = None
     prepared: str = ""
-    evidence: tuple[Evidence, ...] = ()
+    evidence: tuple[ClusterEvent, ...] = ()
     looked: datetime | None = None
     initialization: Initialization | None = None
     untold: int = 0

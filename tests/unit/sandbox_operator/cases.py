@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.matching import Miss, MissReason
-from sandbox_operator.reporting.evidence import Evidence
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.world import Made, Plan, World
@@ -37,7 +37,7 @@ class Case:
     miss: Miss | None = NO_POOL
     refusal: Refusal | None = None
     prepared: str = ""
-    evidence: tuple[Evidence, ...] = ()
+    evidence: tuple[ClusterEvent, ...] = ()
     looked: datetime | None = None
     initialization: Initialization | None = None
     writes: tuple[str, ...] = ()

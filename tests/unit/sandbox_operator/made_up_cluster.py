@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import ExpiryReason, Reason
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
 from sandbox_operator.pools.matching import Miss, obstacle
-from sandbox_operator.reporting.evidence import Evidence
 from sandbox_operator.reporting.findings import OVERDUE
 from sandbox_operator.reporting.lifetime import nearest_limit
 from sandbox_operator.reporting.refusals import Refusal
@@ -21,7 +21,7 @@ from sandbox_operator.watching.times import parse, rfc3339
 from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.samples import KEYS, NOW, class_, condition, pod, ready, sandbox
 
-NO_CONFIG = Evidence("FailedMount", 'configmap "x" not found', "Pod", "", NOW)
+NO_CONFIG = ClusterEvent("FailedMount", 'configmap "x" not found', "Pod", "", NOW)
 GRACE = timedelta(seconds=30)
 HOUR = timedelta(hours=1)
 
@@ -47,7 +47,7 @@ class MadeUpCluster:
         """Ids of the keys that pods hold, by the pod's UID."""
         self.miss: Miss | None = None
         self.made: Made | None = None
-        self.looked: tuple[str, datetime, tuple[Evidence, ...]] | None = None
+        self.looked: tuple[str, datetime, tuple[ClusterEvent, ...]] | None = None
         self.ended_by_operator: set[str] = set()
         self.prepared: set[str] = set()
         self.events: dict[str, str] = {}

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.losses import LOSSES, LossReason
 from sandbox_common.reasons import Reason
-from sandbox_operator.reporting.evidence import Evidence
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.plan import LOOK_INTERVAL, PATIENCE, SHORTEST_LIFE, SILENCE
 from sandbox_operator.sandboxes.world import Made
@@ -38,7 +38,7 @@ EVICTED = "Evicted: The node was low on resource: memory. It is replaced."
 WAITING = "The pod waits for a node."
 DELETED = "The Sandbox is being deleted."
 CREATING = waits("ContainerCreating")
-NO_VOLUME = Evidence("FailedMount", 'configmap "x" not found', "Pod", POD_UID, LATER)
+NO_VOLUME = ClusterEvent("FailedMount", 'configmap "x" not found', "Pod", POD_UID, LATER)
 NO_MOUNT = 'The container cannot be made. FailedMount: configmap "x" not found'
 LATEST = LATER + LOOK_INTERVAL
 

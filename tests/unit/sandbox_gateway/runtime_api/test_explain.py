@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, ExpiryReason, Reason
 from sandbox_crds.models import Sandbox, SandboxClassSpec
 from sandbox_gateway.contract.responses import ExplainResponse
 from sandbox_gateway.runtime_api.explain import Surroundings, explain
-from sandbox_gateway.sandboxes.events import ClusterEvent
 from sandbox_gateway.sandboxes.view import view
 from unit.sandbox_gateway.support import KEYS, NOW, sandbox, status
 
@@ -32,7 +32,7 @@ def texts(answer: ExplainResponse, source: str) -> list[str]:
 
 
 def happened(reason: str, note: str, *, ago: int = 0, count: int = 1) -> ClusterEvent:
-    return ClusterEvent("Warning", reason, note, "Pod sb-a-x", NOW - timedelta(seconds=ago), count)
+    return ClusterEvent(reason, note, "Pod", "pod-uid", NOW - timedelta(seconds=ago), "Warning", "sb-a-x", count)
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if MEANINGS[reason].lifecycle in {"starting", "error"}])

@@ -2,22 +2,20 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import Reason
-from sandbox_operator.reporting.evidence import Evidence, decode, find, redacted_evidence
+from sandbox_operator.reporting.evidence import find, redacted_evidence
 from sandbox_operator.reporting.findings import examine
 from sandbox_operator.reporting.redaction import redacted_pod
 from sandbox_operator.watching.pods import Obstacle, Pod
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.samples import (
     KEY_ID,
     KEYS,
-    LATER,
     NOW,
     POD_UID,
     condition,
@@ -38,12 +36,12 @@ NO_MAP = 'MountVolume.SetUp failed for volume "settings" : configmap "settings" 
 SECRETS = (KEYS.session_key(KEY_ID), KEYS.secret_key(KEY_ID))
 
 
-def of_pod(reason: str, message: str = "", *, after: float = 6, uid: str = POD_UID) -> Evidence:
-    return Evidence(reason, message, "Pod", uid, NOW + timedelta(seconds=after))
+def of_pod(reason: str, message: str = "", *, after: float = 6, uid: str = POD_UID) -> ClusterEvent:
+    return ClusterEvent(reason, message, "Pod", uid, NOW + timedelta(seconds=after))
 
 
-def of_claim(reason: str, message: str = "", *, after: float = 6) -> Evidence:
-    return Evidence(reason, message, "PersistentVolumeClaim", "claim-uid", NOW + timedelta(seconds=after))
+def of_claim(reason: str, message: str = "", *, after: float = 6) -> ClusterEvent:
+    return ClusterEvent(reason, message, "PersistentVolumeClaim", "claim-uid", NOW + timedelta(seconds=after))
 
 
 CREATING = on_node(container())
@@ -52,7 +50,7 @@ UNBOUND = pod(scheduled=condition(False, "Unschedulable", "pod has unbound immed
 CANNOT = "The container cannot be made."
 UNBOUND_WORDS = "The workspace's volume is not bound."
 
-FOUND: dict[str, tuple[Pod, list[Evidence], Reason, str]] = {
+FOUND: dict[str, tuple[Pod, list[ClusterEvent], Reason, str]] = {
     "no such StorageClass": (
         UNBOUND,
         [of_claim("ProvisioningFailed", NO_CLASS)],
@@ -109,7 +107,7 @@ FOUND: dict[str, tuple[Pod, list[Evidence], Reason, str]] = {
     ),
 }
 
-NOTHING: dict[str, tuple[Pod, list[Evidence]]] = {
+NOTHING: dict[str, tuple[Pod, list[ClusterEvent]]] = {
     "no events": (CREATING, []),
     "only good news": (CREATING, [of_pod("Scheduled", after=0), of_pod("SuccessfulAttachVolume")]),
     "an earlier pod of this name": (CREATING, [of_pod("FailedMount", NO_MAP, uid="earlier")]),
@@ -145,47 +143,6 @@ def test_events_that_do_not(case: str) -> None:
     assert find(seen, evidence) is None
 
 
-def event(**fields: Any) -> dict[str, Any]:
-    """As the API server gives it; `fields` are those that recorders differ in."""
-    regarding = {"kind": "Pod", "name": "one-abcdefgh", "uid": POD_UID}
-    metadata = {"name": "one.1", "creationTimestamp": rfc3339(NOW)}
-    return {"metadata": metadata, "reason": "FailedMount", "note": NO_MAP, "regarding": regarding, **fields}
-
-
-TIMES: dict[str, tuple[dict[str, Any], Evidence]] = {
-    "older recorder": (
-        event(deprecatedFirstTimestamp=rfc3339(NOW), deprecatedLastTimestamp=rfc3339(LATER), deprecatedCount=4),
-        of_pod("FailedMount", NO_MAP, after=30),
-    ),
-    "newer recorder, once": (
-        event(eventTime="2026-11-23T12:00:06.000000Z", deprecatedLastTimestamp=None),
-        of_pod("FailedMount", NO_MAP),
-    ),
-    "newer recorder, a series": (
-        event(eventTime=rfc3339(NOW), series={"count": 3, "lastObservedTime": "2026-11-23T12:00:06.000000Z"}),
-        of_pod("FailedMount", NO_MAP),
-    ),
-    "bare": (
-        {"metadata": {"creationTimestamp": rfc3339(NOW)}},
-        Evidence("", "", "", "", NOW),
-    ),
-}
-
-
-@pytest.mark.parametrize("case", TIMES)
-def test_events_of_all_recorders(case: str) -> None:
-    body, decoded = TIMES[case]
-    assert decode(body) == decoded
-
-
-@pytest.mark.parametrize(
-    "body", [{}, {"metadata": {}}, event(eventTime="soon"), event(regarding="pod"), event(eventTime=7)]
-)
-def test_what_is_no_event_is_refused(body: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        decode(body)
-
-
 MOMENTS = st.integers(-60, 3600).map(lambda seconds: NOW + seconds * SECOND)
 SECRETIVE = st.lists(st.one_of(st.sampled_from(SECRETS), st.text(max_size=2000))).map("".join)
 REASONS = st.sampled_from(
@@ -193,7 +150,7 @@ REASONS = st.sampled_from(
 )
 EVIDENCE = st.lists(
     st.builds(
-        Evidence,
+        ClusterEvent,
         REASONS,
         SECRETIVE,
         st.sampled_from(["Pod", "PersistentVolumeClaim", "Node", ""]),
@@ -208,7 +165,7 @@ PODS = st.sampled_from(
 
 
 @given(PODS, EVIDENCE)
-def test_any_events_explain_or_do_not(seen: Pod, evidence: list[Evidence]) -> None:
+def test_any_events_explain_or_do_not(seen: Pod, evidence: list[ClusterEvent]) -> None:
     finding = find(seen, redacted_evidence(evidence, SECRETS))
     if finding is None:
         return

@@ -1,0 +1,52 @@
+"""Kubernetes Events as they are read, whoever has recorded them. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox_common import times
+from sandbox_common.kube import KubeObject
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEvent:
+    """One Event, reduced; `count` occurrences, the last of them at `seen`. `kind`, `name`, `uid`: what it is about."""
+
+    reason: str
+    note: str
+    kind: str
+    uid: str
+    seen: datetime
+    type: str = "Normal"
+    name: str = ""
+    count: int = 1
+
+
+def decode(event: KubeObject) -> ClusterEvent:
+    """An Event of events.k8s.io/v1. Raises ValueError when it has not the form of one."""
+    try:
+        return _decode(event)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not an Event: {error!r}") from error
+
+
+def _decode(event: KubeObject) -> ClusterEvent:
+    regarding: dict[str, Any] = event.get("regarding") or {}
+    series: dict[str, Any] = event.get("series") or {}
+    # Recorders of the older API leave eventTime empty, and the newer ones the deprecated fields.
+    seen = (
+        series.get("lastObservedTime")
+        or event.get("deprecatedLastTimestamp")
+        or event.get("eventTime")
+        or event["metadata"]["creationTimestamp"]
+    )
+    return ClusterEvent(
+        reason=event.get("reason") or "",
+        note=event.get("note") or "",
+        kind=regarding.get("kind") or "",
+        uid=regarding.get("uid") or "",
+        seen=times.parse(seen).astimezone(UTC),
+        type=event.get("type") or "Normal",
+        name=regarding.get("name") or "",
+        count=series.get("count") or event.get("deprecatedCount") or 1,
+    )
