@@ -38,7 +38,7 @@ env: venv ## Print settings for a shell: eval "$(make -s env)"
 test: check test-unit test-control-plane test-cluster ## Run everything: checks and all tiers of tests
 
 .PHONY: check
-check: venv ## Lint, types, import boundaries, pinned and known-vulnerable dependencies
+check: venv docs ## Lint, types, import boundaries, links of the docs, pinned and known-vulnerable dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
@@ -83,9 +83,18 @@ conformance: venv ## Test a server of the Runtime API: URL=…, RUNTIME_API_KEY 
 	@$(BIN)/python -m conformance $(if $(URL),--url $(URL)) $(ARGS)
 
 .PHONY: generate
-generate: venv ## Write the CRD manifests and the page of reasons anew
+generate: venv ## Write what comes from the models: CRD manifests and the reference pages
 	@$(BIN)/python -m sandbox_crds.manifests crds helm/openhands-sandbox/crds
 	@$(BIN)/python -m sandbox_common.reference docs/reasons.md
+	@$(BIN)/python -m docs_site reference
+
+.PHONY: docs
+docs: venv ## Build the site of the documentation in build/docs/site, and check all links
+	@$(BIN)/python -m docs_site build
+
+.PHONY: docs-serve
+docs-serve: venv ## Serve the site of the documentation on this machine
+	@$(BIN)/python -m docs_site serve
 
 .PHONY: lock
 lock: venv ## Resolve all Python dependencies anew
