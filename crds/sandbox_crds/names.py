@@ -42,7 +42,7 @@ def runtime_id(owner: str, session_id: str) -> str:
     return f"sb-{_digest(text, 24)}"
 
 
-@lru_cache(4096)
+@lru_cache(256)
 def pod_name(sandbox: str, uid: str) -> str:
     """Name of the pod, its keys' Secret and its volume claim.
 
