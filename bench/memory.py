@@ -1,11 +1,17 @@
 """What is left in memory of sandboxes that have gone: `python -m bench.memory --help`.
 
 Brings up a control plane with simulated nodes, and the real operator and gateway. Sandboxes as large as they may be are
-started and stopped with one API key, then made and deleted as kubectl does, some at a time.
+started and stopped with one API key, and others are made and deleted as kubectl does meanwhile, some at a time: an
+owner may send 16 MiB a minute, so that one key alone would wait most of the time.
 """
 
 import asyncio
+import math
 import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +23,11 @@ from bench.crowd import side_by_side
 from bench.plane import Plane, plane
 from bench.processes import Measured
 from bench.tables import Grid, fill
+from control_plane.waiting import eventually
 from demo.commands import ROOT
 from local_cluster.progress import Progress
-from sandbox_common.kube import KubeObject
-from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.kube import ApiError, KubeObject
+from sandbox_common.kube.resources import PODS, SANDBOXES
 from sandbox_crds.models.sandbox import COMMAND_BYTES, ENV_CHARACTERS
 
 NAME = "memory after deletes"
@@ -32,6 +39,14 @@ _WARM = 16
 """Starts after which all of both programs has been used once."""
 _LIVES = 0.5
 """Seconds that one made by kubectl lives: until the operator has made its pod."""
+_PODS = 200
+"""No more are begun while there are more: Kubernetes' garbage collector comes after."""
+_GONE_SECONDS = 600.0
+_NOTE_SECONDS = 300.0
+_PAUSE_SECONDS = 1.0
+_PASSING = {429, 503}
+"""The owner has sent too much in this minute, or the API server is busy: `Retry-After` says for how long."""
+_FAILURES = (ApiError, aiohttp.ClientError, OSError)
 
 
 def text(size: int) -> str:
@@ -79,15 +94,66 @@ class Memory:
     def __init__(self, here: Plane, processes: dict[str, Measured]) -> None:
         self._here = here
         self._processes = processes
+        self._done: Counter[str] = Counter()
+        self._ends_at = math.inf
+        self._room = asyncio.Event()
+        self._room.set()
         self.rows: list[list[str]] = []
 
     def note(self, when: str) -> None:
         """A row of what there is now, and of the most that was."""
         usages = [process.usage() for process in self._processes.values()]
         database = (self._here.control_plane.directory / "etcd" / "member" / "snap" / "db").stat().st_size / _MIB
-        self.rows.append(
-            [when, *(f"{usage.rss:.0f} MiB (at most {usage.peak:.0f})" for usage in usages), f"{database:.0f} MiB"]
-        )
+        row = [when, *(f"{usage.rss:.0f} MiB (at most {usage.peak:.0f})" for usage in usages), f"{database:.0f} MiB"]
+        self.rows.append(row)
+        print(" | ".join(row), flush=True)
+
+    @property
+    def _so_far(self) -> str:
+        return f"{self._done['key']:,} starts and stops by one key, {self._done['kubectl']:,} by kubectl"
+
+    async def come_and_go(
+        self, starts: int, environment_bytes: int, applied: int, at_once: int, seconds: float
+    ) -> None:
+        """Side by side so many of both, but none is begun after these seconds; a row every few minutes."""
+        self._ends_at = time.monotonic() + seconds
+        self._done.clear()
+
+        async def note() -> None:
+            while True:
+                await asyncio.sleep(_NOTE_SECONDS)
+                self.note(self._so_far)
+
+        async def count() -> None:
+            while True:
+                (self._room.set if await self._count_pods() <= _PODS else self._room.clear)()
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+        beside = [asyncio.create_task(note()), asyncio.create_task(count())]
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.by_key(starts, environment_bytes))
+                group.create_task(self.by_kubectl(applied, at_once))
+        finally:
+            for task in beside:
+                task.cancel()
+        self.note(f"just after {self._so_far}")
+
+        async def gone() -> bool:
+            return not await self._count_pods()
+
+        await eventually(gone, timeout=_GONE_SECONDS)
+
+    async def _count_pods(self) -> int:
+        """As many as there are; more than may be while the API server does not say it."""
+        try:
+            page = await self._here.client.list(PODS, self._here.namespace, limit="1")
+        except _FAILURES:
+            return _PODS + 1
+        return len(page["items"]) + page["metadata"].get("remainingItemCount", 0)
+
+    def _left(self, count: int) -> Iterator[int]:
+        return takewhile(lambda _: time.monotonic() < self._ends_at, range(count))
 
     async def by_key(self, count: int, environment_bytes: int) -> None:
         """Start and stop so many."""
@@ -95,19 +161,24 @@ class Memory:
         async with aiohttp.ClientSession(url, trust_env=False, headers={"X-API-Key": self._here.api_key}) as http:
 
             async def one(number: int) -> None:
+                await self._room.wait()
                 body = start_body(number, self._here.agents.port, environment_bytes)
                 while True:
                     async with http.post("/start", json=body) as response:
-                        if response.status != 429:
+                        if response.status not in _PASSING:
                             response.raise_for_status()
                             runtime_id = (await response.json())["runtime_id"]
                             break
-                    # An owner may send so much in a minute.
                     await asyncio.sleep(int(response.headers["Retry-After"]))
-                async with http.post("/stop", json={"runtime_id": runtime_id}) as response:
-                    response.raise_for_status()
+                while True:
+                    async with http.post("/stop", json={"runtime_id": runtime_id}) as response:
+                        if response.status not in _PASSING:
+                            response.raise_for_status()
+                            break
+                    await asyncio.sleep(int(response.headers["Retry-After"]))
+                self._done["key"] += 1
 
-            await side_by_side(one, range(count))
+            await side_by_side(one, self._left(count))
 
     async def refused(self, count: int) -> None:
         """Bodies of 4 MiB that are too large by far; those of the first 16 MiB in a minute are read."""
@@ -122,19 +193,36 @@ class Memory:
 
             await side_by_side(one, range(count), at_once=2)
 
-    async def by_kubectl(self, count: int) -> None:
+    async def by_kubectl(self, count: int, at_once: int) -> None:
         """Make and delete so many."""
         client, namespace = self._here.client, self._here.namespace
 
         async def one(number: int) -> None:
-            made = await client.create(SANDBOXES, namespace, large_sandbox(number, self._here.agents.port))
-            await asyncio.sleep(_LIVES)
-            await client.delete(SANDBOXES, namespace, made["metadata"]["name"])
+            body = large_sandbox(number, self._here.agents.port)
+            try:
+                await client.create(SANDBOXES, namespace, body)
+                await asyncio.sleep(_LIVES)
+            finally:
+                await client.delete(SANDBOXES, namespace, body["metadata"]["name"])
 
-        await side_by_side(one, range(count), at_once=4)
+        async def until_done(number: int) -> None:
+            await self._room.wait()
+            while True:
+                try:
+                    await one(number)
+                except _FAILURES as error:
+                    print(f"once more: {error!r}", flush=True)
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                else:
+                    self._done["kubectl"] += 1
+                    return
+
+        await side_by_side(until_done, self._left(count), at_once=at_once)
 
 
-async def _measure(starts: int, environment_bytes: int, applied: int, refused: int) -> list[list[str]]:
+async def _measure(
+    starts: int, environment_bytes: int, applied: int, at_once: int, refused: int, minutes: float
+) -> list[list[str]]:
     progress = Progress()
     async with plane(progress) as here:
         operator, gateway = await here.operator(), await here.gateway()
@@ -146,16 +234,15 @@ async def _measure(starts: int, environment_bytes: int, applied: int, refused: i
             await memory.by_key(_WARM, environment_bytes)
             await asyncio.sleep(_SETTLE_SECONDS)
             memory.note(f"{_SETTLE_SECONDS:.0f} s after the first {_WARM}")
-            for what, work in (
-                (f"{starts} starts and stops by one key", memory.by_key(starts, environment_bytes)),
-                (f"{refused} refused bodies of 4 MiB", memory.refused(refused)),
-                (f"{applied} made and deleted by kubectl", memory.by_kubectl(applied)),
-            ):
-                with progress.step(what):
-                    await work
-                memory.note(f"just after {what}")
-                await asyncio.sleep(_SETTLE_SECONDS)
-                memory.note(f"{_SETTLE_SECONDS:.0f} s later")
+            with progress.step(f"{starts} starts and stops by one key, {applied} by kubectl"):
+                await memory.come_and_go(starts, environment_bytes, applied, at_once, minutes * 60)
+            await asyncio.sleep(_SETTLE_SECONDS)
+            memory.note(f"{_SETTLE_SECONDS:.0f} s later")
+            with progress.step(f"{refused} refused bodies of 4 MiB"):
+                await memory.refused(refused)
+            memory.note(f"just after {refused} refused bodies of 4 MiB")
+            await asyncio.sleep(_SETTLE_SECONDS)
+            memory.note(f"{_SETTLE_SECONDS:.0f} s later")
         finally:
             await asyncio.gather(operator.stop(), gateway.stop())
     return memory.rows
@@ -164,12 +251,14 @@ async def _measure(starts: int, environment_bytes: int, applied: int, refused: i
 def main(
     starts: Annotated[int, typer.Option(help="Sandboxes that one key starts and stops.")] = 10_000,
     environment_bytes: Annotated[int, typer.Option(help="Environment of each.")] = 16 * 1024,
-    applied: Annotated[int, typer.Option(help="Sandboxes that are made and deleted as kubectl does.")] = 1000,
-    refused: Annotated[int, typer.Option(help="Bodies of 4 MiB that are refused.")] = 200,
+    applied: Annotated[int, typer.Option(help="Sandboxes that are made and deleted as kubectl does.")] = 10_000,
+    at_once: Annotated[int, typer.Option(help="So many of these at a time.")] = 4,
+    refused: Annotated[int, typer.Option(help="Bodies of 4 MiB that are refused.")] = 12,
+    minutes: Annotated[float, typer.Option(help="After so long no more are begun.")] = 60.0,
     page: Annotated[Path, typer.Option(help="The page whose table is renewed.")] = ROOT / "docs" / "measurements.md",
 ) -> None:
     """Memory of operator and gateway, and etcd's file, before and after many large sandboxes have come and gone."""
-    rows = uvloop.run(_measure(starts, environment_bytes, applied, refused))
+    rows = uvloop.run(_measure(starts, environment_bytes, applied, at_once, refused, minutes))
     table = Grid("Memory after deletes", ["", "operator", "gateway", "etcd's file"], rows)
     table.show()
     fill(page, NAME, table)

@@ -32,6 +32,8 @@ _UNLIMITED = ("--kube-api-qps=5000", "--kube-api-burst=5000")
 _WHOLE_LOG = "--audit-log-maxsize=0"
 _DURABLE = "--unsafe-no-fsync=false"
 """Each write reaches the disk before it is answered, as in production."""
+_ROOM = f"--quota-backend-bytes={8 * 1024**3}"
+"""The most that etcd's documentation recommends; by default it takes no writes beyond 2 GiB."""
 
 
 class AuditSlice:
@@ -134,7 +136,7 @@ async def plane(progress: Progress, **class_spec: Any) -> AsyncGenerator[Plane]:
             scheduler=True,
             scheduler_flags=_UNLIMITED,
             server_flags=[_WHOLE_LOG],
-            etcd_flags=[_DURABLE],
+            etcd_flags=[_DURABLE, _ROOM],
             progress=progress,
         ) as control_plane,
         SimulatedNodes(control_plane, "bench", progress) as nodes,
