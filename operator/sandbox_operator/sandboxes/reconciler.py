@@ -127,7 +127,7 @@ class Reconciler:
         await self._finish(key, sandbox, steps)
         if not self._begin(key, sandbox, steps):
             self._queue.add_after(key, _FULL_RETRY_SECONDS)
-        (self._untold.add if steps.untold else self._untold.discard)(key)
+        (self._untold.add if steps.unreported else self._untold.discard)(key)
         if refusal:
             self._queue.retry(key, _REFUSED_RETRY_SECONDS)
         else:
@@ -164,7 +164,7 @@ class Reconciler:
             evidence=evidence if same else (),
             looked=looked if same else None,
             initialization=self._initializations.result(key, pod) if pod and pod.deferred else None,
-            untold=len(self._untold) - (key in self._untold),
+            unreported=len(self._untold) - (key in self._untold),
             service=self._services.get(key),
         )
         return plan(world, self._keys)

@@ -1,7 +1,7 @@
 """What is known of one sandbox, and what may be done about it: all that `plan` takes and gives."""
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -37,8 +37,8 @@ class World:
     `refusal` is that of the creation that has just been tried. `held_back`: a limit does not allow the start that was
     to be made. `prepared` is the UID of the pod whose agent server has just been asked to prepare for its end.
     `evidence` are the Events that were read at `looked`, if ever. `initialization` is what has come of initializing the
-    agent server in its present run. `untold` is how many other sandboxes are in a passing state that has not been told.
-    `service` is the Service of the sandbox's name, whoever owns it.
+    agent server in its present run. `unreported` is how many other sandboxes are in a passing state that is not
+    reported yet. `service` is the Service of the sandbox's name, whoever owns it.
     """
 
     sandbox: Sandbox
@@ -53,7 +53,7 @@ class World:
     evidence: tuple[ClusterEvent, ...] = ()
     looked: datetime | None = None
     initialization: Initialization | None = None
-    untold: int = 0
+    unreported: int = 0
     held_back: HeldBack | None = None
     service: Service | None = None
 
@@ -91,7 +91,7 @@ class Plan:
     its node. `suspend`: suspend the sandbox since it did not start in time, with this note. `expire`: delete the
     sandbox. `afterwards`: post these events; after a claim, only if there was a warm pod. After `claim`, `look`,
     `creates` and `prepare` the next plan is made with the outcome, after `initialize` some time later. `service`:
-    what is to become of the Service. `untold`: there is a passing state that is not worth a write yet.
+    what is to become of the Service. `unreported`: there is a passing state that is not worth a write yet.
     """
 
     claim: bool = False
@@ -109,10 +109,15 @@ class Plan:
     expire: bool = False
     afterwards: tuple[KubeObject, ...] = ()
     service: ServiceChange | None = None
-    untold: bool = False
+    unreported: bool = False
     requeue_at: datetime | None = None
 
     @property
     def starts(self) -> bool:
         """Whether the sandbox is to have a pod that it has not."""
         return self.claim or any(create.resource is PODS for create in self.creates)
+
+    def again_at(self, *due: datetime | None) -> "Plan":
+        """The same steps, with another look at the first of these times."""
+        first = min((time for time in (self.requeue_at, *due) if time), default=None)
+        return self if first == self.requeue_at else replace(self, requeue_at=first)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import SandboxStatus
 from sandbox_operator.pools.matching import Miss, MissReason
-from sandbox_operator.sandboxes.plan import PATIENCE
+from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.sandboxes.world import Made
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.times import rfc3339

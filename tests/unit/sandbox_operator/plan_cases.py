@@ -6,7 +6,9 @@ from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.losses import LOSSES, LossReason
 from sandbox_common.reasons import Reason
 from sandbox_operator.reporting.refusals import Refusal
-from sandbox_operator.sandboxes.plan import LOOK_INTERVAL, PATIENCE, SHORTEST_LIFE, SILENCE
+from sandbox_operator.sandboxes.ending import SHORTEST_LIFE
+from sandbox_operator.sandboxes.running import LOOK_INTERVAL, SILENCE
+from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.sandboxes.world import Made
 from unit.sandbox_operator.cases import KEPT, MADE, Case
 from unit.sandbox_operator.samples import (

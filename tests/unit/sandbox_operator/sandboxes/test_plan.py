@@ -11,7 +11,7 @@ from sandbox_crds.models import Condition, SandboxStatus
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.reporting.conditions import said, with_remedy
 from sandbox_operator.reporting.refusals import Refusal
-from sandbox_operator.sandboxes.plan import LONGEST_PATIENCE, PATIENCE, patience
+from sandbox_operator.sandboxes.situation import LONGEST_PATIENCE, PATIENCE, patience
 from sandbox_operator.sandboxes.world import Made, Plan, Prepare
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
 from sandbox_operator.watching.times import rfc3339

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_operator.pools.claiming import is_first_start
 from sandbox_operator.reporting.status import may_have_been_suspended
-from sandbox_operator.sandboxes.plan import PATIENCE
+from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.sandboxes.world import Plan
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.times import rfc3339

@@ -1,0 +1,88 @@
+"""Pods that end: with their sandbox, for a suspension or a restart, or without being asked. Pure."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sandbox_common.reasons import SUSPENSIONS, Reason
+from sandbox_operator.reporting.findings import OVERDUE, Finding, abandoned_at, ending, finished, lost_node
+from sandbox_operator.reporting.losses import lost_pod
+from sandbox_operator.reporting.suspension import suspended_message
+from sandbox_operator.sandboxes.replacement import deletion_event, end_event, is_unasked
+from sandbox_operator.sandboxes.situation import Situation
+from sandbox_operator.sandboxes.world import Plan, Prepare
+from sandbox_operator.watching.pods import Pod
+
+SHORTEST_LIFE = timedelta(seconds=10)
+"""How old a failed pod must be to be replaced: one that its node rejects at once would be made again and again."""
+
+
+def terminate(situation: Situation) -> Plan:
+    """The end of the pod of a sandbox that is deleted: a finalizer of others may keep the Sandbox for ever."""
+    waits = ", ".join(situation.world.sandbox.metadata.finalizers)
+    message = f"The Sandbox is being deleted{f', and waits for its finalizers: {waits}' if waits else ''}."
+    steps = situation.report(Finding(Reason.TERMINATING, message))
+    return _end(situation, steps, situation.world.pod) if situation.world.pod else steps
+
+
+def suspend(situation: Situation) -> Plan:
+    """The end of the pod of a sandbox that is to be suspended, and then what its status says."""
+    world, sandbox, pod = situation.world, situation.world.sandbox, situation.world.pod
+    message = suspended_message(sandbox, world.class_, pod)
+    if pod is None:
+        return situation.report(Finding(SUSPENSIONS[sandbox.spec.suspend_reason], message))
+    lost = lost_node(pod, world.now)
+    what = f"The pod cannot end. {lost.message.rstrip('.')}." if lost else "The pod ends."
+    # A pod that no status has reported must be reported: it may have a volume, and counts among its owner's sandboxes.
+    since = None if lost or not sandbox.status.launch else pod.deletion_requested or world.now
+    return _end(situation, situation.report(Finding(Reason.SUSPENDING, f"{what} {message}", since)), pod)
+
+
+def restart(situation: Situation, pod: Pod) -> Plan:
+    """The end of a pod that somebody wants replaced."""
+    restarts = Finding(Reason.POD_TERMINATING, "Restarted on request: the pod ends; a new one follows.")
+    return _end(situation, situation.report(restarts), pod)
+
+
+def follow_deletion(situation: Situation, pod: Pod) -> Plan:
+    """Wait for the end of a pod that is deleted, and report who has deleted it if that was not the operator."""
+    world, finding = situation.world, ending(pod, situation.world.now)
+    # A silent node may come back. If not, its pod is reported as lost once it is gone.
+    unasked = finding.reason is not Reason.NODE_LOST and is_unasked(world.sandbox, pod)
+    loss = lost_pod(world.sandbox, world.class_, pod, world.now) if unasked else None
+    steps = situation.report(finding, loss)
+    if steps.status and unasked:
+        event = deletion_event(world.sandbox, world.class_, pod, world.now)
+        steps = replace(steps, events=(*steps.events, event))
+    return _until_ended(steps, pod, world.now)
+
+
+def replace_finished(situation: Situation, pod: Pod) -> Plan:
+    """Report the end of a pod whose containers have ended, and delete it."""
+    world = situation.world
+    loss = lost_pod(world.sandbox, world.class_, pod, world.now)
+    steps = situation.report(finished(pod), loss)
+    if steps.status and loss:
+        steps = replace(steps, events=(*steps.events, end_event(world.sandbox, world.class_, pod, world.now)))
+    due = pod.created + SHORTEST_LIFE
+    return replace(steps, delete=pod) if world.now >= due else replace(steps, requeue_at=due)
+
+
+def _end(situation: Situation, steps: Plan, pod: Pod) -> Plan:
+    """The same steps, and delete the pod. If its agent server answers, it saves its work before."""
+    if pod.deletion_requested:
+        return _until_ended(steps, pod, situation.world.now)
+    if pod.is_ready and situation.world.prepared != pod.uid:
+        return replace(steps, prepare=Prepare(pod, situation.key_id))
+    return replace(steps, delete=pod)
+
+
+def _until_ended(steps: Plan, pod: Pod, now: datetime) -> Plan:
+    """The same steps for a deleted pod, with another look when its node counts as lost.
+
+    The pod is abandoned when there is no use in waiting for it.
+    """
+    abandoned = abandoned_at(pod)
+    if abandoned and now >= abandoned:
+        return replace(steps, abandon=pod)
+    times = (pod.deletion_due and pod.deletion_due + OVERDUE, abandoned)
+    return steps.again_at(*(time for time in times if time and time > now))

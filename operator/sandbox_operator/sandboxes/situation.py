@@ -1,0 +1,137 @@
+"""What the phases of a plan share: the world, the sandbox's keys, and how a finding gets into its status. Pure."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sandbox_common.keys import MasterKeys
+from sandbox_common.reasons import Reason
+from sandbox_common.redaction import redacted
+from sandbox_crds.models import Loss
+from sandbox_operator.pools.matching import MissReason
+from sandbox_operator.reporting.conditions import READY, patch, said
+from sandbox_operator.reporting.evidence import redacted_evidence
+from sandbox_operator.reporting.findings import Finding
+from sandbox_operator.reporting.lifetime import announcement, expiring_events, nearest_limit
+from sandbox_operator.reporting.losses import lost_volume, vanished_pod, with_loss
+from sandbox_operator.reporting.redaction import has_foreign_text, redacted_pod
+from sandbox_operator.reporting.status import next_status, reports, with_expiring
+from sandbox_operator.sandboxes.replacement import has_vanished
+from sandbox_operator.sandboxes.world import Made, Plan, World
+
+PATIENCE = timedelta(seconds=2)
+"""How long a passing state lasts before it is reported: a second, and one more since times have whole seconds."""
+
+LONGEST_PATIENCE = timedelta(seconds=8)
+"""When many start at once. A client gets its key after 10 s; a status that has the key by then saves a write."""
+
+_PATIENCE_EACH = timedelta(milliseconds=20)
+
+
+def patience(unreported: int) -> timedelta:
+    """How long a passing state lasts before it is reported, while this many others have one that is not reported.
+
+    In a crowd each one waits for the others, and writes that say so would make all of them wait longer.
+    """
+    return min(PATIENCE + unreported * _PATIENCE_EACH, LONGEST_PATIENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One sandbox's world, seen with the master keys. Once `redacted`, no text in it holds a key."""
+
+    world: World
+    keys: MasterKeys
+
+    @property
+    def key_id(self) -> str:
+        """The sandbox's key; a new one for a new sandbox, or when the master key of the old one is gone."""
+        return self.known_key_id or self.keys.key_id(self.world.sandbox.metadata.uid)
+
+    @property
+    def known_key_id(self) -> str:
+        """The key that was reported, or that is in the pod or its Secret; "" when none of them is known."""
+        pod, made = self.world.pod, self.world.made
+        held = (pod.key_id if pod else "", made.key_id if made else "")
+        return self.settled_key_id or next((known for known in held if self.keys.knows(known)), "")
+
+    @property
+    def settled_key_id(self) -> str:
+        """The key that was reported, unless its master key is gone."""
+        reported = self.world.sandbox.status.key_id
+        return reported if self.keys.knows(reported) else ""
+
+    @property
+    def vanished(self) -> Loss | None:
+        """The loss of the pod that the status speaks of, if it is not there and nobody was to end it."""
+        sandbox, pod = self.world.sandbox, self.world.pod
+        if (pod and reports(sandbox.status, pod)) or not has_vanished(sandbox):
+            return None
+        return vanished_pod(sandbox, self.world.class_, self.world.now)
+
+    def redacted(self) -> "Situation":
+        """The same without keys in texts. Texts are cut later on, and part of a key could not be recognized."""
+        secrets = self._secrets()
+        if not secrets:
+            return self
+        world = self.world
+        pod = world.pod and redacted_pod(world.pod, secrets)
+        return Situation(replace(world, pod=pod, evidence=redacted_evidence(world.evidence, secrets)), self.keys)
+
+    def without_pod(self, now: datetime | None = None) -> "Situation":
+        """The same without a pod, now or at another time. The sandbox has its key all the same.
+
+        A client must get one when this lasts; a status without it would have to be written once more for that.
+        """
+        made = self.world.made or Made(self.key_id)
+        return Situation(replace(self.world, pod=None, made=made, now=now or self.world.now), self.keys)
+
+    def report(self, finding: Finding, loss: Loss | None = None) -> Plan:
+        """The plan that writes the finding, and a loss, into the status, now or when the finding has lasted.
+
+        If the world shows the pod that is there, the loss of an earlier one is found here.
+        """
+        world, sandbox, pod = self.world, self.world.sandbox, self.world.pod
+        finding = replace(finding, message=redacted(self._with_history(finding), self._secrets()))
+        if finding.passing_since:
+            due = finding.passing_since + patience(world.unreported)
+            if world.now < due and not self._contradicts(finding):
+                return Plan(unreported=True, requeue_at=due)
+        key_id = self.known_key_id or sandbox.status.key_id
+        miss = str(world.miss) if world.miss and world.miss.reason is not MissReason.NO_POOL else ""
+        status = next_status(sandbox, pod, finding, key_id, world.now, miss)
+        status = with_loss(status, loss or (self.vanished if pod else None))
+        status = with_loss(status, lost_volume(sandbox, world.made and world.made.volume_made, world.now))
+        # A limit may count from what is reported just now.
+        is_ending = finding.reason is Reason.TERMINATING
+        limit = None if is_ending else nearest_limit(sandbox.model_copy(update={"status": status}), world.class_, pod)
+        expiring = announcement(sandbox, limit, world.now)
+        events = expiring_events(sandbox, limit, expiring, world.now)
+        return Plan(events=events, status=patch(sandbox.status, with_expiring(status, expiring)) or None)
+
+    def _with_history(self, finding: Finding) -> str:
+        status, pod = self.world.sandbox.status, self.world.pod
+        if finding.passing_since is None or pod is None:
+            return finding.message
+        condition = status.condition(READY)
+        if reports(status, pod):
+            # A passing state is reported once: its details are not worth further writes.
+            return said(condition) if condition and condition.reason == finding.reason else finding.message
+        if status.pod_name and finding.reason in {Reason.PENDING, Reason.STARTING}:
+            return f"The earlier pod is gone, this one replaces it. {finding.message}"
+        return finding.message
+
+    def _contradicts(self, finding: Finding) -> bool:
+        """Whether the status says that the sandbox is ready, and nobody knows better.
+
+        Whoever has set `suspend` knows; all others must learn at once that the address in the status does not answer.
+        """
+        condition = self.world.sandbox.status.condition(READY)
+        return condition is not None and condition.status == "True" and finding.reason is not Reason.SUSPENDING
+
+    def _secrets(self) -> tuple[str, ...]:
+        """What no message may hold: nothing to look for as long as all words are the operator's own."""
+        world = self.world
+        if not (world.refusal or world.evidence or world.initialization or (world.pod and has_foreign_text(world.pod))):
+            return ()
+        key_id = self.key_id
+        return self.keys.session_key(key_id), self.keys.secret_key(key_id)
