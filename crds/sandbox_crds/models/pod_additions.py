@@ -53,7 +53,7 @@ class SecretSource(Model):
 
 
 class ClaimSource(Model):
-    """A volume that all pods of the class share, so it must be one that many nodes can mount."""
+    """A volume that all pods of the class share. Many nodes must be able to mount it."""
 
     claim_name: ObjectName = Field(description="Name of the PersistentVolumeClaim.")
 
@@ -61,7 +61,7 @@ class ClaimSource(Model):
 class EmptyDirSource(Model):
     """A directory of the pod."""
 
-    size_limit: Size = Field(description="The pod is evicted beyond it.")
+    size_limit: Size = Field(description="Size limit; beyond it the pod is evicted.")
 
 
 class HostPathSource(Model):
@@ -71,10 +71,10 @@ class HostPathSource(Model):
 
 
 class Volume(Model):
-    """A volume, and where the agent server's container has it."""
+    """A volume, and its path in the agent server's container."""
 
     name: Label = Field(description="Name in the pod.")
-    mount_path: Path = Field(description="Where the agent server has it.")
+    mount_path: Path = Field(description="Path in the agent server's container.")
     read_only: bool = Field(default=True, description="False lets the sandbox write to it.")
     config_map: ConfigMapSource | None = Field(default=None, description="Entries of a ConfigMap.")
     secret: SecretSource | None = Field(default=None, description="Entries of a Secret.")
@@ -96,17 +96,17 @@ class Volume(Model):
 
 
 class Mount(Model):
-    """Where a side container has one of the pod's volumes."""
+    """Path of one of the pod's volumes in a side container."""
 
     name: Label = Field(description="Name of the volume: workspace, tmp, or one of `volumes`.")
-    mount_path: Path = Field(description="Where the side container has it.")
+    mount_path: Path = Field(description="Path in the side container.")
     read_only: bool = Field(
-        default=False, description="True: it cannot write there; nor can it to a volume that is read-only itself."
+        default=False, description="True: it cannot write there. It can never write to a read-only volume."
     )
 
 
 class Sidecar(Model):
-    """A container that starts before the agent server and ends after it, confined as that one is.
+    """A container that starts before the agent server and ends after it, with the same restrictions.
 
     It runs as the same user, in the same process namespace: a sandbox can read its memory and environment.
     """
@@ -120,9 +120,9 @@ class Sidecar(Model):
     command: list[Annotated[str, Field(max_length=8192)]] = Field(default=[], max_length=64, description="As in a pod.")
     args: list[Annotated[str, Field(max_length=8192)]] = Field(default=[], max_length=64, description="As in a pod.")
     env: list[EnvVar] = Field(default=[], max_length=64, description="As in a pod.")
-    requests: dict[str, Quantity] = Field(default={}, max_length=16, description="CPU, memory and so on.")
-    limits: dict[str, Quantity] = Field(default={}, max_length=16, description="The most of them.")
-    volume_mounts: list[Mount] = Field(default=[], max_length=16, description="Volumes that it has, too.")
+    requests: dict[str, Quantity] = Field(default={}, max_length=16, description="Requests of CPU, memory and so on.")
+    limits: dict[str, Quantity] = Field(default={}, max_length=16, description="Limits of CPU, memory and so on.")
+    volume_mounts: list[Mount] = Field(default=[], max_length=16, description="Volumes of the pod to mount in it.")
 
 
 class CaBundle(Model):

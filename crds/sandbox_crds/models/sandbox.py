@@ -81,7 +81,7 @@ PullPolicy = Literal["IfNotPresent", "Always", "Never"]
 
 
 class SandboxSpec(Model):
-    """What is wanted. Changes to all fields but `suspend` take effect when the pod is next made."""
+    """The desired state. Changes other than `suspend` take effect when the next pod is made."""
 
     image: Shared = Field(
         min_length=1,
@@ -94,37 +94,32 @@ class SandboxSpec(Model):
         default=[],
         description=(
             "Entry point and arguments. Default: /usr/local/bin/openhands-agent-server on port 60000. "
-            "The port is read from `--port`; without one it is 8000."
+            "Without `--port` the port is 8000."
         ),
     )
     working_dir: Shared = Field(
         default="",
         max_length=4096,
-        description="Working directory of the command. One below /workspace is made, for its user, if it is missing.",
+        description="Working directory of the command. Created if it is missing and below /workspace.",
     )
     env: list[EnvVar] = Field(
         default=[],
         max_length=256,
-        description="Environment variables. Names that the operator sets are ignored.",
+        description="Environment variables. The operator ignores names that it sets itself.",
         json_schema_extra=ENV_RULES,
     )
     environment_hash: str = Field(
         default="",
         max_length=64,
-        description="Set by the gateway: keyed hash of the client's environment, which is kept in a Secret.",
+        description="Set by the gateway: keyed hash of the client's environment, which is in a Secret.",
     )
     environment_revision: str = Field(
         default="",
         max_length=16,
         pattern="^[0-9a-f]*$",
-        description=(
-            "Set by the gateway when a client has replaced its environment: the end of the name of the Secret that "
-            "holds the present one."
-        ),
+        description="Set by the gateway when a client replaces its environment: suffix of the Secret's name.",
     )
-    class_name: Shared = Field(
-        default="default", max_length=253, description="SandboxClass that says how the pod looks."
-    )
+    class_name: Shared = Field(default="default", max_length=253, description="SandboxClass of the pod.")
     resource_factor: ResourceFactor = Field(
         default=1, description="Multiplies the class's requests and limits, except extended resources."
     )
@@ -138,48 +133,48 @@ class SandboxSpec(Model):
     runtime_class_name: str = Field(
         default="",
         max_length=253,
-        description="Runtime class asked for; mapped by the class's `runtimeClasses`, dropped when not listed there.",
+        description="Requested runtime class. `runtimeClasses` of the class maps it; otherwise it is ignored.",
     )
     image_pull_policy: PullPolicy = Field(default="IfNotPresent", description="When the kubelet pulls the image.")
     warm_start: Literal["Allowed", "Never"] = Field(
         default="Allowed",
         description=(
-            "Allowed: its first pod may be a warm one, which brings its own session key. The gateway writes Never once "
-            "a client has the key of a cold start."
+            "Allowed: the first pod may come from a pool, with its own session key. The gateway writes Never once a "
+            "client has the key of a cold start."
         ),
     )
     suspend: bool = Field(
-        default=False, description="True deletes the pod; keys and volume, if the class has one, stay."
+        default=False, description="True deletes the pod. Keys stay, and so does a persistent workspace."
     )
     suspend_reason: Literal["", "Requested", "Idle", "StartTimeout"] = Field(
         default="",
-        description="Why it is suspended, set together with `suspend`. A request wakes an idle one.",
+        description="Cause of the suspension, set with `suspend`. A request wakes a sandbox that is Idle.",
     )
     idle_timeout_seconds: int | None = Field(
         default=None,
         ge=0,
         le=31536000,
         description=(
-            "Seconds without work or requests before suspension; 0: never. Default, and the most with an owner: the "
-            "class's."
+            "Seconds of inactivity before suspension; 0 disables. Default: the class's value, which is also the "
+            "maximum for sandboxes that have an owner."
         ),
     )
     pending_timeout_seconds: int | None = Field(
         default=None,
         ge=0,
         le=LONGEST_START,
-        description="How long a start that is held up is pending before it is failed; 0: always. Default: the class's.",
+        description="Seconds before a delayed start is reported as failed; 0: never. Default: the class's value.",
     )
     maximum_life_seconds: int | None = Field(
         default=None,
         ge=0,
         le=315360000,
-        description="Deleted at this age, running or suspended; 0: never. Default: the class's.",
+        description="Age in seconds at which it is deleted; 0: never. Default: the class's value.",
     )
     restarted_at: str = Field(
         default="",
         max_length=32,
-        description="RFC 3339. A pod that was made before this time is replaced; keys and volume stay.",
+        description="RFC 3339. An older pod is replaced. Keys and volume stay.",
         json_schema_extra=rules(
             ("self == '' || self.matches('^[0-9-]{10}T[0-9:]{8}Z$')", "must be a time such as 2026-01-31T12:00:00Z")
         ),
@@ -187,36 +182,36 @@ class SandboxSpec(Model):
     service_ports: ServicePorts = Field(
         default=ServicePorts(),
         description=(
-            "Other ports than its class's for VSCode and what its programs serve; 0: not reached. Clients' "
-            "variables OH_VSCODE_PORT, WORKER_1 and WORKER_2 set them. None can be added."
+            "Overrides the class's ports of VSCode and web servers; 0: not reachable. The gateway takes them from the "
+            "client's variables OH_VSCODE_PORT, WORKER_1 and WORKER_2."
         ),
     )
     service: Literal["None", "Headless"] = Field(
-        default="Headless", description="Headless makes a Service of the sandbox's name, for clients in the cluster."
+        default="Headless", description="Headless: a Service with the sandbox's name, for clients in the cluster."
     )
     session_id: str = Field(
         default="",
         alias="sessionID",
         max_length=1024,
-        description="Set by the gateway: the client's own handle for this sandbox.",
+        description="Set by the gateway: the client's name for this sandbox.",
         json_schema_extra=IMMUTABLE,
     )
     owner: Shared = Field(
         default="",
         max_length=253,
-        description="Set by the gateway: name of the API key that this sandbox belongs to.",
+        description="Set by the gateway: owner of the API key that started this sandbox.",
         json_schema_extra=IMMUTABLE,
     )
 
 
 class Condition(Model):
-    """A condition in the form of the Kubernetes API conventions; the type `Ready` sums up the sandbox."""
+    """A condition as in the Kubernetes API conventions. `Ready` sums up the sandbox."""
 
     type: Shared = Field(max_length=64)
     status: Literal["True", "False", "Unknown"]
     reason: Shared = Field(max_length=128)
     message: str = Field(default="", max_length=4096)
-    last_transition_time: str = Field(description="When `status` or `reason` last changed, RFC 3339.")
+    last_transition_time: str = Field(description="RFC 3339.")
 
 
 @lru_cache(maxsize=1024)
@@ -233,19 +228,19 @@ Ports = Annotated[
 
 
 class Loss(Model):
-    """Something that a sandbox has lost without its owner asking for it."""
+    """A pod or volume that the sandbox lost."""
 
     time: str = Field(max_length=32, description="When the operator saw it, RFC 3339.")
-    reason: Shared = Field(max_length=64, description="Why, in UpperCamelCase: docs/reasons.md lists them.")
-    message: str = Field(default="", max_length=1024, description="What Kubernetes says about it.")
+    reason: Shared = Field(max_length=64, description="Cause; docs/reasons.md lists all.")
+    message: str = Field(default="", max_length=1024, description="Evidence from Kubernetes.")
     workspace: Literal["", "Kept", "Lost"] = Field(
-        default="", description="What became of /workspace; empty if unknown, or if the pod was never ready."
+        default="", description="Whether /workspace survived; empty if unknown or never ready."
     )
     pod_uid: str = Field(default="", alias="podUID", max_length=64, description="The pod that was lost.")
 
 
 class SandboxStatus(Model):
-    """What is so, written by the operator."""
+    """The observed state, written by the operator."""
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(
@@ -254,43 +249,41 @@ class SandboxStatus(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     pod_name: str = ""
-    pod_uid: str = Field(default="", alias="podUID", description="Pod that this status is about, if any.")
-    pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server, if any.")
+    pod_uid: str = Field(default="", alias="podUID", description="UID of the pod that this status describes.")
+    pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server.")
     ports: Ports = Field(
         default={},
         max_length=16,
-        description=("Ports of the present pod by name: http is the agent server's, the others are services."),
+        description="Ports of the current pod by name: http is the agent server, others are services.",
     )
     key_id: str = Field(default="", alias="keyID", description="Id of the session key, not the key itself.")
     launch: Literal["", "Cold", "Warm", "Resume"] = Field(
         default="",
-        description=(
-            "How the present pod came to be: Warm when claimed from a pool, Resume when there was a ready one before."
-        ),
+        description=("How the current pod was made. Warm: claimed from a pool. Resume: the sandbox was ready before."),
     )
-    pool: Shared = Field(default="", description="SandboxPool that the present pod was claimed from.")
+    pool: Shared = Field(default="", description="SandboxPool that the current pod comes from.")
     pool_miss: str = Field(
         default="",
         max_length=512,
         description="Why the first pod was not claimed from a pool: reason, colon, details.",
     )
-    restart_count: int = Field(default=0, description="Restarts of the agent server's container in the present pod.")
-    restart_reason: str = Field(default="", max_length=1024, description="Why the container was last restarted.")
+    restart_count: int = Field(default=0, description="Container restarts of the agent server in the current pod.")
+    restart_reason: str = Field(default="", max_length=1024, description="Cause of the last restart.")
     lost_pods: int = Field(
-        default=0, description="Pods that the sandbox has lost: evicted, drained, deleted by others, gone, or ended."
+        default=0, description="Number of pods that the sandbox lost: evicted, drained, deleted or ended by others."
     )
-    last_loss: Loss | None = Field(default=None, description="What it has lost last, for as long as it lives.")
-    first_ready_time: str = Field(default="", description="When the sandbox was ready for the first time, RFC 3339.")
+    last_loss: Loss | None = Field(default=None, description="The latest loss.")
+    first_ready_time: str = Field(default="", description="When the sandbox was first ready, RFC 3339.")
     starting_since: str = Field(
         default="",
         description=(
-            "Since when a start or a loop of crashes is under way, RFC 3339; empty while suspended and once the pod "
-            "has been ready. Time limits of starts count from here."
+            "Beginning of the current start or crash loop, RFC 3339, from which time limits count. Empty while "
+            "suspended and after readiness."
         ),
     )
-    start_time: str = Field(default="", description="When the present pod was made, RFC 3339.")
+    start_time: str = Field(default="", description="When the current pod was made, RFC 3339.")
     ready_time: str = Field(
-        default="", description="When the present pod was first ready, or claimed if that was later, RFC 3339."
+        default="", description="When the current pod was first ready, or claimed if later, RFC 3339."
     )
 
     def condition(self, type_: str) -> Condition | None:

@@ -29,8 +29,7 @@ _WITHIN_LIMITS = rules(
 class Resources(Model):
     """Compute resources of the agent server's container for resource factor 1.
 
-    Extended resources, such as nvidia.com/gpu, stay the same for every factor: a sandbox that is twice as large has no
-    second device.
+    Extended resources, such as nvidia.com/gpu, are the same for every factor.
     """
 
     requests: dict[str, Quantity] = Field(default={}, max_length=16)
@@ -38,17 +37,17 @@ class Resources(Model):
 
 
 class Workspace(Model):
-    """Where /workspace is kept."""
+    """How /workspace is stored."""
 
     persistent: bool = Field(
         default=False,
-        description="True keeps /workspace on a volume over suspend and resume; false loses it with the pod.",
+        description="True keeps /workspace on a volume during suspension. False: it is lost with the pod.",
     )
     size: Size = Field(
         default="10Gi",
         description=(
-            "Limit of the pod-local directory, or size of the volume. One that is there grows with the next pod, where "
-            "its StorageClass allows that; none shrinks."
+            "Size limit of the pod's directory, or size of the volume. An existing volume grows with the next pod if "
+            "its StorageClass allows it. Volumes never shrink."
         ),
     )
     storage_class_name: str = Field(
@@ -65,7 +64,7 @@ _NOT_OF_THE_RELEASE = rules(
 
 
 class PodOverlay(Model):
-    """What is added to each pod."""
+    """Additions to each pod."""
 
     labels: dict[str, Text] = Field(default={}, max_length=64, json_schema_extra=_NOT_OF_THE_RELEASE)
     annotations: dict[str, Text] = Field(default={}, max_length=64)
@@ -78,11 +77,11 @@ class PodOverlay(Model):
     topology_spread_constraints: list[Annotated[dict[str, Any], Field(json_schema_extra=PRESERVE_UNKNOWN)]] = Field(
         default=[],
         max_length=8,
-        description="As in a pod. Without a labelSelector all sandboxes and free warm pods count.",
+        description="As in a pod. Without a labelSelector, they apply to all sandboxes and free warm pods.",
     )
     image_pull_secrets: list[Text] = Field(default=[], max_length=16, description="Names of image pull Secrets.")
     read_only_root_filesystem: bool = Field(
-        default=False, description="True makes all but /workspace, /tmp and the home directory read-only."
+        default=False, description="True: only /workspace, /tmp and the home directory are writable."
     )
     allow_privilege_escalation: bool = Field(
         default=False, description="True lets set-uid programs such as sudo work inside the sandbox."
@@ -90,54 +89,55 @@ class PodOverlay(Model):
     allow_root_group: bool = Field(
         default=False,
         description=(
-            "True lets sandboxes and pools have the group id 0 (runAsGroup, fsGroup). The user id 0 is never allowed."
+            "True allows the group id 0 (runAsGroup, fsGroup) for sandboxes and pools. The user id 0 is never allowed."
         ),
     )
     host_users: bool | None = Field(
         default=None,
         description=(
-            "False gives each pod a user namespace: its user ids, root's too, are none of the node's. Nodes need Linux "
-            "6.3, containerd 2.0 and runc 1.2, or CRI-O. Left out: the cluster's default."
+            "False gives each pod a user namespace, whose user ids, including root, have no rights on the node. Nodes "
+            "need Linux 6.3, containerd 2.0 and runc 1.2, or CRI-O. Default: the cluster's."
         ),
     )
     omit_ids: bool = Field(
         default=False,
         description=(
-            "True leaves runAsUser, runAsGroup and fsGroup out of pods, for clusters that choose them (OpenShift)."
+            "True omits runAsUser, runAsGroup and fsGroup from pods, for clusters that choose them (OpenShift)."
         ),
     )
     ca_bundle: CaBundle | None = Field(
         default=None,
         description=(
-            "Certificate authorities that programs in sandboxes trust, by SSL_CERT_FILE, REQUESTS_CA_BUNDLE, "
-            "CURL_CA_BUNDLE, GIT_SSL_CAINFO and NODE_EXTRA_CA_CERTS. Most take this file instead of the image's own, "
-            "so it has the public authorities too. A sandbox's own variables win. Sandboxes keep the variables that "
-            "they were made with: to end this, leave a bundle without yours instead of removing it."
+            "Certificate authorities that programs in sandboxes trust, through SSL_CERT_FILE, REQUESTS_CA_BUNDLE, "
+            "CURL_CA_BUNDLE, GIT_SSL_CAINFO and NODE_EXTRA_CA_CERTS. Most programs read this file instead of the "
+            "image's, so it must contain the public authorities too. A sandbox's own variables take precedence. "
+            "Sandboxes keep the variables that they were made with: to stop trusting your authorities, remove them "
+            "from the bundle instead of removing the bundle."
         ),
     )
-    volumes: Volumes = Field(default=[], description="More volumes, and where the agent server has them.")
+    volumes: Volumes = Field(default=[], description="Additional volumes, and their paths in the agent server.")
     allow_host_path: bool = Field(
         default=False,
-        description="True lets `volumes` have directories of the node, which the level `restricted` does not admit.",
+        description="True allows directories of the node in `volumes`. Pod Security `restricted` refuses such pods.",
     )
     sidecars: Sidecars = Field(
         default=[],
         description=(
-            "Side containers of each pod, as confined as the agent server. A resource factor does not multiply theirs."
+            "Side containers of each pod, as confined as the agent server. Resource factors do not apply to them."
         ),
     )
     tmp_size: Size = Field(
-        default="8Gi", description="The most that /tmp may hold; the pod is evicted beyond it. Uploads pass through it."
+        default="8Gi", description="Size limit of /tmp; beyond it the pod is evicted. Uploads pass through it."
     )
     home_size: Size = Field(
         default="8Gi",
-        description="The same for the home directory, where it is a directory of the pod (readOnlyRootFilesystem).",
+        description="Size limit of the home directory, if it is a directory of the pod (readOnlyRootFilesystem).",
     )
     shm_size: Size | None = Field(
         default=None,
         description=(
-            "Size of /dev/shm, which browsers and databases share memory by. What is in it counts as memory of the "
-            "container, so it is no larger than limits.memory. Left out: the container runtime's 64 MiB."
+            "Size of /dev/shm, the shared memory of browsers and databases. Its content counts as memory of the "
+            "container, so it may not exceed limits.memory. Default: the container runtime's 64 MiB."
         ),
     )
 
@@ -151,30 +151,30 @@ _HOST_PATHS = rules(
 
 
 class SandboxClassSpec(Model):
-    """How pods of this class look. Changes reach a sandbox when its pod is next made."""
+    """Settings of this class's pods. Changes affect a sandbox when its next pod is made."""
 
     resources: Resources = Field(default=Resources(), json_schema_extra=_WITHIN_LIMITS)
     workspace: Workspace = Workspace()
     env: list[EnvVar] = Field(
         default=[],
         max_length=128,
-        description="Defaults for the environment; a sandbox's own values win.",
+        description="Default environment variables. A sandbox's own values take precedence.",
         json_schema_extra=ENV_RULES,
     )
     runtime_classes: dict[str, Text] = Field(
         default={},
         max_length=64,
         description=(
-            "From the runtime class a sandbox asks for to the one its pod gets. The entry with the empty name is the "
-            "default of this class: for sandboxes that ask for none, for an entry with an empty value, and for a class "
-            "that is not listed, which is dropped with an Event. Without it that is the cluster's default."
+            "Maps the runtime class that a sandbox requests to that of its pod. The entry with the empty name is the "
+            "default: for sandboxes that request none, for entries with an empty value, and for classes that are not "
+            "listed, which an Event reports. Without that entry, the cluster's default applies."
         ),
     )
     service_ports: ServicePorts = Field(
         default=ServicePorts(),
         description=(
-            "Ports at which the hosts vscode-, work-1- and work-2- of a sandbox lead into it, where the gateway has a "
-            "base domain; 0: there is no such host. Programs learn them from OH_VSCODE_PORT, WORKER_1 and WORKER_2."
+            "Ports behind a sandbox's hosts vscode-, work-1- and work-2-, if the gateway has a base domain; 0: no such "
+            "host. Programs read them from OH_VSCODE_PORT, WORKER_1 and WORKER_2."
         ),
     )
     egress: str = Field(
@@ -184,23 +184,23 @@ class SandboxClassSpec(Model):
         max_length=32,
         pattern=r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$",
         description=(
-            "Egress profile, one of networkPolicy.egressProfiles of the chart: what the pods may connect to. None, and "
-            "every name that the chart does not know: nothing at all."
+            "Egress profile from the chart's networkPolicy.egressProfiles: what the pods may connect to. `None`, and "
+            "every name that the chart does not define, allow no connections."
         ),
     )
     pod: PodOverlay = Field(default=PodOverlay(), json_schema_extra=_HOST_PATHS)
     startup_timeout_seconds: int = Field(
-        default=300, ge=1, le=3600, description="How long the agent server may take to answer before it is restarted."
+        default=300, ge=1, le=3600, description="Seconds for the agent server to answer before it is restarted."
     )
     pending_timeout_seconds: int = Field(
         default=285,
         ge=0,
         le=LONGEST_START,
         description=(
-            "How long a start that something holds up is reported as pending, with its cause, while Kubernetes goes on "
-            "trying: an image that cannot be pulled at the moment, no room on the nodes, a quota, a volume. Then it is "
-            "reported as failed; it still becomes ready if the cause passes. 0: never reported as failed. The default "
-            "lets clients that wait for 300 s learn the cause. A sandbox's own value wins."
+            "Seconds for which a delayed start is reported as pending, with its cause, while Kubernetes keeps trying: "
+            "the image cannot be pulled now, nodes have no room, a quota is reached, a volume is missing. Afterwards "
+            "it is reported as failed, but still becomes ready if the cause passes. 0: never reported as failed. With "
+            "the default, clients that wait for 300 s learn the cause. A sandbox's own value takes precedence."
         ),
     )
     progress_deadline_seconds: int = Field(
@@ -208,8 +208,8 @@ class SandboxClassSpec(Model):
         ge=0,
         le=LONGEST_START,
         description=(
-            "How long a start may take in all; 0: for ever. Then a sandbox that was never ready is deleted, since its "
-            "client has given up; one that was is suspended, and keeps its volume."
+            "Maximum seconds of a start; 0: no limit. Beyond it, a sandbox that was never ready is deleted, because "
+            "its client has given up. A sandbox that was ready before is suspended and keeps its volume."
         ),
     )
     idle_timeout_seconds: int = Field(
@@ -217,28 +217,31 @@ class SandboxClassSpec(Model):
         ge=0,
         le=31536000,
         description=(
-            "Suspended after so long without work or requests; 0: never. A sandbox's own value wins; that of one with "
-            "an owner, which a client of the gateway has chosen, only if it is shorter."
+            "Seconds of inactivity before suspension; 0 disables. A sandbox's own value takes precedence. If the "
+            "sandbox has an owner, this value is also the maximum."
         ),
     )
     wake_on_web_socket: bool = Field(
         default=False,
         description=(
-            "True: a WebSocket handshake wakes an idle sandbox, as other requests do. Clients that reconnect for ever "
-            "then keep it from staying suspended."
+            "True: WebSocket handshakes wake an idle sandbox, as other requests do. Clients that reconnect for ever "
+            "then keep it awake."
         ),
     )
     maximum_life_seconds: int = Field(
         default=0,
         ge=0,
         le=315360000,
-        description="Deleted when it is so old, running or suspended; 0: never. A sandbox's own value wins.",
+        description="Age in seconds at which a sandbox is deleted; 0: never. A sandbox's own value takes precedence.",
     )
     maximum_suspended_seconds: int = Field(
-        default=0, ge=0, le=315360000, description="Deleted with its volume after so long a suspension; 0: never."
+        default=0,
+        ge=0,
+        le=315360000,
+        description="Seconds of suspension before it is deleted with its volume; 0: never.",
     )
     termination_grace_period_seconds: int = Field(
-        default=30, ge=0, le=3600, description="How long the agent server may take to end before it is killed."
+        default=30, ge=0, le=3600, description="Seconds for the agent server to end before it is killed."
     )
 
     def allows_groups(self, *group_ids: int) -> bool:
@@ -257,7 +260,7 @@ _SHM_FITS = rules(
 
 
 class SandboxClass(Model):
-    """How the pods of one kind of sandbox look."""
+    """Settings of the pods of one kind of sandbox."""
 
     metadata: Metadata = Metadata()
     spec: SandboxClassSpec = Field(default=SandboxClassSpec(egress="Internet"), json_schema_extra=_SHM_FITS)

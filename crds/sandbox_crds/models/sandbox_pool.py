@@ -27,17 +27,17 @@ class Autoscaling(Model):
     min_replicas: Replicas = Field(default=0, description="Least number of free pods.")
     max_replicas: Replicas = Field(description="Greatest number of free pods.")
     target_hit_rate: int = Field(
-        default=95, ge=1, le=100, description="Percentage of starts that shall find a free pod."
+        default=95, ge=1, le=100, description="Percentage of starts that should find a free pod."
     )
 
 
 class SandboxPoolSpec(Model):
-    """What the pods run, and how many are kept free. Changes replace free pods; claimed ones stay as they are."""
+    """What the pods run, and how many stay free. Changes replace free pods, never claimed ones."""
 
-    replicas: Replicas = Field(default=1, description="Free pods to keep. With `autoscaling` only the first size.")
+    replicas: Replicas = Field(default=1, description="Number of free pods. With `autoscaling`, only the first size.")
     autoscaling: Autoscaling | None = Field(
         default=None,
-        description="Sizes the pool by recent demand instead of `replicas`.",
+        description="Sizes the pool by recent demand instead of by `replicas`.",
         json_schema_extra=rules(("self.minReplicas <= self.maxReplicas", "minReplicas is more than maxReplicas")),
     )
     image: str = Field(
@@ -49,8 +49,8 @@ class SandboxPoolSpec(Model):
         default={},
         max_length=256,
         description=(
-            "What clients send as environment to /start, variable by variable, empty values too. Clients of the "
-            "gateway can read it: no place for secrets."
+            "The environment that clients send to /start, including empty values. Clients of the gateway can read it: "
+            "do not put secrets here."
         ),
         json_schema_extra=rules(
             (
@@ -69,14 +69,14 @@ class SandboxPoolSpec(Model):
     deferred_init: bool = Field(
         default=False,
         description=(
-            "True: the agent servers wait for their environment, which may then differ from the pool's in variables "
-            "that can be set late (`OH_DEFERRED_INIT`)."
+            "True: agent servers boot and wait for their environment, which may differ from the pool's in variables "
+            "that they do not read at boot (`OH_DEFERRED_INIT`)."
         ),
     )
 
 
 class SandboxPoolStatus(Model):
-    """What is so, written by the operator, a few seconds late while pods come and go."""
+    """The observed state. The operator writes it up to a few seconds late while pods change."""
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(
@@ -84,11 +84,11 @@ class SandboxPoolStatus(Model):
         max_length=8,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    desired_replicas: int = Field(default=0, description="Free pods to keep, as autoscaling or the spec says.")
-    replicas: int = Field(default=0, description="Free pods that there are, ready or not.")
+    desired_replicas: int = Field(default=0, description="Number of free pods that autoscaling or the spec asks for.")
+    replicas: int = Field(default=0, description="Existing free pods, ready or not.")
     ready_replicas: int = Field(default=0, description="Free pods that can be claimed.")
-    starting_replicas: int = Field(default=0, description="Free pods on their way.")
-    failing_replicas: int = Field(default=0, description="Free pods that do not start.")
+    starting_replicas: int = Field(default=0, description="Free pods that are starting.")
+    failing_replicas: int = Field(default=0, description="Free pods that fail to start.")
     claimed_pods: int = Field(default=0, description="Pods of this pool that run sandboxes.")
     selector: str = Field(default="", description="Label selector of the free pods, for the subresource `scale`.")
 
@@ -98,7 +98,7 @@ class SandboxPoolStatus(Model):
 
 
 class SandboxPool(Model):
-    """Warm pods, kept ready for sandboxes that ask for just what they run."""
+    """Warm pods for sandboxes that ask for exactly what these pods run."""
 
     metadata: Metadata = Metadata()
     spec: SandboxPoolSpec

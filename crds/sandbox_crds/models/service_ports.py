@@ -10,8 +10,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class ServicePorts(Model):
-    """Where VSCode and what a sandbox's programs serve listen; 0: nowhere that may be reached."""
+    """Ports of VSCode and of a sandbox's web servers; 0: not reachable."""
 
     vscode: Port | None = Field(default=None, description="VSCode. Default: 60001.")
-    work_1: Port | None = Field(default=None, alias="work-1", description="What programs serve. Default: 12000.")
-    work_2: Port | None = Field(default=None, alias="work-2", description="What programs serve. Default: 12001.")
+    work_1: Port | None = Field(default=None, alias="work-1", description="Web server. Default: 12000.")
+    work_2: Port | None = Field(default=None, alias="work-2", description="Web server. Default: 12001.")
