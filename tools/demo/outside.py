@@ -27,7 +27,7 @@ def environment(progress: Progress, directory: Path, lock: Path) -> Path:
     if stamp.exists() and stamp.read_text() == wanted:
         return python
     uv = shutil.which("uv") or str(ROOT / ".venv" / "bin" / "uv")
-    found = run([str(ROOT / "scripts" / "find-python")]).strip()
+    found = run([str(ROOT / "tools" / "find-python")]).strip()
     if not found:
         raise ClusterError("no Python 3.12 or newer found", remedy="install python3.13; the SDK needs it")
     with progress.step(f"make {directory.name}"):

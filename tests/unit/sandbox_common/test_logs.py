@@ -93,7 +93,7 @@ def test_every_logger_is_told_its_name() -> None:
     """By itself it takes the caller's frame for it, and a compiled function has none."""
     calls = [
         (str(path.relative_to(REPOSITORY)), call)
-        for package in ("crds", "operator", "api_gateway")
+        for package in ("crds", "common", "operator", "api_gateway", "kubectl_plugin")
         for path in (REPOSITORY / package).rglob("*.py")
         for call in re.findall(r"get_logger\((.*?)\)", path.read_text())
     ]
