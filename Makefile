@@ -35,7 +35,8 @@ env: venv ## Print settings for a shell: eval "$(make -s env)"
 	@$(BIN)/python -m demo env
 
 .PHONY: test
-test: check test-unit test-control-plane test-cluster ## Run everything: checks and all tiers of tests
+test: venv ## Run everything: checks and all tiers of tests; one that fails does not stop the next
+	@tools/run-tiers check test-unit test-control-plane test-cluster
 
 .PHONY: check
 check: venv docs ## Lint, types, import boundaries, links of the docs, pinned and known-vulnerable dependencies
@@ -53,30 +54,45 @@ audit: venv ## Compare all dependencies with known vulnerabilities (PyPI's, or t
 sbom: venv ## Write bills of material of images and chart, CycloneDX, to dist/sbom (ARGS=--locks-only: no build)
 	@$(BIN)/python -m supply_chain sbom $(ARGS)
 
+.PHONY: prepare
+prepare: venv ## Build what the tests need: binaries and, as root on Linux, images and environments
+	@$(BIN)/python -m local_cluster build helm cyclonus kubernetes helm3
+	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then \
+		$(BIN)/python -m local_cluster build && $(BIN)/python -m images build controller agent-server; fi
+
+PROXY := tests/unit/sandbox_gateway/proxy
+INTERPRETED := $(if $(TEST_WHOLE),$(PROXY),$(addprefix $(PROXY)/test_,exchanges.py framing.py head.py routing.py websocket.py))
+
 .PHONY: test-unit
 test-unit: venv ## Tests without Kubernetes
 	@$(BIN)/python -m local_cluster build helm cyclonus
-	@$(BIN)/pytest tests/unit
-	@echo "==> The data plane's tests again, with its hot path compiled as in the image"
-	@compiled="$$($(BIN)/python -m images.compiled)" && PYTHONPATH="$$compiled" $(BIN)/pytest tests/unit/sandbox_gateway/proxy
+	@compiled="$$($(BIN)/python -m images.compiled)" || exit 1; status=0; \
+	$(BIN)/pytest --numprocesses=2 --dist=worksteal tests/unit --ignore=$(PROXY) || status=1; \
+	echo "==> The data plane's tests, with its hot path compiled as in the image"; \
+	PYTHONPATH="$$compiled" $(BIN)/pytest --numprocesses=2 $(PROXY) || status=1; \
+	echo "==> Some of them again, interpreted"; \
+	$(BIN)/pytest --numprocesses=2 $(INTERPRETED) || status=1; exit $$status
 
 .PHONY: test-control-plane
 test-control-plane: venv ## Tests against a real API server and etcd
 	@$(BIN)/python -m local_cluster build kubernetes helm helm3
-	@$(BIN)/pytest tests/control_plane
+	@$(BIN)/pytest --numprocesses=3 --dist=loadgroup tests/control_plane
 
 .PHONY: test-cluster
 test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
 	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then \
-		$(BIN)/pytest tests/cluster; \
+		$(BIN)/pytest --numprocesses=2 --dist=loadgroup tests/cluster; \
 	else \
 		printf '\n%s\n%s\n\n' '!!! THE CLUSTER TIER DID NOT RUN: it needs root on Linux.' '!!! Nothing has been tried with a kubelet, an agent server or the SDK. Run: sudo make test-cluster'; \
 	fi
 
 .PHONY: test-long
-test-long: venv ## Tests that last: troubles of 45 s, Helm's ways to apply, 10,000 requests in storms (root on Linux)
+test-long: venv ## Run all tests at full count, and those that last: an hour and more (root on Linux)
+	@TEST_WHOLE=1 tools/run-tiers check test-unit test-control-plane test-cluster test-lasting
+
+.PHONY: test-lasting
+test-lasting: venv ## Tests that last: troubles of 45 s, Helm's ways to apply, bills of material (root on Linux)
 	@$(BIN)/pytest tests/long
-	@STORM_EXAMPLES=400 $(BIN)/pytest -s tests/control_plane/races/test_storms.py
 
 .PHONY: conformance
 conformance: venv ## Test a server of the Runtime API: URL=…, RUNTIME_API_KEY in the environment, ARGS=…

@@ -11,10 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cluster.lanes import RECORDED, SECOND_DONE, SECOND_GONE, Lanes, is_second
 from cluster.observing import beside
 from cluster.recording import Record
 from cluster.site import Site, installed
-from cluster.support import NAMESPACE, Kubectl
+from cluster.support import NAMESPACE, NAMESPACES, Kubectl
 from demo.local_target import LocalTarget
 from demo.outside import sdk_python
 from demo.release import NAME, Release, apply_custom_resources
@@ -28,11 +29,47 @@ from sandbox_crds.api import SANDBOX_LABEL
 
 _LAST = "test_last.py"
 _DESELECTED = pytest.StashKey[int]()
+_LANES = pytest.StashKey[Lanes]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks back at the whole tier comes last."""
-    items.sort(key=lambda item: item.path.name == _LAST)
+    """What needs no cluster comes first in its lane, what looks back at the whole tier last."""
+    items.sort(key=lambda item: (item.path.name == _LAST, item.path.parent.name != "local_cluster"))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("second" if is_second(item.path) else "first"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The lane of a process is that of its tests."""
+    _lanes(item.config).second = is_second(item.path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last test, and before what it used is taken away."""
+    if nextitem is None:
+        _lanes(item.config).arrive(item.session.testsfailed)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After all has been taken away."""
+    if _LANES in session.config.stash:
+        session.config.stash[_LANES].leave()
+
+
+def _lanes(config: pytest.Config) -> Lanes:
+    if _LANES not in config.stash:
+        # Of all processes of this run; each has its own below.
+        directory = config.getoption("basetemp")
+        config.stash[_LANES] = Lanes(Path(directory).parent if directory else Path())
+    return config.stash[_LANES]
+
+
+@pytest.fixture(scope="session")
+def lanes(pytestconfig: pytest.Config) -> Lanes:
+    return _lanes(pytestconfig)
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
@@ -42,16 +79,17 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def missing_evidence(request: pytest.FixtureRequest) -> str:
+def missing_evidence(request: pytest.FixtureRequest, lanes: Lanes) -> str:
     """Why this run says little about what the tier does not do; empty if every test of it ran, and well."""
     config, session = request.config, request.session
+    failed_there = int(lanes.hear(SECOND_DONE) or 0)
     here = Path(__file__).parent
     files = set(here.rglob("test_*.py")) - {item.path for item in session.items}
     reasons = {
         "tests were deselected": config.stash.get(_DESELECTED, 0),
         "single tests were named": any("::" in argument for argument in config.args),
         f"{len(files)} files of tests did not run": files,
-        f"{session.testsfailed} tests failed": session.testsfailed,
+        f"{session.testsfailed + failed_there} tests failed": session.testsfailed + failed_there,
     }
     return ", ".join(reason for reason, holds in reasons.items() if holds)
 
@@ -62,12 +100,17 @@ def progress() -> Progress:
 
 
 @pytest.fixture(scope="session")
-def target(progress: Progress) -> Iterator[LocalTarget]:
+def target(progress: Progress, lanes: Lanes) -> Iterator[LocalTarget]:
     state = State.from_environment()
+    if lanes.second:
+        lanes.hear(RECORDED)
     found = bool(leftovers(state))
     target = LocalTarget(egress=False)
     target.up(progress)
     yield target
+    if lanes.second and lanes.are_two:
+        return
+    lanes.hear(SECOND_GONE)
     if not found:
         target.down(progress)
         assert leftovers(state) == []
@@ -80,12 +123,15 @@ def record(target: LocalTarget) -> Iterator[Record]:
     # What does not exist cannot be followed.
     apply_custom_resources(target)
     target.kubectl("wait", "--for=condition=Established", "--timeout=30s", "customresourcedefinitions", "--all")
-    with beside(state.kubeconfig, lambda client: Record.following(client, state, NAMESPACE)) as record:
+    with beside(state.kubeconfig, lambda client: Record.following(client, state, NAMESPACES)) as record:
         yield record
 
 
 @pytest.fixture(scope="session")
-def images(target: LocalTarget, record: Record, progress: Progress) -> Images:
+def images(target: LocalTarget, lanes: Lanes, progress: Progress, request: pytest.FixtureRequest) -> Images:
+    if not lanes.are_two or not lanes.second:
+        request.getfixturevalue("record")
+        lanes.say(RECORDED)
     built = target.build_images(progress)
     target.load_images(built)
     return built

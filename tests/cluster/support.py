@@ -7,8 +7,10 @@ from typing import Any
 
 type Kubectl = Callable[..., Any]
 
-NAMESPACE = os.environ.get("CLUSTER_TESTS_NAMESPACE", "cluster-tests")
-"""Where the tests install their release; others of theirs have it as a prefix."""
+NAMESPACES = os.environ.get("CLUSTER_TESTS_NAMESPACE", "cluster-tests")
+"""What the names of all namespaces of a run begin with."""
+NAMESPACE = "-".join(filter(None, (NAMESPACES, os.environ.get("PYTEST_XDIST_WORKER"))))
+"""Where the tests of this process install their release; others of theirs have it as a prefix."""
 
 
 def eventually[T](look: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 30) -> T:

@@ -12,7 +12,7 @@ import pytest
 from cluster.recording import Record
 from cluster.rights import compare, granted, requests
 from cluster.site import Site
-from cluster.support import NAMESPACE, eventually
+from cluster.support import NAMESPACES, eventually
 from cluster.test_taken_names import restricted
 from demo.local_target import LocalTarget
 from demo.targets import Images
@@ -35,7 +35,7 @@ def test_no_right_is_missing_and_none_is_too_much(
     rights = granted(bindings, roles)
     accounts = {right.account for right in rights}
     assert len(accounts) == 2
-    found = compare(rights, requests(record.audit(), accounts, NAMESPACE))
+    found = compare(rights, requests(record.audit(), accounts, NAMESPACES))
     assert (found.refused, found.not_granted) == ([], [])
     assert len(found.unused) < len(rights), "operator and gateway did nothing at all"
     unused = list(map(str, found.unused))
@@ -72,7 +72,7 @@ def processes(site: Site) -> list[dict[str, Any]]:
     """The pods of all releases' operators and gateways."""
     selector = "--selector=app.kubernetes.io/component in (operator, gateway)"
     pods: list[dict[str, Any]] = site.kubectl("get", "pods", "--all-namespaces", selector, "--output", "json")["items"]
-    return [pod for pod in pods if pod["metadata"]["namespace"].startswith(NAMESPACE)]
+    return [pod for pod in pods if pod["metadata"]["namespace"].startswith(NAMESPACES)]
 
 
 def test_no_secret_can_be_read(site: Site, record: Record, canary: set[str], progress: Progress) -> None:

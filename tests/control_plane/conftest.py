@@ -1,4 +1,8 @@
-"""A real API server with our CRDs, and one fresh namespace for each test."""
+"""A real API server with our CRDs, and one fresh namespace for each test.
+
+With `--dist=loadgroup` each worker of pytest-xdist has an API server of its own, so that what is counted in one, or is
+outside of namespaces, is the test's alone.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -16,8 +20,18 @@ MASTER = "master-key-of-the-tests-0123456789abcdef"
 """Version 1 of the master key of everything that a test starts."""
 
 
+_SHARING = frozenset({"helm", "races"})
+"""Directories whose tests share what takes long to start."""
+
 _NO_POD_GC = "--controllers=*,-pod-garbage-collector-controller"
 """The tests' pods are bound to a node that does not exist, for which that controller deletes them after 40 s."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file, or of a directory that shares something, run in one process."""
+    for item in items:
+        directory = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(directory if directory in _SHARING else str(item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from demo.commands import ROOT, follow, run
 from demo.release import Release
 from demo.workloads import EXAMPLE
 from local_cluster.errors import ClusterError
+from local_cluster.locks import locked
 from local_cluster.progress import Progress
 
 REQUIREMENTS = ROOT / "agent_server_image" / "requirements.lock.txt"
@@ -22,6 +23,11 @@ def sdk_python(progress: Progress) -> Path:
 
 def environment(progress: Progress, directory: Path, lock: Path) -> Path:
     """Python of an environment with what this file pins, made if missing or out of date. Raises ClusterError."""
+    with locked(directory.with_name(f"{directory.name}.lock")):
+        return _environment(progress, directory, lock)
+
+
+def _environment(progress: Progress, directory: Path, lock: Path) -> Path:
     python, stamp = directory / "bin" / "python", directory / ".requirements"
     wanted = lock.read_text()
     if stamp.exists() and stamp.read_text() == wanted:

@@ -11,9 +11,10 @@ from control_plane.leading.conftest import Start
 from control_plane.leading.crew import Crew, Member
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import eventually
+from sampling import count, seed
 from sandbox_common.kube.resources import SANDBOXES
 
-LOSSES = 50
+LOSSES = count(12, 50)
 LANES = 16
 POOL = 4
 SETTLE_SECONDS = 60
@@ -24,7 +25,7 @@ HOWS = ("SIGKILL", "SIGTERM", "SIGSTOP", "SIGSTOP")
 async def test_nothing_is_lost_doubled_or_orphaned(basin: Basin, node: Node, start: Start) -> None:
     await basin.add_class("kept", workspace={"persistent": True, "size": "1Gi"})
     await basin.add_pool(replicas=POOL)
-    draw, churn, times = random.Random(0), Churn(basin, 0), Counter[str]()
+    draw, churn, times = random.Random(seed()), Churn(basin, seed()), Counter[str]()
     began = time.monotonic()
     async with Books.kept(basin) as books, start(3, "--lease-duration-seconds=2") as crew:
         async with churn.going_on(LANES):

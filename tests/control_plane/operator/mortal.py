@@ -3,17 +3,25 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import product
 from typing import Any, Self
 
 import aiohttp
 
 from local_cluster.control_plane import ControlPlane
+from sampling import drawn
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject, Resource
 from sandbox_common.kube.resources import PODS
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.app import USER_AGENT, Operator
 from sandbox_operator.watching.store import AnyStore
+
+
+def deaths(writes: int, part: int) -> list[tuple[int, bool]]:
+    """After how many writes to die, and whether the last one is carried out: at both ends, and a part of the others."""
+    cases = list(product(range(writes), (False, True)))
+    return drawn(cases, part, lambda case: case[0] in (0, writes - 1))
 
 
 class DyingClient(KubeClient):

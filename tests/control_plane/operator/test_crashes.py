@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 
 from control_plane.audit import Audit
 from control_plane.operator.kubelet import Kubelet
-from control_plane.operator.mortal import DyingClient, operator
+from control_plane.operator.mortal import DyingClient, deaths, operator
 from control_plane.operator.world import World
 from local_cluster.control_plane import ControlPlane
+from sampling import drawn
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
@@ -46,8 +48,10 @@ async def live(world: World) -> Sandbox:
     return await world.until(Reason.READY)
 
 
-@pytest.mark.parametrize("left", range(WRITES_OF_A_LIFE))
-@pytest.mark.parametrize("last_is_sent", [False, True])
+@pytest.mark.parametrize(
+    ("left", "last_is_sent"),
+    deaths(WRITES_OF_A_LIFE, 4),
+)
 async def test_the_next_operator_goes_on(
     left: int,
     last_is_sent: bool,
@@ -126,8 +130,11 @@ LIVES: list[tuple[Life, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("life", "left"), LIVES, ids=lambda value: getattr(value, "__name__", value))
-@pytest.mark.parametrize("last_is_sent", [False, True])
+@pytest.mark.parametrize(
+    ("life", "left", "last_is_sent"),
+    drawn([(*life, sent) for life, sent in product(LIVES, (False, True))], 9),
+    ids=lambda value: getattr(value, "__name__", value),
+)
 async def test_the_next_operator_goes_on_with_what_it_had_begun(
     life: Life,
     left: int,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from control_plane.audit import Audit
-from control_plane.operator.mortal import DyingClient, operator
+from control_plane.operator.mortal import DyingClient, deaths, operator
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
@@ -44,8 +44,10 @@ async def live(basin: Basin) -> None:
     await basin.told(PoolReason.FILLED, ready_replicas=2, replicas=2)
 
 
-@pytest.mark.parametrize("left", range(WRITES))
-@pytest.mark.parametrize("last_is_sent", [False, True])
+@pytest.mark.parametrize(
+    ("left", "last_is_sent"),
+    deaths(WRITES, 5),
+)
 async def test_the_next_operator_goes_on(
     left: int,
     last_is_sent: bool,

@@ -1,10 +1,9 @@
 """The same requests while the API server refuses, delays, breaks connections, loses answers and forgets watches.
 
-Nothing may be lost, made twice, deaf afterwards, or reported as failed. STORM_SEED and STORM_EXAMPLES run other storms,
-and more: `make test-long` runs 400, which are 10,000 steps.
+Nothing may be lost, made twice, deaf afterwards, or reported as failed. `make test-long` runs 400 examples, which are
+10,000 steps.
 """
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from control_plane.races.arena import Arena
 from control_plane.races.machine import run_races
 from control_plane.races.storm import Storm
 from local_cluster.control_plane import ControlPlane
+from sampling import count, seed
 
-EXAMPLES = int(os.environ.get("STORM_EXAMPLES", "3"))
-SEED = int(os.environ.get("STORM_SEED", "0"))
+EXAMPLES = count(3, 400)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,6 @@ async def stormy(
 
 
 def test_whatever_is_asked_in_a_storm(stormy: Arena, storm: Storm) -> None:
-    print(f"STORM_SEED={SEED} STORM_EXAMPLES={EXAMPLES}")
-    run_races(stormy, SEED, EXAMPLES)
+    run_races(stormy, seed(), EXAMPLES)
     print(dict(storm.tally()))
     assert len(storm.tally()) > 5, "a storm that is none"

@@ -1,4 +1,4 @@
-"""No busy sandbox is suspended, and no idle one kept: a million random timelines, and others that shrink."""
+"""No busy sandbox is suspended, and no idle one kept: random timelines, a million in all, and others that shrink."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -6,16 +6,18 @@ from concurrent.futures import ProcessPoolExecutor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sampling import WHOLE, count, seed
 from unit.sandbox_operator.idle.simulation import Simulation
 from unit.sandbox_operator.idle.timelines import Plan, Replacement, Tally, World
 from unit.sandbox_operator.idle.worlds import PLANS, run_random_worlds
 
-TIMELINES = 1_000_000
+TIMELINES = count(50_000, 1_000_000)
 BATCH = 250
 
 
-def test_a_million_timelines() -> None:
-    batches = range(0, TIMELINES // PLANS, BATCH)
+def test_random_timelines() -> None:
+    # Worlds of two runs overlap only if their seeds are nearly the same.
+    batches = range(seed() * TIMELINES, seed() * TIMELINES + TIMELINES // PLANS, BATCH)
     total = Tally()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for tally in pool.map(run_random_worlds, batches, [BATCH] * len(batches)):
@@ -23,9 +25,10 @@ def test_a_million_timelines() -> None:
     print(total)
     assert total.timelines == TIMELINES
     # Nearly all come to rest, so that their suspension is tried, and the tolerances are what they are called: rare.
+    # A part of the million may have none of the rarest.
     assert total.suspended > 0.99 * TIMELINES
     assert 0 < total.lost_by_kill < 0.005 * TIMELINES
-    assert 0 < total.hidden_by_move < 0.001 * TIMELINES
+    assert WHOLE <= total.hidden_by_move < 0.001 * TIMELINES
 
 
 def _times(longest: float) -> st.SearchStrategy[float]:

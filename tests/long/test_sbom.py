@@ -1,4 +1,4 @@
-"""Bills of material of the images that the other tests here run."""
+"""Bills of material of the images, which name each file of them: minutes."""
 
 import json
 from typing import Any

@@ -1,0 +1,71 @@
+"""Two lanes on one cluster: `--numprocesses=2 --dist=loadgroup` of pytest-xdist runs each in a process of its own.
+
+A lane installs its releases in namespaces of its own. The first one brings the cluster up and down, records the run and
+looks back at both; so the second begins when the record does, and its releases stay until the first has looked.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+SECOND = frozenset(
+    {
+        *("test_app.py", "test_conformance.py", "test_deferred_init.py", "test_idle.py", "test_pause_resume.py"),
+        *("test_sdk_example.py", "test_sdk_scenarios.py", "test_services.py", "test_workspace.py"),
+        *("test_lifecycle.py", "test_machine.py", "test_network.py", "test_pause.py"),
+    }
+)
+"""Files of the second lane: those with the persistent release and the one in host mode, and other machines."""
+
+RECORDED, SECOND_DONE, FIRST_DONE, SECOND_GONE = "recorded", "second-done", "first-done", "second-gone"
+_LONGEST_SECONDS = 2700.0
+_LOOK_SECONDS = 0.2
+
+
+def is_second(path: Path) -> bool:
+    """Whether this file of tests is in the second lane."""
+    return path.name in SECOND
+
+
+class Lanes:
+    """This process's lane, and what the lanes say to each other, as files of a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.are_two = "PYTEST_XDIST_WORKER" in os.environ
+        self.second = False
+        self._directory = directory
+
+    def say(self, what: str, text: str = "") -> None:
+        """Say it to the other lane."""
+        if self.are_two:
+            if (self._directory / what).exists():
+                return
+            half = self._directory / f"{what}.half"
+            half.write_text(text)
+            half.rename(self._directory / what)
+
+    def hear(self, what: str) -> str:
+        """What the other lane says with it, once it does; "" without one. Fails after 45 minutes."""
+        if not self.are_two:
+            return ""
+        said, deadline = self._directory / what, time.monotonic() + _LONGEST_SECONDS
+        while not said.exists():
+            if time.monotonic() > deadline:
+                pytest.fail(f"the other lane does not say {what!r}")
+            time.sleep(_LOOK_SECONDS)
+        return said.read_text()
+
+    def arrive(self, failed: int) -> None:
+        """This lane's last test has run, and what it has installed is still there."""
+        if self.second:
+            self.say(SECOND_DONE, str(failed))
+            self.hear(FIRST_DONE)
+        else:
+            self.say(FIRST_DONE)
+
+    def leave(self) -> None:
+        """Nothing of this lane is left on the cluster. The other one need not wait, even if this one has failed."""
+        for what in (SECOND_DONE, SECOND_GONE) if self.second else (RECORDED, FIRST_DONE):
+            self.say(what)
