@@ -23,7 +23,6 @@ from sandbox_gateway.proxy.context import Limits
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.routing.departures import Departures
 from sandbox_gateway.routing.lookup import CacheDirectory
-from sandbox_gateway.routing.suspensions import Suspensions
 from sandbox_gateway.routing.wake import Wakes
 from sandbox_gateway.runtime_api.plane import control_plane
 from sandbox_gateway.sandboxes.api import Sandboxes
@@ -53,11 +52,10 @@ class Gateway:
         health = HealthChecks()
         self.cache.listen(lambda name, sandbox: None if sandbox else health.forget(name))
         self._holding = Holding(self.cache, health, self.classes)
-        self._suspensions = Suspensions(self.cache)
         self._departures = Departures(self.cache)
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
-        self._wakes = Wakes(sandboxes, self._holding, self._suspensions, hold_seconds=settings.wake_hold_seconds)
-        self.directory = CacheDirectory(keys, self.cache, self.classes, self._suspensions, self._wakes, self.api_keys)
+        self._wakes = Wakes(sandboxes, self._holding, hold_seconds=settings.wake_hold_seconds)
+        self.directory = CacheDirectory(keys, self.cache, self.classes, self._wakes, self.api_keys)
         self.pools = Pools(client, settings.namespace)
         self.app = control_plane(
             settings, keys, client, self.cache, self.classes, self._holding, self.api_keys, self.pools
@@ -134,7 +132,7 @@ class Gateway:
                     websockets_per_sandbox=settings.websockets_per_sandbox,
                 ),
             )
-            self._suspensions.on_suspended.append(front.cut)
+            self.cache.suspensions.on_suspended.append(front.cut)
             self._departures.on_gone.append(front.cut)
             self.ready = True
             _log.info(

@@ -11,13 +11,13 @@ from sandbox_crds import names
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.retry import Passing
 from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, Service
-from sandbox_gateway.routing.suspensions import Suspensions
-from sandbox_gateway.routing.wake import Wakes, is_idle
+from sandbox_gateway.routing.wake import Wakes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import address
-from sandbox_gateway.sandboxes.view import explain
+from sandbox_gateway.sandboxes.suspensions import is_idle
+from sandbox_gateway.sandboxes.view import current_condition, explain, is_reachable, is_seen
 
 _VERIFIED_KEYS = 16_384
 _LAG_SECONDS = 1.0
@@ -48,14 +48,12 @@ class CacheDirectory:
         keys: MasterKeys,
         cache: SandboxCache,
         classes: SandboxClasses,
-        suspensions: Suspensions,
         wakes: Wakes,
         api_keys: ApiKeys,
     ) -> None:
         self._keys = keys
         self._cache = cache
         self._classes = classes
-        self._suspensions = suspensions
         self._wakes = wakes
         self._api_keys = api_keys
         # Exceptions are not cached, so made-up keys cannot push genuine ones out.
@@ -143,13 +141,13 @@ class CacheDirectory:
         owner = sandbox.spec.owner
         if sandbox.spec.suspend:
             return self._sleeping(sandbox, _IDLE) if is_idle(sandbox) else Endpoint(name, None, _PAUSED, owner=owner)
-        condition = sandbox.status.condition("Ready")
-        if _is_reachable(sandbox) and not self._suspensions.has_left(sandbox):
+        condition = current_condition(sandbox, left=self._cache.suspensions.has_left(sandbox))
+        if condition is not None and is_reachable(sandbox):
             endpoint = Endpoint(name, address(sandbox), owner=owner)
-            if sandbox.status.observed_generation >= sandbox.metadata.generation:
+            if is_seen(sandbox):
                 self._settled[name] = sandbox, endpoint
             return endpoint
-        if condition is None or sandbox.status.observed_generation < sandbox.metadata.generation:
+        if condition is None:
             detail, cause, passing = _PENDING, "", Passing.STARTING
         else:
             detail, cause, passing = _UNREADY, explain(condition.reason, condition.message), _passing(condition.reason)
@@ -175,17 +173,3 @@ def _passing(reason: str) -> Passing | None:
     """Why a sandbox that is not ready for this reason may become so by itself."""
     final = reason in Reason and MEANINGS[Reason(reason)].lifecycle == "error"
     return None if final else Passing.STARTING
-
-
-def _is_reachable(sandbox: Sandbox) -> bool:
-    """Whether the address in the status is the agent server's, and it may answer there.
-
-    One that misses its readiness probe for some seconds still works, and what is under way must not fail for that. If
-    it does not answer, the request says so.
-    """
-    condition = sandbox.status.condition("Ready")
-    if condition is None or not sandbox.status.pod_ip:
-        return False
-    if condition.status == "True":
-        return True
-    return condition.reason in Reason and MEANINGS[Reason(condition.reason)].reachable

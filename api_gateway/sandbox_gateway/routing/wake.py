@@ -7,11 +7,11 @@ import structlog
 
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
-from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import NoSandboxError
-from sandbox_gateway.routing.suspensions import Suspensions
 from sandbox_gateway.sandboxes.api import Sandboxes
+from sandbox_gateway.sandboxes.builders import RUNNING
 from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.suspensions import is_idle
 from sandbox_gateway.sandboxes.view import View
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -21,11 +21,6 @@ _JOINABLE_HOLDS = 1.5
 """How long a wake can be joined, in holds: a busy process notices late that a hold is over, and asks once more then."""
 
 
-def is_idle(sandbox: Sandbox) -> bool:
-    """Whether a request wakes it: not if it was paused by request, by kubectl, or since it did not start."""
-    return sandbox.spec.suspend and sandbox.spec.suspend_reason == "Idle"
-
-
 class Wakes:
     """Implements the data plane's `Waker`.
 
@@ -33,15 +28,13 @@ class Wakes:
     comes later still is told at once why the sandbox is not ready.
     """
 
-    def __init__(
-        self, sandboxes: Sandboxes, holding: Holding, suspensions: Suspensions, *, hold_seconds: float
-    ) -> None:
+    def __init__(self, sandboxes: Sandboxes, holding: Holding, *, hold_seconds: float) -> None:
         self._sandboxes = sandboxes
         self._holding = holding
         self._hold_seconds = hold_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._joinable_until: dict[str, float] = {}
-        suspensions.on_woken.append(self._resumed)
+        sandboxes.cache.suspensions.on_woken.append(self._resumed)
         sandboxes.cache.listen(lambda name, sandbox: None if sandbox else self._forget(name))
 
     def under_way(self, name: str) -> bool:
@@ -82,11 +75,10 @@ class Wakes:
 
     async def _resume(self, name: str) -> None:
         """Take back the suspension, if it still is one for idleness."""
-        spec = {"suspend": False, "suspendReason": ""}
         while (sandbox := self._sandboxes.cache.get(name)) is not None and is_idle(sandbox):
             try:
                 # None: another replica was faster, or the operator has written the status.
-                if await self._sandboxes.set_spec(sandbox, spec):
+                if await self._sandboxes.set_spec(sandbox, RUNNING):
                     _log.info("sandbox woken", sandbox=name)
             except (ApiError, aiohttp.ClientError, OSError) as error:
                 _log.warning("sandbox cannot be woken", sandbox=name, error=str(error), retry_in=_AGAIN_SECONDS)

@@ -8,6 +8,7 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import Informer, KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox
+from sandbox_gateway.sandboxes.suspensions import Suspensions
 
 _REMEMBERED = 10_000
 """Key ids of which no Sandbox is there any more."""
@@ -30,6 +31,7 @@ class SandboxCache:
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._expected_key_ids: dict[str, set[asyncio.Event]] = {}
         self._listeners: list[Callable[[str, Sandbox | None], None]] = []
+        self.suspensions = Suspensions(self.listen)
 
     @property
     def synced(self) -> bool:

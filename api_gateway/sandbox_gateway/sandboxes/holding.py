@@ -85,7 +85,8 @@ class Holding:
 
     def _view(self, sandbox: Sandbox, *, reached: bool) -> View:
         class_ = self._classes.spec(sandbox.spec.class_name)
-        return view(sandbox, datetime.now(UTC), reached=reached, class_=class_)
+        left = self._cache.suspensions.has_left(sandbox)
+        return view(sandbox, datetime.now(UTC), reached=reached, class_=class_, left=left)
 
 
 async def _wait(changed: asyncio.Event, seconds: float) -> None:

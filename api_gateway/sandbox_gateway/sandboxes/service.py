@@ -30,6 +30,7 @@ from sandbox_gateway.sandboxes.holding import Holding
 from sandbox_gateway.sandboxes.notices import Notices
 from sandbox_gateway.sandboxes.starting import Starter
 from sandbox_gateway.sandboxes.starts import Starts
+from sandbox_gateway.sandboxes.suspensions import is_idle
 from sandbox_gateway.sandboxes.view import View
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -256,4 +257,4 @@ def start_result(before: Sandbox | None, found: Sandbox, seen: View) -> str:
 
 def _is_paused(sandbox: Sandbox) -> bool:
     """Whether nothing but /resume and /start will run it again."""
-    return sandbox.spec.suspend and sandbox.spec.suspend_reason != "Idle"
+    return sandbox.spec.suspend and not is_idle(sandbox)

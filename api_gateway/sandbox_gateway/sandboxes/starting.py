@@ -141,7 +141,8 @@ class Starter:
         changes. One that runs or starts is left alone, and what the request would change is ignored.
         """
         now, class_ = datetime.now(UTC), self._classes.spec(known.spec.class_name)
-        seen = view(known, now, reached=True, class_=class_)
+        left = self._sandboxes.cache.suspensions.has_left(known)
+        seen = view(known, now, reached=True, class_=class_, left=left)
         # In just the state that was looked at: it may have recovered, or been resumed, in between.
         name = known.metadata.name
         waits = seen.reason == Reason.QUEUED
@@ -158,10 +159,10 @@ class Starter:
             # One that has failed by waiting in the queue for too long keeps its place, and waits anew.
             again = restart_spec(known, now) if seen.status == "error" else {}
             spec = {**at_once(wanted), **again}
-            left = await self._sandboxes.set_spec(known, spec) if spec else known
-            if left and again:
-                self._starts.begin(left, called_at)
-            return left and Started(left, ignored)
+            kept = await self._sandboxes.set_spec(known, spec) if spec else known
+            if kept and again:
+                self._starts.begin(kept, called_at)
+            return kept and Started(kept, ignored)
         self._permissions.check(request, key.policy, present=known.spec)
         ignored = ()
         if other_class:

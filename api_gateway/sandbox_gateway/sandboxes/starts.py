@@ -59,7 +59,8 @@ class Starts:
         if sandbox.status.pod_uid not in {"", start.former_pod}:
             start.launch = sandbox.status.launch or start.launch
         now = datetime.now(UTC)
-        seen = view(sandbox, now, reached=True, class_=self._classes.spec(sandbox.spec.class_name))
+        class_, left = self._classes.spec(sandbox.spec.class_name), self._cache.suspensions.has_left(sandbox)
+        seen = view(sandbox, now, reached=True, class_=class_, left=left)
         if seen.status != "starting":
             self._end(name, start, _RESULTS[seen.status])
         elif seen.changes_at is not None:

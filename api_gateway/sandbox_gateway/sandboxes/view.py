@@ -56,9 +56,12 @@ def explain(reason: str, message: str) -> str:
     return f"{reason}: {message}" if message else reason
 
 
-def view(sandbox: Sandbox, now: datetime, *, reached: bool, class_: SandboxClassSpec) -> View:
-    """How this sandbox looks at `now` (with time zone); `reached` says whether the gateway's probe succeeded."""
-    condition = _current_condition(sandbox)
+def view(sandbox: Sandbox, now: datetime, *, reached: bool, class_: SandboxClassSpec, left: bool) -> View:
+    """How this sandbox looks at `now` (with time zone); `reached` says whether the gateway's probe succeeded.
+
+    `left` is as for `current_condition`.
+    """
+    condition = current_condition(sandbox, left=left) or _pending(sandbox)
     reason = Reason(condition.reason) if condition.reason in Reason else Reason.PENDING
     message = condition.message or MEANINGS[reason].text
     restarts = sandbox.status.restart_count
@@ -105,14 +108,36 @@ def starting_since(sandbox: Sandbox) -> datetime | None:
     return max(since, restarted)
 
 
-def _current_condition(sandbox: Sandbox) -> Condition:
-    """The condition `Ready`, or a pending one while the operator has not seen the latest spec.
+def is_seen(sandbox: Sandbox) -> bool:
+    """Whether the operator has seen the latest spec."""
+    return sandbox.status.observed_generation >= sandbox.metadata.generation
 
-    After `suspend` was taken back, the condition may still tell of the pod that is just being deleted.
+
+def is_reachable(sandbox: Sandbox) -> bool:
+    """Whether the address in the status is the agent server's, and it may answer there.
+
+    One that misses its readiness probe for some seconds still works, and what is under way must not fail for that. If
+    it does not answer, the request says so.
     """
     condition = sandbox.status.condition("Ready")
-    if condition is not None and sandbox.status.observed_generation >= sandbox.metadata.generation:
-        return condition
+    if condition is None or not sandbox.status.pod_ip:
+        return False
+    if condition.status == "True":
+        return True
+    return condition.reason in Reason and MEANINGS[Reason(condition.reason)].reachable
+
+
+def current_condition(sandbox: Sandbox, *, left: bool) -> Condition | None:
+    """The condition `Ready`, if it still counts: the one answer to whether a sandbox is up, for all who ask.
+
+    A pod that serves goes on while the operator has not seen the latest spec, unless that suspends or restarts the
+    sandbox, or has done so since: then the pod has `left` (`Suspensions.has_left`). Any other condition is outdated.
+    """
+    counts = is_seen(sandbox) or (is_reachable(sandbox) and not left)
+    return sandbox.status.condition("Ready") if counts else None
+
+
+def _pending(sandbox: Sandbox) -> Condition:
     return Condition(
         type="Ready",
         status="False",

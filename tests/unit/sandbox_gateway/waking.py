@@ -5,7 +5,6 @@ from typing import Any, cast
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_gateway.routing.lookup import CacheDirectory
-from sandbox_gateway.routing.suspensions import Suspensions
 from sandbox_gateway.routing.wake import Wakes
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
@@ -65,7 +64,6 @@ class Plane:
         self._version = 0
         self.stored = Stored()
         self.cache = unconnected_cache()
-        self.suspensions = Suspensions(self.cache)
         sandboxes = Sandboxes(cast("KubeClient", self.stored), "test", self.cache)
         specs: dict[str, dict[str, Any]] = {
             "wakeful": {"wakeOnWebSocket": True},
@@ -73,10 +71,8 @@ class Plane:
         }
         classes = cast("SandboxClasses", Classes(**specs))
         self.holding = Holding(self.cache, cast("HealthChecks", ReachedHealth()), classes)
-        self.wakes = Wakes(sandboxes, self.holding, self.suspensions, hold_seconds=hold_seconds)
-        self.directory = CacheDirectory(
-            KEYS, self.cache, classes, self.suspensions, self.wakes, cast("ApiKeys", FixedApiKeys())
-        )
+        self.wakes = Wakes(sandboxes, self.holding, hold_seconds=hold_seconds)
+        self.directory = CacheDirectory(KEYS, self.cache, classes, self.wakes, cast("ApiKeys", FixedApiKeys()))
 
     def see(self, *, generation: int = 1, cached: bool = True, **fields: Any) -> KubeObject:
         """The Sandbox changes; unless it is `cached`, this replica's watch has not told so yet."""

@@ -39,7 +39,7 @@ def test_a_start_is_counted_by_what_it_has_come_to(
 ) -> None:
     known = None if before is None else sandbox(status=before)
     now = sandbox(status=found)
-    assert start_result(known, now, view(now, NOW, reached=True, class_=SandboxClassSpec())) == result
+    assert start_result(known, now, view(now, NOW, reached=True, class_=SandboxClassSpec(), left=False)) == result
 
 
 async def test_the_port_of_the_probes_has_the_metrics() -> None:

@@ -245,6 +245,33 @@ async def test_a_harmless_change_of_the_spec_keeps_no_request_away(plane: Plane)
     assert found(plane).address == ("127.0.0.1", 60000)
 
 
+RUN: dict[str, Any] = {}
+RESTART = {"restartedAt": "2026-01-02T03:04:06Z"}
+BRIEF = {"idleTimeoutSeconds": 5}
+
+
+@pytest.mark.parametrize(
+    ("specs", "up"),
+    [
+        pytest.param([RUN, BRIEF], True, id="harmless change"),
+        pytest.param([RUN, BRIEF, BRIEF | {"warmStart": "Never"}], True, id="two of them"),
+        pytest.param([RUN, IDLE], False, id="suspended"),
+        pytest.param([RUN, IDLE, RUN], False, id="resumed at once"),
+        pytest.param([RUN, IDLE, RUN, BRIEF], False, id="resumed at once and changed"),
+        pytest.param([RUN, RESTART], False, id="restarted"),
+    ],
+)
+async def test_requests_and_clients_agree_while_the_status_lags_behind(
+    plane: Plane, specs: list[dict[str, Any]], up: bool
+) -> None:
+    """Both go by one answer to whether the sandbox is up; the operator has seen the first spec alone."""
+    for generation, spec in enumerate(specs, 1):
+        said = status(Reason.READY, podIP="10.0.0.9", startTime="2026-01-02T03:04:05Z")
+        plane.see(generation=generation, spec=spec, status=said)
+    _, seen = await plane.holding.until("sb-a", lambda _: True, 0)
+    assert (found(plane).address is not None, seen.ready) == (up, up)
+
+
 async def test_what_is_found_follows_every_change(plane: Plane) -> None:
     for generation, ip in enumerate(("10.0.0.1", "10.0.0.2", "10.0.0.3"), 1):
         plane.see(generation=generation, status=status(Reason.READY, podIP=ip, observedGeneration=generation))

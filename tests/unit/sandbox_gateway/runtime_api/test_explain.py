@@ -20,7 +20,9 @@ SESSION, SECRET = KEYS.session_key(KEY_ID), KEYS.secret_key(KEY_ID)
 def explained(
     found: Sandbox, around: Surroundings | None = None, *, reached: bool = True, now: datetime = NOW
 ) -> ExplainResponse:
-    return explain(found, view(found, now, reached=reached, class_=SandboxClassSpec()), around or Surroundings())
+    return explain(
+        found, view(found, now, reached=reached, class_=SandboxClassSpec(), left=False), around or Surroundings()
+    )
 
 
 def told(reason: Reason, message: str, **fields: Any) -> ExplainResponse:

@@ -84,7 +84,7 @@ CONDITIONS = [
 
 @pytest.mark.parametrize(("reason", "message", "words"), CONDITIONS)
 def test_the_words_of_a_condition_are_let_through(reason: Reason, message: str, words: set[str]) -> None:
-    seen = view(sandbox(status=status(reason, message)), NOW, reached=True, class_=SandboxClassSpec())
+    seen = view(sandbox(status=status(reason, message)), NOW, reached=True, class_=SandboxClassSpec(), left=False)
     told = status_detail(seen)
     assert told is not None
     assert message in told
@@ -108,6 +108,6 @@ def test_what_goes_as_usual_has_none(reason: Reason) -> None:
 
 
 def test_a_ready_pod_that_the_gateway_does_not_reach() -> None:
-    seen = view(sandbox(status=status(Reason.READY)), NOW, reached=False, class_=SandboxClassSpec())
+    seen = view(sandbox(status=status(Reason.READY)), NOW, reached=False, class_=SandboxClassSpec(), left=False)
     assert status_detail(seen) is None
     assert status_detail(replace(seen, refused=502)) == f"runtime_ingress:502: {seen.message}"

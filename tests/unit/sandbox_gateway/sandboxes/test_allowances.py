@@ -133,11 +133,13 @@ def test_what_has_been_made_counts_once() -> None:
 def test_who_was_refused_by_the_operator_is_told_its_words() -> None:
     allowances = Allowances(unconnected_cache(), lambda _: Limits())
     known = Sandbox.model_validate(item("a", "LimitReached"))
-    told = allowances.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec()))
+    told = allowances.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec(), left=False))
     assert told is not None
     assert (told.status, told.detail) == (429, "It is LimitReached.")
     waiting = Sandbox.model_validate(item("a", "Queued"))
-    assert allowances.refused(waiting, view(waiting, NOON, reached=False, class_=SandboxClassSpec())) is None
+    assert (
+        allowances.refused(waiting, view(waiting, NOON, reached=False, class_=SandboxClassSpec(), left=False)) is None
+    )
 
 
 @pytest.mark.parametrize("limits", [Limits(running=2), Limits(sandboxes=3)])
@@ -149,7 +151,7 @@ def test_who_was_refused_by_the_operator_is_told_which_sandboxes_take_the_limit(
     cache.remember(item("c", "Suspended", version=3, suspend=True))
     cache.remember(item("theirs", version=4, owner="others"))
     known = cache.remember(item("new", "LimitReached", version=5))
-    told = allowances.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec()))
+    told = allowances.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec(), left=False))
     assert told is not None
     assert "a (session of-a), b (session of-b)" in told.detail
     assert ("c (session of-c)" in told.detail) == (limits.sandboxes is not None)
@@ -167,7 +169,7 @@ def test_places_are_told_in_the_order_of_the_operator() -> None:
     for name in "abcd":
         known = cache.get(name)
         assert known
-        seen = view(known, NOON, reached=False, class_=SandboxClassSpec())
+        seen = view(known, NOON, reached=False, class_=SandboxClassSpec(), left=False)
         messages[name] = allowances.with_place(known, seen).message
     assert messages == {
         "a": "Place 1 of 3 in the queue. It is Queued.",
@@ -179,5 +181,5 @@ def test_places_are_told_in_the_order_of_the_operator() -> None:
 
 def test_waiting_is_normal_and_a_refusal_is_an_error() -> None:
     waiting, refused = (Sandbox.model_validate(item("a", reason)) for reason in (Reason.QUEUED, Reason.LIMIT_REACHED))
-    assert view(waiting, NOON, reached=False, class_=SandboxClassSpec()).status == "starting"
-    assert view(refused, NOON, reached=False, class_=SandboxClassSpec()).status == "error"
+    assert view(waiting, NOON, reached=False, class_=SandboxClassSpec(), left=False).status == "starting"
+    assert view(refused, NOON, reached=False, class_=SandboxClassSpec(), left=False).status == "error"

@@ -129,6 +129,7 @@ async def test_a_resume_ends_with_what_is_reported_of_it_and_not_of_the_pod_befo
     plane: Plane, end: dict[str, Any]
 ) -> None:
     former = status(Reason.READY, **FORMER)
+    plane.see(status=former, **PAUSED)
     plane.begin(generation=2, status=former)
     plane.see(generation=2, status=former)
     assert not plane.told

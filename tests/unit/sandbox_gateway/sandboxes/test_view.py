@@ -57,8 +57,10 @@ EXPECTED = {
 }
 
 
-def seen_at(found: Sandbox, now: datetime, *, reached: bool = True, class_: SandboxClassSpec = CLASS) -> View:
-    return view(found, now, reached=reached, class_=class_)
+def seen_at(
+    found: Sandbox, now: datetime, *, reached: bool = True, class_: SandboxClassSpec = CLASS, left: bool = False
+) -> View:
+    return view(found, now, reached=reached, class_=class_, left=left)
 
 
 def states(seen: View) -> tuple[str, str]:
@@ -157,10 +159,14 @@ def test_ready_needs_the_gateways_own_probe(reason: Reason) -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("suspend", [True, False])
-def test_a_condition_from_before_the_last_change_of_spec_counts_no_more(reason: Reason, suspend: bool) -> None:
+@pytest.mark.parametrize("left", [True, False])
+def test_of_conditions_from_before_the_last_change_of_spec_only_those_of_a_pod_that_serves_count(
+    reason: Reason, suspend: bool, left: bool
+) -> None:
     found = sandbox(spec={"suspend": suspend}, status=status(reason, observedGeneration=0))
-    seen = seen_at(found, NOW + timedelta(days=1))
-    assert states(seen) == (PAUSED if suspend else STARTING)
+    seen = seen_at(found, NOW + timedelta(days=1), left=left)
+    counts = reason is Reason.READY and not left
+    assert states(seen) == (PAUSED if suspend else READY if counts else STARTING)
     assert not seen.suspended
 
 

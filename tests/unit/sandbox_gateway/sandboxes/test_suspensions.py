@@ -18,8 +18,8 @@ class Told(Plane):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[str] = []
-        self.suspensions.on_suspended.append(lambda name: self.told.append(f"{name} suspended"))
-        self.suspensions.on_woken.append(lambda name: self.told.append(f"{name} woken"))
+        self.cache.suspensions.on_suspended.append(lambda name: self.told.append(f"{name} suspended"))
+        self.cache.suspensions.on_woken.append(lambda name: self.told.append(f"{name} woken"))
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ async def test_the_pod_that_a_suspension_has_left(
         plane.see(generation=generation, spec=spec, status=said)
     found = plane.cache.get("sb-a")
     assert found is not None
-    assert plane.suspensions.has_left(found) is left
+    assert plane.cache.suspensions.has_left(found) is left
 
 
 async def test_one_that_was_never_seen_suspended() -> None:
-    assert not Plane().suspensions.has_left(sandbox(status=status(Reason.READY, observedGeneration=0)))
+    assert not Plane().cache.suspensions.has_left(sandbox(status=status(Reason.READY, observedGeneration=0)))

@@ -4,7 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox_crds.models import Sandbox
-from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.view import is_seen
+
+
+def is_idle(sandbox: Sandbox) -> bool:
+    """Whether it is suspended, and a request wakes it: not if a client or kubectl paused it, or its start failed."""
+    return sandbox.spec.suspend and sandbox.spec.suspend_reason == "Idle"
 
 
 @dataclass(slots=True)
@@ -17,11 +22,11 @@ class _Suspension:
 class Suspensions:
     """Tells of changes once: `on_suspended(name)`, and `on_woken(name)` when an idle one is resumed, by whomever."""
 
-    def __init__(self, cache: SandboxCache) -> None:
+    def __init__(self, listen: Callable[[Callable[[str, Sandbox | None], None]], None]) -> None:
         self.on_suspended: list[Callable[[str], None]] = []
         self.on_woken: list[Callable[[str], None]] = []
         self._suspensions: dict[str, _Suspension] = {}
-        cache.listen(self._see)
+        listen(self._see)
 
     def has_left(self, sandbox: Sandbox) -> bool:
         """Whether the status still speaks of the pod that ended with a suspension, or with a restart by the spec.
@@ -30,7 +35,7 @@ class Suspensions:
         Other changes of the spec leave the pod alone: they must not keep requests away, even while no operator runs.
         """
         status = sandbox.status
-        if status.observed_generation >= sandbox.metadata.generation or not status.pod_uid:
+        if is_seen(sandbox) or not status.pod_uid:
             return False
         known = self._suspensions.get(sandbox.metadata.name)
         suspended = known is not None and known.pod_uid == status.pod_uid
@@ -41,8 +46,7 @@ class Suspensions:
         if sandbox is None:
             self._suspensions.pop(name, None)
         elif sandbox.spec.suspend:
-            idle = sandbox.spec.suspend_reason == "Idle"
-            self._suspensions[name] = _Suspension(idle, sandbox.status.pod_uid)
+            self._suspensions[name] = _Suspension(is_idle(sandbox), sandbox.status.pod_uid)
             if known is None or known.over:
                 for tell in self.on_suspended:
                     tell(name)
@@ -52,5 +56,5 @@ class Suspensions:
                 if known.idle:
                     for tell in self.on_woken:
                         tell(name)
-            if sandbox.status.observed_generation >= sandbox.metadata.generation:
+            if is_seen(sandbox):
                 del self._suspensions[name]
