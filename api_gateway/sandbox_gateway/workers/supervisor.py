@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from sandbox_common.backoff import doubled
 from sandbox_gateway.process.servers import AppServer, tcp_socket
 from sandbox_gateway.settings import Settings
 from sandbox_gateway.workers.probes import MergedProbes
@@ -71,19 +72,20 @@ class Supervisor:
     async def _keep(self, worker: str, directory: Path, stop: asyncio.Event) -> None:
         """A worker, and its successors."""
         loop = asyncio.get_running_loop()
-        pause = _FIRST_PAUSE_SECONDS
+        failures = 0
         while not stop.is_set():
             started_at = loop.time()
             code = await self._run_one(worker, directory / f"{next(self._serials)}.sock", stop)
             if stop.is_set():
                 break
             if loop.time() - started_at > _SETTLED_SECONDS:
-                self._settled, pause = True, _FIRST_PAUSE_SECONDS
+                self._settled, failures = True, 0
             elif code > 0 and not self._settled:
                 raise WorkerError(worker, code)
+            failures += 1
+            pause = doubled(failures, _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
             _log.error("gateway worker ended", worker=worker, code=code, replaced_in_seconds=pause)
             await _set_within(stop, pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         # One that is to be replaced is still asked, in vain: what it knew must not be taken for no use.
         self._sockets.pop(worker, None)
 

@@ -13,11 +13,12 @@ import aiohttp
 import orjson
 import structlog
 
+from sandbox_common.backoff import backoff
 from sandbox_common.kube import unreadable
 from sandbox_common.kube.client import KubeClient, KubeObject
 from sandbox_common.kube.errors import ApiError
 from sandbox_common.kube.old_lists import OldLists
-from sandbox_common.kube.repetition import backoff
+from sandbox_common.kube.repetition import FIRST_PAUSE, LONGEST_PAUSE
 from sandbox_common.kube.resources import Resource
 
 type Handler[T] = Callable[[str, T | None], None]
@@ -107,7 +108,7 @@ class Informer[T]:
             except _FAILURES as error:
                 delay = self._failed(error)
             if self._short_watches:
-                delay = max(delay, backoff(self._short_watches))
+                delay = max(delay, backoff(self._short_watches, FIRST_PAUSE, LONGEST_PAUSE))
             await asyncio.sleep(delay)
 
     async def _follow(self) -> None:

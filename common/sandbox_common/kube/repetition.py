@@ -6,17 +6,16 @@ so that the second one is answered 409, and undoes nothing that came in between;
 any more is answered 422. Callers look then, as they do when another process was faster.
 """
 
-import random
-
 import aiohttp
 
+from sandbox_common.backoff import backoff
 from sandbox_common.kube.errors import ApiError
 
 OVERLOADED = frozenset({429, 500, 502, 503, 504})
 """Status codes that the same request need not get again."""
 
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 1.0
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 1.0
 _RIGHTS_SECONDS = 1.5
 """A kube-apiserver that has just been started knows no Roles for some 0.1 s, and forbids all that they allow."""
 _LONGEST_WAIT = 30.0
@@ -32,11 +31,6 @@ _BROKEN = (
     ConnectionError,
 )
 _WRONG_ADDRESS = (aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError)
-
-
-def backoff(attempt: int, first: float = _FIRST_PAUSE, longest: float = _LONGEST_PAUSE) -> float:
-    """Seconds after this attempt that failed (1, 2, …): doubled each time up to the longest, and less by chance."""
-    return min(first * 2 ** min(attempt - 1, 32), longest) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def retry_after(header: str) -> float | None:
@@ -58,7 +52,7 @@ class Repetition:
         """Seconds until the next attempt after one that failed like this; None when it is of no use."""
         self._attempts += 1
         seconds = self._seconds(failure)
-        pause = backoff(self._attempts)
+        pause = backoff(self._attempts, FIRST_PAUSE, LONGEST_PAUSE)
         if isinstance(failure, ApiError):
             pause = max(pause, failure.retry_after or 0.0)
             carried_out = failure.code not in _NOT_CARRIED_OUT

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from sandbox_common.backoff import doubled
 from sandbox_operator.pools.census import Census, State
 from sandbox_operator.reporting.findings import Finding
 from sandbox_operator.reporting.refusals import Refusal
@@ -23,7 +24,7 @@ class Backoff:
 
     def failed(self, now: datetime, longest: timedelta = LONGEST_DELAY) -> "Backoff":
         """After one more failure: 10 s, doubled each time up to `longest`."""
-        return Backoff(self.level + 1, now + min(SHORTEST_DELAY * 2 ** min(self.level, 16), longest))
+        return Backoff(self.level + 1, now + doubled(self.level + 1, SHORTEST_DELAY, longest))
 
     def is_over(self, now: datetime) -> bool:
         """Whether something may be tried."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import math
 import platform
 import time
@@ -15,14 +16,13 @@ import structlog
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
+from sandbox_common.backoff import backoff
 from sandbox_common.kube import ApiError, KubeClient
-from sandbox_common.kube.repetition import backoff
 from sandbox_operator.watching.store import AnyStore
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _BRIDGE_SECONDS = 60.0
-_RETRY_SECONDS = (1, 1, 2, 3, 5, 8, 13)
 _LASTING_SECONDS = 60.0
 """What has gone well for so long begins anew with short pauses."""
 _LONGEST_PAUSE_SECONDS = 15.0
@@ -72,9 +72,7 @@ class _ForEver:
     """Delays between attempts without an end: kopf would end the process after the last one."""
 
     def __iter__(self) -> Iterator[float]:
-        yield from _RETRY_SECONDS
-        while True:
-            yield _RETRY_SECONDS[-1]
+        return (backoff(failures, 1.0, _LONGEST_PAUSE_SECONDS) for failures in itertools.count(1))
 
 
 class Watches:
@@ -208,7 +206,7 @@ class Logins:
         """Our client's address and credentials, read anew."""
         if time.monotonic() - self._last < _LASTING_SECONDS:
             self._failures += 1
-            await asyncio.sleep(backoff(self._failures, longest=_LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(backoff(self._failures, 0.1, _LONGEST_PAUSE_SECONDS))
         else:
             self._failures = 0
         self._last = time.monotonic()

@@ -10,16 +10,13 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from sandbox_common.backoff import doubled
+
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 30.0
 
 BACKLOG_SHARE = 8
 """Of so many keys in a row one is of the backlog, if there is any."""
-
-
-def backoff(failures: int) -> float:
-    """Seconds until the next attempt after so many failures (1, 2, …), without jitter: 0.05 s, doubled up to 30 s."""
-    return min(_FIRST_DELAY * 2 ** min(failures - 1, 32), _LONGEST_DELAY)
 
 
 class WorkQueue:
@@ -77,7 +74,7 @@ class WorkQueue:
     def retry(self, key: str, at_least: float = 0.0) -> None:
         """Look at this key again after its backoff, with jitter, and not before `at_least` seconds."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        delay = max(backoff(failures), at_least)
+        delay = max(doubled(failures, _FIRST_DELAY, _LONGEST_DELAY), at_least)
         self.add_after(key, delay * random.uniform(1.0, 1.25))  # noqa: S311
 
     def forget(self, key: str) -> None:
