@@ -1,5 +1,6 @@
 """Sandbox objects in the API server: reads past the cache and all writes, which the cache learns of at once."""
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import structlog
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_crds import names
+from sandbox_crds.api import GROUP
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.builders import PINNED
@@ -15,6 +17,10 @@ from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.reads import SharedReads
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+_CALL_ANNOTATION = f"{GROUP}/call"
+"""Which call has made a Sandbox: a random number."""
 
 
 class Sandboxes:
@@ -48,13 +54,23 @@ class Sandboxes:
         return check_owner(sandbox, owner)
 
     async def create(self, body: KubeObject) -> Sandbox | None:
-        """The new Sandbox, or None when its name is taken."""
+        """The new Sandbox as it is then, or None when its name is taken.
+
+        It has a mark of this call: an attempt whose answer was lost may have made it, and others have changed it since.
+        """
+        metadata, mark = body["metadata"], secrets.token_hex(8)
+        marked = {**metadata, "annotations": {**metadata.get("annotations", {}), _CALL_ANNOTATION: mark}}
         try:
-            return self.cache.remember(await self._client.create(SANDBOXES, self._namespace, body))
+            return self.cache.remember(
+                await self._client.create(SANDBOXES, self._namespace, {**body, "metadata": marked})
+            )
         except ApiError as error:
             if error.code != 409:
                 raise
-            return None
+            found = await self.read(metadata["name"]) if error.uncertain else None
+            if found is None or found.metadata.deletion_timestamp:
+                return None
+            return found if found.metadata.annotations.get(_CALL_ANNOTATION) == mark else None
 
     async def set_spec(self, sandbox: Sandbox, spec: Mapping[str, Any]) -> Sandbox | None:
         """Merge these fields into the spec of a Sandbox in just this state; gives it as it is then.

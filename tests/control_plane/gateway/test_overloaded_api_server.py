@@ -110,6 +110,27 @@ async def test_an_order_whose_answer_is_lost_does_not_undo_what_comes_after_it(
     assert not await is_carried_out()
 
 
+async def test_a_start_whose_answer_is_lost_does_not_run_again_what_was_paused_since(
+    proxied: tuple[FaultProxy, Replica], operator: Operator, client: KubeClient, namespace: str
+) -> None:
+    proxy, gateway = proxied
+    is_paused = asyncio.Event()
+    first = iter([Fault(Kind.LOSE)])
+
+    def plan(what: Asked) -> Fault | None:
+        if is_paused.is_set() or (what.verb, what.resource) != ("create", "sandboxes"):
+            return None
+        return next(first, Fault(Kind.REFUSE, 503))
+
+    proxy.plan = plan
+    call = asyncio.create_task(gateway.start("s"))
+    name = (await operator.only())["metadata"]["name"]
+    await client.patch(SANDBOXES, namespace, name, {"spec": dict(PAUSED)})
+    is_paused.set()
+    assert (await call)["status"] == "paused"
+    assert (await operator.only())["spec"]["suspend"]
+
+
 async def test_in_vain(proxied: tuple[FaultProxy, Replica]) -> None:
     proxy, gateway = proxied
     started = await gateway.start("s")

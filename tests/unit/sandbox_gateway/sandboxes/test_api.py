@@ -82,3 +82,22 @@ async def test_one_that_has_gone() -> None:
     with pytest.raises(NoSandboxError):
         await Sandboxes(cast(KubeClient, Gone(None, uncertain=False)), "here", cache).set_spec(before, PAUSED)
     assert cache.get(before.metadata.name) is None
+
+
+@pytest.mark.parametrize("change", ["", "mark", "end"])
+@pytest.mark.parametrize("uncertain", [True, False])
+async def test_whether_a_sandbox_was_made_by_this_call(uncertain: bool, change: str) -> None:
+    """Its first answer was lost, and it was paused before it was sent again."""
+
+    class Taken(Conflict):
+        async def create(self, _resource: object, _namespace: str, body: KubeObject) -> KubeObject:
+            annotations = dict.fromkeys(body["metadata"]["annotations"], "another") if change == "mark" else {}
+            self._found = later(1, PAUSED, annotations={**body["metadata"]["annotations"], **annotations})
+            if change == "end":
+                self._found["metadata"]["deletionTimestamp"] = "2025-01-01T00:00:00Z"
+            return await self.patch()
+
+    cache = unconnected_cache()
+    sandboxes = Sandboxes(cast(KubeClient, Taken(None, uncertain=uncertain)), "here", cache)
+    made = await sandboxes.create({"metadata": {"name": BEFORE["metadata"]["name"]}})
+    assert (made is not None and made.spec.suspend) == (uncertain and not change)
