@@ -53,12 +53,13 @@ class Gateway:
         self.cache.listen(lambda name, sandbox: None if sandbox else health.forget(name))
         self._holding = Holding(self.cache, health, self.classes)
         self._departures = Departures(self.cache)
+        # One for waking and for the API, which so share their reads.
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
         self._wakes = Wakes(sandboxes, self._holding, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._wakes, self.api_keys)
         self.pools = Pools(client, settings.namespace)
         self.app = control_plane(
-            settings, keys, client, self.cache, self.classes, self._holding, self.api_keys, self.pools
+            settings, keys, client, sandboxes, self.classes, self._holding, self.api_keys, self.pools
         )
         self._certificates = None if settings.tls_dir is None else Certificates(settings.tls_dir)
         self.ready = False

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from sandbox_common.activity import CHECK_SECONDS, PATH, encode
 from sandbox_common.keys import MasterKeys
+from sandbox_common.waiting import set_within
 from sandbox_gateway.process.activity import Activity
 
 _FOLLOWED_SECONDS = 2 * CHECK_SECONDS
@@ -35,11 +36,7 @@ class ActivityReports:
         if loop.time() - self._asked_at > _FOLLOWED_SECONDS:
             return
         self._asked.clear()
-        try:
-            async with asyncio.timeout(min(at_most, _HAND_OVER_SECONDS)):
-                await self._asked.wait()
-        except TimeoutError:
-            pass
+        await set_within(self._asked, min(at_most, _HAND_OVER_SECONDS))
 
     async def _answer(self, request: Request) -> Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

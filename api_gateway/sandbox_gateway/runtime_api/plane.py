@@ -12,7 +12,6 @@ from sandbox_gateway.runtime_api.explanations import Explanations
 from sandbox_gateway.sandboxes.allowances import Allowances
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
-from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.environments import Environments
 from sandbox_gateway.sandboxes.events import ClusterEvents
@@ -30,15 +29,14 @@ def control_plane(
     settings: Settings,
     keys: MasterKeys,
     client: KubeClient,
-    cache: SandboxCache,
+    sandboxes: Sandboxes,
     classes: SandboxClasses,
     holding: Holding,
     api_keys: ApiKeys,
     pools: Pools,
 ) -> FastAPI:
     """The application over this replica's cache. Must be made inside the event loop."""
-    namespace = settings.namespace
-    sandboxes = Sandboxes(client, namespace, cache)
+    namespace, cache = settings.namespace, sandboxes.cache
     permissions = Permissions(settings.allowed_images, settings.sandbox_class)
     allowances = Allowances(cache, api_keys.limits_of)
     environments = Environments(client, namespace)

@@ -7,11 +7,9 @@ from contextlib import AbstractContextManager, contextmanager
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import Informer, KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.recent import remember
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.sandboxes.suspensions import Suspensions
-
-_REMEMBERED = 10_000
-"""Key ids of which no Sandbox is there any more."""
 
 
 class SandboxCache:
@@ -24,6 +22,7 @@ class SandboxCache:
         self._deleted: dict[str, str] = {}
         """UIDs of those that are known to be deleted before the informer has seen it, by name."""
         self._former_key_ids: dict[str, None] = {}
+        """Those of which no Sandbox is there any more."""
         self._names: dict[str, str] = {}
         self._key_ids: dict[str, str] = {}
         self._owners: dict[str, str] = {}
@@ -77,7 +76,7 @@ class SandboxCache:
 
     def give_up(self, key_id: str) -> None:
         """Take it that the Sandbox of this key id is gone, until one is seen."""
-        _remember(self._former_key_ids, key_id)
+        remember(self._former_key_ids, key_id)
 
     def owned_by(self, owner: str) -> list[Sandbox]:
         """All Sandboxes of this owner, in no order."""
@@ -166,12 +165,6 @@ def _watching(watchers: dict[str, set[asyncio.Event]], of: str) -> Generator[asy
         mine.discard(event)
         if not mine:
             watchers.pop(of, None)
-
-
-def _remember(memory: dict[str, None], item: str) -> None:
-    memory[item] = None
-    if len(memory) > _REMEMBERED:
-        del memory[next(iter(memory))]
 
 
 def _version(sandbox: Sandbox) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from sandbox_common.waiting import set_within
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.process.metrics import HELD_CALLS
@@ -52,7 +53,7 @@ class Holding:
                     if settled(seen) or left <= 0 or (self._released and not to_the_end):
                         return sandbox, seen
                     with HELD_CALLS.track_inprogress():
-                        await _wait(changed, min(left, _until_change(seen)))
+                        await set_within(changed, min(left, _until_change(seen)))
             finally:
                 self._events.discard(changed)
 
@@ -87,14 +88,6 @@ class Holding:
         class_ = self._classes.spec(sandbox.spec.class_name)
         left = self._cache.suspensions.has_left(sandbox)
         return view(sandbox, datetime.now(UTC), reached=reached, class_=class_, left=left)
-
-
-async def _wait(changed: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await changed.wait()
-    except TimeoutError:
-        pass
 
 
 def _until_change(seen: View) -> float:

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from sandbox_common.event_posting import post_event
 from sandbox_common.kube import KubeClient
+from sandbox_common.recent import remember
 from sandbox_common.sandbox_events import build_event
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.sandboxes.changes import CLASS
 
 FIELDS_IGNORED = "StartFieldsIgnored"
-_REMEMBERED = 10_000
 
 
 def ignored_message(names: Sequence[str]) -> str:
@@ -59,6 +59,4 @@ class Notices:
         )
         if about not in self._posted:
             await post_event(self._client, self._namespace, event)
-            self._posted[about] = None
-            if len(self._posted) > _REMEMBERED:
-                del self._posted[next(iter(self._posted))]
+            remember(self._posted, about)

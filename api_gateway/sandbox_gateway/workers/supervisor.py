@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from sandbox_common.backoff import doubled
+from sandbox_common.waiting import set_within
 from sandbox_gateway.process.servers import AppServer, tcp_socket
 from sandbox_gateway.settings import Settings
 from sandbox_gateway.workers.probes import MergedProbes
@@ -85,7 +86,7 @@ class Supervisor:
             failures += 1
             pause = doubled(failures, _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
             _log.error("gateway worker ended", worker=worker, code=code, replaced_in_seconds=pause)
-            await _set_within(stop, pause)
+            await set_within(stop, pause)
         # One that is to be replaced is still asked, in vain: what it knew must not be taken for no use.
         self._sockets.pop(worker, None)
 
@@ -107,11 +108,3 @@ class Supervisor:
             if process.returncode is None:
                 process.kill()
         return await ended
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

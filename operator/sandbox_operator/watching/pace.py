@@ -1,11 +1,12 @@
 """Work that may be left for later, kept to a small share of the time."""
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+
+from sandbox_common.waiting import set_within
 
 
 class Pace:
@@ -37,9 +38,6 @@ class Pace:
 
 async def pause(seconds: float, asked: asyncio.Event) -> bool:
     """Sleep a little less than this; True when `asked` was set, which ends it early and is cleared."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds * random.uniform(0.8, 1.0)):  # noqa: S311
-            await asked.wait()
-    was_asked = asked.is_set()
+    was_asked = await set_within(asked, seconds * random.uniform(0.8, 1.0))  # noqa: S311
     asked.clear()
     return was_asked

@@ -13,13 +13,11 @@ import structlog
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
 from sandbox_common.kube.old_lists import OldLists
+from sandbox_common.recent import remember
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.watching.pace import pause
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-_REMEMBERED = 10_000
-"""UIDs of what has gone."""
 
 
 class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
@@ -77,9 +75,7 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
 
     def drop(self, name: str, uid: str) -> None:
         """Forget an object that is gone; one of the same name and another UID stays."""
-        self._dropped[uid] = None
-        if len(self._dropped) > _REMEMBERED:
-            del self._dropped[next(iter(self._dropped))]
+        remember(self._dropped, uid)
         known = self._objects.get(name)
         if known and known.metadata.uid == uid:
             del self._objects[name]

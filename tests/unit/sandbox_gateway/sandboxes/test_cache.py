@@ -2,9 +2,9 @@
 
 import pytest
 
+from sandbox_common import recent
 from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import Sandbox
-from sandbox_gateway.sandboxes import cache as module
 from unit.sandbox_gateway.support import KEYS, sandbox, sandbox_object, unconnected_cache
 
 
@@ -60,7 +60,7 @@ async def test_key_ids_that_open_nothing_any_more_are_remembered(how: str) -> No
 
 
 async def test_only_so_many_key_ids_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    monkeypatch.setattr(recent, "_MOST", 2)
     cache = unconnected_cache()
     for key_id in ("a", "b", "a", "c"):
         cache.give_up(key_id)

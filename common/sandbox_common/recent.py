@@ -1,0 +1,10 @@
+"""Names that are remembered for as long as they are among the latest ones."""
+
+_MOST = 10_000
+
+
+def remember(names: dict[str, None], name: str) -> None:
+    """Add this name. When there are too many, the oldest one is forgotten."""
+    names[name] = None
+    if len(names) > _MOST:
+        del names[next(iter(names))]
