@@ -57,20 +57,20 @@ LOSSES: dict[LossReason, LossMeaning] = {
         f"Keep less in it, or raise workspace.size of the SandboxClass. {_PERSIST}",
     ),
     LossReason.EPHEMERAL_STORAGE_FULL: LossMeaning(
-        "The pod wrote more to its node's disk than its class allows: /tmp, home, logs, and /workspace if it is no "
-        "volume. So the node ended it.",
+        "The pod wrote more to its node's disk than its class allows (/tmp, home, logs, and /workspace without a "
+        "volume), so the node ended it.",
         f"Write less, or raise resources.limits.ephemeral-storage of the SandboxClass. {_PERSIST}",
     ),
     LossReason.NODE_LOW_ON_DISK: LossMeaning(
-        "The node ran out of disk, and ended pods that used more than they had asked for.",
+        "The node ran out of disk, and ended pods that used more than they had requested.",
         "Raise resources.requests.ephemeral-storage of the SandboxClass, or give the nodes more disk.",
     ),
     LossReason.NODE_LOW_ON_MEMORY: LossMeaning(
-        "The node ran out of memory, and ended pods that used more than they had asked for.",
+        "The node ran out of memory, and ended pods that used more than they had requested.",
         "Raise resources.requests.memory of the SandboxClass, or give the nodes more memory.",
     ),
     LossReason.NODE_LOW_ON_PROCESSES: LossMeaning(
-        "The node ran out of process ids.", "Set podPidsLimit of the kubelets, so that no pod takes all of them."
+        "The node ran out of process ids.", "Set podPidsLimit of the kubelets, so that no pod uses all of them."
     ),
     LossReason.EVICTED_BY_NODE: LossMeaning(
         "The node evicted the pod.", "See `kubectl describe node`; raise resources.requests of the SandboxClass."
@@ -84,21 +84,19 @@ LOSSES: dict[LossReason, LossMeaning] = {
         "Set pod.priorityClassName of the SandboxClass, or add nodes.",
     ),
     LossReason.TAINTED: LossMeaning(
-        "Its node got a taint that the pod does not tolerate, or does not report.",
+        "Its node got a taint that the pod does not tolerate, or stopped reporting.",
         "See `kubectl describe node`, and pod.tolerations of the SandboxClass.",
     ),
     LossReason.NODE_SHUTDOWN: LossMeaning("Its node was shut down.", f"Pause sandboxes before. {_PERSIST}"),
     LossReason.NODE_DELETED: LossMeaning("Its node was deleted.", f"Drain nodes before. {_PERSIST}"),
-    LossReason.NODE_LOST: LossMeaning("Its node did not report any more.", "See `kubectl describe node`."),
+    LossReason.NODE_LOST: LossMeaning("Its node stopped reporting.", "See `kubectl describe node`."),
     LossReason.DELETED: LossMeaning(
         "Somebody deleted the pod.", "Pause or stop a sandbox by the Runtime API, or by spec.suspend."
     ),
-    LossReason.GONE: LossMeaning(
-        "The pod is gone, and nobody says why.", "The audit log of the API server knows who deleted it."
-    ),
+    LossReason.GONE: LossMeaning("The pod is gone for an unknown reason.", "See the API server's audit log."),
     LossReason.ENDED: LossMeaning("Its node ended the pod.", "If it recurs, see `kubectl describe node`."),
     LossReason.VOLUME_GONE: LossMeaning(
-        "The claim of the workspace's volume was not there any more, so a new one was made: /workspace is empty.",
+        "The claim of the workspace's volume was gone, so the operator made a new one: /workspace is empty.",
         "Restore /workspace from a backup. Volumes whose StorageClass has reclaimPolicy Retain outlive their claims.",
     ),
 }
@@ -108,7 +106,7 @@ def loss_words(loss: Loss) -> str:
     """What was lost, why, and what to do about it, in whole sentences."""
     meaning = LOSSES[LossReason(loss.reason)] if loss.reason in LossReason else LOSSES[LossReason.ENDED]
     said = f"{loss.message.rstrip('. ')}." if loss.message.strip(". ") else ""
-    workspace = {"Lost": "What was in /workspace is lost.", "Kept": "/workspace is kept."}.get(loss.workspace, "")
+    workspace = {"Lost": "The content of /workspace is lost.", "Kept": "/workspace is kept."}.get(loss.workspace, "")
     return " ".join(filter(None, (meaning.text, said, workspace, f"Remedy: {meaning.remedy}")))
 
 

@@ -97,41 +97,41 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.READY: Meaning("The agent server answers.", "running", "ready"),
     Reason.PENDING: Meaning("The pod is about to be made.", "starting", "pending"),
     Reason.QUEUED: Meaning(
-        "A limit of its owner leaves no room at the moment. It starts in its turn, in the order of asking.",
+        "Its owner has reached a limit. The sandbox waits in a queue and starts in its turn.",
         "starting",
         "pending",
         passing=True,
         remedy=f"Pause or stop other sandboxes of this owner. {_RAISE_LIMIT}",
     ),
     Reason.LIMIT_REACHED: Meaning(
-        "A limit of its owner leaves no room, and too many wait for some. It is asked for again every 15 s.",
+        "Its owner has reached a limit, and too many sandboxes wait already. The operator tries again every 15 s.",
         "error",
         "failed",
         remedy=f"Stop other sandboxes of this owner. {_RAISE_LIMIT}",
     ),
     Reason.UNSCHEDULABLE: Meaning(
-        "The pod cannot be scheduled: no node has room for it, or none fits it.",
+        "The pod cannot be scheduled: no node has room for it or matches its constraints.",
         "starting",
         "pending",
         passing=True,
         remedy="Add nodes, stop or pause other sandboxes, or lower resources.requests of the SandboxClass.",
     ),
-    Reason.STARTING: Meaning("The pod has a node: image pull, then boot.", "starting", "pending"),
+    Reason.STARTING: Meaning("The pod has a node. The image is pulled, then it boots.", "starting", "pending"),
     Reason.IMAGE_PULL_BACK_OFF: Meaning(
-        "The image cannot be pulled at the moment. The kubelet tries again after 10 s, 20 s, 40 s and so on.",
+        "The image cannot be pulled now. The kubelet tries again after 10 s, 20 s, 40 s and so on.",
         "starting",
         "pending",
         passing=True,
-        remedy="See whether the image's registry answers the nodes, and what it says.",
+        remedy="Check whether the nodes can reach the image's registry, and what it answers.",
     ),
     Reason.IMAGE_NOT_FOUND: Meaning(
-        "The image does not exist, or not for the platform of the node.",
+        "The image does not exist, or does not support the node's platform.",
         "error",
         "failed",
         remedy="Correct spec.image, or push the image.",
     ),
     Reason.IMAGE_PULL_DENIED: Meaning(
-        "The registry, or the node's policy for images, refuses to give the image.",
+        "The registry, or the node's image policy, refuses the image.",
         "error",
         "failed",
         remedy="Check spec.image. A private registry needs a Secret in pod.imagePullSecrets of the SandboxClass.",
@@ -140,48 +140,48 @@ MEANINGS: dict[Reason, Meaning] = {
         "The image reference is malformed.", "error", "failed", remedy="Correct spec.image."
     ),
     Reason.CREATE_CONTAINER_ERROR: Meaning(
-        "The container cannot be made at the moment: a Secret or ConfigMap is missing, or a volume, the network or the "
-        "container runtime is not ready. The kubelet tries again.",
+        "The container cannot be made now: a Secret or ConfigMap is missing, or a volume, the network or the container "
+        "runtime is not ready. The kubelet tries again.",
         "starting",
         "pending",
         passing=True,
-        remedy="If it lasts: make what the message names, take it out of the Sandbox or its SandboxClass, or see "
-        "`kubectl describe node`.",
+        remedy="If it lasts, create the object that the message names, remove it from the Sandbox or its SandboxClass, "
+        "or see `kubectl describe node`.",
     ),
     Reason.RUNTIME_HANDLER_NOT_FOUND: Meaning(
-        "The node has no runtime of the name that the RuntimeClass says.",
+        "The node does not have the runtime that the RuntimeClass names.",
         "error",
         "failed",
         remedy="Configure the runtime on the nodes, or correct runtimeClasses of the SandboxClass.",
     ),
     Reason.COMMAND_CANNOT_RUN: Meaning(
-        "The command is no program that the image can run.",
+        "The image cannot run the command.",
         "error",
         "failed",
         remedy="Correct spec.command or the image.",
     ),
     Reason.CONTAINER_RESTARTING: Meaning(
-        "The agent server ended and is started again.",
+        "The agent server ended. The kubelet starts it again.",
         "starting",
         "pending",
         passing=True,
-        remedy="If it ends again: raise resources.limits.memory of the SandboxClass if it ran out of memory, else read "
-        "`kubectl logs --previous` of the pod.",
+        remedy="If it ends again: if it ran out of memory, raise resources.limits.memory of the SandboxClass; "
+        "otherwise read `kubectl logs --previous` of the pod.",
     ),
     Reason.CRASH_LOOP_BACK_OFF: Meaning(
-        "The agent server ends again and again.",
+        "The agent server crashes repeatedly.",
         "error",
         "failed",
         remedy="Read `kubectl logs --previous` of the pod, and correct the image, the command or the environment.",
     ),
     Reason.OOM_KILLED: Meaning(
-        "The agent server runs out of memory again and again.",
+        "The agent server runs out of memory repeatedly.",
         "error",
         "failed",
         remedy="Start it with a larger resource_factor, or raise resources.limits.memory of the SandboxClass.",
     ),
     Reason.NOT_RESPONDING: Meaning(
-        "The agent server runs and has stopped answering its readiness probe. Requests are still passed on to it.",
+        "The agent server runs but does not answer its readiness probe. It still gets requests.",
         "starting",
         "pending",
         passing=True,
@@ -189,7 +189,7 @@ MEANINGS: dict[Reason, Meaning] = {
         remedy="If it lasts, read `kubectl logs` of the pod. `kubectl delete pod` replaces it.",
     ),
     Reason.POD_NOT_READY: Meaning(
-        "The agent server answers, and another container of the pod does not.",
+        "The agent server answers, but another container of the pod does not.",
         "starting",
         "pending",
         passing=True,
@@ -202,12 +202,12 @@ MEANINGS: dict[Reason, Meaning] = {
         "pending",
         passing=True,
         remedy=(
-            "See `kubectl describe node`. Without a volume the pod is replaced after five minutes or so; with one, "
-            "when the node is back, or gone for good and `kubectl delete node` says so."
+            "See `kubectl describe node`. A pod without a volume is replaced after about five minutes; one with a "
+            "volume when the node is back, or when you delete the node with `kubectl delete node`."
         ),
     ),
     Reason.VOLUME_NOT_BOUND: Meaning(
-        "The workspace's volume is not there.",
+        "The workspace's volume does not exist yet.",
         "starting",
         "pending",
         passing=True,
@@ -218,28 +218,28 @@ MEANINGS: dict[Reason, Meaning] = {
         "The StorageClass of the workspace's volume does not exist.",
         "error",
         "failed",
-        remedy="Correct workspace.storageClassName of the SandboxClass, or make the StorageClass.",
+        remedy="Correct workspace.storageClassName of the SandboxClass, or create the StorageClass.",
     ),
     Reason.EVICTED: Meaning(
-        "The pod was evicted; a new one follows.",
+        "The pod was evicted. The operator makes a new one.",
         "starting",
         "pending",
         passing=True,
         remedy="If it recurs, raise resources.requests of the SandboxClass, or give the nodes more room.",
     ),
     Reason.POD_FAILED: Meaning(
-        "The pod was ended by its node; a new one follows.",
+        "The node ended the pod. The operator makes a new one.",
         "starting",
         "pending",
         passing=True,
         remedy="If it recurs, see `kubectl describe node`.",
     ),
-    Reason.POD_TERMINATING: Meaning("The old pod ends; a new one follows.", "starting", "pending"),
+    Reason.POD_TERMINATING: Meaning("The old pod is ending. The operator then makes a new one.", "starting", "pending"),
     Reason.TERMINATING: Meaning(
-        "The Sandbox is deleted, and its finalizers keep the object. Its pod ends; to clients it is gone (404).",
+        "The Sandbox was deleted, but finalizers keep the object. Its pod ends, and clients get 404.",
         "error",
         "failed",
-        remedy="Whoever set the finalizers must remove them. There is no way back; start another sandbox.",
+        remedy="The controllers that set the finalizers must remove them. Start another sandbox instead of this one.",
     ),
     Reason.POD_REFUSED: Meaning(
         "The cluster refuses the pod.",
@@ -258,17 +258,15 @@ MEANINGS: dict[Reason, Meaning] = {
         "The SandboxClass does not exist.",
         "error",
         "failed",
-        remedy="Make it, or start the sandbox with one of `kubectl get sandboxclasses`.",
+        remedy="Create it, or start the sandbox with one of `kubectl get sandboxclasses`.",
     ),
-    Reason.SUSPENDING: Meaning("The pod ends, since the sandbox is suspended.", "paused", "not found"),
-    Reason.SUSPENDED: Meaning(
-        "There is no pod, since the sandbox is suspended.", "paused", "not found", remedy=_RESUME
-    ),
+    Reason.SUSPENDING: Meaning("The pod is ending because the sandbox is suspended.", "paused", "not found"),
+    Reason.SUSPENDED: Meaning("The sandbox is suspended and has no pod.", "paused", "not found", remedy=_RESUME),
     Reason.IDLE: Meaning(
-        "There is no pod, since the sandbox was idle. A request wakes it.", "paused", "not found", remedy=_RESUME
+        "The sandbox was idle and has no pod. A request wakes it.", "paused", "not found", remedy=_RESUME
     ),
     Reason.START_TIMEOUT: Meaning(
-        "There is no pod, since it did not become ready in time.", "paused", "not found", remedy=_RESUME
+        "The sandbox did not become ready in time and has no pod.", "paused", "not found", remedy=_RESUME
     ),
 }
 
@@ -291,15 +289,15 @@ class Expiry:
 
 EXPIRIES: dict[ExpiryReason, Expiry] = {
     ExpiryReason.MAXIMUM_LIFE: Expiry(
-        "It reaches the age that maximumLifeSeconds allows, counted from its creation, time suspended included.",
+        "It reaches the age that maximumLifeSeconds allows, counted from its creation, including suspensions.",
         "Raise spec.maximumLifeSeconds of the Sandbox.",
     ),
     ExpiryReason.SUSPENDED_TOO_LONG: Expiry(
         "It has been suspended for as long as maximumSuspendedSeconds of its SandboxClass allows.", _RESUME
     ),
     ExpiryReason.NEVER_READY: Expiry(
-        "It has never been ready, for as long as progressDeadlineSeconds of its SandboxClass allows.",
-        "See the condition Ready for what it lacks.",
+        "It was not ready within progressDeadlineSeconds of its SandboxClass.",
+        "The condition Ready says what it lacks.",
     ),
 }
 
@@ -313,32 +311,32 @@ class PoolMeaning:
 
 
 POOL_MEANINGS: dict[PoolReason, PoolMeaning] = {
-    PoolReason.FILLED: PoolMeaning("All free pods are there and ready."),
+    PoolReason.FILLED: PoolMeaning("All free pods exist and are ready."),
     PoolReason.FILLING: PoolMeaning(
-        "Pods are being made, or replaced since the pool, its SandboxClass or their node has changed."
+        "The operator makes pods, or replaces them because the pool, its SandboxClass or their node has changed."
     ),
     PoolReason.PODS_FAILING: PoolMeaning(
-        "Pods do not become ready; the message says why. One is tried anew every 10 s to 5 min.",
+        "Pods do not become ready; the message says why. The operator retries one every 10 s to 5 min.",
         "Correct the SandboxPool or its SandboxClass. The pods: `kubectl get pods -l sandbox.openhands.dev/pool`.",
     ),
     PoolReason.UNSCHEDULABLE: PoolMeaning(
-        "No node has room for more pods, or none fits them. A few wait, the rest is not made.",
+        "No node has room for more pods or matches their constraints. A few pods wait; the operator makes no more.",
         "Add nodes, make the pool smaller, or lower resources.requests of the SandboxClass.",
     ),
     PoolReason.POD_REFUSED: PoolMeaning(
-        "The cluster refuses the pods. One is tried anew every 10 s to 1 min.",
+        "The cluster refuses the pods. The operator retries one every 10 s to 1 min.",
         "Change what the message names in the SandboxPool, its SandboxClass or the namespace's policy.",
     ),
     PoolReason.QUOTA_EXCEEDED: PoolMeaning(
-        "A ResourceQuota leaves no room for more pods. One is tried anew every 10 s to 1 min.",
+        "A ResourceQuota leaves no room for more pods. The operator retries one every 10 s to 1 min.",
         "Make the pool smaller, stop or pause sandboxes, or raise the ResourceQuota: `kubectl describe resourcequota`.",
     ),
     PoolReason.SANDBOX_CLASS_NOT_FOUND: PoolMeaning(
-        "The SandboxClass does not exist. Free pods stay as they are, and nobody can claim them.",
-        "Make it, or set spec.className to one of `kubectl get sandboxclasses`.",
+        "The SandboxClass does not exist. Free pods stay, but sandboxes cannot claim them.",
+        "Create it, or set spec.className to one of `kubectl get sandboxclasses`.",
     ),
     PoolReason.PERSISTENT_WORKSPACE: PoolMeaning(
-        "The SandboxClass gives each sandbox a volume of its own, so there can be no pods before the sandboxes.",
+        "The SandboxClass gives each sandbox its own volume, so pods cannot exist before their sandboxes.",
         "Set spec.className to a SandboxClass without workspace.persistent.",
     ),
 }

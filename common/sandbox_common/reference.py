@@ -13,12 +13,13 @@ Generated from `common/sandbox_common/reasons.py` by `make generate`. Do not edi
 
 ## Ready
 
-The condition `Ready` of a Sandbox has one of these reasons; its message has the evidence and ends with the remedy.
-`status` and `pod_status` are what the Runtime API tells its clients. "final" says that repetition cannot mend it: a
-client's start ends at once. So it does when a limit leaves no room and too many wait. What is "passing", Kubernetes or
-the operator goes on trying: it is `starting` and `pending` with its cause, and becomes `error` and `failed` when the
-start has lasted
-[`pendingTimeoutSeconds`](lifecycle.md#failures).
+The condition `Ready` of a Sandbox has one of these reasons. Its message has the evidence and ends with the remedy.
+`status` and `pod_status` are the values that the Runtime API gives its clients.
+
+- *final*: trying again cannot help, so a client's start ends at once. A start also ends at once when its owner has
+  reached a limit and too many starts wait already.
+- *passing*: Kubernetes or the operator keeps trying. The sandbox is `starting` and `pending` with its cause, and
+  becomes `error` and `failed` when the start has lasted for [`pendingTimeoutSeconds`](lifecycle.md#failures).
 
 | Reason | Meaning | status | pod_status | | Remedy |
 |---|---|---|---|---|---|
@@ -27,7 +28,7 @@ start has lasted
 _EXPIRING = """
 ## Expiring
 
-The condition `Expiring` announces that the sandbox will be deleted, and when; so does an Event `ExpiringSoon`.
+The condition `Expiring` and an Event `ExpiringSoon` announce that the sandbox will be deleted, and when.
 
 | Reason | Meaning | Remedy |
 |---|---|---|
@@ -36,9 +37,10 @@ The condition `Expiring` announces that the sandbox will be deleted, and when; s
 _LOSSES = """
 ## Losses
 
-A pod that goes without its sandbox being paused, stopped or restarted is replaced, and told of for as long as the
-sandbox lives: `status.lostPods` counts them, `status.lastLoss` has when, why, and what became of `/workspace`. An Event
-`PodLost` says so at once. Clients see it in `restart_count`, `restart_reasons`, `events` and `/explain`.
+If a pod is lost although nobody paused, stopped or restarted its sandbox, the operator replaces it and records an
+Event `PodLost`. For the rest of the sandbox's life, `status.lostPods` counts such pods, and `status.lastLoss` says when
+and why the last one was lost, and what happened to `/workspace`. Clients see the loss in `restart_count`,
+`restart_reasons`, `events` and `/explain`.
 
 | Reason | Meaning | Remedy |
 |---|---|---|
@@ -47,7 +49,7 @@ sandbox lives: `status.lostPods` counts them, `status.lastLoss` has when, why, a
 _POOLS = """
 ## Ready, of a SandboxPool
 
-It is `True` when all free pods are there and ready. Claimed pods do not count, and nothing here touches them.
+The condition is `True` when all free pods exist and are ready. Claimed pods do not count and are not affected.
 
 | Reason | Meaning | Remedy |
 |---|---|---|

@@ -52,7 +52,7 @@ def expiry(*, never: bool) -> Callable[[Command], Command]:
     return click.option(
         "--expires",
         type=Text("TIME", read),
-        help=f"When the key ends to be valid. {ways}{', or never' if never else '. Default: never'}.",
+        help=f"When the key expires. {ways}{', or never' if never else '. Default: never'}.",
     )
 
 

@@ -153,5 +153,5 @@ def test_a_home_that_is_too_full_is_named_for_as_long_as_the_sandbox_lives(site:
     assert answer["restart_count"] == 1
     [lost] = [event["message"] for event in answer["events"] if event["reason"] == "PodLost"]
     assert lost in answer["restart_reasons"]
-    assert "What was in /workspace is lost." in lost
+    assert "The content of /workspace is lost." in lost
     site.kubectl("delete", "--filename", "-", body=body)

@@ -11,20 +11,20 @@ from types import MappingProxyType
 class Passing(StrEnum):
     """A cause of refusals that can pass by itself."""
 
-    STARTING = "the sandbox is starting, or Kubernetes still tries to start it"
+    STARTING = "the sandbox is starting, or Kubernetes is still trying to start it"
     UNREACHABLE = "the sandbox, or the control plane, cannot be reached"
-    MOVED = "the sandbox's pod went away during the request"
+    MOVED = "the sandbox's pod was lost during the request"
     NOT_WOKEN = "the sandbox was not awake in time"
     NOT_KNOWN = "this replica does not know the sandbox yet"
     BEING_DELETED = "the session's old sandbox is still being deleted"
     SERVICE_STARTING = "a service of the sandbox may still be starting"
-    TOO_MANY_HELD = "too many requests wait for sandboxes"
+    TOO_MANY_HELD = "too many requests are waiting for sandboxes"
     TOO_MANY_BODIES = "too many large bodies are being read"
     TOO_MANY_CONNECTIONS = "the process has too many connections open"
     API_SERVER = "the Kubernetes API server is overloaded or unreachable"
-    TOO_MANY_OF_SANDBOX = "the sandbox has too many requests or WebSockets under way"
-    TOO_MANY_OF_OWNER = "the owner has its share of the process's connections"
-    LIMIT = "a limit of the API key's owner is reached"
+    TOO_MANY_OF_SANDBOX = "the sandbox has too many requests or WebSockets in progress"
+    TOO_MANY_OF_OWNER = "the owner uses its whole share of the process's connections"
+    LIMIT = "the API key's owner has reached a limit"
     QUOTA = "the namespace's ResourceQuota leaves no room"
 
 

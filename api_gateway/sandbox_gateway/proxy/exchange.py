@@ -288,7 +288,7 @@ class Exchange(Sink):
                 why = Passing.SERVICE_STARTING if self._service == "vscode" else 503
                 self._answer(why, nothing_listens(self._service, self._address[1]))
             else:
-                self._answer(Passing.UNREACHABLE, "cannot be reached at the moment. Try again.")
+                self._answer(Passing.UNREACHABLE, "is unreachable. Try again.")
             return
         self._connecting = None
         self._attach(upstream)

@@ -195,7 +195,7 @@ class FirstMessage(asyncio.Protocol):
             if answer is None:
                 self._route(key, target)
             else:
-                self._close(_TRY_AGAIN_LATER, "the sandbox cannot be waited for now")
+                self._close(_TRY_AGAIN_LATER, "too many requests are waiting for sandboxes")
 
         held = hold(self._context, target, self._request.size + len(self._received), done)
         if isinstance(held, Answer):

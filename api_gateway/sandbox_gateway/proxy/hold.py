@@ -6,7 +6,7 @@ from functools import partial
 
 import structlog
 
-from sandbox_gateway.contract.retry import Passing
+from sandbox_gateway.contract.retry import RETRY, Passing
 from sandbox_gateway.process.metrics import HELD_REQUESTS
 from sandbox_gateway.proxy.answers import Answer, refuse_for_now
 from sandbox_gateway.proxy.context import Context
@@ -16,10 +16,10 @@ READ_AHEAD = 64 * 1024
 """Bytes of a held request that are read on: without reading, a client that has gone is not noticed."""
 
 _TOO_MANY = refuse_for_now(
-    Passing.TOO_MANY_HELD, "Too many requests wait for sandboxes. Send this one again in a moment."
+    Passing.TOO_MANY_HELD, f"Too many requests are waiting for sandboxes. Retry in {RETRY[Passing.TOO_MANY_HELD][1]} s."
 )
 _NOT_KNOWN = refuse_for_now(
-    Passing.NOT_KNOWN, "The sandbox of this session key is not known here yet. Try again in a moment."
+    Passing.NOT_KNOWN, "This replica does not know the sandbox of this session key yet. Try again in a moment."
 )
 _UNKNOWN = ""
 """In place of runtime id and owner: sandboxes that are unknown share the places of one."""
@@ -113,4 +113,4 @@ def held_in_vain(target: ToSleeping | ToUnknown) -> Answer:
     """The answer to a request that has been held for this already."""
     if isinstance(target, ToUnknown):
         return _NOT_KNOWN
-    return refuse_for_now(Passing.NOT_WOKEN, f"The sandbox has not been woken in time. {target.detail}")
+    return refuse_for_now(Passing.NOT_WOKEN, f"The sandbox did not wake in time. {target.detail}")

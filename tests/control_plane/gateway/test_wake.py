@@ -164,7 +164,7 @@ async def test_a_deletion_while_it_wakes(sleeper: Sleeper, client: KubeClient, n
 async def test_one_that_is_not_ready_in_time(sleeper: Sleeper) -> None:
     await sleeper.suspend()
     answer = await sleeper.ask(0)
-    assert "not been woken in time" in refusal(answer, 503)
+    assert "did not wake in time" in refusal(answer, 503)
     assert int(answer.headers["Retry-After"]) > 0
     await sleeper.woken()
     await sleeper.become_ready()

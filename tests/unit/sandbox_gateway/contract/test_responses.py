@@ -131,7 +131,7 @@ async def test_one_that_has_lost_pods_says_so_for_as_long_as_it_lives(
     assert body["restart_reasons"] == ["exit code 1", event["message"]]
     assert (event["type"], event["reason"]) == ("Warning", "PodLost")
     assert event["message"].startswith("At 2026-01-02T03:00:00Z (2 pods lost so far): The home directory was fuller")
-    assert "What was in /workspace is lost. Remedy: " in event["message"]
+    assert "The content of /workspace is lost. Remedy: " in event["message"]
 
 
 async def test_one_that_will_be_deleted_says_so_while_it_runs(

@@ -91,7 +91,7 @@ async def test_expect_100_continue_when_it_does_not_wake() -> None:
     asleep = Asleep()
     client = await asleep.client(POST + b"Expect: 100-continue\r\nContent-Length: 4\r\n\r\n")
     await asleep.wake(IDLE)
-    assert_refused(client.transport.written, 503, "not been woken in time. It is asleep.", retry=True)
+    assert_refused(client.transport.written, 503, "did not wake in time. It is asleep.", retry=True)
     assert b"Connection: close\r\n" in client.transport.written, "the body may or may not come now"
     await asleep.close()
 
@@ -99,7 +99,7 @@ async def test_expect_100_continue_when_it_does_not_wake() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "status", "words", "retry"),
     [
-        (IDLE, 503, "not been woken in time. It is asleep.", True),
+        (IDLE, 503, "did not wake in time. It is asleep.", True),
         (PAUSED, 503, "It is paused.", False),
         (NoSandbox.GONE, 404, "has been deleted", False),
     ],
@@ -139,7 +139,7 @@ async def test_a_waker_that_fails_leaves_nobody_without_an_answer() -> None:
     asleep = Asleep()
     asleep.context.waker = Broken()
     client = await asleep.client()
-    assert_refused(client.transport.written, 503, "not been woken", retry=True)
+    assert_refused(client.transport.written, 503, "did not wake", retry=True)
     await asleep.close()
 
 
@@ -245,7 +245,7 @@ async def test_the_end_of_the_grace_time_is_the_end_of_holding() -> None:
         while asleep.waker.waiting["abc"]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     for refused in (client, half):
-        assert_refused(refused.transport.written, 503, "not been woken in time", retry=True)
+        assert_refused(refused.transport.written, 503, "did not wake in time", retry=True)
         assert b"Connection: close\r\n" in refused.transport.written
         assert refused.transport.sent_eof
     assert asleep.places.free

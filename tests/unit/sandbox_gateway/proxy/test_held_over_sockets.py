@@ -92,4 +92,4 @@ async def test_a_sandbox_does_not_wake_before_the_gateway_ends(gateway: Gateway)
         head, _, body = (await talking).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: 5" in head
-    assert "not been woken in time" in orjson.loads(body)["detail"]
+    assert "did not wake in time" in orjson.loads(body)["detail"]

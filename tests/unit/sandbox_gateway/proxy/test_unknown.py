@@ -58,7 +58,7 @@ async def test_one_that_sleeps_is_woken_then() -> None:
     [
         (NoSandbox.GONE, 404, "has been deleted", False),
         (DOWN, 503, "is paused", False),
-        (UNKNOWN, 503, "not known here yet", True),
+        (UNKNOWN, 503, "does not know the sandbox", True),
     ],
 )
 async def test_how_it_may_end_otherwise(endpoint: Endpoint | NoSandbox, status: int, words: str, retry: bool) -> None:
@@ -105,7 +105,7 @@ async def test_the_end_of_the_gateway_is_the_end_of_waiting() -> None:
     async with asyncio.timeout(5):
         while replica.directory.news.waiting[KEY]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    assert_refused(client.transport.written, 503, "not known here yet", retry=True)
+    assert_refused(client.transport.written, 503, "does not know the sandbox", retry=True)
     await replica.close()
 
 
@@ -118,7 +118,7 @@ async def test_no_key_is_logged_when_waiting_fails() -> None:
     replica.directory.news = Broken()
     with structlog.testing.capture_logs([structlog.processors.format_exc_info]) as logs:
         client = await replica.client()
-    assert_refused(client.transport.written, 503, "not known here yet", retry=True)
+    assert_refused(client.transport.written, 503, "does not know the sandbox", retry=True)
     [said] = [str(entry) for entry in logs]
     assert "hold_failed" in said
     assert KEY not in said

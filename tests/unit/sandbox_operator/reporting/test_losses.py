@@ -188,7 +188,7 @@ def test_losses_are_counted_and_the_last_one_is_kept() -> None:
     assert told.lost_pods == 2
     assert losses_words(told) == (
         "At 2026-11-23T12:00:00Z (2 pods lost so far): The home directory was fuller than its class allows, so the "
-        "node ended the pod. What was in /workspace is lost. Remedy: Keep less in it, or raise pod.homeSize of the "
+        "node ended the pod. The content of /workspace is lost. Remedy: Keep less in it, or raise pod.homeSize of the "
         "SandboxClass."
     )
     gone = with_loss(told, Loss(time=rfc3339(NOW), reason="VolumeGone", workspace="Lost"))
