@@ -11,7 +11,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({}, f"get secret {PREFIX}-api-key --output jsonpath='{{.data.api-key}}' | base64 --decode"),
     ({}, "get ohsb"),
     ({}, "helm --namespace agents test demo"),
-    ({}, "hold only if this cluster's network plugin enforces them"),
+    ({}, "work only if this cluster's network plugin enforces them"),
     ({}, f"exec deployment/{PREFIX}-operator -- python3 -c 'import socket;"),
     ({}, "kubectl label namespace agents pod-security.kubernetes.io/enforce=restricted"),
     ({"networkPolicy": {"enabled": False}}, "NetworkPolicies are off"),
