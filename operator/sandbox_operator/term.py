@@ -62,7 +62,7 @@ class Term:
             caches.classes,
             caches.stock,
             Claims(pool_api, environments, keys, caches.stock, caches.pools, self._pools.started),
-            Initializations(agents, environments, self.queue.add),
+            Initializations(agents, environments),
             self._ledger,
             caches.services,
             definitions=caches.definitions,

@@ -19,33 +19,29 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Preparations:
-    """`over(key)` is called when an agent server has been asked, whatever came of it."""
+    """Those under way, by the UIDs of their pods."""
 
-    def __init__(self, agents: AgentServers, over: Callable[[str], None]) -> None:
+    def __init__(self, agents: AgentServers) -> None:
         self._agents = agents
-        self._over = over
-        self._under_way: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._prepared: dict[str, str] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}
 
-    def begin(self, key: str, sandbox: Sandbox, pod: Pod, key_id: str) -> bool:
-        """Ask the agent server of this pod, unless that is under way. False when too many are being asked."""
-        this = (key, pod.uid)
-        if this not in self._under_way:
+    def begin(self, sandbox: Sandbox, pod: Pod, key_id: str, over: Callable[[], None]) -> bool:
+        """Ask the agent server of this pod, unless that is under way. False when too many are being asked.
+
+        `over()` is called when it has been asked, whatever came of it.
+        """
+        if pod.uid not in self._under_way:
             if len(self._under_way) >= AT_ONCE:
                 return False
-            self._under_way[this] = asyncio.create_task(self._ask(key, sandbox, pod, key_id))
+            self._under_way[pod.uid] = asyncio.create_task(self._ask(sandbox, pod, key_id, over))
         return True
 
-    def take(self, key: str) -> str:
-        """UID of the pod that has been asked since the last call, if any."""
-        return self._prepared.pop(key, "")
-
-    async def _ask(self, key: str, sandbox: Sandbox, pod: Pod, key_id: str) -> None:
+    async def _ask(self, sandbox: Sandbox, pod: Pod, key_id: str, over: Callable[[], None]) -> None:
+        name = sandbox.metadata.name
         try:
-            await self._agents.prepare_for_pause(key, address_of(sandbox, pod), key_id)
+            await self._agents.prepare_for_pause(name, address_of(sandbox, pod), key_id)
         except Exception:
-            _log.exception("not prepared for its pause", sandbox=key)  # it is paused all the same
+            _log.exception("not prepared for its pause", sandbox=name)  # it is paused all the same
         finally:
-            del self._under_way[key, pod.uid]
-            self._prepared[key] = pod.uid
-            self._over(key)
+            del self._under_way[pod.uid]
+            over()

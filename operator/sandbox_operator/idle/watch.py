@@ -159,7 +159,7 @@ class IdleWatch:
         event = build_event(
             sandbox, now, type_="Normal", reason=EventReason.SUSPENDED_IDLE, action="Suspend", note=note
         )
-        await self._api.tell(event)
+        await self._api.post(event)
 
 
 def _is_in_use(pod: Pod) -> bool:

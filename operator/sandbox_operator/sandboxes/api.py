@@ -9,7 +9,7 @@ import aiohttp
 
 from sandbox_common.cluster_events import ClusterEvent, decode
 from sandbox_common.event_posting import post_event
-from sandbox_common.kube import ApiError, KubeClient, KubeObject, unreadable
+from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
 from sandbox_crds.api import SANDBOX_LABEL
@@ -41,23 +41,12 @@ class Outcome:
     @property
     def key_id(self) -> str:
         """Id of the key that the Secret holds, or "" when there is none."""
-        secret = self.objects.get(SECRETS.plural)
+        secret = self.of(SECRETS)
         return _key_id(secret) if secret else ""
 
-    @property
-    def volume(self) -> KubeObject | None:
-        """The claim of the workspace, created or found."""
-        return self.objects.get(VOLUME_CLAIMS.plural)
-
-    @property
-    def pod(self) -> KubeObject | None:
-        """The pod, created or found."""
-        return self.objects.get(PODS.plural)
-
-    @property
-    def service(self) -> KubeObject | None:
-        """The Service, created or found."""
-        return self.objects.get(SERVICES.plural)
+    def of(self, resource: Resource) -> KubeObject | None:
+        """The object of this resource, created or found."""
+        return self.objects.get(resource.plural)
 
 
 class Api:
@@ -94,7 +83,7 @@ class Api:
         try:
             outcome.objects[plural] = await self._client.create(create.resource, self._namespace, create.body)
             if create.event:
-                await self.tell(create.event)
+                await self.post(create.event)
         except ApiError as error:
             # Another 409 is a lost race inside of the API server, for instance about a quota.
             if error.code == 409 and error.reason == "AlreadyExists":
@@ -147,13 +136,12 @@ class Api:
         """The pod of this name as it is now; None when there is none."""
         return await self._client.find(PODS, self._namespace, name)
 
-    async def delete_pod(self, pod: Pod) -> None:
-        """Delete exactly this pod. Raises ApiError (409 when there is another of this name), as do all below."""
-        await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid)
+    async def delete_pod(self, pod: Pod, grace_seconds: int | None = None) -> None:
+        """Delete exactly this pod; with 0 seconds at once, whatever becomes of it on its node.
 
-    async def abandon_pod(self, pod: Pod) -> None:
-        """Delete exactly this pod at once, whatever becomes of it on its node."""
-        await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid, grace_seconds=0)
+        Raises ApiError (409 when there is another of this name), as do all below.
+        """
+        await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid, grace_seconds=grace_seconds)
 
     async def delete_service(self, service: Service) -> None:
         """Delete exactly this Service."""
@@ -193,9 +181,10 @@ class Api:
         found = await self._client.find(SANDBOXES, self._namespace, sandbox.metadata.name)
         return found if found and found["metadata"]["uid"] == sandbox.metadata.uid else None
 
-    async def tell(self, event: KubeObject) -> None:
-        """Post an Event. It is for people, so a failure is only logged."""
-        await post_event(self._client, self._namespace, event)
+    async def post(self, *events: KubeObject) -> None:
+        """Post Events. They are for people, so a failure is only logged."""
+        for event in events:
+            await post_event(self._client, self._namespace, event)
 
 
 def _key_id(secret: KubeObject) -> str:

@@ -15,10 +15,9 @@ from sandbox_operator.reporting.lifetime import (
 )
 from sandbox_operator.sandboxes.ending import follow_deletion, replace_finished, restart, suspend, terminate
 from sandbox_operator.sandboxes.replacement import is_outdated
-from sandbox_operator.sandboxes.running import follow
+from sandbox_operator.sandboxes.running import follow, is_complete, start
 from sandbox_operator.sandboxes.services import change
 from sandbox_operator.sandboxes.situation import Situation
-from sandbox_operator.sandboxes.starting import is_complete, start
 from sandbox_operator.sandboxes.world import Plan, World
 
 
@@ -57,7 +56,7 @@ def _phase(situation: Situation) -> Plan:
     """What is to be done about a sandbox that is within its limits: the first that applies."""
     world, sandbox, pod = situation.world, situation.world.sandbox, situation.world.pod
     if refusal := world.refusal:
-        return situation.without_pod().report(Finding(refusal.reason, refusal.message), situation.vanished)
+        return situation.report_without_pod(Finding(refusal.reason, refusal.message))
     if sandbox.spec.suspend:
         return suspend(situation)
     if pod is None:

@@ -1,18 +1,30 @@
-"""A sandbox that has its pod: initialize its agent server, find out what the pod waits for, and report it. Pure."""
+"""A sandbox that is to run: get it a pod and what belongs to that, and report what the pod does. Pure."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from sandbox_common.command import AGENT
+from sandbox_common.kube import KubeObject
+from sandbox_common.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
+from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.builders.pod import build_pod, is_runtime_class_dropped, runtime_class
+from sandbox_operator.builders.refusals import refused
+from sandbox_operator.builders.secret import build_secret
+from sandbox_operator.builders.service import build_service
+from sandbox_operator.builders.volume import build_volume_claim
+from sandbox_operator.pools.claiming import is_first_start
 from sandbox_operator.pools.deferred import Initialization, needs_init
 from sandbox_operator.reporting.conditions import READY, said
 from sandbox_operator.reporting.evidence import find, is_needed
 from sandbox_operator.reporting.finality import IMAGE_TROUBLES
 from sandbox_operator.reporting.findings import Finding, examine, is_without_cause
 from sandbox_operator.reporting.status import reports
+from sandbox_operator.sandboxes.replacement import vanishing_event
 from sandbox_operator.sandboxes.situation import Situation
-from sandbox_operator.sandboxes.starting import without_class
-from sandbox_operator.sandboxes.world import Plan
+from sandbox_operator.sandboxes.world import Create, Plan, World
+from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import Pod
 
 SILENCE = timedelta(seconds=5)
@@ -20,6 +32,50 @@ SILENCE = timedelta(seconds=5)
 
 LOOK_INTERVAL = timedelta(seconds=5)
 """Between two reads of the Events about one pod."""
+
+
+def is_complete(world: World, pod: Pod) -> bool:
+    """Whether all of a sandbox's objects are there: so this process knows, or so says a status about this pod.
+
+    A claimed pod has its Secret from the beginning.
+    """
+    if pod.claimed and world.sandbox.spec.service == "None":
+        return True
+    return reports(world.sandbox.status, pod) or (world.made is not None and world.made.pod_uid == pod.uid)
+
+
+def start(situation: Situation) -> Plan:
+    """Claim a warm pod or make the objects, unless the class, a limit or the cluster's rules do not allow it."""
+    world = situation.world
+    sandbox, class_, pod = world.sandbox, world.class_, world.pod
+    if pod and pod.claimed:
+        return Plan(creates=(Create(SERVICES, build_service(sandbox, pod.port(AGENT))),))
+    if class_ is None:
+        return without_class(situation)
+    if pod:
+        return Plan(creates=_objects(situation, class_))
+    if why := refused(sandbox.spec, class_):
+        return situation.report_without_pod(Finding(Reason.POD_REFUSED, why))
+    if held := world.held_back:
+        # The queue goes by the time that is reported here.
+        waits = situation.report_without_pod(Finding(held.reason, held.message), held.since)
+        return waits.again_at(held.again)
+    event = _runtime_class_dropped(sandbox, class_, world.now)
+    if world.made is None and world.miss is None and is_first_start(sandbox):
+        return Plan(claim=True, afterwards=(event,) if event else ())
+    lost = vanishing_event(sandbox, class_, world.now)
+    return Plan(creates=_objects(situation, class_, event), events=(lost,) if lost else ())
+
+
+def without_class(situation: Situation) -> Plan:
+    """Without its class nothing can be made. The class of a new sandbox may be just as new, and on its way."""
+    world, sandbox = situation.world, situation.world.sandbox
+    name, since = sandbox.spec.class_name, times.parse(sandbox.metadata.creation_timestamp)
+    missing = Finding(Reason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.", since)
+    steps = situation.report_without_pod(missing)
+    # The status will not speak of the pod any longer.
+    lost = vanishing_event(sandbox, None, world.now) if steps.status and world.pod is None else None
+    return replace(steps, events=(*steps.events, lost)) if lost else steps
 
 
 def follow(situation: Situation, pod: Pod) -> Plan:
@@ -56,3 +112,32 @@ def _initialize(situation: Situation, pod: Pod) -> Plan:
     since = max(time for time in (pod.claimed, pod.ready and pod.ready.since, pod.created) if time)
     steps = situation.report(Finding(Reason.STARTING, "The agent server is told its environment.", since))
     return replace(steps, initialize=(pod, class_))
+
+
+def _objects(situation: Situation, class_: SandboxClass, event: KubeObject | None = None) -> tuple[Create, ...]:
+    """All that belongs to a sandbox, and its pod unless there is one. `event` is posted once the pod is new."""
+    world, sandbox, keys = situation.world, situation.world.sandbox, situation.keys
+    key_id, settled = situation.key_id, situation.settled_key_id
+    key_ids = frozenset({settled}) if settled else keys.key_ids(sandbox.metadata.uid)
+    creates = [Create(SECRETS, build_secret(sandbox, class_, keys, key_id), key_ids=key_ids)]
+    if class_.spec.workspace.persistent:
+        creates.append(Create(VOLUME_CLAIMS, build_volume_claim(sandbox, class_)))
+    if sandbox.spec.service == "Headless" and world.service is None:
+        creates.append(Create(SERVICES, build_service(sandbox)))
+    if world.pod is None:
+        foreign = "" if key_id in keys.key_ids(sandbox.metadata.uid) else key_id
+        # A kubelet keeps what it has read of a Secret that is then replaced.
+        creates.append(Create(PODS, build_pod(sandbox, class_, foreign), event, waits=bool(settled)))
+    return tuple(creates)
+
+
+def _runtime_class_dropped(sandbox: Sandbox, class_: SandboxClass, now: datetime) -> KubeObject | None:
+    if not is_runtime_class_dropped(sandbox, class_):
+        return None
+    note = (
+        f"Runtime class {sandbox.spec.runtime_class_name} is not listed in runtimeClasses of SandboxClass "
+        f"{sandbox.spec.class_name}: the pod runs with {runtime_class(sandbox, class_) or "the cluster's default"}."
+    )
+    return build_event(
+        sandbox, now, type_="Warning", reason=EventReason.RUNTIME_CLASS_DROPPED, action="CreatePod", note=note
+    )

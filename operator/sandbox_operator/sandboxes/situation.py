@@ -60,14 +60,6 @@ class Situation:
         reported = self.world.sandbox.status.key_id
         return reported if self.keys.knows(reported) else ""
 
-    @property
-    def vanished(self) -> Loss | None:
-        """The loss of the pod that the status speaks of, if it is not there and nobody was to end it."""
-        sandbox, pod = self.world.sandbox, self.world.pod
-        if (pod and reports(sandbox.status, pod)) or not has_vanished(sandbox):
-            return None
-        return vanished_pod(sandbox, self.world.class_, self.world.now)
-
     def redacted(self) -> "Situation":
         """The same without keys in texts. Texts are cut later on, and part of a key could not be recognized."""
         secrets = self._secrets()
@@ -76,14 +68,6 @@ class Situation:
         world = self.world
         pod = world.pod and redacted_pod(world.pod, secrets)
         return Situation(replace(world, pod=pod, evidence=redacted_evidence(world.evidence, secrets)), self.keys)
-
-    def without_pod(self, now: datetime | None = None) -> "Situation":
-        """The same without a pod, now or at another time. The sandbox has its key all the same.
-
-        A client must get one when this lasts; a status without it would have to be written once more for that.
-        """
-        made = self.world.made or Made(self.key_id)
-        return Situation(replace(self.world, pod=None, made=made, now=now or self.world.now), self.keys)
 
     def report(self, finding: Finding, loss: Loss | None = None) -> Plan:
         """The plan that writes the finding, and a loss, into the status, now or when the finding has lasted.
@@ -99,7 +83,7 @@ class Situation:
         key_id = self.known_key_id or sandbox.status.key_id
         miss = str(world.miss) if world.miss and world.miss.reason is not MissReason.NO_POOL else ""
         status = next_status(sandbox, pod, finding, key_id, world.now, miss)
-        status = with_loss(status, loss or (self.vanished if pod else None))
+        status = with_loss(status, loss or (self._vanished() if pod else None))
         status = with_loss(status, lost_volume(sandbox, world.made and world.made.volume_made, world.now))
         # A limit may count from what is reported just now.
         is_ending = finding.reason is Reason.TERMINATING
@@ -107,6 +91,23 @@ class Situation:
         expiring = announcement(sandbox, limit, world.now)
         events = expiring_events(sandbox, limit, expiring, world.now)
         return Plan(events=events, status=patch(sandbox.status, with_expiring(status, expiring)) or None)
+
+    def report_without_pod(self, finding: Finding, now: datetime | None = None) -> Plan:
+        """Report a finding, as of now or of another time, and no pod. The sandbox has its key all the same.
+
+        A client must get one when this lasts; a status without it would have to be written once more for that.
+        """
+        world = self.world
+        made = world.made or Made(self.key_id)
+        without = Situation(replace(world, pod=None, made=made, now=now or world.now), self.keys)
+        return without.report(finding, self._vanished())
+
+    def _vanished(self) -> Loss | None:
+        """The loss of the pod that the status speaks of, if it is not there and nobody was to end it."""
+        sandbox, pod = self.world.sandbox, self.world.pod
+        if (pod and reports(sandbox.status, pod)) or not has_vanished(sandbox):
+            return None
+        return vanished_pod(sandbox, self.world.class_, self.world.now)
 
     def _with_history(self, finding: Finding) -> str:
         status, pod = self.world.sandbox.status, self.world.pod

@@ -97,7 +97,7 @@ class Scene:
             self.classes,
             self.stock,
             Claims(pool_api, environments, KEYS, self.stock, self.pools, self.started.append),
-            Initializations(self.agents, environments, self.queue.add),
+            Initializations(self.agents, environments),
             self.ledger,
             self.services,
             lambda: self.now,

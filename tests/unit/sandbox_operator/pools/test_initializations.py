@@ -16,6 +16,8 @@ from sandbox_operator.pools.initializations import Initialization, Initializatio
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.samples import KEY_ID, NOW, class_, container, ready, sandbox
 
+type Results = list[Initialization | None]
+
 
 class Far:
     """Agent servers and environments at once. `failures` are raised one after another."""
@@ -42,14 +44,14 @@ def far() -> Far:
 
 
 @pytest.fixture
-def over() -> list[str]:
+def over() -> Results:
     return []
 
 
 @pytest.fixture
-def made(far: Far, over: list[str], monkeypatch: pytest.MonkeyPatch) -> Initializations:
+def made(far: Far, monkeypatch: pytest.MonkeyPatch) -> Initializations:
     monkeypatch.setattr(initializations, "_RETRY_SECONDS", 0.0)
-    return Initializations(cast(AgentServers, far), cast(Environments, far), over.append)
+    return Initializations(cast(AgentServers, far), cast(Environments, far))
 
 
 def pod(restarts: int = 0) -> Pod:
@@ -57,75 +59,71 @@ def pod(restarts: int = 0) -> Pod:
     return replace(ready(pool="p", deferred=True, claimed=NOW, key_id=KEY_ID), container=run)
 
 
-async def until(over: list[str], count: int) -> None:
+async def until(over: Results, count: int) -> None:
     async with asyncio.timeout(5):
         while len(over) < count:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
-async def test_it_is_told_its_environment_once(far: Far, over: list[str], made: Initializations) -> None:
+async def test_it_is_told_its_environment_once(far: Far, over: Results, made: Initializations) -> None:
     far.go_on.clear()
-    assert made.begin("one", sandbox(), pod(), class_())
-    assert made.begin("one", sandbox(), pod(), class_())
+    assert made.begin(sandbox(), pod(), class_(), over.append)
+    assert made.begin(sandbox(), pod(), class_(), over.append)
     await asyncio.sleep(0)
-    assert made.result("one", pod()) is None
+    assert over == []
     far.go_on.set()
     await until(over, 1)
     assert far.asked == [("10.244.0.7", KEY_ID, {"env": {"TOKEN": "t"}})]
-    assert made.result("one", pod()) == Initialization()
-    assert over == ["one"]
+    assert over == [Initialization()]
 
 
-async def test_a_restarted_one_is_told_again(over: list[str], made: Initializations) -> None:
-    made.begin("one", sandbox(), pod(), class_())
-    await until(over, 1)
-    assert made.result("one", pod(restarts=1)) is None
-    made.begin("one", sandbox(), pod(restarts=1), class_())
+async def test_a_restarted_one_is_told_again(far: Far, over: Results, made: Initializations) -> None:
+    far.go_on.clear()
+    made.begin(sandbox(), pod(), class_(), over.append)
+    made.begin(sandbox(), pod(restarts=1), class_(), over.append)
+    far.go_on.set()
     await until(over, 2)
-    assert made.result("one", pod(restarts=1)) == Initialization()
-    made.forget("one")
-    assert made.result("one", pod(restarts=1)) is None
+    assert over == [Initialization(), Initialization()]
+    assert len(far.asked) == 2
 
 
 @pytest.mark.parametrize("error", [InitError("/api/init answers 401"), EnvironmentMissingError("no Secret")])
-async def test_a_pod_of_no_use(far: Far, over: list[str], made: Initializations, error: Exception) -> None:
+async def test_a_pod_of_no_use(far: Far, over: Results, made: Initializations, error: Exception) -> None:
     far.failures = [error]
-    made.begin("one", sandbox(), pod(), class_())
+    made.begin(sandbox(), pod(), class_(), over.append)
     await until(over, 1)
-    assert made.result("one", pod()) == Initialization(str(error))
+    assert over == [Initialization(str(error))]
 
 
-async def test_a_bug_does_not_leave_the_sandbox_waiting(far: Far, over: list[str], made: Initializations) -> None:
+async def test_a_bug_does_not_leave_the_sandbox_waiting(far: Far, over: Results, made: Initializations) -> None:
     far.failures = [RuntimeError("secret detail")]
-    made.begin("one", sandbox(), pod(), class_())
+    made.begin(sandbox(), pod(), class_(), over.append)
     await until(over, 1)
-    result = made.result("one", pod())
+    [result] = over
     assert result
     assert result.failure
     assert "secret detail" not in result.failure
 
 
-async def test_an_api_server_out_of_reach_is_not_the_pods_fault(
-    far: Far, over: list[str], made: Initializations
-) -> None:
+async def test_an_api_server_out_of_reach_is_not_the_pods_fault(far: Far, over: Results, made: Initializations) -> None:
     far.failures = [ApiError(500, "InternalError", "etcd"), TimeoutError()]
     for count in (1, 2):
-        made.begin("one", sandbox(), pod(), class_())
+        made.begin(sandbox(), pod(), class_(), over.append)
         await until(over, count)
-        assert made.result("one", pod()) is None
-    made.begin("one", sandbox(), pod(), class_())
+        assert over[-1] is None
+    made.begin(sandbox(), pod(), class_(), over.append)
     await until(over, 3)
-    assert made.result("one", pod()) == Initialization()
+    assert over[-1] == Initialization()
 
 
 async def test_only_so_many_at_once(
-    far: Far, over: list[str], made: Initializations, monkeypatch: pytest.MonkeyPatch
+    far: Far, over: Results, made: Initializations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(initializations, "AT_ONCE", 1)
     far.go_on.clear()
-    assert made.begin("one", sandbox(), pod(), class_())
-    assert not made.begin("one", sandbox(), pod(restarts=1), class_())
+    assert made.begin(sandbox(), pod(), class_(), over.append)
+    assert not made.begin(sandbox(), pod(restarts=1), class_(), over.append)
     far.go_on.set()
     await until(over, 1)
-    assert made.begin("one", sandbox(), pod(restarts=1), class_())
+    assert made.begin(sandbox(), pod(restarts=1), class_(), over.append)
     await until(over, 2)

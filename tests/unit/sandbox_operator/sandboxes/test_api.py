@@ -38,7 +38,7 @@ def api(server: Server) -> Api:
 async def test_all_are_made(api: Api, server: Server) -> None:
     outcome = await api.create(CREATES, UID)
     assert outcome.refusal is None
-    assert outcome.pod == server.objects["pods", pod().name]
+    assert outcome.of(PODS) == server.objects["pods", pod().name]
     assert outcome.key_id == KEY_ID
 
 
@@ -59,7 +59,7 @@ async def test_what_is_there_already_is_as_good_as_new(api: Api, server: Server)
     first = await api.create(CREATES, UID)
     newer = MasterKeys.of({**KEYS.versions, 2: b"n" * 32})
     second = await api.create(plan(World(sandbox(), class_(), None, NOW, miss=NO_POOL), newer).creates, UID)
-    assert (second.pod, second.key_id) == (first.pod, KEY_ID)
+    assert (second.of(PODS), second.key_id) == (first.of(PODS), KEY_ID)
 
 
 async def test_a_secret_with_the_key_of_another_is_replaced(api: Api, server: Server) -> None:
@@ -130,7 +130,7 @@ async def test_refusals(api: Api, server: Server, error: ApiError, reason: Reaso
     outcome = await api.create(CREATES, UID)
     assert outcome.refusal
     assert (outcome.refusal.reason, outcome.refusal.message) == (reason, error.message)
-    assert (outcome.pod, outcome.key_id) == (None, KEY_ID)
+    assert (outcome.of(PODS), outcome.key_id) == (None, KEY_ID)
 
 
 @pytest.mark.parametrize(
@@ -211,14 +211,14 @@ async def test_events_with_the_same_name_are_one(api: Api, server: Server) -> No
         event = build_event(
             sandbox(), moment, type_="Normal", reason=EventReason.EXPIRED, action="Delete", note="", once=UID
         )
-        await api.tell(event)
+        await api.post(event)
     assert [name for plural, name in server.objects if plural == "events"] == [f"one.expired.{UID}"]
 
 
 @pytest.mark.parametrize("error", [ApiError(403, "Forbidden", ""), TimeoutError(), aiohttp.ClientConnectionError()])
 async def test_an_event_that_cannot_be_posted_stops_nothing(api: Api, server: Server, error: Exception) -> None:
     server.fail["create events"] = [error]
-    await api.tell(build_event(sandbox(), NOW, type_="Normal", reason=EventReason.POD_LOST, action="Act", note=""))
+    await api.post(build_event(sandbox(), NOW, type_="Normal", reason=EventReason.POD_LOST, action="Act", note=""))
     assert server.seen == ["create events"]
 
 

@@ -11,7 +11,6 @@ from sandbox_common.reasons import Reason
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_crds.names import pod_name
 from sandbox_operator.pools.builders import build_warm_pod
-from sandbox_operator.sandboxes.expectations import Expectations
 from sandbox_operator.watching.pods import Pod, decode
 from unit.sandbox_operator.samples import IMAGE, KEYS, NOW, UID, condition, container
 from unit.sandbox_operator.scene import Scene
@@ -233,12 +232,26 @@ async def test_a_claimed_pod_that_a_late_cache_shows_free_is_not_replaced(scene:
     await scene.stock_up("pool-a")
     scene.add()
     assert await scene.step() == HIT
-    scene.reconciler._expectations = Expectations()  # pyright: ignore[reportPrivateUsage] - another process has none
+    scene.reconciler._memories.clear()  # pyright: ignore[reportPrivateUsage] - another process has none
     assert await scene.step() == ["get sandboxes", "get pods"]
     assert await scene.step() == []
     scene.see("pool-a")
     assert await scene.step() == []
     assert scene.status["podName"] == "pool-a"
+
+
+async def test_a_sandbox_gets_nothing_of_an_earlier_one_of_its_name(scene: WarmScene) -> None:
+    """One is deleted and another made before a worker looks, and the cache of pods lags."""
+    await scene.stock_up("pool-a")
+    scene.add()
+    assert await scene.step() == HIT
+    metadata = {**scene.stored["metadata"], "uid": "another", "resourceVersion": "9"}
+    another = {**scene.stored, "metadata": metadata, "status": {}}
+    scene.sandboxes.drop("one", UID)
+    scene.server.objects["sandboxes", "one"] = another
+    scene.sandboxes.put(another)
+    await scene.step()
+    assert scene.stored["status"].get("podName") != "pool-a"
 
 
 async def test_a_claim_that_a_policy_refuses_leaves_the_pod_free(scene: WarmScene) -> None:
