@@ -130,7 +130,7 @@ class MadeUpCluster:
             steps = self.plan(refusal=refusal)
             assert not steps.creates
         if steps.look:
-            events = () if self.mounts else (replace(NO_CONFIG, regarding_uid=steps.look.uid, last_seen=self.now),)
+            events = () if self.mounts else (replace(NO_CONFIG, uid=steps.look.uid, seen=self.now),)
             self.looked = (steps.look.uid, self.now, events)
             steps = self.plan()
             assert steps.look is None

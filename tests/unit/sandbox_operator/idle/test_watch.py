@@ -179,7 +179,8 @@ async def test_a_busy_sandbox_costs_no_write(world: World) -> None:
 
 def test_the_classs_timeout_holds_unless_the_sandbox_has_its_own() -> None:
     world = World(cast(aiohttp.ClientSession, None))
-    world.classes.put({"metadata": {"name": "default", "resourceVersion": "1"}, "spec": {"idleTimeoutSeconds": 7}})
+    metadata = {"name": "default", "uid": "class", "resourceVersion": "1"}
+    world.classes.put({"metadata": metadata, "spec": {"idleTimeoutSeconds": 7}})
     world.see()
     world.add(idleTimeoutSeconds=None)
     assert [candidate.timeout for candidate in world.watch.candidates()] == [7]
