@@ -1,4 +1,4 @@
-"""The page that tells who may connect to whom."""
+"""The page with all connections that the policies allow."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,25 +10,27 @@ _HEAD = """\
 # Who may connect to whom
 
 Generated from the chart's NetworkPolicies by `python -m reachability`, with
-[cyclonus](https://github.com/mattfenwick/cyclonus), which works out what policies allow; a test compares it with what a
-real API server has of them. Do not edit. It is what a network plugin does that enforces them; one that does not lets
-all pass. `yes` is allowed, an empty field is not.
+[cyclonus](https://github.com/mattfenwick/cyclonus), which computes what policies allow. Do not edit. A test compares the
+table with the policies on a real API server.
 
-The release has host mode (`gateway.baseDomain`) and, beside the default profile `Internet`, one that lists a range:
+The table shows which connections a network plugin allows that enforces the policies: `yes` is allowed, an empty field is
+not. A plugin that does not enforce them allows all connections.
+
+This release uses host mode (`gateway.baseDomain`) and, beside the default profile `Internet`, a profile with a range:
 `networkPolicy.egressProfiles.model={cidrs: [10.20.0.0/24], ports: [{port: 8000}]}`. A sandbox has the profile of its
-SandboxClass (`egress`); `None` and names that are no profile reach nothing.
+SandboxClass (`egress`). With `None`, or a name that is not a profile, it reaches nothing.
 
 """
 
 _TAIL = """
-- A policy closes a connection at either end. The way back of one that is open is open.
-- A sandbox's ports are those that its pod declares: `http`, whichever port its client has asked for, and those of its
-  `servicePorts`. Without `gateway.baseDomain` not even the gateway reaches the latter.
-- Gateway and operator reach any address at the ports of `networkPolicy.apiServer`, since policies cannot name the API
-  server; set `networkPolicy.apiServer.cidrs` to close the rest.
-- Public addresses of nodes and of the API server are the internet: name them in `networkPolicy.sandbox.deniedCIDRs`.
-- A kubelet reaches the pods of its node whatever policies say, for their probes.
-- A warm pod has the policies of sandboxes from its beginning on.
+- A policy at either end can close a connection. Answers on an open connection are always allowed.
+- A sandbox's ports are those that its pod declares: `http`, which is the port that its client chose, and those of its
+  `servicePorts`. Without `gateway.baseDomain`, not even the gateway reaches the latter.
+- Gateway and operator reach any address at the ports of `networkPolicy.apiServer`, because policies cannot select the
+  API server. Set `networkPolicy.apiServer.cidrs` to close other addresses.
+- Public addresses of nodes and of the API server count as internet. Name them in `networkPolicy.sandbox.deniedCIDRs`.
+- A kubelet always reaches the pods of its node, for their probes.
+- A warm pod has the policies of sandboxes from the beginning.
 """
 
 
