@@ -10,11 +10,11 @@ _HEAD = """\
 # Who may connect to whom
 
 Generated from the chart's NetworkPolicies by `python -m reachability`, with
-[cyclonus](https://github.com/mattfenwick/cyclonus), which computes what policies allow. Do not edit. A test compares the
-table with the policies on a real API server.
+[cyclonus](https://github.com/mattfenwick/cyclonus), which computes what policies allow. Do not edit. A test compares
+the table with the policies on a real API server.
 
-The table shows which connections a network plugin allows that enforces the policies: `yes` is allowed, an empty field is
-not. A plugin that does not enforce them allows all connections.
+The table shows which connections a network plugin allows that enforces the policies: `yes` is allowed, an empty field
+is not. A plugin that does not enforce them allows all connections.
 
 This release uses host mode (`gateway.baseDomain`) and, beside the default profile `Internet`, a profile with a range:
 `networkPolicy.egressProfiles.model={cidrs: [10.20.0.0/24], ports: [{port: 8000}]}`. A sandbox has the profile of its
