@@ -10,12 +10,13 @@ from sandbox_common import collector, logs
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.client import CALL_SECONDS
+from sandbox_common.kube.requests import request_counter
 from sandbox_common.kube.startup import until_known
 from sandbox_gateway.process import descriptors
 from sandbox_gateway.process.activity import Activity
 from sandbox_gateway.process.certificates import Certificates
 from sandbox_gateway.process.internal import ActivityReports
-from sandbox_gateway.process.metrics import count_request
+from sandbox_gateway.process.metrics import PREFIX
 from sandbox_gateway.process.servers import AppServer, probes_app, tcp_socket, unix_socket
 from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.access_log import RequestLog, write_stdout
@@ -35,6 +36,8 @@ from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.settings import Settings
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_count_request = request_counter(PREFIX)
 
 
 class Gateway:
@@ -67,8 +70,8 @@ class Gateway:
 
     async def wait_synced(self) -> None:
         """Return once Sandboxes and API keys are known."""
-        await self.cache.wait_synced()
-        await self.api_keys.wait_synced()
+        await self.cache.informer.wait_synced()
+        await self.api_keys.informer.wait_synced()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; then finish what is in flight.
@@ -81,13 +84,11 @@ class Gateway:
         else:
             health_socket = unix_socket(str(settings.worker_socket))
         probes = AppServer(probes_app(lambda: self.ready, self._reports.route), health_socket, grace_seconds=1)
+        followed = (self.cache, self.api_keys, self.classes, self.pools)
         async with asyncio.TaskGroup() as tasks:
             probing = tasks.create_task(probes.run())
             background = [
-                tasks.create_task(self.cache.run()),
-                tasks.create_task(self.api_keys.run()),
-                tasks.create_task(self.classes.run()),
-                tasks.create_task(self.pools.run()),
+                *(tasks.create_task(known.informer.run()) for known in followed),
                 tasks.create_task(collector.tend()),
                 stopping := tasks.create_task(stop.wait()),
                 synced := tasks.create_task(until_known(self.wait_synced(), self._client.configuration.host)),
@@ -163,7 +164,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """
     keys = MasterKeys.load(settings.master_key_dir)
     # A caller waits for each of its requests, with a time of its own.
-    client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", count_request, patience=CALL_SECONDS)
+    client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", _count_request, patience=CALL_SECONDS)
     try:
         await Gateway(settings, keys, client).run(stop)
     finally:

@@ -40,16 +40,6 @@ DROPPED_LINES = Counter(
     f"{PREFIX}_access_log_dropped",
     "Requests that the access log should have told and has not: too many came, or nobody read it.",
 )
-REQUESTS = Counter(
-    f"{PREFIX}_api_requests",
-    "Requests to the API server that were answered, by verb and status code.",
-    ["verb", "code"],
-)
-
-
-def count_request(verb: str, code: int) -> None:
-    """One request has been answered; `verb` is the HTTP method."""
-    REQUESTS.labels(verb, code).inc()
 
 
 def observe_start(launch: str, result: str, seconds: float) -> None:

@@ -22,7 +22,7 @@ class ApiKeys:
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._index: Index | None = None
-        self._informer = Informer(
+        self.informer = Informer(
             client,
             SECRETS,
             namespace,
@@ -31,27 +31,14 @@ class ApiKeys:
             on_change=lambda _name, _key: self._outdate(),
         )
 
-    @property
-    def synced(self) -> bool:
-        """Whether the first list has been read."""
-        return self._informer.synced
-
-    async def wait_synced(self) -> None:
-        """Return once the first list has been read."""
-        await self._informer.wait_synced()
-
-    async def run(self) -> None:
-        """Follow the API server until cancelled."""
-        await self._informer.run()
-
     def limits_of(self, owner: str) -> Limits:
         """What holds for all sandboxes of this owner."""
-        return limits_by_owner(key for key in self._informer if key.owner == owner).get(owner, Limits())
+        return limits_by_owner(key for key in self.informer if key.owner == owner).get(owner, Limits())
 
     def find(self, api_key: str) -> ApiKey | None:
         """The key of this text, unless it is none or has expired. As fast with thousands of keys as with one."""
         if self._index is None:
-            self._index = index(self._informer)
+            self._index = index(self.informer)
         return find(self._index, api_key, datetime.now(UTC))
 
     def _outdate(self) -> None:

@@ -17,7 +17,7 @@ class SandboxCache:
 
     def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
         self._keys = keys
-        self._informer = Informer(client, SANDBOXES, namespace, Sandbox.model_validate, on_change=self._on_change)
+        self.informer = Informer(client, SANDBOXES, namespace, Sandbox.model_validate, on_change=self._on_change)
         self._ahead: dict[str, Sandbox] = {}
         self._deleted: dict[str, str] = {}
         """UIDs of those that are known to be deleted before the informer has seen it, by name."""
@@ -33,22 +33,9 @@ class SandboxCache:
         self.suspensions = Suspensions(self.listen)
 
     @property
-    def synced(self) -> bool:
-        """Whether the first list has been read."""
-        return self._informer.synced
-
-    @property
     def following(self) -> bool:
         """Whether what others do becomes known as it happens; not while the API server cannot be reached."""
-        return self._informer.following
-
-    async def wait_synced(self) -> None:
-        """Return once the first list has been read."""
-        await self._informer.wait_synced()
-
-    async def run(self) -> None:
-        """Follow the API server until cancelled."""
-        await self._informer.run()
+        return self.informer.following
 
     def get(self, name: str) -> Sandbox | None:
         """The Sandbox of this name as last seen or written, unless it is being deleted."""
@@ -94,7 +81,7 @@ class SandboxCache:
         sandbox = Sandbox.model_validate(item)
         name = sandbox.metadata.name
         known = self._newest(name)
-        if _version(sandbox) > max(self._informer.version, _version(known) if known else 0):
+        if _version(sandbox) > max(self.informer.version, _version(known) if known else 0):
             self._ahead[name] = sandbox
             self._changed(name)
         return sandbox
@@ -115,10 +102,10 @@ class SandboxCache:
 
     def _newest(self, name: str) -> Sandbox | None:
         ahead = self._ahead.get(name)
-        if ahead and _version(ahead) > self._informer.version:
+        if ahead and _version(ahead) > self.informer.version:
             return ahead
         self._ahead.pop(name, None)
-        return self._informer.get(name)
+        return self.informer.get(name)
 
     def _on_change(self, name: str, _: Sandbox | None) -> None:
         if name in self._deleted and self._newest(name) is None:

@@ -8,18 +8,10 @@ _UNKNOWN = SandboxClassSpec()
 
 
 class SandboxClasses:
-    """The classes of one namespace. Nothing waits for them: what is not known has the defaults."""
+    """The classes of one namespace. What is not known has the defaults: few wait for the first list."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
-        self._informer = Informer(client, SANDBOX_CLASSES, namespace, SandboxClass.model_validate)
-
-    async def run(self) -> None:
-        """Follow the API server until cancelled."""
-        await self._informer.run()
-
-    async def wait_synced(self) -> None:
-        """Return once the first list has been read, for who cannot do with the defaults."""
-        await self._informer.wait_synced()
+        self.informer = Informer(client, SANDBOX_CLASSES, namespace, SandboxClass.model_validate)
 
     def spec(self, name: str) -> SandboxClassSpec:
         """The class of this name."""
@@ -27,5 +19,5 @@ class SandboxClasses:
 
     def find(self, name: str) -> SandboxClassSpec | None:
         """The class of this name; None when there is none."""
-        class_ = self._informer.get(name)
+        class_ = self.informer.get(name)
         return None if class_ is None else class_.spec

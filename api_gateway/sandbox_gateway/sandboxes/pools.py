@@ -17,25 +17,21 @@ class Pools:
     """
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
-        self._informer = Informer(client, SANDBOX_POOLS, namespace, SandboxPool.model_validate)
-
-    async def run(self) -> None:
-        """Follow the API server until cancelled."""
-        await self._informer.run()
+        self.informer = Informer(client, SANDBOX_POOLS, namespace, SandboxPool.model_validate)
 
     async def configs(self, class_name: str) -> list[WarmRuntimeConfig]:
         """What /start has to ask for to get a pod of this class, by name of the pool; none while they are not known."""
         try:
             async with asyncio.timeout(_SYNC_SECONDS):
-                await self._informer.wait_synced()
+                await self.informer.wait_synced()
         except TimeoutError:
             pass  # the informer has logged why
-        fitting = [pool for pool in self._informer if _fits(pool, class_name)]
+        fitting = [pool for pool in self.informer if _fits(pool, class_name)]
         return [config(pool) for pool in sorted(fitting, key=lambda pool: pool.metadata.name)]
 
     def may_fit(self, class_name: str) -> bool:
         """Whether a new sandbox of this class may find a warm pod, as far as is known."""
-        return not self._informer.synced or any(_fits(pool, class_name) for pool in self._informer)
+        return not self.informer.synced or any(_fits(pool, class_name) for pool in self.informer)
 
 
 def _fits(pool: SandboxPool, class_name: str) -> bool:

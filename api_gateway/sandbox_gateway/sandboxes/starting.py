@@ -193,14 +193,14 @@ class Starter:
         return names_environment(request) and not same
 
     async def _can_change_class(self, known: Sandbox, class_name: str) -> bool:
-        await self._classes.wait_synced()
+        await self._classes.informer.wait_synced()
         present, wanted = self._classes.find(known.spec.class_name), self._classes.find(class_name)
         return can_change_class(present, wanted, launched=bool(known.status.launch))
 
     async def _check_groups(self, request: StartRequest, class_name: str) -> None:
         """Raises NotAllowedError when the class does not allow them."""
         if 0 in (request.group, request.fs_group):
-            await self._classes.wait_synced()
+            await self._classes.informer.wait_synced()
             check_groups(request, class_name, self._classes.spec(class_name))
 
     async def _life(self, key: ApiKey, class_name: str, own: int | None = None) -> dict[str, int]:
@@ -209,5 +209,5 @@ class Starter:
         if limit is None:
             return {}
         # The field wins over the class's, which may be less.
-        await self._classes.wait_synced()
+        await self._classes.informer.wait_synced()
         return {"maximumLifeSeconds": maximum_life(limit, own, self._classes.spec(class_name).maximum_life_seconds)}

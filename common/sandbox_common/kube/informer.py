@@ -7,7 +7,7 @@ forgotten (410) needs another list: a gap loses deletions, and only comparing wi
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import aiohttp
 import orjson
@@ -17,6 +17,7 @@ from sandbox_common.backoff import backoff
 from sandbox_common.kube import unreadable
 from sandbox_common.kube.client import KubeClient, KubeObject
 from sandbox_common.kube.errors import ApiError
+from sandbox_common.kube.objects import Objects
 from sandbox_common.kube.old_lists import OldLists
 from sandbox_common.kube.repetition import FIRST_PAUSE, LONGEST_PAUSE
 from sandbox_common.kube.resources import Resource
@@ -37,7 +38,7 @@ _FAILURES = (ApiError, aiohttp.ClientError, OSError, LookupError, TypeError, Val
 """Of lists and watches: refused, broken, silent, or not understood."""
 
 
-class Informer[T]:
+class Informer[T](Objects[T]):
     """Objects of one resource in one namespace by name, decoded by `decode`.
 
     `on_change(name, object or None)` is called, in the event loop, for each object that is new, changed or gone.
@@ -55,6 +56,7 @@ class Informer[T]:
         field_selector: str = "",
         on_change: Handler[T] | None = None,
     ) -> None:
+        super().__init__()
         self._client = client
         self._resource = resource
         self._namespace = namespace
@@ -62,7 +64,6 @@ class Informer[T]:
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
         self._query = {name: selector for name, selector in selectors.items() if selector}
         self._handlers: list[Handler[T]] = [on_change] if on_change else []
-        self._objects: dict[str, T] = {}
         self._versions: dict[str, str] = {}
         self._synced = asyncio.Event()
         self._failures = 0
@@ -79,16 +80,6 @@ class Informer[T]:
         """Whether a watch is open, so that news comes as it happens."""
         self.turned_at = time.monotonic()
         """Monotonic time of the last page, event, bookmark or failure: one in 90 s, whatever the server does."""
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self._objects.values())
-
-    def __len__(self) -> int:
-        return len(self._objects)
-
-    def get(self, name: str) -> T | None:
-        """The object of this name, as last seen."""
-        return self._objects.get(name)
 
     @property
     def synced(self) -> bool:

@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from sandbox_common.kube.requests import request_counter
+
 _PREFIX = "openhands_sandbox_operator"
 
 LEADER = Gauge(f"{_PREFIX}_leader", "1 while this operator leads, 0 while it stands by.")
@@ -15,13 +17,4 @@ RECONCILE_SECONDS = Histogram(
     "Time of one pass over one sandbox, requests included.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-REQUESTS = Counter(
-    f"{_PREFIX}_api_requests",
-    "Requests to the API server that were answered, by verb and status code.",
-    ["verb", "code"],
-)
-
-
-def count_request(verb: str, code: int) -> None:
-    """One request has been answered; `verb` is the HTTP method."""
-    REQUESTS.labels(verb, code).inc()
+count_request = request_counter(_PREFIX)

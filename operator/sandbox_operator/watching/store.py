@@ -6,12 +6,13 @@ fresh list at the start and every few minutes, which also makes good any event t
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import aiohttp
 import structlog
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
+from sandbox_common.kube.objects import Objects
 from sandbox_common.kube.old_lists import OldLists
 from sandbox_common.recent import remember
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
@@ -20,14 +21,14 @@ from sandbox_operator.watching.pace import pause
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
+class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
     """Objects of one resource in one namespace by name. `on_change(name)` is called for each that changes or goes."""
 
     def __init__(self, resource: Resource, model: type[T], on_change: Callable[[str], None]) -> None:
+        super().__init__()
         self.resource = resource
         self._model = model
         self._on_change = on_change
-        self._objects: dict[str, T] = {}
         self.version = 0
         """Resource version of the last sweep's list."""
         self._newest = 0
@@ -35,16 +36,6 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)]:
         self._old_lists = OldLists()
         self._dropped: dict[str, None] = {}
         """UIDs of what has gone: lists that were made before, kopf's too, still have it."""
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self._objects.values())
-
-    def __len__(self) -> int:
-        return len(self._objects)
-
-    def get(self, name: str) -> T | None:
-        """The object of this name, as last seen."""
-        return self._objects.get(name)
 
     def put(self, item: KubeObject, *, again: bool = False) -> None:
         """Take an object, unless a newer state of it or its end is known; `again`: also the same state, read once more.

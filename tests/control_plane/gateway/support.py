@@ -94,7 +94,10 @@ async def replica(kubeconfig: Path, namespace: str, keys: MasterKeys, **settings
     chosen: dict[str, Any] = {"start_hold_seconds": 0.3, "poll_hold_seconds": 0.3, **settings}
     client = await KubeClient.connect(str(kubeconfig), USER_AGENT, patience=CALL_SECONDS)
     gateway = Gateway(Settings(namespace=namespace, **chosen), keys, client)
-    followers = [asyncio.create_task(gateway.cache.run()), asyncio.create_task(gateway.api_keys.run())]
+    followers = [
+        asyncio.create_task(gateway.cache.informer.run()),
+        asyncio.create_task(gateway.api_keys.informer.run()),
+    ]
     await asyncio.wait_for(gateway.wait_synced(), 10)
     transport = httpx.ASGITransport(gateway.app)
     async with httpx.AsyncClient(

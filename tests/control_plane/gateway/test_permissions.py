@@ -53,7 +53,7 @@ async def strict(
     secret = await add_api_key(client, namespace, API_KEY, "alice")
     images = ("ghcr.io/openhands/*", "quay.io/*")
     async with replica(control_plane.kubeconfig, namespace, master_keys, allowed_images=images) as running:
-        following = asyncio.create_task(running.gateway.classes.run())
+        following = asyncio.create_task(running.gateway.classes.informer.run())
         yield running, Key(client, namespace, secret, running)
         following.cancel()
 
@@ -150,7 +150,7 @@ async def test_a_keys_limit_of_life_is_written_and_holds_for_what_is_started_aga
     for name, seconds in (("brief", 100), ("lasting", 0)):
         body = {"apiVersion": SANDBOX_CLASSES.api_version, "kind": SANDBOX_CLASSES.kind, "metadata": {"name": name}}
         await client.create(SANDBOX_CLASSES, namespace, {**body, "spec": {"maximumLifeSeconds": seconds}})
-    await gateway.gateway.classes.wait_synced()
+    await gateway.gateway.classes.informer.wait_synced()
 
     async def known() -> bool:
         return gateway.gateway.classes.spec("brief").maximum_life_seconds == 100

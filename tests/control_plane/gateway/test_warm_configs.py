@@ -23,7 +23,7 @@ def pool(name: str, **spec: Any) -> dict[str, Any]:
 async def test_the_configs_are_those_of_the_pools_of_the_gateways_class(
     gateway: Replica, client: KubeClient, namespace: str
 ) -> None:
-    following = asyncio.create_task(gateway.gateway.pools.run())
+    following = asyncio.create_task(gateway.gateway.pools.informer.run())
     try:
 
         async def told() -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ async def test_where_no_pool_can_fit_a_key_is_settled_from_the_beginning(
     gateway: Replica, operator: Operator, client: KubeClient, namespace: str, audit: Audit
 ) -> None:
     await client.create(SANDBOX_POOLS, namespace, pool("another-class", className="large"))
-    following = asyncio.create_task(gateway.gateway.pools.run())
+    following = asyncio.create_task(gateway.gateway.pools.informer.run())
     try:
         assert answer(await gateway.http.get("/api/warm-runtime-configs"))["configs"] == []
         started = await gateway.start("s")
