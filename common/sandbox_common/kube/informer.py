@@ -17,7 +17,7 @@ from sandbox_common.backoff import backoff
 from sandbox_common.kube import unreadable
 from sandbox_common.kube.client import KubeClient, KubeObject
 from sandbox_common.kube.errors import ApiError
-from sandbox_common.kube.objects import Objects
+from sandbox_common.kube.objects import Objects, Synced
 from sandbox_common.kube.old_lists import OldLists
 from sandbox_common.kube.repetition import FIRST_PAUSE, LONGEST_PAUSE
 from sandbox_common.kube.resources import Resource
@@ -38,7 +38,7 @@ _FAILURES = (ApiError, aiohttp.ClientError, OSError, LookupError, TypeError, Val
 """Of lists and watches: refused, broken, silent, or not understood."""
 
 
-class Informer[T](Objects[T]):
+class Informer[T](Objects[T], Synced):
     """Objects of one resource in one namespace by name, decoded by `decode`.
 
     `on_change(name, object or None)` is called, in the event loop, for each object that is new, changed or gone.
@@ -65,7 +65,6 @@ class Informer[T](Objects[T]):
         self._query = {name: selector for name, selector in selectors.items() if selector}
         self._handlers: list[Handler[T]] = [on_change] if on_change else []
         self._versions: dict[str, str] = {}
-        self._synced = asyncio.Event()
         self._failures = 0
         """Since the watch has said anything."""
         self._quick_failures = 0
@@ -80,15 +79,6 @@ class Informer[T](Objects[T]):
         """Whether a watch is open, so that news comes as it happens."""
         self.turned_at = time.monotonic()
         """Monotonic time of the last page, event, bookmark or failure: one in 90 s, whatever the server does."""
-
-    @property
-    def synced(self) -> bool:
-        """Whether the first list has been read."""
-        return self._synced.is_set()
-
-    async def wait_synced(self) -> None:
-        """Return once the first list has been read."""
-        await self._synced.wait()
 
     async def run(self) -> None:
         """Follow the list until cancelled. No answer of the API server ends it; all are tried again."""

@@ -239,8 +239,8 @@ class Loss(Model):
     pod_uid: str = Field(default="", alias="podUID", max_length=64, description="The pod that was lost.")
 
 
-class SandboxStatus(Model):
-    """The observed state, written by the operator."""
+class Status(Model):
+    """What the status of each resource has."""
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(
@@ -248,6 +248,15 @@ class SandboxStatus(Model):
         max_length=8,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
+
+    def condition(self, type_: str) -> Condition | None:
+        """The condition of this type, or None."""
+        return next((condition for condition in self.conditions if condition.type == type_), None)
+
+
+class SandboxStatus(Status):
+    """The observed state, written by the operator."""
+
     pod_name: str = ""
     pod_uid: str = Field(default="", alias="podUID", description="UID of the pod that this status describes.")
     pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server.")
@@ -285,10 +294,6 @@ class SandboxStatus(Model):
     ready_time: str = Field(
         default="", description="When the current pod was first ready, or claimed if later, RFC 3339."
     )
-
-    def condition(self, type_: str) -> Condition | None:
-        """The condition of this type, or None."""
-        return next((condition for condition in self.conditions if condition.type == type_), None)
 
 
 class Sandbox(Model):

@@ -6,7 +6,15 @@ from pydantic import Field
 
 from sandbox_crds.image_references import PATTERN
 from sandbox_crds.models.base import Metadata, Model, rules
-from sandbox_crds.models.sandbox import ENV_CHARACTERS, Command, Condition, GroupId, PullPolicy, ResourceFactor, UserId
+from sandbox_crds.models.sandbox import (
+    ENV_CHARACTERS,
+    Command,
+    GroupId,
+    PullPolicy,
+    ResourceFactor,
+    Status,
+    UserId,
+)
 from sandbox_crds.names import SANDBOX_NAME
 
 MOST_PODS = 10_000
@@ -75,15 +83,9 @@ class SandboxPoolSpec(Model):
     )
 
 
-class SandboxPoolStatus(Model):
+class SandboxPoolStatus(Status):
     """The observed state. The operator writes it up to a few seconds late while pods change."""
 
-    observed_generation: int = 0
-    conditions: list[Condition] = Field(
-        default=[],
-        max_length=8,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
     desired_replicas: int = Field(default=0, description="Number of free pods that autoscaling or the spec asks for.")
     replicas: int = Field(default=0, description="Existing free pods, ready or not.")
     ready_replicas: int = Field(default=0, description="Free pods that can be claimed.")
@@ -91,10 +93,6 @@ class SandboxPoolStatus(Model):
     failing_replicas: int = Field(default=0, description="Free pods that fail to start.")
     claimed_pods: int = Field(default=0, description="Pods of this pool that run sandboxes.")
     selector: str = Field(default="", description="Label selector of the free pods, for the subresource `scale`.")
-
-    def condition(self, type_: str) -> Condition | None:
-        """The condition of this type, or None."""
-        return next((condition for condition in self.conditions if condition.type == type_), None)
 
 
 class SandboxPool(Model):

@@ -12,7 +12,7 @@ import aiohttp
 import structlog
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
-from sandbox_common.kube.objects import Objects
+from sandbox_common.kube.objects import Objects, Synced
 from sandbox_common.kube.old_lists import OldLists
 from sandbox_common.recent import remember
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
@@ -98,7 +98,7 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
 type AnyStore = Store[Sandbox] | Store[SandboxClass] | Store[SandboxPool]
 
 
-class Sweeper:
+class Sweeper(Synced):
     """Sweeps stores: at once, soon again, then every few minutes."""
 
     INTERVAL = 300.0
@@ -108,22 +108,13 @@ class Sweeper:
     _RETRY = 5.0
 
     def __init__(self, client: KubeClient, namespace: str, stores: Sequence[AnyStore]) -> None:
+        super().__init__()
         self._client = client
         self._namespace = namespace
         self._stores = stores
-        self._synced = asyncio.Event()
         self._asked = asyncio.Event()
         self.turned_at = time.monotonic()
         """Monotonic time of the last sweep, whatever came of it."""
-
-    @property
-    def synced(self) -> bool:
-        """Whether the first sweep has succeeded."""
-        return self._synced.is_set()
-
-    async def wait_synced(self) -> None:
-        """Return once the first sweep has succeeded."""
-        await self._synced.wait()
 
     def read_again(self) -> None:
         """Read all objects again soon, also those that have not been written since."""
