@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic.alias_generators import to_camel
 
 from sandbox_common.kube import KubeObject
+from sandbox_common.times import rfc3339
 from sandbox_crds.image_patterns import PatternText
 
 OWNER = r"[!-~]([ -~]{0,251}[!-~])?"
@@ -144,11 +145,6 @@ def _strictest(one: Limits, other: Limits) -> Limits:
         for name in Limits.model_fields
     }
     return Limits(**values)
-
-
-def rfc3339(time: datetime) -> str:
-    """In UTC, to the second."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _policy(text: str) -> Policy:

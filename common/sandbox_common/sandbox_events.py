@@ -1,10 +1,11 @@
 """Kubernetes Events about a Sandbox, as operator and gateway post them. Pure."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import EVENTS
+from sandbox_common.times import rfc3339_micro
 from sandbox_crds.api import API_VERSION, GROUP
 from sandbox_crds.models import Sandbox
 
@@ -37,8 +38,7 @@ def build_event(
             "name": f"{metadata.name}.{reason.lower()}.{once or f'{int(now.timestamp() * 1e6):x}'}",
             "namespace": metadata.namespace,
         },
-        # As metav1.MicroTime.
-        "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "eventTime": rfc3339_micro(now),
         "reportingController": controller,
         "reportingInstance": controller,
         "type": type_,

@@ -1,4 +1,4 @@
-"""Times as they are found in objects of the Kubernetes API, where people can write any."""
+"""Times of the Kubernetes API: as objects have them, where people can write any, and as they are written there."""
 
 import re
 from datetime import UTC, datetime
@@ -23,3 +23,18 @@ def parse(text: str) -> datetime:
     if not EARLIEST < wall < LATEST:
         return EARLIEST if wall <= EARLIEST else LATEST
     return wall if time.tzinfo is None else time
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+def rfc3339(time: datetime) -> str:
+    """RFC 3339 in UTC with whole seconds, like `metav1.Time`."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_micro(time: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, like `metav1.MicroTime`."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from kubectl_ohsb.errors import Refusal
 from kubectl_ohsb.texts import Given
-from sandbox_common.api_keys import ApiKey, Hash, Policy, rfc3339
+from sandbox_common.api_keys import ApiKey, Hash, Policy
+from sandbox_common.times import rfc3339
 
 _PREFIX = "ohk_"
 """Lets programs that look for secrets in texts know a key, and keeps one from beginning with a hyphen."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from kubectl_ohsb.changes import when
 from kubectl_ohsb.store import Stored
-from sandbox_common.api_keys import ApiKey, Limits, limits_by_owner, rfc3339
+from sandbox_common.api_keys import ApiKey, Limits, limits_by_owner
+from sandbox_common.times import rfc3339
 
 _UNREADABLE = "Unreadable"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from sandbox_common import times
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, unreadable
 from sandbox_common.kube.resources import SANDBOXES
@@ -19,7 +20,6 @@ from sandbox_operator.process import metrics
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.reconciler import Reconciler
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.queue import WorkQueue
 

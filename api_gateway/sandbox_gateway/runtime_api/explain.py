@@ -10,6 +10,7 @@ from sandbox_common.command import present_port
 from sandbox_common.losses import losses_words
 from sandbox_common.reasons import MEANINGS, ExpiryReason, Reason
 from sandbox_common.redaction import redacted
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_gateway.contract.responses import Evidence, ExplainResponse
 from sandbox_gateway.sandboxes.view import View
@@ -193,5 +194,5 @@ def _of_events(events: Collection[ClusterEvent]) -> Iterable[Evidence]:
         yield Evidence(
             source="event",
             text=f"{event.type} {event.reason}, {event.kind} {event.name}: {event.note}{often}",
-            time=event.seen.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            time=rfc3339(event.seen),
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox_common import service_ports, times
@@ -54,8 +54,7 @@ def restart_spec(sandbox: Sandbox, now: datetime) -> dict[str, Any]:
     known = [now.replace(microsecond=0)]
     if sandbox.status.start_time:
         known.append(times.parse(sandbox.status.start_time) + timedelta(seconds=1))
-    restarted_at = max(known).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {**RUNNING, "restartedAt": restarted_at}
+    return {**RUNNING, "restartedAt": times.rfc3339(max(known))}
 
 
 def environment_spec(environment: Mapping[str, str], keys: MasterKeys, sandbox: Sandbox) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import structlog
 
+from sandbox_common import times
 from sandbox_common.kube import ApiError, Informer, unreadable
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass
@@ -20,7 +21,6 @@ from sandbox_operator.idle.clock import Answer
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.status import reports
 from sandbox_operator.sandboxes.api import Api
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.store import Store
 

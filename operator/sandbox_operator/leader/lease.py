@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import LEASES
+from sandbox_common.times import rfc3339_micro
 from sandbox_crds.api import GROUP
 from sandbox_operator.leader.account import Account
 from sandbox_operator.leader.election import Record
@@ -42,8 +43,8 @@ def new(name: str, identity: str, account: Account, duration: int, now: datetime
     spec = {
         "holderIdentity": identity,
         "leaseDurationSeconds": duration,
-        "acquireTime": _micro_time(now),
-        "renewTime": _micro_time(now),
+        "acquireTime": rfc3339_micro(now),
+        "renewTime": rfc3339_micro(now),
         "leaseTransitions": 0,
     }
     metadata = {"name": name, "annotations": _annotations(identity, account)}
@@ -55,10 +56,10 @@ def hold(base: Record, identity: str, account: Account, duration: int, now: date
     spec: dict[str, Any] = {
         "holderIdentity": identity,
         "leaseDurationSeconds": duration,
-        "renewTime": _micro_time(now),
+        "renewTime": rfc3339_micro(now),
     }
     if base.holder != identity:
-        spec |= {"acquireTime": _micro_time(now), "leaseTransitions": base.transitions + 1}
+        spec |= {"acquireTime": rfc3339_micro(now), "leaseTransitions": base.transitions + 1}
     patch = _patch(base, spec)
     patch["metadata"]["annotations"] = _annotations(identity, account)
     return patch
@@ -66,7 +67,7 @@ def hold(base: Record, identity: str, account: Account, duration: int, now: date
 
 def release(base: Record, now: datetime) -> dict[str, Any]:
     """Merge patch that gives the Lease back if it is still `base` (else 409)."""
-    return _patch(base, {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _micro_time(now)})
+    return _patch(base, {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": rfc3339_micro(now)})
 
 
 def _patch(base: Record, spec: dict[str, Any]) -> dict[str, Any]:
@@ -75,8 +76,3 @@ def _patch(base: Record, spec: dict[str, Any]) -> dict[str, Any]:
 
 def _annotations(identity: str, account: Account) -> dict[str, str]:
     return {_HOLDER: identity, _ACCOUNT: account.name, _ACCOUNT_UID: account.uid}
-
-
-def _micro_time(now: datetime) -> str:
-    """As Kubernetes' MicroTime."""
-    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from sandbox_common import times
 from sandbox_common.api_keys import Limits
 from sandbox_common.limits import reached
 from sandbox_common.reasons import Reason
@@ -18,7 +19,6 @@ from sandbox_crds.models import Sandbox
 from sandbox_operator.limits.account import MINUTE, Account, shortage
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.status import may_have_been_suspended
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import Pod
 
 _SETTLING = timedelta(seconds=2)

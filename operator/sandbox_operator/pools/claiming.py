@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+from sandbox_common import times
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.owned import owner_reference
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import CLAIMED_ANNOTATION, RESTARTED_ANNOTATION, Pod
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import structlog
 
+from sandbox_common import times
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError
 from sandbox_crds.models import SandboxClass, SandboxPool
@@ -22,7 +23,6 @@ from sandbox_operator.pools.status import is_urgent, next_status
 from sandbox_operator.pools.stock import Stock
 from sandbox_operator.reporting.conditions import patch
 from sandbox_operator.reporting.refusals import Refusal
-from sandbox_operator.watching import times
 from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.queue import WorkQueue

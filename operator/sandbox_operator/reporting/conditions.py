@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from sandbox_common import times
 from sandbox_crds.models import Condition
-from sandbox_operator.watching import times
 
 READY = "Ready"
 """Type of the condition that sums up a sandbox or a pool."""

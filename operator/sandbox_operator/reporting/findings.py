@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sandbox_common import times
 from sandbox_common.losses import LOSSES
 from sandbox_common.reasons import Reason
 from sandbox_operator.reporting import finality
 from sandbox_operator.reporting.losses import cause
 from sandbox_operator.reporting.redaction import tail
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import BENIGN_WAITS, Container, Pod, Run
 
 _SHORT_RUN_SECONDS = 60.0

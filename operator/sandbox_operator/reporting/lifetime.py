@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sandbox_common import times
 from sandbox_common.kube import KubeObject
 from sandbox_common.reasons import EXPIRIES, SUSPENSIONS, ExpiryReason
 from sandbox_crds.models import Condition, Sandbox, SandboxClass
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.reporting.conditions import EXPIRING, READY, said, with_remedy
 from sandbox_operator.reporting.status import may_have_been_suspended
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import Pod
 
 _LONGEST_NOTICE = timedelta(minutes=5)

@@ -6,12 +6,12 @@ Kubelets say in words alone which limit was met (Kubernetes 1.36, pkg/kubelet/ev
 import re
 from datetime import datetime
 
+from sandbox_common import times
 from sandbox_common.losses import LossReason
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import Loss, Sandbox, SandboxClass, SandboxStatus
 from sandbox_operator.reporting.conditions import READY, said
 from sandbox_operator.reporting.redaction import tail
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import Pod
 
 _MESSAGE_CHARACTERS = 512

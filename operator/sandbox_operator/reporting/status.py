@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from sandbox_common import times
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_operator.reporting.conditions import EXPIRING, READY, ready, with_remedy
 from sandbox_operator.reporting.findings import Finding, restart_reason
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import Pod
 
 _PAUSED = frozenset({Reason.SUSPENDING, Reason.TERMINATING, *SUSPENSIONS.values()})

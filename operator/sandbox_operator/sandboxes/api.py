@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from sandbox_common import times
 from sandbox_common.cluster_events import ClusterEvent, decode
 from sandbox_common.event_posting import post_event
 from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
@@ -19,7 +20,6 @@ from sandbox_operator.reporting.refusals import Refusal, refusal_of
 from sandbox_operator.reporting.suspension import suspension_patch
 from sandbox_operator.sandboxes.services import Service
 from sandbox_operator.sandboxes.world import Create
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, controller_uid
 
 _SETTLED = timedelta(minutes=1)

@@ -11,6 +11,7 @@ from weakref import WeakSet
 import aiohttp
 import structlog
 
+from sandbox_common import times
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import PODS, SERVICES, VOLUME_CLAIMS
@@ -31,7 +32,6 @@ from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.services import ServiceChange, Services, refused_event
 from sandbox_operator.sandboxes.volumes import growth, volume_events
 from sandbox_operator.sandboxes.world import Create, Made, World
-from sandbox_operator.watching import times
 from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.pace import Pace
 from sandbox_operator.watching.pods import Pod, decode

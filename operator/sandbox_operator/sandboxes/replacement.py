@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sandbox_common import times
 from sandbox_common.kube import KubeObject
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox, SandboxClass
@@ -10,7 +11,6 @@ from sandbox_operator.reporting.conditions import READY, said, with_remedy
 from sandbox_operator.reporting.findings import disrupted_by, finished
 from sandbox_operator.reporting.status import may_have_been_suspended, reports
 from sandbox_operator.reporting.suspension import workspace_sentence
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import Pod
 
 _ENDS = frozenset({Reason.SUSPENDING, Reason.POD_TERMINATING, Reason.POD_FAILED, Reason.EVICTED})

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from sandbox_common import times
 from sandbox_common.command import AGENT
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
@@ -24,7 +25,6 @@ from sandbox_operator.reporting.status import reports
 from sandbox_operator.sandboxes.replacement import vanishing_event
 from sandbox_operator.sandboxes.situation import Situation
 from sandbox_operator.sandboxes.world import Create, Plan, World
-from sandbox_operator.watching import times
 from sandbox_operator.watching.pods import Pod
 
 SILENCE = timedelta(seconds=5)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from sandbox_common import times
 from sandbox_common.kube import KubeObject
 from sandbox_common.losses import loss_words
 from sandbox_crds.models import Sandbox, SandboxClass
@@ -10,7 +11,6 @@ from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.quantity import is_less
 from sandbox_operator.reporting.losses import lost_volume
 from sandbox_operator.reporting.redaction import tail
-from sandbox_operator.watching import times
 
 _REFUSAL_CHARACTERS = 300
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from sandbox_common import times
 from sandbox_common.kube import KubeObject
 from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
-from sandbox_operator.watching import times
 from sandbox_operator.watching.nodes import Toleration
 
 CONTAINER = "agent-server"

@@ -17,6 +17,7 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import PODS, SECRETS, SERVICES
 from sandbox_common.reasons import PoolReason, Reason
+from sandbox_common.times import rfc3339
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.app import USER_AGENT
@@ -25,7 +26,6 @@ from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.pools.claiming import claim
 from sandbox_operator.pools.matching import MissReason
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, decode
-from sandbox_operator.watching.times import rfc3339
 
 POOL = "pool"
 NO_CLASS = SandboxClass()

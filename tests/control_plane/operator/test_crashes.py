@@ -17,10 +17,10 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import Sandbox
 from sandbox_operator.app import USER_AGENT
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
-from sandbox_operator.watching.times import rfc3339
 
 WRITES_OF_A_LIFE = 11
 """Secret, claim, Service, pod, status; pod, status; Secret, claim, pod, status. A Service that is as it should be is

@@ -13,11 +13,11 @@ from sandbox_common.kube import Resource
 from sandbox_common.kube.resources import EVENTS, PODS, SECRETS
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_common.redaction import REDACTED
+from sandbox_common.times import rfc3339
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
 from sandbox_operator.app import USER_AGENT
 from sandbox_operator.reporting.conditions import READY, said
-from sandbox_operator.watching.times import rfc3339
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,11 +15,11 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339, rfc3339_micro
 from sandbox_crds.models import Sandbox
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.reporting.conditions import READY, said
 from sandbox_operator.sandboxes.api import Api
-from sandbox_operator.watching.times import rfc3339, rfc3339_micro
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

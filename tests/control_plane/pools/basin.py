@@ -10,11 +10,11 @@ from control_plane.waiting import eventually
 from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource
 from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SECRETS
 from sandbox_common.reasons import PoolReason
+from sandbox_common.times import rfc3339
 from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
 from sandbox_crds.models import SandboxPool
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.watching.pods import CLAIMED_ANNOTATION
-from sandbox_operator.watching.times import rfc3339
 
 BAD_IMAGE = "registry.example/no-such-image:1"
 

@@ -25,8 +25,8 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOXES
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_operator.reporting.suspension import suspension_patch
-from sandbox_operator.watching.times import rfc3339
 
 HOLD_SECONDS = 0.3
 _NOBODY = -1

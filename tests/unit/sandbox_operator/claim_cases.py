@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import SandboxStatus
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.sandboxes.world import Made
 from sandbox_operator.watching.pods import Pod
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.cases import Case
 from unit.sandbox_operator.samples import (
     KEY_ID,

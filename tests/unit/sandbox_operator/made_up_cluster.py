@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import ExpiryReason, Reason
+from sandbox_common.times import parse, rfc3339
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
 from sandbox_operator.pools.matching import Miss, obstacle
 from sandbox_operator.reporting.findings import OVERDUE
@@ -17,7 +18,6 @@ from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.world import Create, Made, Plan, Prepare, World
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod
-from sandbox_operator.watching.times import parse, rfc3339
 from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.samples import KEYS, NOW, class_, condition, pod, ready, sandbox
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from sandbox_common.losses import LOSSES, LossReason
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_operator.reporting.findings import GIVEN_UP
 from sandbox_operator.sandboxes.situation import PATIENCE
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.cases import Case
 from unit.sandbox_operator.plan_cases import BOOTING, READY
 from unit.sandbox_operator.samples import (

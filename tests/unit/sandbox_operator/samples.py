@@ -6,11 +6,11 @@ from typing import Any
 
 from sandbox_common.keys import MasterKeys
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, Sandbox, SandboxClass, SandboxStatus
 from sandbox_crds.names import pod_name
 from sandbox_operator.reporting.conditions import with_remedy
 from sandbox_operator.watching.pods import Container, Pod, PodCondition, Run
-from sandbox_operator.watching.times import rfc3339
 
 KEYS = MasterKeys.of({1: b"m" * 32})
 UID = "6a1f0000-0000-4000-8000-000000000001"

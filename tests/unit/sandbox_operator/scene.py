@@ -6,6 +6,7 @@ from typing import Any
 
 from sandbox_common.api_keys import Limits
 from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_crds.names import pod_name
 from sandbox_operator.agents.agent_server import Address, AgentServers
@@ -21,7 +22,6 @@ from sandbox_operator.sandboxes.services import Services
 from sandbox_operator.watching.pods import Pod, decode
 from sandbox_operator.watching.queue import WorkQueue
 from sandbox_operator.watching.store import Store
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.faults import Server
 from unit.sandbox_operator.samples import (
     IMAGE,

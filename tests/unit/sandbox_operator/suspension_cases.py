@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_operator.reporting.findings import OVERDUE
 from sandbox_operator.sandboxes.situation import PATIENCE
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.cases import KEPT, Case
 from unit.sandbox_operator.plan_cases import BOOTING, READY
 from unit.sandbox_operator.samples import (

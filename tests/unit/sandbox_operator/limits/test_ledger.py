@@ -11,10 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sandbox_common.api_keys import Limits
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import Sandbox, SandboxStatus
 from sandbox_operator.limits.ledger import Ledger
 from sandbox_operator.watching.pods import Pod
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.samples import LATER, NOW, pod, ready, status
 
 MINUTE = timedelta(minutes=1)

@@ -9,6 +9,7 @@ from typing import Any, override
 
 from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.reconciler import PoolReconciler
@@ -16,7 +17,6 @@ from sandbox_operator.pools.stock import Stock
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.pods import Pod, decode
 from sandbox_operator.watching.store import Store
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.samples import IMAGE, KEYS, NOW, condition, container
 
 POOL = "warm"

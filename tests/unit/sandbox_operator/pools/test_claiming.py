@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import SandboxStatus
 from sandbox_operator.builders.eviction import SAFE_TO_EVICT
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.pools.builders import build_warm_pod
 from sandbox_operator.pools.claiming import claim, is_first_start
 from sandbox_operator.watching.pods import decode
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.pools.samples import pool
 from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, UID, class_, pod, sandbox
 

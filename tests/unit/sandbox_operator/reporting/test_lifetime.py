@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from sandbox_common.times import rfc3339
 from sandbox_operator.builders.environment import idle_timeout
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.limit_cases import LIMITS
 from unit.sandbox_operator.samples import NOW, class_, sandbox
 

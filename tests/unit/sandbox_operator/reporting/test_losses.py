@@ -7,6 +7,7 @@ import pytest
 
 from sandbox_common.losses import LOSSES, LossReason, loss_words, losses_words
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import Loss, SandboxStatus
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.reporting.findings import finished
@@ -14,7 +15,6 @@ from sandbox_operator.reporting.losses import cause, lost_pod, vanished_pod, wit
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.world import Made, World
 from sandbox_operator.watching.pods import Pod
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.samples import (
     KEY_ID,
     KEYS,

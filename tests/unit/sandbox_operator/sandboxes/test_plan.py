@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox_common.reasons import MEANINGS, Reason
+from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, SandboxStatus
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.reporting.conditions import said, with_remedy
@@ -14,7 +15,6 @@ from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.situation import LONGEST_PATIENCE, PATIENCE, patience
 from sandbox_operator.sandboxes.world import Made, Plan, Prepare
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.cases import MADE, Case, decide, writes
 from unit.sandbox_operator.claim_cases import CLAIMED, CLAIMS, EMPTY, WARM_KEY
 from unit.sandbox_operator.limit_cases import LIMITS

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
+from sandbox_common.times import rfc3339
 from sandbox_operator.pools.claiming import is_first_start
 from sandbox_operator.reporting.status import may_have_been_suspended
 from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.sandboxes.world import Plan
 from sandbox_operator.watching.pods import Pod
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.cases import writes
 from unit.sandbox_operator.made_up_cluster import MadeUpCluster
 from unit.sandbox_operator.samples import KEY_ID, class_, condition, pod, ready, run, runs, waits

@@ -10,12 +10,12 @@ import pytest
 
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_operator.agents import preparations
 from sandbox_operator.sandboxes.running import LOOK_INTERVAL, SILENCE
 from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.watching.pace import Pace
 from sandbox_operator.watching.pods import decode
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.samples import (
     KEY_ID,
     LATER,

@@ -7,7 +7,7 @@ import pytest
 from sandbox_common.api_keys import Limits
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
-from sandbox_operator.watching.times import rfc3339
+from sandbox_common.times import rfc3339
 from unit.sandbox_operator.samples import KEY_ID, LATER
 from unit.sandbox_operator.scene import Scene, answering
 

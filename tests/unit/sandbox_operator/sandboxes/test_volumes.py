@@ -5,11 +5,11 @@ from typing import Any
 
 from sandbox_common.losses import LossReason
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_operator.reporting.losses import lost_volume, with_loss
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.volumes import growth, volume_events
 from sandbox_operator.sandboxes.world import Made, World
-from sandbox_operator.watching.times import rfc3339
 from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, POD_UID, class_, ready, sandbox, status
 
 OLD = sandbox(status=status(Reason.READY))
