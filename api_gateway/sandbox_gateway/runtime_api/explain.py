@@ -13,7 +13,7 @@ from sandbox_common.redaction import redacted
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_gateway.contract.responses import Evidence, ExplainResponse
-from sandbox_gateway.sandboxes.view import View
+from sandbox_gateway.sandboxes.view import View, is_seen
 
 _MAXIMUM_EVENTS = 20
 _REMEDY = " Remedy: "
@@ -96,8 +96,9 @@ def _split(message: str) -> tuple[str, str]:
     return (before.strip(), remedy) if separator else (message, "")
 
 
-def _is_unseen(sandbox: Sandbox) -> bool:
-    return sandbox.status.observed_generation < sandbox.metadata.generation
+def _is_unseen(sandbox: Sandbox, seen: View) -> bool:
+    """Whether nothing is said of it but that the operator has yet to look."""
+    return seen.reason in {Reason.PENDING, Reason.SUSPENDING} and not is_seen(sandbox)
 
 
 def _cause(sandbox: Sandbox, seen: View, told: str) -> str:
@@ -106,14 +107,14 @@ def _cause(sandbox: Sandbox, seen: View, told: str) -> str:
         since = f" since {condition.last_transition_time}" if condition else ""
         by = _SUSPENDED_BY[sandbox.spec.suspend_reason]
         return f"It is paused{since}: {by}. {told}"
-    if _is_unseen(sandbox):
+    if _is_unseen(sandbox, seen):
         what = "paused" if sandbox.spec.suspend else "to run"
         return f"It shall be {what}; the operator has not looked at it since it was last changed."
     return told
 
 
 def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
-    if _is_unseen(sandbox):
+    if _is_unseen(sandbox, seen):
         return "If this lasts, see whether the operator runs and what it logs."
     if seen.unreached:
         port = present_port(sandbox)

@@ -199,6 +199,12 @@ def test_an_operator_that_has_not_looked_is_named(suspend: bool, words: str, rep
     assert "operator runs" in answer.remedy
 
 
+def test_one_that_serves_is_ready_whatever_the_operator_has_yet_to_look_at() -> None:
+    answer = explained(sandbox(spec={"idleTimeoutSeconds": 5}, status=status(Reason.READY, observedGeneration=0)))
+    assert (answer.status, answer.reason) == ("running", Reason.READY)
+    assert "operator has not looked" not in answer.cause
+
+
 @pytest.mark.parametrize("why", ExpiryReason)
 def test_one_that_will_be_deleted_says_so_whatever_it_does(why: ExpiryReason) -> None:
     expiring = {
