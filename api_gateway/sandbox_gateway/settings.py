@@ -58,19 +58,19 @@ class Settings(BaseSettings):
 
     namespace: str = Field(default="default", min_length=1, description="Namespace of Sandboxes and API-key Secrets.")
     master_key_dir: Path = Field(
-        default=Path("/etc/openhands-sandbox/master-key"), description="Where the master key's Secret is mounted."
+        default=Path("/etc/openhands-sandbox/master-key"), description="Directory of the mounted master key Secret."
     )
     listen_host: str = Field(default="0.0.0.0", description="Address of the listener for clients.")  # noqa: S104
     listen_port: Port = Field(default=8080, description="Port of the listener for clients.")
     health_port: Port = Field(default=8081, description="Port of /healthz, /readyz, /metrics and /internal/activity.")
     workers: Annotated[int, Field(ge=1, le=64), AfterValidator(_one_port)] = Field(
         default=1,
-        description="Processes that share the port for clients, to use as many cores. Replicas do the same over nodes.",
+        description="Number of processes that share the clients' port, to use as many cores. On several nodes, use replicas.",
     )
     tls_dir: Path | None = Field(
         default=None,
-        description="Where a Secret of type kubernetes.io/tls is mounted, for TLS at the listen port; followed when it "
-        "changes. Default: plain HTTP.",
+        description="Directory of a mounted Secret of type kubernetes.io/tls, for TLS at the listen port. Changes take "
+        "effect without a restart. Default: plain HTTP.",
     )
     worker_socket: CliSuppress[Path | None] = Field(
         default=None, description="Set for a worker: the Unix socket of its probes, instead of the health port."
@@ -81,64 +81,65 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Annotated[tuple[TrustedNetwork, ...], NoDecode, BeforeValidator(_items)] = Field(
         default=(),
-        description="Addresses of the proxies in front, separated by commas, such as 10.0.3.0/24,fd00:3::/64. Their "
-        "X-Forwarded-For, -Proto and -Host are believed, and nobody else's.",
+        description="Addresses of the proxies in front, separated by commas, such as 10.0.3.0/24,fd00:3::/64. Only their "
+        "X-Forwarded-For, -Proto and -Host are trusted.",
     )
     public_url: Annotated[str, AfterValidator(_public_url)] = Field(
         default="",
-        description="URL of this gateway for clients; empty: what each client used to reach it. Its scheme is told to "
-        "sandboxes as X-Forwarded-Proto where no trusted proxy names one.",
+        description="URL of this gateway for clients. Empty: the one that each client used. Sandboxes get its scheme as "
+        "X-Forwarded-Proto if no trusted proxy sends one.",
     )
-    sandbox_class: str = Field(default="default", description="SandboxClass of the sandboxes that are started.")
+    sandbox_class: str = Field(default="default", description="SandboxClass of started sandboxes.")
     start_hold_seconds: Hold = Field(
-        default=10, description="How long /start, /resume and /pause are held. Some clients give up after 15 s."
+        default=10,
+        description="Seconds for which /start, /resume and /pause are held. Some clients give up after 15 s.",
     )
     poll_hold_seconds: Hold = Field(
-        default=10, description="How long GET /sessions/{id} of a starting sandbox is held."
+        default=10, description="Seconds for which GET /sessions/{id} of a starting sandbox is held."
     )
     registry_prefix: str = Field(
-        default="", description="What GET /registry_prefix tells clients that build images; the gateway builds none."
+        default="", description="Answer of GET /registry_prefix for clients that build images; the gateway builds none."
     )
     image_registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_registries)] = Field(
         default=(),
         description="Registries that GET /image_exists may ask, over https: hosts, separated by commas, such as "
-        "docker.io,ghcr.io. Of images elsewhere it says that it does not know.",
+        "docker.io,ghcr.io. For other registries it answers that it does not know.",
     )
     allowed_images: Annotated[tuple[PatternText, ...], NoDecode, BeforeValidator(_items)] = Field(
         default=(),
-        description="Patterns of the images that may be started, separated by commas, such as ghcr.io/openhands/*. "
-        "Empty: all. API keys may allow fewer.",
+        description="Patterns of allowed images, separated by commas, such as ghcr.io/openhands/*. Empty: all. API keys "
+        "may allow fewer.",
     )
     wake_hold_seconds: float = Field(
         default=50,
         ge=1,
         le=600,
-        description="How long a request to an idle sandbox is held while it wakes. The SDK waits 60 s for an answer.",
+        description="Seconds for which a request to an idle sandbox is held while it wakes. The SDK waits for 60 s.",
     )
     requests_per_sandbox: int = Field(
-        default=512, ge=1, description="How many requests of a sandbox may be under way at a time, in each process."
+        default=512, ge=1, description="Maximum number of simultaneous requests to one sandbox, in each process."
     )
     websockets_per_sandbox: int = Field(
-        default=1024, ge=1, description="How many WebSockets of a sandbox may be open at a time, in each process."
+        default=1024, ge=1, description="Maximum number of open WebSockets of one sandbox, in each process."
     )
     requests_per_minute: int = Field(
         default=0,
         ge=0,
         le=1_000_000,
-        description="How often an API key without a limit of its own may call the Runtime API within a minute, in each "
-        "process. 0: without a limit.",
+        description="Maximum number of Runtime API calls per minute, in each process, for API keys without a limit of "
+        "their own. 0: no limit.",
     )
     access_log: AccessLogMode = Field(
         default="failures",
-        description="Requests that are logged: none; failures (what the gateway refuses or breaks off, and answers of "
-        "500 and above), at most 100 a second; or all, which takes about as much time as passing them on. Sampled "
-        "traces (W3C traceparent) are logged with failures, too.",
+        description="Requests that are logged. none; failures (requests that the gateway refuses or breaks off, answers "
+        "of 500 and above, and sampled traces, W3C traceparent), at most 100 a second; or all, which takes about as "
+        "much time as forwarding them.",
     )
     shutdown_grace_seconds: float = Field(
-        default=25, ge=0, description="How long open connections may go on after SIGTERM."
+        default=25, ge=0, description="Seconds for open connections to end after SIGTERM."
     )
     kubeconfig: str | None = Field(
-        default=None, description="Kubeconfig file. Default: the pod's service account, or else the usual places."
+        default=None, description="kubeconfig file. Default: the service account, else the usual places."
     )
-    log_level: LogLevel = Field(default="INFO", description="Least severity that is logged.")
-    log_format: LogFormat = Field(default="json", description="json: an object a line; console: for people.")
+    log_level: LogLevel = Field(default="INFO", description="Lowest level that is logged.")
+    log_format: LogFormat = Field(default="json", description="json for machines, console for people.")

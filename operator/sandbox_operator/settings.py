@@ -26,7 +26,7 @@ def _peers(text: str) -> str:
 
 
 class Settings(BaseSettings):
-    """Make each Sandbox of one namespace so: pod, keys, workspace and Service."""
+    """Operator for the Sandboxes of one namespace: makes their pods, keys, workspaces and Services."""
 
     model_config = SettingsConfigDict(
         env_prefix="SANDBOX_OPERATOR_",
@@ -39,11 +39,11 @@ class Settings(BaseSettings):
     namespace: str = Field(
         default_factory=_own_namespace,
         min_length=1,
-        description="Namespace of the Sandboxes, if not that of the service account, or else `default`.",
+        description="Namespace of the Sandboxes. Default: that of the service account, else `default`.",
     )
     master_key_dir: Path = Field(
         default=Path("/var/run/secrets/openhands/master"),
-        description="Where the master key's Secret is mounted, with entries v1, v2, …",
+        description="Directory of the mounted master key Secret, with entries v1, v2, …",
     )
     kubeconfig: Path | None = Field(
         default=None,
@@ -53,31 +53,31 @@ class Settings(BaseSettings):
     gateway_peers: Annotated[str, AfterValidator(_peers)] = Field(
         default="",
         description=(
-            "host:port of the gateway's probes; every address of the host is a replica, and several may be given with "
-            "commas between. Before a sandbox is suspended for idleness all are asked. Empty: requests through a "
-            "gateway are not known, and idleness is judged by the agent servers alone."
+            "host:port of the gateway's probes; several are separated by commas. Every address of a host is a replica. "
+            "The operator asks all of them before it suspends an idle sandbox. Empty: the operator does not know about "
+            "requests, and only the agent servers determine idleness."
         ),
     )
     read_nodes: bool = Field(
         default=False,
         description=(
-            "Follow the nodes, which needs a ClusterRole: warm pods on nodes that are cordoned, not ready, or have a "
-            "taint that the pods do not tolerate are claimed last, and replaced."
+            "Watch nodes, which needs a ClusterRole. The operator then claims warm pods last, and replaces them, if "
+            "their node is cordoned, not ready, or has a taint that the pods do not tolerate."
         ),
     )
-    workers: int = Field(default=32, ge=1, le=512, description="How many sandboxes are worked on at the same time.")
+    workers: int = Field(
+        default=32, ge=1, le=512, description="Number of sandboxes that are processed at the same time."
+    )
     lease_name: str = Field(
         default="openhands-sandbox-operator",
         pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
-        description=(
-            "Name of the Lease by which the operators of one namespace agree on who of them works; the others stand by."
-        ),
+        description="Name of the Lease. Its holder is the one operator of the namespace that works; others stand by.",
     )
     lease_duration_seconds: int = Field(
         default=8,
         ge=1,
         le=3600,
-        description="Seconds after which an operator that has not renewed its Lease is replaced by another.",
+        description="Seconds without renewal of the Lease after which another operator takes over.",
     )
     lease_renew_seconds: float | None = Field(
         default=None,
@@ -90,11 +90,11 @@ class Settings(BaseSettings):
         gt=0,
         allow_inf_nan=False,
         description=(
-            "Seconds without a renewal after which an operator stops to write by itself. Default: five eighths of the "
-            "duration. The rest of it is for clocks that differ, and for requests that are still on their way."
+            "Seconds without renewal after which an operator itself stops writing. Default: five eighths of the "
+            "duration. The rest allows for different clocks and for requests that are still on their way."
         ),
     )
-    log_level: LogLevel = Field(default="INFO", description="Least level that is logged.")
+    log_level: LogLevel = Field(default="INFO", description="Lowest level that is logged.")
     log_format: LogFormat = Field(default="json", description="json for machines, console for people.")
 
     @property
