@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     health_port: Port = Field(default=8081, description="Port of /healthz, /readyz, /metrics and /internal/activity.")
     workers: Annotated[int, Field(ge=1, le=64), AfterValidator(_one_port)] = Field(
         default=1,
-        description="Number of processes that share the clients' port, to use as many cores. On several nodes, use replicas.",
+        description="Number of processes that share the clients' port, to use as many cores. For nodes use replicas.",
     )
     tls_dir: Path | None = Field(
         default=None,
@@ -81,13 +81,13 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Annotated[tuple[TrustedNetwork, ...], NoDecode, BeforeValidator(_items)] = Field(
         default=(),
-        description="Addresses of the proxies in front, separated by commas, such as 10.0.3.0/24,fd00:3::/64. Only their "
-        "X-Forwarded-For, -Proto and -Host are trusted.",
+        description="Addresses of the proxies in front, separated by commas, such as 10.0.3.0/24,fd00:3::/64. Only "
+        "their X-Forwarded-For, -Proto and -Host are trusted.",
     )
     public_url: Annotated[str, AfterValidator(_public_url)] = Field(
         default="",
-        description="URL of this gateway for clients. Empty: the one that each client used. Sandboxes get its scheme as "
-        "X-Forwarded-Proto if no trusted proxy sends one.",
+        description="URL of this gateway for clients. Empty: the one that each client used. Sandboxes get its scheme "
+        "as X-Forwarded-Proto if no trusted proxy sends one.",
     )
     sandbox_class: str = Field(default="default", description="SandboxClass of started sandboxes.")
     start_hold_seconds: Hold = Field(
@@ -107,8 +107,8 @@ class Settings(BaseSettings):
     )
     allowed_images: Annotated[tuple[PatternText, ...], NoDecode, BeforeValidator(_items)] = Field(
         default=(),
-        description="Patterns of allowed images, separated by commas, such as ghcr.io/openhands/*. Empty: all. API keys "
-        "may allow fewer.",
+        description="Patterns of allowed images, separated by commas, such as ghcr.io/openhands/*. Empty: all. API "
+        "keys may allow fewer.",
     )
     wake_hold_seconds: float = Field(
         default=50,
@@ -131,9 +131,9 @@ class Settings(BaseSettings):
     )
     access_log: AccessLogMode = Field(
         default="failures",
-        description="Requests that are logged. none; failures (requests that the gateway refuses or breaks off, answers "
-        "of 500 and above, and sampled traces, W3C traceparent), at most 100 a second; or all, which takes about as "
-        "much time as forwarding them.",
+        description="Requests that are logged. none; failures (requests that the gateway refuses or breaks off, "
+        "answers of 500 and above, and sampled traces, W3C traceparent), at most 100 a second; or all, which takes "
+        "about as much time as forwarding them.",
     )
     shutdown_grace_seconds: float = Field(
         default=25, ge=0, description="Seconds for open connections to end after SIGTERM."
