@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     health_port: Port = Field(default=8081, description="Port of /healthz, /readyz, /metrics and /internal/activity.")
     workers: Annotated[int, Field(ge=1, le=64), AfterValidator(_one_port)] = Field(
         default=1,
-        description="Number of processes that share the clients' port, to use as many cores. For nodes use replicas.",
+        description="Number of processes that share the clients' port, one per core. For several nodes, add replicas.",
     )
     tls_dir: Path | None = Field(
         default=None,
