@@ -1,9 +1,8 @@
 """Posts Kubernetes Events, for operator and gateway alike."""
 
-import aiohttp
 import structlog
 
-from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube import FAILURES, ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import EVENTS
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -13,7 +12,7 @@ async def post_event(client: KubeClient, namespace: str, event: KubeObject) -> N
     """Post an Event. It is for people, so a failure is only logged."""
     try:
         await client.create(EVENTS, namespace, event)
-    except (ApiError, aiohttp.ClientError, OSError) as error:
+    except FAILURES as error:
         if isinstance(error, ApiError) and error.code == 409:
             # Another process has posted it.
             return

@@ -2,10 +2,9 @@
 
 import asyncio
 
-import aiohttp
 import structlog
 
-from sandbox_common.kube import ApiError
+from sandbox_common.kube import FAILURES
 from sandbox_common.reasons import Reason
 from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.api import Sandboxes
@@ -80,7 +79,7 @@ class Wakes:
                 # None: another replica was faster, or the operator has written the status.
                 if await self._sandboxes.set_spec(sandbox, RUNNING):
                     _log.info("sandbox woken", sandbox=name)
-            except (ApiError, aiohttp.ClientError, OSError) as error:
+            except FAILURES as error:
                 _log.warning("sandbox cannot be woken", sandbox=name, error=str(error), retry_in=_AGAIN_SECONDS)
                 await asyncio.sleep(_AGAIN_SECONDS)
 

@@ -1,11 +1,10 @@
 """`/explain`: looks at a sandbox, and reads the Events about it."""
 
-import aiohttp
 import structlog
 
 from sandbox_common import service_ports
 from sandbox_common.keys import MasterKeys
-from sandbox_common.kube import ApiError
+from sandbox_common.kube import FAILURES
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.responses import ExplainResponse
 from sandbox_gateway.runtime_api.explain import Surroundings, explain
@@ -42,7 +41,7 @@ class Explanations:
         problem = ""
         try:
             events = await self._events.about(sandbox)
-        except (ApiError, aiohttp.ClientError, OSError) as error:
+        except FAILURES as error:
             _log.warning("events not read", sandbox=runtime_id, error=str(error) or type(error).__name__)
             events, problem = [], "The Events about it could not be read: the gateway's log says why."
         ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))

@@ -19,7 +19,7 @@ from aiohttp.connector import Connection
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as _kube_config
 
-from sandbox_common.kube.errors import ApiError
+from sandbox_common.kube.errors import FAILURES, ApiError
 from sandbox_common.kube.repetition import Repetition, retry_after
 from sandbox_common.kube.resources import Resource
 
@@ -245,7 +245,7 @@ class KubeClient:
             timeout = aiohttp.ClientTimeout(total=left, sock_connect=_CONNECT_SECONDS)
             try:
                 return await self._attempt(method, path, query, body, content_type, timeout)
-            except (ApiError, aiohttp.ClientError, OSError) as failure:
+            except FAILURES as failure:
                 pause = repetition.pause(failure, loop.time())
                 if pause is None or loop.time() + pause >= deadline:
                     if isinstance(failure, ApiError):

@@ -1,4 +1,6 @@
-"""What the API server refuses."""
+"""What the API server refuses, and what else keeps a call from being carried out."""
+
+import aiohttp
 
 _NO_RIGHT = ' is forbidden: User "'
 _OVER_QUOTA = "exceeded quota"
@@ -30,3 +32,7 @@ class ApiError(Exception):
     def over_quota(self) -> bool:
         """Whether a ResourceQuota leaves no room. The wording is that of its admission plugin."""
         return self.code == 403 and _OVER_QUOTA in self.message
+
+
+FAILURES = (ApiError, aiohttp.ClientError, OSError)
+"""What calls of KubeClient raise: refusals, and what comes of an API server that is not reached."""

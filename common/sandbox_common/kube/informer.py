@@ -16,7 +16,7 @@ import structlog
 from sandbox_common.backoff import backoff
 from sandbox_common.kube import unreadable
 from sandbox_common.kube.client import KubeClient, KubeObject
-from sandbox_common.kube.errors import ApiError
+from sandbox_common.kube.errors import FAILURES, ApiError
 from sandbox_common.kube.objects import Objects, Synced
 from sandbox_common.kube.old_lists import OldLists
 from sandbox_common.kube.repetition import FIRST_PAUSE, LONGEST_PAUSE
@@ -34,7 +34,7 @@ _DOUBTFUL = 5
 """After so many failures in a row the version may be the cause, as when etcd was restored from an older state."""
 _LASTING_SECONDS = 5.0
 """A watch that ends sooner is followed by a pause, however it has ended."""
-_FAILURES = (ApiError, aiohttp.ClientError, OSError, LookupError, TypeError, ValueError)
+_FAILURES = (*FAILURES, LookupError, TypeError, ValueError)
 """Of lists and watches: refused, broken, silent, or not understood."""
 
 
@@ -149,7 +149,7 @@ class Informer[T](Objects[T], Synced):
         self._quick_failures += 1
         self.turned_at = time.monotonic()
         delay = backoff(self._quick_failures, _FIRST_DELAY, _LONGEST_DELAY)
-        is_known = isinstance(error, (ApiError, aiohttp.ClientError, OSError, orjson.JSONDecodeError))
+        is_known = isinstance(error, (*FAILURES, orjson.JSONDecodeError))
         is_expired = isinstance(error, ApiError) and error.code == 410
         if is_expired or not is_known or self._failures % _DOUBTFUL == 0:
             self._listed_at = -math.inf

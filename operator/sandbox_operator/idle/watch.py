@@ -10,7 +10,7 @@ import aiohttp
 import structlog
 
 from sandbox_common import times
-from sandbox_common.kube import ApiError, Informer, unreadable
+from sandbox_common.kube import FAILURES, Informer, unreadable
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.agents.agent_server import AgentServers
@@ -150,7 +150,7 @@ class IdleWatch:
         note = f"Idle since {since}, longer than the {idle.timeout} s of its idle timeout."
         try:
             stored = await self._api.suspend(sandbox, "Idle", note)
-        except (ApiError, aiohttp.ClientError, OSError) as error:
+        except FAILURES as error:
             # Whatever has changed the Sandbox meanwhile wins; the next check looks again.
             _log.info("not suspended", sandbox=idle.name, error=str(error) or type(error).__name__)
             return

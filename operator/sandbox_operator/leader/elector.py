@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 import structlog
 
-from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject
+from sandbox_common.kube import FAILURES, ApiError, Informer, KubeClient, KubeObject
 from sandbox_common.kube.resources import LEASES
 from sandbox_operator.leader import lease
 from sandbox_operator.leader.account import Account, own_account
@@ -27,7 +27,7 @@ type Term = Callable[[KubeClient], Awaitable[None]]
 
 _RELEASE_SECONDS = 2.0
 _JITTER = 0.1
-_FAILURES = (ApiError, aiohttp.ClientError, OSError, orjson.JSONDecodeError, LookupError)
+_FAILURES = (*FAILURES, orjson.JSONDecodeError, LookupError)
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

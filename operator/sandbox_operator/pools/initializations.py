@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-import aiohttp
 import structlog
 
-from sandbox_common.kube import ApiError
+from sandbox_common.kube import FAILURES
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.agents.agent_server import AgentServers, InitError, address_of
 from sandbox_operator.pools.deferred import Initialization, init_body
@@ -62,7 +61,7 @@ class Initializations:
         except (InitError, EnvironmentMissingError) as error:
             _log.warning("not initialized", sandbox=name, pod=pod.name, error=str(error))
             result = Initialization(str(error))
-        except (ApiError, aiohttp.ClientError, OSError) as error:
+        except FAILURES as error:
             # The Kubernetes API is out of reach, for which the pod is not to blame.
             _log.warning("will be tried again", sandbox=name, error=str(error) or type(error).__name__)
             await asyncio.sleep(_RETRY_SECONDS)

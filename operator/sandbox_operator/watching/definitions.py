@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, cast
 
-import aiohttp
 import structlog
 from pydantic import BaseModel
 
-from sandbox_common.kube import ApiError, KubeClient, Resource
+from sandbox_common.kube import FAILURES, KubeClient, Resource
 from sandbox_crds.api import GROUP, VERSION
 from sandbox_crds.manifests import Schema, schemas
 from sandbox_operator.watching.pace import pause
@@ -84,7 +83,7 @@ class Definitions:
                 elif known and not self.missing:
                     _log.info("definitions are complete")
                 known = self.missing
-            except (ApiError, aiohttp.ClientError, OSError, ValueError, KeyError) as error:
+            except (*FAILURES, ValueError, KeyError) as error:
                 _log.warning("definitions cannot be read", error=str(error) or type(error).__name__)
             await pause(_LACKING_SECONDS if self.missing else _PERIOD_SECONDS, self._asked)
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-import aiohttp
 import kopf
 import orjson
 import structlog
@@ -17,7 +16,7 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from kubernetes.aio.client import Configuration
 
 from sandbox_common.backoff import backoff
-from sandbox_common.kube import ApiError, KubeClient
+from sandbox_common.kube import FAILURES, KubeClient
 from sandbox_operator.watching.store import AnyStore
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -157,7 +156,7 @@ async def bridge(client: KubeClient, namespace: str, store: AnyStore, seconds: f
                 feed(store, event)
     except TimeoutError:
         return
-    except (ApiError, aiohttp.ClientError, OSError, ValueError) as error:
+    except (*FAILURES, ValueError) as error:
         _log.info("events come only once kopf watches", resource=store.resource.plural, error=str(error))
 
 

@@ -8,10 +8,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-import aiohttp
 import structlog
 
-from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
+from sandbox_common.kube import FAILURES, KubeClient, KubeObject, Resource, unreadable
 from sandbox_common.kube.objects import Objects, Synced
 from sandbox_common.kube.old_lists import OldLists
 from sandbox_common.recent import remember
@@ -130,7 +129,7 @@ class Sweeper(Synced):
                     await store.sweep(self._client, self._namespace, again=again)
                 again = False
                 self._synced.set()
-            except (ApiError, aiohttp.ClientError, OSError, ValueError) as error:
+            except (*FAILURES, ValueError) as error:
                 delay = self._RETRY
                 _log.warning("list failed", error=str(error), retry_in=delay)
             self.turned_at = time.monotonic()
