@@ -1,6 +1,5 @@
 """Why a sandbox is as it is: cause, evidence and remedy. Pure."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,20 +9,13 @@ from sandbox_common.command import present_port
 from sandbox_common.losses import losses_words
 from sandbox_common.reasons import MEANINGS, ExpiryReason, Reason
 from sandbox_common.redaction import redacted
+from sandbox_common.remedies import remedy_of, said, without_remedy
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_gateway.contract.responses import Evidence, ExplainResponse
 from sandbox_gateway.sandboxes.view import View, is_seen
 
 _MAXIMUM_EVENTS = 20
-_REMEDY = " Remedy: "
-_LOG = re.compile(
-    r"(?P<cause>(?:Not ready after [^:]*: )?(?:Started again\. )?"
-    r"The agent server (?:ended with exit code|ran out of memory)[^:\n]*): (?P<log>.+)",
-    re.DOTALL,
-)
-"""How the operator begins a message that ends with the last lines of the log."""
-
 _SUSPENDED_BY = {
     "Requested": "a client paused it (POST /pause)",
     "Idle": "it was idle",
@@ -55,17 +47,18 @@ class Surroundings:
 def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainResponse:
     """The explanation of a sandbox that looks like `seen`."""
     expiring = sandbox.status.condition("Expiring")
-    told, log = _told(seen)
-    causes = [_cause(sandbox, seen, told)]
-    remedies = [_remedy(sandbox, seen, around)]
+    told, remedy = _told(sandbox, seen)
+    cause = _without_log(told, sandbox.status.log)
+    causes = [_cause(sandbox, seen, cause)]
+    remedies = [_remedy(sandbox, seen, around) or remedy]
     if expiring is not None and expiring.status == "True":
         causes.append(f"It will be deleted ({expiring.reason}): {expiring.message}")
         remedies.append(_EXPIRY_REMEDIES.get(expiring.reason, ""))
     evidence = [
-        *(_of_condition(condition) for condition in sandbox.status.conditions),
+        *(_of_condition(sandbox.status, condition) for condition in sandbox.status.conditions),
         *_of_launch(sandbox.status),
         *_of_losses(sandbox.status),
-        *_of_log(sandbox, log),
+        *_of_log(sandbox.status, is_cause=cause != told),
         *_of_events(around.events),
     ]
     if around.events_problem:
@@ -81,19 +74,23 @@ def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainRespon
     )
 
 
-def _told(seen: View) -> tuple[str, str]:
-    """The message of the condition without its remedy, and the log lines that were in it."""
-    message, _ = _split(seen.message)
-    if not message and seen.reason in Reason:
-        message = MEANINGS[Reason(seen.reason)].text
-    match = _LOG.fullmatch(message)
-    return (f"{match['cause']}.", match["log"]) if match else (message, "")
+def _told(sandbox: Sandbox, seen: View) -> tuple[str, str]:
+    """What the view says without its remedy, and the remedy."""
+    if seen.reason not in Reason:
+        return seen.message, ""
+    condition, meaning = sandbox.status.condition("Ready"), MEANINGS[Reason(seen.reason)]
+    own = condition is not None and condition.reason == seen.reason
+    remedy = remedy_of(sandbox.status, condition) if condition and own else meaning.remedy
+    return without_remedy(seen.message, remedy) or meaning.text, remedy
 
 
-def _split(message: str) -> tuple[str, str]:
-    """A condition's message without its remedy, and the remedy."""
-    before, separator, remedy = f" {message}".rpartition(_REMEDY)
-    return (before.strip(), remedy) if separator else (message, "")
+def _without_log(message: str, log: str) -> str:
+    """The message without the log that it ends with, if it does."""
+    # One that ends without a full stop gets one before a remedy.
+    for end in (f": {log}", f": {log}."):
+        if log and message.endswith(end):
+            return f"{message.removesuffix(end)}."
+    return message
 
 
 def _is_unseen(sandbox: Sandbox, seen: View) -> bool:
@@ -135,8 +132,7 @@ def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
         )
     if seen.reason == Reason.IDLE:
         return "Send it a request with its session key, which wakes it, or resume it: POST /resume."
-    _, remedy = _split(seen.message)
-    return remedy or (MEANINGS[Reason(seen.reason)].remedy if seen.reason in Reason else "")
+    return ""
 
 
 def _served(sandbox: Sandbox, around: Surroundings) -> str:
@@ -149,9 +145,9 @@ def _served(sandbox: Sandbox, around: Surroundings) -> str:
     return f"Browsers reach what listens in it, on 0.0.0.0, at {', '.join(hosts)}."
 
 
-def _of_condition(condition: Condition) -> Evidence:
-    message, _ = _split(condition.message)
-    text = f"{condition.type} is {condition.status}, {': '.join(filter(None, (condition.reason, message)))}"
+def _of_condition(status: SandboxStatus, condition: Condition) -> Evidence:
+    words = ": ".join(filter(None, (condition.reason, said(status, condition))))
+    text = f"{condition.type} is {condition.status}, {words}"
     return Evidence(source="condition", text=text, time=condition.last_transition_time)
 
 
@@ -177,15 +173,12 @@ def _of_losses(status: SandboxStatus) -> Iterable[Evidence]:
         yield Evidence(source="loss", text=losses_words(status), time=status.last_loss.time)
 
 
-def _of_log(sandbox: Sandbox, log: str) -> Iterable[Evidence]:
+def _of_log(status: SandboxStatus, *, is_cause: bool) -> Iterable[Evidence]:
     """What the agent server said last: before it failed, or before it was last restarted."""
-    condition = sandbox.status.condition("Ready")
-    if log and condition:
-        yield Evidence(source="log", text=log, time=condition.last_transition_time)
-        return
-    restarted = _LOG.fullmatch(sandbox.status.restart_reason)
-    if restarted:
-        yield Evidence(source="log", text=restarted["log"], time="")
+    condition = status.condition("Ready")
+    # Versions before `status.log` had it at the end of `restartReason` alone.
+    if text := status.log or status.restart_reason:
+        yield Evidence(source="log", text=text, time=condition.last_transition_time if condition and is_cause else "")
 
 
 def _of_events(events: Collection[ClusterEvent]) -> Iterable[Evidence]:

@@ -278,16 +278,17 @@ class SandboxStatus(Status):
     )
     restart_count: int = Field(default=0, description="Container restarts of the agent server in the current pod.")
     restart_reason: str = Field(default="", max_length=1024, description="Cause of the last restart.")
-    lost_pods: int = Field(
-        default=0, description="Number of pods that the sandbox lost: evicted, drained, deleted or ended by others."
-    )
+    log: str = Field(default="", max_length=1024, description="End of the agent server's log before it last ended.")
+    remedy: Shared = Field(default="", max_length=512, description="Remedy in the message of `Ready`.")
+    workspace_kept: bool | None = Field(default=None, description="Whether a suspended sandbox has kept /workspace.")
+    lost_pods: int = Field(default=0, description="Number of lost pods: evicted, drained, deleted or ended by others.")
     last_loss: Loss | None = Field(default=None, description="The latest loss.")
     first_ready_time: str = Field(default="", description="When the sandbox was first ready, RFC 3339.")
     starting_since: str = Field(
         default="",
         description=(
-            "Beginning of the current start or crash loop, RFC 3339, from which time limits count. Empty while "
-            "suspended and after readiness."
+            "Beginning of the current start or crash loop, RFC 3339; time limits count from it. Empty while "
+            "suspended and when ready."
         ),
     )
     start_time: str = Field(default="", description="When the current pod was made, RFC 3339.")

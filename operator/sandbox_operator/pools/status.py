@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from sandbox_common.reasons import MEANINGS, POOL_MEANINGS, PoolReason, Reason
+from sandbox_common.remedies import with_remedy
 from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
 from sandbox_crds.models import SandboxClass, SandboxPool, SandboxPoolStatus
 from sandbox_operator.builders.refusals import refused
 from sandbox_operator.pools.census import Census, State
 from sandbox_operator.pools.record import Record
-from sandbox_operator.reporting.conditions import READY, ready, with_remedy
+from sandbox_operator.reporting.conditions import READY, ready
 from sandbox_operator.reporting.findings import Finding
 
 _REFUSALS = {Reason.QUOTA_EXCEEDED: PoolReason.QUOTA_EXCEEDED}

@@ -13,27 +13,6 @@ READY = "Ready"
 EXPIRING = "Expiring"
 """Type of the condition that announces a sandbox's deletion."""
 
-_MESSAGE_CHARACTERS = 2048
-_REMEDY = " Remedy: "
-_SENTENCE_ENDS = (".", "!", "?", ":", ";", "\u2026")
-
-
-def with_remedy(message: str, remedy: str) -> str:
-    """What a condition says: a message that is too long is cut, and not its remedy."""
-    if not remedy:
-        return message[:_MESSAGE_CHARACTERS].strip()
-    suffix = f"{_REMEDY}{remedy}"
-    message = message.strip()[: _MESSAGE_CHARACTERS - len(suffix) - 1]
-    # The words of Kubernetes and of container runtimes mostly end without one.
-    stop = "" if not message or message.endswith(_SENTENCE_ENDS) else "."
-    return f"{message}{stop}{suffix}".strip()
-
-
-def said(condition: Condition) -> str:
-    """The condition's message without its remedy."""
-    message, remedy, _ = f" {condition.message}".rpartition(_REMEDY)
-    return message.strip() if remedy else condition.message
-
 
 def ready(old: Condition | None, *, holds: bool, reason: str, message: str, now: datetime) -> Condition:
     """The condition `Ready`, which keeps the time of its last transition while status and reason stay."""

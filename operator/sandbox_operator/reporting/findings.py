@@ -62,13 +62,17 @@ class Finding:
     """A reason for the condition `Ready`, with the evidence for people.
 
     `passing_since` marks a state that usually passes within milliseconds: it is worth a write only once it has lasted.
-    `remedy` is what helps in this very case; "" for that of the reason.
+    `remedy` is what helps in this very case; "" for that of the reason. `stands` leaves the message as it is, if the
+    reason is still the same. `log` and `workspace_kept` are what the message says, as data.
     """
 
     reason: Reason
     message: str = ""
     passing_since: datetime | None = None
     remedy: str = ""
+    stands: bool = False
+    log: str = ""
+    workspace_kept: bool | None = None
 
 
 def _is_ready(pod: Pod) -> Finding | None:
@@ -158,7 +162,7 @@ def _crashes_in_a_loop(pod: Pod) -> Finding | None:
         return None
     run = container.last_run
     reason = Reason.OOM_KILLED if run and run.reason == "OOMKilled" else Reason.CRASH_LOOP_BACK_OFF
-    return Finding(reason, _cause(run) if run else _obstacle(container))
+    return Finding(reason, _cause(run), log=_log(run)) if run else Finding(reason, _obstacle(container))
 
 
 def _cannot_create_container(pod: Pod) -> Finding | None:
@@ -179,7 +183,8 @@ def _is_held_up(pod: Pod) -> Finding | None:
 def _restarts(pod: Pod) -> Finding | None:
     if pod.container is None or pod.container.last_run is None:
         return None
-    return Finding(Reason.CONTAINER_RESTARTING, f"Started again. {_cause(pod.container.last_run)}")
+    run = pod.container.last_run
+    return Finding(Reason.CONTAINER_RESTARTING, f"Started again. {_cause(run)}", log=_log(run))
 
 
 def _starts(pod: Pod) -> Finding:
@@ -247,11 +252,15 @@ def ending(pod: Pod, now: datetime) -> Finding:
 
 def finished(pod: Pod) -> Finding:
     """What a pod says none of whose containers runs ever again."""
-    who = disrupted_by(pod)
-    why = who if who and not pod.message else _in_words(pod.reason or pod.phase, pod.message)
-    evicted = who or pod.reason == "Evicted"
+    evicted = disrupted_by(pod) or pod.reason == "Evicted"
     reason, remedy = (Reason.EVICTED, LOSSES[cause(pod)].remedy) if evicted else (Reason.POD_FAILED, "")
-    return Finding(reason, f"{why} It is replaced.", remedy=remedy)
+    return Finding(reason, f"{ended_by(pod)} It is replaced.", remedy=remedy)
+
+
+def ended_by(pod: Pod) -> str:
+    """Who has ended such a pod, and why, in one sentence."""
+    who = disrupted_by(pod)
+    return who if who and not pod.message else _in_words(pod.reason or pod.phase, pod.message)
 
 
 def disrupted_by(pod: Pod) -> str:
@@ -275,6 +284,12 @@ def restart_reason(pod: Pod) -> str:
     if container is None or container.last_run is None or not container.restarts:
         return ""
     return _cause(container.last_run, _RESTART_CHARACTERS)
+
+
+def restart_log(pod: Pod) -> str:
+    """The last lines of the agent server's log before the container was last restarted, as far as they are known."""
+    container = pod.container
+    return _log(container.last_run) if container and container.last_run and container.restarts else ""
 
 
 def _in_words(reason: str, message: str) -> str:
@@ -308,6 +323,11 @@ def _cause(run: Run, limit: int = _LOG_CHARACTERS) -> str:
             how += f", {run.reason}"
     last_words = tail(run.message, limit)
     return f"{how}: {last_words}" if last_words else f"{how}."
+
+
+def _log(run: Run) -> str:
+    """The end of the log of an agent server that has run; what others say of one that has not is none."""
+    return "" if run.reason == _START_ERROR or run.exit_code in _NOT_RUN else tail(run.message, _LOG_CHARACTERS)
 
 
 def _signal_name(exit_code: int) -> str:

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from sandbox_common import times
 from sandbox_common.kube import KubeObject
 from sandbox_common.reasons import EXPIRIES, SUSPENSIONS, ExpiryReason
+from sandbox_common.remedies import said, with_remedy
 from sandbox_crds.models import Condition, Sandbox, SandboxClass
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.reporting.conditions import EXPIRING, READY, said, with_remedy
+from sandbox_operator.reporting.conditions import EXPIRING, READY
 from sandbox_operator.reporting.status import may_have_been_suspended
 from sandbox_operator.watching.pods import Pod
 
@@ -98,7 +99,7 @@ def start_timeout_note(sandbox: Sandbox, class_: SandboxClass | None) -> str:
     """Why a start is given up, with what was last said about it."""
     seconds = class_.spec.progress_deadline_seconds if class_ else 0
     condition = sandbox.status.condition(READY)
-    last = f" Last: {condition.reason}: {said(condition)}".rstrip(". ") + "." if condition else ""
+    last = f" Last: {condition.reason}: {said(sandbox.status, condition)}".rstrip(". ") + "." if condition else ""
     return f"The start took longer than the {seconds} s of progressDeadlineSeconds.{last}"
 
 

@@ -9,8 +9,9 @@ from datetime import datetime
 from sandbox_common import times
 from sandbox_common.losses import LossReason
 from sandbox_common.reasons import Reason
+from sandbox_common.remedies import said
 from sandbox_crds.models import Loss, Sandbox, SandboxClass, SandboxStatus
-from sandbox_operator.reporting.conditions import READY, said
+from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.redaction import tail
 from sandbox_operator.watching.pods import Pod
 
@@ -75,7 +76,9 @@ def vanished_pod(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -
         return None
     condition = status.condition(READY)
     lost_node = condition is not None and condition.reason == Reason.NODE_LOST
-    reason, words = (LossReason.NODE_LOST, said(condition)) if condition and lost_node else (LossReason.GONE, "")
+    reason, words = (LossReason.GONE, "")
+    if condition and lost_node:
+        reason, words = LossReason.NODE_LOST, said(status, condition)
     return _loss(reason, words, class_, status.pod_uid, now, was_ready=bool(status.ready_time))
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from sandbox_common import times
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
+from sandbox_common.remedies import with_remedy
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
-from sandbox_operator.reporting.conditions import EXPIRING, READY, ready, with_remedy
-from sandbox_operator.reporting.findings import Finding, restart_reason
+from sandbox_operator.reporting.conditions import EXPIRING, READY, ready
+from sandbox_operator.reporting.findings import Finding, restart_log, restart_reason
 from sandbox_operator.watching.pods import Pod
 
 _PAUSED = frozenset({Reason.SUSPENDING, Reason.TERMINATING, *SUSPENSIONS.values()})
@@ -45,12 +46,13 @@ def next_status(
     old = sandbox.status
     others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
     of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
+    message, words = _words(old, finding)
     starts = finding.reason in _STARTS_AGAIN or (finding.reason not in _PAUSED and not of_pod["ready_time"])
     condition = ready(
         _same_suspension(sandbox, finding),
         holds=finding.reason is Reason.READY,
         reason=finding.reason,
-        message=with_remedy(finding.message, finding.remedy or MEANINGS[finding.reason].remedy),
+        message=message,
         now=now,
     )
     update: dict[str, Any] = {
@@ -61,6 +63,8 @@ def next_status(
         "first_ready_time": old.first_ready_time or of_pod["ready_time"],
         "starting_since": _starting_since(sandbox, finding, now) if starts else "",
         **of_pod,
+        **words,
+        "log": finding.log or of_pod["log"],
     }
     return old.model_copy(update=update)
 
@@ -71,6 +75,17 @@ def with_expiring(status: SandboxStatus, expiring: Condition | None) -> SandboxS
     return status.model_copy(update={"conditions": conditions})
 
 
+def _words(old: SandboxStatus, finding: Finding) -> tuple[str, dict[str, Any]]:
+    """The message, and the parts of it that the status has as data, unless it says what it said before."""
+    told = old.condition(READY)
+    remedy = finding.remedy or MEANINGS[finding.reason].remedy
+    message = with_remedy(finding.message, remedy)
+    if told and (finding.stands or message == told.message):
+        # That an older version has not written the parts is not worth a write.
+        return told.message, {}
+    return message, {"remedy": remedy, "workspace_kept": finding.workspace_kept}
+
+
 _WITHOUT_POD: dict[str, Any] = {
     "pod_name": "",
     "pod_uid": "",
@@ -79,6 +94,7 @@ _WITHOUT_POD: dict[str, Any] = {
     "pool": "",
     "restart_count": 0,
     "restart_reason": "",
+    "log": "",
     "start_time": "",
     "ready_time": "",
 }
@@ -104,6 +120,7 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
         "pool": pod.pool,
         "restart_count": restarts,
         "restart_reason": old.restart_reason if told else restart_reason(pod),
+        "log": old.log if told else restart_log(pod),
         "start_time": times.rfc3339(pod.created),
         "ready_time": ready_time,
     }

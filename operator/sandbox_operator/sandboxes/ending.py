@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sandbox_common.reasons import SUSPENSIONS, Reason
+from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.findings import OVERDUE, Finding, abandoned_at, ending, finished, lost_node
 from sandbox_operator.reporting.losses import lost_pod
-from sandbox_operator.reporting.suspension import suspended_message
+from sandbox_operator.reporting.suspension import suspended_message, workspace_kept
 from sandbox_operator.sandboxes.replacement import deletion_event, end_event, is_unasked
 from sandbox_operator.sandboxes.situation import Situation
 from sandbox_operator.sandboxes.world import Plan, Prepare
@@ -27,14 +28,18 @@ def terminate(situation: Situation) -> Plan:
 def suspend(situation: Situation) -> Plan:
     """The end of the pod of a sandbox that is to be suspended, and then what its status says."""
     world, sandbox, pod = situation.world, situation.world.sandbox, situation.world.pod
-    message = suspended_message(sandbox, world.class_, pod)
+    kept = workspace_kept(sandbox, world.class_, pod)
+    message = suspended_message(sandbox, kept)
     if pod is None:
-        return situation.report(Finding(SUSPENSIONS[sandbox.spec.suspend_reason], message))
+        before, reason = sandbox.status.condition(READY), SUSPENSIONS[sandbox.spec.suspend_reason]
+        stands = before is not None and before.reason == reason
+        return situation.report(Finding(reason, message, stands=stands, workspace_kept=kept))
     lost = lost_node(pod, world.now)
     what = f"The pod cannot end. {lost.message.rstrip('.')}." if lost else "The pod ends."
     # A pod that no status has reported must be reported: it may have a volume, and counts among its owner's sandboxes.
     since = None if lost or not sandbox.status.launch else pod.deletion_requested or world.now
-    return _end(situation, situation.report(Finding(Reason.SUSPENDING, f"{what} {message}", since)), pod)
+    suspending = Finding(Reason.SUSPENDING, f"{what} {message}", since, workspace_kept=kept)
+    return _end(situation, situation.report(suspending), pod)
 
 
 def restart(situation: Situation, pod: Pod) -> Plan:

@@ -5,10 +5,11 @@ from datetime import datetime
 from sandbox_common import times
 from sandbox_common.kube import KubeObject
 from sandbox_common.reasons import Reason
+from sandbox_common.remedies import said, with_remedy
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.reporting.conditions import READY, said, with_remedy
-from sandbox_operator.reporting.findings import disrupted_by, finished
+from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.reporting.findings import disrupted_by, ended_by, finished
 from sandbox_operator.reporting.status import may_have_been_suspended, reports
 from sandbox_operator.reporting.suspension import workspace_sentence
 from sandbox_operator.watching.pods import Pod
@@ -41,9 +42,8 @@ def deletion_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now:
 
 def end_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> KubeObject:
     """That this pod has been ended by its node, and why."""
-    ended = finished(pod)
-    what = f"Pod {pod.name} has ended. {ended.message.removesuffix(' It is replaced.')}"
-    return _event(sandbox, class_, now, pod.uid, what, ended.remedy)
+    what = f"Pod {pod.name} has ended. {ended_by(pod)}"
+    return _event(sandbox, class_, now, pod.uid, what, finished(pod).remedy)
 
 
 def has_vanished(sandbox: Sandbox) -> bool:
@@ -59,7 +59,7 @@ def vanishing_event(sandbox: Sandbox, class_: SandboxClass | None, now: datetime
     status = sandbox.status
     condition = status.condition(READY)
     lost = condition and condition.reason == Reason.NODE_LOST
-    last = f" {said(condition)}" if condition and lost else ""
+    last = f" {said(status, condition)}" if condition and lost else ""
     gone = f"Pod {status.pod_name} is gone, and was not deleted by the operator."
     return _event(sandbox, class_, now, status.pod_uid, f"{gone}{last}")
 
@@ -72,7 +72,8 @@ def _ends(sandbox: Sandbox) -> bool:
 def _event(
     sandbox: Sandbox, class_: SandboxClass | None, now: datetime, pod_uid: str, what: str, remedy: str = ""
 ) -> KubeObject:
-    note = f"{what} A new one follows. {workspace_sentence(sandbox, class_)}".strip()
+    kept = class_.spec.workspace.persistent if class_ else None
+    note = f"{what} A new one follows. {workspace_sentence(sandbox, kept)}".strip()
     return build_event(
         sandbox,
         now,

@@ -17,7 +17,7 @@ from sandbox_operator.builders.service import build_service
 from sandbox_operator.builders.volume import build_volume_claim
 from sandbox_operator.pools.claiming import is_first_start
 from sandbox_operator.pools.deferred import Initialization, needs_init
-from sandbox_operator.reporting.conditions import READY, said
+from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.evidence import find, is_needed
 from sandbox_operator.reporting.finality import IMAGE_TROUBLES
 from sandbox_operator.reporting.findings import Finding, examine, is_without_cause
@@ -97,7 +97,7 @@ def _cause(situation: Situation, pod: Pod) -> Finding:
     reported = status.condition(READY)
     if is_without_cause(pod) and reported and reports(status, pod) and reported.reason in IMAGE_TROUBLES:
         # What the attempt before has come to, which the kubelet says only until it waits.
-        return Finding(Reason(reported.reason), said(reported))
+        return Finding(Reason(reported.reason), stands=True)
     return examine(pod)
 
 

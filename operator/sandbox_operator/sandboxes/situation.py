@@ -8,7 +8,7 @@ from sandbox_common.reasons import Reason
 from sandbox_common.redaction import redacted
 from sandbox_crds.models import Loss
 from sandbox_operator.pools.matching import MissReason
-from sandbox_operator.reporting.conditions import READY, patch, said
+from sandbox_operator.reporting.conditions import READY, patch
 from sandbox_operator.reporting.evidence import redacted_evidence
 from sandbox_operator.reporting.findings import Finding
 from sandbox_operator.reporting.lifetime import announcement, expiring_events, nearest_limit
@@ -75,7 +75,8 @@ class Situation:
         If the world shows the pod that is there, the loss of an earlier one is found here.
         """
         world, sandbox, pod = self.world, self.world.sandbox, self.world.pod
-        finding = replace(finding, message=redacted(self._with_history(finding), self._secrets()))
+        finding = self._with_history(finding)
+        finding = replace(finding, message=redacted(finding.message, self._secrets()))
         if finding.passing_since:
             due = finding.passing_since + patience(world.unreported)
             if world.now < due and not self._contradicts(finding):
@@ -109,17 +110,17 @@ class Situation:
             return None
         return vanished_pod(sandbox, self.world.class_, self.world.now)
 
-    def _with_history(self, finding: Finding) -> str:
+    def _with_history(self, finding: Finding) -> Finding:
         status, pod = self.world.sandbox.status, self.world.pod
         if finding.passing_since is None or pod is None:
-            return finding.message
+            return finding
         condition = status.condition(READY)
         if reports(status, pod):
             # A passing state is reported once: its details are not worth further writes.
-            return said(condition) if condition and condition.reason == finding.reason else finding.message
+            return replace(finding, stands=condition is not None and condition.reason == finding.reason)
         if status.pod_name and finding.reason in {Reason.PENDING, Reason.STARTING}:
-            return f"The earlier pod is gone, this one replaces it. {finding.message}"
-        return finding.message
+            return replace(finding, message=f"The earlier pod is gone, this one replaces it. {finding.message}")
+        return finding
 
     def _contradicts(self, finding: Finding) -> bool:
         """Whether the status says that the sandbox is ready, and nobody knows better.

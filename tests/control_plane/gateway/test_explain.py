@@ -53,7 +53,11 @@ async def test_a_failure_with_its_condition_its_log_and_its_events(
     started = await gateway.start("s")
     words = "The agent server ended with exit code 1: ValueError: boom"
     sandbox = await operator.report(
-        Reason.CRASH_LOOP_BACK_OFF, f"{words} {started['session_api_key']} Remedy: Read the log.", restartCount=3
+        Reason.CRASH_LOOP_BACK_OFF,
+        f"{words} {started['session_api_key']}. Remedy: Read the log.",
+        restartCount=3,
+        log=f"ValueError: boom {started['session_api_key']}",
+        remedy="Read the log.",
     )
     pod = pod_name(started["runtime_id"], sandbox["metadata"]["uid"])
     await gateway.catch_up(sandbox)
@@ -87,7 +91,7 @@ async def test_one_that_starts_runs_and_is_paused(gateway: Replica, operator: Op
     assert "X-Session-API-Key" in running["remedy"]
     await gateway.post("/pause", runtime_id)
     words = "Suspended on request. The workspace is kept. Remedy: Resume it."
-    await gateway.catch_up(await operator.report(Reason.SUSPENDED, words))
+    await gateway.catch_up(await operator.report(Reason.SUSPENDED, words, remedy="Resume it."))
     paused = await explained(gateway, runtime_id)
     assert (paused["status"], paused["pod_status"], paused["remedy"]) == ("paused", "not found", "Resume it.")
     assert "a client paused it (POST /pause)" in paused["cause"]
@@ -110,7 +114,7 @@ async def test_without_the_events_it_explains_what_it_can(
 ) -> None:
     runtime_id = (await gateway.start("s"))["runtime_id"]
     words = "0/1 nodes are available. Remedy: Add nodes."
-    await gateway.catch_up(await operator.report(Reason.UNSCHEDULABLE, words))
+    await gateway.catch_up(await operator.report(Reason.UNSCHEDULABLE, words, remedy="Add nodes."))
 
     async def refuse(*_: object, **__: object) -> KubeObject:
         raise error

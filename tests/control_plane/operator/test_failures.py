@@ -13,11 +13,12 @@ from sandbox_common.kube import Resource
 from sandbox_common.kube.resources import EVENTS, PODS, SECRETS
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_common.redaction import REDACTED
+from sandbox_common.remedies import said
 from sandbox_common.times import rfc3339
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
 from sandbox_operator.app import USER_AGENT
-from sandbox_operator.reporting.conditions import READY, said
+from sandbox_operator.reporting.conditions import READY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,7 +30,7 @@ def message(sandbox: Sandbox) -> str:
     condition = sandbox.status.condition(READY)
     assert condition
     assert condition.message.count("Remedy: ") == bool(MEANINGS[Reason(condition.reason)].remedy)
-    return said(condition)
+    return said(sandbox.status, condition)
 
 
 def ended(exit_code: int, reason: str = "Error", text: str = "", seconds: float = 1) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
+from sandbox_common.remedies import said
 from sandbox_common.times import rfc3339, rfc3339_micro
 from sandbox_crds.models import Sandbox
 from sandbox_operator.builders.owned import name_of
-from sandbox_operator.reporting.conditions import READY, said
+from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.sandboxes.api import Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,7 +44,7 @@ def message(sandbox: Sandbox) -> str:
     """What the condition says, without the remedy."""
     condition = sandbox.status.condition(READY)
     assert condition
-    return said(condition)
+    return said(sandbox.status, condition)
 
 
 async def start(world: World, kubelet: Kubelet, agent: Agent, **spec: Any) -> Sandbox:

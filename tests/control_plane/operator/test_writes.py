@@ -14,8 +14,8 @@ from control_plane.waiting import eventually
 from sandbox_common.kube import Resource
 from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
+from sandbox_common.remedies import said
 from sandbox_crds.models import Sandbox
-from sandbox_operator.reporting.conditions import said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -71,7 +71,8 @@ async def test_suspend_and_resume(world: World, kubelet: Kubelet, ledger: Ledger
     assert (suspended.status.pod_name, suspended.status.pod_uid, suspended.status.pod_ip) == ("", "", "")
     assert suspended.status.key_id == first.status.key_id
     [condition] = suspended.status.conditions
-    assert said(condition) == "Suspended on request. The workspace is kept."
+    assert suspended.status.workspace_kept
+    assert said(suspended.status, condition) == "Suspended on request. The workspace is kept."
     secret = await world.client.get(SECRETS, world.namespace, first.status.pod_name)
     claim = await world.client.get(VOLUME_CLAIMS, world.namespace, first.status.pod_name)
 
@@ -95,8 +96,9 @@ async def test_a_workspace_that_was_not_kept_is_said_to_be_lost(world: World, ku
     lost = "Suspended on request. The workspace was not kept: the class default has no persistent workspace."
     assert condition.message == f"The pod ends. {lost}"
     await kubelet.end(sandbox.status.pod_name)
-    [condition] = (await world.until(Reason.SUSPENDED)).status.conditions
-    assert said(condition) == lost
+    suspended = await world.until(Reason.SUSPENDED)
+    [condition] = suspended.status.conditions
+    assert (said(suspended.status, condition), suspended.status.workspace_kept) == (lost, False)
 
 
 async def test_a_slow_start_is_told_once(world: World, kubelet: Kubelet, ledger: Ledger) -> None:

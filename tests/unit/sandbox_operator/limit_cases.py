@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from sandbox_common.reasons import EXPIRIES, ExpiryReason, Reason
+from sandbox_common.remedies import with_remedy
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, SandboxStatus
-from sandbox_operator.reporting.conditions import with_remedy
 from unit.sandbox_operator.cases import MADE, Case
 from unit.sandbox_operator.plan_cases import BOOTING, CREATING, READY
 from unit.sandbox_operator.samples import (

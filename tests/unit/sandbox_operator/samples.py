@@ -6,10 +6,10 @@ from typing import Any
 
 from sandbox_common.keys import MasterKeys
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
+from sandbox_common.remedies import with_remedy
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, Sandbox, SandboxClass, SandboxStatus
 from sandbox_crds.names import pod_name
-from sandbox_operator.reporting.conditions import with_remedy
 from sandbox_operator.watching.pods import Container, Pod, PodCondition, Run
 
 KEYS = MasterKeys.of({1: b"m" * 32})
@@ -56,11 +56,12 @@ def class_(**spec: Any) -> SandboxClass:
 
 def status(reason: Reason, message: str = "", remedy: str = "", **fields: Any) -> SandboxStatus:
     """What was written when the sandbox's pod was `pod()`, which had been ready unless the reason is one of starts."""
+    remedy = remedy or MEANINGS[reason].remedy
     condition = Condition(
         type="Ready",
         status="True" if reason is Reason.READY else "False",
         reason=reason,
-        message=with_remedy(message, remedy or MEANINGS[reason].remedy),
+        message=with_remedy(message, remedy),
         last_transition_time=rfc3339(NOW),
     )
     of_pod: dict[str, Any] = {
@@ -70,6 +71,7 @@ def status(reason: Reason, message: str = "", remedy: str = "", **fields: Any) -
         "launch": "Cold",
         "key_id": KEY_ID,
         "observed_generation": 1,
+        "remedy": remedy,
     }
     if reason in _OF_READY_PODS:
         of_pod |= {"pod_ip": "10.244.0.7", "ready_time": rfc3339(SOON), "first_ready_time": rfc3339(SOON)}
@@ -126,11 +128,12 @@ def ready(**fields: Any) -> Pod:
 
 def podless(reason: Reason, message: str = "", **fields: Any) -> SandboxStatus:
     """What was written when there was no pod."""
-    conditions = status(reason, message).conditions
+    of_reason = status(reason, message)
     since = "" if reason in SUSPENSIONS.values() else rfc3339(NOW)
     return SandboxStatus.model_validate(
         {
-            "conditions": conditions,
+            "conditions": of_reason.conditions,
+            "remedy": of_reason.remedy,
             "key_id": KEY_ID,
             "observed_generation": 1,
             "starting_since": since,

@@ -24,7 +24,9 @@ from unit.sandbox_operator.samples import (
 REQUESTED = "Suspended on request."
 IS_KEPT = "The workspace is kept."
 NOT_KEPT = "The workspace was not kept: the class default has no persistent workspace."
-SUSPENDED = podless(Reason.SUSPENDED, f"{REQUESTED} {IS_KEPT}", launch="Cold", first_ready_time=rfc3339(NOW))
+SUSPENDED = podless(
+    Reason.SUSPENDED, f"{REQUESTED} {IS_KEPT}", launch="Cold", first_ready_time=rfc3339(NOW), workspace_kept=True
+)
 ASLEEP = SUSPENDED.model_copy(update={"conditions": podless(Reason.IDLE, f"Idle for long. {IS_KEPT}").conditions})
 SUSPENDING = status(Reason.SUSPENDING, "The pod ends.")
 ENDING = replace(ready(), deletion_requested=LATER, deletion_due=LATER + timedelta(seconds=30))

@@ -39,7 +39,7 @@ def happened(reason: str, note: str, *, ago: int = 0, count: int = 1) -> Cluster
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if MEANINGS[reason].lifecycle in {"starting", "error"}])
 def test_a_failure_is_taken_apart_into_cause_and_remedy(reason: Reason) -> None:
-    answer = told(reason, "what went wrong. Remedy: what to do.")
+    answer = told(reason, "what went wrong. Remedy: what to do.", remedy="what to do.")
     assert (answer.runtime_id, answer.reason) == ("sb-a", reason)
     assert (answer.cause, answer.remedy) == ("what went wrong.", "what to do.")
     assert texts(answer, "condition") == [f"Ready is False, {reason}: what went wrong."]
@@ -56,7 +56,13 @@ def test_a_condition_without_words_is_explained_by_the_table(reason: Reason) -> 
 
 def test_a_start_that_has_lasted_too_long_says_so_beside_the_cause() -> None:
     why = "Started again. The agent server ended with exit code 1: boom"
-    told = status(Reason.CONTAINER_RESTARTING, f"{why}. Remedy: Check it.", startingSince="2026-01-02T03:04:05Z")
+    told = status(
+        Reason.CONTAINER_RESTARTING,
+        f"{why}. Remedy: Check it.",
+        remedy="Check it.",
+        log="boom",
+        startingSince="2026-01-02T03:04:05Z",
+    )
     found = sandbox(status=told)
     before, after = explained(found), explained(found, now=NOW + timedelta(hours=1))
     assert (before.status, after.status) == ("starting", "error")
@@ -64,7 +70,7 @@ def test_a_start_that_has_lasted_too_long_says_so_beside_the_cause() -> None:
     assert after.cause == f"Not ready after 285 s (pendingTimeoutSeconds): {before.cause}"
     assert before.remedy == after.remedy == "Check it."
     for answer in (before, after):
-        assert [entry.text for entry in answer.evidence if entry.source == "log"] == ["boom."]
+        assert [entry.text for entry in answer.evidence if entry.source == "log"] == ["boom"]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +97,15 @@ def test_a_start_that_has_lasted_too_long_says_so_beside_the_cause() -> None:
 )
 def test_log_lines_are_evidence(message: str, cause: str, log: str) -> None:
     for text in (message, f"{message} Remedy: Read the log."):
-        answer = told(Reason.CRASH_LOOP_BACK_OFF, text)
+        answer = told(Reason.CRASH_LOOP_BACK_OFF, text, log=log, remedy="Read the log.")
         assert (answer.cause, texts(answer, "log")) == (cause, [log] if log else [])
+
+
+def test_what_a_program_writes_into_its_log_is_no_remedy() -> None:
+    message = "The agent server ended with exit code 1: Remedy: Panic. Remedy: Read the log."
+    answer = told(Reason.CRASH_LOOP_BACK_OFF, message, log="Remedy: Panic.", remedy="Read the log.")
+    assert (answer.cause, answer.remedy) == ("The agent server ended with exit code 1.", "Read the log.")
+    assert texts(answer, "log") == ["Remedy: Panic."]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +151,25 @@ def test_what_has_no_pod_was_not_launched() -> None:
 
 def test_the_last_restart_is_evidence_while_it_runs_again() -> None:
     words = "The agent server ended with exit code 3: ValueError: boom"
-    answer = told(Reason.READY, "", restartReason=words, restartCount=1)
-    assert texts(answer, "log") == ["ValueError: boom"]
+    answer = told(Reason.READY, "", restartReason=words, restartCount=1, log="ValueError: boom")
+    assert [(entry.text, entry.time) for entry in answer.evidence if entry.source == "log"] == [
+        ("ValueError: boom", "")
+    ]
+
+
+def test_a_status_of_the_version_before_is_understood() -> None:
+    """It has no `remedy` and no `log`: the table has the remedy, and cause and restart reason end with the log."""
+    why = "The agent server ended with exit code 1: boom"
+    meaning = MEANINGS[Reason.CRASH_LOOP_BACK_OFF]
+    looping = told(Reason.CRASH_LOOP_BACK_OFF, f"{why}. Remedy: {meaning.remedy}", restartReason=why, restartCount=3)
+    assert (looping.cause, looping.remedy) == (f"{why}.", meaning.remedy)
+    assert texts(looping, "condition") == [f"Ready is False, CrashLoopBackOff: {why}."]
+    assert texts(told(Reason.READY, "", restartReason=why, restartCount=1), "log") == [why]
+    words = "It was idle for longer than its idle timeout. The workspace is kept."
+    asleep = status(Reason.IDLE, f"{words} Remedy: {MEANINGS[Reason.IDLE].remedy}")
+    answer = explained(sandbox(spec={"suspend": True, "suspendReason": "Idle"}, status=asleep))
+    assert answer.cause.endswith(words)
+    assert "wakes it" in answer.remedy
 
 
 def test_a_running_one_says_how_requests_reach_it() -> None:
@@ -175,7 +205,8 @@ def test_one_that_the_gateway_does_not_reach_points_to_the_network() -> None:
     ],
 )
 def test_a_paused_one_says_who_did_it_since_when_and_what_wakes_it(by: str, words: str, remedy: str) -> None:
-    reported = status(SUSPENSIONS[by], "The workspace is kept. Remedy: Resume it: POST /resume.")
+    resume = "Resume it: POST /resume."
+    reported = status(SUSPENSIONS[by], f"The workspace is kept. Remedy: {resume}", remedy=resume)
     answer = explained(sandbox(spec={"suspend": True, "suspendReason": by}, status=reported))
     assert (answer.status, answer.pod_status, answer.reason) == ("paused", "not found", SUSPENSIONS[by])
     assert words in answer.cause
@@ -244,7 +275,9 @@ def test_events_that_cannot_be_read_are_no_secret() -> None:
 def test_no_key_gets_into_an_explanation() -> None:
     other = KEYS.session_key(KEYS.key_id("other"))
     message = f"The agent server ended with exit code 1: {SESSION} {SECRET} {other} Remedy: use {SESSION}"
-    reported = status(Reason.CRASH_LOOP_BACK_OFF, message, restartReason=message)
+    reported = status(
+        Reason.CRASH_LOOP_BACK_OFF, message, restartReason=message, log=f"{SESSION} {SECRET}", remedy=f"use {SESSION}"
+    )
     around = Surroundings([happened(SESSION, f"{SECRET} {other}")], f"problem {SESSION}", secrets=(SESSION, SECRET))
     answer = explained(sandbox(status=reported), around).model_dump_json()
     for key in (SESSION, SECRET, other):

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from sandbox_common.reasons import MEANINGS, Reason
+from sandbox_common.remedies import with_remedy
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, SandboxStatus
 from sandbox_operator.pools.matching import Miss, MissReason
-from sandbox_operator.reporting.conditions import said, with_remedy
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.situation import LONGEST_PATIENCE, PATIENCE, patience
 from sandbox_operator.sandboxes.world import Made, Plan, Prepare
@@ -41,7 +41,7 @@ from unit.sandbox_operator.samples import (
     status,
     waits,
 )
-from unit.sandbox_operator.suspension_cases import ASLEEP, SUSPENDED, SUSPENSIONS
+from unit.sandbox_operator.suspension_cases import ASLEEP, ENDING, SUSPENDED, SUSPENSIONS
 
 ALL = {
     **CASES,
@@ -88,9 +88,9 @@ def test_cases(name: str) -> None:
         assert made.status is None
     else:
         assert made.status
-        condition = told(made, case.sandbox.status)
-        assert (condition.reason, said(condition).removesuffix(".")) == (case.told, case.message.removesuffix("."))
-        assert condition.message == with_remedy(case.message, case.remedy or MEANINGS[case.told].remedy)
+        condition, remedy = told(made, case.sandbox.status), case.remedy or MEANINGS[case.told].remedy
+        assert (condition.reason, condition.message) == (case.told, with_remedy(case.message, remedy))
+        assert applied(case.sandbox.status, made.status).remedy == remedy
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -133,16 +133,22 @@ def test_only_what_has_changed_is_written() -> None:
 
 
 def test_the_cause_of_the_last_restart_is_of_statusas_long_as_the_pod_lives() -> None:
-    restarted = container(waiting_reason="", running_since=NOW, ready=True, restarts=1, last_run=run(137))
+    restarted = container(
+        waiting_reason="", running_since=NOW, ready=True, restarts=1, last_run=run(137, message="bye")
+    )
     seen = replace(ready(), container=restarted)
     first = fields(decide(sandbox(status=READY), seen, now=LATER))
-    assert first == {"restartCount": 1, "restartReason": "The agent server ended with exit code 137 (SIGKILL)."}
+    why = "The agent server ended with exit code 137 (SIGKILL)"
+    assert first == {"restartCount": 1, "restartReason": f"{why}: bye", "log": "bye"}
     of_statusof = sandbox(status=applied(READY, first))
     # Its words may be lost or change while nothing has happened; that is not worth a write.
     forgotten = replace(ready(), container=replace(restarted, last_run=None))
     assert decide(of_statusof, forgotten, now=LATER).status is None
+    of_before = sandbox(status=applied(READY, {**first, "log": ""}))
+    assert decide(of_before, seen, now=LATER).status is None
     other = ready(uid="another", created=LATER)
-    assert fields(decide(of_statusof, other, now=LATER, made=Made(KEY_ID, "another")))["restartReason"] == ""
+    fresh = fields(decide(of_statusof, other, now=LATER, made=Made(KEY_ID, "another")))
+    assert (fresh["restartReason"], fresh["log"]) == ("", "")
 
 
 def test_the_first_readiness_is_kept_and_makes_the_next_pod_a_resumed_one() -> None:
@@ -199,11 +205,43 @@ def test_a_remedy_is_told_once_and_whole() -> None:
     assert (again.message, again.message.count("Remedy: ")) == (ASLEEP.conditions[0].message, 1)
 
 
-def test_a_remedy_of_another_version_is_replaced() -> None:
+def test_what_a_suspension_said_stands_in_the_words_of_its_version() -> None:
     [condition_] = ASLEEP.conditions
     older = condition_.model_copy(update={"message": "Idle for long. The workspace is kept. Remedy: Pray."})
-    asleep = sandbox(status=ASLEEP.model_copy(update={"conditions": [older]}), suspend=True, suspendReason="Idle")
-    assert told(decide(asleep, now=LATER), asleep.status) == condition_
+    for remedy in ("Pray.", ""):
+        of_older = ASLEEP.model_copy(update={"conditions": [older], "remedy": remedy})
+        assert decide(sandbox(status=of_older, suspend=True, suspendReason="Idle"), now=LATER).status is None
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_status_of_the_version_before_leads_to_the_same(name: str) -> None:
+    """It has no `remedy`, `log` and `workspaceKept`; that alone is not worth a write."""
+    case = ALL[name]
+    old = case.sandbox.status.model_copy(update={"remedy": "", "log": "", "workspace_kept": None})
+    of_before = replace(case, sandbox=case.sandbox.model_copy(update={"status": old}))
+    now, before = case.plan(), of_before.plan()
+    assert (writes(before), before.requeue_at) == (writes(now), now.requeue_at)
+    assert [event["note"] for event in before.events] == [event["note"] for event in now.events]
+    assert (before.status is None) == (now.status is None)
+    if before.status:
+        condition = told(before, old)
+        assert condition.reason == case.told
+        # Whether the workspace is kept, it has in words alone, behind others.
+        quotes = name == "asleep, and now suspended on request"
+        assert condition.message == (QUOTED if quotes else told(now, case.sandbox.status).message)
+        written = of_before.sandbox.model_copy(update={"status": applied(old, before.status)})
+        assert replace(of_before, sandbox=written).plan().status is None
+
+
+QUOTED = with_remedy("Suspended on request. Idle for long. The workspace is kept.", MEANINGS[Reason.SUSPENDED].remedy)
+
+
+def test_whether_the_workspace_was_kept_is_quoted_from_a_version_that_only_said_so() -> None:
+    before = ASLEEP.model_copy(update={"remedy": "", "workspace_kept": None})
+    paused = sandbox(status=before, suspend=True, suspendReason="Requested")
+    assert told(decide(paused, now=LATER), before).message == QUOTED
+    ends = told(decide(paused, ENDING, now=LATER + PATIENCE), before)
+    assert ends.message == "The pod ends. Suspended on request. Idle for long. The workspace is kept."
 
 
 @pytest.mark.parametrize(("persistent", "kept"), [(True, "The workspace is kept."), (False, "was not kept")])
@@ -308,10 +346,11 @@ def test_a_key_is_kept_as_long_as_its_master_is_there(old: str, new: str) -> Non
 
 def test_keys_do_not_get_into_a_message() -> None:
     leak = f"{KEYS.session_key(KEY_ID)} {KEYS.secret_key(KEY_ID)}"
-    seen = on_node(container(waiting_reason="", last_run=run(1, message=leak)))
-    told = str(fields(decide(sandbox(), seen, made=MADE)))
-    assert KEYS.session_key(KEY_ID) not in told
-    assert KEYS.secret_key(KEY_ID) not in told
+    seen = on_node(container(waiting_reason="", restarts=1, last_run=run(1, message=leak)))
+    told = fields(decide(sandbox(), seen, made=MADE))
+    assert told["log"] == "[redacted] [redacted]"
+    assert KEYS.session_key(KEY_ID) not in str(told)
+    assert KEYS.secret_key(KEY_ID) not in str(told)
 
 
 @pytest.mark.parametrize("cut", [8, 20, 42, 43, 60])
@@ -320,9 +359,10 @@ def test_no_part_of_a_key_is_left_where_a_long_message_is_cut(cut: int) -> None:
     for key in (KEYS.session_key(KEY_ID), KEYS.secret_key(KEY_ID)):
         line = key + "x" * (1023 - cut)
         seen = on_node(container(waiting_reason="", last_run=run(1, message=line)))
-        told = fields(decide(sandbox(), seen, made=MADE))["conditions"][0]["message"]
-        assert "xxxx" in told
-        assert key[-8:] not in told
+        told = fields(decide(sandbox(), seen, made=MADE))
+        for text in (told["conditions"][0]["message"], told["log"]):
+            assert "xxxx" in text
+            assert key[-8:] not in text
 
 
 def test_the_end_of_a_key_that_the_kubelet_cut_does_not_get_into_a_message() -> None:
