@@ -51,7 +51,7 @@ _existing = click.argument("name", type=options.NAME, shell_complete=_known_name
 
 @keys.command()
 @click.argument("name", type=options.NEW_NAME)
-@click.option("--owner", type=options.OWNER, required=True, help="Who the sandboxes belong to.")
+@click.option("--owner", type=options.OWNER, required=True, help="Owner of the sandboxes that the key starts.")
 @options.policy
 @options.expiry(never=False)
 @options.output
@@ -66,7 +66,7 @@ def create(
     output: str,
     target: Target,
 ) -> None:
-    """Make a key and show it, this once."""
+    """Create a key and show it once."""
     clear = clear_key()
     hash_ = Hash(api_key_hash(clear), expires.value if expires else None)
     key = ApiKey(name, owner, (hash_,), policy(Policy(), limits, images, classes))
@@ -83,7 +83,7 @@ def create(
 @options.output
 @options.target
 def list_(output: str, target: Target) -> None:
-    """List the keys, without anything secret."""
+    """List the keys, without secrets."""
 
     async def act(store: Store, namespace: str) -> None:
         found, now = await store.all(), datetime.now(UTC)
@@ -102,7 +102,7 @@ def list_(output: str, target: Target) -> None:
 @options.output
 @options.target
 def show(name: str, output: str, target: Target) -> None:
-    """Show what a key allows, and what holds for its owner."""
+    """Show what a key allows, and its owner's limits."""
 
     async def act(store: Store, namespace: str) -> None:
         stored, now = await store.get(name), datetime.now(UTC)
@@ -124,8 +124,8 @@ keys.add_command(show, "describe")
 @keys.command("set")
 @_existing
 @options.policy
-@click.option("--all-images", is_flag=True, help="Let the key start all images that the gateway allows.")
-@click.option("--own-class", is_flag=True, help="Let the key have the gateway's own class only.")
+@click.option("--all-images", is_flag=True, help="Allow all images that the gateway allows.")
+@click.option("--own-class", is_flag=True, help="Allow only the gateway's own class.")
 @options.expiry(never=True)
 @click.option("--end-old", is_flag=True, help="End the older key of a rotation at once.")
 @options.output
@@ -142,7 +142,7 @@ def set_(
     output: str,
     target: Target,
 ) -> None:
-    """Change what a key allows; what is not named stays.
+    """Change what a key allows. Omitted options stay unchanged.
 
     A limit of none takes the limit away. Images and classes replace those that the key had.
     """
@@ -169,13 +169,13 @@ def set_(
     type=options.DURATION,
     default="24h",
     show_default=True,
-    help="How long the old key stays valid; 0: it ends at once.",
+    help="How long the old key stays valid; 0: not at all.",
 )
 @options.expiry(never=False)
 @options.output
 @options.target
 def rotate(name: str, keep_old: timedelta, expires: Given[datetime] | None, output: str, target: Target) -> None:
-    """Make a new key in the place of the old one, which stays valid for a time, and show it, this once.
+    """Create a new key, and show it once. The old one stays valid for a time.
 
     Owner, limits, images, classes and sandboxes stay; so does the expiry, unless --expires is given.
     """

@@ -67,8 +67,8 @@ def policy(command: Command) -> Command:
             _check(field, option, kwargs[field])
         command(*args, limits=limits, **kwargs)
 
-    images = "Pattern of images that the key may start; may be repeated."
-    classes = "SandboxClass that the key may ask for; may be repeated, the first is the default."
+    images = "Pattern of allowed images; can be repeated."
+    classes = "Allowed SandboxClass; can be repeated. The first is the default."
     gathered = click.option("--class", "classes", multiple=True, type=NAME, help=classes)(gathered)
     gathered = click.option("--image", "images", multiple=True, type=IMAGE, help=images)(gathered)
     for field, info in reversed(Limits.model_fields.items()):
@@ -99,7 +99,7 @@ def target(command: Command) -> Command:
 
     gathered = click.option("--kubeconfig", type=click.Path(), help="Kubeconfig file, like kubectl's.")(gathered)
     gathered = click.option("--context", metavar="NAME", help="Context of the kubeconfig.")(gathered)
-    return click.option("-n", "--namespace", type=NAME, help="Namespace; default: that of the context.")(gathered)
+    return click.option("-n", "--namespace", type=NAME, help="Namespace. Default: that of the context.")(gathered)
 
 
 def target_of(parameters: dict[str, Any]) -> Target:
@@ -110,6 +110,6 @@ def target_of(parameters: dict[str, Any]) -> Target:
 def output(command: Command) -> Command:
     """`--output`, as `output`."""
     choice = click.Choice(["table", "json"])
-    return click.option(
-        "-o", "--output", type=choice, default="table", show_default=True, help="Form of what is printed."
-    )(command)
+    return click.option("-o", "--output", type=choice, default="table", show_default=True, help="Output format.")(
+        command
+    )

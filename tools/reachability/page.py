@@ -7,7 +7,7 @@ from reachability.ends import doors, sources
 from reachability.simulation import Matrix, simulate
 
 _HEAD = """\
-# Who may connect to whom
+# Network
 
 Generated from the chart's NetworkPolicies by `python -m reachability`, with
 [cyclonus](https://github.com/mattfenwick/cyclonus), which computes what policies allow. Do not edit. A test compares

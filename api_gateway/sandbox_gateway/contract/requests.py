@@ -161,20 +161,20 @@ class StartRequest(_Request):
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024), AfterValidator(_reference)
     ] = Field(description="Container image with an OpenHands agent server.", json_schema_extra=_IMAGE)
     session_id: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_visible)] = Field(
-        description="The client's own handle for the sandbox: any text without control and formatting characters. The "
-        "same one always names the same sandbox.",
+        description="The client's name for the sandbox: any text without control and formatting characters. The same "
+        "id always names the same sandbox.",
         json_schema_extra=_SEEN,
     )
     command: Annotated[
         Words, BeforeValidator(_split, json_schema_input_type=CommandLine | Words), AfterValidator(_fits_a_command)
     ] = Field(
         default=[],
-        description="Command line of the agent server: a list of words, or a string that is split as a shell would. "
+        description="Command line of the agent server: a list of words, or a string that is split as by a shell. "
         f"No shell runs it. At most {COMMAND_BYTES // 1024} KiB in all.",
     )
     working_dir: Annotated[str, Field(max_length=4096), Passable] = Field(
         default="",
-        description="Working directory of the command, an absolute path. It is made if it is missing.",
+        description="Working directory of the command, an absolute path. It is created if it is missing.",
         json_schema_extra=_ABSOLUTE,
     )
     environment: Annotated[
@@ -182,20 +182,21 @@ class StartRequest(_Request):
     ] = Field(
         default={},
         description=f"Environment variables, at most {_VARIABLES}, 128 KiB each and 1 MiB in all. Names that the "
-        "operator owns are dropped; those that begin with OHSB_ are for the gateway and not passed on.",
+        "operator sets are dropped. Names that begin with OHSB_ are for the gateway; the sandbox does not get them.",
         json_schema_extra={"propertyNames": {"pattern": f"^(?:{_VARIABLE})$"}, "maxProperties": _VARIABLES},
     )
     run_as_user: UserId = Field(default=10001, description="User id of the process; never 0.")
     run_as_group: GroupId | None = Field(
         default=None,
-        description="Group id of the process; `fs_group` when it is missing. 0 only if the class allows it.",
+        description="Group id of the process. Default: `fs_group`. 0 only if the class allows it.",
     )
     fs_group: GroupId = Field(
         default=10001, description="Group that owns the workspace. 0 only if the class allows it."
     )
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     runtime_class: Annotated[str, Field(max_length=253), Encodable] = Field(
-        default="", description="Runtime class asked for; the sandbox class maps it, and drops one it does not list."
+        default="",
+        description="Requested runtime class. The sandbox class maps it, and ignores one that it does not list.",
     )
     resource_factor: Annotated[Literal[1, 2, 4, 8], Whole] = Field(
         default=1, description="Multiplies CPU and memory of the class."
@@ -208,13 +209,13 @@ class StartRequest(_Request):
     )
     idle_timeout_seconds: Annotated[int, Field(strict=True, ge=0, le=31536000), Whole] | None = Field(
         default=None,
-        description="Paused after so long without work or requests; 0: never. Default, and the most if it has one: "
-        "that of the class.",
+        description="Seconds of inactivity before the sandbox is paused; 0 disables. Defaults to the class's value, "
+        "which is also the maximum if the class has one.",
     )
 
     pending_timeout_seconds: Annotated[int, Field(strict=True, ge=0, le=LONGEST_START), Whole] | None = Field(
         default=None,
-        description="How long a start that something holds up is `pending` before it is `failed`; 0: always. Default: "
+        description="Seconds for which a delayed start is `pending` before it is `failed`; 0: always pending. Default: "
         f"{PENDING_TIMEOUT} of `environment`, else that of the class.",
     )
 

@@ -32,44 +32,43 @@ class Event(BaseModel):
 class RuntimeResponse(BaseModel):
     """A sandbox."""
 
-    runtime_id: str = Field(description="Name of the sandbox, a DNS label; the same over pause and resume.")
-    session_id: str = Field(description="The client's handle, as it was sent.")
-    url: str = Field(description="Where the agent server is reached: scheme and host, without a trailing slash.")
+    runtime_id: str = Field(description="Name of the sandbox, a DNS label; pause and resume keep it.")
+    session_id: str = Field(description="The client's name for the sandbox, as sent.")
+    url: str = Field(description="URL of the agent server: scheme and host, without a trailing slash.")
     session_api_key: str = Field(
-        description="For the header X-Session-API-Key; the same over pause and resume. Empty in lists for the first "
-        "moments of a start, while it is open whether a warm pod is there, which brings its key."
+        description="For the header X-Session-API-Key; pause and resume keep it. Empty in lists during the first "
+        "moments of a start, until it is decided whether a warm pod, which has its own key, is used."
     )
     status: Lifecycle = Field(description="Lifecycle of the sandbox.")
     pod_status: PodStatus = Field(description="`ready` once the gateway has reached the agent server.")
     status_detail: str | None = Field(
         default=None,
-        description="What is wrong, in one line: `pod_logs` with Kubernetes' usual words for it, such as "
-        "`Insufficient memory`. Null when nothing is.",
+        description="The problem in one line: `pod_logs` with Kubernetes' usual words for it, such as "
+        "`Insufficient memory`. Null if there is none.",
     )
     restart_count: int = Field(
-        description="Restarts of the agent server in the present pod, and pods that the sandbox has lost."
+        description="Number of restarts of the agent server in the current pod, plus pods that the sandbox lost."
     )
     restart_reasons: list[str] = Field(
-        description="Why the agent server was last restarted, and why the last pod was lost; empty if none was."
+        description="Causes of the agent server's last restart and of the last loss of a pod, if any."
     )
     container_statuses: list[ContainerStatus] = Field(description="Empty while there is no pod.")
     events: list[Event] = Field(
-        description="Why it is not ready, whether a paused one keeps its workspace, what it has lost, when it will be "
+        description="Why it is not ready, whether a paused sandbox keeps its workspace, what it lost, when it will be "
         "deleted, and which fields of a /start were not applied."
     )
-    pod_logs: str = Field(description="`Reason: message` of what is wrong, such as `ImagePullBackOff: …`, else empty.")
+    pod_logs: str = Field(description="`Reason: message` of the problem, such as `ImagePullBackOff: …`, else empty.")
     work_hosts: dict[str, int] = Field(
-        description="URLs of what its programs serve, each with the port on which they are to listen; empty in "
-        "header mode."
+        description="URLs of its web servers, each with the port where they must listen; empty in header mode."
     )
     image: str = Field(description="The image it was started with.")
 
 
 class ListResponse(BaseModel):
-    """The sandboxes of an API key that start or run."""
+    """The owner's sandboxes that are starting or running."""
 
     runtimes: list[RuntimeResponse] = Field(description="The oldest first.")
-    total: int = Field(description="How many there are.")
+    total: int = Field(description="Number of sandboxes.")
 
 
 class StopResponse(BaseModel):
@@ -84,11 +83,11 @@ class Evidence(BaseModel):
     """Something that was observed."""
 
     source: Literal["condition", "launch", "loss", "event", "log"] = Field(
-        description="A condition of the Sandbox, how its pod came to be (claimed from a pool, or why not), what it has "
-        "lost without being asked to, a Kubernetes Event, or the last lines of the agent server's log."
+        description="A condition of the Sandbox, how its pod was made (claimed from a pool, or why not), a loss, a "
+        "Kubernetes Event, or the last lines of the agent server's log."
     )
     text: str
-    time: str = Field(description="RFC 3339; empty when it is not known.")
+    time: str = Field(description="RFC 3339; empty if unknown.")
 
 
 class ExplainResponse(BaseModel):
@@ -97,12 +96,12 @@ class ExplainResponse(BaseModel):
     runtime_id: str
     status: Lifecycle
     pod_status: PodStatus
-    reason: str = Field(description="One word for the cause, as in the condition `Ready` of the Sandbox.")
+    reason: str = Field(description="The cause in one word, as in the condition `Ready` of the Sandbox.")
     cause: str
     evidence: list[Evidence] = Field(
         description="Conditions first, then the launch, losses, the log, and Events, the newest first."
     )
-    remedy: str = Field(description="What a person can do; empty when there is nothing to do.")
+    remedy: str = Field(description="What a person can do; empty if nothing.")
 
 
 class RegistryPrefixResponse(BaseModel):
@@ -112,18 +111,18 @@ class RegistryPrefixResponse(BaseModel):
 
 
 class ImageFacts(BaseModel):
-    """What the registry tells of an image."""
+    """What the registry says about an image."""
 
-    upload_time: str = Field(description="When it was built, RFC 3339; empty when it is not known.")
-    image_size_bytes: int = Field(description="Compressed size for linux/amd64, if there is one; 0 when not known.")
+    upload_time: str = Field(description="When it was built, RFC 3339; empty if unknown.")
+    image_size_bytes: int = Field(description="Compressed size, for linux/amd64 if available; 0 if unknown.")
 
 
 class ImageExistsResponse(BaseModel):
     """Whether an image can be pulled."""
 
-    exists: bool = Field(description="Also true when it is not known: the nodes may have credentials for it.")
-    known: bool = Field(description="Whether the registry was asked and has said so.")
-    detail: str = Field(description="How it is known, or why it is not.")
+    exists: bool = Field(description="Also true if unknown, because the nodes may have credentials for it.")
+    known: bool = Field(description="Whether the registry answered.")
+    detail: str = Field(description="The source of this knowledge, or why it is unknown.")
     image: ImageFacts
 
 
@@ -133,7 +132,7 @@ class WarmRuntimeConfig(BaseModel):
     name: str = Field(description="Name of the SandboxPool.")
     image: str
     command: list[str]
-    environment: dict[str, str] = Field(description="Variables of all that the pool's pods run; no secrets.")
+    environment: dict[str, str] = Field(description="Environment variables of the pool's pods; no secrets.")
     working_dir: str
     run_as_user: int
     run_as_group: int
@@ -149,4 +148,4 @@ class WarmRuntimeConfigsResponse(BaseModel):
 class ErrorResponse(BaseModel):
     """Why a request was refused."""
 
-    detail: str = Field(description="In words, naming the field if it is one.")
+    detail: str = Field(description="A sentence that names the wrong field, if there is one.")
