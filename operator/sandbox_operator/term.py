@@ -14,7 +14,7 @@ from sandbox_operator.limits.ledger import Ledger
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.environments import Environments
-from sandbox_operator.pools.initializations import Initializations
+from sandbox_operator.pools.initializer import Initializer
 from sandbox_operator.pools.reconciler import PoolReconciler
 from sandbox_operator.process import metrics
 from sandbox_operator.sandboxes.api import Api
@@ -62,7 +62,7 @@ class Term:
             caches.classes,
             caches.stock,
             Claims(pool_api, environments, keys, caches.stock, caches.pools, self._pools.started),
-            Initializations(agents, environments),
+            Initializer(agents, environments),
             self._ledger,
             caches.services,
             definitions=caches.definitions,

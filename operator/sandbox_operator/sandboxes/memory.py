@@ -7,7 +7,7 @@ from sandbox_common.cluster_events import ClusterEvent
 from sandbox_crds.models import Sandbox
 from sandbox_operator.limits.ledger import HeldBack
 from sandbox_operator.pools.deferred import Initialization
-from sandbox_operator.pools.initializations import Run, run_of
+from sandbox_operator.pools.initializer import Run, run_of
 from sandbox_operator.pools.matching import Miss
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.expectations import Expectations

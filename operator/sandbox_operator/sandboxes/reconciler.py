@@ -16,12 +16,12 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import PODS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.agents.agent_server import AgentServers
-from sandbox_operator.agents.preparations import Preparations
+from sandbox_operator.agents.agent_server import AgentServers, address_of
+from sandbox_operator.agents.beside import Beside
 from sandbox_operator.limits.ledger import Ledger
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.deferred import Initialization
-from sandbox_operator.pools.initializations import Initializations, run_of
+from sandbox_operator.pools.initializer import Initializer, run_of
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.pools.stock import Stock
 from sandbox_operator.reporting.refusals import Refusal
@@ -74,7 +74,7 @@ class Reconciler:
         classes: Store[SandboxClass],
         stock: Stock,
         claims: Claims,
-        initializations: Initializations,
+        initializer: Initializer,
         ledger: Ledger,
         services: Services,
         now: Callable[[], datetime] = times.utc_now,
@@ -88,11 +88,13 @@ class Reconciler:
         self._classes = classes
         self._stock = stock
         self._claims = claims
-        self._initializations = initializations
+        self._initializer = initializer
+        self._initializations = Beside()
         self._ledger = ledger
         self._services = services
         self._now = now
-        self._preparations = Preparations(agents)
+        self._agents = agents
+        self._preparations = Beside()
         self._memories: dict[str, Memory] = {}
         self._unreported: WeakSet[Memory] = WeakSet()
         """Of sandboxes in a passing state that is not reported yet, until they are forgotten."""
@@ -264,15 +266,18 @@ class Reconciler:
 
     def _begin(self, turn: Turn) -> bool:
         """Begin what agent servers are to be asked; False when too many are being asked."""
-        if prepare := turn.steps.prepare:
-            over = partial(self._prepared, turn, prepare.pod)
-            return self._preparations.begin(turn.sandbox, prepare.pod, prepare.key_id, over)
+        sandbox, key = turn.sandbox, turn.key
+        if turn.steps.prepare:
+            pod, key_id = turn.steps.prepare.pod, turn.steps.prepare.key_id
+            ask = partial(self._agents.prepare_for_pause, key, address_of(sandbox, pod), key_id)
+            return self._preparations.begin((key, pod.uid), ask, partial(self._prepared, turn, pod))
         if turn.steps.initialize:
             pod, class_ = turn.steps.initialize
-            return self._initializations.begin(turn.sandbox, pod, class_, partial(self._initialized, turn, pod))
+            ask = partial(self._initializer.initialize, sandbox, pod, class_)
+            return self._initializations.begin(run_of(pod), ask, partial(self._initialized, turn, pod))
         return True
 
-    def _prepared(self, turn: Turn, pod: Pod) -> None:
+    def _prepared(self, turn: Turn, pod: Pod, _: None) -> None:
         turn.memory.prepared = pod.uid
         self._queue.add(turn.key)
 

@@ -23,17 +23,11 @@ def growth(class_: SandboxClass, claim: KubeObject) -> str:
 
 def volume_events(
     sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: datetime, refusal: str = ""
-) -> tuple[KubeObject, ...]:
+) -> Iterator[KubeObject]:
     """Events about a claim as it was found: it is a new one for an old sandbox, or has grown, once each.
 
     `refusal` is why it has not grown.
     """
-    return tuple(_events(sandbox, class_, claim, now, refusal))
-
-
-def _events(
-    sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: datetime, refusal: str
-) -> Iterator[KubeObject]:
     uid = claim["metadata"]["uid"]
     if loss := lost_volume(sandbox, times.parse(claim["metadata"]["creationTimestamp"]), now):
         yield build_event(

@@ -14,7 +14,7 @@ from sandbox_operator.limits.ledger import Ledger
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.environments import Environments
-from sandbox_operator.pools.initializations import Initializations
+from sandbox_operator.pools.initializer import Initializer
 from sandbox_operator.pools.stock import Stock
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.reconciler import Reconciler
@@ -97,7 +97,7 @@ class Scene:
             self.classes,
             self.stock,
             Claims(pool_api, environments, KEYS, self.stock, self.pools, self.started.append),
-            Initializations(self.agents, environments),
+            Initializer(self.agents, environments),
             self.ledger,
             self.services,
             lambda: self.now,

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_operator.pools.deferred import Initialization
-from sandbox_operator.pools.initializations import run_of
+from sandbox_operator.pools.initializer import run_of
 from sandbox_operator.sandboxes.memory import Memory
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.samples import NOW, UID, pod, ready, runs

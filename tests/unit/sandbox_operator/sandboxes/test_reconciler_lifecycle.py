@@ -11,7 +11,7 @@ import pytest
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
-from sandbox_operator.agents import preparations
+from sandbox_operator.agents import beside
 from sandbox_operator.sandboxes.running import LOOK_INTERVAL, SILENCE
 from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.watching.pace import Pace
@@ -90,11 +90,11 @@ async def test_no_more_agent_servers_are_asked_at_once_than_may_be(
 ) -> None:
     await scene.start()
     scene.edit(suspend=True)
-    monkeypatch.setattr(preparations, "AT_ONCE", 0)
+    monkeypatch.setattr(beside, "AT_ONCE", 0)
     assert await scene.step() == []
     assert scene.agents.asked == []
     assert 1 in scene.queue.put_off
-    monkeypatch.setattr(preparations, "AT_ONCE", 1)
+    monkeypatch.setattr(beside, "AT_ONCE", 1)
     assert await scene.step() == ["get sandboxes", "delete pods"]
 
 
