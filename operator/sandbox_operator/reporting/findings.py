@@ -190,7 +190,7 @@ def _restarts(pod: Pod) -> Finding | None:
 def _starts(pod: Pod) -> Finding:
     return Finding(
         Reason.STARTING,
-        f"On node {pod.node}: the image is pulled if it is not there, then the agent server boots.",
+        f"On node {pod.node}: the image is pulled if needed, then the agent server boots.",
         passing_since=pod.created,
     )
 
@@ -222,7 +222,7 @@ def lost_node(pod: Pod, now: datetime) -> Finding | None:
     """That the pod's node is silent, if it is; also of a pod that is being deleted."""
     if pod.deletion_due and not pod.is_finished and pod.node and now >= pod.deletion_due + OVERDUE:
         due = times.rfc3339(pod.deletion_due)
-        return Finding(Reason.NODE_LOST, f"Node {pod.node} does not report: the pod was to have ended at {due}.")
+        return Finding(Reason.NODE_LOST, f"Node {pod.node} does not report: the pod should have ended at {due}.")
     return _has_lost_node(pod)
 
 

@@ -110,7 +110,7 @@ def _initialize(situation: Situation, pod: Pod) -> Plan:
     if class_ is None:
         return without_class(situation)
     since = max(time for time in (pod.claimed, pod.ready and pod.ready.since, pod.created) if time)
-    steps = situation.report(Finding(Reason.STARTING, "The agent server is told its environment.", since))
+    steps = situation.report(Finding(Reason.STARTING, "The agent server gets its environment.", since))
     return replace(steps, initialize=(pod, class_))
 
 

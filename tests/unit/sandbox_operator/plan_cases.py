@@ -32,7 +32,7 @@ from unit.sandbox_operator.samples import (
 )
 
 READY = status(Reason.READY)
-BOOTING = "On node node-1: the image is pulled if it is not there, then the agent server boots."
+BOOTING = "On node node-1: the image is pulled if needed, then the agent server boots."
 REPLACES = "The earlier pod is gone, this one replaces it."
 OTHER_POD = replace(runs(), uid="another", created=LATER)
 FAILED = pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")

@@ -35,7 +35,7 @@ from unit.sandbox_operator.suspension_cases import (
 )
 
 DUE = LATER + timedelta(seconds=30)
-NOT_ENDED = f"Node node-1 does not report: the pod was to have ended at {rfc3339(DUE)}."
+NOT_ENDED = f"Node node-1 does not report: the pod should have ended at {rfc3339(DUE)}."
 
 REPLACEMENTS = {
     "restart": Case(

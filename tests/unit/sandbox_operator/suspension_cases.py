@@ -82,7 +82,7 @@ SUSPENSIONS = {
         now=LOST_AT,
         told=Reason.SUSPENDING,
         message=(
-            "The pod cannot end. Node node-1 does not report: the pod was to have ended at 2026-11-23T12:01:00Z. "
+            "The pod cannot end. Node node-1 does not report: the pod should have ended at 2026-11-23T12:01:00Z. "
             f"{REQUESTED} {IS_KEPT}"
         ),
     ),

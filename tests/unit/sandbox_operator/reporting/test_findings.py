@@ -74,17 +74,17 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
     "has a node": (
         pod(node="node-1", scheduled=condition(True)),
         Reason.STARTING,
-        "On node node-1: the image is pulled if it is not there, then the agent server boots.",
+        "On node node-1: the image is pulled if needed, then the agent server boots.",
     ),
     "is being made": (
         on_node(container()),
         Reason.STARTING,
-        "On node node-1: the image is pulled if it is not there, then the agent server boots.",
+        "On node node-1: the image is pulled if needed, then the agent server boots.",
     ),
     "boots": (
         runs(),
         Reason.STARTING,
-        "On node node-1: the image is pulled if it is not there, then the agent server boots.",
+        "On node node-1: the image is pulled if needed, then the agent server boots.",
     ),
     "cannot pull now": (
         waits("ErrImagePull", BUSY),
@@ -250,7 +250,7 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
     "boots beside an injected container that cannot start": (
         replace(runs(), obstacle=MESH_INIT),
         Reason.STARTING,
-        "On node node-1: the image is pulled if it is not there, then the agent server boots.",
+        "On node node-1: the image is pulled if needed, then the agent server boots.",
     ),
     "fails by itself beside an injected container that cannot start": (
         replace(waits("ErrImagePull", "not found"), obstacle=MESH_INIT),

@@ -32,7 +32,7 @@ EVICTING = condition(True, "EvictionByEvictionAPI", "Eviction API: evicting")
 TAINTED = condition(True, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
 SILENT = on_node(container(waiting_reason="", running_since=NOW, ready=True), ready=condition(False, since=LATER))
 FOLLOWS = "The pod ends; a new one follows."
-OVERDUE_WORDS = "Node node-1 does not report: the pod was to have ended at 2026-11-23T12:00:30Z."
+OVERDUE_WORDS = "Node node-1 does not report: the pod should have ended at 2026-11-23T12:00:30Z."
 
 
 def deleted(seen: Pod) -> Pod:
