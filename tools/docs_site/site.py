@@ -19,7 +19,7 @@ _LOADED = re.compile(
 )
 
 
-class Broken(Exception):
+class Broken(SystemExit):
     """Links that lead nowhere, or pages that load something from elsewhere."""
 
 
