@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any
 from weakref import WeakSet
 
-import aiohttp
 import structlog
 
 from sandbox_common import times
 from sandbox_common.keys import MasterKeys
-from sandbox_common.kube import ApiError, KubeObject
+from sandbox_common.kube import FAILURES, ApiError, KubeObject
 from sandbox_common.kube.resources import PODS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.agents.agent_server import AgentServers, address_of
@@ -57,7 +56,7 @@ def _optional(failure: str, key: str) -> Generator[None]:
     """For requests without which everything goes on: a failure is only logged."""
     try:
         yield
-    except (ApiError, aiohttp.ClientError, OSError) as error:
+    except FAILURES as error:
         _log.warning(failure, sandbox=key, error=str(error) or type(error).__name__)
 
 
