@@ -76,12 +76,12 @@ test-unit: venv ## Tests without Kubernetes
 .PHONY: test-control-plane
 test-control-plane: venv ## Tests against a real API server and etcd
 	@$(BIN)/python -m local_cluster build kubernetes helm helm3
-	@$(BIN)/pytest --numprocesses=3 --dist=loadgroup tests/control_plane
+	@$(BIN)/pytest --numprocesses=3 tests/control_plane
 
 .PHONY: test-cluster
 test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
 	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then \
-		$(BIN)/pytest --numprocesses=2 --dist=loadgroup tests/cluster; \
+		$(BIN)/pytest --numprocesses=2 tests/cluster; \
 	else \
 		printf '\n%s\n%s\n\n' '!!! THE CLUSTER TIER DID NOT RUN: it needs root on Linux.' '!!! Nothing has been tried with a kubelet, an agent server or the SDK. Run: sudo make test-cluster'; \
 	fi

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-from cluster.lanes import RECORDED, SECOND_DONE, SECOND_GONE, Lanes, is_second
+from cluster.lanes import RECORDED, SECOND_DONE, SECOND_GONE, Lanes, Lanewise, is_second
 from cluster.observing import beside
 from cluster.recording import Record
 from cluster.site import Site, installed
@@ -27,16 +29,25 @@ from local_cluster.progress import Progress
 from local_cluster.remains import leftovers
 from sandbox_crds.api import SANDBOX_LABEL
 
-_LAST = "test_last.py"
+_LAST = ("", "test_restart.py", "test_last.py")
+"""Files of tests that come after all others, in this order."""
 _DESELECTED = pytest.StashKey[int]()
 _LANES = pytest.StashKey[Lanes]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs no cluster comes first in its lane, what looks back at the whole tier last."""
-    items.sort(key=lambda item: (item.path.name == _LAST, item.path.parent.name != "local_cluster"))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("second" if is_second(item.path) else "first"))
+    """What needs no cluster comes first in its lane, then what goes beside the other one."""
+
+    def turn(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.name
+        return _LAST.index(name) if name in _LAST else 0, item.path.parent.name != "local_cluster"
+
+    items.sort(key=turn)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """How xdist deals the tests out."""
+    return Lanewise(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -76,6 +87,12 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
     """Keep in mind that not all tests run."""
     for item in items[:1]:
         item.config.stash[_DESELECTED] = item.config.stash.get(_DESELECTED, 0) + len(items)
+
+
+@pytest.fixture
+def alone(lanes: Lanes) -> None:
+    """From now on nothing runs in the other lane. What it has installed is still there."""
+    lanes.hear(SECOND_DONE)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Two lanes on one cluster: `--numprocesses=2 --dist=loadgroup` of pytest-xdist runs each in a process of its own.
+"""Two lanes on one cluster: `--numprocesses=2` of pytest-xdist runs each in a process of its own.
 
 A lane installs its releases in namespaces of its own. The first one brings the cluster up and down, records the run and
 looks back at both; so the second begins when the record does, and its releases stay until the first has looked.
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 SECOND = frozenset(
     {
@@ -27,6 +28,13 @@ _LOOK_SECONDS = 0.2
 def is_second(path: Path) -> bool:
     """Whether this file of tests is in the second lane."""
     return path.name in SECOND
+
+
+class Lanewise(LoadScopeScheduling):
+    """Each lane is dealt out as a whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "second" if is_second(Path(nodeid.partition("::")[0])) else "first"
 
 
 class Lanes:

@@ -11,13 +11,8 @@ import pytest
 from cluster.runtime import Runtime, identity
 from cluster.site import Site
 from cluster.support import eventually
-from demo.local_target import LocalTarget
 from demo.targets import Images
 from demo.workloads import model_url
-from local_cluster.cluster import DAEMONS, Cluster
-from local_cluster.paths import State
-from local_cluster.processes import Process, end
-from local_cluster.progress import Progress
 from sampling import count
 
 HOOK = "/api/conversations/prepare-for-sandbox-pause"
@@ -192,28 +187,6 @@ def test_a_tree_of_2000_files_is_equal_over_many_cycles(runtime: Runtime) -> Non
         assert runtime.run(CHECKSUM) == checksum, f"after cycle {cycle}"
         pods.add(runtime.object()["status"]["podUID"])
     assert len(pods) == CYCLES + 1
-
-
-def test_a_paused_sandbox_survives_a_restart_of_everything(
-    runtime: Runtime, target: LocalTarget, progress: Progress
-) -> None:
-    runtime.run("mkdir kept; echo $RANDOM > kept/number")
-    number = runtime.run("cat kept/number")
-    runtime.pause()
-
-    deleted = runtime.site.delete_processes()
-    cluster = Cluster(State.from_environment())
-    records = [json.loads((cluster.state.pids / name).read_text()) for name in DAEMONS]
-    assert end([Process(**record) for record in records]) == []
-    target.up(progress)
-    runtime.site.await_processes(deleted)
-
-    found = runtime.look()
-    assert identity(found) == runtime.identity
-    assert found["status"] == "paused"
-    assert runtime.condition()["reason"] == "Suspended"
-    runtime.resume()
-    assert runtime.run("cat kept/number") == number
 
 
 def test_a_pod_that_somebody_deletes_is_replaced_with_its_data(runtime: Runtime) -> None:

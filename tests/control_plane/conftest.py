@@ -1,6 +1,6 @@
 """A real API server with our CRDs, and one fresh namespace for each test.
 
-With `--dist=loadgroup` each worker of pytest-xdist has an API server of its own, so that what is counted in one, or is
+With `--numprocesses` each worker of pytest-xdist has an API server of its own, so that what is counted in one, or is
 outside of namespaces, is the test's alone.
 """
 
@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from control_plane.audit import Audit
 from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
@@ -27,11 +29,18 @@ _NO_POD_GC = "--controllers=*,-pod-garbage-collector-controller"
 """The tests' pods are bound to a node that does not exist, for which that controller deletes them after 40 s."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class Together(LoadScopeScheduling):
     """Tests of one file, or of a directory that shares something, run in one process."""
-    for item in items:
-        directory = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(directory if directory in _SHARING else str(item.path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        directory = file.rpartition("/")[0]
+        return directory if directory.rpartition("/")[2] in _SHARING else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """How xdist deals the tests out."""
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
