@@ -14,7 +14,7 @@ NAME = re.compile(r"`(\w+)(?:\{[\w,]+\})?`")
 WHOLE_NAME = re.compile(r"`(openhands_sandbox_\w*[a-z])(?:\{[\w,]+\})?`")
 TYPE = re.compile(r"^# TYPE (openhands_sandbox_\w+) (\w+)$", re.MULTILINE)
 EXPORTERS = (
-    *("sandbox_common.kube", "sandbox_gateway.process.servers"),
+    *("sandbox_common.kube", "sandbox_gateway.gateway"),
     *("sandbox_operator.process.metrics", "sandbox_operator.pools.metrics"),
 )
 
