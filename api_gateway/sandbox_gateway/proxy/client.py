@@ -3,9 +3,8 @@
 import asyncio
 import socket
 import struct
-from enum import IntEnum, auto
 from math import inf
-from typing import Any, cast, override
+from typing import Any, Final, cast, override
 
 from sandbox_gateway.proxy.account import Account
 from sandbox_gateway.proxy.answers import TOO_MANY_OF_OWNER, Answer, refuse, too_many
@@ -23,25 +22,35 @@ from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
 
 
-class State(IntEnum):  # its hash is an integer's: states are looked up at each request
-    HEAD = auto()
+class Head:
     """Between requests, or in the head of one."""
-    HELD = auto()
-    """A request waits for its sandbox to wake, or to be known."""
-    EXCHANGE = auto()
-    """A request is with an upstream."""
-    OVER = auto()
+
+
+class Queued:
+    """A request waits for a turn of its owner to begin."""
+
+    def __init__(self, head: RequestHead, body: Body) -> None:
+        self.head = head
+        self.body = body
+
+
+class Over:
     """Closed, or handed to Linger, FirstMessage or Tunnel."""
 
 
-_HEAD, _EXCHANGE = State.HEAD, State.EXCHANGE  # an enumeration's members are slow to look up
+type State = Head | Queued | Hold | Exchange | Over
+"""A request waits for its sandbox to wake, or to be known, in a Hold; it is with an upstream in an Exchange."""
 
-TRANSITIONS = {
-    State.HEAD: {State.HELD, State.EXCHANGE, State.OVER},
-    State.HELD: {State.HEAD, State.OVER},
-    State.EXCHANGE: {State.HEAD, State.OVER},
-    State.OVER: set[State](),
+TRANSITIONS: Final[dict[type, set[type]]] = {
+    Head: {Queued, Hold, Exchange, Over},
+    Queued: {Head, Over},
+    Hold: {Head, Over},
+    Exchange: {Head, Over},
+    Over: set(),
 }
+
+_HEAD: Final = Head()
+_OVER: Final = Over()
 
 
 class ClientConnection(ClientSide):
@@ -55,14 +64,11 @@ class ClientConnection(ClientSide):
     def __init__(self, context: Context) -> None:
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self._state = State.HEAD
+        self._state: State = _HEAD
         self._reader = RequestReader()
-        self._hold: Hold | None = None
-        self._begins: tuple[RequestHead, Body] | None = None
-        """Waits for a turn to begin."""
         self._awaits_turn = False
+        """Whether `_go_on` is to be called at a turn of the owner."""
         self._has_turn = False
-        self._exchange: Exchange | None = None
         self._pending = b""  # received, but not to be looked at yet
         self._read_paused = False
         self._pumping = False
@@ -90,37 +96,36 @@ class ClientConnection(ClientSide):
     def data_received(self, data: bytes) -> None:
         self._pending = self._pending + data if self._pending else data
         self.account.received += len(data)
-        if self._hold is not None:
-            self._hold.receive(len(data))
+        if isinstance(self._state, Hold):
+            self._state.receive(len(data))
         self.pump()
 
     def eof_received(self) -> None:
-        if self._hold is not None or self._exchange is not None or self._begins is not None:
+        if isinstance(self._state, Queued | Hold | Exchange):
             # A client that stops listening and one that only stops sending look the same.
             self._cancel()
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
-        self._leave()
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        if self._exchange is not None:
-            self._exchange.client_writable(writable=False)
+        if isinstance(self._state, Exchange):
+            self._state.client_writable(writable=False)
 
     def resume_writing(self) -> None:
         self.write_paused = False
-        if self._exchange is not None:
-            self._exchange.client_writable(writable=True)
+        if isinstance(self._state, Exchange):
+            self._state.client_writable(writable=True)
         self.pump()
 
     # What the listener calls
 
     def drain(self) -> None:
-        if self._hold is not None:
-            self._hold.drain()
-        elif self._state is State.HEAD and not self._reader.started and self._begins is None:
+        if isinstance(self._state, Hold):
+            self._state.drain()
+        elif self._state is _HEAD and not self._reader.started:
             self._expect_next()
 
     def cut(self) -> None:
@@ -161,7 +166,6 @@ class ClientConnection(ClientSide):
 
     @override
     def exchange_done(self, keep_alive: bool) -> None:
-        self._exchange = None
         self.account.end(len(self._pending))
         if not keep_alive:
             self._end()
@@ -173,14 +177,12 @@ class ClientConnection(ClientSide):
 
     @override
     def exchange_failed(self, answer: Answer, request: RequestHead, body: Body) -> None:
-        self._exchange = None
-        self._enter(State.HEAD)
+        self._enter(_HEAD)
         self._answer(answer, request, body)
         self.pump()
 
     @override
     def truncate(self, *, reset: bool) -> None:
-        self._exchange = None
         self.account.end(len(self._pending))
         if not reset:
             self._end()
@@ -192,7 +194,6 @@ class ClientConnection(ClientSide):
 
     @override
     def switch(self, upstream: UpstreamConnection, rest: bytes, runtime_id: str) -> None:
-        self._exchange = None
         if self._pending:
             upstream.transport.write(self._pending)
         self._leave()
@@ -206,13 +207,14 @@ class ClientConnection(ClientSide):
         """Use some of the pending bytes; False when none can be used now. Raises BadMessageError."""
         if self._awaits_turn:
             return False
-        if self._exchange is not None:
-            if not self._exchange.wants_body or not self._may_go_on(self.account.owner):
+        state = self._state
+        if isinstance(state, Exchange):
+            if not state.wants_body or not self._may_go_on(self.account.owner):
                 return False
             data, self._pending = self._pending, b""
-            self._pending = self._exchange.request_data(data)
+            self._pending = state.request_data(data)
             return True
-        if self._state is not _HEAD or self.write_paused:
+        if state is not _HEAD or self.write_paused:
             return False
         reader = self._reader
         first = not reader.started
@@ -245,9 +247,10 @@ class ClientConnection(ClientSide):
 
     def _go_on(self) -> None:
         self._awaits_turn, self._has_turn = False, True
-        begins, self._begins = self._begins, None
-        if begins is not None:
-            self._begin(*begins)
+        queued = self._state
+        if isinstance(queued, Queued):
+            self._enter(_HEAD)
+            self._begin(queued.head, queued.body)
         self.pump()
         self._has_turn = False
 
@@ -261,9 +264,9 @@ class ClientConnection(ClientSide):
         return head if outside.host is None or outside.host == head.host else head.addressed_to(outside.host)
 
     def _choose_reading(self) -> None:
-        if self._state is State.OVER or self.transport.is_closing():
+        if self._state is _OVER or self.transport.is_closing():
             return
-        pause = bool(self._pending) and (self._hold is None or len(self._pending) >= READ_AHEAD)
+        pause = bool(self._pending) and (not isinstance(self._state, Hold) or len(self._pending) >= READ_AHEAD)
         if pause != self._read_paused:
             self._read_paused = pause
             if pause:
@@ -276,7 +279,7 @@ class ClientConnection(ClientSide):
         owner = decision.owner if isinstance(decision, (ToSandbox, ToControl, ToSleeping)) else ""
         self.account.owner = owner
         if held_for is None and not self._may_go_on(owner or self.account.client_ip):
-            self._begins = head, body
+            self._enter(Queued(head, body))
             return
         if isinstance(decision, ToSandbox):
             shares = self._context.shares(head)
@@ -309,15 +312,14 @@ class ClientConnection(ClientSide):
                     self._hold_back(decision, head, body)
 
     def _exchange_with(self, target: ToControl | ToSandbox, head: RequestHead, body: Body, forwarded: bytes) -> None:
-        self._enter(_EXCHANGE)
-        self._exchange = exchange = Exchange(self._context, self, target, head, forwarded, body)
+        exchange = Exchange(self._context, self, target, head, forwarded, body)
+        self._enter(exchange)
         exchange.start()
 
     def _hold_back(self, target: ToSleeping | ToUnknown, head: RequestHead, body: Body) -> None:
         def done(answer: Answer | None) -> None:
-            self._hold = None
             self.account.woken()
-            self._enter(State.HEAD)
+            self._enter(_HEAD)
             if answer is None:
                 self._begin(head, body, target)
             else:
@@ -327,9 +329,8 @@ class ClientConnection(ClientSide):
         held = hold(self._context, target, head.size + len(self._pending), done)
         if isinstance(held, Answer):
             self._answer(held, head, body)
-            return
-        self._enter(State.HELD)
-        self._hold = held
+        else:
+            self._enter(held)
 
     def _answer(self, answer: Answer, head: RequestHead, body: Body) -> None:
         answer = readable(answer, head)
@@ -350,12 +351,13 @@ class ClientConnection(ClientSide):
         FirstMessage(self._context, self.transport, head, self.account, https=self._https).receive(pending)
 
     def _refuse(self, error: BadMessageError) -> None:
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
+        exchange = self._state
+        if isinstance(exchange, Exchange):
+            responding, reset = exchange.responding, exchange.close_delimited
             exchange.cancel()
-            if exchange.responding:
+            if responding:
                 self.account.fail(error.detail)
-                self.truncate(reset=exchange.close_delimited)
+                self.truncate(reset=reset)
                 return
         self._last_answer(refuse(error.status, error.detail), head_only=False)
 
@@ -369,32 +371,29 @@ class ClientConnection(ClientSide):
         self.account.end(len(self._pending))
 
     def _cancel(self) -> None:
-        held, self._hold = self._hold, None
-        exchange, self._exchange = self._exchange, None
-        begins, self._begins = self._begins, None
-        under_way = held or exchange
-        if under_way is not None:
+        under_way = self._state
+        if isinstance(under_way, Hold | Exchange):
             under_way.cancel()
-        if under_way is not None or begins is not None:
+        if isinstance(under_way, Queued | Hold | Exchange):
             self.account.end(len(self._pending))
+        self._leave()
 
     def _end(self) -> None:
         self._leave()
         Linger(self._context, self.transport)
 
     def _leave(self) -> None:
-        if self._state is not State.OVER:
-            self._enter(State.OVER)
+        if self._state is not _OVER:
+            self._enter(_OVER)
         self._pending = b""
-        self._begins = None
         self._deadline = None
         if self._timer is not None:
             self._timer.cancel()
         self._context.leave(self)
 
     def _enter(self, state: State) -> None:
-        if state not in TRANSITIONS[self._state]:
-            raise RuntimeError(f"{self._state} to {state}")
+        if type(state) not in TRANSITIONS[type(self._state)]:
+            raise RuntimeError(f"{type(self._state).__name__} to {type(state).__name__}")
         self._state = state
 
     # The one timer: it runs out at the earliest deadline it was set for, and is wound up again if that has moved

@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from time import perf_counter
-from typing import override
+from typing import Final, override
 
 import structlog
 
@@ -76,33 +76,66 @@ class ClientSide(ABC):
         ...
 
 
+class New:
+    """Not started yet."""
+
+
+class Connecting:
+    """To the upstream."""
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self.task = task
+
+
+class Connected:
+    """The request is on its way through `upstream`; its body passes as it comes."""
+
+    def __init__(self, upstream: UpstreamConnection) -> None:
+        self.upstream = upstream
+
+
+class Resendable(Connected):
+    """On a reused connection, from which no byte has come yet. If it fails, the request is sent again."""
+
+
+class Asked(Connected):
+    """Waits for the head of the response."""
+
+
+class Responding(Connected):
+    """The head of the response has gone to the client."""
+
+    def __init__(self, upstream: UpstreamConnection, body: Body, keep_client: bool, keep_upstream: bool) -> None:
+        super().__init__(upstream)
+        self.body = body
+        self.keep_client = keep_client
+        self.keep_upstream = keep_upstream
+
+
+class Over:
+    """Ended, or cancelled."""
+
+
+type State = New | Connecting | Resendable | Asked | Responding | Over
+
+TRANSITIONS: Final[dict[type, set[type]]] = {
+    New: {Connecting, Resendable, Asked},
+    Connecting: {Asked, Over},
+    Resendable: {Connecting, Asked, Responding, Over},
+    Asked: {Responding, Over},
+    Responding: {Over},
+    Over: set(),
+}
+
+_NEW: Final = New()
+_OVER: Final = Over()
+
+
 class Exchange(Sink):
     """Begins with `start`; ends with one call of the client's last four methods, or with `cancel`.
 
     Implements `flights.Flight`.
     """
-
-    # One is made for each request.
-    __slots__ = (
-        "_account",
-        "_address",
-        "_body",
-        "_came",
-        "_client",
-        "_connecting",
-        "_context",
-        "_head",
-        "_keep_client",
-        "_keep_upstream",
-        "_request",
-        "_response_body",
-        "_retry",
-        "_sandbox",
-        "_service",
-        "_unsent",
-        "_upstream",
-        "runtime_id",
-    )
 
     def __init__(
         self,
@@ -120,21 +153,13 @@ class Exchange(Sink):
         self._head = head
         self._body = body
         self._unsent = b""
-        self._upstream: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._retry = False
-        self._came = 0.0
-        self._response_body: Body | None = None
-        self._keep_client = False
-        self._keep_upstream = False
+        self._state: State = _NEW
         self._sandbox: ToSandbox | None = None
         self.runtime_id: str | None = None
-        self._service = ""
         self._address: Address = context.control_socket
         if isinstance(target, ToSandbox):
             self._sandbox = target
             self.runtime_id = target.runtime_id
-            self._service = target.service
             self._address = target.address
 
     def start(self) -> None:
@@ -145,18 +170,19 @@ class Exchange(Sink):
         upstream = self._context.pool.take(self._address)
         if upstream is None:
             self._connect()
-            return
-        self._retry = self._body.done and self._request.method in _IDEMPOTENT
-        self._attach(upstream)
+        elif self._body.done and self._request.method in _IDEMPOTENT:
+            self._ask(Resendable(upstream))
+        else:
+            self._ask(Asked(upstream))
 
     def cancel(self) -> None:
         """The client is gone, or broke its request off."""
+        state = self._state
         self._end()
-        if self._connecting is not None:
-            self._connecting.cancel()
-        if self._upstream is not None:
-            self._upstream.abort()
-            self._upstream = None
+        if isinstance(state, Connecting):
+            state.task.cancel()
+        elif isinstance(state, Connected):
+            state.upstream.abort()
 
     def cut(self) -> None:
         """The pod that has the request is to go, or gone."""
@@ -165,66 +191,68 @@ class Exchange(Sink):
     @property
     def wants_body(self) -> bool:
         """Whether `request_data` may be called now."""
-        return self._upstream is not None and not self._upstream.write_paused and not self._body.done
+        state = self._state
+        return isinstance(state, Connected) and not state.upstream.write_paused and not self._body.done
 
     @property
     def responding(self) -> bool:
         """Whether the head of the response has gone to the client."""
-        return self._response_body is not None
+        return isinstance(self._state, Responding)
 
     @property
     def close_delimited(self) -> bool:
         """Whether a plain close would look like the end of the response."""
-        return isinstance(self._response_body, UntilCloseBody) or self._request.http_1_0
+        state = self._state
+        return self._request.http_1_0 or (isinstance(state, Responding) and isinstance(state.body, UntilCloseBody))
 
     def request_data(self, data: bytes) -> bytes:
         """Pass on bytes of the request's body; the bytes behind its end. Raises BadMessageError."""
-        if self._upstream is None:
+        state = self._state
+        if not isinstance(state, Connected):
             return data
         forward, rest = self._body.feed(data)
         if self._unsent:
             forward, self._unsent = self._unsent + forward, b""
         if forward:
-            self._upstream.transport.write(forward)
+            state.upstream.transport.write(forward)
         return rest
 
     def client_writable(self, *, writable: bool) -> None:
-        if self._upstream is None:
+        state = self._state
+        if not isinstance(state, Connected):
             return
         if writable:
-            self._upstream.resume_reading()
+            state.upstream.resume_reading()
         else:
-            self._upstream.pause_reading()
+            state.upstream.pause_reading()
 
     # What the upstream connection calls
 
     @override
     def response_data(self, data: bytes) -> None:
-        self._retry = False
+        state = self._state
         try:
-            body = self._response_body
-            if body is None:
-                if self._account.timed:
-                    self._came = perf_counter()
-                self._read_head(data)
+            if isinstance(state, Responding):
+                forward, excess = state.body.feed(data)
+                if forward:
+                    self._client.send(forward)
+                if state.body.done:
+                    self._finish(state, excess)
+                elif not self._context.turns.take(self._account.owner):
+                    self._read_in_turn(state.upstream)
                 return
-            forward, excess = body.feed(data)
-            if forward:
-                self._client.send(forward)
-            if body.done:
-                self._finish(excess)
-            elif not self._context.turns.take(self._account.owner):
-                self._read_in_turn()
+            came = perf_counter() if self._account.timed else 0.0
+            if isinstance(state, Connected):
+                self._read_head(state, data, came)
         except BadMessageError as error:
             self._fail(error.detail)
 
     @override
     def upstream_closed(self, *, clean: bool) -> None:
-        self._upstream = None
-        if self._retry:
-            self._retry = False
+        state = self._state
+        if isinstance(state, Resendable):
             self._connect()
-        elif clean and isinstance(self._response_body, UntilCloseBody):
+        elif clean and isinstance(state, Responding) and isinstance(state.body, UntilCloseBody):
             self._end()
             self._client.exchange_done(False)
         else:
@@ -237,16 +265,14 @@ class Exchange(Sink):
 
     # Steps
 
-    def _read_in_turn(self) -> None:
+    def _read_in_turn(self, upstream: UpstreamConnection) -> None:
         """More of the answer is read when the owner has a turn."""
-        upstream = self._upstream
-        if upstream is not None:
-            upstream.pause_reading()
-            self._context.turns.wait(self._account.owner, self._read_on)
+        upstream.pause_reading()
+        self._context.turns.wait(self._account.owner, self._read_on)
 
     def _read_on(self) -> None:
-        if self._upstream is not None and not self._client.write_paused:
-            self._upstream.resume_reading()
+        if not self._client.write_paused:
+            self.client_writable(writable=True)
 
     def _begin(self, sandbox: ToSandbox) -> None:
         EXCHANGES.value += 1
@@ -263,9 +289,14 @@ class Exchange(Sink):
             else:
                 context.activity.begin(runtime_id)
 
+    def _enter(self, state: State) -> None:
+        if type(state) not in TRANSITIONS[type(self._state)]:
+            raise RuntimeError(f"{type(self._state).__name__} to {type(state).__name__}")
+        self._state = state
+
     def _end(self) -> None:
-        """Told once, whatever ends it."""
-        sandbox, self._sandbox = self._sandbox, None
+        self._enter(_OVER)
+        sandbox = self._sandbox
         if sandbox is None:
             return
         EXCHANGES.value -= 1
@@ -276,26 +307,27 @@ class Exchange(Sink):
             context.activity.end(runtime_id)
 
     def _connect(self) -> None:
-        self._connecting = asyncio.get_running_loop().create_task(self._connected())
+        self._enter(Connecting(asyncio.get_running_loop().create_task(self._connected())))
 
     async def _connected(self) -> None:
         try:
             upstream = await self._context.pool.connect(self._address)
         except OSError as error:
-            self._connecting = None
+            self._end()
             _log.warning("upstream_unreachable", runtime_id=self.runtime_id, error=type(error).__name__)
-            if isinstance(error, ConnectionRefusedError) and self._service:
-                why = Passing.SERVICE_STARTING if self._service == "vscode" else 503
-                self._answer(why, nothing_listens(self._service, self._address[1]))
+            service = "" if self._sandbox is None else self._sandbox.service
+            if isinstance(error, ConnectionRefusedError) and service:
+                why = Passing.SERVICE_STARTING if service == "vscode" else 503
+                self._answer(why, nothing_listens(service, self._address[1]))
             else:
                 self._answer(Passing.UNREACHABLE, "is unreachable. Try again.")
             return
-        self._connecting = None
-        self._attach(upstream)
+        self._ask(Asked(upstream))
         self._client.pump()
 
-    def _attach(self, upstream: UpstreamConnection) -> None:
-        self._upstream = upstream
+    def _ask(self, state: Resendable | Asked) -> None:
+        self._enter(state)
+        upstream = state.upstream
         upstream.sink = self
         if self._body.done or not self._client.has_more:
             upstream.transport.write(self._head)
@@ -307,10 +339,9 @@ class Exchange(Sink):
         if self._client.write_paused:
             upstream.pause_reading()
 
-    def _read_head(self, data: bytes) -> None:
-        if self._upstream is None:
-            raise RuntimeError("an answer without an upstream")
-        reader = self._upstream.reader
+    def _read_head(self, state: Resendable | Asked, data: bytes, came: float) -> None:
+        upstream = state.upstream
+        reader = upstream.reader
         while True:
             known = None if reader.started else recall(RESPONSE_HEADS, data)
             if known is not None:
@@ -318,6 +349,8 @@ class Exchange(Sink):
             else:
                 behind = reader.feed(data)
                 if behind is None:
+                    if isinstance(state, Resendable):
+                        self._enter(Asked(upstream))
                     return
                 head, rest = reader.head(), behind
             if not isinstance(self._address, str):
@@ -325,27 +358,28 @@ class Exchange(Sink):
                 if self._sandbox is not None and self._sandbox.cookies == "workspace":
                     head = as_stranger(head)
             if head.status >= 200:
-                self._respond(head, rest)
+                self._respond(upstream, head, rest, came)
                 return
             if head.status == 101:
-                self._switch(head, rest)
+                self._switch(upstream, head, rest)
                 return
             if not self._request.http_1_0:
                 self._client.send(client_head(head, chunked=False, close=False))
             data = rest
 
-    def _respond(self, head: ResponseHead, rest: bytes) -> None:
+    def _respond(self, upstream: UpstreamConnection, head: ResponseHead, rest: bytes, came: float) -> None:
         request, account = self._request, self._account
         account.status = head.status
-        self._response_body = body = response_body(head, request)
-        self._keep_upstream = head.keep_alive
+        body = response_body(head, request)
         # A response before the end of its request is the last on this connection: the rest may never come.
-        self._keep_client = keep = (
+        keep = (
             request.keep_alive
             and self._body.done
             and not isinstance(body, UntilCloseBody)
             and not self._context.draining
         )
+        state = Responding(upstream, body, keep, head.keep_alive)
+        self._enter(state)
         chunked = not request.http_1_0 and b"transfer-encoding" in head.fields.joined and not body.done
         answer = client_head(head, chunked, not keep)
         try:
@@ -358,46 +392,43 @@ class Exchange(Sink):
         else:
             self._client.send_both(answer, forward)
         if account.timed:
-            account.added += perf_counter() - self._came
+            account.added += perf_counter() - came
         if body.done:
-            self._finish(excess)
+            self._finish(state, excess)
 
-    def _switch(self, head: ResponseHead, rest: bytes) -> None:
-        if not self._request.websocket or self._upstream is None:
+    def _switch(self, upstream: UpstreamConnection, head: ResponseHead, rest: bytes) -> None:
+        if not self._request.websocket:
             raise BadMessageError(400, "it switched protocols unasked")
-        upstream, self._upstream = self._upstream, None
         upstream.sink = None
         self._end()
         self._account.status = head.status
         self._client.send(client_head(head, chunked=False, close=False))
         self._client.switch(upstream, rest, self.runtime_id or "")
 
-    def _finish(self, excess: bytes) -> None:
+    def _finish(self, state: Responding, excess: bytes) -> None:
         """`excess` are bytes behind the response."""
         self._end()
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            if self._keep_upstream and self._body.done and not excess:
-                self._context.pool.give_back(upstream)
-            else:
-                upstream.abort()
-        self._client.exchange_done(self._keep_client)
+        if state.keep_upstream and self._body.done and not excess:
+            self._context.pool.give_back(state.upstream)
+        else:
+            state.upstream.abort()
+        self._client.exchange_done(state.keep_client)
 
     def _fail(self, reason: str) -> None:
         _log.warning("upstream_failed", runtime_id=self.runtime_id, reason=reason, responding=self.responding)
         self._break_off(502, "broke off before it answered.")
 
     def _break_off(self, why: int | Passing, what: str) -> None:
+        responding, reset = self.responding, self.close_delimited
         self.cancel()
-        if self.responding:
+        if responding:
             self._account.fail("The answer broke off.")
-            self._client.truncate(reset=self.close_delimited)
+            self._client.truncate(reset=reset)
         else:
             self._answer(why, what)
 
     def _answer(self, why: int | Passing, what: str) -> None:
         """`why` is the status, if the cause cannot pass by itself."""
-        self._end()
         who = "The control plane" if self.runtime_id is None else f"Sandbox {self.runtime_id}"
         detail = f"{who} {what}"
         answer = refuse(why, detail) if isinstance(why, int) else refuse_for_now(why, detail)
