@@ -58,7 +58,10 @@ sbom: venv ## Write bills of material of images and chart, CycloneDX, to dist/sb
 prepare: venv ## Build what the tests need: binaries and, as root on Linux, images and environments
 	@$(BIN)/python -m local_cluster build helm cyclonus kubernetes helm3
 	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then \
-		$(BIN)/python -m local_cluster build && $(BIN)/python -m images build controller agent-server; fi
+		$(BIN)/python -m local_cluster build \
+		&& $(BIN)/python -m images build controller \
+		&& $(BIN)/python -m images build agent-server; \
+	fi
 
 PROXY := tests/unit/sandbox_gateway/proxy
 INTERPRETED := $(if $(TEST_WHOLE),$(PROXY),$(addprefix $(PROXY)/test_,exchanges.py framing.py head.py routing.py websocket.py))
