@@ -248,10 +248,14 @@ class ClientConnection(ClientSide):
     def _go_on(self) -> None:
         self._awaits_turn, self._has_turn = False, True
         queued = self._state
-        if isinstance(queued, Queued):
-            self._enter(_HEAD)
-            self._begin(queued.head, queued.body)
-        self.pump()
+        try:
+            if isinstance(queued, Queued):
+                self._enter(_HEAD)
+                self._begin(queued.head, queued.body)
+            self.pump()
+        except Exception:
+            self.transport.abort()  # as a transport does whose protocol fails on what has come
+            raise
         self._has_turn = False
 
     def _from_outside(self, head: RequestHead) -> RequestHead:

@@ -8,7 +8,11 @@ round, however much another one has waiting.
 from collections import deque
 from collections.abc import Callable
 
+import structlog
+
 type Go = Callable[[], None]
+
+_log = structlog.get_logger(__name__)
 
 
 class Turns:
@@ -60,4 +64,8 @@ class Turns:
         if going:
             self._notice()
         for go in going:
-            go()
+            try:
+                go()
+            except Exception:
+                # The others' turns have been taken already.
+                _log.exception("what waited for its turn went wrong")

@@ -231,3 +231,35 @@ async def test_owners_do_not_wait_for_each_other(loop: Loop) -> None:
     assert client.pool.written().count(b"GET /a ") == 1
     await client.close()
     await other.close()
+
+
+def test_one_that_goes_wrong_keeps_no_other_from_its_turn() -> None:
+    work = Work(1)
+
+    def fail() -> None:
+        raise RuntimeError("wrong")
+
+    for owner in ("first", "second"):
+        work.add(owner, 0)
+    work.turns.wait("first", fail)
+    work.add("second", 1)
+    assert ("second", 1) in work.round()
+    work.add("first", 1)
+    assert ("first", 1) in work.round([("first", 2)])
+
+
+async def test_a_request_that_cannot_begin_in_its_turn_ends_with_its_connection(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = waiting_client(loop)
+    client.transport.deliver(REQUEST)
+    directory = client.context.directory
+
+    def fail(_: str) -> Endpoint:
+        raise RuntimeError("wrong")
+
+    monkeypatch.setattr(directory, "find_by_session_key", fail)
+    loop.round()
+    await client.settle()
+    assert client.transport.closed
+    await client.close()
