@@ -120,7 +120,8 @@ class Election:
         """The Lease has been in this state, by an answer or a watch; an older state than the known one is nothing."""
         if self._record is not None and record.version < self._record.version:
             return
-        if self._record is None or record.version > self._record.version:
+        # One version is read otherwise only by who has learned that its own account is another one.
+        if record != self._record:
             self._record, self._seen_at = record, now
         self._certain = True
         if record.holder != self._identity:

@@ -202,6 +202,15 @@ class Elector:
             self._failed(error)
         return True
 
+    async def _has_another_account(self) -> bool:
+        """Whether its account has been replaced while it stood by: then the Lease is to be read with other eyes."""
+        account = await own_account(self._client)
+        if account == self._account:
+            return False
+        self._account = account
+        self._election.doubt()
+        return True
+
     async def _read(self) -> None:
         found = await self._client.find(LEASES, self._namespace, self._name)
         if found is None:
@@ -210,6 +219,8 @@ class Elector:
             self._election.observe(self._decode(found), self._clock())
 
     async def _write(self, step: Write) -> None:
+        if not self.leads and await self._has_another_account():
+            return
         sent_at, now, duration = self._clock(), datetime.now(UTC), self._timing.duration
         if step.base is None:
             body = lease.new(self._name, self.identity, self._account, duration, now)
