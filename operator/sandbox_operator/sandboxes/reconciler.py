@@ -248,7 +248,9 @@ class Reconciler:
             await self._write(sandbox, self._api.suspend(sandbox, "StartTimeout", steps.suspend))
         if steps.expire:
             await self._api.delete_sandbox(sandbox)
-            self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
+            # A finalizer of others keeps it: the watch tells when its end has begun.
+            if not sandbox.metadata.finalizers:
+                self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
         await self._api.post(*steps.afterwards)
 
     def _put_off(self, turn: Turn) -> None:

@@ -205,6 +205,25 @@ async def test_a_life_that_ends_is_announced_and_ended_once(scene: Scene) -> Non
     assert await scene.step() == []
 
 
+async def test_a_pod_ends_with_its_sandboxs_life_though_a_finalizer_keeps_the_sandbox(scene: Scene) -> None:
+    await scene.start()
+    scene.set_class(2, maximumLifeSeconds=100)
+    scene.stored["metadata"]["finalizers"] = ["backup.example/keep"]
+    scene.edit()
+    scene.now = NOW + timedelta(seconds=90)
+    await scene.step()
+    held = scene.stored
+    scene.now = NOW + timedelta(seconds=100)
+    assert await scene.step() == ["delete sandboxes", "create events"]
+    version = str(int(held["metadata"]["resourceVersion"]) + 1)
+    ending = {**held["metadata"], "resourceVersion": version, "deletionTimestamp": rfc3339(scene.now)}
+    scene.server.objects["sandboxes", "one"] = {**held, "metadata": ending}
+    scene.sandboxes.put(scene.stored)
+    seen = await scene.step()
+    assert scene.told == Reason.TERMINATING
+    assert seen[-1] == "delete pods"
+
+
 async def test_a_sandbox_that_has_changed_is_looked_at_again_before_its_end(scene: Scene) -> None:
     await scene.start()
     scene.set_class(2, maximumLifeSeconds=100)
