@@ -123,14 +123,15 @@ class Sweeper(Synced):
         """Sweep until cancelled."""
         again = False
         while True:
-            delay = self.INTERVAL if self.synced else self.SECOND
-            try:
-                for store in self._stores:
+            delay, complete = self.INTERVAL if self.synced else self.SECOND, True
+            for store in self._stores:
+                try:
                     await store.sweep(self._client, self._namespace, again=again)
+                except (*FAILURES, ValueError) as error:
+                    delay, complete = self._RETRY, False
+                    _log.warning("list failed", resource=store.resource.plural, error=str(error), retry_in=delay)
+            if complete:
                 again = False
                 self._synced.set()
-            except (*FAILURES, ValueError) as error:
-                delay = self._RETRY
-                _log.warning("list failed", error=str(error), retry_in=delay)
             self.turned_at = time.monotonic()
             again = await pause(delay, self._asked) or again

@@ -212,3 +212,22 @@ async def test_a_sweep_that_fails_is_repeated(failure: Exception, monkeypatch: p
     assert watched.called == ["one"]
     # Whether the first list was from the past shows in the second.
     assert pauses[0] < pauses[1] < pauses[2] == Sweeper.INTERVAL
+
+
+async def test_a_list_that_is_refused_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(BaseException):
+        pass
+
+    async def pause(_: float, __: asyncio.Event) -> bool:
+        if not asked.answers:
+            raise Enough
+        return False
+
+    monkeypatch.setattr(module, "pause", pause)
+    first, second = Watched(), Watched()
+    asked = Listing(ApiError(403, "", ""), [item()], [item()], [item("two")])
+    sweeper = Sweeper(cast(KubeClient, asked), "here", [first.store, second.store])
+    with pytest.raises(Enough):
+        await sweeper.run()
+    assert (first.called, second.called) == (["one"], ["one", "two", "one"])
+    assert sweeper.synced, "each has been read, and the second once more"
