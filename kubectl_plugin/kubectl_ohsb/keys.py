@@ -53,7 +53,7 @@ _existing = click.argument("name", type=options.NAME, shell_complete=_known_name
 @click.argument("name", type=options.NEW_NAME)
 @click.option("--owner", type=options.OWNER, required=True, help="Owner of the sandboxes that the key starts.")
 @options.policy
-@options.expiry(never=False)
+@options.expiry(default="never")
 @options.output
 @options.target
 def create(
@@ -171,7 +171,7 @@ def set_(
     show_default=True,
     help="How long the old key stays valid; 0: not at all.",
 )
-@options.expiry(never=False)
+@options.expiry(default="as the present key")
 @options.output
 @options.target
 def rotate(name: str, keep_old: timedelta, expires: Given[datetime] | None, output: str, target: Target) -> None:

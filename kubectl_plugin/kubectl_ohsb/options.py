@@ -42,8 +42,8 @@ DURATION = Text("DURATION", texts.duration)
 _METAVARS = {"resource_factor": "1|2|4|8", "life_seconds": "DURATION"}
 
 
-def expiry(*, never: bool) -> Callable[[Command], Command]:
-    """`--expires`, as `expires`: Given or None. With `never` that word is allowed, too."""
+def expiry(*, never: bool = False, default: str = "") -> Callable[[Command], Command]:
+    """`--expires`, as `expires`: Given or None. With `never` that word is allowed, too. `default` is what None does."""
 
     def read(text: str) -> Given[datetime]:
         return Given(None) if never and text == "never" else Given(texts.expiry(text, datetime.now(UTC)))
@@ -52,7 +52,7 @@ def expiry(*, never: bool) -> Callable[[Command], Command]:
     return click.option(
         "--expires",
         type=Text("TIME", read),
-        help=f"When the key expires. {ways}{', or never' if never else '. Default: never'}.",
+        help=f"When the key expires. {ways}{', or never' if never else ''}.{default and f' Default: {default}.'}",
     )
 
 

@@ -124,7 +124,7 @@ _TRAITS = (
 def obstacle(sandbox: Sandbox, class_: SandboxClass) -> Miss | None:
     """Why no warm pod at all may become this sandbox's; None when one may."""
     if sandbox.spec.warm_start == "Never":
-        return Miss(MissReason.NOT_ALLOWED, "spec.warmStart is Never: its key was told already, or no pool was known.")
+        return Miss(MissReason.NOT_ALLOWED, "spec.warmStart is Never: a client has its key, or no pool was known.")
     if class_.spec.workspace.persistent:
         details = f"Sandboxes of class {sandbox.spec.class_name} have a volume each, which a warm pod cannot have."
         return Miss(MissReason.PERSISTENT, details)
