@@ -204,6 +204,8 @@ class Elector:
 
     async def _has_another_account(self) -> bool:
         """Whether its account has been replaced while it stood by: then the Lease is to be read with other eyes."""
+        if not self._account.uid:
+            return False  # it takes nobody's place, and where nobody may ask, an answer takes its time
         account = await own_account(self._client)
         if account == self._account:
             return False

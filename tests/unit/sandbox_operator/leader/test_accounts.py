@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 import orjson
@@ -24,7 +25,8 @@ class Server:
     def __init__(self) -> None:
         self.account = Account(_NAME, "uid-1")
         self.news: asyncio.Queue[KubeObject] = asyncio.Queue()
-        self.asked = asyncio.Event()
+        self.watched = asyncio.Event()
+        self.reviews = 0
         self.writes: list[KubeObject] = []
         self.lease: KubeObject = {}
         self.hold(1)
@@ -37,11 +39,12 @@ class Server:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""
         if request.path.endswith("/selfsubjectreviews"):
+            self.reviews += 1
             return web.json_response({"status": {"userInfo": {"username": self.account.name, "uid": self.account.uid}}})
         if request.query.get("watch"):
             stream = web.StreamResponse()
             await stream.prepare(request)
-            self.asked.set()
+            self.watched.set()
             while True:
                 event = {"type": "MODIFIED", "object": await self.news.get()}
                 await stream.write(orjson.dumps(event) + b"\n")
@@ -52,8 +55,9 @@ class Server:
         return web.json_response({"kind": "Status", "reason": "Conflict"}, status=409)
 
 
-async def test_who_leads_by_the_new_account_holds_the_lease_for_a_candidate_that_knew_the_old_one() -> None:
-    server = Server()
+@contextlib.asynccontextmanager
+async def candidate(server: Server) -> AsyncGenerator[None]:
+    """Meanwhile a candidate stands by."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -68,15 +72,34 @@ async def test_who_leads_by_the_new_account_holds_the_lease_for_a_candidate_that
     elector = Elector(client, "n", "lease", Timing(duration=600, renew=100, deadline=300))
     running = asyncio.create_task(elector.run(term))
     try:
-        await asyncio.wait_for(server.asked.wait(), 30)
-        server.account = Account(_NAME, "uid-2")
-        server.hold(2)
-        server.news.put_nowait(server.lease)
-        await asyncio.sleep(0.5)
-        assert not server.writes
+        await asyncio.wait_for(server.watched.wait(), 30)
+        yield
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
         await client.close()
         await runner.cleanup()
+
+
+async def test_who_leads_by_the_new_account_holds_the_lease_for_a_candidate_that_knew_the_old_one() -> None:
+    server = Server()
+    async with candidate(server):
+        server.account = Account(_NAME, "uid-2")
+        server.hold(2)
+        server.news.put_nowait(server.lease)
+        await asyncio.sleep(0.5)
+        assert not server.writes
+        assert server.reviews == 2
+
+
+async def test_a_candidate_that_is_no_object_is_asked_once_who_it_is() -> None:
+    server = Server()
+    server.account = Account("admin")
+    async with candidate(server):
+        server.hold(2)
+        server.lease["spec"]["holderIdentity"] = ""
+        server.news.put_nowait(server.lease)
+        await asyncio.sleep(0.5)
+        assert server.writes
+        assert server.reviews == 1
