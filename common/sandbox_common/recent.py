@@ -3,8 +3,8 @@
 _MOST = 10_000
 
 
-def remember(names: dict[str, None], name: str) -> None:
+def remember[T](names: dict[str, T], name: str, value: T) -> None:
     """Add this name. When there are too many, the oldest one is forgotten."""
-    names[name] = None
+    names[name] = value
     if len(names) > _MOST:
         del names[next(iter(names))]

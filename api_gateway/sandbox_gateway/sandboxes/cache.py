@@ -63,7 +63,7 @@ class SandboxCache:
 
     def give_up(self, key_id: str) -> None:
         """Take it that the Sandbox of this key id is gone, until one is seen."""
-        remember(self._former_key_ids, key_id)
+        remember(self._former_key_ids, key_id, None)
 
     def owned_by(self, owner: str) -> list[Sandbox]:
         """All Sandboxes of this owner, in no order."""

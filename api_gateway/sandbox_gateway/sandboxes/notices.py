@@ -59,4 +59,4 @@ class Notices:
         )
         if about not in self._posted:
             await post_event(self._client, self._namespace, event)
-            remember(self._posted, about)
+            remember(self._posted, about, None)

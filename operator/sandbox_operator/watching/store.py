@@ -33,8 +33,11 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
         self._newest = 0
         """The highest resource version seen, of a list or an object."""
         self._old_lists = OldLists()
-        self._dropped: dict[str, None] = {}
-        """UIDs of what has gone: lists that were made before, kopf's too, still have it."""
+        self._dropped: dict[str, int] = {}
+        """UIDs of what has gone, with the highest version seen by then: lists from before, kopf's too, still have it.
+
+        What is newer shows that it is there: it was not found by mistake.
+        """
 
     def put(self, item: KubeObject, *, again: bool = False) -> None:
         """Take an object, unless a newer state of it or its end is known; `again`: also the same state, read once more.
@@ -45,8 +48,9 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
         metadata = item["metadata"]
         known, version = self._objects.get(metadata["name"]), int(metadata["resourceVersion"])
         ahead = int(known.metadata.resource_version) - version if known else -1
-        if ahead > 0 or (ahead == 0 and not again) or metadata["uid"] in self._dropped:
+        if ahead > 0 or (ahead == 0 and not again) or version <= self._dropped.get(metadata["uid"], -1):
             return
+        self._dropped.pop(metadata["uid"], None)
         self._newest = max(self._newest, version)
         try:
             found = self._model.model_validate(item)
@@ -65,7 +69,7 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
 
     def drop(self, name: str, uid: str) -> None:
         """Forget an object that is gone; one of the same name and another UID stays."""
-        remember(self._dropped, uid)
+        remember(self._dropped, uid, self._newest)
         known = self._objects.get(name)
         if known and known.metadata.uid == uid:
             del self._objects[name]
@@ -78,16 +82,18 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
         """
         before = {name: item.metadata.uid for name, item in self._objects.items()}
         present: set[str] = set()
-        newest = self._newest
+        newest, dropped = self._newest, dict(self._dropped)
         async for page in client.pages(self.resource, namespace):
             version = int(page["metadata"]["resourceVersion"])
             is_restored = self._old_lists.check(version, newest)
             self.version, self._newest = version, version if is_restored else max(self._newest, version)
             for item in page["items"]:
                 present.add(item["metadata"]["uid"])
+                uid = item["metadata"]["uid"]
                 if is_restored:
                     self._objects.pop(item["metadata"]["name"], None)
-                    self._dropped.pop(item["metadata"]["uid"], None)
+                if is_restored or version > dropped.get(uid, version):
+                    self._dropped.pop(uid, None)
                 self.put(item, again=again)
         for name, uid in before.items():
             if uid not in present:

@@ -135,6 +135,35 @@ async def test_a_list_from_the_past_changes_nothing_and_is_asked_for_again() -> 
     assert (watched.called, watched.image("kept"), watched.image("gone")) == ([], "image:12", None)
 
 
+@pytest.mark.parametrize("shown_by", ["event", "list"])
+async def test_one_that_was_not_found_by_mistake_comes_back(shown_by: str) -> None:
+    """A proxy, or a definition that is being replaced, can answer 404 for what is there."""
+    watched = Watched()
+    watched.store.put(item("one", 8))
+    watched.store.drop("one", "uid of one")
+    watched.store.put(item("one", 8))
+    assert watched.image("one") is None
+    if shown_by == "event":
+        watched.store.put(item("one", 9))
+    else:
+        await watched.store.sweep(cast(KubeClient, Listing([item("one", 8)], version=20)), "here")
+    assert watched.image("one")
+
+
+async def test_a_list_that_began_before_it_went_does_not_bring_it_back() -> None:
+    watched = Watched()
+    watched.store.put(item("one", 8))
+
+    class Slow(Listing):
+        async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
+            watched.store.drop("one", "uid of one")
+            async for page in super().pages():
+                yield page
+
+    await watched.store.sweep(cast(KubeClient, Slow([item("one", 8)], version=20)), "here")
+    assert watched.image("one") is None
+
+
 async def test_an_api_server_that_stays_in_the_past_is_believed() -> None:
     """As one whose etcd has been restored from an older state."""
     watched = Watched()
