@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 _PREFIX = "system:serviceaccount:"
+_EVERYBODYS = frozenset({"selfsubjectreviews"})
+"""Resources of authentication.k8s.io that the ClusterRole system:basic-user opens to whoever is known."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,8 +83,8 @@ def _of_rule(account: str, rule: Mapping[str, Any]) -> Iterator[Right]:
 def requests(events: Iterable[Mapping[str, Any]], accounts: set[str], namespaces: str) -> Iterator[Request]:
     """The requests of these service accounts in namespaces whose names begin so, from an audit log in its order.
 
-    Left out are those for no resource (discovery), and refusals after a namespace has been deleted: the rights of what
-    still runs there go before it does.
+    Left out are those for no resource (discovery), those that everybody may send, and refusals after a namespace has
+    been deleted: the rights of what still runs there go before it does.
     """
     ended: set[str] = set()
     for event in events:
@@ -92,6 +94,8 @@ def requests(events: Iterable[Mapping[str, Any]], accounts: set[str], namespaces
         user: str = event["user"].get("username", "")
         namespace, _, account = user.removeprefix(_PREFIX).partition(":")
         if not user.startswith(_PREFIX + namespaces) or account not in accounts or "resource" not in target:
+            continue
+        if target["resource"] in _EVERYBODYS:
             continue
         decision = event.get("annotations", {}).get("authorization.k8s.io/decision")
         if decision is None:

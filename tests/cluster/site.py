@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import yaml
 
+from cluster.support import eventually
 from demo.commands import ROOT
 from demo.local_target import LocalTarget, node_port_url
 from demo.release import CHART, NAME, Release, install
@@ -49,10 +50,18 @@ class Site:
         return self.kubectl("delete", "pods", selector, "--wait=false", "--output=name").split()
 
     def await_processes(self, deleted: list[str]) -> None:
-        """Return once these pods are gone and others do their work."""
+        """Return once these pods are gone, others do their work, and the gateway's address answers."""
         self.kubectl("wait", "--for=delete", "--timeout=120s", *deleted)
         for process in ("operator", "gateway"):
             self.kubectl("rollout", "status", f"deployment/{NAME}-{process}", "--timeout=120s")
+        # The node's rules for the Service follow its endpoints.
+        eventually(self._is_reached, bool, 60)
+
+    def _is_reached(self) -> bool:
+        try:
+            return self.gateway.get("/list").is_success
+        except httpx.TransportError:
+            return False
 
 
 @contextmanager

@@ -121,6 +121,11 @@ def test_what_somebody_else_has_granted_is_named() -> None:
     ]
 
 
+def test_what_everybody_may_ask_needs_no_right() -> None:
+    review = {"resource": "selfsubjectreviews", "apiGroup": "authentication.k8s.io"}
+    assert compared(set(), event("create", "selfsubjectreviews", ref=review)).not_granted == []
+
+
 def test_refusals_at_a_namespaces_end_do_not_count() -> None:
     late = event("get", "pods", code=403, decision="forbid")
 
