@@ -62,7 +62,7 @@ class Traffic:
             self._pause_until = answered_at + _PAUSE_SECONDS
         self._listed = listed
         for address in self._replicas.keys() - listed:
-            self._gone(self._replicas.pop(address), answered_at)
+            self._gone(self._replicas.pop(address), answered_at, answered_at)
         for address, report in answers.items():
             if report is not None:
                 self._answered(address, report, asked_at, answered_at)
@@ -82,7 +82,7 @@ class Traffic:
         if before != _UNHEARD and since > before.since + _RENEWED_SECONDS:
             # Another process at the same address.
             self._pause_until = answered_at + _PAUSE_SECONDS
-            self._gone(before, since)
+            self._gone(before, since, answered_at)
         self._replicas[address] = _Replica(since, asked_at)
         used_at = self._used_at
         for runtime_id, use in report.sandboxes.items():
@@ -90,8 +90,9 @@ class Traffic:
             if at > used_at.get(runtime_id, -math.inf):
                 used_at[runtime_id] = at
 
-    def _gone(self, replica: _Replica, at: float) -> None:
-        if at - replica.asked_at > _LOST_SECONDS:
+    def _gone(self, replica: _Replica, at: float, noticed_at: float) -> None:
+        # It may have gone when two checks had no answer, and only now show it.
+        if noticed_at - replica.asked_at > _LOST_SECONDS:
             self._lost_until = max(self._lost_until, at)
 
     def holds_back(self, now: float) -> bool:

@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ProcessPoolExecutor
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,11 @@ def test_random_timelines() -> None:
     assert total.suspended > 0.99 * TIMELINES
     assert 0 < total.lost_by_kill < 0.005 * TIMELINES
     assert WHOLE <= total.hidden_by_move < 0.001 * TIMELINES
+
+
+@pytest.mark.parametrize("world", [40138878650115])
+def test_worlds_that_were_judged_wrongly_once(world: int) -> None:
+    run_random_worlds(world, 1)
 
 
 def _times(longest: float) -> st.SearchStrategy[float]:

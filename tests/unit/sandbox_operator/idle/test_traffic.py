@@ -105,6 +105,13 @@ def test_a_process_that_was_silent_before_it_was_renewed_counts_until_the_new_on
     assert settled.used_at("anyone", TIMEOUT) == 152
 
 
+def test_one_that_went_after_two_checks_without_an_answer_counts_until_the_new_one(settled: Traffic) -> None:
+    for at in (114.0, 128.0):
+        heard(settled, at, a=None, b=report(OLD + at))
+    heard(settled, 142, a=report(11), b=report(OLD + 142))
+    assert settled.used_at("anyone", TIMEOUT) == 131
+
+
 def test_a_replica_that_never_answered_counts_until_it_is_gone(settled: Traffic) -> None:
     heard(settled, 115, a=report(OLD + 115), b=report(OLD + 115), c=None)
     assert settled.within("c", 120) is None
@@ -132,7 +139,7 @@ def test_a_new_operator_counts_from_its_beginning_what_it_cannot_know(uptime: fl
     heard(traffic, 10, a=report(OLD), b=report(uptime))
     assert traffic.used_at("s", TIMEOUT) == used_at
     # And never from later on.
-    heard(traffic, 5000, a=report(OLD), b=report(uptime + 4990))
+    heard(traffic, 5000, a=report(OLD + 4990), b=report(uptime + 4990))
     assert traffic.used_at("s", TIMEOUT) == used_at
 
 
