@@ -79,7 +79,7 @@ test-unit: venv ## Tests without Kubernetes
 .PHONY: test-control-plane
 test-control-plane: venv ## Tests against a real API server and etcd
 	@$(BIN)/python -m local_cluster build kubernetes helm helm3
-	@$(BIN)/pytest --numprocesses=3 tests/control_plane
+	@$(BIN)/pytest --numprocesses=2 tests/control_plane
 
 .PHONY: test-cluster
 test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)

@@ -1,12 +1,19 @@
 """Ports of the loopback address."""
 
+import secrets
 import socket
+from contextlib import suppress
 
 ADDRESS = "127.0.0.1"
+
+_FIRST, _COUNT = 10_000, 20_000
+"""Below the ports that Kubernetes gives to Services, and the kernel to clients: nobody takes one before it is used."""
 
 
 def free_port() -> int:
     """A TCP port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        return probe.getsockname()[1]
+    while True:
+        port = _FIRST + secrets.randbelow(_COUNT)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((ADDRESS, port))
+            return port

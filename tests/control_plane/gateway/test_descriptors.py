@@ -9,6 +9,7 @@ import orjson
 
 from control_plane.gateway.process import serving
 from control_plane.gateway.support import API_KEY, add_api_key
+from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.kube import KubeClient
 from sandbox_gateway.process.descriptors import connections
@@ -57,8 +58,12 @@ async def test_what_is_open_lives_on_when_all_descriptors_are_asked_for(
             assert await gateway.readyz() == 200
             assert (await gateway.ask("/healthz")).status_code == 200
             await asyncio.gather(*(ask(one, LIST) for one in held))
-            metrics = (await gateway.ask("/metrics")).text
-            assert f"openhands_sandbox_gateway_refused_connections_total {FLOOD + 1:.1f}\n" in metrics
+            counted = f"openhands_sandbox_gateway_refused_connections_total {FLOOD + 1:.1f}\n"
+
+            async def all_are_counted() -> bool:
+                return counted in (await gateway.ask("/metrics")).text
+
+            await eventually(all_are_counted)
         async with asyncio.timeout(30):
             while True:  # those that were refused are gone after a while
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)

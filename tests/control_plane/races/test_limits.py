@@ -108,7 +108,7 @@ async def site(
         yield opened
 
 
-@pytest.mark.parametrize("site", [25], indirect=True)
+@pytest.mark.parametrize("site", [11], indirect=True)
 async def test_of_300_starts_as_many_make_sandboxes_as_may(site: Site) -> None:
     """The operator is killed among them, and another one takes over, which takes a busy machine ten seconds."""
     await site.allow(sandboxes=50)
