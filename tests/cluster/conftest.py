@@ -13,7 +13,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from cluster.lanes import RECORDED, SECOND_DONE, SECOND_GONE, Lanes, Lanewise, is_second
+from cluster.lanes import RECORDED, SECOND_DONE, SECOND_GONE, Lanes, Lanewise
 from cluster.observing import beside
 from cluster.recording import Record
 from cluster.site import Site, installed
@@ -35,7 +35,7 @@ _DESELECTED = pytest.StashKey[int]()
 _LANES = pytest.StashKey[Lanes]()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What needs no cluster comes first in its lane, then what goes beside the other one."""
 
     def turn(item: pytest.Item) -> tuple[int, bool]:
@@ -43,6 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _LAST.index(name) if name in _LAST else 0, item.path.parent.name != "local_cluster"
 
     items.sort(key=turn)
+    _lanes(config).collected(item.path for item in items)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -52,8 +53,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """The lane of a process is that of its tests."""
-    _lanes(item.config).second = is_second(item.path)
+    """Before whatever the test uses is set up."""
+    _lanes(item.config).turn_to(item.path)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -125,7 +126,7 @@ def target(progress: Progress, lanes: Lanes) -> Iterator[LocalTarget]:
     target = LocalTarget(egress=False)
     target.up(progress)
     yield target
-    if lanes.second and lanes.are_two:
+    if lanes.second:
         return
     lanes.hear(SECOND_GONE)
     if not found:
@@ -146,7 +147,7 @@ def record(target: LocalTarget) -> Iterator[Record]:
 
 @pytest.fixture(scope="session")
 def images(target: LocalTarget, lanes: Lanes, progress: Progress, request: pytest.FixtureRequest) -> Images:
-    if not lanes.are_two or not lanes.second:
+    if not lanes.second:
         request.getfixturevalue("record")
         lanes.say(RECORDED)
     built = target.build_images(progress)

@@ -6,6 +6,7 @@ looks back at both; so the second begins when the record does, and its releases 
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,19 @@ class Lanes:
     """This process's lane, and what the lanes say to each other, as files of a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.are_two = "PYTEST_XDIST_WORKER" in os.environ
+        self.are_two = False
+        """Whether there is another lane."""
         self.second = False
+        """Whether this is the second one of two."""
         self._directory = directory
+
+    def collected(self, files: Iterable[Path]) -> None:
+        """These files are run, here and in the other worker if there is one."""
+        self.are_two = "PYTEST_XDIST_WORKER" in os.environ and len(set(map(is_second, files))) == 2
+
+    def turn_to(self, file: Path) -> None:
+        """A test of this file is next: the lane of a process is that of its tests."""
+        self.second = self.are_two and is_second(file)
 
     def say(self, what: str, text: str = "") -> None:
         """Say it to the other lane."""
