@@ -26,7 +26,7 @@ from bench.tables import Grid, fill
 from control_plane.waiting import eventually
 from demo.commands import ROOT
 from local_cluster.progress import Progress
-from sandbox_common.kube import ApiError, KubeObject
+from sandbox_common.kube import FAILURES, KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOXES
 from sandbox_crds.models.sandbox import COMMAND_BYTES, ENV_CHARACTERS
 
@@ -46,7 +46,6 @@ _NOTE_SECONDS = 300.0
 _PAUSE_SECONDS = 1.0
 _PASSING = {429, 503}
 """The owner has sent too much in this minute, or the API server is busy: `Retry-After` says for how long."""
-_FAILURES = (ApiError, aiohttp.ClientError, OSError)
 
 
 def text(size: int) -> str:
@@ -115,7 +114,7 @@ class Memory:
     async def come_and_go(
         self, starts: int, environment_bytes: int, applied: int, at_once: int, seconds: float
     ) -> None:
-        """Side by side so many of both, but none is begun after these seconds; a row every few minutes."""
+        """Run both kinds side by side, and add a row every few minutes. Nothing begins after `seconds`."""
         self._ends_at = time.monotonic() + seconds
         self._done.clear()
 
@@ -148,7 +147,7 @@ class Memory:
         """As many as there are; more than may be while the API server does not say it."""
         try:
             page = await self._here.client.list(PODS, self._here.namespace, limit="1")
-        except _FAILURES:
+        except FAILURES:
             return _PODS + 1
         return len(page["items"]) + page["metadata"].get("remainingItemCount", 0)
 
@@ -210,7 +209,7 @@ class Memory:
             while True:
                 try:
                     await one(number)
-                except _FAILURES as error:
+                except FAILURES as error:
                     print(f"once more: {error!r}", flush=True)
                     await asyncio.sleep(_PAUSE_SECONDS)
                 else:

@@ -2,19 +2,17 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import yaml
 from pydantic_settings import CLI_SUPPRESS, BaseSettings
 
+from docs_site.site import ROOT
 from sandbox_crds.manifests import manifests
 from sandbox_gateway.settings import Settings as GatewaySettings
 from sandbox_operator.settings import Settings as OperatorSettings
 
 type Schema = Mapping[str, Any]
-
-ROOT = Path(__file__).parents[2]
 
 _CRDS = """\
 # Custom resources

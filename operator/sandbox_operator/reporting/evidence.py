@@ -76,7 +76,7 @@ def _finding(
         return None
     if any(seen.seen >= latest.seen for seen in about if seen.reason in progress):
         return None
-    # Each attempt has an id of its own; the same cause is told in the same words, so that nothing is written twice.
+    # Each attempt has an id of its own; without it the same cause has the same words, and is written once.
     words = tail(_ID.sub("…", latest.note.removeprefix(_SIMILAR)), _MESSAGE_CHARACTERS)
     return Finding(judge(latest.note), f"{what}. {latest.reason}: {words}")
 

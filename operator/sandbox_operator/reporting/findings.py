@@ -105,7 +105,7 @@ def _has_invalid_image(pod: Pod) -> Finding | None:
 def _cannot_pull_image(pod: Pod) -> Finding | None:
     if pod.container is None or pod.container.waiting_reason not in _IMAGE_WAITS:
         return None
-    # The kubelet changes between trying and waiting; both are told in the same words, so that nothing is written twice.
+    # The kubelet changes between trying and waiting; both have the same words, and are written once.
     return Finding(
         finality.of_image(pod.container.waiting_reason, pod.container.waiting_message),
         _sentence(f"ImagePullBackOff: the image {_image(pod)} cannot be pulled", pod.container),

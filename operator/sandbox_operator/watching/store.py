@@ -88,10 +88,10 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
             is_restored = self._old_lists.check(version, newest)
             self.version, self._newest = version, version if is_restored else max(self._newest, version)
             for item in page["items"]:
-                present.add(item["metadata"]["uid"])
-                uid = item["metadata"]["uid"]
+                name, uid = item["metadata"]["name"], item["metadata"]["uid"]
+                present.add(uid)
                 if is_restored:
-                    self._objects.pop(item["metadata"]["name"], None)
+                    self._objects.pop(name, None)
                 if is_restored or version > dropped.get(uid, version):
                     self._dropped.pop(uid, None)
                 self.put(item, again=again)

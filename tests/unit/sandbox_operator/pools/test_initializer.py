@@ -1,4 +1,4 @@
-"""Initializing an agent server that fails as it is told."""
+"""Initializing an agent server, which fails in each way that the test scripts."""
 
 from collections.abc import Mapping
 from typing import Any, cast
