@@ -59,6 +59,7 @@ prepare: venv ## Build what the tests need: binaries and, as root on Linux, imag
 	@$(BIN)/python -m local_cluster build helm cyclonus kubernetes helm3
 	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then \
 		$(BIN)/python -m local_cluster build \
+		&& $(BIN)/python -m local_cluster build registry \
 		&& $(BIN)/python -m images build controller \
 		&& $(BIN)/python -m images build agent-server; \
 	fi

@@ -84,12 +84,13 @@ FAMILIES: Mapping[str, Family] = {
         Family("pause", ("pause",), packages="."),
         Family("volume-helper", ("volume-helper",), packages="."),
         Family("kwok", ("kwok",)),
+        Family("registry", ("registry",), packages="."),
         Family("cyclonus", ("cyclonus",), packages="."),
     )
 }
 
-# What a cluster needs, the longest build first. kwok (simulated nodes), cyclonus (simulated NetworkPolicies) and Helm 3
-# are built when somebody asks for them.
+# What a cluster needs, the longest build first. kwok (simulated nodes), cyclonus (simulated NetworkPolicies), Helm 3
+# and the registry are built when somebody asks for them.
 CLUSTER_FAMILIES = (
     "kubernetes",
     "containerd",

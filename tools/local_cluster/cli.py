@@ -12,12 +12,14 @@ import typer
 
 from local_cluster import build as builds
 from local_cluster import dns, remains
+from local_cluster import registry as registries
 from local_cluster.cluster import Cluster
 from local_cluster.errors import ClusterError
 from local_cluster.kubectl import environment
 from local_cluster.network import NODE_ADDRESS
 from local_cluster.paths import State
 from local_cluster.progress import Progress, elapsed
+from local_cluster.registry_images import Image
 
 app = typer.Typer(
     name="local-cluster",
@@ -129,6 +131,27 @@ def load_image(
             with progress.step(f"load {archive}"):
                 names = cluster.load_image(archive)
             print(*(names or ["nothing to do: the node has these images"]), sep="\n")
+
+
+@app.command()
+def registry() -> None:
+    """Start a registry from which the node pulls, and print how to log in to it."""
+    with _explained():
+        registry = _running().registry
+        registry.start(Progress())
+        print(f"Images: {registries.AUTHORITY}/REPOSITORY:TAG; below {registries.PUBLIC} without credentials.")
+        print(f"User: {registries.USER}   password: in {registry.settings}   certificate: {registry.trusted}")
+
+
+@app.command()
+def push_image(
+    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="A docker-archive file with one image.")],
+    repository: Annotated[str, typer.Argument(help=f"Where to push it, such as {registries.PUBLIC}agent.")],
+    tag: Annotated[str, typer.Argument(help="Its tag.")] = "latest",
+) -> None:
+    """Push an image to the registry, and print its reference by digest."""
+    with _explained():
+        print(_running().registry.push(Image.of_archive(archive), repository, tag))
 
 
 @app.command()

@@ -22,6 +22,7 @@ from local_cluster import (
     node,
     packages,
     pki,
+    registry,
     remains,
     storage,
 )
@@ -130,6 +131,11 @@ class Cluster:
                 raise ClusterError("these are left:\n" + "\n".join(f"  {line}" for line in left))
             return True
 
+    @property
+    def registry(self) -> registry.Registry:
+        """The registry of this cluster, which runs once it is started."""
+        return registry.Registry(self.state, self.pki, self._daemons)
+
     def checks(self) -> list[Check]:
         """The state of every part; all not ok when there is no cluster."""
         checks = [Check(name, self._daemons.alive(name), f"log: {self._daemons.log(name)}") for name in DAEMONS]
@@ -231,10 +237,12 @@ class Cluster:
                 pki.apiserver([NODE_ADDRESS, components.SERVICE_IP]),
                 pki.kubelet_serving(node.NODE_NAME, NODE_ADDRESS),
                 pki.KUBELET_CLIENT,
+                pki.registry(NODE_ADDRESS),
                 *_clients().values(),
             ]
         )
-        for directory in (state.config, state.config / "cni", state.logs, state.kubelet):
+        hosts = state.registry_hosts / registry.AUTHORITY
+        for directory in (state.config, state.config / "cni", state.registry_hosts, hosts, state.logs, state.kubelet):
             directory.mkdir()
         for name, identity in _clients().items():
             kubeconfig.write(self._kubeconfig(name), self.server.url, self.pki, identity)
@@ -245,6 +253,7 @@ class Cluster:
             state.config / "containerd.toml": node.containerd_config(
                 state, sandbox_image=images.PAUSE.reference, cni_plugins=cni
             ),
+            hosts / "hosts.toml": registry.hosts_toml(self.pki),
             state.config / "cni" / "10-bridge.conflist": json.dumps(node.cni_config(state), indent=2),
             state.config / "kubelet.yaml": yaml.safe_dump(node.kubelet_config(state)),
             state.config / "kube-proxy.yaml": yaml.safe_dump(node.proxy_config(state)),

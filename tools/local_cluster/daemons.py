@@ -69,6 +69,11 @@ class Daemons:
         process = self.recorded().get(name)
         return process is not None and process.alive()
 
+    def stop(self, name: str) -> None:
+        """End one daemon, if it runs. Raises ClusterError when it does not end."""
+        if (process := self.recorded().get(name)) and end([process]):
+            raise ClusterError(f"{name} did not end", remedy="look at the process's state with `ps`")
+
     def stop_all(self, *, grace: float = 0.0) -> None:
         """End all daemons. Raises ClusterError when one does not end."""
         records = self.recorded()

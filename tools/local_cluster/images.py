@@ -60,7 +60,7 @@ def write_archive(path: Path, reference: str, files: Mapping[str, bytes], config
 
     `config` is the image configuration's `config` object. The same input gives the same bytes.
     """
-    layer = _tar(files, mode=0o755)
+    layer = tar(files, mode=0o755)
     layer_id = hashlib.sha256(layer).hexdigest()
     image = json.dumps(
         {
@@ -75,7 +75,7 @@ def write_archive(path: Path, reference: str, files: Mapping[str, bytes], config
     image_id = hashlib.sha256(image).hexdigest()
     manifest = [{"Config": f"{image_id}.json", "RepoTags": [reference], "Layers": [f"{layer_id}.tar"]}]
     path.write_bytes(
-        _tar(
+        tar(
             {
                 "manifest.json": json.dumps(manifest).encode(),
                 f"{image_id}.json": image,
@@ -86,7 +86,8 @@ def write_archive(path: Path, reference: str, files: Mapping[str, bytes], config
     )
 
 
-def _tar(files: Mapping[str, bytes], mode: int) -> bytes:
+def tar(files: Mapping[str, bytes], mode: int) -> bytes:
+    """A tar of these files, which always has the same bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in files.items():

@@ -31,6 +31,7 @@ def containerd_config(state: State, *, sandbox_image: str, cni_plugins: Path) ->
         # Plugins from elsewhere on the machine have no place here.
         "plugins.'io.containerd.nri.v1.nri'": {"disable": True},
         f"plugins.'{cri}.images'": {"snapshotter": "overlayfs"},
+        f"plugins.'{cri}.images'.registry": {"config_path": str(state.registry_hosts)},
         f"plugins.'{cri}.images'.pinned_images": {"sandbox": sandbox_image},
         f"plugins.'{cri}.runtime'": {
             # Without CAP_SYS_RESOURCE (containers, micro-VMs) no pod could lower its OOM score.

@@ -53,6 +53,11 @@ class State:
         return self.root / "config"
 
     @property
+    def registry_hosts(self) -> Path:
+        """What containerd knows of registries: a directory for each."""
+        return self.config / "certs.d"
+
+    @property
     def containerd(self) -> Path:
         return self.root / "containerd"
 

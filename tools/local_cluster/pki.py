@@ -33,6 +33,7 @@ ADMIN = Identity("admin", "kubernetes-admin", ("system:masters",))
 CONTROLLER_MANAGER = Identity("controller-manager", "system:kube-controller-manager")
 SCHEDULER = Identity("scheduler", "system:kube-scheduler")
 PROXY = Identity("proxy", "system:kube-proxy")
+REGISTRY = "registry"
 # What the API server shows to kubelets (logs, exec); it gets its rights by a ClusterRoleBinding.
 KUBELET_CLIENT = Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-client")
 
@@ -51,6 +52,11 @@ def kubelet(node: str) -> Identity:
 def kubelet_serving(node: str, address: str) -> Identity:
     """The kubelet's own serving certificate."""
     return Identity("kubelet-serving", f"system:node:{node}", ("system:nodes",), hosts=(node, address))
+
+
+def registry(address: str) -> Identity:
+    """The serving certificate of a registry at this address."""
+    return Identity(REGISTRY, REGISTRY, hosts=(address,))
 
 
 class Pki:
