@@ -13,8 +13,8 @@ Generated from the chart's NetworkPolicies by `python -m reachability`, with
 [cyclonus](https://github.com/mattfenwick/cyclonus), which computes what policies allow. Do not edit. A test compares
 the table with the policies on a real API server.
 
-The table shows which connections a network plugin allows that enforces the policies: `yes` is allowed, an empty field
-is not. A plugin that does not enforce them allows all connections.
+The table shows which connections are possible if the network plugin enforces the policies: `yes` is allowed, an empty
+field is not. If the plugin does not enforce them, all connections are possible.
 
 This release uses host mode (`gateway.baseDomain`) and, beside the default profile `Internet`, a profile with a range:
 `networkPolicy.egressProfiles.model={cidrs: [10.20.0.0/24], ports: [{port: 8000}]}`. A sandbox has the profile of its
@@ -25,7 +25,7 @@ SandboxClass (`egress`). With `None`, or a name that is not a profile, it reache
 _TAIL = """
 - A policy at either end can close a connection. Answers on an open connection are always allowed.
 - A sandbox's ports are those that its pod declares: `http`, which is the port that its client chose, and those of its
-  `servicePorts`. Without `gateway.baseDomain`, not even the gateway reaches the latter.
+  `servicePorts`. Without `gateway.baseDomain`, nobody reaches those of its `servicePorts`.
 - Gateway and operator reach any address at the ports of `networkPolicy.apiServer`, because policies cannot select the
   API server. Set `networkPolicy.apiServer.cidrs` to close other addresses.
 - Public addresses of nodes and of the API server count as internet. Name them in `networkPolicy.sandbox.deniedCIDRs`.
