@@ -1,5 +1,5 @@
-"""The operator: makes each Sandbox so, by a pod with its keys, its workspace and its name.
+"""The operator: gives each Sandbox a pod with its keys, workspace and name.
 
-A change marks the Sandbox's name in a work queue; a worker gathers what is known of it from caches, decides by the pure
-`plan`, and sends what the plan says.
+A change adds the Sandbox's name to a work queue. A worker reads the present state from caches, decides with the pure
+function `plan`, and sends the requests of the plan.
 """

@@ -1,4 +1,4 @@
-"""The operator's process, wired together."""
+"""Puts together the operator's process."""
 
 import asyncio
 import signal
@@ -28,15 +28,15 @@ from sandbox_operator.watching.store import Sweeper
 USER_AGENT = "sandbox-operator"
 
 _STUCK_SECONDS = 300.0
-"""A watch says something each minute, or fails; after five without either, a new process may do better."""
+"""A watch gets an event each minute, or fails. After five minutes without either, a restart may help."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Operator:
-    """Caches that are always filled, and one term after another in which this process leads.
+    """Keeps caches filled, and works in the terms in which this process leads.
 
-    Make it inside the event loop. `client` is for the caches.
+    Create it inside the event loop. The caches use `client`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Operator:
         self._workers = workers
 
     async def lead(self, client: KubeClient) -> None:
-        """One term: work until cancelled. All writes go by this client."""
+        """Work for one term, until cancelled. All writes use `client`."""
         await self.caches.wait_synced()
         term = Term(self.caches, client, self._namespace, self._keys, self._agents, self._gateways)
         metrics.QUEUE_DEPTH.set_function(term.queue.__len__)
@@ -71,7 +71,7 @@ class Operator:
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises MasterKeyError, ConfigException, OSError, and what the parts die of."""
+    """Run until SIGTERM or SIGINT. Raises MasterKeyError, ConfigException, OSError, and what a part raises."""
     stop = asyncio.Event()
     _on_signals(stop.set)
     keys = MasterKeys.load(settings.master_key_dir)
@@ -79,7 +79,7 @@ async def run(settings: Settings) -> None:
     client = await KubeClient.connect(kubeconfig, USER_AGENT, metrics.count_request)
     for_lease = await KubeClient.connect(kubeconfig, USER_AGENT, metrics.count_request)
     try:
-        # Pods are asked directly, whatever proxy the environment names; how many at a time is up to who asks.
+        # Requests to pods ignore proxies from the environment. The callers limit their number.
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
             peers = parse_peers(settings.gateway_peers)
@@ -97,7 +97,7 @@ async def run(settings: Settings) -> None:
             watches = glue.Watches(
                 client, settings.namespace, caches.stores, lambda: _on_signals(stop.set), caches.sweeper.read_again
             )
-            # A standby is as ready as the leader: it could take over now.
+            # A standby is as ready as the leader, because it could take over now.
             ready = {**_ready(caches), "kopf watches": lambda: watches.alive}
             server = await health.serve(settings.health_port, _healthy(caches), ready)
             try:
@@ -115,21 +115,21 @@ async def _run_parts(
     caches = operator.caches
 
     async def take_part() -> None:
-        # A leader without caches would only keep others from leading.
+        # A leader without filled caches would only block other operators.
         await caches.wait_synced()
         await elector.run(operator.lead)
 
     async def follow() -> None:
-        # kopf would never watch custom resources whose definitions come after its start.
+        # kopf does not watch custom resources whose definitions are created after its start.
         await until_known(caches.wait_synced(), server)
         await watches.run()
 
-    # When one part dies all end, and the process with them: Kubernetes starts a new one.
+    # If one part fails, all end, and the process with them. Kubernetes then restarts it.
     async with asyncio.TaskGroup() as group:
         election = group.create_task(take_part())
         parts = [group.create_task(part) for part in (caches.run(), caches.settle(), collector.tend(), follow())]
         await stop.wait()
-        # The work ends and the lease is given back first: another operator goes on while this one ends.
+        # The term ends and the Lease is released first, so another operator continues while this one ends.
         election.cancel()
         await asyncio.wait([election])
         for part in parts:
@@ -149,7 +149,7 @@ def _ready(caches: Caches) -> dict[str, Callable[[], bool]]:
 
 
 def _healthy(caches: Caches) -> dict[str, Callable[[], bool]]:
-    """What a new process may mend. It would not mend an API server that refuses or does not answer."""
+    """Checks for failures that a restart may repair. An API server that refuses or does not answer is not one."""
     informers = {"pods": caches.pods, "services": caches.services.informer, "API keys": caches.limits.keys}
 
     def follows(informer: Informer[Any]) -> bool:

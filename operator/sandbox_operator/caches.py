@@ -1,4 +1,4 @@
-"""What an operator knows of its namespace, leader or not: custom resources and pods as last seen."""
+"""What an operator knows about its namespace, as leader or standby: custom resources and pods as last seen."""
 
 import asyncio
 from typing import Protocol
@@ -11,7 +11,7 @@ from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, 
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.limits.owners import OwnerLimits
-from sandbox_operator.pools.stock import Stock
+from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.sandboxes.services import Services
 from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.node_watch import Nodes
@@ -21,35 +21,35 @@ from sandbox_operator.watching.store import AnyStore, Store, Sweeper
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Listener(Protocol):
-    """Who acts on what changes."""
+class ChangeListener(Protocol):
+    """Acts on changes."""
 
     def sandbox_changed(self, name: str) -> None:
-        """This Sandbox is new, changed or gone."""
+        """Called for a Sandbox that is new, changed or gone."""
         ...
 
     def class_changed(self, name: str) -> None:
-        """This SandboxClass is new, changed or gone."""
+        """Called for a SandboxClass that is new, changed or gone."""
         ...
 
     def pool_changed(self, name: str) -> None:
-        """This SandboxPool is new, changed or gone, or has other pods than before."""
+        """Called for a SandboxPool that is new, changed or gone, or whose pods have changed."""
         ...
 
     def pod_changed(self, name: str, before: Pod | None, pod: Pod | None) -> None:
-        """This pod was `before` and is `pod`; None: it is not there."""
+        """Called for a pod that has changed from `before` to `pod`; None: it does not exist."""
         ...
 
     def limits_changed(self) -> None:
-        """The limits of some owner may be others."""
+        """Called when the limits of an owner may have changed."""
         ...
 
 
 class Caches:
-    """Follows one namespace, and with `read_nodes` the nodes. `listener` hears of each change, while there is one."""
+    """Follows one namespace, and with `read_nodes` the nodes. Reports each change to `listener`, if there is one."""
 
     def __init__(self, client: KubeClient, namespace: str, *, read_nodes: bool = False) -> None:
-        self.listener: Listener | None = None
+        self.listener: ChangeListener | None = None
         self._read_nodes = read_nodes
         self.definitions = Definitions()
         self._client = client
@@ -57,30 +57,30 @@ class Caches:
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
         self.pools = Store(SANDBOX_POOLS, SandboxPool, self._pool_changed)
         self.nodes = Nodes(client, self._node_changed)
-        self.stock = Stock(self._pool_changed, self.nodes.unfit)
+        self.pod_index = PodIndex(self._pool_changed, self.nodes.unfit)
         self.pods: Informer[Pod] = Informer(
             client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
         )
         self.services = Services(client, namespace, self._sandbox_changed)
         self.limits = OwnerLimits(client, namespace, self._limits_changed)
-        # Classes come first: a sandbox that is looked at before its class is known would be refused.
+        # Classes come first: a sandbox would be refused if its class were not known yet.
         self.stores: list[AnyStore] = [self.classes, self.pools, self.sandboxes]
         self.sweeper = Sweeper(client, namespace, self.stores)
 
     @property
     def synced(self) -> bool:
-        """Whether all have been filled."""
+        """Whether all caches have been filled."""
         return self.pods.synced and self.services.informer.synced and self.limits.keys.synced and self.sweeper.synced
 
     async def wait_synced(self) -> None:
-        """Return once all have been filled."""
+        """Return once all caches have been filled."""
         await self.pods.wait_synced()
         await self.services.informer.wait_synced()
         await self.limits.keys.wait_synced()
         await self.sweeper.wait_synced()
 
     async def run(self) -> None:
-        """Follow the API server until cancelled, but for what kopf watches. No answer of it ends this."""
+        """Follow the API server until cancelled, except for what kopf watches. No answer of the server ends this."""
         async with asyncio.TaskGroup() as group:
             if self._read_nodes:
                 group.create_task(self.nodes.run())
@@ -94,7 +94,7 @@ class Caches:
                 group.create_task(following)
 
     async def settle(self) -> None:
-        """Once the caches are filled, tune the garbage collector to what they hold."""
+        """Tune the garbage collector once the caches are filled."""
         await self.wait_synced()
         _log.info("caches filled", sandboxes=len(self.sandboxes), pods=len(self.pods))
         collector.settle()
@@ -112,7 +112,7 @@ class Caches:
             self.listener.pool_changed(name)
 
     def _node_changed(self, _: str) -> None:
-        for pool in self.stock.pools():
+        for pool in self.pod_index.pools():
             self._pool_changed(pool)
 
     def _limits_changed(self) -> None:
@@ -120,6 +120,6 @@ class Caches:
             self.listener.limits_changed()
 
     def _pod_changed(self, name: str, pod: Pod | None) -> None:
-        before = self.stock.changed(name, pod)
+        before = self.pod_index.changed(name, pod)
         if self.listener:
             self.listener.pod_changed(name, before, pod)

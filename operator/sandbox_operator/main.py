@@ -18,7 +18,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def main() -> None:
-    """Run the operator; exits with 1 when it cannot start or one of its parts dies."""
+    """Run the operator. Exits with 1 if it cannot start or one of its parts fails."""
     try:
         settings = CliApp.run(Settings)
     except ValidationError as error:

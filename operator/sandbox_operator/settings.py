@@ -99,7 +99,7 @@ class Settings(BaseSettings):
 
     @property
     def timing(self) -> Timing:
-        """Of the Lease."""
+        """Timing of the Lease."""
         duration = self.lease_duration_seconds
         return Timing(
             duration=duration,

@@ -1,4 +1,4 @@
-"""What a leader does, and all that it remembers of it. A standby has none of this."""
+"""The work of a leader, and what it remembers. A standby has none of this."""
 
 import asyncio
 
@@ -10,10 +10,10 @@ from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.caches import Caches
 from sandbox_operator.idle.check import Gateways
 from sandbox_operator.idle.watch import IdleWatch
-from sandbox_operator.limits.ledger import Ledger
+from sandbox_operator.limits.start_queue import StartQueue
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.claims import Claims
-from sandbox_operator.pools.environments import Environments
+from sandbox_operator.pools.client_environments import ClientEnvironments
 from sandbox_operator.pools.initializer import Initializer
 from sandbox_operator.pools.reconciler import PoolReconciler
 from sandbox_operator.process import metrics
@@ -25,7 +25,7 @@ from sandbox_operator.watching.queue import WorkQueue
 
 
 class Term:
-    """The work of one leader from its take-over until its end. `caches` must be filled; all writes go by `client`."""
+    """The work of a leader, from its take-over to its end. `caches` must be filled. All writes use `client`."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class Term:
             keys,
             caches.pools,
             caches.classes,
-            caches.stock,
+            caches.pod_index,
             lambda: caches.pods.version,
             definitions=caches.definitions,
         )
         self._idle = IdleWatch(api, agents, gateways, caches.sandboxes, caches.classes, caches.pods)
-        self._ledger = Ledger(caches.limits.of, self.queue.add)
-        environments = Environments(client, namespace, keys)
+        self._start_queue = StartQueue(caches.limits.of, self.queue.add)
+        environments = ClientEnvironments(client, namespace, keys)
         self._reconciler = Reconciler(
             api,
             agents,
@@ -60,32 +60,32 @@ class Term:
             self.queue,
             caches.sandboxes,
             caches.classes,
-            caches.stock,
-            Claims(pool_api, environments, keys, caches.stock, caches.pools, self._pools.started),
+            caches.pod_index,
+            Claims(pool_api, environments, keys, caches.pod_index, caches.pools, self._pools.started),
             Initializer(agents, environments),
-            self._ledger,
+            self._start_queue,
             caches.services,
             definitions=caches.definitions,
         )
 
     @property
     def held_back(self) -> int:
-        """How many sandboxes wait since a limit of their owner is reached."""
-        return self._ledger.waiting
+        """Number of sandboxes that wait because their owner has reached a limit."""
+        return self._start_queue.waiting
 
     async def run(self, workers: int) -> None:
-        """Work until cancelled, on so many sandboxes at the same time."""
+        """Work until cancelled. `workers` is the number of sandboxes that are processed at the same time."""
         self._idle.pods_found(self._caches.pods)
         now = times.utc_now()
-        self._ledger.began(now)
+        self._start_queue.began(now)
         for sandbox in self._caches.sandboxes:
-            pods = self._caches.stock.owned_by(sandbox.metadata.uid)
+            pods = self._caches.pod_index.owned_by(sandbox.metadata.uid)
             try:
-                self._ledger.restore(sandbox.metadata.name, sandbox, choose(sandbox, pods, self._keys)[0], now)
+                self._start_queue.restore(sandbox.metadata.name, sandbox, choose(sandbox, pods, self._keys)[0], now)
             except Exception as error:
-                # Otherwise one object would end the term of each operator.
+                # Otherwise one unreadable object would end each operator's term.
                 unreadable.report(SANDBOXES, sandbox.metadata.name, error)
-            # Somebody may wait for what no operator has seen yet.
+            # A client may wait for a change that no operator has seen yet.
             is_seen = sandbox.status.observed_generation == sandbox.metadata.generation
             (self.queue.add_backlog if is_seen else self.queue.add)(sandbox.metadata.name)
         self._caches.listener = self
@@ -100,26 +100,26 @@ class Term:
             self.queue.close()
 
     def sandbox_changed(self, name: str) -> None:
-        """As Listener."""
+        """See ChangeListener."""
         self.queue.add(name)
 
     def class_changed(self, name: str) -> None:
-        """As Listener."""
+        """See ChangeListener."""
         for sandbox in self._caches.sandboxes:
             if sandbox.spec.class_name == name:
                 self.queue.add_backlog(sandbox.metadata.name)
         self._pools.class_changed(name)
 
     def pool_changed(self, name: str) -> None:
-        """As Listener."""
+        """See ChangeListener."""
         self._pools.changed(name)
 
     def limits_changed(self) -> None:
-        """As Listener."""
-        self._ledger.limits_changed()
+        """See ChangeListener."""
+        self._start_queue.limits_changed()
 
     def pod_changed(self, name: str, before: Pod | None, pod: Pod | None) -> None:
-        """As Listener."""
+        """See ChangeListener."""
         if pod == before:
             return
         for sandbox in {known.sandbox for known in (before, pod) if known and known.sandbox}:

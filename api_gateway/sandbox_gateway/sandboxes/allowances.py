@@ -154,6 +154,6 @@ def _reason(sandbox: Sandbox) -> str:
 
 
 def _turn(sandbox: Sandbox) -> tuple[str, str]:
-    """As the operator's (`sandbox_operator.limits.account.Place`)."""
+    """As the operator's (`sandbox_operator.limits.usage.Place`)."""
     condition = sandbox.status.condition("Ready")
     return condition.last_transition_time if condition else "", sandbox.metadata.name

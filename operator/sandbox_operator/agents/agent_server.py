@@ -1,4 +1,4 @@
-"""Requests of the operator to agent servers."""
+"""The operator's requests to agent servers."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _PREPARE = "/api/conversations/prepare-for-sandbox-pause"
 _PREPARE_SECONDS = 10.0
 _ABSENT = frozenset({404, 405})
-"""Answers of an agent server that does not know the request yet."""
+"""Status codes of an agent server that does not have this endpoint yet."""
 
 _INIT = "/api/init"
 _INIT_SECONDS = 10.0
@@ -29,9 +29,9 @@ _INFO = "/server_info"
 _RUNNING = "/api/conversations/count?status=running"
 _ANSWER_SECONDS = 5.0
 _ANSWER_BYTES = 256 * 1024
-"""What runs in a sandbox may answer in the agent server's place."""
+"""Upper bound of an answer: any program in a sandbox may answer instead of the agent server."""
 _LONGEST_SECONDS = 1e10
-"""Three centuries: no clock is moved further, and dates can be reckoned with it."""
+"""Three centuries: no clock is moved further, and date arithmetic works with it."""
 _Seconds = Annotated[float, Field(ge=-_LONGEST_SECONDS, le=_LONGEST_SECONDS, allow_inf_nan=False)]
 
 
@@ -49,7 +49,7 @@ class _InitState(BaseModel):
 
 
 class InitError(Exception):
-    """An agent server that cannot be initialized; the text holds nothing of what was sent."""
+    """An agent server cannot be initialized. The message contains nothing of the request."""
 
 
 _COUNT = TypeAdapter(Annotated[int, Field(ge=0, strict=True)], config=ConfigDict(hide_input_in_errors=True))
@@ -57,7 +57,7 @@ _COUNT = TypeAdapter(Annotated[int, Field(ge=0, strict=True)], config=ConfigDict
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an agent server does: seconds by its own wall clock, and how many conversations run."""
+    """What an agent server reports: seconds by its own wall clock, and the number of running conversations."""
 
     uptime: float
     idle_time: float
@@ -69,16 +69,16 @@ type Address = tuple[str, int]
 
 
 class AgentServers:
-    """Talks to the agent servers of all sandboxes. `session` should not look for proxies (`trust_env`)."""
+    """Sends requests to the agent servers of all sandboxes. `session` must not use proxies (`trust_env`)."""
 
     def __init__(self, session: aiohttp.ClientSession, keys: MasterKeys) -> None:
         self._session = session
         self._keys = keys
 
     async def prepare_for_pause(self, name: str, address: Address, key_id: str) -> None:
-        """Have the conversations of this sandbox saved and closed, within 10 s, before its pod is deleted.
+        """Ask the agent server to save and close its conversations before its pod is deleted. Takes at most 10 s.
 
-        Its failure is only logged. Source: openhands_agent_server 1.58.2, `credential_binding.py`.
+        A failure is only logged. Source: openhands_agent_server 1.58.2, `credential_binding.py`.
         """
         timeout = aiohttp.ClientTimeout(total=_PREPARE_SECONDS)
         headers = {"X-Session-API-Key": self._keys.session_key(key_id)}
@@ -93,10 +93,10 @@ class AgentServers:
             _log.warning("not prepared for its pause", sandbox=name, error=cause)
 
     async def init(self, address: Address, key_id: str, body: Mapping[str, Any]) -> None:
-        """Wake the dormant agent server at this address, within 10 s; one that has been woken stays as it is.
+        """Initialize the dormant agent server at this address within 10 s. An initialized one stays unchanged.
 
-        It keeps the keys that it has booted with, those of `key_id`. Raises InitError, and KeyError when their master
-        key is gone. Source: openhands_agent_server 1.58.2, `init_router.py`.
+        It keeps the keys of `key_id`, with which it booted. Raises InitError, and KeyError if their master key is gone.
+        Source: openhands_agent_server 1.58.2, `init_router.py`.
         """
         secret = self._keys.secret_key(key_id)
         sent = {**body, "session_api_keys": [self._keys.session_key(key_id)], "secret_key": secret}
@@ -115,12 +115,12 @@ class AgentServers:
         raise InitError(failure)
 
     async def _try_init(self, url: str, headers: dict[str, str], body: dict[str, Any]) -> str:
-        """What went wrong in a way that may pass; "" when the agent server is ready. Raises InitError."""
+        """A failure that may pass; "" if the agent server is ready. Raises InitError for other failures."""
         try:
             async with self._session.post(url, headers=headers, json=body, allow_redirects=False) as response:
                 status = response.status
             if status == 400:
-                # Somebody has woken it before, or is about to.
+                # An earlier request has initialized it, or is about to.
                 status, answer = await self._get(url, {})
                 state = _InitState.model_validate_json(answer).state if status == 200 else ""
                 return "" if state == "ready" else f"{_INIT} says that the agent server is {state or 'not there'}"
@@ -133,10 +133,10 @@ class AgentServers:
         raise InitError(f"{_INIT} answers {status}")
 
     async def work(self, sandbox: Sandbox) -> Work:
-        """Ask a ready agent server what it does. One that cannot count conversations (404) has none that run.
+        """Ask a ready agent server what it does. If it cannot count conversations (404), none counts as running.
 
-        Raises aiohttp.ClientError, OSError, ValueError for an answer that says nothing, and KeyError when the master
-        key of its session key is gone. Source: openhands_agent_server 1.58.2, `server_details_router.py`,
+        Raises aiohttp.ClientError, OSError, ValueError for an unusable answer, and KeyError if the master key of its
+        session key is gone. Source: openhands_agent_server 1.58.2, `server_details_router.py`,
         `conversation_router.py`.
         """
         url = base_url((sandbox.status.pod_ip, present_port(sandbox)))
@@ -163,7 +163,7 @@ class AgentServers:
 
 
 def address_of(sandbox: Sandbox, pod: Pod) -> Address:
-    """Where the agent server of this pod listens."""
+    """IP and port on which the agent server of this pod listens."""
     return pod.ip, pod.port(AGENT) or agent_port(sandbox.spec.command)
 
 

@@ -1,1 +1,1 @@
-"""The objects that a sandbox consists of, as dicts for the API server. Pure."""
+"""Builds the objects of a sandbox, as dicts for the API server. Pure."""

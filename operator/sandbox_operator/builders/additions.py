@@ -12,7 +12,7 @@ _CA_MOUNT: dict[str, Any] = {"name": _CA_VOLUME, "mountPath": CA_DIRECTORY, "rea
 
 
 def extra_volumes(class_: SandboxClass) -> list[dict[str, Any]]:
-    """As in a pod's `volumes`."""
+    """The class's volumes, as in a pod's `volumes`."""
     overlay = class_.spec.pod
     volumes: list[dict[str, Any]] = [{"name": volume.name, **volume.source} for volume in overlay.volumes]
     if bundle := overlay.ca_bundle:
@@ -22,7 +22,7 @@ def extra_volumes(class_: SandboxClass) -> list[dict[str, Any]]:
 
 
 def extra_mounts(class_: SandboxClass) -> list[dict[str, Any]]:
-    """The agent server's `volumeMounts` of these."""
+    """The `volumeMounts` of these volumes in the agent server's container."""
     mounts = [_mount(volume, read_only=volume.read_only) for volume in class_.spec.pod.volumes]
     return [*mounts, _CA_MOUNT] if class_.spec.pod.ca_bundle else mounts
 
@@ -55,7 +55,7 @@ def _sidecar(class_: SandboxClass, sidecar: Sidecar) -> dict[str, Any]:
 
 
 def _sidecar_mount(class_: SandboxClass, mount: Mount) -> dict[str, Any]:
-    # A sandbox gets to the files of side containers, which run as the same user.
+    # A sandbox can reach the files of side containers, because they run as the same user.
     kept = any(volume.name == mount.name and volume.read_only for volume in class_.spec.pod.volumes)
     return _mount(mount, read_only=mount.read_only or kept)
 

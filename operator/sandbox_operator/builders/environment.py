@@ -1,7 +1,7 @@
-"""The agent server's environment: what comes from Secrets and what is written into the pod.
+"""The agent server's environment: the part from Secrets and the part in the pod's spec.
 
-Later sources win over earlier ones: the sandbox's own Secret (defaults of operator and class), the Secret with the
-client's environment, then the pod's `env`. So the client wins over defaults, and the operator over the client.
+Later sources override earlier ones: the sandbox's own Secret (defaults of operator and class), the Secret with the
+client's environment, then the pod's `env`. So the client overrides defaults, and the operator overrides the client.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from sandbox_crds.names import environment_secret_name
 
 SESSION_KEY = "OH_SESSION_API_KEYS_0"
 OLD_SESSION_KEY = "SESSION_API_KEY"
-"""The same key under its earlier name. The OpenHands app names it in OH_LLM_API_KEY_REFRESH_HEADERS, as
+"""The same key under its earlier name. The OpenHands app uses it in OH_LLM_API_KEY_REFRESH_HEADERS, as
 `${SESSION_API_KEY}`, which the agent server expands (openhands_agent_server 1.58.2, managed_llm_key.py)."""
 SECRET_KEY = "OH_SECRET_KEY"  # noqa: S105
 IDLE_TIMEOUT = "OH_RUNTIME_IDLE_TIMEOUT_SECONDS"
-"""The agent server ends commands in the foreground before it would be suspended over them, and tells its clients."""
+"""The agent server ends foreground commands before they would lead to its suspension, and informs its clients."""
 HOME = "/home/openhands"
 WORKSPACE = "/workspace"
 
 _DEFAULTS = {
     "HOME": HOME,
-    # Everything that must outlive the pod lies on the workspace's volume; the agent server's own defaults do not
+    # Everything that must outlive the pod is on the workspace's volume. The agent server's own defaults are elsewhere
     # (openhands_agent_server 1.58.2, config.py).
     "OH_CONVERSATIONS_PATH": f"{WORKSPACE}/conversations",
     "OH_BASH_EVENTS_DIR": f"{WORKSPACE}/bash_events",
@@ -34,15 +34,15 @@ _DEFAULTS = {
 
 
 CA_DIRECTORY, CA_FILE = "/etc/openhands-ca", "ca.crt"
-"""The same whatever the entry of the ConfigMap is called: variables of a sandbox outlive a change of its class."""
+"""Independent of the entry's name in the ConfigMap, because variables of a sandbox outlive a change of its class."""
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS")
 """OpenSSL and Python, requests, curl, git and Node.js."""
 
 
 def idle_timeout(sandbox: Sandbox, class_: SandboxClass | None) -> int:
-    """Seconds without work or requests after which it is suspended; 0: never.
+    """Seconds of inactivity before the sandbox is suspended; 0: never.
 
-    Its own value wins over its class's, but what a client of the gateway asks for ends sooner at most.
+    Its own value overrides its class's. For a sandbox with an owner, the class's value is also the maximum.
     """
     own, of_class = sandbox.spec.idle_timeout_seconds, class_.spec.idle_timeout_seconds if class_ else 0
     if own is None:
@@ -68,7 +68,7 @@ def defaults(class_: SandboxClass) -> dict[str, str]:
 
 
 def sources(sandbox: Sandbox, secret: str) -> list[dict[str, Any]]:
-    """The container's `envFrom`; `secret` is the name of the Secret with its keys."""
+    """The container's `envFrom`. `secret` is the name of the Secret with its keys."""
     names = [secret]
     if sandbox.spec.environment_hash:
         metadata, revision = sandbox.metadata, sandbox.spec.environment_revision
@@ -79,20 +79,20 @@ def sources(sandbox: Sandbox, secret: str) -> list[dict[str, Any]]:
 def variables(sandbox: Sandbox, class_: SandboxClass, secret: str) -> list[dict[str, Any]]:
     """The container's `env`: the operator's own names, the class's references, the Sandbox's `spec.env`.
 
-    References of a class stand here since a Secret cannot hold them; they win over a client's environment.
+    A class's references are here because a Secret cannot contain them. They override a client's environment.
     """
     operator = [
         _of_secret(SESSION_KEY, secret, SESSION_KEY),
         _of_secret(OLD_SESSION_KEY, secret, SESSION_KEY),
         _of_secret(SECRET_KEY, secret, SECRET_KEY),
-        # One pod has the workspace, so nobody else can hold a conversation; the agent server would wait 45 s for a
-        # killed predecessor otherwise (openhands_agent_server 1.58.2, conversation_lease.py).
+        # Only one pod has the workspace, so no other agent server can hold a conversation's lease. Otherwise the agent
+        # server would wait 45 s for a killed predecessor (openhands_agent_server 1.58.2, conversation_lease.py).
         {"name": "OH_LEASE_TTL_SECONDS", "value": "0"},
     ]
     own = {entry.name for entry in sandbox.spec.env}
     timeout = idle_timeout(sandbox, class_)
     if timeout and IDLE_TIMEOUT not in {*own, *(entry.name for entry in class_.spec.env)}:
-        # Not among the defaults: those stay as they were when the sandbox was made, and the timeout may change.
+        # Not a default: defaults stay as they were when the sandbox was made, but the timeout may change.
         operator.append({"name": IDLE_TIMEOUT, "value": str(timeout)})
     references = [entry for entry in class_.spec.env if entry.value_from is not None and entry.name not in own]
     return [*operator, *_entries(references), *_entries(sandbox.spec.env)]

@@ -1,4 +1,4 @@
-"""Kubernetes Events about a Sandbox that the operator posts."""
+"""Kubernetes Events that the operator posts about a Sandbox."""
 
 from enum import StrEnum
 from functools import partial

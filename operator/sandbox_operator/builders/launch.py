@@ -1,7 +1,7 @@
-"""The command of a sandbox's container: a small shell script, which becomes the agent server.
+"""The command of a sandbox's container: a small shell script that finally executes the agent server.
 
-As the sandbox's user it first makes the workspace fit to work in; the mount belongs to root, and what the container
-runtime makes in it does, too. It is the same in warm pods. All that it needs of an image is /bin/sh.
+The script prepares the workspace as the sandbox's user, because the mount belongs to root, and so does what the
+container runtime creates in it. It is the same in warm pods. Of the image it needs only /bin/sh.
 """
 
 import posixpath
@@ -13,7 +13,7 @@ _STATE = {
     "OH_CONVERSATIONS_PATH": ("conversations", ("*",)),
     "OH_BASH_EVENTS_DIR": ("bash_events", ("*",)),
     "OH_CONVERSATION_WORKTREE_ROOT": (".worktrees", ("*",)),
-    # Repositories have a directory of this name, too: hooks.json, agents, memory, skills and plugins may be theirs.
+    # Repositories have a directory of this name, too, with hooks.json, agents, memory, skills and plugins.
     "OH_PERSISTENCE_DIR": (
         ".openhands",
         (
@@ -29,7 +29,7 @@ _STATE = {
     ),
 }
 """What the agent server keeps in the workspace (openhands_agent_server 1.58.2): the variable that names a directory,
-its default below the workspace, and what of it is no work of the user's, as patterns of git."""
+its default below the workspace, and git patterns of the files in it that are not the user's work."""
 
 _IGNORE = "\n".join(
     f'ignore "${variable}" {WORKSPACE}/{name} {" ".join(f"'{pattern}'" for pattern in patterns)}'
@@ -63,30 +63,30 @@ mkdir -p "$OHSB_D" && cd "$OHSB_D" || exit
 esac
 exec "$@"
 """
-"""Takes a directory, or "", and the command; in this order it
+"""Arguments: a directory, or "", and the command. The script, in this order,
 
-- lets git leave the agent server's own files alone, unless the directory has its own .gitignore. Such a file harms none
-  of its readers, and a client that puts the state elsewhere is not meddled with;
-- lets git work in the workspace, which belongs to root, by one entry more than those of the client's, if it has some;
-- keeps variables that shells drop since their names have dots or hyphens, and all others by using none that a client
-  can have (`is_reserved`);
-- makes the directory below the workspace, or the image's own. An empty one of root's is one that a container runtime
-  has made; all others stay as they are."""
+- makes git ignore the agent server's own files, unless the directory has its own .gitignore. It changes nothing if a
+  client has put these files elsewhere;
+- makes git accept the workspace, which belongs to root, by one more entry in addition to the client's entries;
+- keeps variables that shells drop because their names have dots or hyphens. Its own variables have names that clients
+  cannot use (`is_reserved`);
+- creates the working directory below the workspace, or uses the image's. It replaces an empty directory of root's,
+  which a container runtime has created, and changes no other directory."""
 
 
 def launched(command: Sequence[str], working_dir: str) -> list[str]:
-    """The container's command for this command of an agent server."""
-    # Kubernetes expands $(NAME) in commands, and takes $$ for $.
+    """The container's command that starts this agent server command."""
+    # Kubernetes expands $(NAME) in commands, and turns $$ into $.
     own = [word.replace("$", "$$") for word in (SCRIPT, below_workspace(working_dir))]
     return ["/bin/sh", "-c", own[0], "sh", own[1], *command]
 
 
 def container_dir(working_dir: str) -> str:
-    """The container's `workingDir`, "" for the image's: the runtime makes it, if it is missing, as root."""
+    """The container's `workingDir`; "" for the image's. The container runtime creates a missing one as root."""
     return WORKSPACE if below_workspace(working_dir) else working_dir
 
 
 def below_workspace(path: str) -> str:
-    """The path without detours, if it leads below the workspace; "" if not."""
+    """The normalized path if it is below the workspace; "" if not."""
     plain = posixpath.normpath(f"/{path.lstrip('/')}") if path.startswith("/") else path
     return plain if plain.startswith(f"{WORKSPACE}/") else ""

@@ -22,7 +22,7 @@ def owned(
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
 ) -> KubeObject:
-    """`apiVersion`, `kind` and `metadata` of an object that goes when its Sandbox goes."""
+    """`apiVersion`, `kind` and `metadata` of an object that is deleted with its Sandbox."""
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": sandbox.metadata.namespace,
@@ -39,7 +39,7 @@ def owned(
 
 
 def owner_reference(sandbox: Sandbox) -> dict[str, Any]:
-    """What makes the garbage collector delete an object when this Sandbox is gone."""
+    """The reference that makes the garbage collector delete an object with this Sandbox."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Sandbox",

@@ -20,22 +20,22 @@ from sandbox_operator.watching.pods import CONTAINER, KEY_ID_ANNOTATION, RESTART
 _ALL_SANDBOXES = {"labelSelector": {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}}
 
 _SUDO_CAPABILITIES = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
-"""What set-uid programs such as sudo, and a package manager under it, use. The agent server itself, not being root,
-has none of them."""
+"""Capabilities that set-uid programs such as sudo, and package managers started by it, need. The agent server itself
+has none of them, because it is not root."""
 
 
 def runtime_class(sandbox: Sandbox, class_: SandboxClass) -> str:
     """The pod's runtime class; "" for the cluster's default.
 
-    What the class has for "" is its own default, which all get that it gives no other one: a client cannot choose less
-    isolation than that.
+    The class's entry "" is its default, which applies unless another entry does. So a client cannot choose less
+    isolation than the class gives.
     """
     known = class_.spec.runtime_classes
     return known.get(sandbox.spec.runtime_class_name) or known.get("", "")
 
 
 def is_runtime_class_dropped(sandbox: Sandbox, class_: SandboxClass) -> bool:
-    """Whether the sandbox asks for a runtime class that its class does not know."""
+    """Whether the sandbox asks for a runtime class that its class does not list."""
     asked = sandbox.spec.runtime_class_name
     return bool(asked) and asked not in class_.spec.runtime_classes
 
@@ -46,10 +46,10 @@ def pod_labels(class_: SandboxClass) -> dict[str, str]:
 
 
 def build_pod(sandbox: Sandbox, class_: SandboxClass, foreign_key_id: str = "") -> KubeObject:
-    """The pod. Fields that have their default are left out: each byte is paid for at every write of the pod.
+    """The pod. Fields with their default value are omitted, because every byte has a cost at each write of the pod.
 
-    `foreign_key_id` is the id of its key if that is not derived from the Sandbox, but from the warm pod that it started
-    in. It passes the Pod Security Standard `restricted`, unless the class allows privilege escalation.
+    `foreign_key_id` is the id of its key if the key is derived from the warm pod in which the sandbox first started.
+    The pod passes the Pod Security Standard `restricted`, unless the class allows privilege escalation.
     """
     overlay = class_.spec.pod
     restarted = {RESTARTED_ANNOTATION: sandbox.spec.restarted_at} if sandbox.spec.restarted_at else {}
@@ -60,12 +60,12 @@ def build_pod(sandbox: Sandbox, class_: SandboxClass, foreign_key_id: str = "") 
 
 
 def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any]:
-    """The pod's spec, when the pod and the Secret with its keys have this name."""
+    """The spec of a pod with this name, which the Secret with its keys has, too."""
     overlay = class_.spec.pod
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        # The container's command replaces the image's tini; the pause process reaps what shells leave behind.
+        # The container's command replaces the image's tini, so the pause process reaps orphaned processes.
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": class_.spec.termination_grace_period_seconds,
         "securityContext": _pod_security(sandbox, class_),
@@ -108,7 +108,7 @@ def _pod_security(sandbox: Sandbox, class_: SandboxClass) -> dict[str, Any]:
 def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any]:
     spec = sandbox.spec
     port = agent_port(spec.command)
-    # By these names NetworkPolicies open what a sandbox declares, whatever ports its client has asked for.
+    # NetworkPolicies open the declared ports by these names, whatever numbers the client has asked for.
     ports = {AGENT: port, **service_ports.of_sandbox(spec, class_.spec)}
     health = {"path": "/health", "port": port}
     container: dict[str, Any] = {
@@ -124,9 +124,9 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
             "periodSeconds": 1,
             "failureThreshold": class_.spec.startup_timeout_seconds,
         },
-        # The kubelet runs this one at once when the startup probe has succeeded, whatever its period
+        # The kubelet runs this probe at once after the startup probe has succeeded, whatever its period
         # (Kubernetes 1.36, pkg/kubelet/prober/prober_manager.go, UpdatePodStatus).
-        # There is no liveness probe: restarting a busy agent server would cost the user's processes.
+        # There is no liveness probe: a restart of a busy agent server would kill the user's processes.
         "readinessProbe": {"httpGet": health, "periodSeconds": 5, "timeoutSeconds": 3},
         **confinement(class_, _privileges(class_)),
         "volumeMounts": [

@@ -13,9 +13,9 @@ _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 
 
 def multiplied(quantity: str, factor: int) -> str:
-    """The quantity times `factor`, with the same suffix, exactly. Raises ValueError for what is no quantity.
+    """The quantity times `factor`, exactly and with the same suffix. Raises ValueError if it is not a quantity.
 
-    Knows the suffixes that a SandboxClass may use: m, k, M, G, T and Ki, Mi, Gi, Ti.
+    Supports the suffixes that a SandboxClass may use: m, k, M, G, T and Ki, Mi, Gi, Ti.
     """
     match = _QUANTITY.fullmatch(quantity)
     if match is None:
@@ -27,7 +27,7 @@ def multiplied(quantity: str, factor: int) -> str:
 
 
 def is_less(one: str, other: str) -> bool:
-    """Whether one quantity is less than the other; also false for those that cannot be read."""
+    """Whether one quantity is less than the other; False if one of them is not a quantity."""
     first, second = _amount(one), _amount(other)
     return first is not None and second is not None and first < second
 
@@ -39,10 +39,10 @@ def _amount(quantity: str) -> Decimal | None:
 
 
 def scaled(resources: Mapping[str, str], factor: int) -> dict[str, str]:
-    """Each quantity times `factor`, but for devices and other extended resources. Raises ValueError."""
+    """Each quantity times `factor`, except for extended resources such as devices. Raises ValueError."""
     return {name: multiplied(quantity, 1 if is_extended(name) else factor) for name, quantity in resources.items()}
 
 
 def is_extended(resource: str) -> bool:
-    """Whether this is a resource that nodes have from device plugins and the like, such as `nvidia.com/gpu`."""
+    """Whether this is an extended resource, such as `nvidia.com/gpu` from a device plugin."""
     return "/" in resource

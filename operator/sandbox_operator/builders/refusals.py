@@ -1,12 +1,12 @@
-"""Pods that are not made, whatever the API server would say of them."""
+"""Pods that the operator itself refuses to make."""
 
 from sandbox_crds.models import SandboxClass, SandboxPoolSpec, SandboxSpec
 
 
 def refused(spec: SandboxSpec | SandboxPoolSpec, class_: SandboxClass) -> str:
-    """Why there is no pod for this spec, in whole sentences; "" when there may be."""
+    """Why the operator makes no pod for this spec, in whole sentences; "" if it does."""
     if not class_.spec.egress:
-        # What else the class said to restrict its pods is lost as well.
+        # The class's other restrictions are lost as well.
         return (
             f"SandboxClass {spec.class_name} has no egress: the installed CustomResourceDefinition is older than the "
             "operator and drops fields that restrict pods. Apply the definitions of the operator's release."

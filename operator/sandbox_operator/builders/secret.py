@@ -10,9 +10,9 @@ from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
 
 
 def build_secret(sandbox: Sandbox, class_: SandboxClass, keys: MasterKeys, key_id: str) -> KubeObject:
-    """Session key, key for secrets at rest and default environment. Raises KeyError for an id of a lost master key."""
+    """Session key, key for secrets at rest and default environment. Raises KeyError if the id's master key is gone."""
     secret = owned(SECRETS, sandbox, name_of(sandbox), annotations={KEY_ID_ANNOTATION: key_id})
-    # Kubelets keep no watch on an immutable Secret.
+    # Kubelets do not watch an immutable Secret.
     secret["immutable"] = True
     secret["stringData"] = {
         **defaults(class_),

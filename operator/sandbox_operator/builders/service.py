@@ -9,9 +9,9 @@ from sandbox_operator.builders.owned import owned
 
 
 def build_service(sandbox: Sandbox, port: int = 0) -> KubeObject:
-    """A headless Service of the Sandbox's name: DNS leads to the pod itself, and kube-proxy has no work with it.
+    """A headless Service with the Sandbox's name: DNS returns the pod's address, and kube-proxy has no work.
 
-    `port` is that of the present pod; without one, it is that of the next.
+    `port` is the port of the present pod; 0 for that of the next pod.
     """
     return owned(SERVICES, sandbox, sandbox.metadata.name) | {
         "spec": {

@@ -1,4 +1,4 @@
-"""The claim for a workspace that outlives its pod."""
+"""The volume claim of a workspace that outlives its pod."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from sandbox_operator.builders.owned import name_of, owned
 
 
 def build_volume_claim(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
-    """A claim as the class wants it."""
+    """A claim with the size and StorageClass of the class."""
     workspace = class_.spec.workspace
     spec: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],

@@ -1,1 +1,1 @@
-"""Suspension of sandboxes that nobody uses and in which nothing runs."""
+"""Suspension of sandboxes that get no requests and do no work."""

@@ -1,6 +1,6 @@
-"""One check after the other: who has been idle for too long. Decides; what it asks and does is passed in.
+"""Decides in each check which sandboxes have been idle for too long. The requests and writes are passed in.
 
-In memory each check looks at all sandboxes; it asks only the agent servers of those that may be due.
+Each check looks at all sandboxes in memory. It asks only the agent servers of those that may be due.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,35 +9,35 @@ from itertools import batched
 from typing import Protocol
 
 from sandbox_common.activity import Report
-from sandbox_operator.idle.clock import Answer, IdleClock
-from sandbox_operator.idle.traffic import Traffic
+from sandbox_operator.idle.clock import AgentAnswer, IdleClock
+from sandbox_operator.idle.last_uses import LastUses
+from sandbox_operator.watching.pods import RunId
 
 _BATCH = 64
-"""Asked side by side and, after one more question to the gateways, suspended: what is known of each is fresh, however
-many there are, and however long others take to answer."""
+"""How many agent servers are asked at the same time. Then the gateways are asked once more, and the idle sandboxes are
+suspended. So the answers are fresh, no matter how many sandboxes there are and how long others take to answer."""
 
 FIRST_QUESTIONS = 1000
-"""In one check. A process that starts knows no answer: it would ask all agent servers when it has most else to do."""
+"""Maximum in one check. A new process has no answers yet and would ask all agent servers during its busiest time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A sandbox that has a pod.
 
-    `run` differs when the agent server was started anew. `ready_at` is when this process saw it become ready, by its
-    monotonic clock: -inf when it was so from the beginning, None while it is not ready. `timeout` is in seconds, 0 for
-    never.
+    `run` changes when the agent server restarts. `ready_at` is when this process saw it become ready, by its monotonic
+    clock: -inf if it was ready when this process began, None while it is not ready. `timeout` is in seconds; 0: never.
     """
 
     name: str
-    run: tuple[str, int]
+    run: RunId
     ready_at: float | None
     timeout: int
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """A sandbox that is to be suspended, and how long it has been idle."""
+    """A sandbox to suspend, and how long it has been idle."""
 
     name: str
     timeout: int
@@ -48,9 +48,9 @@ class Gateways(Protocol):
     """The gateway's replicas."""
 
     async def reports(self, within: Callable[[str], float | None]) -> Mapping[str, Report | None]:
-        """Reports of all that are listed, by address; None for one that does not answer.
+        """Reports of all listed replicas by address; None for a replica that does not answer. Never raises.
 
-        `within` says what an address is to be asked for. Empty: none is listed, or nobody knows. Never raises.
+        `within(address)` gives the seconds to ask this replica for. The result is empty if no replica is found.
         """
         ...
 
@@ -58,21 +58,21 @@ class Gateways(Protocol):
 class Agents(Protocol):
     """The agent servers."""
 
-    async def look(self, names: Collection[str]) -> Mapping[str, Answer]:
-        """Answers of those of these sandboxes that gave one. Never raises."""
+    async def look(self, names: Collection[str]) -> Mapping[str, AgentAnswer]:
+        """Answers of these sandboxes' agent servers, without those that gave none. Never raises."""
         ...
 
 
 class Suspender(Protocol):
-    """Who suspends."""
+    """Suspends sandboxes."""
 
     async def suspend(self, idle: Sequence[Idle]) -> None:
-        """Suspend these, each if it is still as it was at the check's beginning. Never raises."""
+        """Suspend each of these sandboxes if it has not changed since the check began. Never raises."""
         ...
 
 
-class Checks:
-    """What this process knows of all sandboxes' use. `clock` is monotonic, in seconds."""
+class IdleChecks:
+    """What this process knows about the use of all sandboxes. `clock` is monotonic, in seconds."""
 
     def __init__(
         self,
@@ -85,16 +85,16 @@ class Checks:
         self._agents = agents
         self._suspender = suspender
         self._clock = clock
-        self.traffic = Traffic(followed=gateways is not None)
-        self._clocks: dict[str, tuple[tuple[str, int], IdleClock]] = {}
+        self.last_uses = LastUses(followed=gateways is not None)
+        self._clocks: dict[str, tuple[RunId, IdleClock]] = {}
         self._tried: set[str] = set()
-        """Who has been asked for a first answer, and others have not since."""
+        """Names of the sandboxes that were asked for a first answer in the present round."""
 
     async def check(self, candidates: Collection[Candidate]) -> None:
-        """Suspend those of the candidates that have been idle for their timeout, as far as that is known for sure."""
+        """Suspend the candidates that have certainly been idle for their timeout."""
         await self._ask_gateways()
         self._follow(candidates)
-        held_back = self.traffic.holds_back(self._clock())
+        held_back = self.last_uses.holds_back(self._clock())
         due: list[Candidate] = []
         unknown: list[Candidate] = []
         for candidate in candidates:
@@ -112,9 +112,9 @@ class Checks:
             ripe = [asked[name] for name in answers if self._is_due(asked[name])]
             if held_back or not ripe:
                 continue
-            # What has begun since the agent servers were asked came through a gateway.
+            # Any use that began after the agent servers were asked came through a gateway.
             await self._ask_gateways()
-            held_back = self.traffic.holds_back(self._clock())
+            held_back = self.last_uses.holds_back(self._clock())
             idle = [
                 Idle(candidate.name, candidate.timeout, self._idle_seconds(candidate))
                 for candidate in ripe
@@ -127,12 +127,12 @@ class Checks:
         if self._gateways is None:
             return
         asked_at = self._clock()
-        answers = await self._gateways.reports(lambda address: self.traffic.within(address, asked_at))
-        self.traffic.heard(answers, asked_at, self._clock())
+        answers = await self._gateways.reports(lambda address: self.last_uses.within(address, asked_at))
+        self.last_uses.heard(answers, asked_at, self._clock())
 
     def _follow(self, candidates: Collection[Candidate]) -> None:
-        """One clock for each run of an agent server, from its readiness on."""
-        clocks: dict[str, tuple[tuple[str, int], IdleClock]] = {}
+        """Keep one clock for each run of an agent server, from its readiness on."""
+        clocks: dict[str, tuple[RunId, IdleClock]] = {}
         for candidate in candidates:
             known = self._clocks.get(candidate.name)
             if known and known[0] == candidate.run:
@@ -140,10 +140,10 @@ class Checks:
             elif candidate.ready_at is not None:
                 clocks[candidate.name] = candidate.run, IdleClock(candidate.ready_at)
         self._clocks = clocks
-        self.traffic.keep(clocks)
+        self.last_uses.keep(clocks)
 
     def _some(self, unknown: list[Candidate]) -> list[Candidate]:
-        """Some of those that have not yet given the first answer, which later ones need: each in its turn."""
+        """Choose candidates without a first answer, which later answers are compared with; all get their turn."""
         waiting = sorted(unknown, key=lambda candidate: candidate.name in self._tried)
         chosen = waiting[:FIRST_QUESTIONS]
         names = {candidate.name for candidate in chosen}
@@ -153,7 +153,7 @@ class Checks:
 
     def _idle_seconds(self, candidate: Candidate) -> float:
         active_at = self._clocks[candidate.name][1].active_at
-        used_at = self.traffic.used_at(candidate.name, candidate.timeout)
+        used_at = self.last_uses.used_at(candidate.name, candidate.timeout)
         return self._clock() - max(active_at, used_at)
 
     def _is_due(self, candidate: Candidate) -> bool:

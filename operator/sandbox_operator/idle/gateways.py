@@ -1,4 +1,4 @@
-"""The gateway's replicas, found by name and asked over HTTP."""
+"""Finds the gateway's replicas by DNS and asks them over HTTP."""
 
 import asyncio
 import socket
@@ -11,21 +11,21 @@ import structlog
 
 from sandbox_common.activity import PATH, Report, decode
 from sandbox_common.keys import MasterKeys
-from sandbox_operator.idle.traffic import ANSWER_SECONDS
+from sandbox_operator.idle.last_uses import ANSWER_SECONDS
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A host name, whose every address is a replica, and the port of its probes."""
+    """A host name, each of whose addresses is a replica, and the port of their probes."""
 
     host: str
     port: int
 
 
 def parse_peers(text: str) -> tuple[Peer, ...]:
-    """From `host:port`, or several of them with commas between. Raises ValueError."""
+    """Parse one `host:port`, or several separated by commas. Raises ValueError."""
     return tuple(_peer(part.strip()) for part in text.split(",")) if text.strip() else ()
 
 
@@ -51,10 +51,10 @@ class GatewayReplicas:
             async with asyncio.timeout(ANSWER_SECONDS):
                 addresses = await self._addresses()
         except OSError as error:
-            self._tell(f"no gateway is found by name: {error or type(error).__name__}")
+            self._log_trouble(f"no gateway is found by name: {error or type(error).__name__}")
             return {}
         answers = await asyncio.gather(*(self._ask(address, within(address)) for address in addresses))
-        self._tell("; ".join(answer for answer in answers if isinstance(answer, str)))
+        self._log_trouble("; ".join(answer for answer in answers if isinstance(answer, str)))
         return {
             address: answer if isinstance(answer, Report) else None
             for address, answer in zip(addresses, answers, strict=True)
@@ -83,8 +83,8 @@ class GatewayReplicas:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return f"{address}: {error or type(error).__name__}"
 
-    def _tell(self, trouble: str) -> None:
-        # Once when it begins and once when it is over, not with each check.
+    def _log_trouble(self, trouble: str) -> None:
+        # Logged when it begins and when it ends, not in each check.
         if trouble and not self._trouble:
             _log.warning("gateways do not answer: nothing is suspended for idleness meanwhile", error=trouble)
         elif self._trouble and not trouble:

@@ -1,4 +1,4 @@
-"""The operator's part that looks for idle sandboxes: its caches, its clocks and its writes around `Checks`."""
+"""Looks for idle sandboxes: connects `IdleChecks` to caches, clocks, agent servers and writes."""
 
 import asyncio
 import math
@@ -16,23 +16,23 @@ from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.builders.environment import idle_timeout
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.idle.check import Candidate, Checks, Gateways, Idle
-from sandbox_operator.idle.clock import Answer
+from sandbox_operator.idle.check import Candidate, Gateways, Idle, IdleChecks
+from sandbox_operator.idle.clock import AgentAnswer
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.status import reports
 from sandbox_operator.sandboxes.api import Api
-from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.pods import Pod, RunId
 from sandbox_operator.watching.store import Store
 
 INTERVAL = 14.0
-"""Seconds between two checks: a check's own time and whole seconds of others fit into the rest of CHECK_SECONDS."""
+"""Seconds between two checks. The rest of CHECK_SECONDS is for the time of a check and for rounding."""
 _SIDE_BY_SIDE = 64
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class IdleWatch:
-    """Suspends sandboxes that are idle. `pods_found` is called once, `pod_changed` for each change of a pod."""
+    """Suspends idle sandboxes. Call `pods_found` once, and `pod_changed` for each change of a pod."""
 
     def __init__(
         self,
@@ -50,18 +50,18 @@ class IdleWatch:
         self._classes = classes
         self._pods = pods
         self._clock = clock
-        self._checks = Checks(gateways, self, self, clock)
-        self._ready_at: dict[str, tuple[tuple[str, int], float]] = {}
+        self._checks = IdleChecks(gateways, self, self, clock)
+        self._ready_at: dict[str, tuple[RunId, float]] = {}
         self._places = asyncio.Semaphore(_SIDE_BY_SIDE)
         self._seen: dict[str, Sandbox] = {}
-        """The candidates of the present check, as they were at its beginning."""
+        """The candidates of the present check, as they were when it began."""
 
     def pods_found(self, pods: Iterable[Pod]) -> None:
-        """Take the pods that are there at the beginning; those that are ready have been for who knows how long.
+        """Take the pods that exist at the beginning. It is unknown for how long the ready ones have been ready.
 
-        But a claimed one has not been in use before: the time since its claim, by the wall clock, bounds its idle time.
+        A claimed pod was not in use before its claim, so the time since then, by the wall clock, bounds its idle time.
         """
-        self._ready_at = {pod.name: (_run(pod), self._claimed_at(pod)) for pod in pods if _is_in_use(pod)}
+        self._ready_at = {pod.name: (pod.run_id, self._claimed_at(pod)) for pod in pods if _is_in_use(pod)}
 
     def _claimed_at(self, pod: Pod) -> float:
         if pod.claimed is None:
@@ -72,11 +72,11 @@ class IdleWatch:
         """Note when a run of an agent server becomes ready, or its pod is claimed."""
         if pod is None:
             self._ready_at.pop(name, None)
-        elif _is_in_use(pod) and self._ready_at.get(name, (None, 0))[0] != _run(pod):
-            self._ready_at[name] = _run(pod), self._clock()
+        elif _is_in_use(pod) and self._ready_at.get(name, (None, 0))[0] != pod.run_id:
+            self._ready_at[name] = pod.run_id, self._clock()
 
     async def run(self) -> None:
-        """Check until cancelled. The caches must be filled."""
+        """Run checks until cancelled. The caches must be filled."""
         while True:
             due = self._clock() + INTERVAL
             try:
@@ -86,18 +86,18 @@ class IdleWatch:
             await asyncio.sleep(max(due - self._clock(), 0))
 
     async def check(self) -> None:
-        """Suspend all that are idle now."""
+        """Suspend all sandboxes that are idle now."""
         await self._checks.check(self.candidates())
 
     def candidates(self) -> list[Candidate]:
-        """All sandboxes that have a pod and are to go on."""
+        """All sandboxes that have a pod and are not to be suspended or deleted."""
         self._seen = {}
         found: list[Candidate] = []
         for sandbox in self._sandboxes:
             try:
                 candidate = self._candidate(sandbox)
             except Exception as error:
-                # Otherwise one object would keep all others from being suspended.
+                # Otherwise one object would prevent the suspension of all others.
                 unreadable.report(SANDBOXES, sandbox.metadata.name, error)
                 continue
             if candidate:
@@ -112,21 +112,21 @@ class IdleWatch:
         if sandbox.spec.suspend or sandbox.metadata.deletion_timestamp:
             return None
         timeout = idle_timeout(sandbox, self._classes.get(sandbox.spec.class_name))
-        return Candidate(sandbox.metadata.name, _run(pod), self._readiness(sandbox, pod), timeout)
+        return Candidate(sandbox.metadata.name, pod.run_id, self._readiness(sandbox, pod), timeout)
 
     def _readiness(self, sandbox: Sandbox, pod: Pod) -> float | None:
         condition = sandbox.status.condition(READY)
         if not pod.is_ready or condition is None or condition.status != "True":
             return None
         run, ready_at = self._ready_at.get(pod.name, (None, -math.inf))
-        return ready_at if run == _run(pod) else None
+        return ready_at if run == pod.run_id else None
 
-    async def look(self, names: Collection[str]) -> Mapping[str, Answer]:
-        """As `Agents.look`."""
+    async def look(self, names: Collection[str]) -> Mapping[str, AgentAnswer]:
+        """See `Agents.look`."""
         answers = await asyncio.gather(*(self._look(self._seen[name]) for name in names))
         return {name: answer for name, answer in zip(names, answers, strict=True) if answer}
 
-    async def _look(self, sandbox: Sandbox) -> Answer | None:
+    async def _look(self, sandbox: Sandbox) -> AgentAnswer | None:
         async with self._places:
             try:
                 work = await self._agents.work(sandbox)
@@ -137,10 +137,10 @@ class IdleWatch:
         pod = self._pods.get(sandbox.status.pod_name)
         started = pod.container.running_since if pod and pod.container else None
         age = (datetime.now(UTC) - started).total_seconds() if started else None
-        return Answer(self._clock(), work.uptime, work.idle_time, work.running, age)
+        return AgentAnswer(self._clock(), work.uptime, work.idle_time, work.running, age)
 
     async def suspend(self, idle: Sequence[Idle]) -> None:
-        """As `Suspender.suspend`."""
+        """See `Suspender.suspend`."""
         await asyncio.gather(*(self._suspend(entry) for entry in idle))
 
     async def _suspend(self, idle: Idle) -> None:
@@ -151,7 +151,7 @@ class IdleWatch:
         try:
             stored = await self._api.suspend(sandbox, "Idle", note)
         except FAILURES as error:
-            # Whatever has changed the Sandbox meanwhile wins; the next check looks again.
+            # A change of the Sandbox meanwhile wins; the next check looks again.
             _log.info("not suspended", sandbox=idle.name, error=str(error) or type(error).__name__)
             return
         self._sandboxes.refresh(stored)
@@ -164,7 +164,3 @@ class IdleWatch:
 
 def _is_in_use(pod: Pod) -> bool:
     return pod.is_ready and not pod.is_free
-
-
-def _run(pod: Pod) -> tuple[str, int]:
-    return pod.uid, pod.container.restarts if pod.container else 0

@@ -1,4 +1,4 @@
-"""Takes part in the election of the operator that may write, over one Lease."""
+"""Takes part in the election of the operator that may write. The candidates compete for one Lease."""
 
 import asyncio
 import platform
@@ -17,13 +17,13 @@ import structlog
 from sandbox_common.kube import FAILURES, ApiError, Informer, KubeClient, KubeObject
 from sandbox_common.kube.resources import LEASES
 from sandbox_operator.leader import lease
-from sandbox_operator.leader.account import Account, own_account
-from sandbox_operator.leader.election import Election, Read, Record, Timing, Wait, Write
+from sandbox_operator.leader.election import Election, LeaseRecord, Read, Timing, Wait, Write
+from sandbox_operator.leader.service_account import ServiceAccount, own_service_account
 from sandbox_operator.process import metrics
 
 type Clock = Callable[[], float]
-type Term = Callable[[KubeClient], Awaitable[None]]
-"""What a leader does, with the client by which it may write."""
+type RunTerm = Callable[[KubeClient], Awaitable[None]]
+"""Does the work of one term, with the client that the leader writes with."""
 
 _RELEASE_SECONDS = 2.0
 _JITTER = 0.1
@@ -33,24 +33,24 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class NotLeadingError(aiohttp.ClientConnectionError):
-    """A write was asked for by who is not, or no longer, the leader. Nothing has been sent."""
+    """This process does not lead, so it has not sent the write."""
 
 
 def own_identity() -> str:
-    """A name for this process: the pod's or the host's, and what tells it from others there, before and after it."""
+    """A unique name for this process: the name of the pod or host, and a random suffix."""
     return f"{platform.node()}_{secrets.token_hex(4)}"
 
 
 def boot_clock() -> Clock:
-    """A monotonic clock that goes on while the machine sleeps, where there is one: a lease does not sleep."""
+    """A monotonic clock that also counts while the machine sleeps, if the system has one. A lease expires then, too."""
     boot_time = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic if boot_time is None else partial(time.clock_gettime, boot_time)
 
 
 class Elector:
-    """One candidate for the Lease `name`; it uses `client` for the Lease.
+    """One candidate for the Lease `name`. It uses `client` for the Lease.
 
-    Leaders write by `writer`: connections of its own, so that a renewal never waits for one behind their requests.
+    A term writes with `writer`, which has separate connections, so that a renewal never waits behind other requests.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class Elector:
         self._timing = timing
         self._clock = clock or boot_clock()
         self._election = Election(self.identity, timing)
-        self._account = Account()
+        self._account = ServiceAccount()
         self._news = asyncio.Event()
-        self._informer: Informer[Record] = Informer(
+        self._informer: Informer[LeaseRecord] = Informer(
             client,
             LEASES,
             namespace,
@@ -87,11 +87,11 @@ class Elector:
         """Whether this process may write."""
         return self._election.leads(self._clock())
 
-    async def run(self, term: Term) -> None:
-        """Whenever this process leads, run `term`, and cancel it when it no longer does; until cancelled.
+    async def run(self, term: RunTerm) -> None:
+        """Run `term` whenever this process leads, and cancel it when it no longer leads. Runs until cancelled.
 
-        Writes of the term's client raise NotLeadingError from the loss on. When `run` ends, the term has ended before,
-        and then the Lease is given back. Raises what the term raises.
+        After the loss of the Lease, writes of the term's client raise NotLeadingError. When `run` is cancelled, the
+        term ends first, and then the Lease is released. Raises what the term raises.
         """
         self._account = await self._own_account()
         watching = asyncio.create_task(self._informer.run())
@@ -99,27 +99,27 @@ class Elector:
             while True:
                 await self._become_leader()
                 await self._lead(term)
-                # A new account's token may have come in place of one that opens nothing any more.
+                # The mounted token may by now belong to a new service account.
                 self._account = await self._own_account()
         finally:
             await self._release()
             watching.cancel()
             await asyncio.wait([watching])
 
-    async def _own_account(self) -> Account:
-        """Asked until it is answered: without an answer there is no Lease either."""
+    async def _own_account(self) -> ServiceAccount:
+        """Ask until there is an answer: without one, the Lease cannot be used either."""
         while True:
             try:
                 async with asyncio.timeout(self._timing.call):
-                    return await own_account(self._client)
+                    return await own_service_account(self._client)
             except _FAILURES as error:
                 self._failed(error)
             await asyncio.sleep(self._timing.retry)
 
-    def _decode(self, item: KubeObject) -> Record:
+    def _decode(self, item: KubeObject) -> LeaseRecord:
         return lease.decode(item, self._account)
 
-    def _on_change(self, _: str, record: Record | None) -> None:
+    def _on_change(self, _: str, record: LeaseRecord | None) -> None:
         if record is None:
             self._election.doubt()
         else:
@@ -136,7 +136,7 @@ class Elector:
             if not await self._step():
                 await self._wait([])
 
-    async def _lead(self, term: Term) -> None:
+    async def _lead(self, term: RunTerm) -> None:
         _log.info("leading", identity=self.identity)
         metrics.LEADER.set(1)
         metrics.TERMS.inc()
@@ -147,7 +147,7 @@ class Elector:
                 if not await self._step():
                     await self._wait([task])
         finally:
-            # From here on nothing is sent, whatever the term does until it has ended.
+            # From here on, nothing is sent, whatever the term does before it ends.
             self._election.resign()
             metrics.LEADER.set(0)
             task.cancel()
@@ -161,11 +161,11 @@ class Elector:
         """Seconds until the fence."""
         left = self._election.fence - self._clock()
         if left <= 0:
-            raise NotLeadingError("this operator does not lead (any more): another one goes on")
+            raise NotLeadingError("this operator does not lead: another one continues")
         return left
 
     async def _wait(self, tasks: list[asyncio.Future[None]]) -> None:
-        """Until the next step, the fence, news of the Lease, or one of the tasks has ended."""
+        """Wait for the next step, the fence, a change of the Lease, or the end of one of the tasks."""
         now, step = self._clock(), self._election.step(self._clock())
         until = step.until if isinstance(step, Wait) else now
         if self._election.leads(now):
@@ -178,7 +178,7 @@ class Elector:
             news.cancel()
 
     async def _step(self) -> bool:
-        """Do what is due; False when nothing is."""
+        """Do the step that is due; False if none is."""
         now = self._clock()
         step = self._election.step(now)
         if isinstance(step, Wait):
@@ -190,7 +190,7 @@ class Elector:
             async with asyncio.timeout(seconds):
                 await (self._read() if isinstance(step, Read) else self._write(step))
         except asyncio.CancelledError:
-            # What was sent may come through all the same.
+            # The request may still succeed.
             self._election.doubt()
             raise
         except ApiError as error:
@@ -203,10 +203,10 @@ class Elector:
         return True
 
     async def _has_another_account(self) -> bool:
-        """Whether its account has been replaced while it stood by: then the Lease is to be read with other eyes."""
+        """Whether this process has got another service account while it stood by. If so, the Lease is read again."""
         if not self._account.uid:
-            return False  # it takes nobody's place, and where nobody may ask, an answer takes its time
-        account = await own_account(self._client)
+            return False  # an unknown account replaces no other, and asking again would only take time
+        account = await own_service_account(self._client)
         if account == self._account:
             return False
         self._account = account
@@ -237,7 +237,7 @@ class Elector:
         _log.warning("the lease cannot be read or written", error=str(error) or type(error).__name__)
 
     async def _release(self) -> None:
-        """Give the Lease back if this process has it, so that another need not wait for its end."""
+        """Release the Lease if this process holds it, so that another operator need not wait until it expires."""
         self._election.resign()
         with suppress(*_FAILURES):
             async with asyncio.timeout(_RELEASE_SECONDS):
@@ -253,7 +253,7 @@ class Elector:
             except ApiError as error:
                 if error.code != 409:
                     raise
-                # A renewal whose answer was lost had come through.
+                # A renewal whose answer was lost has succeeded.
                 await self._read()
                 if self._election.record == record:
                     raise

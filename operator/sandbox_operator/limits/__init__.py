@@ -1,1 +1,1 @@
-"""Limits of owners: who may start now, who waits, and who has to ask again."""
+"""Limits of owners: which sandboxes may start now, and which wait in a queue."""

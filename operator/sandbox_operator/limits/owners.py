@@ -1,4 +1,4 @@
-"""The limits in force, followed in the Secrets of API keys."""
+"""The limits in force, from the Secrets of API keys."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ class OwnerLimits:
         self._limits: dict[str, Limits] | None = None
 
     def of(self, owner: str) -> Limits:
-        """Those of this owner; none for one that has no key."""
+        """The limits of this owner; no limits if it has no key."""
         if self._limits is None:
             self._limits = limits_by_owner(self.keys)
         return self._limits.get(owner, _NONE)
@@ -34,13 +34,13 @@ class OwnerLimits:
         try:
             return decode(secret)
         except ValueError as error:
-            # A slip of the pen must not lift the limits of those who are there. To the gateway it is no key any more.
+            # A typing error must not lift the limits of running sandboxes. The gateway no longer accepts this key.
             if known := self.keys.get(secret["metadata"]["name"]):
-                _log.warning("API key cannot be read, its last limits stay", name=known.name, error=str(error))
+                _log.warning("API key cannot be read, its last limits apply", name=known.name, error=str(error))
                 return known
             raise
 
     def _changed(self, _: str, __: ApiKey | None) -> None:
-        # Made anew at the next question, so that reading a long list costs no more than its last object.
+        # Computed again when next asked for, and not for each object of a long list.
         self._limits = None
         self._on_change()

@@ -1,1 +1,1 @@
-"""Warm pods: made ahead of time for a SandboxPool, claimed by the sandboxes that fit."""
+"""Warm pods: made in advance for a SandboxPool, and claimed by sandboxes that fit."""

@@ -1,4 +1,4 @@
-"""Writes about pools and their pods."""
+"""Writes to pools and their pods."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,35 +7,35 @@ from typing import Any
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOX_POOLS, SECRETS
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
-from sandbox_operator.pools.claiming import claim as claim_operations
+from sandbox_operator.pools.claim_patch import claim_patch
 from sandbox_operator.reporting.refusals import Refusal, refusal_of
 from sandbox_operator.watching.pods import Pod, decode
 
 _TAKEN = frozenset({404, 409, 422})
-"""Status codes of a claim that came too late."""
+"""Status codes of a claim that was too late."""
 
 
 class PoolApi:
-    """Pools and their pods in one namespace. All raise what KubeClient raises for failures that may pass."""
+    """Pools and their pods in one namespace. All methods raise what KubeClient raises for failures that may pass."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
 
     async def create_pod(self, body: KubeObject) -> Pod | Refusal:
-        """POST a pod; gives it as stored, or why the API server refuses it. Its name must be one that is new."""
+        """POST a pod with a new name. Returns it as stored, or why the API server refuses it."""
         try:
             return decode(await self._client.create(PODS, self._namespace, body))
         except ApiError as error:
             if error.reason == "AlreadyExists" and error.uncertain:
-                # By an attempt whose answer was lost.
+                # An attempt whose answer was lost has created it.
                 return decode(await self._client.get(PODS, self._namespace, body["metadata"]["name"]))
             if refusal := refusal_of(error):
                 return refusal
             raise
 
     async def create_secret(self, body: KubeObject) -> Refusal | None:
-        """POST a pod's Secret; one that is there is as good as new, since nobody else knows the pod's name before."""
+        """POST a pod's Secret. An existing one is as good, since nobody else knows the name of a new pod."""
         try:
             await self._client.create(SECRETS, self._namespace, body)
         except ApiError as error:
@@ -47,13 +47,13 @@ class PoolApi:
         return None
 
     async def claim(self, pod: Pod, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> KubeObject | None:
-        """Make a free warm pod the sandbox's; gives the pod as stored, None when somebody else has it or ends it.
+        """Claim a free warm pod for the sandbox. Returns the pod as stored; None if it is taken or being deleted.
 
         Raises ApiError.
         """
         try:
             return await self._client.json_patch(
-                PODS, self._namespace, pod.name, claim_operations(pod, sandbox, class_, now)
+                PODS, self._namespace, pod.name, claim_patch(pod, sandbox, class_, now)
             )
         except ApiError as error:
             if error.code not in _TAKEN:
@@ -63,12 +63,12 @@ class PoolApi:
             if found is None or found.uid != pod.uid or found.deletion_requested:
                 return None
             if found.is_free:
-                raise  # a policy refuses with the same code
+                raise  # an admission policy refuses with the same code
             # The answer to an earlier attempt may have been lost.
             return body if found.owner_uid == sandbox.metadata.uid else None
 
     async def delete_pod(self, pod: Pod) -> bool:
-        """Delete the pod if it still is as it was seen; False when it is not, since somebody may have claimed it."""
+        """Delete the pod if it has not changed. False if it has, because a sandbox may have claimed it."""
         try:
             await self._client.delete(
                 PODS, self._namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
@@ -80,6 +80,6 @@ class PoolApi:
         return True
 
     async def patch_status(self, pool: SandboxPool, status: Mapping[str, Any]) -> KubeObject:
-        """Write the status if the pool is still as it was seen (else ApiError 409); gives the pool as stored."""
+        """Write the status if the pool has not changed (else ApiError 409). Returns the pool as stored."""
         body = {"metadata": {"resourceVersion": pool.metadata.resource_version}, "status": status}
         return await self._client.patch(SANDBOX_POOLS, self._namespace, pool.metadata.name, body, subresource="status")

@@ -1,4 +1,4 @@
-"""Which environment variables are read while an agent server boots, so that setting them later changes nothing."""
+"""Environment variables that an agent server reads while it boots, so that setting them later has no effect."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ _OF_THE_PROCESS = frozenset(
         "SSLKEYLOGFILE",
         "REQUESTS_CA_BUNDLE",
         "CURL_CA_BUNDLE",
-        # Read when an HTTP client is made; some are made while booting.
+        # Read when an HTTP client is made, which also happens during the boot.
         "HTTP_PROXY",
         "HTTPS_PROXY",
         "ALL_PROXY",
@@ -56,13 +56,13 @@ _READ_LATE = frozenset(
         "OH_LLM_API_KEY_REFRESH_HEADERS",
     }
 )
-"""Exceptions from the families."""
+"""Exceptions to the families."""
 _SEEN = frozenset(Path(__file__).with_name("boot_variables.txt").read_text().split())
-"""What openhands_agent_server 1.58.2 was seen to read; most are constants of its LLM library."""
+"""What openhands_agent_server 1.58.2 was observed to read; most names are constants of its LLM library."""
 
 
 def is_read_at_boot(name: str) -> bool:
-    """Whether a value that comes later comes too late."""
+    """Whether the agent server reads this variable only while it boots."""
     if name in _READ_LATE:
         return False
     return name in _SEEN or name.upper() in _OF_THE_PROCESS or name.startswith(_FAMILIES)

@@ -19,20 +19,20 @@ _RANDOM_CHARACTERS = 10
 
 
 def new_name(pool: SandboxPool) -> str:
-    """A name for a new pod of the pool and its Secret: a DNS label that has not been used."""
+    """A new random name for a pod of the pool and its Secret: a DNS label."""
     random = base64.b32encode(secrets.token_bytes(7)).decode().lower()[:_RANDOM_CHARACTERS]
     return f"{pool.metadata.name}-{random}"
 
 
 def template_of(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys) -> str:
-    """The template of pods that are made for the pool now."""
+    """The template of new pods of the pool."""
     return template(sandbox_spec(pool, keys), class_, deferred=pool.spec.deferred_init)
 
 
 def build_warm_pod(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys, name: str) -> KubeObject:
-    """The pod of a sandbox that fits, before anybody has it: its key is derived from its own name.
+    """The pod that a fitting sandbox would get, before a sandbox claims it. Its key is derived from its own name.
 
-    The pool's environment is in the Secret with its keys, since both are made together.
+    The pool's environment is in the same Secret as the keys, since both are made together.
     """
     spec = sandbox_spec(pool, keys).model_copy(update={"environment_hash": ""})
     overlay = class_.spec.pod
@@ -68,7 +68,7 @@ def build_warm_pod(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys, na
 
 
 def build_warm_secret(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys, pod: Pod) -> KubeObject:
-    """The pod's keys and its environment; it goes when the pod goes. Raises KeyError if the master key is gone."""
+    """The pod's keys and environment; deleted with the pod. Raises KeyError if the master key is gone."""
     owner = {
         "apiVersion": PODS.api_version,
         "kind": PODS.kind,
@@ -86,7 +86,7 @@ def build_warm_secret(pool: SandboxPool, class_: SandboxClass, keys: MasterKeys,
             "annotations": {KEY_ID_ANNOTATION: pod.key_id},
             "ownerReferences": [owner],
         },
-        # Kubelets keep no watch on an immutable Secret.
+        # Kubelets do not watch an immutable Secret.
         "immutable": True,
         "stringData": {
             **defaults(class_),

@@ -1,4 +1,4 @@
-"""Claims of warm pods: one request to the API server each and, unless a pool defers its pods, none to find a pod."""
+"""Claims of warm pods. A claim is one API request; only pools with deferred initialization need more to find a pod."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -9,11 +9,11 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool, SandboxSpec
 from sandbox_operator.pools.api import PoolApi
+from sandbox_operator.pools.client_environments import ClientEnvironments, EnvironmentMissingError
 from sandbox_operator.pools.deferred import fixed_differences
-from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
 from sandbox_operator.pools.matching import Miss, MissReason, miss, obstacle
 from sandbox_operator.pools.metrics import CLAIMS, MISSES
-from sandbox_operator.pools.stock import Stock
+from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.pools.template import sandbox_spec, template, usable_environment
 from sandbox_operator.reporting.refusals import refusal_of
 from sandbox_operator.watching.pods import Pod, decode
@@ -23,28 +23,28 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Claims:
-    """Claims pods of `stock`. `started(pool)` is called for each claim, and for each start that found a pool empty."""
+    """Claims pods of `pod_index`. `started(pool)` is called for each claim, and for each start that found it empty."""
 
     def __init__(
         self,
         api: PoolApi,
-        environments: Environments,
+        environments: ClientEnvironments,
         keys: MasterKeys,
-        stock: Stock,
+        pod_index: PodIndex,
         pools: Store[SandboxPool],
         started: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._api = api
         self._environments = environments
         self._keys = keys
-        self._stock = stock
+        self._pod_index = pod_index
         self._pools = pools
         self._started = started
 
     async def claim(self, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | Miss:
-        """A pod that is now the sandbox's, or why there is none. To be asked once for each sandbox.
+        """The pod that the sandbox has claimed, or why there is none. Call it once for each sandbox.
 
-        Raises what PoolApi raises. A pod may be the sandbox's all the same then, as the cache will show.
+        Raises what PoolApi raises. The claim may have succeeded nevertheless; the cache will show that.
         """
         outcome = self._obstacle(sandbox, class_) or await self._claim(sandbox, class_, now)
         if isinstance(outcome, Miss):
@@ -73,9 +73,9 @@ class Claims:
         return miss(sandbox, class_, self._pools, self._keys, late)
 
     async def _take(self, wanted: str, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | None:
-        """One pod after the other of this template, until one is the sandbox's."""
+        """Try one pod of this template after the other until a claim succeeds."""
         while True:
-            with self._stock.reserve(wanted, self._is_usable) as reservation:
+            with self._pod_index.reserve(wanted, self._is_usable) as reservation:
                 if reservation is None:
                     return None
                 claimed = await self._api.claim(reservation.pod, sandbox, class_, now)
@@ -84,13 +84,13 @@ class Claims:
                     return decode(claimed)
 
     def _is_usable(self, pod: Pod) -> bool:
-        """Whether its key can be derived still; the pool replaces it otherwise."""
+        """Whether the pod's key can still be derived. The pool replaces pods whose key cannot."""
         return self._keys.knows(pod.key_id)
 
     async def _templates(
         self, sandbox: Sandbox, class_: SandboxClass, late: dict[str, tuple[str, ...]]
     ) -> AsyncIterator[str]:
-        """Templates whose pods will do, the best first. `late` is filled as `miss` wants it."""
+        """Templates of pods that fit, best first. Fills `late` as `miss` expects it."""
         yield template(sandbox.spec, class_)
         deferred = [pool for pool in self._pools if pool.spec.deferred_init]
         if not deferred:
@@ -117,5 +117,5 @@ class Claims:
 
 
 def _bare(spec: SandboxSpec, class_: SandboxClass) -> str:
-    """The template but for the environment."""
+    """The template without the environment."""
     return template(spec.model_copy(update={"environment_hash": ""}), class_)

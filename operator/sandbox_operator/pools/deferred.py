@@ -1,8 +1,8 @@
-"""Agent servers that boot without knowing whom for, and get their environment at the claim.
+"""Agent servers that boot before a sandbox claims them, and get their environment after the claim.
 
-With `OH_DEFERRED_INIT` an agent server boots dormant: it answers 503 to all but its probes until `POST /api/init`. That
-sets variables for what starts later (agents, their commands) and a few of the server's own settings; whatever was read
-while booting stays as it is. Source: openhands_agent_server 1.58.2, `init_router.py`, `config.py`, `env_parser.py`.
+With `OH_DEFERRED_INIT` an agent server boots dormant: it answers 503, except to probes, until `POST /api/init`. This
+request sets variables for later processes (agents, their commands) and a few of the server's own settings. Whatever the
+server has read at boot stays. Source: openhands_agent_server 1.58.2, `init_router.py`, `config.py`, `env_parser.py`.
 """
 
 import re
@@ -21,12 +21,12 @@ from sandbox_operator.reporting.status import reports
 from sandbox_operator.watching.pods import Pod
 
 DORMANT = {"name": "OH_DEFERRED_INIT", "value": "true"}
-"""The entry of a container's `env` that lets its agent server wait."""
+"""The entry of a container's `env` that makes its agent server boot dormant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Initialization:
-    """What has come of it: `failure` says in words why the pod is of no use, "" when all is well."""
+    """The result of an initialization. `failure` says why the pod cannot be used; "" if it succeeded."""
 
     failure: str = ""
 
@@ -36,7 +36,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _WEBHOOKS = "OH_WEBHOOKS"
 _WEBHOOK = re.compile(r"OH_WEBHOOKS_(0|[1-9][0-9]?)_([A-Z_]+)")
 _TRACING = ("LMNR_", "OTEL_")
-"""Tracing starts once, at the boot if there are settings for it then, else when the agent server is initialized."""
+"""Tracing starts once: at boot if its settings are present then, otherwise at the initialization."""
 
 
 def _text(value: str) -> str:
@@ -46,7 +46,7 @@ def _text(value: str) -> str:
 def _at_least(least: int) -> Callable[[str], int]:
     def count(value: str) -> int:
         if not _COUNT.fullmatch(value) or int(value) < least:
-            raise ValueError("not a number that the agent server takes")
+            raise ValueError("not a number that the agent server accepts")
         return int(value)
 
     return count
@@ -54,7 +54,7 @@ def _at_least(least: int) -> Callable[[str], int]:
 
 def _seconds(value: str) -> float:
     if not _SECONDS.fullmatch(value) or not float(value):
-        raise ValueError("not a time that the agent server takes")
+        raise ValueError("not a time that the agent server accepts")
     return float(value)
 
 
@@ -72,7 +72,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "OH_WEB_URL": ("web_url", _text),
     "OH_MAX_CONCURRENT_RUNS": ("max_concurrent_runs", _at_least(1)),
 }
-"""Variables with a field of their own in the request, and how its value is read."""
+"""Variables that have their own field in the request, and how their values are parsed."""
 
 _WEBHOOK_FIELDS: Mapping[str, Callable[[str], Any]] = {
     "BASE_URL": _text,
@@ -90,10 +90,10 @@ _WEBHOOK_FIELDS: Mapping[str, Callable[[str], Any]] = {
 def fixed_differences(
     pool: Mapping[str, str], client: Mapping[str, str], sandbox: Sandbox, class_: SandboxClass
 ) -> tuple[str, ...]:
-    """Names of the variables for which a pod of the pool will not do, sorted; none when it will.
+    """Sorted names of variables that cannot be changed in a booted pod of the pool; empty if the pod fits.
 
-    `pool` is the environment that the pod has booted with, `client` the one that the sandbox asks for. A variable that
-    only the pool has cannot be taken away again.
+    `pool` is the environment with which the pod booted, `client` the one that the sandbox asks for. A variable that
+    only the pool has cannot be removed.
     """
     booted = {**environment.defaults(class_), **pool}
     client = _effective(client, sandbox, class_)
@@ -105,7 +105,7 @@ def fixed_differences(
 
 
 def init_body(client: Mapping[str, str], sandbox: Sandbox, class_: SandboxClass) -> dict[str, Any]:
-    """Body of `POST /api/init`, without the keys. `client` must have no fixed differences."""
+    """Body of `POST /api/init`, without the keys. `fixed_differences` of `client` must be empty."""
     client = _effective(client, sandbox, class_)
     body: dict[str, Any] = {"env": dict(client)}
     for name, (field, read) in _FIELDS.items():
@@ -117,21 +117,20 @@ def init_body(client: Mapping[str, str], sandbox: Sandbox, class_: SandboxClass)
 
 
 def needs_init(sandbox: Sandbox, pod: Pod) -> bool:
-    """Whether the agent server of a claimed pod waits, or may wait, to be initialized: it does again after a restart.
+    """Whether the agent server of a claimed pod may wait for its initialization, as it does after each restart.
 
-    Not when the status has called this run of the container ready, which is said only after it was initialized.
+    False if the status has reported this run of the container as ready, which happens only after initialization.
     """
     if not (pod.deferred and pod.claimed and pod.is_ready):
         return False
     status = sandbox.status
     condition = status.condition(READY)
-    restarts = pod.container.restarts if pod.container else 0
-    told = condition is not None and condition.status == "True" and reports(status, pod)
-    return not told or status.restart_count != restarts
+    is_reported = condition is not None and condition.status == "True" and reports(status, pod)
+    return not is_reported or status.restart_count != pod.restarts
 
 
 def _effective(client: Mapping[str, str], sandbox: Sandbox, class_: SandboxClass) -> dict[str, str]:
-    """Without the variables that the pod's own `env` sets, which would win over a client's in a cold start, too."""
+    """The environment without variables that the pod's `env` sets. They override a client's in a cold start, too."""
     of_pod = {entry["name"] for entry in environment.variables(sandbox, class_, "")}
     return {name: value for name, value in client.items() if name not in of_pod and not is_reserved(name)}
 
@@ -155,7 +154,7 @@ def _is_read(read: Callable[[str], Any], value: str) -> bool:
 
 
 def _webhooks(client: Mapping[str, str]) -> list[dict[str, Any]] | None:
-    """The webhooks that these variables describe, one by one; None when they do it in another way, or wrongly."""
+    """The webhooks that these variables describe one by one; None if they use another form or are invalid."""
     found: dict[int, dict[str, Any]] = {}
     for name, value in _webhook_variables(client):
         match = _WEBHOOK.fullmatch(name)

@@ -1,4 +1,4 @@
-"""What this process has just done to a pool's pods, until its cache shows it."""
+"""Changes that this process has just made to a pool's pods, until its cache shows them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -7,10 +7,10 @@ from datetime import datetime
 from sandbox_operator.watching.pods import Pod
 
 
-class Expectations:
-    """Pods of one pool that were created and deleted.
+class PoolExpectations:
+    """Pods of one pool that were created or deleted.
 
-    `seen` gives the resource version up to which the cache of pods is complete.
+    `seen()` returns the resource version up to which the cache of pods is complete.
     """
 
     def __init__(self, seen: Callable[[], int]) -> None:
@@ -19,20 +19,20 @@ class Expectations:
         self._deleted: dict[str, str] = {}
 
     def created(self, pod: Pod) -> None:
-        """This is how the API server has stored a new pod."""
+        """Note a new pod, as the API server has stored it."""
         self._created[pod.uid] = pod
 
     def deleted(self, pod: Pod) -> None:
-        """The API server has deleted the pod, or marked it, in just this state."""
+        """Note that the API server has deleted the pod in this state, or marked it as being deleted."""
         self._deleted[pod.uid] = pod.resource_version
 
     def overlay(self, free: Iterable[Pod], get: Callable[[str], Pod | None], now: datetime) -> list[Pod]:
-        """The free pods as they must be: those of the cache, or what is known better.
+        """The cached free pods, corrected by what this process knows.
 
-        `get` gives the cached pod of a name, free or not.
+        `get(name)` returns a cached pod, free or not.
         """
         pods = list(free)
-        # What the cache has gone past, it shows; a pod that it does not show is gone again.
+        # If the cache has passed a pod's version and does not show the pod, the pod is gone.
         self._created = {
             uid: pod
             for uid, pod in self._created.items()

@@ -1,4 +1,4 @@
-"""Agent servers that wait to be initialized for their sandboxes."""
+"""Initializes agent servers that boot dormant."""
 
 import asyncio
 
@@ -7,32 +7,24 @@ import structlog
 from sandbox_common.kube import FAILURES
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.agents.agent_server import AgentServers, InitError, address_of
+from sandbox_operator.pools.client_environments import ClientEnvironments, EnvironmentMissingError
 from sandbox_operator.pools.deferred import Initialization, init_body
-from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
 from sandbox_operator.watching.pods import Pod
 
 _RETRY_SECONDS = 1.0
 
-type Run = tuple[str, int]
-"""UID of a pod, and how often its container has been restarted: a restarted agent server is another one."""
-
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-def run_of(pod: Pod) -> Run:
-    """The pod's present run."""
-    return pod.uid, pod.container.restarts if pod.container else 0
-
-
 class Initializer:
-    """Gives agent servers that wait to be initialized their sandboxes' environments."""
+    """Sends dormant agent servers the environments of their sandboxes."""
 
-    def __init__(self, agents: AgentServers, environments: Environments) -> None:
+    def __init__(self, agents: AgentServers, environments: ClientEnvironments) -> None:
         self._agents = agents
         self._environments = environments
 
     async def initialize(self, sandbox: Sandbox, pod: Pod, class_: SandboxClass) -> Initialization | None:
-        """Initialize the agent server of this pod; gives what has come of it, None when it is to be tried again."""
+        """Initialize the agent server of this pod. Returns the result; None if it should be tried again."""
         name = sandbox.metadata.name
         try:
             client = await self._environments.of(sandbox)
@@ -41,11 +33,11 @@ class Initializer:
             _log.warning("not initialized", sandbox=name, pod=pod.name, error=str(error))
             return Initialization(str(error))
         except FAILURES as error:
-            # The Kubernetes API is out of reach, for which the pod is not to blame.
+            # The Kubernetes API is not reachable, which is not the pod's fault.
             _log.warning("will be tried again", sandbox=name, error=str(error) or type(error).__name__)
             await asyncio.sleep(_RETRY_SECONDS)
             return None
         except Exception:
             _log.exception("not initialized", sandbox=name)
-            return Initialization("something went wrong; the operator's log says what")
+            return Initialization("an unexpected error; the operator's log has the details")
         return Initialization()

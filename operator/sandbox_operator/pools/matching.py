@@ -1,4 +1,4 @@
-"""Why no warm pod fits a sandbox: a chain of small comparisons, each with its reason and its words. Pure."""
+"""Why no warm pod fits a sandbox: a list of comparisons, each with a reason and a message. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _CHARACTERS = 512
 
 
 class MissReason(StrEnum):
-    """Why the first pod of a sandbox was not a warm one."""
+    """Why the first pod of a sandbox was not a warm pod."""
 
     NO_POOL = "NoPool"
     NOT_ALLOWED = "NotAllowed"
@@ -41,7 +41,7 @@ class MissReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Why a sandbox starts cold. `pool` is the one whose emptiness is all that was in the way, or ""."""
+    """Why a sandbox starts cold. `pool` is a fitting pool that was empty, or ""."""
 
     reason: MissReason
     details: str = ""
@@ -53,7 +53,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class _Trait:
-    """What a pool and a sandbox must have in common. `words` makes text of a value, "" where none may be shown."""
+    """A property that a pool and a sandbox must share. `words` formats a value; "" if it must not be shown."""
 
     reason: MissReason
     noun: str
@@ -71,7 +71,7 @@ class _Trait:
 
 
 def _short(text: str) -> str:
-    # Ends of images and commands tell more than their beginnings.
+    # Images and commands differ mostly at their ends.
     return f"…{text[-120:]}" if len(text) > 120 else text or "of the image"
 
 
@@ -122,7 +122,7 @@ _TRAITS = (
 
 
 def obstacle(sandbox: Sandbox, class_: SandboxClass) -> Miss | None:
-    """Why no warm pod at all may become this sandbox's; None when one may."""
+    """Why this sandbox cannot claim any warm pod; None if it can."""
     if sandbox.spec.warm_start == "Never":
         return Miss(MissReason.NOT_ALLOWED, "spec.warmStart is Never: a client has its key, or no pool was known.")
     if class_.spec.workspace.persistent:
@@ -138,10 +138,10 @@ def miss(
     keys: MasterKeys,
     late: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Miss:
-    """Why there is no pod in these pools for a sandbox of this class, compared with the one that is nearest to it.
+    """Why these pools have no pod for this sandbox, by comparison with the most similar pool.
 
-    `late` has the pools, by name, whose agent servers would be told the sandbox's environment, with the names of the
-    variables for which that would be too late.
+    `late` has, by pool, the names of variables that can no longer be changed in its booted pods. Only pools whose pods
+    get the sandbox's environment after the claim are in it.
     """
     offers = {pool.metadata.name: Sandbox(spec=sandbox_spec(pool, keys)) for pool in pools}
     if not offers:

@@ -1,4 +1,4 @@
-"""What this process remembers of one pool from pass to pass; all of it may be lost."""
+"""What this process remembers about one pool between passes. Losing it does no harm."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,84 +8,85 @@ from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.builders import template_of
-from sandbox_operator.pools.census import Census, State, take_census
-from sandbox_operator.pools.expectations import Expectations
-from sandbox_operator.pools.record import Record
+from sandbox_operator.pools.expectations import PoolExpectations
+from sandbox_operator.pools.free_pods import FreePods, PodState, sort_free_pods
+from sandbox_operator.pools.pod_index import PodIndex
+from sandbox_operator.pools.refill_history import RefillHistory
 from sandbox_operator.pools.sizing import Sizer
-from sandbox_operator.pools.stock import Stock
 
 LULL = 0.05
-"""Seconds without a claim after which pods are made, while claims follow each other as closely as that."""
+"""Seconds without a claim before pods are made, if the last claims came in quicker succession."""
 
 BREATH = 0.02
-"""Seconds after a claim, otherwise: its sandbox's status is written, and the pod is there before the next claim."""
+"""The same otherwise: enough to write the status of the sandbox that claimed, and to make a pod before the next claim.
+"""
 
 LONGEST_WAIT = 1.0
-"""Seconds that a full pool waits for a lull; one that is nearly empty waits hardly at all."""
+"""Seconds that a full pool waits for a lull. A nearly empty pool hardly waits."""
 
 
 @dataclass(slots=True)
-class Memory:
-    """Of one pool. `secrets` are the UIDs of pods whose Secret is known to be there. `clock` is monotonic."""
+class PoolMemory:
+    """Memory of one pool. `secrets` has the UIDs of pods whose Secret exists. `clock` is monotonic, in seconds."""
 
     uid: str
-    expectations: Expectations
+    expectations: PoolExpectations
     clock: Callable[[], float]
-    record: Record = field(default_factory=Record)
+    history: RefillHistory = field(default_factory=RefillHistory)
     secrets: set[str] = field(default_factory=set[str])
     sizer: Sizer | None = None
     counted: set[str] = field(default_factory=set[str])
-    """UIDs of the free pods that have been ready: one that is so again says nothing of how long a new one takes."""
+    """UIDs of free pods that have been ready once. Only the first readiness shows how long a start takes."""
     changed_at: float | None = None
-    """Time of the clock since which the status has something to tell that is not written yet."""
+    """Clock time since which the status has had a change that is not written yet."""
     _waits_since: float | None = None
     _template: tuple[tuple[int, str, str], str] = ((0, "", ""), "")
 
     def look(
-        self, pool: SandboxPool, class_: SandboxClass | None, stock: Stock, keys: MasterKeys, now: datetime
-    ) -> Census:
-        """Look at the pool's pods, and remember what has become of them."""
+        self, pool: SandboxPool, class_: SandboxClass | None, pod_index: PodIndex, keys: MasterKeys, now: datetime
+    ) -> FreePods:
+        """Sort the pool's free pods, and remember which became ready or failed."""
         name = pool.metadata.name
-        free = [pod for pod in stock.free(name) if pod.owner_uid == self.uid]
-        pods = self.expectations.overlay(free, stock.get, now)
+        free = [pod for pod in pod_index.free(name) if pod.owner_uid == self.uid]
+        pods = self.expectations.overlay(free, pod_index.get, now)
         there = {pod.uid for pod in pods}
         self.secrets &= there
         self.counted &= there
-        # Without the class nobody knows what a new pod would be like.
-        template = self._template_of(pool, class_, keys) if class_ else self.record.template
-        census = take_census(pods, template, keys, now, stock.unfit)
-        before, self.record = self.record, self.record.observed(template, census, stock.claimed(name), now)
-        self._count(name, before, census)
-        return census
+        # Without the class, the template of a new pod is unknown.
+        template = self._template_of(pool, class_, keys) if class_ else self.history.template
+        free_pods = sort_free_pods(pods, template, keys, now, pod_index.unfit)
+        before, self.history = self.history, self.history.observed(template, free_pods, pod_index.claimed(name), now)
+        self._count(name, before, free_pods)
+        return free_pods
 
     def wanted(self, pool: SandboxPool) -> int:
-        """How many free pods there shall be, by the spec or by recent demand."""
+        """Desired number of free pods, from the spec or from recent demand."""
         limits = pool.spec.autoscaling
         if limits is None:
             self.sizer = None
             return pool.spec.replicas
         if self.sizer is None:
-            told = pool.status.observed_generation > 0
-            self.sizer = Sizer(limits, pool.status.desired_replicas if told else pool.spec.replicas)
+            has_status = pool.status.observed_generation > 0
+            self.sizer = Sizer(limits, pool.status.desired_replicas if has_status else pool.spec.replicas)
         self.sizer.limit(limits)
         return self.sizer.size(self.clock())
 
     @property
     def waits(self) -> bool:
-        """Whether there was something to do, and it was left for later."""
+        """Whether work was postponed."""
         return self._waits_since is not None
 
-    def is_to_wait(self, stock: Stock, wanted: int) -> bool:
-        """Whether the API server is to be left to the claims that are under way.
+    def is_to_wait(self, pod_index: PodIndex, wanted: int) -> bool:
+        """Whether to wait, because claims are in progress and should not compete for the API server.
 
-        The fewer pods are left the less they wait, so that pods are made as fast as they are claimed.
+        The fewer pods are left, the shorter the wait, so that pods are made as fast as they are claimed.
         """
         now = self.clock()
-        lull = LULL if stock.pause < LULL else BREATH
-        claims = stock.claims > 0 or now < stock.claimed_at + lull
+        lull = LULL if pod_index.pause < LULL else BREATH
+        claims = pod_index.claims > 0 or now < pod_index.claimed_at + lull
         if claims and wanted:
             self._waits_since = now if self._waits_since is None else self._waits_since
-            ready = stock.ready(self.record.template) - stock.claims
+            ready = pod_index.ready(self.history.template) - pod_index.claims
             if now < self._waits_since + LONGEST_WAIT * min(max(ready / wanted, 0.0), 1.0) ** 2:
                 return True
         self._waits_since = None
@@ -97,10 +98,10 @@ class Memory:
             self._template = (of, template_of(pool, class_, keys))
         return self._template[1]
 
-    def _count(self, pool: str, before: Record, census: Census) -> None:
-        for uid in self.record.failing.keys() - before.failing.keys():
-            metrics.FAILURES.labels(pool, census.findings[uid].reason).inc()
-        ready = [pod for pod in census.current[State.READY] if pod.uid not in self.counted]
+    def _count(self, pool: str, before: RefillHistory, free_pods: FreePods) -> None:
+        for uid in self.history.failing.keys() - before.failing.keys():
+            metrics.FAILURES.labels(pool, free_pods.findings[uid].reason).inc()
+        ready = [pod for pod in free_pods.current[PodState.READY] if pod.uid not in self.counted]
         self.counted.update(pod.uid for pod in ready)
         if self.sizer is None or before.ready is None:
             return

@@ -1,4 +1,4 @@
-"""What is counted about pools, for `/metrics`."""
+"""Metrics of pools, for `/metrics`."""
 
 from prometheus_client import Counter, Gauge
 
@@ -18,7 +18,7 @@ FAILURES = Counter(
 
 
 def show(pool: str, status: SandboxPoolStatus) -> None:
-    """Set what is so in one pool."""
+    """Set the gauges of one pool."""
     counts = {
         "ready": status.ready_replicas,
         "starting": status.starting_replicas,
@@ -31,6 +31,6 @@ def show(pool: str, status: SandboxPoolStatus) -> None:
 
 
 def forget(pool: str) -> None:
-    """The pool is gone, or another operator's."""
+    """Remove the gauges of a pool that is gone, or that another operator now keeps filled."""
     for gauge in (PODS, WANTED):
         gauge.remove_by_labels({"pool": pool})

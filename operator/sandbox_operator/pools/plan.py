@@ -1,42 +1,42 @@
-"""What is to be done about one pool: pure, from what is known of its pods."""
+"""Plans the next steps for one pool from the state of its pods. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from sandbox_common.reasons import Reason
-from sandbox_operator.pools.census import LONGEST_START, Census, Pods, State
-from sandbox_operator.pools.record import SHORTEST_DELAY, Record
+from sandbox_operator.pools.free_pods import LONGEST_START, FreePods, PodsByState, PodState
+from sandbox_operator.pools.refill_history import SHORTEST_DELAY, RefillHistory
 from sandbox_operator.watching.pods import Pod
 
 BATCH = 4
-"""Most pods that are made, or deleted, at the same time. Also how many are made of a template of which none has been
-ready yet, how many may wait for room on a node, and by how many a pool grows while it is rolled."""
+"""How many pods are made or deleted at the same time. Also how many are made from a template that has had no ready pod
+yet, how many may wait for room on a node, and by how many a pool grows while its pods are replaced."""
 
 MOST_UNPLACED = 16
-"""Most pods that may be without a node, so that few are too many where there is no room; a scheduler takes
-milliseconds for each."""
+"""How many pods may be without a node, so that few pods wait if there is no room. A scheduler takes milliseconds for
+each."""
 
-_LEAST_USEFUL_FIRST = (State.FAILING, State.WAITING, State.STARTING, State.READY)
+_LEAST_USEFUL_FIRST = (PodState.FAILING, PodState.WAITING, PodState.STARTING, PodState.READY)
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What is known of one pool.
+class PoolWorld:
+    """What is known about one pool.
 
-    `wanted` is how many free pods there shall be, `secrets` the UIDs of pods whose Secret this process has made.
+    `wanted` is the desired number of free pods, `secrets` has the UIDs of pods whose Secret this process has made.
     """
 
     wanted: int
-    census: Census
-    record: Record
+    free_pods: FreePods
+    history: RefillHistory
     now: datetime
     secrets: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Delete these pods if they still are as they were seen, make the Secrets of these, and make so many pods."""
+class PoolPlan:
+    """Delete the pods `deletes` if they have not changed, make the Secrets of `secrets`, and make `creates` pods."""
 
     deletes: tuple[Pod, ...] = ()
     secrets: tuple[Pod, ...] = ()
@@ -47,55 +47,54 @@ class Plan:
         return bool(self.deletes or self.secrets or self.creates)
 
 
-def plan(world: World) -> Plan:
-    """The next steps for one pool, few at a time; to be asked again when they are done."""
+def plan(world: PoolWorld) -> PoolPlan:
+    """The next few steps for one pool. Plan again when they are done."""
     deletes = [*_outdated(world), *(_surplus(world) or _failed(world))][:BATCH]
     creates = min(_missing(world, deletes), *_bounds(world, deletes))
-    return Plan(tuple(deletes), _without_secret(world, deletes), max(creates, 0), _again_at(world))
+    return PoolPlan(tuple(deletes), _without_secret(world, deletes), max(creates, 0), _again_at(world))
 
 
-def _without_secret(world: World, deletes: Collection[Pod]) -> tuple[Pod, ...]:
-    if not world.record.refusals.is_over(world.now):
+def _without_secret(world: PoolWorld, deletes: Collection[Pod]) -> tuple[Pod, ...]:
+    if not world.history.refusals.is_over(world.now):
         return ()
-    current = world.census.current
-    pods = [*current[State.STARTING], *current[State.WAITING], *current[State.FAILING]]
+    current = world.free_pods.current
+    pods = [*current[PodState.STARTING], *current[PodState.WAITING], *current[PodState.FAILING]]
     known = {*world.secrets, *(pod.uid for pod in deletes)}
     return tuple(pod for pod in pods if pod.uid not in known and not _has_run(pod))[:BATCH]
 
 
 def _has_run(pod: Pod) -> bool:
-    """Whether the container has had its environment, so that the Secret must be there."""
+    """Whether the container has run, so that its Secret must exist."""
     container = pod.container
     return pod.is_finished or (
         container is not None and (container.running_since is not None or container.last_run is not None)
     )
 
 
-def _outdated(world: World) -> list[Pod]:
-    """Pods of earlier templates, and on nodes that take no more, that can go: those that are of no use, and as many
-    ready ones as are not missed.
+def _outdated(world: PoolWorld) -> list[Pod]:
+    """Pods to delete because of an earlier template or an unfit node: all that are not ready, and surplus ready ones.
 
-    When there is no room for the new ones, a quarter of those of earlier templates goes first.
+    If there is no room for new pods, a quarter of the ready pods with an earlier template goes first.
     """
-    census, outdated = world.census, world.census.outdated
+    free_pods, outdated = world.free_pods, world.free_pods.outdated
     useless = [pod for state in _LEAST_USEFUL_FIRST[:-1] for pod in outdated[state]]
-    old = _oldest_first(outdated[State.READY])
-    spare = census.count(State.READY) - world.wanted
+    old = _oldest_first(outdated[PodState.READY])
+    spare = free_pods.count(PodState.READY) - world.wanted
     if spare > 0:
-        return [*useless, *[*_oldest_first(census.leaving), *old][:spare]]
-    # The room of a pod on a node that takes no more is of no use to another.
+        return [*useless, *[*_oldest_first(free_pods.leaving), *old][:spare]]
+    # Deleting a pod from an unfit node makes no room for a new pod.
     share = max(1, world.wanted // 4) if _lacks_room(world) else 0
     return [*useless, *old[: max(spare + share, 0)]]
 
 
-def _lacks_room(world: World) -> bool:
-    refusal = world.record.refusal
+def _lacks_room(world: PoolWorld) -> bool:
+    refusal = world.history.refusal
     quota = refusal is not None and refusal.reason is Reason.QUOTA_EXCEEDED
-    return quota or world.census.current.count(State.WAITING) > 0
+    return quota or world.free_pods.current.count(PodState.WAITING) > 0
 
 
-def _surplus(world: World) -> list[Pod]:
-    current = world.census.current
+def _surplus(world: PoolWorld) -> list[Pod]:
+    current = world.free_pods.current
     surplus = current.count() - world.wanted
     if surplus <= 0:
         return []
@@ -103,52 +102,52 @@ def _surplus(world: World) -> list[Pod]:
     return pods[:surplus]
 
 
-def _failed(world: World) -> list[Pod]:
-    """Failing pods whose time has come: all in good times, else one with each try."""
-    record, now = world.record, world.now
-    if not record.failures.is_over(now) or not record.refusals.is_over(now):
+def _failed(world: PoolWorld) -> list[Pod]:
+    """Failing pods that are due for deletion: all of them, or one with each try during a back-off."""
+    history, now = world.history, world.now
+    if not history.failures.is_over(now) or not history.refusals.is_over(now):
         return []
-    pods = _oldest_first(world.census.current[State.FAILING])
-    due = [pod for pod in pods if now >= record.failing.get(pod.uid, now) + SHORTEST_DELAY]
-    return due[:1] if record.failures.level else due
+    pods = _oldest_first(world.free_pods.current[PodState.FAILING])
+    due = [pod for pod in pods if now >= history.failing.get(pod.uid, now) + SHORTEST_DELAY]
+    return due[:1] if history.failures.level else due
 
 
-def _missing(world: World, deletes: Collection[Pod]) -> int:
-    census = world.census
+def _missing(world: PoolWorld, deletes: Collection[Pod]) -> int:
+    free_pods = world.free_pods
     gone = {pod.uid for pod in deletes}
-    missing = world.wanted - _count_without(census.current, gone)
-    leaving = sum(pod.uid not in gone for pod in census.leaving)
-    replaced = _count_without(census.outdated, gone) + leaving
+    missing = world.wanted - _count_without(free_pods.current, gone)
+    leaving = sum(pod.uid not in gone for pod in free_pods.leaving)
+    replaced = _count_without(free_pods.outdated, gone) + leaving
     return min(missing, missing + BATCH - replaced) if replaced else missing
 
 
-def _bounds(world: World, deletes: Collection[Pod]) -> tuple[int, ...]:
-    """How many pods may be made at most, for one reason each."""
-    record, current, now = world.record, world.census.current, world.now
-    waiting = current.count(State.WAITING)
-    unplaced = waiting + sum(not pod.node for pod in current[State.STARTING])
+def _bounds(world: PoolWorld, deletes: Collection[Pod]) -> tuple[int, ...]:
+    """Upper bounds of the number of pods to make."""
+    history, current, now = world.history, world.free_pods.current, world.now
+    waiting = current.count(PodState.WAITING)
+    unplaced = waiting + sum(not pod.node for pod in current[PodState.STARTING])
     bounds = [BATCH, BATCH - waiting, MOST_UNPLACED - unplaced]
-    if not record.proven:
+    if not history.proven:
         gone = {pod.uid for pod in deletes}
         bounds.append(BATCH - _count_without(current, gone))
-    for backoff in (record.failures, record.refusals):
+    for backoff in (history.failures, history.refusals):
         if backoff.level:
             bounds.append(1 if backoff.is_over(now) else 0)
     return tuple(bounds)
 
 
-def _count_without(pods: Pods, gone: Collection[str]) -> int:
-    return sum(pod.uid not in gone for state in State for pod in pods[state])
+def _count_without(pods: PodsByState, gone: Collection[str]) -> int:
+    return sum(pod.uid not in gone for state in PodState for pod in pods[state])
 
 
 def _oldest_first(pods: list[Pod]) -> list[Pod]:
     return sorted(pods, key=lambda pod: (pod.created, pod.name))
 
 
-def _again_at(world: World) -> datetime | None:
-    """When something is due though nothing changes."""
-    record, current = world.record, world.census.current
-    times = [since + SHORTEST_DELAY for since in record.failing.values()]
-    times += [backoff.until for backoff in (record.failures, record.refusals) if backoff.until]
-    times += [pod.created + LONGEST_START for pod in current[State.STARTING]]
+def _again_at(world: PoolWorld) -> datetime | None:
+    """Time of the next step if nothing changes."""
+    history, current = world.history, world.free_pods.current
+    times = [since + SHORTEST_DELAY for since in history.failing.values()]
+    times += [backoff.until for backoff in (history.failures, history.refusals) if backoff.until]
+    times += [pod.created + LONGEST_START for pod in current[PodState.STARTING]]
     return min((time for time in times if time > world.now), default=None)

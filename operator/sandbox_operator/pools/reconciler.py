@@ -1,4 +1,4 @@
-"""One pass over one pool: look, plan, apply, tell. Passes follow each change of its pods, shortly after."""
+"""One pass over one pool: look, plan, report, apply. A pass follows shortly after each change of the pool's pods."""
 
 import asyncio
 import time
@@ -15,12 +15,12 @@ from sandbox_operator.builders.refusals import refused
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, new_name
-from sandbox_operator.pools.census import Census
-from sandbox_operator.pools.expectations import Expectations
-from sandbox_operator.pools.memory import BREATH, Memory
-from sandbox_operator.pools.plan import Plan, World, plan
+from sandbox_operator.pools.expectations import PoolExpectations
+from sandbox_operator.pools.free_pods import FreePods
+from sandbox_operator.pools.memory import BREATH, PoolMemory
+from sandbox_operator.pools.plan import PoolPlan, PoolWorld, plan
+from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.pools.status import is_urgent, next_status
-from sandbox_operator.pools.stock import Stock
 from sandbox_operator.reporting.conditions import patch
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.definitions import Definitions
@@ -32,18 +32,18 @@ from sandbox_operator.watching.workers import work
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 STATUS_SECONDS = 5.0
-"""How long changes of the counts are gathered before they are written."""
+"""Seconds for which changes of the counts are gathered before they are written."""
 
 _WORKERS = 2
 _GATHER_SECONDS = 0.1
-"""How long changes of pods are gathered before a pass, which looks at all of a pool's pods."""
+"""Seconds for which changes of pods are gathered before a pass, because a pass looks at all pods of a pool."""
 
 
 class PoolReconciler:
     """Keeps each pool filled.
 
-    `seen` gives the resource version up to which `stock` is complete. `now` is the wall clock in UTC, `clock` is
-    monotonic and the one of `stock`.
+    `seen()` returns the resource version up to which `pod_index` is complete. `now` is the wall clock in UTC, `clock`
+    the monotonic clock that `pod_index` uses.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class PoolReconciler:
         keys: MasterKeys,
         pools: Store[SandboxPool],
         classes: Store[SandboxClass],
-        stock: Stock,
+        pod_index: PodIndex,
         seen: Callable[[], int],
         now: Callable[[], datetime] = times.utc_now,
         clock: Callable[[], float] = time.monotonic,
@@ -63,12 +63,12 @@ class PoolReconciler:
         self._keys = keys
         self._pools = pools
         self._classes = classes
-        self._stock = stock
+        self._pod_index = pod_index
         self._seen = seen
         self._now = now
         self._clock = clock
         self._queue = WorkQueue()
-        self._memories: dict[str, Memory] = {}
+        self._memories: dict[str, PoolMemory] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -84,24 +84,24 @@ class PoolReconciler:
                 metrics.forget(name)
 
     def changed(self, name: str) -> None:
-        """This pool, or one of its pods, is new, changed or gone."""
+        """Note that this pool, or one of its pods, is new, changed or gone."""
         self._queue.add_after(name, _GATHER_SECONDS)
 
     def class_changed(self, name: str) -> None:
-        """This SandboxClass is new, changed or gone."""
+        """Note that this SandboxClass is new, changed or gone."""
         for pool in self._pools:
             if pool.spec.class_name == name:
                 self.changed(pool.metadata.name)
 
     def started(self, name: str) -> None:
-        """A sandbox claimed a pod of this pool, or would have if it had not been empty; once for each start."""
+        """Note a start that claimed a pod of this pool, or found the pool empty."""
         memory = self._memories.get(name)
         if memory and memory.sizer:
             memory.sizer.started(self._clock())
         self._queue.add_after(name, BREATH)
 
     async def reconcile(self, name: str) -> None:
-        """One pass over the pool of this name. Raises what PoolApi raises; the pass is then to be repeated."""
+        """Make one pass over this pool. Raises what PoolApi raises; repeat the pass then."""
         pool = self._pools.get(name)
         if pool is None or pool.metadata.deletion_timestamp:
             # The garbage collector deletes the free pods.
@@ -111,17 +111,17 @@ class PoolReconciler:
         class_ = self._classes.get(pool.spec.class_name)
         wanted = memory.wanted(pool)
         has_waited = memory.waits
-        if has_waited and memory.is_to_wait(self._stock, wanted):
-            # While claims come in numbers, not even the pods are looked at: that costs more the more there are.
+        if has_waited and memory.is_to_wait(self._pod_index, wanted):
+            # During many claims, the pass does not even look at the pods: its cost grows with their number.
             self._queue.add_after(name, BREATH)
             return
-        steps, census = self._plan(memory, pool, class_, wanted)
-        await self._tell(memory, pool, class_, wanted, census)
-        if steps and not has_waited and memory.is_to_wait(self._stock, wanted):
+        steps, free_pods = self._plan(memory, pool, class_, wanted)
+        await self._report(memory, pool, class_, wanted, free_pods)
+        if steps and not has_waited and memory.is_to_wait(self._pod_index, wanted):
             self._queue.add_after(name, BREATH)
         elif steps and class_:
             await self._apply(memory, pool, class_, steps)
-            # There may be more to do, or other than was thought.
+            # There may be more to do, or the pods may have changed.
             self._queue.add(name)
         self._queue.forget(name)
         if steps.requeue_at:
@@ -129,11 +129,11 @@ class PoolReconciler:
         if memory.sizer and (due := memory.sizer.look_again(self._clock())):
             self._queue.add_after(name, due - self._clock())
 
-    def _memory(self, pool: SandboxPool) -> Memory:
+    def _memory(self, pool: SandboxPool) -> PoolMemory:
         name, uid = pool.metadata.name, pool.metadata.uid
         memory = self._memories.get(name)
         if memory is None or memory.uid != uid:
-            memory = self._memories[name] = Memory(uid, Expectations(self._seen), self._clock)
+            memory = self._memories[name] = PoolMemory(uid, PoolExpectations(self._seen), self._clock)
         return memory
 
     def _forget(self, name: str) -> None:
@@ -141,21 +141,23 @@ class PoolReconciler:
         if self._memories.pop(name, None):
             metrics.forget(name)
 
-    def _plan(self, memory: Memory, pool: SandboxPool, class_: SandboxClass | None, wanted: int) -> tuple[Plan, Census]:
+    def _plan(
+        self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass | None, wanted: int
+    ) -> tuple[PoolPlan, FreePods]:
         now = self._now()
-        census = memory.look(pool, class_, self._stock, self._keys, now)
+        free_pods = memory.look(pool, class_, self._pod_index, self._keys, now)
         if class_ is None:
-            return Plan(), census
-        # A volume belongs to one sandbox, so it cannot be there before.
+            return PoolPlan(), free_pods
+        # A volume belongs to one sandbox, so a pod cannot have it in advance.
         count = 0 if class_.spec.workspace.persistent or refused(pool.spec, class_) else wanted
-        return plan(World(count, census, memory.record, now, memory.secrets)), census
+        return plan(PoolWorld(count, free_pods, memory.history, now, memory.secrets)), free_pods
 
-    async def _apply(self, memory: Memory, pool: SandboxPool, class_: SandboxClass, steps: Plan) -> None:
+    async def _apply(self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass, steps: PoolPlan) -> None:
         kept = await _together([self._delete(memory, pod) for pod in steps.deletes])
-        # Where a pod was not as it had been seen, so many new ones may not be needed.
+        # If a pod had changed, fewer new pods may be needed.
         creates = 0 if any(kept) else steps.creates
         if creates:
-            memory.record = memory.record.tried(self._now())
+            memory.history = memory.history.tried(self._now())
         answers = await _together(
             [
                 *(self._create_secret(memory, pool, class_, pod) for pod in steps.secrets),
@@ -164,40 +166,42 @@ class PoolReconciler:
         )
         if answers:
             refusal = next(filter(None, answers), None)
-            memory.record = memory.record.answered(refusal, self._now())
+            memory.history = memory.history.answered(refusal, self._now())
             if refusal:
                 metrics.FAILURES.labels(pool.metadata.name, refusal.reason).inc()
                 _log.warning("refused", pool=pool.metadata.name, reason=refusal.reason, error=refusal.message)
         _log.info("pool changed", pool=pool.metadata.name, deleted=kept.count(False), asked_for=creates)
 
-    async def _delete(self, memory: Memory, pod: Pod) -> bool:
-        """Whether the pod is not as it was seen, and stays."""
+    async def _delete(self, memory: PoolMemory, pod: Pod) -> bool:
+        """Whether the pod had changed and therefore stays."""
         if not await self._api.delete_pod(pod):
             return True
         memory.expectations.deleted(pod)
         return False
 
-    async def _create(self, memory: Memory, pool: SandboxPool, class_: SandboxClass) -> Refusal | None:
+    async def _create(self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass) -> Refusal | None:
         made = await self._api.create_pod(build_warm_pod(pool, class_, self._keys, new_name(pool)))
         if isinstance(made, Refusal):
             return made
         memory.expectations.created(made)
-        # The Secret goes with the pod, so it needs the pod's UID.
+        # The Secret is deleted with the pod, so it needs the pod's UID.
         return await self._create_secret(memory, pool, class_, made)
 
-    async def _create_secret(self, memory: Memory, pool: SandboxPool, class_: SandboxClass, pod: Pod) -> Refusal | None:
+    async def _create_secret(
+        self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass, pod: Pod
+    ) -> Refusal | None:
         refusal = await self._api.create_secret(build_warm_secret(pool, class_, self._keys, pod))
         if refusal is None:
             memory.secrets.add(pod.uid)
         return refusal
 
-    async def _tell(
-        self, memory: Memory, pool: SandboxPool, class_: SandboxClass | None, wanted: int, census: Census
+    async def _report(
+        self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass | None, wanted: int, free_pods: FreePods
     ) -> None:
-        """Write the status, if it has changed and is due."""
+        """Write the status if it has changed and is due."""
         name = pool.metadata.name
-        claimed = self._stock.claimed(name)
-        status = next_status(pool, class_, wanted, census, memory.record, claimed, self._now())
+        claimed = self._pod_index.claimed(name)
+        status = next_status(pool, class_, wanted, free_pods, memory.history, claimed, self._now())
         metrics.show(name, status)
         changes = self._definitions.kept("SandboxPool", pool.status, patch(pool.status, status))
         if not changes:
@@ -221,7 +225,7 @@ class PoolReconciler:
 
 
 async def _together[T](requests: list[Awaitable[T]]) -> list[T]:
-    """What all requests give. Raises what one of them raises, once all have ended."""
+    """The results of all requests. If one fails, raises its exception after all have ended."""
     results = await asyncio.gather(*requests, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

@@ -1,12 +1,12 @@
-"""How many free pods a pool keeps, by recent demand: pure, times are seconds of one monotonic clock.
+"""Decides how many free pods a pool keeps, from recent demand. Pure; times are seconds of one monotonic clock.
 
-A taken pod is replaced at once, and its replacement is ready one lead time later. So a start finds a free pod just
-when fewer starts than the pool's size came within the lead time before it: for each start this number, itself counted
-in, is the size that it needed. The size to keep is the least that was enough for the wanted share of recent starts:
-the base-stock level for a ready rate, with the demand as it was in place of an assumed distribution. Starts that
-missed count as if they had taken a pod, which errs on the large side.
+A claimed pod is replaced at once, and its replacement is ready one lead time later. So a start finds a free pod if
+fewer starts than the pool's size came within one lead time before it. The size that a start needed is the number of
+starts within that lead time, including itself. The pool keeps the smallest size that was enough for the target share of
+recent starts. In inventory theory this is the base-stock level for a ready rate, with the observed demand instead of
+an assumed distribution. Misses count as if they had claimed a pod, so the size is rather too large.
 
-The size grows at once. It shrinks by a step when what is left has been enough for a while, so that it does not flap.
+The size grows at once. It shrinks step by step, after a smaller size has been enough for a while, so it does not flap.
 """
 
 from collections import Counter, deque
@@ -18,19 +18,19 @@ WINDOW = 7200.0
 """Seconds for which a start counts as recent."""
 
 SLICE = 60.0
-"""Seconds of starts that are forgotten together."""
+"""Seconds of the slices in which starts are forgotten."""
 
 PATIENCE = 600.0
 """Seconds for which a smaller size must have been enough before the size shrinks by one step."""
 
 LARGEST_STEP = 4
-"""One step takes one in so many pods away, and one pod at least."""
+"""A step removes one pod in this many, and at least one pod."""
 
 FIRST_LEAD_TIME = 15.0
-"""Seconds from a pod's creation until it is ready, as long as none has been seen."""
+"""Assumed seconds from a pod's creation until it is ready, until a real value is known."""
 
 LEAD_TIMES = 32
-"""How many of the last lead times are kept. Their upper quartile is reckoned with."""
+"""How many of the last lead times are kept. Their upper quartile is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Slice:
 
 
 class Demand:
-    """What sizes recent starts needed, and how long a pod takes. Its memory is bounded, whatever comes."""
+    """The sizes that recent starts needed, and how long a pod takes to become ready. Uses bounded memory."""
 
     def __init__(self) -> None:
         self.lead_time = FIRST_LEAD_TIME
@@ -51,7 +51,7 @@ class Demand:
         self._needed: Counter[int] = Counter()
 
     def started(self, now: float) -> None:
-        """A start came that fits the pool."""
+        """Note a start that fits the pool."""
         starts = self._starts
         while starts and starts[0] <= now - self.lead_time:
             starts.popleft()
@@ -62,17 +62,17 @@ class Demand:
         self._needed[len(starts)] += 1
 
     def ready(self, seconds: float) -> None:
-        """A pod became ready so long after its creation."""
+        """Note that a pod became ready this many seconds after its creation."""
         self._lead_times.append(seconds)
         self.lead_time = sorted(self._lead_times)[len(self._lead_times) * 3 // 4]
 
     def forget(self, now: float) -> None:
-        """Drop the starts that are no longer recent."""
+        """Forget starts that are no longer recent."""
         while self._slices and self._slices[0].end + WINDOW <= now:
             self._needed -= self._slices.popleft().needed
 
     def size_for(self, percentage: int) -> int:
-        """The least size that was enough for this percentage of the recent starts; 0 when there were none."""
+        """The smallest size that was enough for this percentage of the recent starts; 0 if there were none."""
         missing = self._needed.total() * (100 - percentage) // 100
         for size in sorted(self._needed, reverse=True):
             missing -= self._needed[size]
@@ -82,9 +82,9 @@ class Demand:
 
 
 class Sizer:
-    """The size of one pool, followed by whoever reconciles it.
+    """The size of one pool.
 
-    `size` is what to begin with: what the status says, or for a new pool the spec.
+    `size` is the initial size: from the status, or for a new pool from the spec.
     """
 
     def __init__(self, limits: Autoscaling, size: int) -> None:
@@ -95,19 +95,19 @@ class Sizer:
         self._enough = 0
 
     def limit(self, limits: Autoscaling) -> None:
-        """Use these limits from now on, with what is known of the demand."""
+        """Use these limits from now on, and keep what is known about the demand."""
         self._limits = limits
 
     def started(self, now: float) -> None:
-        """A start came that took a pod of this pool, or would have if it had not been empty."""
+        """Note a start that claimed a pod of this pool, or found the pool empty."""
         self._demand.started(now)
 
     def ready(self, seconds: float) -> None:
-        """A pod became ready so long after its creation."""
+        """Note that a pod became ready this many seconds after its creation."""
         self._demand.ready(seconds)
 
     def size(self, now: float) -> int:
-        """How many free pods to keep, within the limits. Costs little; the more often it is asked, the better."""
+        """Number of free pods to keep, within the limits. Call it often: a call is cheap."""
         limits = self._limits
         self._demand.forget(now)
         self._size = self._within(self._size)
@@ -124,7 +124,7 @@ class Sizer:
         return self._size
 
     def look_again(self, now: float) -> float | None:
-        """When to ask for the size again though nothing happens, since it may be smaller then; None: no need."""
+        """When the size may shrink without further events; None if it cannot."""
         if self._size <= self._limits.min_replicas:
             return None
         return (now if self._less_since is None else self._less_since) + PATIENCE

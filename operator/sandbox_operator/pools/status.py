@@ -1,4 +1,4 @@
-"""The status of a SandboxPool, and when it is worth a write."""
+"""The status of a SandboxPool, and when a change of it is worth a write."""
 
 from datetime import datetime
 
@@ -7,8 +7,8 @@ from sandbox_common.remedies import with_remedy
 from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
 from sandbox_crds.models import SandboxClass, SandboxPool, SandboxPoolStatus
 from sandbox_operator.builders.refusals import refused
-from sandbox_operator.pools.census import Census, State
-from sandbox_operator.pools.record import Record
+from sandbox_operator.pools.free_pods import FreePods, PodState
+from sandbox_operator.pools.refill_history import RefillHistory
 from sandbox_operator.reporting.conditions import READY, ready
 from sandbox_operator.reporting.findings import Finding
 
@@ -19,14 +19,14 @@ def next_status(
     pool: SandboxPool,
     class_: SandboxClass | None,
     wanted: int,
-    census: Census,
-    record: Record,
+    free_pods: FreePods,
+    history: RefillHistory,
     claimed: int,
     now: datetime,
 ) -> SandboxPoolStatus:
-    """The whole status. Conditions of types of others stay as they are."""
+    """The whole status. Conditions of other types stay unchanged."""
     old = pool.status
-    reason, message, remedy = _reason(pool, class_, wanted, census, record)
+    reason, message, remedy = _reason(pool, class_, wanted, free_pods, history)
     others = [condition for condition in old.conditions if condition.type != READY]
     condition = ready(
         old.condition(READY),
@@ -35,14 +35,14 @@ def next_status(
         message=with_remedy(message, remedy),
         now=now,
     )
-    failing = census.count(State.FAILING)
+    failing = free_pods.count(PodState.FAILING)
     return SandboxPoolStatus(
         observed_generation=pool.metadata.generation,
         conditions=[condition, *others],
         desired_replicas=wanted,
-        replicas=census.count(),
-        ready_replicas=census.count(State.READY),
-        starting_replicas=census.count() - census.count(State.READY) - failing,
+        replicas=free_pods.count(),
+        ready_replicas=free_pods.count(PodState.READY),
+        starting_replicas=free_pods.count() - free_pods.count(PodState.READY) - failing,
         failing_replicas=failing,
         claimed_pods=claimed,
         selector=f"{POOL_LABEL}={pool.metadata.name},{SANDBOX_LABEL}=",
@@ -50,9 +50,9 @@ def next_status(
 
 
 def is_urgent(old: SandboxPoolStatus, new: SandboxPoolStatus) -> bool:
-    """Whether people shall know at once: an answer to a change of the spec, a filled pool, or a new obstacle.
+    """Whether to write the status at once: it answers a change of the spec, or reports a filled pool or a new obstacle.
 
-    That a filled pool is being filled again says little, and comes with each claim.
+    A filled pool is refilled after each claim, which is not urgent.
     """
     if old.observed_generation != new.observed_generation:
         return True
@@ -63,38 +63,38 @@ def is_urgent(old: SandboxPoolStatus, new: SandboxPoolStatus) -> bool:
 
 
 def _reason(
-    pool: SandboxPool, class_: SandboxClass | None, wanted: int, census: Census, record: Record
+    pool: SandboxPool, class_: SandboxClass | None, wanted: int, free_pods: FreePods, history: RefillHistory
 ) -> tuple[PoolReason, str, str]:
-    """Reason, message and remedy: the first that applies."""
+    """Reason, message and remedy of the first case that applies."""
     name = pool.spec.class_name
     if class_ is None:
-        return _told(PoolReason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.")
+        return _with_remedy(PoolReason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.")
     if class_.spec.workspace.persistent:
-        return _told(PoolReason.PERSISTENT_WORKSPACE, f"SandboxClass {name} has workspace.persistent.")
+        return _with_remedy(PoolReason.PERSISTENT_WORKSPACE, f"SandboxClass {name} has workspace.persistent.")
     if why := refused(pool.spec, class_):
-        return _told(PoolReason.POD_REFUSED, why)
-    ready_pods = census.current.count(State.READY)
-    if ready_pods >= wanted and not (census.outdated.count() or census.leaving):
-        return _told(
+        return _with_remedy(PoolReason.POD_REFUSED, why)
+    ready_pods = free_pods.current.count(PodState.READY)
+    if ready_pods >= wanted and not (free_pods.outdated.count() or free_pods.leaving):
+        return _with_remedy(
             PoolReason.FILLED,
             f"{ready_pods} of {wanted} free pods are ready." if wanted else "No free pods are wanted.",
         )
-    if record.refusal:
-        reason = _REFUSALS.get(record.refusal.reason, PoolReason.POD_REFUSED)
-        return _told(reason, record.refusal.message)
-    if record.finding:
-        return PoolReason.PODS_FAILING, *_failing(record.finding)
-    waiting = census.current[State.WAITING]
+    if history.refusal:
+        reason = _REFUSALS.get(history.refusal.reason, PoolReason.POD_REFUSED)
+        return _with_remedy(reason, history.refusal.message)
+    if history.finding:
+        return PoolReason.PODS_FAILING, *_failing(history.finding)
+    waiting = free_pods.current[PodState.WAITING]
     if waiting:
-        return _told(PoolReason.UNSCHEDULABLE, census.findings[waiting[0].uid].message)
-    if census.outdated.count():
-        return _told(PoolReason.FILLING, "Free pods of an earlier template are being replaced.")
-    if census.leaving:
-        return _told(PoolReason.FILLING, f"{census.unfit}: free pods on such nodes are being replaced.")
-    return _told(PoolReason.FILLING, f"{ready_pods} of {wanted} free pods are ready.")
+        return _with_remedy(PoolReason.UNSCHEDULABLE, free_pods.findings[waiting[0].uid].message)
+    if free_pods.outdated.count():
+        return _with_remedy(PoolReason.FILLING, "Free pods of an earlier template are being replaced.")
+    if free_pods.leaving:
+        return _with_remedy(PoolReason.FILLING, f"{free_pods.unfit}: free pods on such nodes are being replaced.")
+    return _with_remedy(PoolReason.FILLING, f"{ready_pods} of {wanted} free pods are ready.")
 
 
-def _told(reason: PoolReason, message: str) -> tuple[PoolReason, str, str]:
+def _with_remedy(reason: PoolReason, message: str) -> tuple[PoolReason, str, str]:
     return reason, message, POOL_MEANINGS[reason].remedy
 
 

@@ -1,4 +1,4 @@
-"""What decides whether a warm pod is the pod that a sandbox would get: a hash of all that goes into it."""
+"""The template hash, which decides whether a warm pod equals the pod that a sandbox would get."""
 
 import hashlib
 from pathlib import PurePosixPath
@@ -15,9 +15,9 @@ from sandbox_operator.builders.pod import pod_labels, pod_spec
 
 
 def template(spec: SandboxSpec, class_: SandboxClass, *, deferred: bool = False) -> str:
-    """32 hex digits; equal for two sandboxes just when their pods, names and keys apart, are the same.
+    """A hash of 32 hex digits. It is equal for two sandboxes if their pods are equal, except for names and keys.
 
-    `deferred`: the pod's agent server waits to be initialized, so it is for those alone who know to do that.
+    `deferred`: the pod's agent server boots dormant, so the template differs.
     """
     update = {"environment_hash": "", "restarted_at": "", "working_dir": working_dir(spec.working_dir)}
     plain = spec.model_copy(update=update)
@@ -35,14 +35,14 @@ def template(spec: SandboxSpec, class_: SandboxClass, *, deferred: bool = False)
 def working_dir(path: str) -> str:
     """The same directory in its shortest spelling; "" is the image's own.
 
-    Two directories are never as good as one another: commands without a directory of their own run in the agent
-    server's, and its default workspace is relative to it (openhands_agent_server 1.58.2, bash_service.py, config.py).
+    Pods with different directories are never interchangeable: commands without their own directory run in it, and the
+    default workspace is relative to it (openhands_agent_server 1.58.2, bash_service.py, config.py).
     """
     return str(PurePosixPath("/", path.lstrip("/"))) if path.startswith("/") else path
 
 
 def sandbox_spec(pool: SandboxPool, keys: MasterKeys) -> SandboxSpec:
-    """The spec of a sandbox that the pool's pods are made for."""
+    """The spec of a sandbox that fits the pool's pods."""
     spec, environment_ = pool.spec, usable_environment(pool)
     return SandboxSpec(
         image=spec.image,
@@ -61,5 +61,5 @@ def sandbox_spec(pool: SandboxPool, keys: MasterKeys) -> SandboxSpec:
 
 
 def usable_environment(pool: SandboxPool) -> dict[str, str]:
-    """The pool's environment without the variables that the operator owns, as the gateway does with a client's."""
+    """The pool's environment without reserved variables, which the gateway removes from clients' environments, too."""
     return {name: value for name, value in pool.spec.environment.items() if not is_reserved(name)}

@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-type Checks = Mapping[str, Callable[[], bool]]
-"""Name of what must be so, and whether it is."""
+type ProbeChecks = Mapping[str, Callable[[], bool]]
+"""The checks of a probe: name, and a function that returns whether it passes."""
 
 
-async def serve(port: int, healthy: Checks, ready: Checks) -> web.AppRunner:
-    """Listen on all addresses; `cleanup()` of what is returned ends it. Raises OSError when the port is taken.
+async def serve(port: int, healthy: ProbeChecks, ready: ProbeChecks) -> web.AppRunner:
+    """Listen on all addresses. `cleanup()` of the returned runner stops it. Raises OSError if the port is taken.
 
-    Each probe answers 200 or 503, with one line for each check; `/metrics` all metrics of the process.
+    Each probe answers 200 or 503, with one line for each check. `/metrics` has all metrics of the process.
     """
     app = web.Application()
     app.router.add_get("/healthz", _handler(healthy))
@@ -24,7 +24,7 @@ async def serve(port: int, healthy: Checks, ready: Checks) -> web.AppRunner:
     return runner
 
 
-def _handler(checks: Checks) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _handler(checks: ProbeChecks) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(_: web.Request) -> web.StreamResponse:
         results = {name: check() for name, check in checks.items()}
         text = "".join(f"{name}: {'ok' if good else 'failed'}\n" for name, good in results.items())

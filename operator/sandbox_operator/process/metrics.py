@@ -1,4 +1,4 @@
-"""What the operator counts, for `/metrics` on the port of its probes."""
+"""Metrics of the operator, for `/metrics` on the port of its probes."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

@@ -1,1 +1,1 @@
-"""What is found out about a sandbox, and how its status reports it. Pure."""
+"""What the operator finds out about a sandbox, and how the status reports it. Pure."""

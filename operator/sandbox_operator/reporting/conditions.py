@@ -1,4 +1,4 @@
-"""Conditions as this operator writes them, of Sandboxes and SandboxPools alike, and the patch that holds them."""
+"""The conditions of Sandboxes and SandboxPools, and the merge patch of a status."""
 
 from datetime import datetime
 from typing import Any, cast
@@ -15,7 +15,7 @@ EXPIRING = "Expiring"
 
 
 def ready(old: Condition | None, *, holds: bool, reason: str, message: str, now: datetime) -> Condition:
-    """The condition `Ready`, which keeps the time of its last transition while status and reason stay."""
+    """The condition `Ready`. The time of its last transition stays while status and reason stay the same."""
     status = "True" if holds else "False"
     unchanged = old is not None and old.status == status and old.reason == reason
     return Condition(
@@ -28,7 +28,7 @@ def ready(old: Condition | None, *, holds: bool, reason: str, message: str, now:
 
 
 def patch[Status: BaseModel](old: Status, new: Status) -> dict[str, Any]:
-    """A JSON merge patch from one status to the next; empty when there is nothing to write."""
+    """A JSON merge patch from one status to the next; empty if nothing has changed."""
     changed = {name for name in type(new).model_fields if getattr(old, name) != getattr(new, name)}
     if not changed:
         return {}
@@ -39,7 +39,7 @@ def patch[Status: BaseModel](old: Status, new: Status) -> dict[str, Any]:
 
 
 def _merging(before: object, value: object) -> object:
-    """What makes one value of the other by a merge, in which entries of an object stay unless they are null."""
+    """The merge patch from one value to the other. A merge removes entries of an object only if they are null."""
     if not isinstance(before, dict) or not isinstance(value, dict):
         return value
     entries = cast("dict[str, object]", value)

@@ -1,7 +1,7 @@
-"""Which troubles repetition cannot mend, by the words of kubelets, container runtimes and volume controllers. Pure.
+"""Which failures are final, from the messages of kubelets, container runtimes and volume controllers. Pure.
 
-Kubernetes goes on trying whatever it is. A trouble is final only where the words say for certain that the next attempt
-must fail like the last one; all others may pass.
+Kubernetes retries everything. A failure is final only if its message says for certain that the next attempt must fail
+like the last one. All others may pass.
 
 Sources: Kubernetes 1.36 (pkg/kubelet/images, pkg/controller/volume/persistentvolume), containerd 2.4 (core/remotes,
 internal/cri), CRI-O 1.33 with containers/image 5, runc 1.3, crun 1.20, gVisor.
@@ -18,10 +18,10 @@ _FINAL_WAITS = {
 }
 
 IMAGE_TROUBLES = frozenset({Reason.IMAGE_PULL_BACK_OFF, Reason.IMAGE_PULL_DENIED, Reason.IMAGE_NOT_FOUND})
-"""What `of_image` says of a well-formed reference."""
+"""Results of `of_image` for a well-formed reference."""
 
 _NAMES = re.compile(r'"(?:[^"\\]|\\.)*"|\S*/\S*')
-"""Quoted text, references and URLs: names that people have chosen, which may hold any word."""
+"""Quoted text, references and URLs: names that people have chosen, which may contain any word."""
 
 _MAY_PASS = re.compile(
     r"\b(?:408|429|5\d\d)\b|too ?many ?requests|time-?out|timed out|deadline exceeded|connection (?:reset|refused)"
@@ -52,7 +52,7 @@ _NO_STORAGE_CLASS = re.compile(r"storageclass\.storage\.k8s\.io \S+ not found")
 
 
 def of_image(waiting_reason: str, message: str) -> Reason:
-    """What a container lacks that waits for its image, for this reason and with this message."""
+    """The reason for a container that waits for its image, from the kubelet's reason and message."""
     if final := _FINAL_WAITS.get(waiting_reason):
         return final
     words = _NAMES.sub(" ", message)
@@ -67,15 +67,15 @@ def of_image(waiting_reason: str, message: str) -> Reason:
 
 
 def of_command(message: str) -> Reason:
-    """What a container lacks whose process could not be started."""
+    """The reason for a container whose process could not be started."""
     return Reason.COMMAND_CANNOT_RUN if _NO_PROGRAM.search(message) else Reason.CREATE_CONTAINER_ERROR
 
 
 def of_pod(message: str) -> Reason:
-    """What a pod lacks whose volumes, network or runtime could not be made."""
+    """The reason for a pod whose volumes, network or runtime could not be set up."""
     return Reason.RUNTIME_HANDLER_NOT_FOUND if _NO_HANDLER.search(message) else Reason.CREATE_CONTAINER_ERROR
 
 
 def of_claim(message: str) -> Reason:
-    """What a volume claim lacks that is not bound."""
+    """The reason for a volume claim that is not bound."""
     return Reason.STORAGE_CLASS_NOT_FOUND if _NO_STORAGE_CLASS.search(message) else Reason.VOLUME_NOT_BOUND

@@ -1,4 +1,4 @@
-"""What the pod of a sandbox says about its readiness: a chain of small predicates, the first that applies wins."""
+"""What a pod shows about its sandbox's readiness: a list of policies, of which the first that applies wins. Pure."""
 
 import re
 import signal
@@ -22,18 +22,18 @@ _RESTART_CHARACTERS = 512
 _VOLUME_IS_MADE = timedelta(seconds=4)
 
 OVERDUE = timedelta(seconds=15)
-"""How long after a deleted pod was to have ended its node counts as lost: a kubelet kills it at that time."""
+"""A node counts as lost this long after a deleted pod should have ended, since a kubelet kills the pod at that time."""
 
 GIVEN_UP = timedelta(minutes=5)
-"""How long after that a pod which nothing says is lost counts as such: one that was not ready when its node fell silent
-looks like one whose kubelet takes its time."""
+"""A deleted pod without other signs of a lost node counts as lost this long after it should have ended. If it was not
+ready when its node stopped reporting, it looks like a pod whose kubelet is slow."""
 
 # Reasons of `state.waiting` (Kubernetes 1.36, pkg/kubelet: images/types.go, container/sync_result.go, cri-api errors).
 _CRASH_LOOP = "CrashLoopBackOff"
 _RUN_ERROR = "RunContainerError"
 _NO_RUN = "The command cannot be run"
 _NOT_RUN = frozenset({126, 127})
-"""How a shell ends that cannot execute a command, or does not find it (builders/launch.py)."""
+"""Exit codes of a shell that cannot execute a command, or does not find it (builders/launch.py)."""
 _START_ERROR = "StartError"
 _INVALID_IMAGE = "InvalidImageName"
 _IMAGE_WAITS = frozenset(
@@ -48,7 +48,7 @@ _IMAGE_WAITS = frozenset(
 )
 # Reasons of the condition `Ready` that kubelets give (pkg/kubelet/status/generate.go).
 _KUBELET_UNREADY = frozenset({"ContainersNotReady", "ReadinessGatesNotReady", "PodCompleted", "PodFailed"})
-# Causes for which a pod fits no node that lie in its volume claim alone (pkg/scheduler, volumebinding).
+# Messages of a pod that fits no node only because of its volume claim (pkg/scheduler, volumebinding).
 _UNBOUND = re.compile(
     r"unbound immediate PersistentVolumeClaims|persistentvolumeclaim \"[^\"]*\" not found"
     r"|find available persistent volumes to bind|bound to non-existent|binding volumes"
@@ -59,11 +59,11 @@ _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(?:: )?')
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A reason for the condition `Ready`, with the evidence for people.
+    """A reason for the condition `Ready`, with a message for people.
 
-    `passing_since` marks a state that usually passes within milliseconds: it is worth a write only once it has lasted.
-    `remedy` is what helps in this very case; "" for that of the reason. `stands` leaves the message as it is, if the
-    reason is still the same. `log` and `workspace_kept` are what the message says, as data.
+    `passing_since` marks a state that usually passes within milliseconds, so it is written only after it has lasted.
+    `remedy` is specific to this case; "" for the remedy of the reason. `stands` keeps the old message if the reason is
+    still the same. `log` and `workspace_kept` are parts of the message, as data.
     """
 
     reason: Reason
@@ -83,11 +83,11 @@ def _is_unschedulable(pod: Pod) -> Finding | None:
     if pod.scheduled is None or pod.scheduled.status:
         return None
     words = pod.scheduled.message or pod.scheduled.reason
-    told = f"The pod cannot be scheduled: {words}"
+    message = f"The pod cannot be scheduled: {words}"
     if _UNBOUND.search(words) and not any(cause in words for cause in _OTHER_CAUSES):
-        # Usual for some seconds, and not taken back while the volume is made: the claim is as new as the pod.
-        return Finding(Reason.VOLUME_NOT_BOUND, told, passing_since=pod.created + _VOLUME_IS_MADE)
-    return Finding(Reason.UNSCHEDULABLE, told)
+        # Usual for some seconds: the claim is as new as the pod, and the message stays while the volume is made.
+        return Finding(Reason.VOLUME_NOT_BOUND, message, passing_since=pod.created + _VOLUME_IS_MADE)
+    return Finding(Reason.UNSCHEDULABLE, message)
 
 
 def _waits_for_node(pod: Pod) -> Finding | None:
@@ -105,7 +105,7 @@ def _has_invalid_image(pod: Pod) -> Finding | None:
 def _cannot_pull_image(pod: Pod) -> Finding | None:
     if pod.container is None or pod.container.waiting_reason not in _IMAGE_WAITS:
         return None
-    # The kubelet changes between trying and waiting; both have the same words, and are written once.
+    # The kubelet alternates between trying and waiting. Both get the same message, so it is written once.
     return Finding(
         finality.of_image(pod.container.waiting_reason, pod.container.waiting_message),
         _sentence(f"ImagePullBackOff: the image {_image(pod)} cannot be pulled", pod.container),
@@ -113,7 +113,7 @@ def _cannot_pull_image(pod: Pod) -> Finding | None:
 
 
 def _has_lost_node(pod: Pod) -> Finding | None:
-    """The node controller has overruled a silent kubelet: that calls the container ready, and the pod is not."""
+    """The kubelet is silent, and the node controller has overruled it: the container is ready, but the pod is not."""
     ready = pod.ready
     if ready is None or ready.status or ready.reason in _KUBELET_UNREADY:
         return None
@@ -133,21 +133,21 @@ def _has_stopped_answering(pod: Pod) -> Finding | None:
     container, ready = pod.container, pod.ready
     if container is None or container.running_since is None or ready is None or ready.since is None:
         return None
-    # A pod that became unready after this run began was ready in it.
+    # If the pod became unready after this run began, it was ready in this run.
     if ready.since <= container.running_since:
         return None
     return Finding(Reason.NOT_RESPONDING, "The agent server runs and does not answer its readiness probe.")
 
 
 def _cannot_run(pod: Pod) -> Finding | None:
-    """The container was made, and its process could not be started."""
+    """The container was made, but its process could not be started."""
     container = pod.container
     if container is None or container.running_since is not None:
         return None
     if container.waiting_reason == _RUN_ERROR:
         words = container.waiting_message
     elif container.last_run and container.last_run.reason == _START_ERROR:
-        # What shows between two attempts, in the same words.
+        # This shows between two attempts, with the same message.
         words = container.last_run.message
     else:
         return None
@@ -210,16 +210,16 @@ POLICIES: tuple[Callable[[Pod], Finding | None], ...] = (
     _is_held_up,
     _restarts,
 )
-"""In order of precedence; a pod to which none applies is starting."""
+"""In order of precedence. If none applies, the pod is starting."""
 
 
 def examine(pod: Pod) -> Finding:
-    """What a pod that is neither finished nor being deleted says about its sandbox."""
+    """The finding about a pod that is neither finished nor being deleted."""
     return next((finding for policy in POLICIES if (finding := policy(pod))), _starts(pod))
 
 
 def lost_node(pod: Pod, now: datetime) -> Finding | None:
-    """That the pod's node is silent, if it is; also of a pod that is being deleted."""
+    """The finding that the pod's node does not report; None if it does. Also for a pod that is being deleted."""
     if pod.deletion_due and not pod.is_finished and pod.node and now >= pod.deletion_due + OVERDUE:
         due = times.rfc3339(pod.deletion_due)
         return Finding(Reason.NODE_LOST, f"Node {pod.node} does not report: the pod should have ended at {due}.")
@@ -227,10 +227,10 @@ def lost_node(pod: Pod, now: datetime) -> Finding | None:
 
 
 def abandoned_at(pod: Pod) -> datetime | None:
-    """When a pod that somebody has deleted is not to be waited for any more; None: never.
+    """When the operator stops waiting for the end of a deleted pod; None: never.
 
-    A silent node may still run it, so that it may write to a volume; without one there is nothing to protect. A pod
-    that was deleted without a grace period waits for finalizers alone.
+    A silent node may still run the pod, which could then write to a volume, so only pods without a volume are
+    abandoned. A pod that was deleted without a grace period waits only for finalizers.
     """
     if not pod.is_local or not pod.node or pod.is_finished or pod.deletion_due is None:
         return None
@@ -240,7 +240,7 @@ def abandoned_at(pod: Pod) -> datetime | None:
 
 
 def ending(pod: Pod, now: datetime) -> Finding:
-    """What a pod says that another than the operator has deleted. It may change at `deletion_due` + OVERDUE."""
+    """The finding about a pod that others have deleted. It may change at `deletion_due` + OVERDUE."""
     if lost := lost_node(pod, now):
         return lost
     if who := disrupted_by(pod):
@@ -251,27 +251,27 @@ def ending(pod: Pod, now: datetime) -> Finding:
 
 
 def finished(pod: Pod) -> Finding:
-    """What a pod says none of whose containers runs ever again."""
+    """The finding about a pod whose containers have ended for good."""
     evicted = disrupted_by(pod) or pod.reason == "Evicted"
     reason, remedy = (Reason.EVICTED, LOSSES[cause(pod)].remedy) if evicted else (Reason.POD_FAILED, "")
     return Finding(reason, f"{ended_by(pod)} It is replaced.", remedy=remedy)
 
 
 def ended_by(pod: Pod) -> str:
-    """Who has ended such a pod, and why, in one sentence."""
+    """One sentence that says who ended a finished pod, and why."""
     who = disrupted_by(pod)
     return who if who and not pod.message else _in_words(pod.reason or pod.phase, pod.message)
 
 
 def disrupted_by(pod: Pod) -> str:
-    """Who is about to end the pod, or has, and why, in one sentence of theirs; "" when nobody says so."""
+    """One sentence, from Kubernetes, that says who ends or has ended the pod, and why; "" if it does not say so."""
     if pod.disruption is None or not pod.disruption.status:
         return ""
     return _in_words(pod.disruption.reason, pod.disruption.message)
 
 
 def is_without_cause(pod: Pod) -> bool:
-    """Whether the kubelet waits to pull the image again, and does not say why: so before Kubernetes 1.32."""
+    """Whether the kubelet waits to pull the image again and does not say why, as before Kubernetes 1.32."""
     container = pod.container
     if container is None or container.waiting_reason != "ImagePullBackOff":
         return False
@@ -279,7 +279,7 @@ def is_without_cause(pod: Pod) -> bool:
 
 
 def restart_reason(pod: Pod) -> str:
-    """Why the container was last restarted, at most 1,024 characters; "" when it was not, or nobody knows any more."""
+    """Why the container was last restarted, at most 1,024 characters; "" if it was not, or the cause is unknown."""
     container = pod.container
     if container is None or container.last_run is None or not container.restarts:
         return ""
@@ -287,13 +287,13 @@ def restart_reason(pod: Pod) -> str:
 
 
 def restart_log(pod: Pod) -> str:
-    """The last lines of the agent server's log before the container was last restarted, as far as they are known."""
+    """The last lines of the agent server's log before the last restart of the container; "" if unknown."""
     container = pod.container
     return _log(container.last_run) if container and container.last_run and container.restarts else ""
 
 
 def _in_words(reason: str, message: str) -> str:
-    # Kubelets end a sentence with a full stop and a space.
+    # Kubelets end a sentence with a period and a space.
     return ": ".join(part for part in (reason, message) if part).rstrip(". ") + "."
 
 
@@ -326,7 +326,7 @@ def _cause(run: Run, limit: int = _LOG_CHARACTERS) -> str:
 
 
 def _log(run: Run) -> str:
-    """The end of the log of an agent server that has run; what others say of one that has not is none."""
+    """The end of the agent server's log. If the agent server has not run, the message is not its log."""
     return "" if run.reason == _START_ERROR or run.exit_code in _NOT_RUN else tail(run.message, _LOG_CHARACTERS)
 
 

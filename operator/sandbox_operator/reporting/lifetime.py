@@ -1,4 +1,4 @@
-"""How long a sandbox may start, stay suspended and live: pure, from spec, class and status."""
+"""How long a sandbox may start, stay suspended and live, from spec, class and status. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,25 +18,25 @@ _LONGEST_NOTICE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """A limit at whose end the sandbox is deleted. Its end is announced `notice` before `end`."""
+class TimeLimit:
+    """A time limit, at whose `end` the sandbox is deleted. This is announced `notice` before."""
 
     reason: ExpiryReason
     end: datetime
     notice: timedelta
 
 
-def nearest_limit(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> Limit | None:
-    """The limit that ends first, of those that apply."""
+def nearest_limit(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> TimeLimit | None:
+    """The limit that ends first; None if no limit applies."""
     return min(_limits(sandbox, class_, pod), key=lambda limit: limit.end, default=None)
 
 
-def announcement(sandbox: Sandbox, limit: Limit | None, now: datetime) -> Condition | None:
-    """The condition `Expiring` as it must be; None for none."""
+def announcement(sandbox: Sandbox, limit: TimeLimit | None, now: datetime) -> Condition | None:
+    """The condition `Expiring`; None if no deletion is to be announced."""
     if limit is None or now < limit.end - limit.notice:
         return None
-    told = _announced(sandbox, limit)
-    since = told.last_transition_time if told else times.rfc3339(now)
+    announced = _announced(sandbox, limit)
+    since = announced.last_transition_time if announced else times.rfc3339(now)
     expiry = EXPIRIES[limit.reason]
     return Condition(
         type=EXPIRING,
@@ -47,17 +47,17 @@ def announcement(sandbox: Sandbox, limit: Limit | None, now: datetime) -> Condit
     )
 
 
-def expires_at(sandbox: Sandbox, limit: Limit) -> datetime | None:
-    """When the sandbox is deleted; None as long as that has not been announced.
+def expires_at(sandbox: Sandbox, limit: TimeLimit) -> datetime | None:
+    """When the sandbox is deleted; None if this has not been announced yet.
 
-    Not before the whole notice has passed: the limit may be new, or the operator was away.
+    The whole notice must pass first, because the limit may be new, or the operator was away.
     """
-    told = _announced(sandbox, limit)
-    return _end(limit, told.last_transition_time) if told else None
+    announced = _announced(sandbox, limit)
+    return _end(limit, announced.last_transition_time) if announced else None
 
 
-def next_step_at(sandbox: Sandbox, limit: Limit, now: datetime) -> datetime:
-    """When the limit is to be announced or, if it is time for that, when the sandbox is to be deleted."""
+def next_step_at(sandbox: Sandbox, limit: TimeLimit, now: datetime) -> datetime:
+    """When to announce the limit or, after the begin of its notice, when to delete the sandbox."""
     notice = limit.end - limit.notice
     if now < notice:
         return notice
@@ -65,9 +65,9 @@ def next_step_at(sandbox: Sandbox, limit: Limit, now: datetime) -> datetime:
 
 
 def expiring_events(
-    sandbox: Sandbox, limit: Limit | None, expiring: Condition | None, now: datetime
+    sandbox: Sandbox, limit: TimeLimit | None, expiring: Condition | None, now: datetime
 ) -> tuple[KubeObject, ...]:
-    """What is said once, together with the condition."""
+    """The Event that is posted once, together with the condition."""
     if limit is None or expiring is None or _announced(sandbox, limit):
         return ()
     event = build_event(
@@ -82,8 +82,8 @@ def expiring_events(
     return (event,)
 
 
-def expired_event(sandbox: Sandbox, limit: Limit, now: datetime) -> KubeObject:
-    """What is said once the sandbox has been deleted."""
+def expired_event(sandbox: Sandbox, limit: TimeLimit, now: datetime) -> KubeObject:
+    """The Event after the deletion of the sandbox."""
     return build_event(
         sandbox,
         now,
@@ -96,7 +96,7 @@ def expired_event(sandbox: Sandbox, limit: Limit, now: datetime) -> KubeObject:
 
 
 def start_timeout_note(sandbox: Sandbox, class_: SandboxClass | None) -> str:
-    """Why a start is given up, with what was last said about it."""
+    """Why a start is given up, with the last message of its condition."""
     seconds = class_.spec.progress_deadline_seconds if class_ else 0
     condition = sandbox.status.condition(READY)
     last = f" Last: {condition.reason}: {said(sandbox.status, condition)}".rstrip(". ") + "." if condition else ""
@@ -104,7 +104,7 @@ def start_timeout_note(sandbox: Sandbox, class_: SandboxClass | None) -> str:
 
 
 def start_timeout_event(sandbox: Sandbox, note: str, now: datetime) -> KubeObject:
-    """What is said once the sandbox has been suspended since it did not start in time."""
+    """The Event after the suspension of a sandbox that did not start in time."""
     return build_event(
         sandbox,
         now,
@@ -117,7 +117,7 @@ def start_timeout_event(sandbox: Sandbox, note: str, now: datetime) -> KubeObjec
 
 
 def start_deadline(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> datetime | None:
-    """When a start of a sandbox that was ready before is given up: it is then suspended."""
+    """When the start of a sandbox that was ready before is given up and the sandbox is suspended; None: never."""
     seconds = _start_seconds(sandbox, class_, pod)
     since = _starting_since(sandbox)
     if not seconds or since is None or not sandbox.status.first_ready_time:
@@ -125,7 +125,7 @@ def start_deadline(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | Non
     return since + timedelta(seconds=seconds)
 
 
-def _limits(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> Iterator[Limit]:
+def _limits(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> Iterator[TimeLimit]:
     spec, status = sandbox.spec, sandbox.status
     life = spec.maximum_life_seconds
     if life is None:
@@ -134,7 +134,7 @@ def _limits(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> I
         yield _limit(ExpiryReason.MAXIMUM_LIFE, times.parse(sandbox.metadata.creation_timestamp), life)
     kept = class_.spec.maximum_suspended_seconds if class_ and spec.suspend else 0
     ready = status.condition(READY)
-    # One that has been resumed and suspended again since has begun anew, which the status does not say yet.
+    # If it was resumed and suspended again, the time begins again, but the status does not show this yet.
     if kept and ready and ready.reason in SUSPENSIONS.values() and not may_have_been_suspended(sandbox):
         yield _limit(ExpiryReason.SUSPENDED_TOO_LONG, times.parse(ready.last_transition_time), kept)
     seconds, since = _start_seconds(sandbox, class_, pod), _starting_since(sandbox)
@@ -142,20 +142,20 @@ def _limits(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> I
         yield _limit(ExpiryReason.NEVER_READY, since, seconds)
 
 
-def _limit(reason: ExpiryReason, since: datetime, seconds: int) -> Limit:
+def _limit(reason: ExpiryReason, since: datetime, seconds: int) -> TimeLimit:
     span = timedelta(seconds=seconds)
-    return Limit(reason, since + span, min(span / 10, _LONGEST_NOTICE))
+    return TimeLimit(reason, since + span, min(span / 10, _LONGEST_NOTICE))
 
 
 def _start_seconds(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> int:
-    """How long the start that is under way may take; 0 when there is none, or for ever."""
+    """Maximum seconds of the present start; 0 if there is none, or no limit."""
     if sandbox.spec.suspend or class_ is None or (pod and pod.is_ready):
         return 0
     return class_.spec.progress_deadline_seconds
 
 
 def _starting_since(sandbox: Sandbox) -> datetime | None:
-    """Since when the present start is under way; None until that has been told."""
+    """When the present start began; None until the status reports it."""
     if may_have_been_suspended(sandbox) or not sandbox.status.starting_since:
         return None
     since = times.parse(sandbox.status.starting_since)
@@ -165,10 +165,10 @@ def _starting_since(sandbox: Sandbox) -> datetime | None:
         return since
 
 
-def _announced(sandbox: Sandbox, limit: Limit) -> Condition | None:
-    told = sandbox.status.condition(EXPIRING)
-    return told if told and told.reason == limit.reason else None
+def _announced(sandbox: Sandbox, limit: TimeLimit) -> Condition | None:
+    condition = sandbox.status.condition(EXPIRING)
+    return condition if condition and condition.reason == limit.reason else None
 
 
-def _end(limit: Limit, announced: str) -> datetime:
+def _end(limit: TimeLimit, announced: str) -> datetime:
     return max(limit.end, times.parse(announced) + limit.notice)

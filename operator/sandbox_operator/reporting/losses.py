@@ -1,6 +1,6 @@
-"""What a sandbox loses with a pod that goes without being asked to: pure.
+"""What a sandbox loses with a pod that others end or delete. Pure.
 
-Kubelets say in words alone which limit was met (Kubernetes 1.36, pkg/kubelet/eviction/helpers.go).
+Kubelets say which limit was exceeded only in their messages (Kubernetes 1.36, pkg/kubelet/eviction/helpers.go).
 """
 
 import re
@@ -31,7 +31,7 @@ _EVICTIONS: tuple[tuple[re.Pattern[str], LossReason], ...] = tuple(
         (r"^The node was low on resource: pids\b", LossReason.NODE_LOW_ON_PROCESSES),
     )
 )
-"""From the beginning of a kubelet's message to what was met; volumes have the names that `builders.pod` gives them."""
+"""From the begin of a kubelet's message to the reason of the loss. `builders.pod` names the volumes."""
 
 _DISRUPTIONS = {
     "EvictionByEvictionAPI": LossReason.DRAINED,
@@ -42,15 +42,15 @@ _DISRUPTIONS = {
 """Reasons of the condition DisruptionTarget (Kubernetes 1.36)."""
 
 _ENDS = {"Preempting": LossReason.PREEMPTED, "Terminated": LossReason.NODE_SHUTDOWN, "NodeLost": LossReason.NODE_LOST}
-"""Reasons of a pod that its kubelet or a controller has ended."""
+"""Reasons of pods that their kubelet or a controller has ended."""
 
 _NEVER_RAN = re.compile(r"^(OutOf|UnexpectedAdmissionError|NodeShutdown|NodeAffinity|Topology|PodOS|PodLevel)")
-"""Reasons of pods that their node rejects: nothing in them ever ran (pkg/kubelet/lifecycle, kubelet.go)."""
+"""Reasons of pods that their node rejects, so that nothing in them ever ran (pkg/kubelet/lifecycle, kubelet.go)."""
 _REJECTED_UNDER_PRESSURE = "The node had condition:"
 
 
 def cause(pod: Pod) -> LossReason:
-    """Why a pod goes that somebody has deleted, or that its node has ended."""
+    """Why a pod was deleted by others or ended by its node."""
     if pod.reason == _EVICTED:
         return next((reason for met, reason in _EVICTIONS if met.search(pod.message)), LossReason.EVICTED_BY_NODE)
     if pod.reason in _ENDS:
@@ -61,8 +61,8 @@ def cause(pod: Pod) -> LossReason:
 
 
 def lost_pod(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> Loss | None:
-    """The loss of this pod; None when it is told already, or nothing ever ran in it."""
-    if _is_told(sandbox, pod.uid) or _NEVER_RAN.search(pod.reason) or _was_rejected(pod):
+    """The loss of this pod; None if the status reports it already, or nothing ever ran in it."""
+    if _is_reported(sandbox, pod.uid) or _NEVER_RAN.search(pod.reason) or _was_rejected(pod):
         return None
     was_ready = pod.is_ready or (sandbox.status.pod_uid == pod.uid and bool(sandbox.status.ready_time))
     by_others = pod.disruption.message if pod.disruption and pod.disruption.status else ""
@@ -70,9 +70,9 @@ def lost_pod(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datet
 
 
 def vanished_pod(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -> Loss | None:
-    """The loss of the pod that the status speaks of and that is not there; None when it is told already."""
+    """The loss of the status's pod, which no longer exists; None if the status reports the loss already."""
     status = sandbox.status
-    if _is_told(sandbox, status.pod_uid):
+    if _is_reported(sandbox, status.pod_uid):
         return None
     condition = status.condition(READY)
     lost_node = condition is not None and condition.reason == Reason.NODE_LOST
@@ -83,25 +83,25 @@ def vanished_pod(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -
 
 
 def lost_volume(sandbox: Sandbox, made: datetime | None, now: datetime) -> Loss | None:
-    """That the claim of its workspace is newer than the sandbox's first readiness; None when it is not, or told."""
+    """The loss of the workspace, if its claim is newer than the first readiness; None if not, or already reported."""
     status = sandbox.status
     if made is None or not status.first_ready_time or made <= times.parse(status.first_ready_time):
         return None
     if status.last_loss and times.parse(status.last_loss.time) >= made:
         return None
-    # The clock here may be behind the API server's; it is told once all the same.
+    # This clock may be behind the API server's; the loss must be reported only once nevertheless.
     return Loss(time=times.rfc3339(max(now, made)), reason=LossReason.VOLUME_GONE, workspace="Lost")
 
 
 def with_loss(status: SandboxStatus, loss: Loss | None) -> SandboxStatus:
-    """The same status that also tells of this loss, if there is one."""
+    """The status with this loss, if there is one."""
     if loss is None:
         return status
     pods = status.lost_pods + (loss.reason != LossReason.VOLUME_GONE)
     return status.model_copy(update={"lost_pods": pods, "last_loss": loss})
 
 
-def _is_told(sandbox: Sandbox, uid: str) -> bool:
+def _is_reported(sandbox: Sandbox, uid: str) -> bool:
     last = sandbox.status.last_loss
     return last is not None and last.pod_uid == uid
 

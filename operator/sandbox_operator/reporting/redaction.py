@@ -1,4 +1,4 @@
-"""Text of containers and nodes on its way into a status that many may read."""
+"""Redacts texts of containers and nodes before they get into a status, which many may read."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -8,9 +8,9 @@ from sandbox_operator.watching.pods import Obstacle, Pod, PodCondition, Run
 
 
 def redacted_pod(pod: Pod, secrets: Collection[str]) -> Pod:
-    """The pod, with the texts of its container, its conditions and its kubelet redacted.
+    """The pod with redacted texts of its container, its conditions and its kubelet.
 
-    For a text that is then cut: the cut may run through a key, and the rest of it is not known by its form.
+    Redact texts before cutting them: a cut may split a key, and its rest is not recognized by its form.
     """
     container = pod.container
     if container is not None:
@@ -42,7 +42,7 @@ def _redacted[Said: (Run, Obstacle, PodCondition)](said: Said, secrets: Collecti
 
 
 def has_foreign_text(pod: Pod) -> bool:
-    """Whether anything in the pod is in words of others; only there a key can stand."""
+    """Whether the pod has any text of others. Only such a text can contain a key."""
     conditions = (pod.scheduled, pod.ready, pod.disruption)
     if pod.reason or pod.message or pod.obstacle or any(condition and condition.message for condition in conditions):
         return True
@@ -53,7 +53,7 @@ def has_foreign_text(pod: Pod) -> bool:
 
 
 def tail(text: str, limit: int) -> str:
-    """The end of the text, at most `limit` characters, from the start of a line where there is one."""
+    """The end of the text, at most `limit` characters, from the start of a line if possible."""
     text = text.strip()
     if len(text) <= limit:
         return text

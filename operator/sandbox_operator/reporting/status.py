@@ -25,24 +25,24 @@ _STARTS_AGAIN = frozenset(
         Reason.COMMAND_CANNOT_RUN,
     }
 )
-"""Reasons of a start that is under way again, also in a pod that has been ready: its container is made anew."""
+"""Reasons that mean a new start, even if the pod has been ready: its container is made again."""
 
 
 def reports(status: SandboxStatus, pod: Pod) -> bool:
-    """Whether this status was written about this pod, and not about an earlier one of the same name."""
+    """Whether this status reports this pod, and not an earlier one of the same name."""
     return status.pod_uid == pod.uid
 
 
 def may_have_been_suspended(sandbox: Sandbox) -> bool:
-    """Whether a suspension may have come and gone since the status was written: each is two changes of the spec."""
-    # The first generation is that of the creation.
+    """Whether there may have been a suspension since the status was written. Each one takes two changes of the spec."""
+    # The creation is generation 1.
     return sandbox.metadata.generation - max(sandbox.status.observed_generation, 1) >= 2
 
 
 def next_status(
     sandbox: Sandbox, pod: Pod | None, finding: Finding, key_id: str, now: datetime, pool_miss: str = ""
 ) -> SandboxStatus:
-    """The whole status but for the condition `Expiring`. Conditions of types of others stay as they are."""
+    """The whole status without the condition `Expiring`. Conditions of other types stay unchanged."""
     old = sandbox.status
     others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
     of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
@@ -76,13 +76,13 @@ def with_expiring(status: SandboxStatus, expiring: Condition | None) -> SandboxS
 
 
 def _words(old: SandboxStatus, finding: Finding) -> tuple[str, dict[str, Any]]:
-    """The message, and the parts of it that the status has as data, unless it says what it said before."""
-    told = old.condition(READY)
+    """The message, and its parts that the status has as data; no parts if the message stays the same."""
+    before = old.condition(READY)
     remedy = finding.remedy or MEANINGS[finding.reason].remedy
     message = with_remedy(finding.message, remedy)
-    if told and (finding.stands or message == told.message):
-        # That an older version has not written the parts is not worth a write.
-        return told.message, {}
+    if before and (finding.stands or message == before.message):
+        # An earlier version may not have written the parts. That is not worth a write.
+        return before.message, {}
     return message, {"remedy": remedy, "workspace_kept": finding.workspace_kept}
 
 
@@ -105,45 +105,44 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
     launch = old.launch if same else "Warm" if pod.pool else "Resume" if old.first_ready_time else "Cold"
     ready_time = old.ready_time if same else ""
     if pod.is_ready and not ready_time and pod.ready and pod.ready.since:
-        # What it was ready for before the claim is not this sandbox's.
+        # The pod's readiness before the claim does not count for this sandbox.
         ready_time = times.rfc3339(max(pod.ready.since, pod.claimed or pod.ready.since))
-    restarts = pod.container.restarts if pod.container else 0
-    # The words about one restart may change, which is not worth a write.
-    told = same and restarts == old.restart_count
+    # The message about a restart may change later, which is not worth a write.
+    is_reported = same and pod.restarts == old.restart_count
     return {
         "pod_name": pod.name,
         "pod_uid": pod.uid,
-        # Told from the first readiness on: an address by itself is not worth a write.
+        # Reported from the first readiness on: an address alone is not worth a write.
         "pod_ip": pod.ip if pod.is_ready or (same and old.pod_ip == pod.ip) else "",
         "ports": _ports(old, pod),
         "launch": launch,
         "pool": pod.pool,
-        "restart_count": restarts,
-        "restart_reason": old.restart_reason if told else restart_reason(pod),
-        "log": old.log if told else restart_log(pod),
+        "restart_count": pod.restarts,
+        "restart_reason": old.restart_reason if is_reported else restart_reason(pod),
+        "log": old.log if is_reported else restart_log(pod),
         "start_time": times.rfc3339(pod.created),
         "ready_time": ready_time,
     }
 
 
 def _ports(old: SandboxStatus, pod: Pod) -> Mapping[str, int]:
-    """Those of the pod; the same object as before while nothing has changed."""
+    """The pod's ports. The same object as before if nothing has changed."""
     ports = dict(pod.ports)
     return old.ports if ports == old.ports else ports
 
 
 def _starting_since(sandbox: Sandbox, finding: Finding, now: datetime) -> str:
     old = sandbox.status
-    told = old.condition(READY)
-    # To wait for one's turn may take as long as to start, and then the start has its own time.
-    has_its_turn = told is not None and told.reason == Reason.QUEUED and finding.reason is not Reason.QUEUED
-    if may_have_been_suspended(sandbox) or has_its_turn:
+    before = old.condition(READY)
+    # The time in the queue does not count as part of the start.
+    left_queue = before is not None and before.reason == Reason.QUEUED and finding.reason is not Reason.QUEUED
+    if may_have_been_suspended(sandbox) or left_queue:
         return times.rfc3339(now)
     first = sandbox.metadata.creation_timestamp if not old.observed_generation else times.rfc3339(now)
     return old.starting_since or first
 
 
 def _same_suspension(sandbox: Sandbox, finding: Finding) -> Condition | None:
-    """The old condition, unless it tells of another suspension: how long one has lasted counts from its beginning."""
+    """The old condition; None if it reports an earlier suspension, so that the new one's time starts again."""
     anew = finding.reason in SUSPENSIONS.values() and may_have_been_suspended(sandbox)
     return None if anew else sandbox.status.condition(READY)

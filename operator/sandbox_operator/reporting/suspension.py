@@ -1,4 +1,4 @@
-"""Suspensions: how the operator asks for one, and what is said about it."""
+"""Suspensions: the patch by which the operator suspends a sandbox, and the messages. Pure."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.watching.pods import Pod
 
 NOTE_ANNOTATION = f"{GROUP}/suspend-note"
-"""On a Sandbox that the operator has suspended: why, in whole sentences."""
+"""On a Sandbox that the operator has suspended: the cause, in whole sentences."""
 
 _NOTE_CHARACTERS = 1024
 _REQUESTED = "Suspended on request."
@@ -24,7 +24,7 @@ _NOTED = frozenset({"Idle", "StartTimeout"})
 
 
 def suspension_patch(sandbox: Sandbox, reason: Literal["Idle", "StartTimeout"], note: str) -> dict[str, Any]:
-    """A merge patch that suspends the sandbox only as long as nobody has changed it."""
+    """A merge patch that suspends the sandbox if it has not changed."""
     return {
         "metadata": {
             "resourceVersion": sandbox.metadata.resource_version,
@@ -35,8 +35,8 @@ def suspension_patch(sandbox: Sandbox, reason: Literal["Idle", "StartTimeout"], 
 
 
 def workspace_kept(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> bool | None:
-    """Whether a suspended sandbox keeps its workspace; None if it never had one, or nobody knows."""
-    # What was so at the time holds, even if the class has been changed since.
+    """Whether a suspended sandbox keeps its workspace; None if it never had one, or if unknown."""
+    # The state at the time of the suspension counts, even if the class has changed since.
     if _suspended(sandbox):
         return sandbox.status.workspace_kept
     has_worked = pod is not None or sandbox.status.launch
@@ -44,17 +44,17 @@ def workspace_kept(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | Non
 
 
 def suspended_message(sandbox: Sandbox, kept: bool | None) -> str:
-    """Why a suspended sandbox is so and, if it ever had a pod, whether its workspace is kept."""
-    told = _suspended(sandbox)
-    if told is None or kept is not None or not sandbox.status.launch:
+    """Why a sandbox is suspended and, if it ever had a pod, whether its workspace is kept."""
+    condition = _suspended(sandbox)
+    if condition is None or kept is not None or not sandbox.status.launch:
         return _joined(_why(sandbox), workspace_sentence(sandbox, kept))
-    # Versions before `status.workspaceKept` said it in words alone.
-    is_same = told.reason == SUSPENSIONS[sandbox.spec.suspend_reason]
-    return _joined("" if is_same else _why(sandbox), said(sandbox.status, told))
+    # Versions before `status.workspaceKept` said this only in the message.
+    is_same = condition.reason == SUSPENSIONS[sandbox.spec.suspend_reason]
+    return _joined("" if is_same else _why(sandbox), said(sandbox.status, condition))
 
 
 def workspace_sentence(sandbox: Sandbox, kept: bool | None) -> str:
-    """Whether the workspace outlives the pod; "" when nobody knows."""
+    """A sentence on whether the workspace outlives the pod; "" if unknown."""
     if kept is None:
         return ""
     if kept:
@@ -63,9 +63,9 @@ def workspace_sentence(sandbox: Sandbox, kept: bool | None) -> str:
 
 
 def _suspended(sandbox: Sandbox) -> Condition | None:
-    """The condition, if it says that the pod is gone since the sandbox is suspended."""
-    told = sandbox.status.condition(READY)
-    return told if told and told.reason in SUSPENSIONS.values() else None
+    """The condition, if it reports that the sandbox is suspended and its pod is gone."""
+    condition = sandbox.status.condition(READY)
+    return condition if condition and condition.reason in SUSPENSIONS.values() else None
 
 
 def _why(sandbox: Sandbox) -> str:

@@ -1,1 +1,1 @@
-"""The controller of Sandboxes: one pass gathers, plans and applies."""
+"""The controller of Sandboxes: each pass gathers the state, makes a plan and applies it."""

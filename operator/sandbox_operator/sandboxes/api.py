@@ -1,4 +1,4 @@
-"""What a plan says, sent to the API server."""
+"""The requests of a plan to the API server."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class _Refused(Exception):
 
 
 class Outcome:
-    """What has come of creations: the objects that are there now, by plural, and the refusal of another."""
+    """The result of creations: the objects that exist now, by plural, and a refusal, if there was one."""
 
     def __init__(self) -> None:
         self.objects: dict[str, KubeObject] = {}
@@ -40,12 +40,12 @@ class Outcome:
 
     @property
     def key_id(self) -> str:
-        """Id of the key that the Secret holds, or "" when there is none."""
+        """Id of the key in the Secret; "" if there is no Secret."""
         secret = self.of(SECRETS)
         return _key_id(secret) if secret else ""
 
     def of(self, resource: Resource) -> KubeObject | None:
-        """The object of this resource, created or found."""
+        """The object of this resource, created or found; None if there is none."""
         return self.objects.get(resource.plural)
 
 
@@ -57,7 +57,7 @@ class Api:
         self._namespace = namespace
 
     async def create(self, creates: Sequence[Create], owner_uid: str) -> Outcome:
-        """POST all objects side by side, the one that waits last; what is there and has this owner is as good as new.
+        """POST all objects at the same time, but those that wait last. An existing object of this owner is as good.
 
         Raises ApiError, TimeoutError and aiohttp.ClientError for failures that may pass.
         """
@@ -85,7 +85,7 @@ class Api:
             if create.event:
                 await self.post(create.event)
         except ApiError as error:
-            # Another 409 is a lost race inside of the API server, for instance about a quota.
+            # Another 409 is a lost race inside the API server, for example for a quota.
             if error.code == 409 and error.reason == "AlreadyExists":
                 outcome.objects[plural] = await self._existing(create, owner_uid)
             elif refusal := refusal_of(error):
@@ -99,7 +99,7 @@ class Api:
         if controller_uid(found) == owner_uid and "deletionTimestamp" not in found["metadata"]:
             if create.key_ids is None or _key_id(found) in create.key_ids:
                 return found
-            # Left over from a start that lost against a claim. It cannot be changed, and no pod of the sandbox uses it.
+            # Left over from a start that lost against a claim. It is immutable, and no pod of the sandbox uses it.
             await self._client.delete(create.resource, self._namespace, name, uid=found["metadata"]["uid"])
             return await self._client.create(create.resource, self._namespace, create.body)
         what = f"{create.resource.kind} {name}"
@@ -107,7 +107,7 @@ class Api:
         raise _Refused(Refusal(Reason.PENDING, message))
 
     async def grow(self, claim: KubeObject, size: str) -> str:
-        """Have a claim ask for this size; gives why not, "" when it does. It is tried again with the next pod."""
+        """Patch a claim to this size. Returns the error, or "". The next pod tries again."""
         body = {"spec": {"resources": {"requests": {"storage": size}}}}
         try:
             await self._client.patch(VOLUME_CLAIMS, self._namespace, claim["metadata"]["name"], body)
@@ -120,7 +120,7 @@ class Api:
     async def drop_former_environments(self, sandbox: Sandbox, now: datetime) -> None:
         """Delete the Secrets with environments that a client has replaced. Raises ApiError.
 
-        One that is new may be that of a change of the Sandbox that is just being written, and stays for the next time.
+        A new Secret stays until the next call: it may belong to a change of the Sandbox that is just being written.
         """
         metadata, spec = sandbox.metadata, sandbox.spec
         first = environment_secret_name(metadata.name, metadata.uid)
@@ -133,13 +133,13 @@ class Api:
                 await self._client.delete(SECRETS, self._namespace, found["name"], uid=found["uid"])
 
     async def get_pod(self, name: str) -> KubeObject | None:
-        """The pod of this name as it is now; None when there is none."""
+        """The present pod of this name; None if there is none."""
         return await self._client.find(PODS, self._namespace, name)
 
     async def delete_pod(self, pod: Pod, grace_seconds: int | None = None) -> None:
-        """Delete exactly this pod; with 0 seconds at once, whatever becomes of it on its node.
+        """Delete exactly this pod. With 0 seconds, the object goes at once, even if its node still runs the pod.
 
-        Raises ApiError (409 when there is another of this name), as do all below.
+        Raises ApiError (409 if another pod has this name), as do all methods below.
         """
         await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid, grace_seconds=grace_seconds)
 
@@ -152,32 +152,32 @@ class Api:
                 raise
 
     async def delete_sandbox(self, sandbox: Sandbox) -> None:
-        """Delete the Sandbox, if it is still as it was seen (else ApiError 409)."""
+        """Delete the Sandbox if it has not changed (else ApiError 409)."""
         metadata = sandbox.metadata
         await self._client.delete(
             SANDBOXES, self._namespace, metadata.name, uid=metadata.uid, resource_version=metadata.resource_version
         )
 
-    async def evidence(self, name: str) -> tuple[ClusterEvent, ...]:
-        """The Events about objects of this name; those that cannot be read are left out."""
+    async def pod_events(self, name: str) -> tuple[ClusterEvent, ...]:
+        """The Events about objects of this name. Unreadable ones are omitted."""
         answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}")
         return tuple(unreadable.decoded(EVENTS, answer["items"], decode))
 
     async def patch_status(self, sandbox: Sandbox, status: Mapping[str, Any]) -> KubeObject:
-        """Write the status, if the Sandbox is still as it was seen (else ApiError 409); gives the Sandbox as stored."""
+        """Write the status if the Sandbox has not changed (else ApiError 409). Returns the Sandbox as stored."""
         body = {"metadata": {"resourceVersion": sandbox.metadata.resource_version}, "status": status}
         return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, body, subresource="status")
 
     async def suspend(self, sandbox: Sandbox, reason: Literal["Idle", "StartTimeout"], note: str) -> KubeObject:
-        """Suspend the Sandbox, if it is still as it was seen (else ApiError 409); gives the Sandbox as stored.
+        """Suspend the Sandbox if it has not changed (else ApiError 409). Returns the Sandbox as stored.
 
-        `note` says why in whole sentences; the condition will begin with it.
+        `note` says why in whole sentences. The condition's message will begin with it.
         """
         body = suspension_patch(sandbox, reason, note)
         return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, body)
 
     async def get(self, sandbox: Sandbox) -> KubeObject | None:
-        """The Sandbox as it is now; None when it is gone or has been replaced by another of its name."""
+        """The Sandbox as it is now; None if it is gone or replaced by another one with its name."""
         found = await self._client.find(SANDBOXES, self._namespace, sandbox.metadata.name)
         return found if found and found["metadata"]["uid"] == sandbox.metadata.uid else None
 

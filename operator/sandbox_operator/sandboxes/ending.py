@@ -1,4 +1,4 @@
-"""Pods that end: with their sandbox, for a suspension or a restart, or without being asked. Pure."""
+"""Pods that end: with their sandbox, for a suspension or a restart, or because of others. Pure."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,11 +14,12 @@ from sandbox_operator.sandboxes.world import Plan, Prepare
 from sandbox_operator.watching.pods import Pod
 
 SHORTEST_LIFE = timedelta(seconds=10)
-"""How old a failed pod must be to be replaced: one that its node rejects at once would be made again and again."""
+"""Minimum age at which a finished pod is replaced. Otherwise a pod that its node rejects at once would be made again
+immediately."""
 
 
 def terminate(situation: Situation) -> Plan:
-    """The end of the pod of a sandbox that is deleted: a finalizer of others may keep the Sandbox for ever."""
+    """End the pod of a Sandbox that is being deleted. Finalizers of others may keep the Sandbox for any time."""
     waits = ", ".join(situation.world.sandbox.metadata.finalizers)
     message = f"The Sandbox is being deleted{f', and waits for its finalizers: {waits}' if waits else ''}."
     steps = situation.report(Finding(Reason.TERMINATING, message))
@@ -26,7 +27,7 @@ def terminate(situation: Situation) -> Plan:
 
 
 def suspend(situation: Situation) -> Plan:
-    """The end of the pod of a sandbox that is to be suspended, and then what its status says."""
+    """End the pod of a sandbox that is to be suspended, and then report the suspension."""
     world, sandbox, pod = situation.world, situation.world.sandbox, situation.world.pod
     kept = workspace_kept(sandbox, world.class_, pod)
     message = suspended_message(sandbox, kept)
@@ -36,22 +37,22 @@ def suspend(situation: Situation) -> Plan:
         return situation.report(Finding(reason, message, stands=stands, workspace_kept=kept))
     lost = lost_node(pod, world.now)
     what = f"The pod cannot end. {lost.message.rstrip('.')}." if lost else "The pod ends."
-    # A pod that no status has reported must be reported: it may have a volume, and counts among its owner's sandboxes.
+    # A pod must have been reported once: it may have a volume, and its sandbox counts for its owner's limits.
     since = None if lost or not sandbox.status.launch else pod.deletion_requested or world.now
     suspending = Finding(Reason.SUSPENDING, f"{what} {message}", since, workspace_kept=kept)
     return _end(situation, situation.report(suspending), pod)
 
 
 def restart(situation: Situation, pod: Pod) -> Plan:
-    """The end of a pod that somebody wants replaced."""
+    """End a pod that is to be replaced on request."""
     restarts = Finding(Reason.POD_TERMINATING, "Restarted on request: the pod ends; a new one follows.")
     return _end(situation, situation.report(restarts), pod)
 
 
 def follow_deletion(situation: Situation, pod: Pod) -> Plan:
-    """Wait for the end of a pod that is deleted, and report who has deleted it if that was not the operator."""
+    """Wait for the end of a deleted pod, and report who deleted it if that was not the operator."""
     world, finding = situation.world, ending(pod, situation.world.now)
-    # A silent node may come back. If not, its pod is reported as lost once it is gone.
+    # A silent node may come back. Otherwise its pod is reported as lost once it is gone.
     unasked = finding.reason is not Reason.NODE_LOST and is_unasked(world.sandbox, pod)
     loss = lost_pod(world.sandbox, world.class_, pod, world.now) if unasked else None
     steps = situation.report(finding, loss)
@@ -62,7 +63,7 @@ def follow_deletion(situation: Situation, pod: Pod) -> Plan:
 
 
 def replace_finished(situation: Situation, pod: Pod) -> Plan:
-    """Report the end of a pod whose containers have ended, and delete it."""
+    """Report a pod whose containers have ended, and delete it."""
     world = situation.world
     loss = lost_pod(world.sandbox, world.class_, pod, world.now)
     steps = situation.report(finished(pod), loss)
@@ -73,7 +74,7 @@ def replace_finished(situation: Situation, pod: Pod) -> Plan:
 
 
 def _end(situation: Situation, steps: Plan, pod: Pod) -> Plan:
-    """The same steps, and delete the pod. If its agent server answers, it saves its work before."""
+    """The same steps, and delete the pod. If its agent server answers, it first saves its work."""
     if pod.deletion_requested:
         return _until_ended(steps, pod, situation.world.now)
     if pod.is_ready and situation.world.prepared != pod.uid:
@@ -84,7 +85,7 @@ def _end(situation: Situation, steps: Plan, pod: Pod) -> Plan:
 def _until_ended(steps: Plan, pod: Pod, now: datetime) -> Plan:
     """The same steps for a deleted pod, with another look when its node counts as lost.
 
-    The pod is abandoned when there is no use in waiting for it.
+    The pod is abandoned if waiting for its end is of no use.
     """
     abandoned = abandoned_at(pod)
     if abandoned and now >= abandoned:

@@ -1,4 +1,4 @@
-"""What this process has just done to a sandbox's pods, until its cache shows it."""
+"""Changes that this process has just made to a sandbox's pods, until its cache shows them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from datetime import datetime
 from sandbox_operator.watching.pods import Pod
 
 LIFETIME = 5.0
-"""Seconds until the cache is believed again, whatever it shows."""
+"""Seconds after which the cache counts again, whatever it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class _Expected:
 
 
 class Expectations:
-    """The pod that one sandbox was given, and the pods of it that were deleted. `clock` is monotonic, in seconds."""
+    """The pod that a sandbox got, and its deleted pods. `clock` is monotonic, in seconds."""
 
     __slots__ = ("_deleted", "_gained")
 
@@ -26,15 +26,15 @@ class Expectations:
         self._deleted: dict[str, _Expected] = {}
 
     def gained(self, pod: Pod, clock: float) -> None:
-        """This pod of the sandbox, new or claimed, has been answered by the API server."""
+        """Note a new or claimed pod of the sandbox, as the API server has stored it."""
         self._gained = _Expected(pod, clock + LIFETIME)
 
     def deleted(self, pod: Pod, clock: float) -> None:
-        """The API server has been asked to delete this pod."""
+        """Note that the API server was asked to delete this pod."""
         self._deleted[pod.uid] = _Expected(pod, clock + LIFETIME)
 
     def overlay(self, cached: Collection[Pod], now: datetime, clock: float) -> Collection[Pod]:
-        """The pods as they must be: the cached ones, or what is known better."""
+        """The cached pods, corrected by what this process knows."""
         pods = self._with_gained(cached, clock)
         if not self._deleted:
             return pods

@@ -1,49 +1,48 @@
-"""What this process remembers of sandboxes from pass to pass; all of it may be lost."""
+"""What this process remembers about sandboxes between passes. Losing it does no harm."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_crds.models import Sandbox
-from sandbox_operator.limits.ledger import HeldBack
+from sandbox_operator.limits.start_queue import HeldBack
 from sandbox_operator.pools.deferred import Initialization
-from sandbox_operator.pools.initializer import Run, run_of
 from sandbox_operator.pools.matching import Miss
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.expectations import Expectations
 from sandbox_operator.sandboxes.world import Made, Plan
-from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.pods import Pod, RunId
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Memory:
-    """Of one sandbox, the one of this UID."""
+    """Memory of the sandbox with this UID."""
 
     uid: str
     expectations: Expectations = field(default_factory=Expectations)
     miss: Miss | None = None
-    """Why no warm pod was claimed, until a status says so."""
+    """Why no warm pod was claimed, until the status reports it."""
     made: Made | None = None
     looked: tuple[str, datetime, tuple[ClusterEvent, ...]] | None = None
-    """UID of the pod about which Events were read last, when that was, and what they said."""
+    """UID of the pod whose Events were read last, when that was, and the Events."""
     prepared: str = ""
-    """UID of the pod whose agent server has been asked to save its work since the last pass."""
-    initialized: tuple[Run, Initialization] | None = None
+    """UID of the pod whose agent server was asked, since the last pass, to save its work."""
+    initialized: tuple[RunId, Initialization] | None = None
 
-    def evidence(self, pod: Pod | None) -> tuple[datetime | None, tuple[ClusterEvent, ...]]:
-        """When the Events about this pod were read, if ever, and what they said."""
-        uid, looked, evidence = self.looked or ("", None, ())
-        return (looked, evidence) if pod and pod.uid == uid else (None, ())
+    def pod_events(self, pod: Pod | None) -> tuple[datetime | None, tuple[ClusterEvent, ...]]:
+        """When the Events about this pod were last read, None for never, and the Events."""
+        uid, looked, pod_events = self.looked or ("", None, ())
+        return (looked, pod_events) if pod and pod.uid == uid else (None, ())
 
     def initialization(self, pod: Pod | None) -> Initialization | None:
-        """What has come of initializing the pod's agent server in its present run; None when it is to be tried."""
+        """The result of initializing the pod's agent server in its present run; None if it should be tried."""
         run, result = self.initialized or (None, None)
-        return result if pod and pod.deferred and run == run_of(pod) else None
+        return result if pod and pod.deferred and run == pod.run_id else None
 
 
 @dataclass(slots=True)
 class Turn:
-    """One pass over one sandbox: the plan, and what has come of it so far. `memory` outlives the pass."""
+    """One pass over one sandbox: the plan, and its results so far. `memory` outlives the pass."""
 
     key: str
     sandbox: Sandbox

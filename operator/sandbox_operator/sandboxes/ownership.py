@@ -1,4 +1,4 @@
-"""Which of the pods that a Sandbox owns is its pod, and which have come to it in a race and are too many: pure."""
+"""Decides which of the pods that a Sandbox owns is its pod, and which are surplus after a race. Pure."""
 
 from collections.abc import Collection
 
@@ -10,11 +10,11 @@ from sandbox_operator.watching.pods import Pod
 
 
 def choose(sandbox: Sandbox, pods: Collection[Pod], keys: MasterKeys) -> tuple[Pod | None, tuple[Pod, ...]]:
-    """The sandbox's pod, and the pods of which nobody can have been told: they are to be deleted.
+    """The sandbox's pod, and its surplus pods, which are to be deleted.
 
-    Its pod is the one that the status names; else, of those that have the sandbox's key, a cold one; else the one that
-    was claimed first. As long as the status names none, another operator may decide for another one, so all that could
-    be the sandbox's are left alone: the status is written only in the state in which it was seen, which settles it.
+    Its pod is the one that the status names. Otherwise it is, among those with the sandbox's key, a cold one, or else
+    the one that was claimed first. While the status names no pod, another operator may choose another one, so no
+    possible pod is surplus. The status decides: it is written only if the Sandbox has not changed.
     """
     candidates = [pod for pod in pods if pod.claimed or pod.name == name_of(sandbox)]
     named = next((pod for pod in candidates if reports(sandbox.status, pod)), None)
@@ -29,12 +29,12 @@ def choose(sandbox: Sandbox, pods: Collection[Pod], keys: MasterKeys) -> tuple[P
 
 
 def _has_its_key(sandbox: Sandbox, pod: Pod, keys: MasterKeys) -> bool:
-    """Whether the pod holds the key that the sandbox has, or may still get."""
-    told = sandbox.status.key_id
+    """Whether the pod has the key that the sandbox has, or may still get."""
+    reported = sandbox.status.key_id
     if pod.key_id and not keys.knows(pod.key_id):
         return False
-    if told and keys.knows(told):
-        return told == pod.key_id if pod.key_id else told in keys.key_ids(sandbox.metadata.uid)
+    if reported and keys.knows(reported):
+        return reported == pod.key_id if pod.key_id else reported in keys.key_ids(sandbox.metadata.uid)
     return not pod.claimed or sandbox.spec.warm_start == "Allowed"
 
 

@@ -1,4 +1,4 @@
-"""What is to be done about one sandbox: pure, from what is known of it."""
+"""Plans the next steps for one sandbox from its state. Pure."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from sandbox_operator.sandboxes.world import Plan, World
 
 
 def plan(world: World, keys: MasterKeys) -> Plan:
-    """The next steps for one sandbox. Idempotent: in the world that they lead to, nothing is left to do."""
+    """The next steps for one sandbox. Idempotent: after these steps, a new plan is empty."""
     situation = Situation(world, keys).redacted()
     world = situation.world
     if world.sandbox.metadata.deletion_timestamp:
@@ -30,7 +30,7 @@ def plan(world: World, keys: MasterKeys) -> Plan:
     steps = _within_limits(situation)
     if world.surplus:
         steps = replace(steps, surplus=world.surplus)
-    # A Service that could not be made beside the pod is what the refusal is about.
+    # The refusal may be about the Service itself, if it was to be made with the pod.
     if not (steps.claim or steps.creates or world.refusal) and (
         served := change(world.sandbox, world.pod, world.service)
     ):
@@ -39,7 +39,7 @@ def plan(world: World, keys: MasterKeys) -> Plan:
 
 
 def _within_limits(situation: Situation) -> Plan:
-    """The end of a sandbox, or of its start, that has reached a limit; before that its phase, until a limit is due."""
+    """End a sandbox, or its start, at a time limit. Before that, do what its phase requires, until a limit is due."""
     world, sandbox, class_ = situation.world, situation.world.sandbox, situation.world.class_
     limit = nearest_limit(sandbox, class_, world.pod)
     end = limit and expires_at(sandbox, limit)
@@ -53,7 +53,7 @@ def _within_limits(situation: Situation) -> Plan:
 
 
 def _phase(situation: Situation) -> Plan:
-    """What is to be done about a sandbox that is within its limits: the first that applies."""
+    """The steps for a sandbox within its time limits: the first phase that applies."""
     world, sandbox, pod = situation.world, situation.world.sandbox, situation.world.pod
     if refusal := world.refusal:
         return situation.report_without_pod(Finding(refusal.reason, refusal.message))

@@ -1,4 +1,4 @@
-"""One pass over one sandbox: gather, plan, apply. And the workers that make such passes."""
+"""One pass over one sandbox: gather the state, plan, apply. And the workers that make the passes."""
 
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -16,13 +16,13 @@ from sandbox_common.kube import FAILURES, ApiError, KubeObject
 from sandbox_common.kube.resources import PODS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.agents.agent_server import AgentServers, address_of
-from sandbox_operator.agents.beside import Beside
-from sandbox_operator.limits.ledger import Ledger
+from sandbox_operator.agents.background import BackgroundRequests
+from sandbox_operator.limits.start_queue import StartQueue
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.deferred import Initialization
-from sandbox_operator.pools.initializer import Initializer, run_of
+from sandbox_operator.pools.initializer import Initializer
 from sandbox_operator.pools.matching import Miss, MissReason
-from sandbox_operator.pools.stock import Stock
+from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.memory import Memory, Turn
@@ -44,16 +44,16 @@ _REFUSED_RETRY_SECONDS = 1.0
 _FULL_RETRY_SECONDS = 1.0
 _SERVICE_RETRY_SECONDS = 60.0
 _LOOKS_SHARE = 0.1
-"""Of the time, for reading Events: when thousands start at once, all of them wait long enough to be looked into."""
+"""Share of the time for reading Events. When thousands of sandboxes start, all wait long enough for their Events."""
 
 
 class _OutdatedError(Exception):
-    """The Sandbox is gone, or is not as the plan is for. What is known of it now has another look."""
+    """The Sandbox is gone, or has changed since the plan was made. Another pass follows."""
 
 
 @contextmanager
 def _optional(failure: str, key: str) -> Generator[None]:
-    """For requests without which everything goes on: a failure is only logged."""
+    """For requests that the pass does not depend on: a failure is only logged."""
     try:
         yield
     except FAILURES as error:
@@ -61,7 +61,7 @@ def _optional(failure: str, key: str) -> Generator[None]:
 
 
 class Reconciler:
-    """Makes sandboxes so. `now` is the wall clock in UTC."""
+    """Brings sandboxes to their desired state. `now` is the wall clock in UTC."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class Reconciler:
         queue: WorkQueue,
         sandboxes: Store[Sandbox],
         classes: Store[SandboxClass],
-        stock: Stock,
+        pod_index: PodIndex,
         claims: Claims,
         initializer: Initializer,
-        ledger: Ledger,
+        start_queue: StartQueue,
         services: Services,
         now: Callable[[], datetime] = times.utc_now,
         definitions: Definitions | None = None,
@@ -85,18 +85,18 @@ class Reconciler:
         self._queue = queue
         self._sandboxes = sandboxes
         self._classes = classes
-        self._stock = stock
+        self._pod_index = pod_index
         self._claims = claims
         self._initializer = initializer
-        self._initializations = Beside()
-        self._ledger = ledger
+        self._initializations = BackgroundRequests()
+        self._start_queue = start_queue
         self._services = services
         self._now = now
         self._agents = agents
-        self._preparations = Beside()
+        self._preparations = BackgroundRequests()
         self._memories: dict[str, Memory] = {}
         self._unreported: WeakSet[Memory] = WeakSet()
-        """Of sandboxes in a passing state that is not reported yet, until they are forgotten."""
+        """Memories of the sandboxes in a passing state that is not reported yet."""
         self._looks = Pace(_LOOKS_SHARE)
 
     async def work(self) -> None:
@@ -104,12 +104,12 @@ class Reconciler:
         await work(self._queue, self.reconcile, "sandbox")
 
     async def reconcile(self, key: str) -> None:
-        """One pass over the sandbox of this name. Raises what Api raises; the pass is then to be repeated."""
+        """Make one pass over this sandbox. Raises what Api raises; repeat the pass then."""
         sandbox = self._sandboxes.get(key)
         if sandbox is None:
             self._memories.pop(key, None)
             self._services.forget(key)
-            self._ledger.forget(key)
+            self._start_queue.forget(key)
             self._queue.drop(key)
             return
         memory = self._memories.get(key)
@@ -119,14 +119,14 @@ class Reconciler:
             await self._pass(Turn(key, sandbox, memory))
 
     async def _pass(self, turn: Turn) -> None:
-        """Phase by phase. After one whose outcome the plan depends on, the plan is made anew."""
+        """Do the steps in order. After a step whose result matters for the plan, make a new plan."""
         turn.prepared, turn.memory.prepared = turn.memory.prepared, ""
         self._decide(turn)
         if starts := turn.steps.starts:
-            if ready_at := self._ledger.ready_at(turn.sandbox, self._now()):
+            if ready_at := self._start_queue.ready_at(turn.sandbox, self._now()):
                 self._queue.add_after(turn.key, (ready_at - self._now()).total_seconds())
                 return
-            if held_back := self._ledger.ask(turn.key, turn.sandbox, self._now()):
+            if held_back := self._start_queue.ask(turn.key, turn.sandbox, self._now()):
                 turn.held_back = held_back
                 self._decide(turn)
         if turn.steps.claim:
@@ -135,11 +135,11 @@ class Reconciler:
             await self._create(turn)
         if turn.steps.look:
             await self._look(turn, turn.steps.look)
-        # While the agent server saved its work, somebody may have changed the sandbox.
+        # The Sandbox may have changed while the agent server saved its work.
         if turn.prepared and turn.steps.delete:
             await self._confirm(turn.sandbox)
         if turn.refusal or not starts:
-            self._ledger.withdraw(turn.key, turn.sandbox, turn.pod)
+            self._start_queue.withdraw(turn.key, turn.sandbox, turn.pod)
         await self._report(turn)
         if turn.steps.service:
             await self._serve(turn, turn.steps.service)
@@ -147,13 +147,13 @@ class Reconciler:
         self._put_off(turn)
 
     def _decide(self, turn: Turn) -> None:
-        """Choose the sandbox's pod, and make the plan, from what is known by now."""
+        """Choose the sandbox's pod and make the plan from the present state."""
         sandbox, memory = turn.sandbox, turn.memory
-        cached = self._stock.owned_by(sandbox.metadata.uid)
+        cached = self._pod_index.owned_by(sandbox.metadata.uid)
         pods = memory.expectations.overlay(cached, self._now(), time.monotonic())
         pod, surplus = choose(sandbox, pods, self._keys)
-        self._ledger.look(turn.key, sandbox, pod)
-        looked, evidence = memory.evidence(pod)
+        self._start_queue.look(turn.key, sandbox, pod)
+        looked, pod_events = memory.pod_events(pod)
         world = World(
             sandbox=sandbox,
             class_=self._classes.get(sandbox.spec.class_name),
@@ -165,7 +165,7 @@ class Reconciler:
             refusal=turn.refusal,
             held_back=turn.held_back,
             prepared=turn.prepared,
-            evidence=evidence,
+            pod_events=pod_events,
             looked=looked,
             initialization=memory.initialization(pod),
             unreported=len(self._unreported) - (memory in self._unreported),
@@ -186,7 +186,7 @@ class Reconciler:
         self._decide(turn)
 
     async def _create(self, turn: Turn) -> None:
-        """Make the pod and what belongs to it, unless the sandbox has changed or only the cache lacks the pod."""
+        """Make the pod and its objects, unless the Sandbox has changed or only the cache lacks the pod."""
         if turn.sandbox.status.pod_name:
             await self._confirm(turn.sandbox)
         if await self._is_late(turn):
@@ -198,11 +198,11 @@ class Reconciler:
 
     async def _look(self, turn: Turn, pod: Pod) -> None:
         """Read the Events about a pod."""
-        _, evidence = turn.memory.evidence(pod)
+        _, pod_events = turn.memory.pod_events(pod)
         with self._looks.turn() as is_mine, _optional("events not read", turn.key):
-            # The API server looks through all Events of the namespace to find those of one pod.
-            evidence = await self._api.evidence(pod.name) if is_mine else evidence
-        turn.memory.looked = pod.uid, self._now(), evidence
+            # The API server reads all Events of the namespace to find those of one pod.
+            pod_events = await self._api.pod_events(pod.name) if is_mine else pod_events
+        turn.memory.looked = pod.uid, self._now(), pod_events
         self._decide(turn)
 
     async def _report(self, turn: Turn) -> None:
@@ -217,7 +217,7 @@ class Reconciler:
         turn.memory.miss = None
 
     async def _serve(self, turn: Turn, change: ServiceChange) -> None:
-        """Change the Service. The sandbox itself goes on when that is refused, so an Event says it."""
+        """Change the Service. A refusal does not stop the sandbox itself, so an Event reports it."""
         if change.delete:
             await self._api.delete_service(change.delete)
             self._services.deleted(change.delete)
@@ -248,13 +248,13 @@ class Reconciler:
             await self._write(sandbox, self._api.suspend(sandbox, "StartTimeout", steps.suspend))
         if steps.expire:
             await self._api.delete_sandbox(sandbox)
-            # A finalizer of others keeps it: the watch tells when its end has begun.
+            # With finalizers, the Sandbox still exists, and the watch shows that it is being deleted.
             if not sandbox.metadata.finalizers:
                 self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
         await self._api.post(*steps.afterwards)
 
     def _put_off(self, turn: Turn) -> None:
-        """What goes on beside the workers, and when to look again."""
+        """Begin requests to agent servers in the background, and decide when to look again."""
         if not self._begin(turn):
             self._queue.add_after(turn.key, _FULL_RETRY_SECONDS)
         (self._unreported.add if turn.steps.unreported else self._unreported.discard)(turn.memory)
@@ -266,7 +266,7 @@ class Reconciler:
             self._queue.add_after(turn.key, (turn.steps.requeue_at - self._now()).total_seconds())
 
     def _begin(self, turn: Turn) -> bool:
-        """Begin what agent servers are to be asked; False when too many are being asked."""
+        """Begin the plan's requests to agent servers; False if too many are in progress."""
         sandbox, key = turn.sandbox, turn.key
         if turn.steps.prepare:
             pod, key_id = turn.steps.prepare.pod, turn.steps.prepare.key_id
@@ -275,7 +275,7 @@ class Reconciler:
         if turn.steps.initialize:
             pod, class_ = turn.steps.initialize
             ask = partial(self._initializer.initialize, sandbox, pod, class_)
-            return self._initializations.begin(run_of(pod), ask, partial(self._initialized, turn, pod))
+            return self._initializations.begin(pod.run_id, ask, partial(self._initialized, turn, pod))
         return True
 
     def _prepared(self, turn: Turn, pod: Pod, _: None) -> None:
@@ -283,23 +283,23 @@ class Reconciler:
         self._queue.add(turn.key)
 
     def _initialized(self, turn: Turn, pod: Pod, result: Initialization | None) -> None:
-        turn.memory.initialized = result and (run_of(pod), result)
+        turn.memory.initialized = result and (pod.run_id, result)
         self._queue.add(turn.key)
 
     async def _confirm(self, sandbox: Sandbox) -> None:
-        """Ask before a pod is replaced or ended: the watch may not have shown yet that the reason has gone."""
+        """Read the Sandbox before a pod is replaced or ended: it may have changed, and the watch may be late."""
         found = await self._api.get(sandbox)
         if found is None:
             self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
             raise _OutdatedError
-        # A newer state marks the key again.
+        # A newer state adds the key to the queue again.
         self._sandboxes.refresh(found)
         if found["metadata"]["resourceVersion"] != sandbox.metadata.resource_version:
             raise _OutdatedError
 
     async def _is_late(self, turn: Turn) -> bool:
-        """Whether the pod of the status lives and only the cache lacks it. A claimed pod has a name of its own, so
-        that to create another one would not be refused."""
+        """Whether the status's pod exists and only the cache lacks it. A claimed pod has its own name, so the API
+        server would not refuse to create a second one."""
         status, pod = turn.sandbox.status, turn.pod
         if not status.pod_uid or (pod and pod.uid == status.pod_uid) or not status.pool:
             return False
@@ -315,7 +315,7 @@ class Reconciler:
         try:
             outcome = await self._api.create(turn.steps.creates, sandbox.metadata.uid)
         except ApiError as error:
-            # What was there has just been collected as garbage: maybe this cache alone still has the sandbox.
+            # An existing object has just been garbage-collected, so the Sandbox may exist only in this cache.
             if error.code == 404:
                 with suppress(_OutdatedError):
                     await self._confirm(sandbox)
@@ -346,7 +346,7 @@ class Reconciler:
         return answer
 
     async def _write(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> None:
-        """Take in what a write to the Sandbox gives."""
+        """Await a write to the Sandbox, and take the answer into the cache."""
         try:
             self._sandboxes.refresh(await writing)
         except ApiError as error:

@@ -1,4 +1,4 @@
-"""Pods that are replaced: those that somebody wants replaced, and those that went without being asked."""
+"""Pods that are replaced: on request, or because others ended or deleted them. Pure."""
 
 from datetime import datetime
 
@@ -15,45 +15,45 @@ from sandbox_operator.reporting.suspension import workspace_sentence
 from sandbox_operator.watching.pods import Pod
 
 _ENDS = frozenset({Reason.SUSPENDING, Reason.POD_TERMINATING, Reason.POD_FAILED, Reason.EVICTED})
-"""Reasons of a sandbox whose pod is known to end. The operator tells one of them before it deletes a pod, unless the
-sandbox is suspended."""
+"""Reasons of a sandbox whose pod is expected to end. The operator reports one of them before it deletes a pod, unless
+the sandbox is suspended."""
 
 
 def is_outdated(sandbox: Sandbox, pod: Pod) -> bool:
-    """Whether `restartedAt` asks for another pod.
+    """Whether `restartedAt` asks for a new pod.
 
-    Each value of it makes one new pod, which carries the value, however far the clocks of its writer and of the API
-    server are apart.
+    Each value leads to exactly one new pod, which is annotated with the value. So differences between the clocks of the
+    writer and of the API server do no harm.
     """
     wanted = sandbox.spec.restarted_at
     return wanted != pod.restarted_at and times.rfc3339(pod.claimed or pod.created) < wanted
 
 
 def is_unasked(sandbox: Sandbox, pod: Pod) -> bool:
-    """Whether another than the operator deletes this pod, as far as no status has told so."""
+    """Whether others have deleted this pod, and the status does not report its end yet."""
     return not (may_have_been_suspended(sandbox) or (reports(sandbox.status, pod) and _ends(sandbox)))
 
 
 def deletion_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> KubeObject:
-    """That another than the operator deletes this pod."""
+    """The Event that others have deleted this pod."""
     what = f"Pod {pod.name} is deleted, not by the operator. {disrupted_by(pod)}".strip()
     return _event(sandbox, class_, now, pod.uid, what)
 
 
 def end_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> KubeObject:
-    """That this pod has been ended by its node, and why."""
+    """The Event that this pod has ended, and why."""
     what = f"Pod {pod.name} has ended. {ended_by(pod)}"
     return _event(sandbox, class_, now, pod.uid, what, finished(pod).remedy)
 
 
 def has_vanished(sandbox: Sandbox) -> bool:
-    """Whether the pod of the status, if it is not there, was not deleted by the operator, nor for a suspension."""
+    """Whether the status's pod, if it does not exist, was deleted by others and not for a suspension."""
     suspended = sandbox.spec.suspend or may_have_been_suspended(sandbox)
     return bool(sandbox.status.pod_uid) and not (suspended or _ends(sandbox))
 
 
 def vanishing_event(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -> KubeObject | None:
-    """That the pod which the status speaks of is gone, and was not deleted by the operator; None when it was."""
+    """The Event that the status's pod is gone; None if the operator deleted it."""
     if not has_vanished(sandbox):
         return None
     status = sandbox.status

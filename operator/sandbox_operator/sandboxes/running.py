@@ -1,4 +1,4 @@
-"""A sandbox that is to run: get it a pod and what belongs to that, and report what the pod does. Pure."""
+"""A sandbox that should run: get a pod and its objects for it, and report the pod's state. Pure."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,12 +15,12 @@ from sandbox_operator.builders.refusals import refused
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.builders.service import build_service
 from sandbox_operator.builders.volume import build_volume_claim
-from sandbox_operator.pools.claiming import is_first_start
+from sandbox_operator.pools.claim_patch import is_first_start
 from sandbox_operator.pools.deferred import Initialization, needs_init
 from sandbox_operator.reporting.conditions import READY
-from sandbox_operator.reporting.evidence import find, is_needed
 from sandbox_operator.reporting.finality import IMAGE_TROUBLES
 from sandbox_operator.reporting.findings import Finding, examine, is_without_cause
+from sandbox_operator.reporting.pod_events import find, is_needed
 from sandbox_operator.reporting.status import reports
 from sandbox_operator.sandboxes.replacement import vanishing_event
 from sandbox_operator.sandboxes.situation import Situation
@@ -28,14 +28,14 @@ from sandbox_operator.sandboxes.world import Create, Plan, World
 from sandbox_operator.watching.pods import Pod
 
 SILENCE = timedelta(seconds=5)
-"""How long a pod waits without saying why before the Events about it are read."""
+"""How long a pod must wait without a known cause before the Events about it are read."""
 
 LOOK_INTERVAL = timedelta(seconds=5)
 """Between two reads of the Events about one pod."""
 
 
 def is_complete(world: World, pod: Pod) -> bool:
-    """Whether all of a sandbox's objects are there: so this process knows, or so says a status about this pod.
+    """Whether all objects of a sandbox exist, as far as this process or the status's report of this pod shows.
 
     A claimed pod has its Secret from the beginning.
     """
@@ -45,7 +45,7 @@ def is_complete(world: World, pod: Pod) -> bool:
 
 
 def start(situation: Situation) -> Plan:
-    """Claim a warm pod or make the objects, unless the class, a limit or the cluster's rules do not allow it."""
+    """Claim a warm pod or make the objects, unless the class, a limit or a rule of the cluster forbids it."""
     world = situation.world
     sandbox, class_, pod = world.sandbox, world.class_, world.pod
     if pod and pod.claimed:
@@ -57,7 +57,7 @@ def start(situation: Situation) -> Plan:
     if why := refused(sandbox.spec, class_):
         return situation.report_without_pod(Finding(Reason.POD_REFUSED, why))
     if held := world.held_back:
-        # The queue goes by the time that is reported here.
+        # The order of the queue follows from the time that is reported here.
         waits = situation.report_without_pod(Finding(held.reason, held.message), held.since)
         return waits.again_at(held.again)
     event = _runtime_class_dropped(sandbox, class_, world.now)
@@ -68,7 +68,7 @@ def start(situation: Situation) -> Plan:
 
 
 def without_class(situation: Situation) -> Plan:
-    """Without its class nothing can be made. The class of a new sandbox may be just as new, and on its way."""
+    """Report that the class does not exist. The class of a new sandbox may be just as new, and not seen yet."""
     world, sandbox = situation.world, situation.world.sandbox
     name, since = sandbox.spec.class_name, times.parse(sandbox.metadata.creation_timestamp)
     missing = Finding(Reason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.", since)
@@ -89,14 +89,14 @@ def follow(situation: Situation, pod: Pod) -> Plan:
     due = (world.looked + LOOK_INTERVAL) if world.looked else pod.created + SILENCE
     if world.now >= due:
         return Plan(look=pod)
-    return situation.report(find(pod, world.evidence) or finding).again_at(due)
+    return situation.report(find(pod, world.pod_events) or finding).again_at(due)
 
 
 def _cause(situation: Situation, pod: Pod) -> Finding:
     status = situation.world.sandbox.status
     reported = status.condition(READY)
     if is_without_cause(pod) and reported and reports(status, pod) and reported.reason in IMAGE_TROUBLES:
-        # What the attempt before has come to, which the kubelet says only until it waits.
+        # The result of the last attempt, which the kubelet shows only until it begins to wait.
         return Finding(Reason(reported.reason), stands=True)
     return examine(pod)
 
@@ -115,7 +115,7 @@ def _initialize(situation: Situation, pod: Pod) -> Plan:
 
 
 def _objects(situation: Situation, class_: SandboxClass, event: KubeObject | None = None) -> tuple[Create, ...]:
-    """All that belongs to a sandbox, and its pod unless there is one. `event` is posted once the pod is new."""
+    """All objects of a sandbox, and its pod if there is none. `event` is posted if the pod is created."""
     world, sandbox, keys = situation.world, situation.world.sandbox, situation.keys
     key_id, settled = situation.key_id, situation.settled_key_id
     key_ids = frozenset({settled}) if settled else keys.key_ids(sandbox.metadata.uid)
@@ -126,7 +126,7 @@ def _objects(situation: Situation, class_: SandboxClass, event: KubeObject | Non
         creates.append(Create(SERVICES, build_service(sandbox)))
     if world.pod is None:
         foreign = "" if key_id in keys.key_ids(sandbox.metadata.uid) else key_id
-        # A kubelet keeps what it has read of a Secret that is then replaced.
+        # A kubelet caches a Secret that it has read, even if the Secret is then replaced.
         creates.append(Create(PODS, build_pod(sandbox, class_, foreign), event, waits=bool(settled)))
     return tuple(creates)
 

@@ -1,4 +1,4 @@
-"""Services of sandboxes: those that there are, and what is to become of one."""
+"""Services of sandboxes: those that exist, and how one must change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from sandbox_operator.builders.service import build_service
 from sandbox_operator.watching.pods import Pod, controller_uid
 
 type Form = tuple[str, tuple[tuple[str, str], ...], tuple[tuple[str, int, Any], ...]]
-"""Cluster IP, selector and ports: all that says where a Service leads."""
+"""Cluster IP, selector and ports of a Service: everything that decides where it leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ServiceChange:
-    """Delete this one, if given, then create the other, if given."""
+    """Delete the one Service, if given, then create the other, if given."""
 
     delete: Service | None
     create: KubeObject | None
 
 
 def decode(item: KubeObject) -> Service:
-    """A Service of the API server. Raises ValueError when it has not the form of one."""
+    """Decode a Service from the API server. Raises ValueError if it is malformed."""
     try:
         metadata = item["metadata"]
         version = int(metadata["resourceVersion"])
@@ -48,7 +48,7 @@ def decode(item: KubeObject) -> Service:
 
 
 def change(sandbox: Sandbox, pod: Pod | None, service: Service | None) -> ServiceChange | None:
-    """What makes the Service so; None when it is. A new pod brings its Service along, and one that ends needs none."""
+    """How the Service must change; None if it is right. It is made with a new pod, and an ending pod needs none."""
     is_own = service is not None and service.owner_uid == sandbox.metadata.uid
     if sandbox.spec.service == "None":
         return ServiceChange(service, None) if is_own else None
@@ -61,7 +61,7 @@ def change(sandbox: Sandbox, pod: Pod | None, service: Service | None) -> Servic
 
 
 def refused_event(sandbox: Sandbox, why: str, now: datetime) -> KubeObject:
-    """What is said once of a sandbox that runs, and whose Service cannot be made."""
+    """The Event, posted once, that a running sandbox has no Service because it cannot be made."""
     return build_event(
         sandbox,
         now,
@@ -74,9 +74,9 @@ def refused_event(sandbox: Sandbox, why: str, now: datetime) -> KubeObject:
 
 
 class Services:
-    """The Services of sandboxes by name: the informer's cache, and ahead of it what this process has just done.
+    """The Services of sandboxes by name: the informer's cache, corrected by what this process has just done.
 
-    `on_change(name)` is called for each that is new, changed or gone.
+    `on_change(name)` is called for each Service that is new, changed or gone.
     """
 
     def __init__(self, client: KubeClient, namespace: str, on_change: Callable[[str], None] = lambda _: None) -> None:
@@ -104,22 +104,22 @@ class Services:
         return None
 
     def made(self, item: KubeObject) -> None:
-        """The API server has answered a creation with this Service."""
+        """Note that the API server has created this Service."""
         self._made[item["metadata"]["name"]] = decode(item)
 
     def deleted(self, service: Service) -> None:
-        """The API server has deleted it."""
+        """Note that the API server has deleted this Service."""
         self._made.pop(service.name, None)
         self._deleted[service.name] = service.uid
 
     def forget(self, name: str) -> None:
-        """The sandbox of this name is gone."""
+        """Forget the Service of a sandbox that is gone."""
         self._made.pop(name, None)
         self._deleted.pop(name, None)
 
 
 def _form(spec: KubeObject) -> Form:
-    # Headless ones need no port.
+    # Headless Services need no port.
     declared = spec.get("ports") or ()
     ports = tuple((port.get("name", ""), port["port"], port.get("targetPort", port["port"])) for port in declared)
     return spec.get("clusterIP", ""), tuple(sorted(spec.get("selector", {}).items())), ports

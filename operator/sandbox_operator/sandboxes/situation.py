@@ -1,4 +1,4 @@
-"""What the phases of a plan share: the world, the sandbox's keys, and how a finding gets into its status. Pure."""
+"""What all phases of a plan share: the world, the sandbox's keys, and how a finding gets into the status. Pure."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,70 +9,71 @@ from sandbox_common.redaction import redacted
 from sandbox_crds.models import Loss
 from sandbox_operator.pools.matching import MissReason
 from sandbox_operator.reporting.conditions import READY, patch
-from sandbox_operator.reporting.evidence import redacted_evidence
 from sandbox_operator.reporting.findings import Finding
 from sandbox_operator.reporting.lifetime import announcement, expiring_events, nearest_limit
 from sandbox_operator.reporting.losses import lost_volume, vanished_pod, with_loss
+from sandbox_operator.reporting.pod_events import redacted_events
 from sandbox_operator.reporting.redaction import has_foreign_text, redacted_pod
 from sandbox_operator.reporting.status import next_status, reports, with_expiring
 from sandbox_operator.sandboxes.replacement import has_vanished
 from sandbox_operator.sandboxes.world import Made, Plan, World
 
 PATIENCE = timedelta(seconds=2)
-"""How long a passing state lasts before it is reported: a second, and one more since times have whole seconds."""
+"""How long a passing state must last before it is reported: a second, and one more because times have whole seconds."""
 
 LONGEST_PATIENCE = timedelta(seconds=8)
-"""When many start at once. A client gets its key after 10 s; a status that has the key by then saves a write."""
+"""Maximum when many sandboxes start at once. A client gets its key after 10 s, and a status that has the key by then
+saves a write."""
 
 _PATIENCE_EACH = timedelta(milliseconds=20)
 
 
 def patience(unreported: int) -> timedelta:
-    """How long a passing state lasts before it is reported, while this many others have one that is not reported.
+    """How long a passing state must last before it is reported, while `unreported` other sandboxes have such a state.
 
-    In a crowd each one waits for the others, and writes that say so would make all of them wait longer.
+    When many sandboxes start, they wait for each other, and writes that report it would make all of them wait longer.
     """
     return min(PATIENCE + unreported * _PATIENCE_EACH, LONGEST_PATIENCE)
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """One sandbox's world, seen with the master keys. Once `redacted`, no text in it holds a key."""
+    """The world of one sandbox, and the master keys. Once `redacted`, no text in it contains a key."""
 
     world: World
     keys: MasterKeys
 
     @property
     def key_id(self) -> str:
-        """The sandbox's key; a new one for a new sandbox, or when the master key of the old one is gone."""
+        """Id of the sandbox's key; a new one for a new sandbox, or if the master key of the old one is gone."""
         return self.known_key_id or self.keys.key_id(self.world.sandbox.metadata.uid)
 
     @property
     def known_key_id(self) -> str:
-        """The key that was reported, or that is in the pod or its Secret; "" when none of them is known."""
+        """Id of the key that was reported, or that is in the pod or its Secret; "" if unknown."""
         pod, made = self.world.pod, self.world.made
         held = (pod.key_id if pod else "", made.key_id if made else "")
         return self.settled_key_id or next((known for known in held if self.keys.knows(known)), "")
 
     @property
     def settled_key_id(self) -> str:
-        """The key that was reported, unless its master key is gone."""
+        """Id of the key that was reported; "" if its master key is gone."""
         reported = self.world.sandbox.status.key_id
         return reported if self.keys.knows(reported) else ""
 
     def redacted(self) -> "Situation":
-        """The same without keys in texts. Texts are cut later on, and part of a key could not be recognized."""
+        """The same without keys in texts. Texts are cut later, and part of a key could not be recognized."""
         secrets = self._secrets()
         if not secrets:
             return self
         world = self.world
         pod = world.pod and redacted_pod(world.pod, secrets)
-        return Situation(replace(world, pod=pod, evidence=redacted_evidence(world.evidence, secrets)), self.keys)
+        return Situation(replace(world, pod=pod, pod_events=redacted_events(world.pod_events, secrets)), self.keys)
 
     def report(self, finding: Finding, loss: Loss | None = None) -> Plan:
-        """The plan that writes the finding, and a loss, into the status, now or when the finding has lasted.
+        """The plan that writes the finding, and a loss, into the status, now or after the finding has lasted.
 
-        If the world shows the pod that is there, the loss of an earlier one is found here.
+        If the sandbox has a pod, this also finds the loss of an earlier one.
         """
         world, sandbox, pod = self.world, self.world.sandbox, self.world.pod
         finding = self._with_history(finding)
@@ -86,7 +87,7 @@ class Situation:
         status = next_status(sandbox, pod, finding, key_id, world.now, miss)
         status = with_loss(status, loss or (self._vanished() if pod else None))
         status = with_loss(status, lost_volume(sandbox, world.made and world.made.volume_made, world.now))
-        # A limit may count from what is reported just now.
+        # A time limit may count from what is reported now.
         is_ending = finding.reason is Reason.TERMINATING
         limit = None if is_ending else nearest_limit(sandbox.model_copy(update={"status": status}), world.class_, pod)
         expiring = announcement(sandbox, limit, world.now)
@@ -94,9 +95,9 @@ class Situation:
         return Plan(events=events, status=patch(sandbox.status, with_expiring(status, expiring)) or None)
 
     def report_without_pod(self, finding: Finding, now: datetime | None = None) -> Plan:
-        """Report a finding, as of now or of another time, and no pod. The sandbox has its key all the same.
+        """Report a finding, as of now or of another time, and no pod. The status nevertheless has the sandbox's key.
 
-        A client must get one when this lasts; a status without it would have to be written once more for that.
+        A client must get its key if this lasts. Otherwise the status would have to be written once more.
         """
         world = self.world
         made = world.made or Made(self.key_id)
@@ -104,7 +105,7 @@ class Situation:
         return without.report(finding, self._vanished())
 
     def _vanished(self) -> Loss | None:
-        """The loss of the pod that the status speaks of, if it is not there and nobody was to end it."""
+        """The loss of the status's pod, if it does not exist and was not expected to end."""
         sandbox, pod = self.world.sandbox, self.world.pod
         if (pod and reports(sandbox.status, pod)) or not has_vanished(sandbox):
             return None
@@ -116,24 +117,26 @@ class Situation:
             return finding
         condition = status.condition(READY)
         if reports(status, pod):
-            # A passing state is reported once: its details are not worth further writes.
+            # A passing state is reported once. Changes of its details are not worth a write.
             return replace(finding, stands=condition is not None and condition.reason == finding.reason)
         if status.pod_name and finding.reason in {Reason.PENDING, Reason.STARTING}:
             return replace(finding, message=f"The earlier pod is gone, this one replaces it. {finding.message}")
         return finding
 
     def _contradicts(self, finding: Finding) -> bool:
-        """Whether the status says that the sandbox is ready, and nobody knows better.
+        """Whether the status still says that the sandbox is ready, so that the finding must be reported at once.
 
-        Whoever has set `suspend` knows; all others must learn at once that the address in the status does not answer.
+        Not for a suspension: `spec.suspend` shows already that the address in the status no longer answers.
         """
         condition = self.world.sandbox.status.condition(READY)
         return condition is not None and condition.status == "True" and finding.reason is not Reason.SUSPENDING
 
     def _secrets(self) -> tuple[str, ...]:
-        """What no message may hold: nothing to look for as long as all words are the operator's own."""
+        """The keys that no message may contain; empty if all texts are the operator's own."""
         world = self.world
-        if not (world.refusal or world.evidence or world.initialization or (world.pod and has_foreign_text(world.pod))):
+        if not (
+            world.refusal or world.pod_events or world.initialization or (world.pod and has_foreign_text(world.pod))
+        ):
             return ()
         key_id = self.key_id
         return self.keys.session_key(key_id), self.keys.secret_key(key_id)

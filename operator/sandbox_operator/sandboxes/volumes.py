@@ -1,4 +1,4 @@
-"""The claim of a sandbox's workspace when a pod is made: how it is to grow, and what is said about it. Pure."""
+"""The volume claim of a workspace when a pod is made: how it must grow, and the Events about it. Pure."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ _REFUSAL_CHARACTERS = 300
 
 
 def growth(class_: SandboxClass, claim: KubeObject) -> str:
-    """The size that a claim is to have, since its class asks for more by now; "" when it may stay as it is."""
+    """The size that the class asks for, if the claim has less; otherwise ""."""
     wanted = class_.spec.workspace.size
     return wanted if is_less(_size(claim), wanted) else ""
 
@@ -24,9 +24,9 @@ def growth(class_: SandboxClass, claim: KubeObject) -> str:
 def volume_events(
     sandbox: Sandbox, class_: SandboxClass, claim: KubeObject, now: datetime, refusal: str = ""
 ) -> Iterator[KubeObject]:
-    """Events about a claim as it was found: it is a new one for an old sandbox, or has grown, once each.
+    """Events about a claim, each posted once: that it is new although the sandbox is not, and that it grows or cannot.
 
-    `refusal` is why it has not grown.
+    `refusal` says why it cannot grow; "" if it grows.
     """
     uid = claim["metadata"]["uid"]
     if loss := lost_volume(sandbox, times.parse(claim["metadata"]["creationTimestamp"]), now):

@@ -1,4 +1,4 @@
-"""What is known of one sandbox, and what may be done about it: all that `plan` takes and gives."""
+"""The input and output of `plan`: the state of one sandbox, and the steps to take."""
 
 from collections.abc import Container
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.kube import KubeObject, Resource
 from sandbox_common.kube.resources import PODS
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.limits.ledger import HeldBack
+from sandbox_operator.limits.start_queue import HeldBack
 from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.matching import Miss
 from sandbox_operator.reporting.refusals import Refusal
@@ -19,9 +19,9 @@ from sandbox_operator.watching.pods import Pod
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What this process has made, or found made: the key in the Secret, and the pod once all else is there too.
+    """What this process has made or found: the key in the Secret, and the pod once all other objects exist.
 
-    `volume_made` is when the claim of the workspace was made, if it has one.
+    `volume_made` is when the workspace's claim was made; None if there is no claim.
     """
 
     key_id: str
@@ -31,14 +31,14 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is known of one sandbox.
+    """The state of one sandbox.
 
-    `surplus` are pods that it has besides its own. `miss` is why no warm pod was claimed, once that was tried.
-    `refusal` is that of the creation that has just been tried. `held_back`: a limit does not allow the start that was
-    to be made. `prepared` is the UID of the pod whose agent server has just been asked to prepare for its end.
-    `evidence` are the Events that were read at `looked`, if ever. `initialization` is what has come of initializing the
-    agent server in its present run. `unreported` is how many other sandboxes are in a passing state that is not
-    reported yet. `service` is the Service of the sandbox's name, whoever owns it.
+    `surplus` has its pods besides its own. `miss` says why no warm pod was claimed, once a claim was tried. `refusal`
+    is the API server's answer to the last creation, if it was refused. `held_back` says which limit does not allow the
+    start. `prepared` is the UID of the pod whose agent server has just saved its work. `pod_events` are the Events that
+    were read at `looked`, if ever. `initialization` is the result of initializing the agent server in its present run.
+    `unreported` is the number of other sandboxes in a passing state that is not reported yet. `service` is the Service
+    with the sandbox's name, whoever owns it.
     """
 
     sandbox: Sandbox
@@ -50,7 +50,7 @@ class World:
     miss: Miss | None = None
     refusal: Refusal | None = None
     prepared: str = ""
-    evidence: tuple[ClusterEvent, ...] = ()
+    pod_events: tuple[ClusterEvent, ...] = ()
     looked: datetime | None = None
     initialization: Initialization | None = None
     unreported: int = 0
@@ -60,9 +60,10 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """One object to POST, and the event to post once it is new.
+    """An object to POST, and the Event to post if it is created.
 
-    `waits`: only after all others. `key_ids`: keys that a Secret of this name may hold, else it is replaced; None: any.
+    `waits`: POST it after all others. `key_ids`: ids of the keys that an existing Secret may have, otherwise it is
+    replaced; None: any.
     """
 
     resource: Resource
@@ -74,7 +75,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """A pod whose agent server, opened by the key of this id, is to save its work before the pod is deleted."""
+    """A pod whose agent server must save its work before the pod is deleted, and the id of its key."""
 
     pod: Pod
     key_id: str
@@ -82,16 +83,16 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in this order.
+    """The steps, in this order.
 
-    `claim`: claim a warm pod if there is one. `look`: read the Events about this pod. `events`: post them.
-    `creates`: make these, side by side. `status`: a merge patch. `initialize`: initialize the agent server of this
-    pod, of this class. `surplus`: delete these pods, of which nobody knows. `prepare`: have this pod's agent server
-    save its work. `delete`: delete this pod, which is `unfit` if that says why. `abandon`: delete this one without
-    its node. `suspend`: suspend the sandbox since it did not start in time, with this note. `expire`: delete the
-    sandbox. `afterwards`: post these events; after a claim, only if there was a warm pod. After `claim`, `look`,
-    `creates` and `prepare` the next plan is made with the outcome, after `initialize` some time later. `service`:
-    what is to become of the Service. `unreported`: there is a passing state that is not worth a write yet.
+    `claim`: claim a warm pod if there is one. `look`: read the Events about this pod. `events`: post them. `creates`:
+    make these objects at the same time. `status`: write this merge patch. `initialize`: initialize the agent server of
+    this pod, which has this class. `surplus`: delete these pods. `prepare`: make this pod's agent server save its work.
+    `delete`: delete this pod; `unfit` says why it could not be used. `abandon`: delete this pod without waiting for its
+    node. `suspend`: suspend the sandbox with this note, because it did not start in time. `expire`: delete the sandbox.
+    `afterwards`: post these Events; after a claim, only if it succeeded. After `claim`, `look`, `creates` and `prepare`
+    the next plan is made with the result, after `initialize` some time later. `service`: change the Service.
+    `unreported`: there is a passing state that is not worth a write yet.
     """
 
     claim: bool = False
@@ -114,7 +115,7 @@ class Plan:
 
     @property
     def starts(self) -> bool:
-        """Whether the sandbox is to have a pod that it has not."""
+        """Whether the plan gives the sandbox a new pod."""
         return self.claim or any(create.resource is PODS for create in self.creates)
 
     def again_at(self, *due: datetime | None) -> "Plan":

@@ -1,1 +1,1 @@
-"""What the operator hears of the cluster: watches, caches, the objects they hold, and the queue of what to look at."""
+"""How the operator observes the cluster: watches, caches, decoded objects, and the work queue."""

@@ -1,8 +1,8 @@
 """The installed CustomResourceDefinitions, compared with what this operator reads and writes.
 
-They belong to the whole cluster: another release's chart may replace them, and Helm leaves them behind at an upgrade.
-Kubernetes then drops what they do not name, without an error. Definitions themselves may be read by few; the API
-server publishes their schemas to every account, in its OpenAPI document.
+Definitions belong to the whole cluster: another release's chart may replace them, and Helm does not upgrade them.
+Kubernetes silently drops fields that they lack. Reading definitions needs rights that the operator does not have, but
+the API server publishes their schemas to all users in its OpenAPI document.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ REMEDY = "Apply the CustomResourceDefinitions of this release: kubectl apply --s
 _OPEN = "x-kubernetes-preserve-unknown-fields"
 _PERIOD_SECONDS = 60.0
 _LACKING_SECONDS = 5.0
-"""While something is missing, somebody may be about to mend it."""
+"""Shorter while fields are missing, because somebody may be about to apply the new definitions."""
 
 
 _wanted = cache(schemas)
@@ -39,7 +39,7 @@ _DOCUMENT = _Document(GROUP, VERSION, "", "")
 
 
 class Definitions:
-    """What is installed. Until that is known, nothing counts as missing."""
+    """The installed definitions. Nothing counts as missing until they are known."""
 
     def __init__(self) -> None:
         self._installed: dict[str, Schema] = {}
@@ -48,7 +48,7 @@ class Definitions:
         """Paths of the fields that the installed definitions lack, such as `SandboxClass.spec.egress`."""
 
     def look(self, document: Mapping[str, Any]) -> bool:
-        """Take in the API server's OpenAPI document; gives whether anything is other than before."""
+        """Take the API server's OpenAPI document. Returns whether a definition has changed."""
         installed = dict(_schemas(document))
         changed = installed != self._installed
         self._installed = installed
@@ -61,7 +61,7 @@ class Definitions:
         return changed
 
     def kept(self, kind: str, status: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The merge patch of this status without what is not stored, so that nothing is written again and again."""
+        """The merge patch without fields that would not be stored, so that they are not written again and again."""
         schema = self._installed.get(kind, {}).get("properties", {}).get("status")
         if schema is None:
             return dict(changes)
@@ -70,7 +70,7 @@ class Definitions:
         return {name: value for name, value in left.items() if _merged(now.get(name), value) != now.get(name)}
 
     async def follow(self, client: KubeClient, on_change: Callable[[], None]) -> None:
-        """Look now and then, until cancelled; `on_change` is called when a definition has changed."""
+        """Look from time to time, until cancelled. `on_change` is called when a definition has changed."""
         known: tuple[str, ...] = ()
         first = True
         while True:
@@ -88,14 +88,14 @@ class Definitions:
             await pause(_LACKING_SECONDS if self.missing else _PERIOD_SECONDS, self._asked)
 
     def written(self, changes: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """Look again soon if the answer to a write lacks what was written."""
+        """Look again soon if the answer to a write lacks written fields."""
         stored: Mapping[str, Any] = answer.get("status") or {}
         if any(value is not None and name not in stored for name, value in changes.items()):
             self._asked.set()
 
 
 def missing(wanted: Schema, installed: Schema, path: str) -> Iterator[str]:
-    """Paths of the fields of one schema that the other lacks."""
+    """Paths of the fields in `wanted` that `installed` lacks."""
     if installed.get(_OPEN):
         return
     present = installed.get("properties", {})
@@ -112,7 +112,7 @@ def missing(wanted: Schema, installed: Schema, path: str) -> Iterator[str]:
 
 
 def pruned(value: Any, schema: Schema) -> Any:
-    """The value as it is stored under this schema."""
+    """The value without fields that this schema drops."""
     if isinstance(value, list) and "items" in schema:
         return [pruned(item, schema["items"]) for item in cast("list[Any]", value)]
     if not isinstance(value, dict) or schema.get(_OPEN):

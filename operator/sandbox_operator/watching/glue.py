@@ -1,4 +1,4 @@
-"""What kopf does here: it watches the custom resources, and each event marks one key. It writes nothing."""
+"""Connects kopf: it watches the custom resources and feeds each event to a store. It writes nothing."""
 
 import asyncio
 import dataclasses
@@ -23,13 +23,13 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _BRIDGE_SECONDS = 60.0
 _LASTING_SECONDS = 60.0
-"""What has gone well for so long begins anew with short pauses."""
+"""After this time without a failure, pauses are short again."""
 _LONGEST_PAUSE_SECONDS = 15.0
 _END_SECONDS = 10.0
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """Nothing is compared with earlier states, so none is kept; kopf would copy each object whole for it."""
+    """Keeps no earlier states, because nothing is compared with them. kopf would copy each whole object."""
 
     def build(self, **_: Any) -> Any:
         return {}
@@ -42,7 +42,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 
 class _NoProgress(kopf.ProgressStorage):
-    """No handler is retried by kopf, so there is no progress to keep in annotations."""
+    """kopf retries no handler here, so there is no progress to store in annotations."""
 
     def fetch(self, **_: Any) -> None:
         return None
@@ -61,14 +61,14 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 class NoMemories(ResourceMemories):
-    """Handlers here need nothing of what kopf remembers of each object for as long as it exists."""
+    """Keeps none of kopf's memory of each object, because the handlers here do not need it."""
 
     async def recall(self, raw_body: Any, *, memobase: Any = None, **_: Any) -> ResourceMemory:
         return await super().recall(raw_body, memobase=memobase, ephemeral=True)
 
 
 class _ForEver:
-    """Delays between attempts without an end: kopf would end the process after the last one."""
+    """Endless delays between attempts. After the last one of a finite list, kopf would end the process."""
 
     def __iter__(self) -> Iterator[float]:
         return (backoff(failures, 1.0, _LONGEST_PAUSE_SECONDS) for failures in itertools.count(1))
@@ -77,8 +77,8 @@ class _ForEver:
 class Watches:
     """kopf's watches of these stores.
 
-    kopf takes over the handling of SIGTERM and SIGINT; `started` is called right after that, to take it back. It has no
-    memory of what it has missed between an end and a new beginning: `missed` is called then.
+    kopf replaces the handlers of SIGTERM and SIGINT. `started` is called right after that, to set them again. After a
+    restart, kopf does not know what it has missed, so `missed` is called.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Watches:
         self._started = started
         self._missed = missed
         self.alive = False
-        """Whether kopf runs: it tries each watch again, whatever the API server answers, or ends as a whole."""
+        """Whether kopf runs. It retries each watch whatever the API server answers, or ends as a whole."""
 
     async def run(self) -> None:
-        """Feed the stores until cancelled, and begin kopf anew whenever it ends. Raises RuntimeError if it cannot."""
+        """Feed the stores until cancelled. Restarts kopf whenever it ends; raises RuntimeError if it does not end."""
         failures = 0
         while True:
             began = time.monotonic()
@@ -110,10 +110,10 @@ class Watches:
             self._missed()
 
     async def _until_end(self) -> BaseException | None:
-        """What has ended kopf.
+        """Run kopf until it ends. Returns the exception that ended it.
 
-        Not by its own `run_tasks`: at the end of kopf that one waits without a bound, and then cancels all tasks that
-        are younger than kopf, ours included.
+        This does not use kopf's `run_tasks`, which waits without a timeout when kopf ends, and then cancels all tasks
+        that are younger than kopf, including the operator's.
         """
         bridges = [asyncio.create_task(bridge(self._client, self._namespace, store)) for store in self._stores]
         tasks = await kopf.spawn_tasks(
@@ -122,7 +122,7 @@ class Watches:
             memories=NoMemories(),
             namespaces=[self._namespace],
             standalone=True,
-            # kopf would ask for the user's name, and a container's uid need not have one.
+            # Otherwise kopf asks for the user's name, which a container's uid may not have.
             identity=cast(Any, platform.node()),
         )
         self._started()
@@ -140,9 +140,9 @@ class Watches:
 
 
 async def bridge(client: KubeClient, namespace: str, store: AnyStore, seconds: float = _BRIDGE_SECONDS) -> None:
-    """Follow a store from its last sweep on, for a while. What it misses is for kopf to find.
+    """Watch for a while from a store's last sweep on. kopf finds what this misses.
 
-    kopf first lists all objects anew, and has done so with thousands of them only seconds later.
+    kopf first lists all objects again, which takes seconds for thousands of objects.
     """
     try:
         async with (
@@ -161,7 +161,7 @@ async def bridge(client: KubeClient, namespace: str, store: AnyStore, seconds: f
 
 
 def feed(store: AnyStore, event: Mapping[str, Any]) -> None:
-    """Bring one watch event into a store."""
+    """Apply one watch event to a store."""
     item = event["object"]
     if event["type"] == "DELETED":
         store.drop(item["metadata"]["name"], item["metadata"]["uid"])
@@ -180,7 +180,7 @@ def _registry(configuration: Configuration, stores: Sequence[AnyStore]) -> kopf.
     for store in stores:
         resource = store.resource
 
-        # Handlers are told apart by their id, which is the function's name unless given.
+        # kopf distinguishes handlers by their id, which is the function's name by default.
         @kopf.on.event(resource.group, resource.version, resource.plural, id=resource.plural, registry=registry)
         async def _(event: Any, store: AnyStore = store, **_: Any) -> None:
             feed(store, event)
@@ -189,10 +189,10 @@ def _registry(configuration: Configuration, stores: Sequence[AnyStore]) -> kopf.
 
 
 class Logins:
-    """Credentials as often as kopf asks for them, which it does after each 401.
+    """Credentials for kopf, which asks for them again after each 401.
 
-    It never uses again those that were once refused, and would end: but an API server that has just been started, or
-    whose authentication webhook fails, refuses good ones. So no two are equal, and there is a pause that grows.
+    kopf never reuses refused credentials, and would end without new ones. But an API server that has just started, or
+    whose authentication webhook fails, refuses valid ones. So all credentials are different, after growing pauses.
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -202,7 +202,7 @@ class Logins:
         self._last = -math.inf
 
     async def next(self) -> kopf.ConnectionInfo:
-        """Our client's address and credentials, read anew."""
+        """The client's address and credentials, read again."""
         if time.monotonic() - self._last < _LASTING_SECONDS:
             self._failures += 1
             await asyncio.sleep(backoff(self._failures, 0.1, _LONGEST_PAUSE_SECONDS))
@@ -214,7 +214,7 @@ class Logins:
 
 
 async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
-    """Our client's address and credentials in kopf's words."""
+    """The client's address and credentials as kopf's type."""
     header = await configuration.get_api_key_with_prefix("BearerToken")
     return kopf.ConnectionInfo(
         server=configuration.host,
@@ -227,14 +227,14 @@ async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf without writes and without an end."""
+    """Settings that make kopf write nothing and never end."""
     made = kopf.OperatorSettings()
     made.persistence.diffbase_storage = _NoDiffBase()
     made.persistence.progress_storage = _NoProgress()
     made.posting.enabled = False
     # Without this kopf needs cluster-wide rights to watch namespaces and CRDs.
     made.scanning.disabled = True
-    # A first list of thousands would be in memory whole, and each object again in a task of its own for a while.
+    # Otherwise the whole first list would be in memory, and each object once more in its own task for a while.
     made.watching.chunk_size = 250
     made.queueing.idle_timeout = 0.2
     made.networking.request_timeout = 30

@@ -1,4 +1,4 @@
-"""Follows the nodes, where a ClusterRole allows that. Without one, all is as if every node were fit."""
+"""Follows the nodes if a ClusterRole allows it. Without one, all nodes count as fit."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,11 +15,11 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 5.0
 _NO_RIGHT_SECONDS = 600.0
-"""Between two attempts to read nodes without the right to: somebody may have granted it."""
+"""Between two attempts to read nodes without the right: somebody may have granted it meanwhile."""
 
 
 class Nodes:
-    """The nodes as last seen. `on_change(name)` is called when one is new, gone, or fit for other pods than before."""
+    """The nodes as last seen. `on_change(name)` is called when a node is new or gone, or when its fitness changes."""
 
     def __init__(self, client: KubeClient, on_change: Callable[[str], None] = lambda _: None) -> None:
         self._client = client
@@ -28,12 +28,12 @@ class Nodes:
         self.informer: Informer[Node] = Informer(client, NODES, "", decode, on_change=self._changed)
 
     def unfit(self, pod: Pod) -> str:
-        """Why the pod's node takes no more such pods, in a few words; "" when it does, or is not known."""
+        """Why the pod's node takes no more such pods, in a few words; "" if it does, or is unknown."""
         node = self._known.get(pod.node)
         return node.unfit(pod.tolerations) if node else ""
 
     async def run(self) -> None:
-        """Follow the nodes until cancelled, from when it is allowed on."""
+        """Follow the nodes until cancelled, once the right to read them exists."""
         reported = False
         while not await self._may_read():
             if not reported:
@@ -58,7 +58,7 @@ class Nodes:
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _changed(self, name: str, node: Node | None) -> None:
-        # Kubelets report every few minutes, mostly nothing that matters here.
+        # Most of the kubelets' reports, every few minutes, change nothing that matters here.
         before = self._known.pop(name, None)
         if node:
             self._known[name] = node

@@ -1,4 +1,4 @@
-"""Which nodes are about to go, or have gone: pure, from what their objects say."""
+"""Nodes that are about to go, or are gone, as their objects show. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Any
 from sandbox_common.kube import KubeObject
 
 _STAYS_AWAY = frozenset({"NoSchedule", "NoExecute"})
-"""Effects for which the scheduler puts no pod on a node."""
+"""Effects of taints because of which the scheduler puts no pod on a node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taint:
-    """One taint of a node."""
+    """A taint of a node."""
 
     key: str
     value: str
@@ -24,7 +24,7 @@ class Taint:
 
 @dataclass(frozen=True, slots=True)
 class Toleration:
-    """One toleration of a pod. For how long it holds does not matter: the scheduler does not ask that either."""
+    """A toleration of a pod. Its duration does not matter, as for the scheduler."""
 
     key: str = ""
     exists: bool = False
@@ -32,7 +32,7 @@ class Toleration:
     effect: str = ""
 
     def tolerates(self, taint: Taint) -> bool:
-        """Whether a pod with this toleration may go where this taint is."""
+        """Whether this toleration matches the taint."""
         if self.effect and self.effect != taint.effect:
             return False
         if not self.key:
@@ -42,12 +42,12 @@ class Toleration:
 
 _CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 _NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")
-"""What the node's fields mean to the scheduler; Kubernetes adds the taints themselves a little later."""
+"""Taints that follow from the node's fields. Kubernetes adds the taints themselves a little later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node, reduced. Two states are equal when nothing has changed that decisions are made of."""
+    """The fields of a node that decisions use. Two states with the same fields are equal."""
 
     name: str
     taints: tuple[Taint, ...] = ()
@@ -55,7 +55,7 @@ class Node:
     ready: bool = True
 
     def unfit(self, tolerations: Collection[Toleration]) -> str:
-        """Why no pod with these tolerations would be put here now, in a few words; "" when one would."""
+        """Why the scheduler puts no pod with these tolerations here now, in a few words; "" if it does."""
         if self.cordoned and not _tolerated(_CORDONED, tolerations):
             return "is cordoned"
         if not self.ready and not _tolerated(_NOT_READY, tolerations):
@@ -66,7 +66,7 @@ class Node:
 
 
 def decode(item: KubeObject) -> Node:
-    """A node of the API server. Raises ValueError when it has not the form of one."""
+    """Decode a node from the API server. Raises ValueError if it is malformed."""
     try:
         spec: dict[str, Any] = item.get("spec") or {}
         status: dict[str, Any] = item.get("status") or {}

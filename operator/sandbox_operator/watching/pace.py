@@ -1,4 +1,4 @@
-"""Work that may be left for later, kept to a small share of the time."""
+"""Limits work that can wait to a small share of the time."""
 
 import asyncio
 import random
@@ -10,9 +10,9 @@ from sandbox_common.waiting import set_within
 
 
 class Pace:
-    """Lets one through at a time and then makes a pause, so that `share` of the time is spent at most.
+    """Admits one caller at a time and then pauses, so that at most `share` of the time is used.
 
-    The slower the API server answers, the longer the pauses: what only explains must not hold up what is explained.
+    The slower the API server answers, the longer the pauses: explanations must not delay the work that they explain.
     `clock` is monotonic, in seconds.
     """
 
@@ -24,7 +24,7 @@ class Pace:
 
     @contextmanager
     def turn(self) -> Generator[bool]:
-        """Whether it is the caller's turn, which lasts until the block ends; otherwise leave it for now."""
+        """Whether it is the caller's turn, which lasts until the block ends. If not, skip the work for now."""
         if self._taken or self._clock() < self._free_at:
             yield False
             return
@@ -37,7 +37,7 @@ class Pace:
 
 
 async def pause(seconds: float, asked: asyncio.Event) -> bool:
-    """Sleep a little less than this; True when `asked` was set, which ends it early and is cleared."""
+    """Sleep a little less than this. If `asked` is set, clear it and return True early."""
     was_asked = await set_within(asked, seconds * random.uniform(0.8, 1.0))  # noqa: S311
     asked.clear()
     return was_asked

@@ -1,4 +1,4 @@
-"""A pod, reduced to what decisions about its sandbox are made of."""
+"""A pod, reduced to the fields that decisions about its sandbox use."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,36 +11,36 @@ from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
 from sandbox_operator.watching.nodes import Toleration
 
 CONTAINER = "agent-server"
-"""Name of the container with the agent server; others may have been injected beside it."""
+"""Name of the container with the agent server. Others may have been injected."""
 
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
-"""On a pod: the Sandbox's `restartedAt` when it was made."""
+"""On a pod: the Sandbox's `restartedAt` when the pod was made."""
 
 TEMPLATE_ANNOTATION = f"{GROUP}/template"
-"""On a warm pod: hash of all that it was made from; a sandbox of the same hash may claim it."""
+"""On a warm pod: hash of everything that it was made from. A sandbox with the same hash may claim it."""
 
 KEY_ID_ANNOTATION = f"{GROUP}/key-id"
-"""On each Secret with keys, and on a pod whose key is not derived from its Sandbox: which key it holds. The master key
-may change before a status says so."""
+"""On each Secret with keys, and on a pod whose key is not derived from its Sandbox: the id of the key. The master key
+may change before a status reports the id."""
 
 CLAIMED_ANNOTATION = f"{GROUP}/claimed-at"
-"""On a warm pod that has been claimed: when, RFC 3339."""
+"""On a claimed warm pod: time of the claim, RFC 3339."""
 
 DEFERRED_ANNOTATION = f"{GROUP}/deferred-init"
-"""On a warm pod: `"true"` when its agent server waits to be initialized, at its start and at each restart."""
+"""On a warm pod: `"true"` if its agent server boots dormant, at its start and at each restart."""
 
 _LOCAL_VOLUMES = frozenset({"emptyDir", "secret", "configMap", "downwardAPI", "projected", "image"})
-"""Volumes that go with their pod, so that another pod can write to none of them."""
+"""Types of volumes that are deleted with their pod, so that no other pod can write to them."""
 
 _LONGEST_GRACE = 366 * 24 * 3600
 
 BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
-"""Reasons of `state.waiting` of a container that is on its way."""
+"""Reasons of `state.waiting` of a container that is being started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the container that has ended."""
+    """A run of the container that has ended."""
 
     exit_code: int
     reason: str
@@ -72,23 +72,26 @@ class PodCondition:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why another container of the pod does not run; others are injected, and may hold up the agent server's."""
+    """Why another container of the pod does not run. Injected containers may delay the agent server's."""
 
     container: str
     reason: str
     message: str
 
 
+type RunId = tuple[str, int]
+"""UID of a pod, and the number of its container's restarts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """`deletion_requested` is when somebody deleted the pod; it is to have ended at `deletion_due`.
+    """`deletion_requested` is when the pod was deleted; it should have ended at `deletion_due`.
 
-    `disruption` is the condition `DisruptionTarget`: who is about to end the pod, or has. `has_network` says that the
-    kubelet has mounted the volumes and made the pod's network; kubelets before Kubernetes 1.29 do not tell. `is_local`
-    says that all its volumes go with it.
-    `sandbox` is the name of the Sandbox that it belongs to, "" for a free warm pod. `pool`, `template`, `claimed` and
-    `deferred` are set on warm pods alone, `key_id` on those and on pods that have the key of one. Two states are equal
-    when nothing has changed that decisions are made of.
+    `disruption` is the condition `DisruptionTarget`: who ends or has ended the pod. `has_network`: the kubelet has
+    mounted the volumes and set up the network; kubelets before Kubernetes 1.29 do not report this. `is_local`: all
+    volumes are deleted with the pod. `sandbox` is the name of its Sandbox, "" for a free warm pod. `pool`, `template`,
+    `claimed` and `deferred` are set only on warm pods, `key_id` on those and on pods with the key of a warm pod. Two
+    states with the same fields are equal, whatever else has changed.
     """
 
     name: str
@@ -122,27 +125,37 @@ class Pod:
     obstacle: Obstacle | None = None
 
     def port(self, name: str) -> int:
-        """The port of this name that the agent server's container declares; 0: none."""
+        """The port with this name that the agent server's container declares; 0 if there is none."""
         return dict(self.ports).get(name, 0)
 
     @property
+    def restarts(self) -> int:
+        """How often the agent server's container has been restarted."""
+        return self.container.restarts if self.container else 0
+
+    @property
+    def run_id(self) -> RunId:
+        """Identifies the present run of the agent server: it changes with each restart."""
+        return self.uid, self.restarts
+
+    @property
     def is_free(self) -> bool:
-        """Whether it is a warm pod that no sandbox has claimed."""
+        """Whether this is a warm pod that no sandbox has claimed."""
         return bool(self.pool) and not self.sandbox
 
     @property
     def is_ready(self) -> bool:
-        """Whether the readiness probe is answered."""
+        """Whether the pod's condition `Ready` is true."""
         return self.ready is not None and self.ready.status
 
     @property
     def is_finished(self) -> bool:
-        """Whether no container of it runs ever again."""
+        """Whether all its containers have ended for good."""
         return self.phase in {"Failed", "Succeeded"}
 
 
 def decode(item: KubeObject) -> Pod:
-    """A pod of the API server. Raises ValueError when it has not the form of one."""
+    """Decode a pod from the API server. Raises ValueError if it is malformed."""
     try:
         return _decode(item)
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -192,14 +205,14 @@ def _decode(item: KubeObject) -> Pod:
 
 
 def controller_uid(item: KubeObject) -> str:
-    """UID of the controller that owns an object, or ""."""
+    """UID of the controller that owns an object; "" if there is none."""
     owners = _parts(_part(item, "metadata"), "ownerReferences")
     return next((owner["uid"] for owner in owners if owner.get("controller")), "")
 
 
 @lru_cache(maxsize=1024)
 def _shared[T: tuple[object, ...]](parts: T) -> T:
-    """The same, once in memory for all pods that have the same."""
+    """An equal tuple that all pods share, to save memory."""
     return parts
 
 
@@ -218,7 +231,7 @@ def _toleration(part: dict[str, Any]) -> Toleration:
 
 def _deletion_requested(metadata: dict[str, Any]) -> datetime | None:
     end = _time(metadata, "deletionTimestamp")
-    # The API server puts the end of the grace period there. It takes any number for that, and its own sum overflows.
+    # deletionTimestamp is the end of the grace period. The API server accepts any period, and its own sum overflows.
     grace = min(metadata.get("deletionGracePeriodSeconds") or 0, _LONGEST_GRACE)
     return end and end - timedelta(seconds=grace)
 
@@ -240,7 +253,7 @@ def _obstacle(status: dict[str, Any]) -> Obstacle | None:
     if reason in BENIGN_WAITS:
         return None
     last = _part(_part(status, "lastState"), "terminated")
-    # The end of the last run says more than the wait for the next.
+    # The message of the last run explains more than that of the wait for the next one.
     return Obstacle(status["name"], reason, last.get("message") or message)
 
 

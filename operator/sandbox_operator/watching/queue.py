@@ -1,7 +1,7 @@
-"""A work queue with client-go's semantics: a key is in work once at most, and what happens meanwhile counts.
+"""A work queue with client-go's semantics: a key is processed once at a time, and again if it is added meanwhile.
 
-Beside it there is a backlog: keys of which nothing is known to have happened, such as all of them after a take-over.
-They wait until there is nothing newer, but for one in a few, so that none waits for ever.
+It also has a backlog for keys without a known change, such as all keys after a take-over. They wait until no other key
+is left, except that one key in a few comes from the backlog, so that none waits forever.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 30.0
 
 BACKLOG_SHARE = 8
-"""Of so many keys in a row one is of the backlog, if there is any."""
+"""One key in this many comes from the backlog, if there is one."""
 
 
 class WorkQueue:
-    """Keys that are to be looked at.
+    """Keys to process.
 
-    A key that is added while it waits is worked on once; one that is added while it is in work comes again afterwards.
-    Each `get` is answered by one `done`, and `worked` is told the seconds between the two.
+    A key that is added while it waits is processed once. One that is added while it is processed comes again. Call
+    `done` once after each `get`; `worked` is called with the seconds between the two.
     """
 
     def __init__(self, worked: Callable[[float], None] = lambda _: None) -> None:
@@ -41,7 +41,7 @@ class WorkQueue:
         return len(self._fresh) + len(self._backlog)
 
     def add(self, key: str) -> None:
-        """Look at this key as soon as a worker is free."""
+        """Process this key as soon as a worker is free."""
         if key in self._backlog:
             del self._backlog[key]
         elif key in self._dirty:
@@ -51,7 +51,7 @@ class WorkQueue:
             self._enqueue(key)
 
     def add_backlog(self, key: str) -> None:
-        """Look at this key when there is time."""
+        """Process this key at low priority."""
         if key in self._processing:
             self.add(key)
         elif key not in self._dirty:
@@ -60,7 +60,7 @@ class WorkQueue:
             self._available.set()
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Look at this key later. Of several times asked for, the earliest counts."""
+        """Process this key later. If this is called several times, the earliest time counts."""
         loop = asyncio.get_running_loop()
         when = loop.time() + max(seconds, 0.0)
         if key in self._timers:
@@ -68,27 +68,27 @@ class WorkQueue:
             if earlier <= when:
                 return
             timer.cancel()
-        # The time is kept here, since uvloop's handle of what is due at once does not know it.
+        # The time is stored here, because uvloop's handle of a callback that is due at once does not have it.
         self._timers[key] = when, loop.call_at(when, self._due, key)
 
     def retry(self, key: str, at_least: float = 0.0) -> None:
-        """Look at this key again after its backoff, with jitter, and not before `at_least` seconds."""
+        """Process this key again after its back-off, with jitter, and after `at_least` seconds at the earliest."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay = max(doubled(failures, _FIRST_DELAY, _LONGEST_DELAY), at_least)
         self.add_after(key, delay * random.uniform(1.0, 1.25))  # noqa: S311
 
     def forget(self, key: str) -> None:
-        """The key has been dealt with: its backoff starts anew."""
+        """Reset the back-off of a key that was processed without a failure."""
         self._failures.pop(key, None)
 
     def drop(self, key: str) -> None:
-        """The key names nothing any more: neither its backoff nor a time to look at it is kept."""
+        """Forget the back-off and the timer of a key whose object is gone."""
         self.forget(key)
         if found := self._timers.pop(key, None):
             found[1].cancel()
 
     async def get(self) -> str:
-        """The next key, as soon as there is one."""
+        """Wait for the next key."""
         while not len(self):
             self._available.clear()
             await self._available.wait()
@@ -98,13 +98,13 @@ class WorkQueue:
         return key
 
     def done(self, key: str) -> None:
-        """The worker is through with this key."""
+        """Note that the worker has processed this key."""
         self._worked(time.monotonic() - self._processing.pop(key))
         if key in self._dirty:
             self._enqueue(key)
 
     def close(self) -> None:
-        """No key is looked at later any more."""
+        """Cancel all timers."""
         for _, timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

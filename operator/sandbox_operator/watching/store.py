@@ -1,7 +1,7 @@
-"""Custom resources as last seen, fed by kopf's watch and set right by a list now and then.
+"""Custom resources as last seen, fed by kopf's watch and corrected by periodic lists.
 
-kopf's watch has no memory: what is deleted while it is interrupted is never told. So the store is compared with a
-fresh list at the start and every few minutes, which also makes good any event that was lost.
+kopf's watch has no memory: it never reports what was deleted during an interruption. So the store is compared with a
+fresh list at the start and every few minutes, which also repairs any lost event.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
-    """Objects of one resource in one namespace by name. `on_change(name)` is called for each that changes or goes."""
+    """Objects of one resource in one namespace by name. `on_change(name)` is called for each change or deletion."""
 
     def __init__(self, resource: Resource, model: type[T], on_change: Callable[[str], None]) -> None:
         super().__init__()
@@ -34,16 +34,16 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
         """The highest resource version seen, of a list or an object."""
         self._old_lists = OldLists()
         self._dropped: dict[str, int] = {}
-        """UIDs of what has gone, with the highest version seen by then: lists from before, kopf's too, still have it.
+        """UIDs of deleted objects, with the highest version seen by then. Older lists, kopf's too, still have them.
 
-        What is newer shows that it is there: it was not found by mistake.
+        If something newer shows such an object, it exists after all.
         """
 
     def put(self, item: KubeObject, *, again: bool = False) -> None:
-        """Take an object, unless a newer state of it or its end is known; `again`: also the same state, read once more.
+        """Take an object, unless a newer state or its deletion is known. `again`: also if the state is the same.
 
         Resource versions of one resource can be compared as numbers (Kubernetes 1.35, KEP-5504). An object that the
-        model refuses is logged and left out, so that it cannot stop the others.
+        model refuses is logged and omitted, so that it cannot block others.
         """
         metadata = item["metadata"]
         known, version = self._objects.get(metadata["name"]), int(metadata["resourceVersion"])
@@ -62,13 +62,13 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
             self._on_change(metadata["name"])
 
     def refresh(self, item: KubeObject) -> None:
-        """Take the answer to an own write, unless the object has been deleted meanwhile."""
+        """Take the answer to this process's write, unless the object has been deleted meanwhile."""
         known = self._objects.get(item["metadata"]["name"])
         if known and known.metadata.uid == item["metadata"]["uid"]:
             self.put(item)
 
     def drop(self, name: str, uid: str) -> None:
-        """Forget an object that is gone; one of the same name and another UID stays."""
+        """Forget an object that is gone. One with the same name and another UID stays."""
         remember(self._dropped, uid, self._newest)
         known = self._objects.get(name)
         if known and known.metadata.uid == uid:
@@ -76,9 +76,9 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
             self._on_change(name)
 
     async def sweep(self, client: KubeClient, namespace: str, *, again: bool = False) -> None:
-        """Become equal to a fresh list. Raises ApiError and what else KubeClient raises; OldListError for an old list.
+        """Make the store equal to a fresh list. Raises what KubeClient raises, and OldListError for an old list.
 
-        `again`: what has not been written may still be read otherwise, since its definition has changed.
+        `again`: decode unchanged objects again, because a definition has changed.
         """
         before = {name: item.metadata.uid for name, item in self._objects.items()}
         present: set[str] = set()
@@ -104,12 +104,12 @@ type AnyStore = Store[Sandbox] | Store[SandboxClass] | Store[SandboxPool]
 
 
 class Sweeper(Synced):
-    """Sweeps stores: at once, soon again, then every few minutes."""
+    """Sweeps stores at once, soon again, and then every few minutes."""
 
     INTERVAL = 300.0
     """Seconds between two sweeps."""
     SECOND = 10.0
-    """Seconds between the first two: nothing shows of the first list whether it is from the past."""
+    """Seconds between the first two sweeps: the first list may be old, and nothing shows it."""
     _RETRY = 5.0
 
     def __init__(self, client: KubeClient, namespace: str, stores: Sequence[AnyStore]) -> None:
@@ -119,10 +119,10 @@ class Sweeper(Synced):
         self._stores = stores
         self._asked = asyncio.Event()
         self.turned_at = time.monotonic()
-        """Monotonic time of the last sweep, whatever came of it."""
+        """Monotonic time of the last sweep, whether it succeeded or failed."""
 
     def read_again(self) -> None:
-        """Read all objects again soon, also those that have not been written since."""
+        """Read all objects again soon, including unchanged ones."""
         self._asked.set()
 
     async def run(self) -> None:

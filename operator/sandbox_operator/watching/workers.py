@@ -1,4 +1,4 @@
-"""Workers that take keys from a queue, and come back to those that could not be dealt with."""
+"""Workers that process the keys of a queue, and retry those that failed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,9 +13,9 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 async def work(queue: WorkQueue, reconcile: Callable[[str], Awaitable[None]], kind: str) -> None:
-    """Call `reconcile` for key after key until cancelled; whatever it raises is logged, and the key comes again.
+    """Call `reconcile` for one key after the other until cancelled. Logs what it raises, and retries the key.
 
-    `kind` is what the keys name, for the log. Run several of these side by side.
+    `kind` says what the keys name, for the log. Run several of these at the same time.
     """
     while True:
         key = await queue.get()
@@ -23,7 +23,7 @@ async def work(queue: WorkQueue, reconcile: Callable[[str], Awaitable[None]], ki
             await _attempt(queue, reconcile, kind, key)
         finally:
             queue.done(key)
-        # A pass that finds nothing to do never waits: thousands in a row would hold up all else in this process.
+        # A pass without work never awaits anything: thousands in a row would block this process.
         await asyncio.sleep(0)
 
 

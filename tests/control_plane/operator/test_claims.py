@@ -23,7 +23,7 @@ from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.app import USER_AGENT
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.secret import build_secret
-from sandbox_operator.pools.claiming import claim
+from sandbox_operator.pools.claim_patch import claim_patch
 from sandbox_operator.pools.matching import MissReason
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, decode
 
@@ -309,7 +309,9 @@ async def test_a_pod_that_somebody_deletes_is_not_claimed(
         await basin.client.delete(PODS, basin.namespace, warm.name)
         sandbox = await basin.add(suspend=True)
     with pytest.raises(ApiError) as refused:
-        await basin.client.json_patch(PODS, basin.namespace, warm.name, claim(warm, sandbox, NO_CLASS, warm.created))
+        await basin.client.json_patch(
+            PODS, basin.namespace, warm.name, claim_patch(warm, sandbox, NO_CLASS, warm.created)
+        )
     assert refused.value.code == 422
 
 
@@ -323,7 +325,9 @@ async def test_a_claimed_pod_is_not_claimed_again(
         other = await basin.add("other", suspend=True)
         for claimant in (sandbox, other):
             with pytest.raises(ApiError) as refused:
-                await second.json_patch(PODS, basin.namespace, warm.name, claim(warm, claimant, NO_CLASS, warm.created))
+                await second.json_patch(
+                    PODS, basin.namespace, warm.name, claim_patch(warm, claimant, NO_CLASS, warm.created)
+                )
             assert refused.value.code == 422
         assert (await is_whole(basin, sandbox)).uid == warm.uid
 

@@ -37,7 +37,7 @@ class Case:
     miss: Miss | None = NO_POOL
     refusal: Refusal | None = None
     prepared: str = ""
-    evidence: tuple[ClusterEvent, ...] = ()
+    pod_events: tuple[ClusterEvent, ...] = ()
     looked: datetime | None = None
     initialization: Initialization | None = None
     writes: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Case:
             self.miss,
             self.refusal,
             self.prepared,
-            self.evidence,
+            self.pod_events,
             self.looked,
             self.initialization,
         )

@@ -96,7 +96,7 @@ class MadeUpCluster:
     def plan(self, *, refusal: Refusal | None = None, prepared: str = "", at: datetime | None = None) -> Plan:
         """The steps, now or `at` another time."""
         surplus = self._choose()
-        _, looked, evidence = self.looked if self.looked and self._is_of_pod(self.looked[0]) else ("", None, ())
+        _, looked, pod_events = self.looked if self.looked and self._is_of_pod(self.looked[0]) else ("", None, ())
         world = World(
             self.sandbox,
             self.class_,
@@ -107,7 +107,7 @@ class MadeUpCluster:
             miss=self.miss,
             refusal=refusal,
             prepared=prepared,
-            evidence=evidence,
+            pod_events=pod_events,
             looked=looked,
         )
         return plan(world, KEYS)

@@ -10,12 +10,12 @@ from sandbox_common.times import rfc3339
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_crds.names import pod_name
 from sandbox_operator.agents.agent_server import Address, AgentServers
-from sandbox_operator.limits.ledger import Ledger
+from sandbox_operator.limits.start_queue import StartQueue
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.claims import Claims
-from sandbox_operator.pools.environments import Environments
+from sandbox_operator.pools.client_environments import ClientEnvironments
 from sandbox_operator.pools.initializer import Initializer
-from sandbox_operator.pools.stock import Stock
+from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.reconciler import Reconciler
 from sandbox_operator.sandboxes.services import Services
@@ -73,7 +73,7 @@ class Scene:
     def __init__(self) -> None:
         self.server = Server()
         self.queue = Queue()
-        self.stock = Stock()
+        self.pod_index = PodIndex()
         self.sandboxes: Store[Sandbox] = Store(SANDBOXES, Sandbox, lambda _: None)
         self.classes: Store[SandboxClass] = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
         self.set_class(1)
@@ -84,10 +84,10 @@ class Scene:
         """Pools that a start has hit, or missed only since they were empty."""
         self.limits = Limits()
         """Those of every owner."""
-        self.ledger = Ledger(lambda _: self.limits, self.queue.add)
+        self.start_queue = StartQueue(lambda _: self.limits, self.queue.add)
         self.services = Services(self.server.client, "here")
         pool_api = PoolApi(self.server.client, "here")
-        api, environments = Api(self.server.client, "here"), Environments(self.server.client, "here", KEYS)
+        api, environments = Api(self.server.client, "here"), ClientEnvironments(self.server.client, "here", KEYS)
         self.reconciler = Reconciler(
             api,
             self.agents,
@@ -95,10 +95,10 @@ class Scene:
             self.queue,
             self.sandboxes,
             self.classes,
-            self.stock,
-            Claims(pool_api, environments, KEYS, self.stock, self.pools, self.started.append),
+            self.pod_index,
+            Claims(pool_api, environments, KEYS, self.pod_index, self.pools, self.started.append),
             Initializer(self.agents, environments),
-            self.ledger,
+            self.start_queue,
             self.services,
             lambda: self.now,
         )
@@ -114,7 +114,7 @@ class Scene:
         self.sandboxes.put(body)
 
     def another(self, name: str) -> Sandbox:
-        """Another Sandbox of the owner `team`, of which only the ledger knows."""
+        """Another Sandbox of the owner `team`, which only the start queue knows."""
         return Sandbox.model_validate(
             {"metadata": {"name": name, "uid": name}, "spec": {"image": IMAGE, "owner": "team"}}
         )
@@ -156,18 +156,18 @@ class Scene:
         """Let the cache see the pod."""
         [body] = [body for (plural, _), body in self.server.objects.items() if plural == "pods"]
         seen = change(decode(body))
-        self.stock.changed(seen.name, seen)
+        self.pod_index.changed(seen.name, seen)
 
     @property
     def pod(self) -> Pod:
         """The sandbox's own pod as the cache has it."""
-        found = self.stock.get(pod_name("one", UID))
+        found = self.pod_index.get(pod_name("one", UID))
         assert found
         return found
 
     def lose(self) -> None:
         """The cache sees the sandbox's own pod go."""
-        self.stock.changed(pod_name("one", UID), None)
+        self.pod_index.changed(pod_name("one", UID), None)
 
     async def step(self) -> list[str]:
         """One pass, and those that it asks for at once; gives the requests that they have made."""

@@ -67,13 +67,13 @@ async def test_nothing_is_held_of_a_sandbox_that_is_gone(
 
     await live(scene)
     assert held()
-    pods = [pod.name for pod in scene.stock.owned_by(UID)]
+    pods = [pod.name for pod in scene.pod_index.owned_by(UID)]
     scene.sandboxes.drop(NAME, UID)
     for name in pods:
-        scene.stock.changed(name, None)
+        scene.pod_index.changed(name, None)
     await scene.step()
     # The starts of an owner's last minute count, until somebody else has started after it.
     scene.now += timedelta(minutes=2)
-    scene.ledger.ask("other", OF_OTHERS, scene.now)
+    scene.start_queue.ask("other", OF_OTHERS, scene.now)
     # Lists from the past still have it, so its UID is remembered for a while.
     assert held() == ["Reconciler._sandboxes._dropped key"]

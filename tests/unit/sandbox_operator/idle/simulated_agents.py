@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from sandbox_operator.idle.clock import Answer
+from sandbox_operator.idle.clock import AgentAnswer
 from unit.sandbox_operator.idle.events import Events
 from unit.sandbox_operator.idle.timelines import Plan, WallClock
 
@@ -91,7 +91,7 @@ class SimulatedAgents:
             sandbox.event_wall = now + self._node.ahead(now)
             sandbox.hidden = 0.0
 
-    def answer(self, name: str, at: float, operator: int) -> Answer | None:
+    def answer(self, name: str, at: float, operator: int) -> AgentAnswer | None:
         """What one answers, stamped with the operator's own time; `operator` tells operators apart."""
         sandbox = self.sandboxes[int(name[1:])]
         now = self._events.now
@@ -108,4 +108,4 @@ class SimulatedAgents:
                 moved = self._node.ahead(now) - self._node.ahead(sandbox.event_at)
                 overlooked = sandbox.plan.boot + age - (now - sandbox.container_at)
                 sandbox.hidden = max(min(moved, overlooked + 3.0), 0.0)
-        return Answer(at, uptime, int(wall - sandbox.event_wall), sandbox.running, age)
+        return AgentAnswer(at, uptime, int(wall - sandbox.event_wall), sandbox.running, age)

@@ -20,8 +20,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 from sandbox_common.activity import CHECK_SECONDS, Report
-from sandbox_operator.idle.check import Candidate, Checks, Idle
-from sandbox_operator.idle.clock import Answer
+from sandbox_operator.idle.check import Candidate, Idle, IdleChecks
+from sandbox_operator.idle.clock import AgentAnswer
 from sandbox_operator.idle.watch import INTERVAL
 from unit.sandbox_operator.idle.events import Events
 from unit.sandbox_operator.idle.simulated_agents import SimulatedAgents, SimulatedSandbox
@@ -55,7 +55,7 @@ class Simulation:
         self._started_at = self._events.now
         # Monotonic clocks of different processes have nothing to do with each other.
         self._origin = 1000.0 * self._operator - self._events.now
-        self._checks = Checks(self, self, self, self._clock)
+        self._checks = IdleChecks(self, self, self, self._clock)
         # The truth about what this operator can know.
         self._visible: frozenset[tuple[str, int]] = frozenset()
         self._heard: dict[str, int] = {}
@@ -119,7 +119,7 @@ class Simulation:
         self._lag += self._world.latency
         return answers
 
-    async def look(self, names: Collection[str]) -> Mapping[str, Answer]:
+    async def look(self, names: Collection[str]) -> Mapping[str, AgentAnswer]:
         """As Agents."""
         self._lag += self._world.latency
         at = self._clock()

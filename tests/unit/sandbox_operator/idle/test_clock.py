@@ -4,16 +4,16 @@ import math
 
 import pytest
 
-from sandbox_operator.idle.clock import Answer, IdleClock
+from sandbox_operator.idle.clock import AgentAnswer, IdleClock
 
 DAY = 86400.0
 
 
-def answer(at: float, uptime: float, idle_time: float, running: int = 0, age: float | None = None) -> Answer:
-    return Answer(at, uptime, idle_time, running, age)
+def answer(at: float, uptime: float, idle_time: float, running: int = 0, age: float | None = None) -> AgentAnswer:
+    return AgentAnswer(at, uptime, idle_time, running, age)
 
 
-def after(*answers: Answer, ready_at: float = -math.inf) -> float:
+def after(*answers: AgentAnswer, ready_at: float = -math.inf) -> float:
     """When the last use was, after these answers."""
     clock = IdleClock(ready_at)
     for each in answers:
@@ -39,7 +39,7 @@ FIRST = answer(1000, uptime=500, idle_time=300, age=510)
         pytest.param(answer(1000, 500, 300, age=498), 700, id="whole seconds"),
     ],
 )
-def test_the_first_answer(first: Answer, active_at: float) -> None:
+def test_the_first_answer(first: AgentAnswer, active_at: float) -> None:
     assert after(first) == active_at
 
 
@@ -62,7 +62,7 @@ def test_readiness_counts_as_a_use() -> None:
         pytest.param(answer(1100, 20, 20), 1080, id="another process, which nobody has told of"),
     ],
 )
-def test_the_second_answer(second: Answer, active_at: float) -> None:
+def test_the_second_answer(second: AgentAnswer, active_at: float) -> None:
     assert after(FIRST, second) == active_at
 
 

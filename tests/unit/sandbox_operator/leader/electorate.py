@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sandbox_operator.leader.election import Election, Read, Record, Timing, Wait, Write
+from sandbox_operator.leader.election import Election, LeaseRecord, Read, Timing, Wait, Write
 
 TICK = 0.01
 
@@ -39,8 +39,8 @@ class Server:
     def __init__(self, dice: Dice) -> None:
         self.dice = dice
         self.now = 0.0
-        self.lease: Record | None = None
-        self.watchers: list[Callable[[Record], None]] = []
+        self.lease: LeaseRecord | None = None
+        self.watchers: list[Callable[[LeaseRecord], None]] = []
         self._versions = itertools.count(1)
         self._order = itertools.count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -56,7 +56,7 @@ class Server:
             action()
         self.now = time
 
-    def put(self, base: int | None, record: Record) -> Record | None:
+    def put(self, base: int | None, record: LeaseRecord) -> LeaseRecord | None:
         """Store it if the Lease is still of this version; None is a conflict."""
         if (self.lease.version if self.lease else None) != base:
             return None
@@ -120,7 +120,7 @@ class Candidate:
         self.election.resign()
         held = self.election.record
         if held and held.holder == self.name:
-            free = Record(0, "", 1, held.transitions)
+            free = LeaseRecord(0, "", 1, held.transitions)
             self._server.later(self._server.dice.delay(), lambda: self._server.put(held.version, free) and None)
 
     def _send(self, step: Read | Write, number: int, sent_at: float) -> None:
@@ -145,7 +145,7 @@ class Candidate:
             assert isinstance(step, Write)
             base = step.base
             transitions = base.transitions + (base.holder != self.name) if base else 0
-            wanted = Record(0, self.name, self._timing.duration, transitions)
+            wanted = LeaseRecord(0, self.name, self._timing.duration, transitions)
             stored = server.put(base.version if base else None, wanted)
             if stored is None:
                 answer(self.election.doubt)

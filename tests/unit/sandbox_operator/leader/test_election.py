@@ -4,14 +4,14 @@ import math
 
 import pytest
 
-from sandbox_operator.leader.election import READ, Election, Record, Step, Timing, Wait, Write
+from sandbox_operator.leader.election import READ, Election, LeaseRecord, Step, Timing, Wait, Write
 
 TIMING = Timing(duration=8, renew=2, deadline=5)
 NOBODY = ""
 
 
-def record(version: int, holder: str, duration: float = 8, transitions: int = 0) -> Record:
-    return Record(version, holder, duration, transitions)
+def record(version: int, holder: str, duration: float = 8, transitions: int = 0) -> LeaseRecord:
+    return LeaseRecord(version, holder, duration, transitions)
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def me() -> Election:
     return Election("me", TIMING)
 
 
-def leading(me: Election, at: float = 100.0) -> Record:
+def leading(me: Election, at: float = 100.0) -> LeaseRecord:
     """Make it the leader by a write that was sent at this time; gives the Lease as it is then."""
     won = record(5, "me")
     me.written(won, sent_at=at, now=at + 0.5)

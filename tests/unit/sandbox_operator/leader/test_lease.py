@@ -6,10 +6,10 @@ import pytest
 
 from sandbox_common.kube import KubeObject
 from sandbox_operator.leader import lease
-from sandbox_operator.leader.account import Account
+from sandbox_operator.leader.service_account import ServiceAccount
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-HOLDER = Account("system:serviceaccount:team:operator", "uid-1")
+HOLDER = ServiceAccount("system:serviceaccount:team:operator", "uid-1")
 
 
 def stored(written: KubeObject) -> KubeObject:
@@ -21,14 +21,14 @@ def stored(written: KubeObject) -> KubeObject:
     ("reader", "holder"),
     [
         (HOLDER, "one"),
-        (Account(HOLDER.name, "uid-2"), ""),
-        (Account("system:serviceaccount:team:another", "uid-2"), "one"),
-        (Account(HOLDER.name), "one"),
-        (Account("admin"), "one"),
-        (Account(), "one"),
+        (ServiceAccount(HOLDER.name, "uid-2"), ""),
+        (ServiceAccount("system:serviceaccount:team:another", "uid-2"), "one"),
+        (ServiceAccount(HOLDER.name), "one"),
+        (ServiceAccount("admin"), "one"),
+        (ServiceAccount(), "one"),
     ],
 )
-def test_a_holder_whose_account_was_replaced_holds_nothing(reader: Account, holder: str) -> None:
+def test_a_holder_whose_account_was_replaced_holds_nothing(reader: ServiceAccount, holder: str) -> None:
     made = stored(lease.new("lease", "one", HOLDER, 8, NOW))
     assert lease.decode(made, reader).holder == holder
     taken = lease.hold(lease.decode(made, HOLDER), "one", HOLDER, 8, NOW)
@@ -38,11 +38,11 @@ def test_a_holder_whose_account_was_replaced_holds_nothing(reader: Account, hold
 def test_the_account_is_that_of_one_holder_alone() -> None:
     made = stored(lease.new("lease", "one", HOLDER, 8, NOW))
     made["spec"]["holderIdentity"] = "two"
-    assert lease.decode(made, Account(HOLDER.name, "uid-2")).holder == "two"
+    assert lease.decode(made, ServiceAccount(HOLDER.name, "uid-2")).holder == "two"
 
 
 def test_a_lease_of_an_operator_that_names_no_account_is_held() -> None:
-    made = stored(lease.new("lease", "one", Account(), 8, NOW))
+    made = stored(lease.new("lease", "one", ServiceAccount(), 8, NOW))
     assert lease.decode(made, HOLDER).holder == "one"
     del made["metadata"]["annotations"]
     assert lease.decode(made, HOLDER).holder == "one"

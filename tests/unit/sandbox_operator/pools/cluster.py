@@ -12,8 +12,8 @@ from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator.pools.api import PoolApi
+from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.pools.reconciler import PoolReconciler
-from sandbox_operator.pools.stock import Stock
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.pods import Pod, decode
 from sandbox_operator.watching.store import Store
@@ -42,7 +42,7 @@ class Cluster(PoolApi):
         self.seen = 0
         self._version = itertools.count(100)
         self._events: deque[tuple[int, str, Pod | None]] = deque()
-        self.stock = Stock(clock=self._clock)
+        self.pod_index = PodIndex(clock=self._clock)
         self.pools = Store(SANDBOX_POOLS, SandboxPool, lambda _: None)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
         metadata = {"name": "default", "namespace": "here", "uid": "class", "resourceVersion": "1"}
@@ -69,7 +69,7 @@ class Cluster(PoolApi):
             KEYS,
             self.pools,
             self.classes,
-            self.stock,
+            self.pod_index,
             lambda: self.seen,
             lambda: self.now,
             self._clock,
@@ -107,7 +107,7 @@ class Cluster(PoolApi):
             self.pools.put(self._pool)
         for _ in range(min(number, len(self._events))):
             self.seen, name, pod = self._events.popleft()
-            self.stock.changed(name, pod)
+            self.pod_index.changed(name, pod)
 
     def change(self, name: str, **fields: Any) -> None:
         """The pod of this name is different now."""

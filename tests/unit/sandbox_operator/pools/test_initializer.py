@@ -9,10 +9,10 @@ from sandbox_common.kube import ApiError
 from sandbox_crds.models import Sandbox
 from sandbox_operator.agents.agent_server import Address, AgentServers, InitError
 from sandbox_operator.pools import initializer
+from sandbox_operator.pools.client_environments import ClientEnvironments, EnvironmentMissingError
 from sandbox_operator.pools.deferred import Initialization
-from sandbox_operator.pools.environments import EnvironmentMissingError, Environments
-from sandbox_operator.pools.initializer import Initializer, run_of
-from unit.sandbox_operator.samples import KEY_ID, NOW, class_, ready, runs, sandbox
+from sandbox_operator.pools.initializer import Initializer
+from unit.sandbox_operator.samples import KEY_ID, NOW, class_, ready, sandbox
 
 POD = ready(pool="p", deferred=True, claimed=NOW, key_id=KEY_ID)
 
@@ -41,7 +41,7 @@ def far() -> Far:
 @pytest.fixture
 def made(far: Far, monkeypatch: pytest.MonkeyPatch) -> Initializer:
     monkeypatch.setattr(initializer, "_RETRY_SECONDS", 0.0)
-    return Initializer(cast(AgentServers, far), cast(Environments, far))
+    return Initializer(cast(AgentServers, far), cast(ClientEnvironments, far))
 
 
 async def test_it_is_told_its_environment(far: Far, made: Initializer) -> None:
@@ -67,7 +67,3 @@ async def test_an_api_server_out_of_reach_is_not_the_pods_fault(far: Far, made: 
     far.failures = [ApiError(500, "InternalError", "etcd"), TimeoutError()]
     results = [await made.initialize(sandbox(), POD, class_()) for _ in range(3)]
     assert results == [None, None, Initialization()]
-
-
-def test_a_restarted_agent_server_is_another_one() -> None:
-    assert run_of(POD) == run_of(POD) != run_of(runs(restarts=1))

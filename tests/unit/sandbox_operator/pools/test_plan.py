@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from sandbox_common.reasons import Reason
-from sandbox_operator.pools.census import LONGEST_START, take_census
-from sandbox_operator.pools.plan import BATCH, MOST_UNPLACED, Plan, World, plan
-from sandbox_operator.pools.record import Backoff, Record
+from sandbox_operator.pools.free_pods import LONGEST_START, sort_free_pods
+from sandbox_operator.pools.plan import BATCH, MOST_UNPLACED, PoolPlan, PoolWorld, plan
+from sandbox_operator.pools.refill_history import Backoff, RefillHistory
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready, waiting
@@ -17,7 +17,7 @@ from unit.sandbox_operator.samples import KEYS, NOW, condition, container
 
 EARLIER = NOW - timedelta(hours=1)
 LATER = NOW + timedelta(seconds=30)
-PROVEN = Record(TEMPLATE, proven=True, ready=frozenset())
+PROVEN = RefillHistory(TEMPLATE, proven=True, ready=frozenset())
 CORDONED = "cordoned"
 NO_QUOTA = Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota")
 
@@ -46,12 +46,12 @@ class Case:
     creates: int = 0
     deletes: Sequence[str] = ()
     secrets: Sequence[str] = ()
-    record: Record = PROVEN
+    history: RefillHistory = PROVEN
     known: frozenset[str] = frozenset()
     now: datetime = NOW
 
 
-FAILED = Record(
+FAILED = RefillHistory(
     TEMPLATE, proven=True, ready=frozenset(), failing={"uid-of-a": NOW, "uid-of-b": NOW}, failures=Backoff(1, LATER)
 )
 
@@ -61,10 +61,16 @@ CASES: dict[str, Case] = {
     "nothing when filled": Case(many(ready, 10), 10),
     "those that start count": Case(many(starting, 10), 10),
     "a pool of none": Case([], 0),
-    "no more than four of a template that nobody has seen ready": Case([], 10, creates=BATCH, record=Record(TEMPLATE)),
-    "and then none": Case(many(starting, 4), 10, record=Record(TEMPLATE)),
+    "no more than four of a template that nobody has seen ready": Case(
+        [], 10, creates=BATCH, history=RefillHistory(TEMPLATE)
+    ),
+    "and then none": Case(many(starting, 4), 10, history=RefillHistory(TEMPLATE)),
     "nor beside failing ones": Case(
-        many(failing, 3), 10, creates=1, record=Record(TEMPLATE), known=frozenset(f"uid-of-{i:02}" for i in range(3))
+        many(failing, 3),
+        10,
+        creates=1,
+        history=RefillHistory(TEMPLATE),
+        known=frozenset(f"uid-of-{i:02}" for i in range(3)),
     ),
     "what is too much goes, the youngest first": Case(
         [ready("old", EARLIER), ready("young"), ready("middle", NOW - timedelta(minutes=1))],
@@ -82,13 +88,13 @@ CASES: dict[str, Case] = {
         [waiting("a"), failing("b")], 2, secrets=["a", "b"], known=frozenset()
     ),
     "one that ran had it": Case([starting("a")], 1),
-    "nothing is made while others failed": Case([failing("a")], 3, record=FAILED, known=frozenset({"uid-of-a"})),
+    "nothing is made while others failed": Case([failing("a")], 3, history=FAILED, known=frozenset({"uid-of-a"})),
     "then one is replaced": Case(
         [failing("a"), failing("b")],
         2,
         creates=1,
         deletes=["a"],
-        record=FAILED,
+        history=FAILED,
         known=frozenset({"uid-of-a", "uid-of-b"}),
         now=LATER,
     ),
@@ -97,20 +103,20 @@ CASES: dict[str, Case] = {
         3,
         creates=2,
         deletes=["a", "b"],
-        record=Record(TEMPLATE, proven=True, ready=frozenset(), failing=FAILED.failing),
+        history=RefillHistory(TEMPLATE, proven=True, ready=frozenset(), failing=FAILED.failing),
         known=frozenset({"uid-of-a", "uid-of-b"}),
         now=LATER,
     ),
     "but not at once": Case(
         [failing("a"), ready("c")],
         2,
-        record=Record(TEMPLATE, proven=True, ready=frozenset(), failing={"uid-of-a": NOW}),
+        history=RefillHistory(TEMPLATE, proven=True, ready=frozenset(), failing={"uid-of-a": NOW}),
         known=frozenset({"uid-of-a"}),
         now=NOW + timedelta(seconds=9),
     ),
-    "after a refusal nothing is asked for": Case([], 3, record=PROVEN.answered(NO_QUOTA, NOW)),
-    "then one": Case([], 3, creates=1, record=PROVEN.answered(NO_QUOTA, NOW), now=LATER),
-    "a refused Secret is not asked for again at once": Case([free("a")], 1, record=PROVEN.answered(NO_QUOTA, NOW)),
+    "after a refusal nothing is asked for": Case([], 3, history=PROVEN.answered(NO_QUOTA, NOW)),
+    "then one": Case([], 3, creates=1, history=PROVEN.answered(NO_QUOTA, NOW), now=LATER),
+    "a refused Secret is not asked for again at once": Case([free("a")], 1, history=PROVEN.answered(NO_QUOTA, NOW)),
     "few wait for room": Case(many(waiting, 3), 100, creates=1, known=frozenset(f"uid-of-{i:02}" for i in range(3))),
     "and then no more are made": Case(many(waiting, 4), 100, known=frozenset(f"uid-of-{i:02}" for i in range(4))),
     "nor while many have no node yet": Case(
@@ -138,7 +144,7 @@ CASES: dict[str, Case] = {
         8,
         known=frozenset(f"uid-of-{name}" for name in "xyzw"),
     ),
-    "so it is with a quota": Case(many(old, 1), 1, deletes=["00"], record=PROVEN.answered(NO_QUOTA, NOW)),
+    "so it is with a quota": Case(many(old, 1), 1, deletes=["00"], history=PROVEN.answered(NO_QUOTA, NOW)),
     "those on a node that takes no more are replaced, new ones first": Case(many(leaving, 6), 6, creates=BATCH),
     "and go as new ones are ready, before those of an earlier template": Case(
         [leaving("a"), leaving("b"), old("c"), ready("new"), ready("newer")], 3, creates=1, deletes=["a", "b"]
@@ -154,9 +160,11 @@ CASES: dict[str, Case] = {
 }
 
 
-def decide(case: Case) -> Plan:
-    census = take_census(case.pods, TEMPLATE, KEYS, case.now, lambda pod: CORDONED if pod.node == CORDONED else "")
-    return plan(World(case.wanted, census, case.record, case.now, case.known))
+def decide(case: Case) -> PoolPlan:
+    free_pods = sort_free_pods(
+        case.pods, TEMPLATE, KEYS, case.now, lambda pod: CORDONED if pod.node == CORDONED else ""
+    )
+    return plan(PoolWorld(case.wanted, free_pods, case.history, case.now, case.known))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -170,9 +178,9 @@ def test_plan(name: str) -> None:
 
 
 def test_it_comes_back_when_a_wait_is_over() -> None:
-    case = Case([failing("a")], 3, record=FAILED)
+    case = Case([failing("a")], 3, history=FAILED)
     assert decide(case).requeue_at == NOW + timedelta(seconds=10)
-    assert decide(Case([failing("a")], 3, record=FAILED, now=NOW + timedelta(seconds=11))).requeue_at == LATER
+    assert decide(Case([failing("a")], 3, history=FAILED, now=NOW + timedelta(seconds=11))).requeue_at == LATER
 
 
 def test_it_comes_back_when_a_start_has_taken_too_long() -> None:

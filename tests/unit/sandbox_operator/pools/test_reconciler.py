@@ -130,7 +130,7 @@ async def test_while_claims_come_the_status_is_written_every_few_seconds() -> No
 async def test_a_full_pool_leaves_the_api_server_to_claims_and_an_empty_one_does_not() -> None:
     cluster = Cluster(10)
     await run(cluster, lives, 10)
-    with cluster.stock.reserve(cluster.live[0].template):
+    with cluster.pod_index.reserve(cluster.live[0].template):
         cluster.writes.clear()
         await cluster.reconciler.reconcile(POOL)
         assert cluster.writes == []
@@ -139,7 +139,7 @@ async def test_a_full_pool_leaves_the_api_server_to_claims_and_an_empty_one_does
         assert "create pod" in cluster.writes
     cluster = Cluster(1)
     await run(cluster, lives, 5)
-    with cluster.stock.reserve(cluster.live[0].template):
+    with cluster.pod_index.reserve(cluster.live[0].template):
         cluster.writes.clear()
         await cluster.reconciler.reconcile(POOL)
         assert "create pod" in cluster.writes
@@ -150,7 +150,7 @@ async def claimed(count: int) -> Cluster:
     cluster = Cluster(10)
     await run(cluster, lives, 10)
     for pod in cluster.live[:count]:
-        with cluster.stock.reserve(pod.template):
+        with cluster.pod_index.reserve(pod.template):
             cluster.change(pod.name, sandbox="one", owner_uid="a-sandbox")
         cluster.deliver(1)
     cluster.writes.clear()

@@ -6,8 +6,8 @@ import pytest
 
 from sandbox_common.reasons import POOL_MEANINGS, PoolReason, Reason
 from sandbox_crds.models import SandboxClass, SandboxPoolStatus
-from sandbox_operator.pools.census import take_census
-from sandbox_operator.pools.record import Record
+from sandbox_operator.pools.free_pods import sort_free_pods
+from sandbox_operator.pools.refill_history import RefillHistory
 from sandbox_operator.pools.status import is_urgent, next_status
 from sandbox_operator.reporting.conditions import patch
 from sandbox_operator.reporting.refusals import Refusal
@@ -27,12 +27,12 @@ def status(
     claimed: int = 0,
     **spec: Any,
 ) -> SandboxPoolStatus:
-    census = take_census(pods, TEMPLATE, KEYS, NOW, lambda pod: "is cordoned" if pod.node == "node-2" else "")
-    record = Record().observed(TEMPLATE, census, claimed, NOW)
+    free_pods = sort_free_pods(pods, TEMPLATE, KEYS, NOW, lambda pod: "is cordoned" if pod.node == "node-2" else "")
+    history = RefillHistory().observed(TEMPLATE, free_pods, claimed, NOW)
     if refusal:
-        record = record.answered(refusal, NOW)
+        history = history.answered(refusal, NOW)
     of_pool = pool(replicas=wanted, status=old, **spec)
-    return next_status(of_pool, None if missing else of_class or class_(), wanted, census, record, claimed, SOON)
+    return next_status(of_pool, None if missing else of_class or class_(), wanted, free_pods, history, claimed, SOON)
 
 
 REFUSED = Refusal(Reason.POD_REFUSED, 'pods "a" is forbidden')

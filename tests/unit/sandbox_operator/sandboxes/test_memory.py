@@ -6,7 +6,6 @@ import pytest
 
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_operator.pools.deferred import Initialization
-from sandbox_operator.pools.initializer import run_of
 from sandbox_operator.sandboxes.memory import Memory
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.samples import NOW, UID, pod, ready, runs
@@ -17,7 +16,7 @@ SEEN = ClusterEvent("FailedMount", "no volume", "Pod", "", NOW)
 
 @pytest.mark.parametrize("other", [None, ready(), replace(runs(restarts=1), deferred=True)])
 def test_a_run_that_was_not_initialized(other: Pod | None) -> None:
-    memory = Memory(UID, initialized=(run_of(DEFERRED), Initialization()))
+    memory = Memory(UID, initialized=(DEFERRED.run_id, Initialization()))
     assert memory.initialization(DEFERRED) == Initialization()
     assert memory.initialization(other) is None
 
@@ -25,5 +24,5 @@ def test_a_run_that_was_not_initialized(other: Pod | None) -> None:
 @pytest.mark.parametrize("other", [None, pod(uid="other")])
 def test_events_about_another_pod(other: Pod | None) -> None:
     memory = Memory(UID, looked=(pod().uid, NOW, (SEEN,)))
-    assert memory.evidence(pod()) == (NOW, (SEEN,))
-    assert memory.evidence(other) == (None, ())
+    assert memory.pod_events(pod()) == (NOW, (SEEN,))
+    assert memory.pod_events(other) == (None, ())

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_common.times import rfc3339
-from sandbox_operator.pools.claiming import is_first_start
+from sandbox_operator.pools.claim_patch import is_first_start
 from sandbox_operator.reporting.status import may_have_been_suspended
 from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.sandboxes.world import Plan

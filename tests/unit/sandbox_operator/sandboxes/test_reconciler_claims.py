@@ -53,7 +53,7 @@ class WarmScene(Scene):
     def see(self, name: str) -> None:
         """Let the cache see this pod as it is now."""
         body = self.server.objects.get(("pods", name))
-        self.stock.changed(name, decode(body) if body else None)
+        self.pod_index.changed(name, decode(body) if body else None)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ async def test_a_hit_reads_nothing_and_writes_twice(scene: WarmScene) -> None:
     scene.see("pool-a")
     assert await scene.step() == []
     assert (scene.started, scene.queue.retried) == (["pool"], [])
-    assert [pod.name for pod in scene.stock.free("pool")] == ["pool-b"]
+    assert [pod.name for pod in scene.pod_index.free("pool")] == ["pool-b"]
 
 
 async def test_a_pod_that_somebody_was_faster_to_claim_is_left_to_them(scene: WarmScene) -> None:
@@ -102,7 +102,7 @@ async def test_a_miss_is_told_with_the_first_status(scene: WarmScene) -> None:
     scene.add()
     assert await scene.step() == COLD
     pod = decode(scene.server.objects["pods", pod_name("one", UID)])
-    scene.stock.changed(pod.name, as_ready(pod))
+    scene.pod_index.changed(pod.name, as_ready(pod))
     await scene.stock_up("pool-a")
     assert await scene.step() == ["patch sandboxes"]
     assert (scene.status["launch"], scene.status["keyID"]) == ("Cold", KEYS.key_id(UID))
@@ -127,7 +127,7 @@ async def test_a_claim_whose_answer_is_lost_is_found(scene: WarmScene) -> None:
     assert scene.status["podName"] == "pool-a"
     scene.see("pool-a")
     assert await scene.step() == []
-    assert [pod.name for pod in scene.stock.free("pool")] == ["pool-b"]
+    assert [pod.name for pod in scene.pod_index.free("pool")] == ["pool-b"]
 
 
 async def test_a_pod_is_not_thrown_away_for_a_status_that_is_not_current(scene: WarmScene) -> None:
@@ -165,7 +165,7 @@ async def test_a_claim_that_is_refused_is_a_cold_start(scene: WarmScene) -> None
     scene.server.fail["claim pods"] = [ApiError(403, "Forbidden", "cannot patch pods")]
     scene.add()
     assert await scene.step() == ["claim pods", *COLD]
-    assert [pod.name for pod in scene.stock.free("pool")] == ["pool-a"]
+    assert [pod.name for pod in scene.pod_index.free("pool")] == ["pool-a"]
 
 
 async def test_a_claim_that_fails_is_tried_again(scene: WarmScene) -> None:
@@ -185,7 +185,7 @@ async def test_a_pod_whose_key_nobody_can_derive_is_left_alone(scene: WarmScene)
     scene.add()
     assert await scene.step() == COLD
     # The pool sees it and replaces it.
-    assert [pod.name for pod in scene.stock.free("pool")] == ["pool-a"]
+    assert [pod.name for pod in scene.pod_index.free("pool")] == ["pool-a"]
 
 
 async def test_a_sandbox_of_an_unlisted_runtime_class_is_told_so_when_it_starts_warm(scene: WarmScene) -> None:
@@ -259,8 +259,8 @@ async def test_a_claim_that_a_policy_refuses_leaves_the_pod_free(scene: WarmScen
     scene.add()
     scene.server.fail["claim pods"] = [ApiError(422, "Invalid", "denied by policy")]
     assert await scene.step() == ["claim pods", "get pods", *COLD]
-    assert [pod.name for pod in scene.stock.free("pool")] == ["pool-a"]
+    assert [pod.name for pod in scene.pod_index.free("pool")] == ["pool-a"]
     pod = decode(scene.server.objects["pods", pod_name("one", UID)])
-    scene.stock.changed(pod.name, as_ready(pod))
+    scene.pod_index.changed(pod.name, as_ready(pod))
     assert await scene.step() == ["patch sandboxes"]
     assert scene.status["poolMiss"] == "Other: denied by policy"

@@ -11,7 +11,7 @@ import pytest
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
-from sandbox_operator.agents import beside
+from sandbox_operator.agents import background
 from sandbox_operator.sandboxes.running import LOOK_INTERVAL, SILENCE
 from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.watching.pace import Pace
@@ -90,11 +90,11 @@ async def test_no_more_agent_servers_are_asked_at_once_than_may_be(
 ) -> None:
     await scene.start()
     scene.edit(suspend=True)
-    monkeypatch.setattr(beside, "AT_ONCE", 0)
+    monkeypatch.setattr(background, "AT_ONCE", 0)
     assert await scene.step() == []
     assert scene.agents.asked == []
     assert 1 in scene.queue.put_off
-    monkeypatch.setattr(beside, "AT_ONCE", 1)
+    monkeypatch.setattr(background, "AT_ONCE", 1)
     assert await scene.step() == ["get sandboxes", "delete pods"]
 
 
@@ -261,7 +261,7 @@ async def test_a_sandbox_that_goes_before_it_is_suspended_is_dropped(scene: Scen
     scene.set_class(2, progressDeadlineSeconds=60)
     status_ = status(Reason.STARTING, first_ready_time=rfc3339(NOW)).model_dump(by_alias=True)
     scene.add(**status_)
-    scene.stock.changed(pod().name, runs())
+    scene.pod_index.changed(pod().name, runs())
     del scene.server.objects["sandboxes", "one"]
     scene.now = NOW + timedelta(seconds=60)
     assert await scene.step() == ["patch sandboxes"]

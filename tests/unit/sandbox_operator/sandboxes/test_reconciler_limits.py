@@ -40,18 +40,18 @@ async def test_a_new_one_too_many_is_told_so_once_and_asks_again(scene: Scene) -
 
 async def test_it_starts_when_there_is_room(scene: Scene) -> None:
     scene.limits = Limits(running=1)
-    assert scene.ledger.ask("other", scene.another("other"), scene.now) is None
+    assert scene.start_queue.ask("other", scene.another("other"), scene.now) is None
     scene.add("team")
     assert await scene.step() == ["patch sandboxes"]
     assert scene.told == Reason.QUEUED
-    scene.ledger.forget("other")
+    scene.start_queue.forget("other")
     assert len(scene.queue) == 1
     assert await scene.step() == COLD
 
 
 async def test_the_queue_goes_by_the_time_that_is_told(scene: Scene) -> None:
     scene.limits = Limits(running=1)
-    assert scene.ledger.ask("other", scene.another("other"), scene.now) is None
+    assert scene.start_queue.ask("other", scene.another("other"), scene.now) is None
     scene.add("team")
     asked = scene.now
     scene.server.fail["patch sandboxes"] = [ApiError(409, "Conflict", "the object has been modified")]
@@ -67,39 +67,39 @@ async def test_a_refusal_by_the_cluster_gives_the_place_back(scene: Scene) -> No
     scene.add("team")
     scene.server.fail["create pods"] = [ApiError(403, "Forbidden", "exceeded quota: small")]
     assert await scene.step() == [*COLD, "patch sandboxes"]
-    assert scene.ledger.ask("other", scene.another("other"), scene.now) is None
+    assert scene.start_queue.ask("other", scene.another("other"), scene.now) is None
 
 
 async def test_who_waits_and_is_paused_gives_the_place_up(scene: Scene) -> None:
     scene.limits = Limits(running=1)
-    assert scene.ledger.ask("other", scene.another("other"), scene.now) is None
+    assert scene.start_queue.ask("other", scene.another("other"), scene.now) is None
     scene.add("team")
     await scene.step()
-    assert scene.ledger.waiting == 1
+    assert scene.start_queue.waiting == 1
     scene.edit(suspend=True)
     await scene.step()
-    assert scene.ledger.waiting == 0
+    assert scene.start_queue.waiting == 0
     assert scene.told == Reason.SUSPENDED
 
 
 async def test_a_class_that_is_gone_does_not_keep_others_waiting(scene: Scene) -> None:
     scene.limits = Limits(running=1)
-    assert scene.ledger.ask("other", scene.another("other"), scene.now) is None
+    assert scene.start_queue.ask("other", scene.another("other"), scene.now) is None
     scene.add("team")
     await scene.step()
     scene.classes.drop("default", "class")
     await scene.step()
-    assert scene.ledger.waiting == 0
+    assert scene.start_queue.waiting == 0
 
 
 async def test_the_time_of_a_start_begins_with_its_turn(scene: Scene) -> None:
     scene.limits = Limits(running=1)
-    assert scene.ledger.ask("other", scene.another("other"), scene.now) is None
+    assert scene.start_queue.ask("other", scene.another("other"), scene.now) is None
     scene.add("team")
     await scene.step()
     began = scene.stored["status"]["startingSince"]
     scene.now = LATER
-    scene.ledger.forget("other")
+    scene.start_queue.forget("other")
     assert (await scene.step())[:2] == COLD
     assert scene.told != Reason.QUEUED
     assert scene.stored["status"]["startingSince"] == rfc3339(LATER) != began
@@ -115,14 +115,14 @@ async def test_one_that_is_paused_before_its_start_was_told_still_counts(scene: 
     scene.lose()
     await scene.step()
     assert scene.told == Reason.SUSPENDED
-    held = scene.ledger.ask("other", scene.another("other"), scene.now)
+    held = scene.start_queue.ask("other", scene.another("other"), scene.now)
     assert held is not None
     assert held.reason is Reason.LIMIT_REACHED
 
 
 async def test_a_new_leader_lets_limited_starts_wait_a_little(scene: Scene) -> None:
     scene.limits = Limits(running=1)
-    scene.ledger.began(scene.now)
+    scene.start_queue.began(scene.now)
     scene.add("team")
     assert await scene.step() == []
     assert scene.queue.put_off == [2.0]

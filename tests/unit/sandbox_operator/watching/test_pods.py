@@ -230,3 +230,10 @@ def test_any_time_is_read(text: str) -> None:
     assert read.container
     assert read.container.last_run
     assert abs(read.container.last_run.seconds) < 1e12
+
+
+def test_a_restarted_agent_server_is_another_run() -> None:
+    started = copy.deepcopy(POD)
+    again = copy.deepcopy(POD)
+    again["status"]["containerStatuses"] = [{"name": CONTAINER, "restartCount": 1, "state": {}}]
+    assert decode(POD).run_id == decode(started).run_id != decode(again).run_id

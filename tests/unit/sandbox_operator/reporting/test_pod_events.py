@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import Reason
-from sandbox_operator.reporting.evidence import find, redacted_evidence
 from sandbox_operator.reporting.findings import examine
+from sandbox_operator.reporting.pod_events import find, redacted_events
 from sandbox_operator.reporting.redaction import redacted_pod
 from sandbox_operator.watching.pods import Obstacle, Pod
 from unit.sandbox_operator.samples import (
@@ -130,17 +130,17 @@ NOTHING: dict[str, tuple[Pod, list[ClusterEvent]]] = {
 
 @pytest.mark.parametrize("case", FOUND)
 def test_events_that_explain_a_pod(case: str) -> None:
-    seen, evidence, reason, message = FOUND[case]
-    finding = find(seen, evidence)
+    seen, pod_events, reason, message = FOUND[case]
+    finding = find(seen, pod_events)
     assert finding
     assert (finding.reason, finding.message, finding.passing_since) == (reason, message, None)
-    assert find(seen, evidence[::-1]) == finding
+    assert find(seen, pod_events[::-1]) == finding
 
 
 @pytest.mark.parametrize("case", NOTHING)
 def test_events_that_do_not(case: str) -> None:
-    seen, evidence = NOTHING[case]
-    assert find(seen, evidence) is None
+    seen, pod_events = NOTHING[case]
+    assert find(seen, pod_events) is None
 
 
 MOMENTS = st.integers(-60, 3600).map(lambda seconds: NOW + seconds * SECOND)
@@ -165,8 +165,8 @@ PODS = st.sampled_from(
 
 
 @given(PODS, EVIDENCE)
-def test_any_events_explain_or_do_not(seen: Pod, evidence: list[ClusterEvent]) -> None:
-    finding = find(seen, redacted_evidence(evidence, SECRETS))
+def test_any_events_explain_or_do_not(seen: Pod, pod_events: list[ClusterEvent]) -> None:
+    finding = find(seen, redacted_events(pod_events, SECRETS))
     if finding is None:
         return
     assert finding.reason in {Reason.VOLUME_NOT_BOUND, Reason.CREATE_CONTAINER_ERROR}

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from sandbox_operator.agents import beside
-from sandbox_operator.agents.beside import Beside
+from sandbox_operator.agents import background
+from sandbox_operator.agents.background import BackgroundRequests
 
 
 class Server:
@@ -37,7 +37,7 @@ async def server() -> Server:
 
 
 async def test_each_key_is_asked_once_at_a_time(server: Server) -> None:
-    requests = Beside()
+    requests = BackgroundRequests()
     assert all(requests.begin(key, server.ask, server.answers.append) for key in ("a", "a", "b"))
     await server.until(2)
     assert (server.asked, server.answers) == (2, [1, 1])
@@ -48,14 +48,14 @@ async def test_each_key_is_asked_once_at_a_time(server: Server) -> None:
 
 async def test_what_goes_wrong_is_over_too(server: Server) -> None:
     server.answer = RuntimeError("unforeseen")
-    assert Beside().begin("a", server.ask, server.answers.append)
+    assert BackgroundRequests().begin("a", server.ask, server.answers.append)
     await server.until(1)
     assert server.answers == [None]
 
 
 async def test_only_so_many_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beside, "AT_ONCE", 1)
-    requests = Beside()
+    monkeypatch.setattr(background, "AT_ONCE", 1)
+    requests = BackgroundRequests()
     assert requests.begin("a", server.ask, server.answers.append)
     assert not requests.begin("b", server.ask, server.answers.append)
     await server.until(1)

@@ -1,4 +1,4 @@
-"""What the gateway's replicas have told about the use of sandboxes: pure, by this process's monotonic clock."""
+"""When sandboxes were last used, from reports of the gateway's replicas. Pure, by this process's monotonic clock."""
 
 import math
 from collections.abc import Container, Mapping
@@ -10,30 +10,30 @@ ANSWER_SECONDS = 5.0
 """How long a replica may take to answer."""
 
 _PAUSE_SECONDS = 2 * CHECK_SECONDS
-"""How long nothing is suspended after the set of replicas has changed."""
+"""Seconds without suspensions after the set of replicas has changed."""
 _LOST_SECONDS = 2.5 * CHECK_SECONDS
-"""Two checks without an answer, and what makes them late: after so long all that a replica that is gone may have served
-counts as served."""
+"""Two checks without an answer, and some delay. If a replica is gone after this time, all sandboxes count as used until
+then, because it may have served any of them."""
 _OVERLAP_SECONDS = 600.0
-"""How long a replica may live on beside the one that replaces it: its grace period."""
+"""For how long a replica may still serve after its successor has started: its grace period."""
 _RENEWED_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Replica:
     since: float
-    """How far back its memory reaches."""
+    """Begin of its memory."""
     asked_at: float
-    """When the last question that it answered was sent; -inf: it has not answered yet."""
+    """When the last request that it answered was sent; -inf if it has not answered yet."""
 
 
 _UNHEARD = _Replica(-math.inf, -math.inf)
 
 
-class Traffic:
-    """Last uses by runtime id, and whether they are all there are.
+class LastUses:
+    """Last uses by runtime id, and whether they are complete.
 
-    `followed` False: there is no gateway to ask, and all is known that ever will be.
+    `followed` False: there is no gateway to ask, so they are always complete.
     """
 
     def __init__(self, followed: bool = True) -> None:
@@ -43,20 +43,20 @@ class Traffic:
         self._used_at: dict[str, float] = {}
         self._pause_until = -math.inf
         self._complete_at = math.inf
-        """When all replicas had answered for the first time."""
+        """When all replicas had answered for the first time; inf before that."""
         self._youngest = -math.inf
-        """How far back the shortest of their memories reached then, or soon after."""
+        """Begin of the shortest of their memories then, or soon after."""
         self._lost_until = -math.inf
         self.silent: frozenset[str] = frozenset()
-        """Addresses that are listed and did not answer."""
+        """Listed addresses that did not answer."""
 
     def within(self, address: str, now: float) -> float | None:
-        """What to ask this replica for: use within so many seconds, None for all that it remembers."""
+        """Ask this replica for the use within these seconds; None for all that it remembers."""
         replica = self._replicas.get(address)
         return now - replica.asked_at + ANSWER_SECONDS if replica and replica != _UNHEARD else None
 
     def heard(self, answers: Mapping[str, Report | None], asked_at: float, answered_at: float) -> None:
-        """Answers of all replicas that are listed, by address; None where there was none."""
+        """Take the answers of all listed replicas by address; None for a replica that did not answer."""
         listed = frozenset(answers)
         if listed != self._listed:
             self._pause_until = answered_at + _PAUSE_SECONDS
@@ -72,13 +72,13 @@ class Traffic:
         if self._complete_at == math.inf and listed and not self.silent:
             self._complete_at = answered_at
         if answered_at < self._complete_at + _PAUSE_SECONDS:
-            # The one that replaces another may be listed later than that other went.
+            # The successor of a replica may be listed only after that replica is gone.
             self._youngest = max((replica.since for replica in self._replicas.values()), default=-math.inf)
 
     def _answered(self, address: str, report: Report, asked_at: float, answered_at: float) -> None:
         since = answered_at - report.uptime_seconds
         before = self._replicas.get(address, _UNHEARD)
-        # One that has not answered before may have been listed long before its process started.
+        # A replica that has not answered before may have been listed long before its process started.
         if before != _UNHEARD and since > before.since + _RENEWED_SECONDS:
             # Another process at the same address.
             self._pause_until = answered_at + _PAUSE_SECONDS
@@ -91,21 +91,21 @@ class Traffic:
                 used_at[runtime_id] = at
 
     def _gone(self, replica: _Replica, at: float, noticed_at: float) -> None:
-        # It may have gone when two checks had no answer, and only now show it.
+        # It may have ended when two checks got no answer, although this shows only now.
         if noticed_at - replica.asked_at > _LOST_SECONDS:
             self._lost_until = max(self._lost_until, at)
 
     def holds_back(self, now: float) -> bool:
-        """Whether nothing may be suspended now, since there may be traffic that is not known."""
+        """Whether nothing may be suspended now, because there may be unreported requests."""
         if not self._followed:
             return False
         return not self._listed or bool(self.silent) or now < self._pause_until or self._complete_at == math.inf
 
     def used_at(self, runtime_id: str, seconds: float) -> float:
-        """When this sandbox was last used, as far as these last seconds are concerned: not earlier than in truth.
+        """When this sandbox was last used, if that was within these last seconds; never earlier than the true time.
 
-        What a replica has not seen since its own start another one may have seen, which ended before this process
-        began to ask: as long as that matters, the beginning counts as a use.
+        An earlier replica may have served it and ended before this process began to ask. While that could have been
+        within `seconds`, the begin of this process counts as a use.
         """
         known = max(self._used_at.get(runtime_id, -math.inf), self._lost_until)
         if self._followed and self._complete_at - self._youngest < seconds + _OVERLAP_SECONDS:
@@ -113,6 +113,6 @@ class Traffic:
         return known
 
     def keep(self, runtime_ids: Container[str]) -> None:
-        """Forget all sandboxes but these."""
+        """Forget all other sandboxes."""
         for runtime_id in [known for known in self._used_at if known not in runtime_ids]:
             del self._used_at[runtime_id]

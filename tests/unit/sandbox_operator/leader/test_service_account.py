@@ -12,9 +12,9 @@ from kubernetes.aio import client as kube_client
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.kube.client import _session as connections  # pyright: ignore[reportPrivateUsage]
 from sandbox_operator.leader import lease
-from sandbox_operator.leader.account import Account
 from sandbox_operator.leader.election import Timing
 from sandbox_operator.leader.elector import Elector
+from sandbox_operator.leader.service_account import ServiceAccount
 
 _NAME = "system:serviceaccount:team:operator"
 
@@ -23,7 +23,7 @@ class Server:
     """An API server with one Lease. `account` is the candidate's present one."""
 
     def __init__(self) -> None:
-        self.account = Account(_NAME, "uid-1")
+        self.account = ServiceAccount(_NAME, "uid-1")
         self.news: asyncio.Queue[KubeObject] = asyncio.Queue()
         self.watched = asyncio.Event()
         self.reviews = 0
@@ -85,7 +85,7 @@ async def candidate(server: Server) -> AsyncGenerator[None]:
 async def test_who_leads_by_the_new_account_holds_the_lease_for_a_candidate_that_knew_the_old_one() -> None:
     server = Server()
     async with candidate(server):
-        server.account = Account(_NAME, "uid-2")
+        server.account = ServiceAccount(_NAME, "uid-2")
         server.hold(2)
         server.news.put_nowait(server.lease)
         await asyncio.sleep(0.5)
@@ -95,7 +95,7 @@ async def test_who_leads_by_the_new_account_holds_the_lease_for_a_candidate_that
 
 async def test_a_candidate_that_is_no_object_is_asked_once_who_it_is() -> None:
     server = Server()
-    server.account = Account("admin")
+    server.account = ServiceAccount("admin")
     async with candidate(server):
         server.hold(2)
         server.lease["spec"]["holderIdentity"] = ""

@@ -1,4 +1,4 @@
-"""What clients sent as environment, read back from the Secrets that the gateway made."""
+"""The environments that clients sent, read from the Secrets that the gateway made."""
 
 import asyncio
 import base64
@@ -11,15 +11,15 @@ from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
 
 _PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 1.0)
-"""Seconds between two looks for a Secret: the gateway makes it right after the Sandbox."""
+"""Seconds between two reads of a Secret: the gateway makes it right after the Sandbox."""
 
 
 class EnvironmentMissingError(Exception):
-    """The environment is not there, or it is not the one that the Sandbox was made with."""
+    """The Secret is missing, or does not have the environment that the Sandbox was made with."""
 
 
-class Environments:
-    """Reads the Secrets of one namespace. They are not kept."""
+class ClientEnvironments:
+    """Reads the Secrets of one namespace, and keeps nothing of them."""
 
     def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
         self._client = client
@@ -27,7 +27,7 @@ class Environments:
         self._keys = keys
 
     async def of(self, sandbox: Sandbox) -> dict[str, str]:
-        """The environment of this sandbox, waited for up to 2 s. Without one, no request is made.
+        """The environment of this sandbox. Waits up to 2 s for its Secret; makes no request if there is none.
 
         Raises EnvironmentMissingError, ApiError, TimeoutError and aiohttp.ClientError.
         """

@@ -1,6 +1,6 @@
-"""The pods of a namespace by who has them: a Sandbox, or a pool that keeps them for one.
+"""The pods of a namespace by owner: the Sandbox that has them, or the pool that keeps them free.
 
-Everything here is a look into memory; no question costs more with the number of pods.
+All lookups are in memory, and none gets slower with the number of pods.
 """
 
 import time
@@ -18,18 +18,18 @@ class _PoolPods:
 
 
 class Reservation:
-    """A free pod that a claim of this process tries. Set `taken` when the API server has said that somebody has it."""
+    """A free pod that this process tries to claim. Set `taken` once the API server says that it is claimed."""
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         self.taken = False
 
 
-class Stock:
-    """Follows the pods. `changed` must be called for each change of a pod.
+class PodIndex:
+    """Index of the pods. Call `changed` for each change of a pod.
 
-    `on_change(pool)` is called, in the event loop, when a pool has other pods than before. `unfit(pod)` says why a
-    pod's node takes no more such pods, "" when it does. `clock` is monotonic, in seconds.
+    `on_change(pool)` is called, in the event loop, when the pods of a pool change. `unfit(pod)` says why a pod's node
+    takes no more such pods; "" if it does. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -48,14 +48,15 @@ class Stock:
         self._reserved: set[str] = set()
         self._taken: set[str] = set()
         self.claims = 0
-        """Claims that are under way."""
+        """Number of claims in progress."""
         self.claimed_at = float("-inf")
-        """When the last claim ended, by the clock."""
+        """Clock time at which the last claim ended."""
         self.pause = float("inf")
-        """Seconds between the last claim's begin and the end of the one before; 0 when they overlapped."""
+        """Seconds between the end of the claim before the last one and the begin of the last one; 0 if they overlapped.
+        """
 
     def changed(self, name: str, pod: Pod | None) -> Pod | None:
-        """Take the pod as it is now, None when it is gone; gives it as it was before."""
+        """Take the pod as it is now; None if it is gone. Returns its former state."""
         before = self._pods.pop(name, None)
         if before:
             self._remove(before)
@@ -73,24 +74,24 @@ class Stock:
         return self._pods.get(name)
 
     def owned_by(self, uid: str) -> Collection[Pod]:
-        """The pods of the Sandbox of this UID."""
+        """The pods of the Sandbox with this UID."""
         return self._by_owner.get(uid, {}).values()
 
     def free(self, pool: str) -> list[Pod]:
-        """The pool's pods that no sandbox has, nor is about to claim."""
+        """The pool's pods that no sandbox has claimed or is about to claim."""
         pods = self._by_pool.get(pool)
         return [pod for pod in pods.free.values() if not self._is_spoken_for(pod)] if pods else []
 
     def ready(self, template: str) -> int:
-        """How many free pods of this template are ready, those that are about to be claimed included."""
+        """Number of ready free pods with this template, including those that are about to be claimed."""
         return len(self._ready.get(template, ()))
 
     def pools(self) -> Collection[str]:
-        """The names of pools that have pods."""
+        """Names of the pools that have pods."""
         return self._by_pool.keys()
 
     def claimed(self, pool: str) -> int:
-        """How many pods of the pool sandboxes have, or are about to."""
+        """Number of the pool's pods that sandboxes have claimed or are about to claim."""
         pods = self._by_pool.get(pool)
         return pods.claimed + sum(map(self._is_spoken_for, pods.free.values())) if pods else 0
 
@@ -98,10 +99,10 @@ class Stock:
     def reserve(
         self, template: str, is_usable: Callable[[Pod], bool] = lambda _: True
     ) -> Generator[Reservation | None]:
-        """A free and ready pod of this template, for one claim; None when there is none.
+        """Reserve a ready free pod with this template for one claim; None if there is none.
 
-        The oldest goes first; those whose node takes no more such pods go last. One that is not `is_usable` is passed
-        over. A pod that turned out to be taken, by this claim or another, is not offered again.
+        The oldest pod comes first, and pods on unfit nodes come last. Pods that are not `is_usable` are skipped. A pod
+        that turned out to be taken, by this claim or another one, is not offered again.
         """
         found = self._best(template, is_usable)
         if found is None:

@@ -13,7 +13,7 @@ from sandbox_common.api_keys import Limits
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Sandbox, SandboxStatus
-from sandbox_operator.limits.ledger import Ledger
+from sandbox_operator.limits.start_queue import StartQueue
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.samples import LATER, NOW, pod, ready, status
 
@@ -22,18 +22,18 @@ ENDS = replace(pod(), deletion_requested=NOW)
 
 
 class Book:
-    """A ledger, with the limits of all owners, and whom it has called."""
+    """A start queue, the limits of all owners, and the names that it has woken."""
 
     def __init__(
         self, running: int | None = None, sandboxes: int | None = None, starts_per_minute: int | None = None
     ) -> None:
         self.limits = Limits(running=running, sandboxes=sandboxes, starts_per_minute=starts_per_minute)
         self.called: list[str] = []
-        self.ledger = Ledger(lambda _: self.limits, self.called.append)
+        self.start_queue = StartQueue(lambda _: self.limits, self.called.append)
 
     def ask(self, name: str, now: datetime = NOW, owner: str = "team") -> str:
         """The reason why this new sandbox may not start; "" if it may."""
-        held = self.ledger.ask(name, sandbox(name, owner), now)
+        held = self.start_queue.ask(name, sandbox(name, owner), now)
         return held.reason if held else ""
 
     def ask_all(self, *names: str) -> list[str]:
@@ -67,7 +67,7 @@ def test_as_many_run_as_may_and_as_many_wait() -> None:
     book = Book(running=2)
     assert book.ask_all("a", "b") == ["", ""]
     assert book.ask_all("c", "d", "e") == [Reason.QUEUED, Reason.QUEUED, Reason.LIMIT_REACHED]
-    assert book.ledger.waiting == 2
+    assert book.start_queue.waiting == 2
 
 
 def test_owners_do_not_share_their_limits() -> None:
@@ -89,7 +89,7 @@ def test_a_limit_of_none_is_none() -> None:
 def test_the_refusal_names_limit_value_and_owner() -> None:
     book = Book(sandboxes=1)
     book.ask("a")
-    held = book.ledger.ask("b", sandbox("b"), NOW)
+    held = book.start_queue.ask("b", sandbox("b"), NOW)
     assert held is not None
     assert held.message == "Owner team has reached its limit sandboxes=1: 1 sandbox exists, paused ones included."
     assert held.again > NOW
@@ -100,7 +100,7 @@ def test_they_start_in_the_order_of_asking() -> None:
     assert book.ask_all("a", "b", "c") == ["", "Queued", "LimitReached"]
     book.limits = Limits(running=2)
     assert book.ask("c") == Reason.QUEUED, "b comes first"
-    book.ledger.limits_changed()
+    book.start_queue.limits_changed()
     assert book.called == ["b"]
     assert book.ask("b") == ""
     assert book.called == ["b", "c"]
@@ -112,12 +112,12 @@ def test_one_that_a_finalizer_keeps_counts_until_its_pod_ends() -> None:
     assert book.ask_all("a", "b") == ["", "Queued"]
     deleted = sandbox("a")
     deleted = deleted.model_copy(update={"metadata": deleted.metadata.model_copy(update={"deletion_timestamp": "now"})})
-    book.ledger.look("a", deleted, pod())
+    book.start_queue.look("a", deleted, pod())
     assert book.called == []
-    book.ledger.look("a", deleted, pod(deletion_requested=NOW))
+    book.start_queue.look("a", deleted, pod(deletion_requested=NOW))
     assert book.called == ["b"]
     assert (book.ask("b"), book.ask("c")) == ("", "LimitReached")
-    book.ledger.look("a", deleted, None)
+    book.start_queue.look("a", deleted, None)
     book.limits = Limits(running=9, sandboxes=2)
     assert book.ask_all("c", "d") == ["", "LimitReached"]
 
@@ -125,10 +125,10 @@ def test_one_that_a_finalizer_keeps_counts_until_its_pod_ends() -> None:
 def test_a_place_that_is_given_up_goes_to_who_waits_longest() -> None:
     book = Book(running=2)
     book.ask_all("a", "b", "c", "d")
-    book.ledger.forget("a")
+    book.start_queue.forget("a")
     assert book.called == ["c"]
     assert book.ask("d") == Reason.QUEUED
-    book.ledger.forget("b")
+    book.start_queue.forget("b")
     book.called.clear()
     assert book.ask("c") == ""
     assert book.called == ["d"], "there may be room for more than one"
@@ -138,9 +138,9 @@ def test_a_place_that_is_given_up_goes_to_who_waits_longest() -> None:
 def test_a_paused_sandbox_gives_its_place_up_when_its_pod_ends() -> None:
     book = Book(running=1)
     book.ask_all("a", "b")
-    book.ledger.look("a", sandbox("a", suspend=True), ready())
+    book.start_queue.look("a", sandbox("a", suspend=True), ready())
     assert book.ask("b") == Reason.QUEUED
-    book.ledger.look("a", sandbox("a", suspend=True), ENDS)
+    book.start_queue.look("a", sandbox("a", suspend=True), ENDS)
     assert book.ask("b") == ""
     assert book.ask("a") == Reason.QUEUED, "resumed"
 
@@ -148,8 +148,8 @@ def test_a_paused_sandbox_gives_its_place_up_when_its_pod_ends() -> None:
 def test_a_pod_that_somebody_else_ends_keeps_its_place() -> None:
     book = Book(running=1)
     book.ask_all("a", "b")
-    book.ledger.look("a", sandbox("a"), ENDS)
-    book.ledger.look("a", sandbox("a"), None)
+    book.start_queue.look("a", sandbox("a"), ENDS)
+    book.start_queue.look("a", sandbox("a"), None)
     assert book.ask_all("a", "b") == ["", "Queued"]
 
 
@@ -157,7 +157,7 @@ def test_what_ran_before_waits_and_is_never_refused() -> None:
     book = Book(running=1, sandboxes=9)
     book.ask("a")
     resumed = [sandbox(name, told=status(Reason.SUSPENDED)) for name in ("b", "c", "d")]
-    held = [book.ledger.ask(each.metadata.name, each, NOW) for each in resumed]
+    held = [book.start_queue.ask(each.metadata.name, each, NOW) for each in resumed]
     assert [each and each.reason for each in held] == [Reason.QUEUED] * 3
 
 
@@ -165,25 +165,25 @@ def test_a_deleted_sandbox_makes_room_and_a_paused_one_only_to_run() -> None:
     book = Book(running=1, sandboxes=2)
     book.ask("a")
     paused = sandbox("a", told=status(Reason.SUSPENDED, podUID=""), suspend=True)
-    book.ledger.look("a", paused, None)
+    book.start_queue.look("a", paused, None)
     assert book.ask_all("b", "c") == ["", "LimitReached"]
-    book.ledger.forget("b")
+    book.start_queue.forget("b")
     assert book.ask("c") == ""
-    book.ledger.forget("c")
-    assert book.ledger.ask("a", sandbox("a", told=status(Reason.SUSPENDED, podUID="")), NOW) is None
+    book.start_queue.forget("c")
+    assert book.start_queue.ask("a", sandbox("a", told=status(Reason.SUSPENDED, podUID="")), NOW) is None
 
 
 def test_whoever_was_there_may_run_again_when_no_more_may_be_there() -> None:
     book = Book(sandboxes=1)
     paused = status(Reason.SUSPENDED, podUID="")
-    book.ledger.look("a", sandbox("a", told=paused, suspend=True), None)
-    assert book.ledger.ask("a", sandbox("a", told=paused), NOW) is None
+    book.start_queue.look("a", sandbox("a", told=paused, suspend=True), None)
+    assert book.start_queue.ask("a", sandbox("a", told=paused), NOW) is None
 
 
 def test_a_start_that_the_cluster_refuses_takes_nothing() -> None:
     book = Book(running=1, sandboxes=1)
     book.ask("a")
-    book.ledger.withdraw("a", sandbox("a"), None)
+    book.start_queue.withdraw("a", sandbox("a"), None)
     assert book.ask("b") == ""
 
 
@@ -191,7 +191,7 @@ def test_a_start_that_the_cluster_refuses_again_and_again_does_not_use_up_the_mi
     book = Book(starts_per_minute=2)
     for _ in range(5):
         assert book.ask("a") == ""
-        book.ledger.withdraw("a", sandbox("a"), None)
+        book.start_queue.withdraw("a", sandbox("a"), None)
     assert book.ask_all("b", "c", "d") == ["", "", "Queued"]
 
 
@@ -199,35 +199,35 @@ def test_who_waits_and_has_a_pod_after_all_waits_no_more() -> None:
     """The answer to an earlier request was lost, and the sandbox was paused and resumed meanwhile."""
     book = Book(running=1)
     assert book.ask_all("a", "b") == ["", "Queued"]
-    book.ledger.look("b", sandbox("b"), ready())
-    assert book.ledger.waiting == 0
-    book.ledger.forget("a")
+    book.start_queue.look("b", sandbox("b"), ready())
+    assert book.start_queue.waiting == 0
+    book.start_queue.forget("a")
     assert book.ask("c") == Reason.QUEUED
-    book.ledger.forget("b")
+    book.start_queue.forget("b")
     assert book.ask("c") == ""
 
 
 def test_one_without_an_owner_takes_no_place_of_an_earlier_one_of_its_name() -> None:
     book = Book(running=1)
     book.ask("a")
-    book.ledger.look("a", sandbox("a", "", uid="another"), None)
+    book.start_queue.look("a", sandbox("a", "", uid="another"), None)
     assert book.ask("b") == ""
 
 
 def test_after_a_change_of_leaders_limited_starts_wait_for_what_was_asked_for_before() -> None:
     limits = {"team": Limits(running=1)}
-    ledger = Ledger(lambda owner: limits.get(owner, Limits()), lambda _: None)
-    ledger.began(NOW)
+    start_queue = StartQueue(lambda owner: limits.get(owner, Limits()), lambda _: None)
+    start_queue.began(NOW)
     at = NOW + timedelta(seconds=2)
-    assert ledger.ready_at(sandbox("a"), NOW) == at
-    assert ledger.ready_at(sandbox("a"), at) is None
-    assert ledger.ready_at(sandbox("a", "others"), NOW) is None
+    assert start_queue.ready_at(sandbox("a"), NOW) == at
+    assert start_queue.ready_at(sandbox("a"), at) is None
+    assert start_queue.ready_at(sandbox("a", "others"), NOW) is None
 
 
 def test_with_a_pod_there_is_nothing_to_withdraw() -> None:
     book = Book(running=1)
     book.ask("a")
-    book.ledger.withdraw("a", sandbox("a"), ready())
+    book.start_queue.withdraw("a", sandbox("a"), ready())
     assert book.ask("b") == Reason.QUEUED
 
 
@@ -235,12 +235,12 @@ def test_starts_are_counted_within_any_minute() -> None:
     book = Book(starts_per_minute=2)
     assert book.ask("a") == ""
     assert book.ask("b", NOW + MINUTE / 2) == ""
-    held = book.ledger.ask("c", sandbox("c"), NOW + MINUTE / 2)
+    held = book.start_queue.ask("c", sandbox("c"), NOW + MINUTE / 2)
     assert held
     assert held.reason is Reason.QUEUED
     assert "startsPerMinute=2" in held.message
     assert held.again == NOW + MINUTE / 2 + timedelta(seconds=15)
-    last = book.ledger.ask("c", sandbox("c"), NOW + MINUTE - timedelta(seconds=1))
+    last = book.start_queue.ask("c", sandbox("c"), NOW + MINUTE - timedelta(seconds=1))
     assert last
     assert last.again == NOW + MINUTE
     assert book.ask("c", NOW + MINUTE) == ""
@@ -257,7 +257,7 @@ def test_another_sandbox_of_the_same_name_begins_anew() -> None:
     book = Book(sandboxes=1, starts_per_minute=1)
     book.ask("a")
     book.ask("a")
-    held = book.ledger.ask("a", sandbox("a", uid="another"), NOW)
+    held = book.start_queue.ask("a", sandbox("a", uid="another"), NOW)
     assert held
     assert "startsPerMinute" in held.message
 
@@ -279,7 +279,7 @@ def test_another_sandbox_of_the_same_name_begins_anew() -> None:
 def test_a_new_term_reads_who_runs(known: Sandbox, its_pod: Pod | None, takes: bool) -> None:
     """The sixth: resumed while its pod ended, which nobody has told."""
     book = Book(running=1)
-    book.ledger.restore("a", known, its_pod, LATER)
+    book.start_queue.restore("a", known, its_pod, LATER)
     assert book.ask("b") == (Reason.QUEUED if takes else "")
 
 
@@ -291,34 +291,34 @@ def test_turns_go_by_the_second_and_then_by_name() -> None:
         assert book.ask(name, NOW.replace(microsecond=0) + timedelta(milliseconds=milliseconds)) == Reason.QUEUED
     for leaves, next_ in (("x", "b"), ("y", "c"), ("z", "a")):
         book.called.clear()
-        book.ledger.forget(leaves)
+        book.start_queue.forget(leaves)
         assert book.called == [next_]
         assert book.ask(next_) == ""
 
 
 def test_a_new_term_keeps_the_places_of_those_who_wait() -> None:
     book = Book(running=1)
-    book.ledger.restore("a", sandbox("a", told=status(Reason.READY)), ready(), LATER)
+    book.start_queue.restore("a", sandbox("a", told=status(Reason.READY)), ready(), LATER)
     for name, since in (("late", LATER), ("early", NOW)):
         condition = {"type": "Ready", "status": "False", "reason": "Queued", "lastTransitionTime": rfc3339(since)}
         queued = SandboxStatus.model_validate({"conditions": [condition]})
-        book.ledger.restore(name, sandbox(name, told=queued), None, LATER)
-    book.ledger.forget("a")
+        book.start_queue.restore(name, sandbox(name, told=queued), None, LATER)
+    book.start_queue.forget("a")
     assert book.called == ["early"]
 
 
 def test_a_new_term_knows_the_starts_of_the_last_minute_and_all_sandboxes() -> None:
     book = Book(starts_per_minute=1)
-    book.ledger.restore("a", sandbox("a", told=status(Reason.READY)), ready(), LATER)
+    book.start_queue.restore("a", sandbox("a", told=status(Reason.READY)), ready(), LATER)
     assert book.ask("b", LATER) == Reason.QUEUED
     assert book.ask("b", NOW + MINUTE) == ""
     book = Book(sandboxes=1)
-    book.ledger.restore("a", sandbox("a", told=status(Reason.SUSPENDED, podUID=""), suspend=True), None, LATER)
+    book.start_queue.restore("a", sandbox("a", told=status(Reason.SUSPENDED, podUID=""), suspend=True), None, LATER)
     assert book.ask("b") == Reason.LIMIT_REACHED
 
 
 class Crowd(RuleBasedStateMachine):
-    """Sandboxes of one owner that come, start, pause, resume, lose pods and go, counted beside the ledger."""
+    """Sandboxes of one owner that come, start, pause, resume, lose pods and go, counted independently of the queue."""
 
     NAMES = st.sampled_from([f"s{number}" for number in range(8)])
     RUNNING, SANDBOXES, STARTS = 3, 5, 4
@@ -341,14 +341,14 @@ class Crowd(RuleBasedStateMachine):
     def reconcile(self, name: str) -> None:
         """One pass of the operator over this sandbox."""
         known, its_pod = self.sandbox(name), self.pods.get(name)
-        self.book.ledger.look(name, known, its_pod)
+        self.book.start_queue.look(name, known, its_pod)
         if its_pod and not self.wanted[name]:
             self.pods[name] = replace(its_pod, deletion_requested=self.now)
         elif self.wanted[name] and its_pod is None:
-            if self.book.ledger.ask(name, known, self.now) is None:
+            if self.book.start_queue.ask(name, known, self.now) is None:
                 self.begin(name)
         else:
-            self.book.ledger.withdraw(name, known, its_pod)
+            self.book.start_queue.withdraw(name, known, its_pod)
 
     def begin(self, name: str) -> None:
         self.pods[name] = ready()
@@ -387,7 +387,7 @@ class Crowd(RuleBasedStateMachine):
             self.pods.pop(name, None)
             self.launched.discard(name)
             self.robbed.discard(name)
-            self.book.ledger.forget(name)
+            self.book.start_queue.forget(name)
 
     @rule(seconds=st.integers(1, 90))
     def wait(self, seconds: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from sandbox_operator.pools.stock import Reservation, Stock
+from sandbox_operator.pools.pod_index import PodIndex, Reservation
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.samples import free, ready
 from unit.sandbox_operator.samples import NOW, condition
@@ -49,7 +49,7 @@ class StockMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[str] = []
-        self.stock = Stock(self.told.append)
+        self.pod_index = PodIndex(self.told.append)
         self.pods: dict[str, Pod] = {}
         self.reserved: dict[str, int] = {}
         self.taken: set[str] = set()
@@ -65,7 +65,7 @@ class StockMachine(RuleBasedStateMachine):
     def _change(self, name: str, pod: Pod | None) -> None:
         before = self.pods.pop(name, None)
         self.told.clear()
-        assert self.stock.changed(name, pod) == before
+        assert self.pod_index.changed(name, pod) == before
         if pod:
             self.pods[name] = pod
         if pod is None or not pod.is_free:
@@ -74,7 +74,7 @@ class StockMachine(RuleBasedStateMachine):
 
     @rule(target=reservations, template=st.sampled_from(TEMPLATES))
     def reserve(self, template: str) -> _Held:
-        context = self.stock.reserve(template)
+        context = self.pod_index.reserve(template)
         reservation = context.__enter__()
         spoken = self.taken | self.reserved.keys()
         fits = {pod.name for pod in self.pods.values() if _is_ready(pod, template) and pod.name not in spoken}
@@ -104,69 +104,69 @@ class StockMachine(RuleBasedStateMachine):
     @invariant()
     def agrees_with_the_naive_one(self) -> None:
         spoken = self.taken | self.reserved.keys()
-        assert self.stock.claims == len(self.reserved)
+        assert self.pod_index.claims == len(self.reserved)
         for pool in POOLS[1:]:
             of_pool = [pod for pod in self.pods.values() if pod.pool == pool]
             expected = {pod.name for pod in of_pool if pod.is_free and pod.name not in spoken}
-            assert {pod.name for pod in self.stock.free(pool)} == expected
-            assert self.stock.claimed(pool) == len(of_pool) - len(expected)
+            assert {pod.name for pod in self.pod_index.free(pool)} == expected
+            assert self.pod_index.claimed(pool) == len(of_pool) - len(expected)
         for template in TEMPLATES:
-            assert self.stock.ready(template) == sum(_is_ready(pod, template) for pod in self.pods.values())
+            assert self.pod_index.ready(template) == sum(_is_ready(pod, template) for pod in self.pods.values())
         for owner in ("owner-1", "owner-2"):
-            assert {pod.name for pod in self.stock.owned_by(owner)} == {
+            assert {pod.name for pod in self.pod_index.owned_by(owner)} == {
                 pod.name for pod in self.pods.values() if pod.owner_uid == owner
             }
         for name in ("warm-a", "warm-b", "warm-c", "warm-d", "warm-e"):
-            assert self.stock.get(name) == self.pods.get(name)
+            assert self.pod_index.get(name) == self.pods.get(name)
 
 
 TestStock = StockMachine.TestCase
 
 
 def test_the_pod_that_has_waited_longest_goes_first() -> None:
-    stock = Stock()
+    pod_index = PodIndex()
     for name in ("a", "b"):
-        stock.changed(f"warm-{name}", ready(name))
-    with stock.reserve(ready("a").template) as first, stock.reserve(ready("a").template) as second:
+        pod_index.changed(f"warm-{name}", ready(name))
+    with pod_index.reserve(ready("a").template) as first, pod_index.reserve(ready("a").template) as second:
         assert first
         assert second
         assert (first.pod.name, second.pod.name) == ("warm-a", "warm-b")
-        with stock.reserve(ready("a").template) as third:
+        with pod_index.reserve(ready("a").template) as third:
             assert third is None
-    assert stock.claims == 0
+    assert pod_index.claims == 0
 
 
 def test_pods_on_nodes_that_take_no_more_go_last() -> None:
     leaving = {"warm-a", "warm-b"}
-    stock = Stock(unfit=lambda pod: "is cordoned" if pod.name in leaving else "")
+    pod_index = PodIndex(unfit=lambda pod: "is cordoned" if pod.name in leaving else "")
     for name in ("a", "b", "c", "d"):
-        stock.changed(f"warm-{name}", ready(name))
+        pod_index.changed(f"warm-{name}", ready(name))
     with ExitStack() as stack:
-        taken = [stack.enter_context(stock.reserve(ready("a").template)) for _ in range(5)]
+        taken = [stack.enter_context(pod_index.reserve(ready("a").template)) for _ in range(5)]
     assert [one.pod.name if one else None for one in taken] == ["warm-c", "warm-d", "warm-a", "warm-b", None]
 
 
 def test_a_pod_that_was_taken_is_not_offered_again_until_the_cache_says_who_has_it() -> None:
-    stock = Stock()
+    pod_index = PodIndex()
     pod = ready("a")
-    stock.changed(pod.name, pod)
-    with stock.reserve(pod.template) as reservation:
+    pod_index.changed(pod.name, pod)
+    with pod_index.reserve(pod.template) as reservation:
         assert reservation
         reservation.taken = True
-    assert (stock.free("warm"), stock.claimed("warm")) == ([], 1)
-    stock.changed(pod.name, replace(pod, resource_version="2"))
-    assert (stock.free("warm"), stock.claimed("warm")) == ([], 1)
-    stock.changed(pod.name, replace(pod, sandbox="one"))
-    assert (stock.free("warm"), stock.claimed("warm")) == ([], 1)
-    stock.changed(pod.name, None)
-    assert (stock.free("warm"), stock.claimed("warm")) == ([], 0)
+    assert (pod_index.free("warm"), pod_index.claimed("warm")) == ([], 1)
+    pod_index.changed(pod.name, replace(pod, resource_version="2"))
+    assert (pod_index.free("warm"), pod_index.claimed("warm")) == ([], 1)
+    pod_index.changed(pod.name, replace(pod, sandbox="one"))
+    assert (pod_index.free("warm"), pod_index.claimed("warm")) == ([], 1)
+    pod_index.changed(pod.name, None)
+    assert (pod_index.free("warm"), pod_index.claimed("warm")) == ([], 0)
 
 
 def test_a_claim_that_dies_gives_the_pod_back() -> None:
-    stock = Stock()
+    pod_index = PodIndex()
     pod = ready("a")
-    stock.changed(pod.name, pod)
-    with pytest.raises(TimeoutError), stock.reserve(pod.template):
+    pod_index.changed(pod.name, pod)
+    with pytest.raises(TimeoutError), pod_index.reserve(pod.template):
         raise TimeoutError
-    assert stock.free("warm") == [pod]
-    assert stock.claims == 0
+    assert pod_index.free("warm") == [pod]
+    assert pod_index.claims == 0

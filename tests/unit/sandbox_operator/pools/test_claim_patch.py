@@ -9,7 +9,7 @@ from sandbox_crds.models import SandboxStatus
 from sandbox_operator.builders.eviction import SAFE_TO_EVICT
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.pools.builders import build_warm_pod
-from sandbox_operator.pools.claiming import claim, is_first_start
+from sandbox_operator.pools.claim_patch import claim_patch, is_first_start
 from sandbox_operator.watching.pods import decode
 from unit.sandbox_operator.pools.samples import pool
 from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, UID, class_, pod, sandbox
@@ -19,7 +19,7 @@ FREE = pod(name="pool-a", owner_uid="of the pool", pool="pool")
 
 
 def test_only_a_free_pod_that_lives_is_claimed() -> None:
-    operations = claim(FREE, sandbox(), class_(), LATER)
+    operations = claim_patch(FREE, sandbox(), class_(), LATER)
     tests = {operation["path"]: operation["value"] for operation in operations if operation["op"] == "test"}
     assert tests == {"/metadata/uid": FREE.uid, LABEL: "", "/metadata/deletionTimestamp": None}
     assert [operation["op"] for operation in operations[:3]] == ["test"] * 3
@@ -29,7 +29,7 @@ def test_only_a_free_pod_that_lives_is_claimed() -> None:
 def test_what_is_written_is_read_back(restarted_at: str) -> None:
     written = {
         operation["path"]: operation["value"]
-        for operation in claim(FREE, sandbox(restartedAt=restarted_at), class_(), LATER)
+        for operation in claim_patch(FREE, sandbox(restartedAt=restarted_at), class_(), LATER)
         if operation["op"] != "test"
     }
     label, owners = written.pop(LABEL), written.pop("/metadata/ownerReferences")
@@ -69,7 +69,7 @@ def test_only_who_has_not_been_told_a_key_may_get_one_of_a_pool(status: dict[str
 
 def test_a_pod_is_meant_by_its_uid() -> None:
     other = replace(FREE, uid="another")
-    assert claim(FREE, sandbox(), class_(), NOW) != claim(other, sandbox(), class_(), NOW)
+    assert claim_patch(FREE, sandbox(), class_(), NOW) != claim_patch(other, sandbox(), class_(), NOW)
 
 
 @pytest.mark.parametrize(("own", "written"), [({}, ["false"]), ({SAFE_TO_EVICT: "true"}, [])])
@@ -78,7 +78,7 @@ def test_an_autoscaler_may_move_it_no_more_unless_the_class_says_otherwise(
 ) -> None:
     path = "/metadata/annotations/cluster-autoscaler.kubernetes.io~1safe-to-evict"
     of_class = class_(pod={"annotations": own})
-    found = [operation for operation in claim(FREE, sandbox(), of_class, NOW) if operation["path"] == path]
+    found = [operation for operation in claim_patch(FREE, sandbox(), of_class, NOW) if operation["path"] == path]
     assert [operation["value"] for operation in found] == written
     cold = build_pod(sandbox(), of_class)["metadata"]["annotations"]
     warm = build_warm_pod(pool(), of_class, KEYS, "warm-a")["metadata"]["annotations"]

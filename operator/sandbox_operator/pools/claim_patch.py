@@ -1,4 +1,4 @@
-"""The claim of a warm pod by a sandbox: pure. It holds however many operators try, since the API server tests it."""
+"""The patch by which a sandbox claims a warm pod. The API server lets only one claim of a pod succeed. Pure."""
 
 from datetime import datetime
 from typing import Any
@@ -12,14 +12,14 @@ from sandbox_operator.watching.pods import CLAIMED_ANNOTATION, RESTARTED_ANNOTAT
 
 
 def is_first_start(sandbox: Sandbox) -> bool:
-    """Whether the sandbox has neither a key that was told nor had a pod: a warm pod brings a key of its own."""
+    """Whether no key of the sandbox was reported and it never had a pod. A warm pod comes with its own key."""
     return not sandbox.status.key_id and not sandbox.status.pod_uid
 
 
-def claim(pod: Pod, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> list[dict[str, Any]]:
-    """A JSON patch (RFC 6902) of a free pod: it takes effect only as long as the pod is free and nobody ends it.
+def claim_patch(pod: Pod, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> list[dict[str, Any]]:
+    """A JSON patch (RFC 6902) that takes effect only while the pod is free and not being deleted.
 
-    A pod never becomes free again: nothing else writes the label that is tested.
+    A claimed pod never becomes free again: nothing else writes the label that the patch tests.
     """
     label = _path("labels", SANDBOX_LABEL)
     annotations = {CLAIMED_ANNOTATION: times.rfc3339(now), **eviction_annotation(class_, free=False)}

@@ -1,4 +1,4 @@
-"""What Kubernetes Events say about a pod that waits without telling why: volumes, mounts, network, runtime handlers."""
+"""Why a pod waits, if only Kubernetes Events say it: volumes, mounts, network, runtime handlers."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -14,11 +14,12 @@ from sandbox_operator.reporting.redaction import tail
 from sandbox_operator.watching.pods import BENIGN_WAITS, Pod
 
 _UNEXPLAINED = frozenset({Reason.PENDING, Reason.STARTING, Reason.VOLUME_NOT_BOUND})
-"""Findings of `examine` whose cause may stand in Events alone."""
+"""Findings of `examine` whose cause may be only in Events."""
 
 _POD, _CLAIM = "Pod", "PersistentVolumeClaim"
 
-# Reasons of Events (Kubernetes 1.36, pkg/kubelet/events, pkg/controller/volume), and those after which they are past.
+# Reasons of Events that report a failure (Kubernetes 1.36, pkg/kubelet/events, pkg/controller/volume), and reasons that
+# show that the failure is over.
 _CANNOT_CREATE = frozenset(
     {"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "NetworkNotReady"}
 )
@@ -27,35 +28,35 @@ _UNBOUND = frozenset({"ProvisioningFailed", "FailedBinding", "ExternalProvisioni
 _BINDS = frozenset({"Provisioning", "ProvisioningSucceeded"})
 
 _TOGETHER = timedelta(seconds=5)
-"""A claim is made side by side with the pod, so that it may have been spoken of before the pod was made."""
+"""A claim is made at the same time as the pod, so the first Event about it may be older than the pod."""
 _MESSAGE_CHARACTERS = 1024
 _SIMILAR = "(combined from similar events): "
 _ID = re.compile(r"\b[0-9a-f]{32,}\b")
 
 
-def redacted_evidence(evidence: Iterable[ClusterEvent], secrets: Collection[str]) -> tuple[ClusterEvent, ...]:
-    """The evidence with its texts redacted, before they are cut."""
-    return tuple(replace(seen, note=redacted(seen.note, secrets)) for seen in evidence)
+def redacted_events(pod_events: Iterable[ClusterEvent], secrets: Collection[str]) -> tuple[ClusterEvent, ...]:
+    """The Events with redacted notes. Redact them before cutting them."""
+    return tuple(replace(seen, note=redacted(seen.note, secrets)) for seen in pod_events)
 
 
 def is_needed(pod: Pod) -> bool:
-    """Whether the cause for which a pod waits may stand in Events alone."""
+    """Whether the cause of a pod's waiting may be only in Events."""
     if examine(pod).reason not in _UNEXPLAINED:
         return False
     return not pod.node or not (pod.has_network or (pod.container and not _is_being_made(pod)))
 
 
-def find(pod: Pod, evidence: Collection[ClusterEvent]) -> Finding | None:
-    """What the Events about a pod's name say of this pod; None when it speaks for itself, or they say nothing.
+def find(pod: Pod, pod_events: Collection[ClusterEvent]) -> Finding | None:
+    """The finding from the Events about a pod's name; None if the pod itself shows the cause, or Events do not.
 
-    Events of an earlier pod of the same name, and of what has passed since, do not count.
+    Events about an earlier pod of the same name, and about failures that are over, do not count.
     """
     if not is_needed(pod):
         return None
     if not pod.node:
-        about = [seen for seen in evidence if seen.kind == _CLAIM and seen.seen >= pod.created - _TOGETHER]
+        about = [seen for seen in pod_events if seen.kind == _CLAIM and seen.seen >= pod.created - _TOGETHER]
         return _finding(finality.of_claim, "The workspace's volume is not bound", about, _UNBOUND, _BINDS)
-    about = [seen for seen in evidence if seen.kind == _POD and seen.uid == pod.uid]
+    about = [seen for seen in pod_events if seen.kind == _POD and seen.uid == pod.uid]
     return _finding(finality.of_pod, "The container cannot be made", about, _CANNOT_CREATE, _CREATES)
 
 
@@ -76,7 +77,7 @@ def _finding(
         return None
     if any(seen.seen >= latest.seen for seen in about if seen.reason in progress):
         return None
-    # Each attempt has an id of its own; without it the same cause has the same words, and is written once.
+    # Each attempt has its own id. Without the id, the same cause has the same text and is written once.
     words = tail(_ID.sub("…", latest.note.removeprefix(_SIMILAR)), _MESSAGE_CHARACTERS)
     return Finding(judge(latest.note), f"{what}. {latest.reason}: {words}")
 

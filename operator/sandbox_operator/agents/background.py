@@ -1,6 +1,6 @@
-"""Requests to agent servers beside the workers.
+"""Requests to agent servers in tasks of their own, outside of the workers.
 
-What runs in a pod may let its caller wait as long as it likes, which must not hold up other sandboxes.
+A program in a pod may make its caller wait for any time. This must not block other sandboxes.
 """
 
 import asyncio
@@ -9,21 +9,21 @@ from collections.abc import Awaitable, Callable, Hashable
 import structlog
 
 AT_ONCE = 256
-"""Requests of one kind that are under way."""
+"""Maximum number of concurrent requests of one kind."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Beside:
-    """Requests of one kind, each under a key."""
+class BackgroundRequests:
+    """Requests of one kind, at most one at a time for each key."""
 
     def __init__(self) -> None:
         self._under_way: dict[Hashable, asyncio.Task[None]] = {}
 
     def begin[T](self, key: Hashable, request: Callable[[], Awaitable[T]], over: Callable[[T | None], None]) -> bool:
-        """Make a request, unless that of its key is under way. False when too many are under way.
+        """Begin a request, unless one with this key is in progress. False if too many requests are in progress.
 
-        `over` is called with what has come of it; None when it went wrong.
+        `over` is called with the result; None if the request failed.
         """
         if key not in self._under_way:
             if len(self._under_way) >= AT_ONCE:

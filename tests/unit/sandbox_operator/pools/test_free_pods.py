@@ -1,0 +1,89 @@
+"""What can be expected of a free pod."""
+
+from datetime import timedelta
+
+import pytest
+
+from sandbox_common.reasons import Reason
+from sandbox_operator.pools.free_pods import LONGEST_START, PodState, sort_free_pods
+from sandbox_operator.watching.pods import Pod, Run
+from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready, waiting
+from unit.sandbox_operator.samples import KEYS, NOW, SOON, condition, container
+
+LATE = NOW + LONGEST_START
+
+CASES: dict[str, tuple[Pod, PodState, Reason | None]] = {
+    "just made": (free("a"), PodState.STARTING, None),
+    "on its way": (
+        free("a", node="node-1", ready=condition(False), container=container()),
+        PodState.STARTING,
+        None,
+    ),
+    "ready": (ready("a"), PodState.READY, None),
+    "no image": (failing("a"), PodState.FAILING, Reason.IMAGE_PULL_BACK_OFF),
+    "no Secret": (
+        failing("a", container=container(waiting_reason="CreateContainerConfigError", waiting_message="no secret")),
+        PodState.FAILING,
+        Reason.CREATE_CONTAINER_ERROR,
+    ),
+    "no room": (waiting("a"), PodState.WAITING, Reason.UNSCHEDULABLE),
+    "evicted": (free("a", phase="Failed", reason="Evicted", message="low on memory"), PodState.FAILING, Reason.EVICTED),
+    "rejected": (free("a", phase="Failed", reason="OutOfcpu"), PodState.FAILING, Reason.POD_FAILED),
+    "its node is lost": (
+        ready("a", ready=condition(False, "NodeStatusUnknown")),
+        PodState.FAILING,
+        Reason.NODE_LOST,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_states(name: str) -> None:
+    pod, state, reason = CASES[name]
+    free_pods = sort_free_pods([pod], TEMPLATE, KEYS, SOON)
+    assert free_pods.current[state] == [pod]
+    assert free_pods.count() == free_pods.current.count() == 1
+    assert [finding.reason for finding in free_pods.findings.values()] == ([reason] if reason else [])
+
+
+def test_a_pod_that_starts_for_ever_fails_in_the_end() -> None:
+    pod = free("a", node="node-1", ready=condition(False), container=container())
+    assert sort_free_pods([pod], TEMPLATE, KEYS, LATE - timedelta(seconds=1)).current.count(PodState.STARTING) == 1
+    free_pods = sort_free_pods([pod], TEMPLATE, KEYS, LATE)
+    assert free_pods.current[PodState.FAILING] == [pod]
+    assert free_pods.findings[pod.uid].reason is Reason.STARTING
+    assert "not ready after 10 minutes" in free_pods.findings[pod.uid].message
+    # A ready one may be as old as it likes.
+    assert sort_free_pods([ready("b")], TEMPLATE, KEYS, LATE).current.count(PodState.READY) == 1
+
+
+def test_what_somebody_deleted_does_not_count() -> None:
+    assert sort_free_pods([ready("a", deletion_requested=NOW)], TEMPLATE, KEYS, SOON).count() == 0
+
+
+def test_pods_of_another_template_or_of_a_lost_master_key_are_outdated() -> None:
+    pods = [ready("a", template=OLD_TEMPLATE), ready("b", key_id="v9-" + "a" * 26), ready("c")]
+    free_pods = sort_free_pods(pods, TEMPLATE, KEYS, SOON)
+    assert free_pods.outdated[PodState.READY] == pods[:2]
+    assert free_pods.current[PodState.READY] == pods[2:]
+
+
+def test_ready_pods_on_nodes_that_take_no_more_are_leaving() -> None:
+    pods = [ready("a"), ready("b", template=OLD_TEMPLATE), failing("c"), waiting("d"), ready("e", node="node-2")]
+    free_pods = sort_free_pods(pods, TEMPLATE, KEYS, SOON, lambda pod: "is cordoned" if pod.node == "node-1" else "")
+    assert (free_pods.leaving, free_pods.unfit) == (pods[:1], "Node node-1 is cordoned")
+    assert free_pods.outdated[PodState.READY] == pods[1:2]
+    assert (free_pods.current[PodState.FAILING], free_pods.current[PodState.READY]) == (pods[2:3], pods[4:])
+    assert (free_pods.count(), free_pods.count(PodState.READY), free_pods.count(PodState.FAILING)) == (5, 3, 1)
+
+
+def test_no_finding_tells_a_key() -> None:
+    key = KEYS.session_key(KEYS.key_id("warm-a"))
+    secret = KEYS.secret_key(KEYS.key_id("warm-a"))
+    run = Run(exit_code=1, reason="Error", message=f"{key} {secret}", seconds=1.0)
+    crashed = container(waiting_reason="CrashLoopBackOff", restarts=3, last_run=run)
+    pod = free("a", node="node-1", ready=condition(False), container=crashed)
+    finding = sort_free_pods([pod], TEMPLATE, KEYS, SOON).findings[pod.uid]
+    assert finding.reason is Reason.CRASH_LOOP_BACK_OFF
+    assert key not in finding.message
+    assert secret not in finding.message
