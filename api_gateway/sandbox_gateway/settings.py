@@ -9,8 +9,8 @@ from pydantic_settings import BaseSettings, CliSuppress, NoDecode, SettingsConfi
 
 from sandbox_common.logs import LogFormat, LogLevel
 from sandbox_crds.image_patterns import PatternText
+from sandbox_crds.image_references import registry_name
 from sandbox_gateway.contract.addresses import Origin
-from sandbox_gateway.contract.image_reference import registry_name
 from sandbox_gateway.proxy.access_log import AccessLogMode
 from sandbox_gateway.proxy.forwarded import Network, network
 

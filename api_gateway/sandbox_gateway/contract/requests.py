@@ -26,9 +26,8 @@ from pydantic_core import CoreSchema
 
 from sandbox_common.environment import PENDING_TIMEOUT, SANDBOX_CLASS
 from sandbox_common.redaction import FORMATTING, FORMATTING_OF_SCHEMAS
-from sandbox_crds.image_references import PATTERN
+from sandbox_crds.image_references import PATTERN, Reference
 from sandbox_crds.models.sandbox import COMMAND_BYTES, LONGEST_START
-from sandbox_gateway.contract.image_reference import Reference
 from sandbox_gateway.contract.words import split
 
 _VARIABLE = r"[-_a-zA-Z][-._a-zA-Z0-9]{0,252}|\.[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,251}"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from sandbox_crds.image_patterns import ImagePattern
-from sandbox_gateway.contract.image_reference import Reference
+from sandbox_crds.image_references import Reference
 
 _ID = re.compile("sha(256|384|512):")
 """Container runtimes read `sha256:12ab` as the id of an image on the node; containerd takes its beginning, too."""

@@ -9,7 +9,7 @@ import httpx
 import structlog
 from pydantic import BaseModel, Field, ValidationError
 
-from sandbox_gateway.contract.image_reference import Reference
+from sandbox_crds.image_references import Reference
 from sandbox_gateway.contract.responses import ImageExistsResponse, ImageFacts
 from sandbox_gateway.registry.addresses import PrivateAddressError
 from sandbox_gateway.registry.http import RegistryClient, RegistryError, json_object

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from sandbox_crds.image_references import PATTERN
+from sandbox_crds.image_references import PATTERN, Reference
 from sandbox_gateway.contract.errors import InvalidRequestError, NotOfferedError
-from sandbox_gateway.contract.image_reference import Reference
 from sandbox_gateway.contract.responses import ImageExistsResponse, RegistryPrefixResponse
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api import examples

@@ -9,7 +9,7 @@ import pytest
 import structlog.testing
 from aiohttp import web
 
-from sandbox_gateway.contract.image_reference import Reference
+from sandbox_crds.image_references import Reference
 from sandbox_gateway.contract.responses import ImageExistsResponse
 from sandbox_gateway.registry import http, images
 from sandbox_gateway.registry.images import Images

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_crds.image_references import PATTERN
-from sandbox_gateway.contract.image_reference import Reference, registry_name
+from sandbox_crds.image_references import PATTERN, Reference, registry_name
 
 DIGEST = "sha256:" + "0a" * 32
 
@@ -36,6 +35,20 @@ DIGEST = "sha256:" + "0a" * 32
 def test_references(text: str, registry: str, repository: str, version: str) -> None:
     assert Reference.parse(text) == Reference(registry, repository, version)
     assert re.search(PATTERN, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "full"),
+    [
+        ("python", "docker.io/library/python:latest"),
+        ("index.docker.io/library/python:3", "docker.io/library/python:3"),
+        (f"GHCR.io/a/b:tag@{DIGEST}", f"ghcr.io/a/b@{DIGEST}"),
+        ("host:5000/a", "host:5000/a:latest"),
+    ],
+)
+def test_the_full_form_is_the_same_for_each_spelling(text: str, full: str) -> None:
+    assert str(Reference.parse(text)) == full
+    assert Reference.parse(full) == Reference.parse(text)
 
 
 @pytest.mark.parametrize(
