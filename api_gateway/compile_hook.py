@@ -21,7 +21,7 @@ _MODULES = (
         f"sandbox_gateway/proxy/{name}.py"
         for name in (
             *(
-                "account",
+                "meter",
                 "answers",
                 "awaited",
                 "client",
@@ -35,7 +35,7 @@ _MODULES = (
             *("headers", "memo", "places", "routing", "shares", "turns", "upstream"),
         )
     ),
-    "sandbox_gateway/process/traffic.py",
+    "sandbox_gateway/process/tallies.py",
 )
 
 

@@ -20,7 +20,7 @@ from sandbox_gateway.process.metrics import PREFIX
 from sandbox_gateway.process.servers import AppServer, probes_app, tcp_socket, unix_socket
 from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.access_log import RequestLog, write_stdout
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.routing.departures import Departures
 from sandbox_gateway.routing.lookup import CacheDirectory
@@ -31,7 +31,7 @@ from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import HealthChecks
-from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.settings import Settings
 
@@ -54,15 +54,15 @@ class Gateway:
         self.classes = SandboxClasses(client, settings.namespace)
         health = HealthChecks()
         self.cache.listen(lambda name, sandbox: None if sandbox else health.forget(name))
-        self._holding = Holding(self.cache, health, self.classes)
+        self._held_calls = HeldCalls(self.cache, health, self.classes)
         self._departures = Departures(self.cache)
         # One for waking and for the API, which so share their reads.
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
-        self._wakes = Wakes(sandboxes, self._holding, hold_seconds=settings.wake_hold_seconds)
+        self._wakes = Wakes(sandboxes, self._held_calls, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._wakes, self.api_keys)
         self.pools = Pools(client, settings.namespace)
         self.app = control_plane(
-            settings, keys, client, sandboxes, self.classes, self._holding, self.api_keys, self.pools
+            settings, keys, client, sandboxes, self.classes, self._held_calls, self.api_keys, self.pools
         )
         self._certificates = None if settings.tls_dir is None else Certificates(settings.tls_dir)
         self.ready = False
@@ -127,7 +127,7 @@ class Gateway:
                 tls=None if certificates is None else lambda: certificates.context,
                 proxies=TrustedProxies(settings.trusted_proxies),
                 share_port=settings.worker_socket is not None,
-                limits=Limits(
+                bounds=Bounds(
                     connections=connections,
                     wake_hold_seconds=settings.wake_hold_seconds,
                     requests_per_sandbox=settings.requests_per_sandbox,
@@ -147,7 +147,7 @@ class Gateway:
             await stop.wait()
             _log.info("gateway drains", grace_seconds=settings.shutdown_grace_seconds)
             self.ready = False
-            self._holding.release()
+            self._held_calls.release()
             deadline = asyncio.get_running_loop().time() + settings.shutdown_grace_seconds
             await front.shutdown(settings.shutdown_grace_seconds)
             control.stop()

@@ -16,9 +16,9 @@ from sandbox_common import collector
 from sandbox_common.keys import MasterKeys
 from sandbox_gateway.process.activity import Activity
 from sandbox_gateway.proxy import listener
-from sandbox_gateway.proxy.account import Entry
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, Service
+from sandbox_gateway.proxy.meter import Entry
 
 BACKENDS: tuple[str, ...] = ("http", "hello", "websocket", "sink")
 """nginx with files, uvicorn, an echo of WebSockets, and what takes uploads; their ports come in this order."""
@@ -68,7 +68,7 @@ class NoWaker:
 
 
 class NoLog:
-    """Implements `account.AccessLog`: nothing fails."""
+    """Implements `meter.AccessLog`: nothing fails."""
 
     everything = False
 
@@ -88,7 +88,7 @@ async def _serve(port: int, *backends: int) -> None:
         access_log=NoLog(),
         control_socket=Path("/nobody"),
         base_domain="",
-        limits=Limits(websockets_per_sandbox=1_000_000),  # all of them are of one
+        bounds=Bounds(websockets_per_sandbox=1_000_000),  # all of them are of one
     )
     collector.settle()
     await asyncio.Event().wait()

@@ -13,7 +13,7 @@ from kubectl_ohsb import options, views
 from kubectl_ohsb.changes import Change, clear_key, policy, rotated, when
 from kubectl_ohsb.connection import Target, connect
 from kubectl_ohsb.errors import Refusal
-from kubectl_ohsb.store import Store, Stored
+from kubectl_ohsb.key_secrets import KeySecrets, StoredKey
 from kubectl_ohsb.texts import Given
 from sandbox_common.api_keys import ApiKey, Hash, Policy
 from sandbox_common.keys import api_key_hash
@@ -35,9 +35,9 @@ def _known_names(context: click.Context, _: click.Parameter, incomplete: str) ->
     """Names of keys that begin so; none when the cluster cannot be asked."""
     target = options.target_of(dict(context.params))
 
-    async def ask() -> list[Stored]:
+    async def ask() -> list[StoredKey]:
         async with asyncio.timeout(_COMPLETION_SECONDS), connect(target) as (client, namespace):
-            return await Store(client, namespace).all()
+            return await KeySecrets(client, namespace).all()
 
     try:
         found = asyncio.run(ask())
@@ -71,8 +71,8 @@ def create(
     hash_ = Hash(api_key_hash(clear), expires.value if expires else None)
     key = ApiKey(name, owner, (hash_,), policy(Policy(), limits, images, classes))
 
-    async def act(store: Store, namespace: str) -> None:
-        stored = await store.create(key)
+    async def act(secrets: KeySecrets, namespace: str) -> None:
+        stored = await secrets.create(key)
         _show_new(stored, key, clear, namespace, output)
         click.echo(f"API key {name} of owner {owner} is made; it expires: {when(hash_.expires)}.", err=True)
 
@@ -85,8 +85,8 @@ def create(
 def list_(output: str, target: Target) -> None:
     """List the keys, without secrets."""
 
-    async def act(store: Store, namespace: str) -> None:
-        found, now = await store.all(), datetime.now(UTC)
+    async def act(secrets: KeySecrets, namespace: str) -> None:
+        found, now = await secrets.all(), datetime.now(UTC)
         if output == "json":
             _print_json({"items": [views.document(stored, namespace, now) for stored in found]})
         elif found:
@@ -104,11 +104,11 @@ def list_(output: str, target: Target) -> None:
 def show(name: str, output: str, target: Target) -> None:
     """Show what a key allows, and its owner's limits."""
 
-    async def act(store: Store, namespace: str) -> None:
-        stored, now = await store.get(name), datetime.now(UTC)
+    async def act(secrets: KeySecrets, namespace: str) -> None:
+        stored, now = await secrets.get(name), datetime.now(UTC)
         key = stored.readable()
-        of_owner = [other.key for other in await store.all() if other.key and other.key.owner == key.owner]
-        sandboxes = await store.sandboxes(key.owner)
+        of_owner = [other.key for other in await secrets.all() if other.key and other.key.owner == key.owner]
+        sandboxes = await secrets.sandboxes(key.owner)
         if output == "json":
             held = views.document_of_owner(of_owner, sandboxes)
             _print_json({**views.document(stored, namespace, now), "ofOwner": held})
@@ -152,8 +152,8 @@ def set_(
     if change.empty:
         raise click.UsageError("Nothing to change: name a limit, an image, a class, --expires or --end-old.")
 
-    async def act(store: Store, namespace: str) -> None:
-        stored = await store.change(name, change.of)
+    async def act(secrets: KeySecrets, namespace: str) -> None:
+        stored = await secrets.change(name, change.of)
         if output == "json":
             _print_json(views.document(stored, namespace, datetime.now(UTC)))
         else:
@@ -185,8 +185,8 @@ def rotate(name: str, keep_old: timedelta, expires: Given[datetime] | None, outp
     def change(key: ApiKey) -> ApiKey:
         return rotated(key, api_key_hash(clear), datetime.now(UTC), keep_old, end)
 
-    async def act(store: Store, namespace: str) -> None:
-        stored = await store.change(name, change)
+    async def act(secrets: KeySecrets, namespace: str) -> None:
+        stored = await secrets.change(name, change)
         key = stored.readable()
         _show_new(stored, key, clear, namespace, output)
         older = f"is valid until {when(key.hashes[1].expires)}" if key.hashes[1:] else "is refused from now on"
@@ -202,11 +202,11 @@ def rotate(name: str, keep_old: timedelta, expires: Given[datetime] | None, outp
 def revoke(name: str, output: str, target: Target) -> None:
     """Remove a key: all gateways refuse it from now on. Its owner's sandboxes stay."""
 
-    async def act(store: Store, namespace: str) -> None:
-        stored = await store.get(name)
-        others = views.others_of_owner(stored, await store.all())
-        await store.delete(stored)
-        sandboxes = await store.sandboxes(stored.key.owner) if stored.key else None
+    async def act(secrets: KeySecrets, namespace: str) -> None:
+        stored = await secrets.get(name)
+        others = views.others_of_owner(stored, await secrets.all())
+        await secrets.delete(stored)
+        sandboxes = await secrets.sandboxes(stored.key.owner) if stored.key else None
         if output == "json":
             _print_json(views.revoked(stored, namespace, others, sandboxes))
         else:
@@ -217,10 +217,10 @@ def revoke(name: str, output: str, target: Target) -> None:
     _run(target, act)
 
 
-def _run(target: Target, act: Callable[[Store, str], Awaitable[None]]) -> None:
+def _run(target: Target, act: Callable[[KeySecrets, str], Awaitable[None]]) -> None:
     async def connected() -> None:
         async with connect(target) as (client, namespace):
-            await act(Store(client, namespace), namespace)
+            await act(KeySecrets(client, namespace), namespace)
 
     asyncio.run(connected())
 
@@ -230,7 +230,7 @@ def _exclude(option: str, given: Sequence[str], flag: str, flagged: bool) -> Non
         raise click.UsageError(f"{option} and {flag} exclude each other: give one of them.")
 
 
-def _show_new(stored: Stored, key: ApiKey, clear: str, namespace: str, output: str) -> None:
+def _show_new(stored: StoredKey, key: ApiKey, clear: str, namespace: str, output: str) -> None:
     if output == "json":
         _print_json({**views.document(stored, namespace, datetime.now(UTC)), "key": clear})
     else:

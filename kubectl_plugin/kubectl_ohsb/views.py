@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from kubectl_ohsb.changes import when
-from kubectl_ohsb.store import Stored
+from kubectl_ohsb.key_secrets import StoredKey
 from sandbox_common.api_keys import ApiKey, Limits, limits_by_owner
 from sandbox_common.times import rfc3339
 
 _UNREADABLE = "Unreadable"
 
 
-def document(stored: Stored, namespace: str, now: datetime) -> dict[str, Any]:
+def document(stored: StoredKey, namespace: str, now: datetime) -> dict[str, Any]:
     """For programs. A Secret that cannot be read has an `error` instead of the rest."""
     names = {"name": stored.name, "namespace": namespace, "created": stored.created}
     if stored.key is None:
@@ -30,7 +30,7 @@ def document(stored: Stored, namespace: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def table(keys: Sequence[Stored], now: datetime) -> str:
+def table(keys: Sequence[StoredKey], now: datetime) -> str:
     """A row each."""
     rows = [("NAME", "OWNER", "STATUS", "LIMITS", "CREATED", "EXPIRES", "OLDER KEY UNTIL")]
     for stored in keys:
@@ -44,7 +44,7 @@ def table(keys: Sequence[Stored], now: datetime) -> str:
 
 
 def page(
-    stored: Stored, key: ApiKey, owner_keys: Sequence[ApiKey], sandboxes: Sequence[str] | None, now: datetime
+    stored: StoredKey, key: ApiKey, owner_keys: Sequence[ApiKey], sandboxes: Sequence[str] | None, now: datetime
 ) -> str:
     """All of one key, and what holds for its owner. `sandboxes`: their names, None when they are not known."""
     older = _older(key, now)
@@ -77,14 +77,14 @@ def document_of_owner(keys: Sequence[ApiKey], sandboxes: Sequence[str] | None) -
     }
 
 
-def others_of_owner(stored: Stored, keys: Sequence[Stored]) -> list[str]:
+def others_of_owner(stored: StoredKey, keys: Sequence[StoredKey]) -> list[str]:
     """Names of the other keys that the key's owner has; none when the key cannot be read."""
     owner = stored.key.owner if stored.key else None
     return [other.name for other in keys if other.key and other.key.owner == owner and other.uid != stored.uid]
 
 
 def revoked(
-    stored: Stored, namespace: str, other_keys: Sequence[str], sandboxes: Sequence[str] | None
+    stored: StoredKey, namespace: str, other_keys: Sequence[str], sandboxes: Sequence[str] | None
 ) -> dict[str, Any]:
     """What has been revoked, and what the owner still has; None where it is not known."""
     owner = stored.key.owner if stored.key else None
@@ -98,7 +98,7 @@ def revoked(
 
 
 def after_revocation(
-    stored: Stored, namespace: str, other_keys: Sequence[str], sandboxes: Sequence[str] | None
+    stored: StoredKey, namespace: str, other_keys: Sequence[str], sandboxes: Sequence[str] | None
 ) -> list[str]:
     """The same for people, with what they may do next."""
     owner = stored.key.owner if stored.key else "unknown"

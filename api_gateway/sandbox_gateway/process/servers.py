@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-import sandbox_gateway.process.traffic  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers what /metrics tells
+import sandbox_gateway.process.tallies  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers what /metrics tells
 
 
 class _Server(uvicorn.Server):

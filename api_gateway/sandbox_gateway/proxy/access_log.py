@@ -16,7 +16,7 @@ from typing import Any, Literal
 import structlog
 
 from sandbox_gateway.process.metrics import DROPPED_LINES
-from sandbox_gateway.proxy.account import Entry
+from sandbox_gateway.proxy.meter import Entry
 from sandbox_gateway.proxy.redaction import template
 
 AccessLogMode = Literal["none", "failures", "all"]
@@ -34,7 +34,7 @@ type _Render = Callable[[MutableMapping[str, Any]], bytes]
 
 
 class RequestLog:
-    """Implements `account.AccessLog`; `run` writes what it takes, by calls of `write` in threads."""
+    """Implements `meter.AccessLog`; `run` writes what it takes, by calls of `write` in threads."""
 
     def __init__(self, mode: AccessLogMode, render: _Render, write: Callable[[bytes], None]) -> None:
         self.everything = mode == "all"

@@ -6,7 +6,6 @@ import struct
 from math import inf
 from typing import Any, Final, cast, override
 
-from sandbox_gateway.proxy.account import Account
 from sandbox_gateway.proxy.answers import TOO_MANY_OF_OWNER, Answer, refuse, too_many
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.cors import readable
@@ -15,8 +14,9 @@ from sandbox_gateway.proxy.first_message import FirstMessage
 from sandbox_gateway.proxy.framing import Body, request_body
 from sandbox_gateway.proxy.head import BadMessageError, RequestHead, RequestReader, recall_request
 from sandbox_gateway.proxy.headers import upstream_head
-from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, held_in_vain, hold
+from sandbox_gateway.proxy.held_request import READ_AHEAD, HeldRequest, held_in_vain, hold_request
 from sandbox_gateway.proxy.linger import Linger
+from sandbox_gateway.proxy.meter import Meter
 from sandbox_gateway.proxy.routing import AwaitFirstMessage, ToControl, ToSandbox, ToSleeping, ToUnknown, route
 from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
@@ -38,13 +38,13 @@ class Over:
     """Closed, or handed to Linger, FirstMessage or Tunnel."""
 
 
-type State = Head | Queued | Hold | Exchange | Over
+type State = Head | Queued | HeldRequest | Exchange | Over
 """A request waits for its sandbox to wake, or to be known, in a Hold; it is with an upstream in an Exchange."""
 
 TRANSITIONS: Final[dict[type, set[type]]] = {
-    Head: {Queued, Hold, Exchange, Over},
+    Head: {Queued, HeldRequest, Exchange, Over},
     Queued: {Head, Over},
-    Hold: {Head, Over},
+    HeldRequest: {Head, Over},
     Exchange: {Head, Over},
     Over: set(),
 }
@@ -89,19 +89,19 @@ class ClientConnection(ClientSide):
         # None when it is gone already; an IPv4 client of an IPv6 socket is still one of IPv4
         self._peer = peer[0].removeprefix("::ffff:") if peer else "unknown"
         self._is_proxy = self._peer in self._context.proxies
-        self.account = Account(self._context.access_log, self._peer)
+        self.meter = Meter(self._context.access_log, self._peer)
         self._context.join(self)
-        self._expect_within(self._context.limits.head_seconds)
+        self._expect_within(self._context.bounds.head_seconds)
 
     def data_received(self, data: bytes) -> None:
         self._pending = self._pending + data if self._pending else data
-        self.account.received += len(data)
-        if isinstance(self._state, Hold):
+        self.meter.received += len(data)
+        if isinstance(self._state, HeldRequest):
             self._state.receive(len(data))
         self.pump()
 
     def eof_received(self) -> None:
-        if isinstance(self._state, Queued | Hold | Exchange):
+        if isinstance(self._state, Queued | HeldRequest | Exchange):
             # A client that stops listening and one that only stops sending look the same.
             self._cancel()
             self.transport.abort()
@@ -123,7 +123,7 @@ class ClientConnection(ClientSide):
     # What the listener calls
 
     def drain(self) -> None:
-        if isinstance(self._state, Hold):
+        if isinstance(self._state, HeldRequest):
             self._state.drain()
         elif self._state is _HEAD and not self._reader.started:
             self._expect_next()
@@ -140,12 +140,12 @@ class ClientConnection(ClientSide):
 
     @override
     def send(self, data: bytes) -> None:
-        self.account.sent += len(data)
+        self.meter.sent += len(data)
         self.transport.write(data)
 
     @override
     def send_both(self, first: bytes, second: bytes) -> None:
-        self.account.sent += len(first) + len(second)
+        self.meter.sent += len(first) + len(second)
         self.transport.writelines((first, second))
 
     @override
@@ -166,7 +166,7 @@ class ClientConnection(ClientSide):
 
     @override
     def exchange_done(self, keep_alive: bool) -> None:
-        self.account.end(len(self._pending))
+        self.meter.end(len(self._pending))
         if not keep_alive:
             self._end()
             return
@@ -183,7 +183,7 @@ class ClientConnection(ClientSide):
 
     @override
     def truncate(self, *, reset: bool) -> None:
-        self.account.end(len(self._pending))
+        self.meter.end(len(self._pending))
         if not reset:
             self._end()
             return
@@ -198,8 +198,8 @@ class ClientConnection(ClientSide):
             upstream.transport.write(self._pending)
         self._leave()
         paused = (self.write_paused, upstream.write_paused)
-        self.account.switched()
-        Tunnel(self._context, self.account, runtime_id, self.transport, upstream.transport, rest=rest, paused=paused)
+        self.meter.switched()
+        Tunnel(self._context, self.meter, runtime_id, self.transport, upstream.transport, rest=rest, paused=paused)
 
     # Steps
 
@@ -209,7 +209,7 @@ class ClientConnection(ClientSide):
             return False
         state = self._state
         if isinstance(state, Exchange):
-            if not state.wants_body or not self._may_go_on(self.account.owner):
+            if not state.wants_body or not self._may_go_on(self.meter.owner):
                 return False
             data, self._pending = self._pending, b""
             self._pending = state.request_data(data)
@@ -226,13 +226,13 @@ class ClientConnection(ClientSide):
             self._pending = rest or b""
             if rest is None:
                 if first:
-                    self._expect_within(self._context.limits.head_seconds)
+                    self._expect_within(self._context.bounds.head_seconds)
                 return True
             head = reader.head()
         self._deadline = None
         if self._is_proxy:
             head = self._from_outside(head)
-        self.account.begin(head)
+        self.meter.begin(head)
         self._begin(head, request_body(head))
         return True
 
@@ -263,14 +263,14 @@ class ClientConnection(ClientSide):
         fields = head.fields.joined
         said = (fields.get(b"x-forwarded-for"), fields.get(b"x-forwarded-proto"), fields.get(b"x-forwarded-host"))
         outside = self._context.proxies.outside(self._peer, *said)
-        self.account.client_ip = outside.client_ip
+        self.meter.client_ip = outside.client_ip
         self._https = self._context.https if outside.https is None else outside.https
         return head if outside.host is None or outside.host == head.host else head.addressed_to(outside.host)
 
     def _choose_reading(self) -> None:
         if self._state is _OVER or self.transport.is_closing():
             return
-        pause = bool(self._pending) and (not isinstance(self._state, Hold) or len(self._pending) >= READ_AHEAD)
+        pause = bool(self._pending) and (not isinstance(self._state, HeldRequest) or len(self._pending) >= READ_AHEAD)
         if pause != self._read_paused:
             self._read_paused = pause
             if pause:
@@ -281,29 +281,29 @@ class ClientConnection(ClientSide):
     def _begin(self, head: RequestHead, body: Body, held_for: ToSleeping | ToUnknown | None = None) -> None:
         decision = route(head, self._context.directory, self._context.base_domain)
         owner = decision.owner if isinstance(decision, (ToSandbox, ToControl, ToSleeping)) else ""
-        self.account.owner = owner
-        if held_for is None and not self._may_go_on(owner or self.account.client_ip):
+        self.meter.owner = owner
+        if held_for is None and not self._may_go_on(owner or self.meter.client_ip):
             self._enter(Queued(head, body))
             return
         if isinstance(decision, ToSandbox):
             shares = self._context.shares(head)
             if not shares.left(decision.runtime_id):
-                self.account.runtime_id = decision.runtime_id
+                self.meter.runtime_id = decision.runtime_id
                 self._answer(too_many(decision.runtime_id, shares.limit, websockets=head.websocket), head, body)
                 return
             if not self._context.owners.left(decision.owner):
-                self.account.runtime_id = decision.runtime_id
+                self.meter.runtime_id = decision.runtime_id
                 self._answer(TOO_MANY_OF_OWNER, head, body)
                 return
             service, https, cookies = bool(decision.service), self._https, decision.cookies
-            ip = self.account.client_ip
+            ip = self.meter.client_ip
             forwarded = upstream_head(head, ip, False, head.websocket, service, https=https, cookies=cookies)
             self._exchange_with(decision, head, body, forwarded)
             return
         match decision:
             case ToControl():
                 # It has no WebSockets; asked for one, its server would log two warnings each time.
-                forwarded = upstream_head(head, self.account.client_ip, True, False, https=self._https)
+                forwarded = upstream_head(head, self.meter.client_ip, True, False, https=self._https)
                 self._exchange_with(decision, head, body, forwarded)
             case Answer():
                 self._answer(decision, head, body)
@@ -322,7 +322,7 @@ class ClientConnection(ClientSide):
 
     def _hold_back(self, target: ToSleeping | ToUnknown, head: RequestHead, body: Body) -> None:
         def done(answer: Answer | None) -> None:
-            self.account.woken()
+            self.meter.woken()
             self._enter(_HEAD)
             if answer is None:
                 self._begin(head, body, target)
@@ -330,7 +330,7 @@ class ClientConnection(ClientSide):
                 self._answer(answer, head, body)
             self.pump()
 
-        held = hold(self._context, target, head.size + len(self._pending), done)
+        held = hold_request(self._context, target, head.size + len(self._pending), done)
         if isinstance(held, Answer):
             self._answer(held, head, body)
         else:
@@ -352,7 +352,7 @@ class ClientConnection(ClientSide):
             self._last_answer(readable(refusal, head), head_only=False)
             return
         self._leave()
-        FirstMessage(self._context, self.transport, head, self.account, https=self._https).receive(pending)
+        FirstMessage(self._context, self.transport, head, self.meter, https=self._https).receive(pending)
 
     def _refuse(self, error: BadMessageError) -> None:
         exchange = self._state
@@ -360,7 +360,7 @@ class ClientConnection(ClientSide):
             responding, reset = exchange.responding, exchange.close_delimited
             exchange.cancel()
             if responding:
-                self.account.fail(error.detail)
+                self.meter.fail(error.detail)
                 self.truncate(reset=reset)
                 return
         self._last_answer(refuse(error.status, error.detail), head_only=False)
@@ -371,15 +371,15 @@ class ClientConnection(ClientSide):
 
     def _send_own(self, answer: Answer, *, close: bool, head_only: bool) -> None:
         self.send(answer.encode(close=close, head_only=head_only))
-        self.account.answered(answer)
-        self.account.end(len(self._pending))
+        self.meter.answered(answer)
+        self.meter.end(len(self._pending))
 
     def _cancel(self) -> None:
         under_way = self._state
-        if isinstance(under_way, Hold | Exchange):
+        if isinstance(under_way, HeldRequest | Exchange):
             under_way.cancel()
-        if isinstance(under_way, Queued | Hold | Exchange):
-            self.account.end(len(self._pending))
+        if isinstance(under_way, Queued | HeldRequest | Exchange):
+            self.meter.end(len(self._pending))
         self._leave()
 
     def _end(self) -> None:
@@ -403,8 +403,8 @@ class ClientConnection(ClientSide):
     # The one timer: it runs out at the earliest deadline it was set for, and is wound up again if that has moved
 
     def _expect_next(self) -> None:
-        limits = self._context.limits
-        self._expect_within(limits.drain_idle_seconds if self._context.draining else limits.idle_seconds)
+        bounds = self._context.bounds
+        self._expect_within(bounds.drain_idle_seconds if self._context.draining else bounds.idle_seconds)
 
     def _expect_within(self, seconds: float) -> None:
         self._deadline = deadline = self._loop.time() + seconds

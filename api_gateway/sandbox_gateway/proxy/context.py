@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
-from sandbox_gateway.proxy.account import AccessLog
 from sandbox_gateway.proxy.directory import Directory
 from sandbox_gateway.proxy.fair import Fair
 from sandbox_gateway.proxy.flights import Flights
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.head import RequestHead
+from sandbox_gateway.proxy.meter import AccessLog
 from sandbox_gateway.proxy.places import Places
 from sandbox_gateway.proxy.shares import Shares
 from sandbox_gateway.proxy.turns import Turns
@@ -23,7 +23,7 @@ REQUESTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Bounds:
     """Times in seconds. Numbers are those of one gateway process."""
 
     tls_handshake_seconds: float = 10.0
@@ -106,7 +106,7 @@ class Context:
     pool: Pool
     control_socket: str
     base_domain: str
-    limits: Limits
+    bounds: Bounds
     https: bool = False
     """Whether clients speak TLS, if no trusted proxy says it: with the listener itself, or with something in front."""
     tls: Callable[[], ssl.SSLContext] | None = None
@@ -131,9 +131,9 @@ class Context:
 
     def __post_init__(self) -> None:
         self.turns = Turns(REQUESTS, asyncio.get_running_loop().call_soon)
-        self.owners = Fair(self.limits.connections)
-        self.requests = Shares(self.limits.requests_per_sandbox, self.owners)
-        self.websockets = Shares(self.limits.websockets_per_sandbox, self.owners)
+        self.owners = Fair(self.bounds.connections)
+        self.requests = Shares(self.bounds.requests_per_sandbox, self.owners)
+        self.websockets = Shares(self.bounds.websockets_per_sandbox, self.owners)
 
     def shares(self, request: RequestHead) -> Shares:
         """Of what such a request takes one."""

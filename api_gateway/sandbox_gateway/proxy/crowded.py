@@ -33,7 +33,7 @@ class Crowded(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)
         REFUSED_CONNECTIONS.inc()
         tls = self._context.tls is not None  # then an answer would take a handshake
-        if tls or len(self._context.clients) >= self._context.limits.connections + ANSWERED:
+        if tls or len(self._context.clients) >= self._context.bounds.connections + ANSWERED:
             transport.abort()
             return
         transport.write(_ANSWER.encode(close=True, head_only=False))

@@ -9,14 +9,14 @@ import structlog
 
 from sandbox_gateway.contract.retry import Passing
 from sandbox_gateway.process.metrics import EXCHANGES
-from sandbox_gateway.process.traffic import TALLIES, Route
-from sandbox_gateway.proxy.account import Account
+from sandbox_gateway.process.tallies import TALLIES, Route
 from sandbox_gateway.proxy.answers import Answer, nothing_listens, refuse, refuse_for_now
 from sandbox_gateway.proxy.confinement import as_stranger, confined
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
 from sandbox_gateway.proxy.head import RESPONSE_HEADS, BadMessageError, RequestHead, ResponseHead, recall
 from sandbox_gateway.proxy.headers import client_head
+from sandbox_gateway.proxy.meter import Meter
 from sandbox_gateway.proxy.routing import ToControl, ToSandbox
 from sandbox_gateway.proxy.upstream import Address, Sink, UpstreamConnection
 
@@ -36,7 +36,7 @@ class ClientSide(ABC):
     """What an exchange needs of the client's connection."""
 
     write_paused: bool
-    account: Account
+    meter: Meter
 
     @property
     @abstractmethod
@@ -148,7 +148,7 @@ class Exchange(Sink):
     ) -> None:
         self._context = context
         self._client = client
-        self._account = client.account
+        self._meter = client.meter
         self._request = request
         self._head = head
         self._body = body
@@ -166,7 +166,7 @@ class Exchange(Sink):
         if self._sandbox is not None:
             self._begin(self._sandbox)
         else:
-            self._account.tally = _CONTROL
+            self._meter.tally = _CONTROL
         upstream = self._context.pool.take(self._address)
         if upstream is None:
             self._connect()
@@ -238,10 +238,10 @@ class Exchange(Sink):
                     self._client.send(forward)
                 if state.body.done:
                     self._finish(state, excess)
-                elif not self._context.turns.take(self._account.owner):
+                elif not self._context.turns.take(self._meter.owner):
                     self._read_in_turn(state.upstream)
                 return
-            came = perf_counter() if self._account.timed else 0.0
+            came = perf_counter() if self._meter.timed else 0.0
             if isinstance(state, Connected):
                 self._read_head(state, data, came)
         except BadMessageError as error:
@@ -268,7 +268,7 @@ class Exchange(Sink):
     def _read_in_turn(self, upstream: UpstreamConnection) -> None:
         """More of the answer is read when the owner has a turn."""
         upstream.pause_reading()
-        self._context.turns.wait(self._account.owner, self._read_on)
+        self._context.turns.wait(self._meter.owner, self._read_on)
 
     def _read_on(self) -> None:
         if not self._client.write_paused:
@@ -276,10 +276,10 @@ class Exchange(Sink):
 
     def _begin(self, sandbox: ToSandbox) -> None:
         EXCHANGES.value += 1
-        account = self._account
-        account.tally = _WEBSOCKET if self._request.websocket else _SERVICE if sandbox.service else _SANDBOX
+        meter = self._meter
+        meter.tally = _WEBSOCKET if self._request.websocket else _SERVICE if sandbox.service else _SANDBOX
         context, runtime_id = self._context, sandbox.runtime_id
-        account.runtime_id, account.owner = runtime_id, sandbox.owner
+        meter.runtime_id, meter.owner = runtime_id, sandbox.owner
         context.flights.add(self)
         context.shares(self._request).take(runtime_id, sandbox.owner)
         if sandbox.counts:
@@ -333,9 +333,9 @@ class Exchange(Sink):
             upstream.transport.write(self._head)
         else:
             self._unsent = self._head  # goes with the body's first bytes, which the client is about to hand over
-        account = self._account
-        if account.timed:
-            account.added = perf_counter() - account.began - account.held
+        meter = self._meter
+        if meter.timed:
+            meter.added = perf_counter() - meter.began - meter.held
         if self._client.write_paused:
             upstream.pause_reading()
 
@@ -368,8 +368,8 @@ class Exchange(Sink):
             data = rest
 
     def _respond(self, upstream: UpstreamConnection, head: ResponseHead, rest: bytes, came: float) -> None:
-        request, account = self._request, self._account
-        account.status = head.status
+        request, meter = self._request, self._meter
+        meter.status = head.status
         body = response_body(head, request)
         # A response before the end of its request is the last on this connection: the rest may never come.
         keep = (
@@ -391,8 +391,8 @@ class Exchange(Sink):
             self._client.send(answer + forward)
         else:
             self._client.send_both(answer, forward)
-        if account.timed:
-            account.added += perf_counter() - came
+        if meter.timed:
+            meter.added += perf_counter() - came
         if body.done:
             self._finish(state, excess)
 
@@ -401,7 +401,7 @@ class Exchange(Sink):
             raise BadMessageError(400, "it switched protocols unasked")
         upstream.sink = None
         self._end()
-        self._account.status = head.status
+        self._meter.status = head.status
         self._client.send(client_head(head, chunked=False, close=False))
         self._client.switch(upstream, rest, self.runtime_id or "")
 
@@ -422,7 +422,7 @@ class Exchange(Sink):
         responding, reset = self.responding, self.close_delimited
         self.cancel()
         if responding:
-            self._account.fail("The answer broke off.")
+            self._meter.fail("The answer broke off.")
             self._client.truncate(reset=reset)
         else:
             self._answer(why, what)

@@ -21,15 +21,15 @@ import structlog
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from sandbox_gateway.process.traffic import TALLIES, Route
-from sandbox_gateway.proxy.account import SERVICE_RESTART, Account
+from sandbox_gateway.process.tallies import TALLIES, Route
 from sandbox_gateway.proxy.answers import Answer, refuse
 from sandbox_gateway.proxy.awaited import AwaitedHead
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.head import BadMessageError, RequestHead
 from sandbox_gateway.proxy.headers import upstream_head
-from sandbox_gateway.proxy.hold import READ_AHEAD, Hold, hold
+from sandbox_gateway.proxy.held_request import READ_AHEAD, HeldRequest, hold_request
 from sandbox_gateway.proxy.linger import Linger
+from sandbox_gateway.proxy.meter import SERVICE_RESTART, Meter
 from sandbox_gateway.proxy.routing import ToSandbox, ToSleeping, ToUnknown, by_session_key
 from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
@@ -46,28 +46,28 @@ class FirstMessage(asyncio.Protocol):
     """Takes over a client's transport at its WebSocket handshake, and accepts it. Implements `context.Client`."""
 
     def __init__(
-        self, context: Context, transport: asyncio.Transport, request: RequestHead, account: Account, *, https: bool
+        self, context: Context, transport: asyncio.Transport, request: RequestHead, meter: Meter, *, https: bool
     ) -> None:
         self._context = context
         self._transport = transport
         self._request = request
-        self._account = account
+        self._meter = meter
         self._https = https
         self._accept = _accept(request)
         self._websocket = Connection(ConnectionType.SERVER)
         self._received = b""
         self._text = ""
         self._write_paused = False
-        self._hold: Hold | None = None
+        self._hold: HeldRequest | None = None
         self._opening: asyncio.Task[None] | None = None
         self._share: str | None = None
         """The sandbox of whose WebSockets this is one."""
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(context.limits.first_message_seconds, self._late)
+        self._timer = loop.call_later(context.bounds.first_message_seconds, self._late)
         context.join(self)
         transport.set_protocol(self)
         transport.resume_reading()
-        account.status = 101
+        meter.status = 101
         self._send(
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Accept: %b\r\n\r\n" % self._accept
@@ -89,14 +89,14 @@ class FirstMessage(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        self._account.received += len(data)
+        self._meter.received += len(data)
         self.receive(data)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         if self._opening is not None:
             self._opening.cancel()
-        self._account.end()
+        self._meter.end()
         self._leave()
 
     @override
@@ -116,7 +116,7 @@ class FirstMessage(asyncio.Protocol):
             self._receive_held(self._hold, data)
         elif self._opening is None:
             self._look(data)
-        elif len(self._received) > self._context.limits.first_message_bytes:
+        elif len(self._received) > self._context.bounds.first_message_bytes:
             self._transport.pause_reading()
 
     # What the listener calls
@@ -139,7 +139,7 @@ class FirstMessage(asyncio.Protocol):
                     pass  # the sandbox will answer
                 case TextMessage():
                     self._text += event.data
-                    if len(self._text) > self._context.limits.first_message_bytes:
+                    if len(self._text) > self._context.bounds.first_message_bytes:
                         break
                     if event.message_finished:
                         self._open(self._text)
@@ -152,7 +152,7 @@ class FirstMessage(asyncio.Protocol):
                     return
                 case _:
                     raise AssertionError(event)
-        if len(self._received) > self._context.limits.first_message_bytes:
+        if len(self._received) > self._context.bounds.first_message_bytes:
             self._close(_TOO_BIG, "the first message is too big")
 
     def _late(self) -> None:
@@ -176,8 +176,8 @@ class FirstMessage(asyncio.Protocol):
             case ToSandbox():
                 self._share = target.runtime_id
                 self._context.websockets.take(self._share, target.owner)
-                self._account.tally, self._account.runtime_id = TALLIES[Route.WEBSOCKET], self._share
-                self._account.owner = target.owner
+                self._meter.tally, self._meter.runtime_id = TALLIES[Route.WEBSOCKET], self._share
+                self._meter.owner = target.owner
                 if target.counts:
                     self._context.activity.touch(target.runtime_id)
                 self._opening = asyncio.get_running_loop().create_task(self._opened(target))
@@ -191,19 +191,19 @@ class FirstMessage(asyncio.Protocol):
     def _hold_back(self, target: ToSleeping | ToUnknown, key: str) -> None:
         def done(answer: Answer | None) -> None:
             self._hold = None
-            self._account.woken()
+            self._meter.woken()
             if answer is None:
                 self._route(key, target)
             else:
                 self._close(_TRY_AGAIN_LATER, "too many requests are waiting for sandboxes")
 
-        held = hold(self._context, target, self._request.size + len(self._received), done)
+        held = hold_request(self._context, target, self._request.size + len(self._received), done)
         if isinstance(held, Answer):
             done(held)
         else:
             self._hold = held
 
-    def _receive_held(self, held: Hold, data: bytes) -> None:
+    def _receive_held(self, held: HeldRequest, data: bytes) -> None:
         held.receive(len(data))
         if self._hold is None:
             return
@@ -221,11 +221,11 @@ class FirstMessage(asyncio.Protocol):
                     pass  # for the sandbox
 
     async def _opened(self, target: ToSandbox) -> None:
-        ip, cookies = self._account.client_ip, target.cookies
+        ip, cookies = self._meter.client_ip, target.cookies
         head = upstream_head(self._request, ip, False, True, offers=False, https=self._https, cookies=cookies)
         upstream: UpstreamConnection | None = None
         try:
-            async with asyncio.timeout(self._context.limits.handshake_seconds):
+            async with asyncio.timeout(self._context.bounds.handshake_seconds):
                 upstream = await self._context.pool.connect(target.address)
                 handshake = AwaitedHead(upstream)
                 upstream.transport.write(head)
@@ -252,20 +252,20 @@ class FirstMessage(asyncio.Protocol):
         upstream.transport.write(self._received)
         self._leave()
         paused = (self._write_paused, upstream.write_paused)
-        self._account.switched()
-        Tunnel(self._context, self._account, runtime_id, self._transport, upstream.transport, rest=rest, paused=paused)
+        self._meter.switched()
+        Tunnel(self._context, self._meter, runtime_id, self._transport, upstream.transport, rest=rest, paused=paused)
 
     def _close(self, code: int, reason: str) -> None:
         self._opening = None
         self._send(self._websocket.send(CloseConnection(code=code, reason=reason)))
         if reason:
-            self._account.closed(code, reason)
-        self._account.end()
+            self._meter.closed(code, reason)
+        self._meter.end()
         self._leave()
         Linger(self._context, self._transport)
 
     def _send(self, data: bytes) -> None:
-        self._account.sent += len(data)
+        self._meter.sent += len(data)
         self._transport.write(data)
 
     def _leave(self) -> None:
@@ -274,7 +274,7 @@ class FirstMessage(asyncio.Protocol):
             held.cancel()
         share, self._share = self._share, None
         if share is not None:
-            self._context.websockets.give_back(share, self._account.owner)
+            self._context.websockets.give_back(share, self._meter.owner)
         self._timer.cancel()
         self._context.leave(self)
 

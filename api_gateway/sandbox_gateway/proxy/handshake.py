@@ -37,15 +37,15 @@ class Handshake(asyncio.Protocol):
         self._transport.abort()
 
     async def _encrypt(self) -> None:
-        context, limits = self._context, self._context.limits
+        context, bounds = self._context, self._context.bounds
         try:
             encrypted = await asyncio.get_running_loop().start_tls(
                 self._transport,
                 self,
                 self._tls,
                 server_side=True,
-                ssl_handshake_timeout=limits.tls_handshake_seconds,
-                ssl_shutdown_timeout=limits.tls_close_seconds,
+                ssl_handshake_timeout=bounds.tls_handshake_seconds,
+                ssl_shutdown_timeout=bounds.tls_close_seconds,
             )
             if encrypted is None or encrypted.is_closing():
                 return

@@ -48,7 +48,7 @@ class Linger(asyncio.Protocol):
         self._transport.abort()
 
     def _arm(self) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(self._context.limits.linger_seconds, self._late)
+        return asyncio.get_running_loop().call_later(self._context.bounds.linger_seconds, self._late)
 
     def _late(self) -> None:
         unsent = self._transport.get_write_buffer_size()

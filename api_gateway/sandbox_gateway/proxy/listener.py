@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from sandbox_gateway.proxy.account import AccessLog
 from sandbox_gateway.proxy.client import ClientConnection
-from sandbox_gateway.proxy.context import Activity, Context, Limits, Waker
+from sandbox_gateway.proxy.context import Activity, Bounds, Context, Waker
 from sandbox_gateway.proxy.crowded import Crowded
 from sandbox_gateway.proxy.directory import Directory
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.handshake import Handshake
+from sandbox_gateway.proxy.meter import AccessLog
 from sandbox_gateway.proxy.upstream import Pool, keep_alive
 
 _BACKLOG = 4096
@@ -86,7 +86,7 @@ async def serve(
     tls: Callable[[], ssl.SSLContext] | None = None,
     proxies: TrustedProxies | None = None,
     share_port: bool = False,
-    limits: Limits | None = None,
+    bounds: Bounds | None = None,
 ) -> Listener:
     """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible.
 
@@ -102,7 +102,7 @@ async def serve(
         pool=Pool(),
         control_socket=str(control_socket),
         base_domain=base_domain.lower().strip("."),
-        limits=limits or Limits(),
+        bounds=bounds or Bounds(),
         https=https,
         tls=tls,
         proxies=proxies or TrustedProxies(),
@@ -119,7 +119,7 @@ async def serve(
 
 
 def _accepted(context: Context) -> asyncio.Protocol:
-    if len(context.clients) >= context.limits.connections:
+    if len(context.clients) >= context.bounds.connections:
         return Crowded(context)
     if context.tls is not None:
         return Handshake(context, context.tls())

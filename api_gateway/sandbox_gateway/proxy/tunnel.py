@@ -11,11 +11,11 @@ import random
 from typing import override
 
 from sandbox_gateway.process.metrics import WEBSOCKETS
-from sandbox_gateway.process.traffic import TALLIES, Route
-from sandbox_gateway.proxy.account import SERVICE_RESTART, Account
+from sandbox_gateway.process.tallies import TALLIES, Route
 from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.frames import Frames
 from sandbox_gateway.proxy.linger import end_sending
+from sandbox_gateway.proxy.meter import SERVICE_RESTART, Meter
 
 _TALLY = TALLIES[Route.WEBSOCKET]
 
@@ -32,7 +32,7 @@ class Tunnel:
     def __init__(
         self,
         context: Context,
-        account: Account,
+        meter: Meter,
         runtime_id: str,
         client: asyncio.Transport,
         upstream: asyncio.Transport,
@@ -46,14 +46,14 @@ class Tunnel:
         upstream) cannot be written to at the moment.
         """
         self._context = context
-        self._account = account
+        self._meter = meter
         self._runtime_id = runtime_id
-        self._owner = account.owner
+        self._owner = meter.owner
         self._client = client
         self._upstream = upstream
         self._open = {client, upstream}
         self._sending = {client, upstream}
-        self._held: set[asyncio.Transport] = set()
+        self._paused: set[asyncio.Transport] = set()
         """Those whose other side takes nothing more for now."""
         self._frames = Frames()
         self._drain: asyncio.TimerHandle | None = None
@@ -69,7 +69,7 @@ class Tunnel:
         upstream.set_protocol(_FromUpstream(self, upstream, client, self._frames))
         for here, there_paused in ((client, paused[1]), (upstream, paused[0])):
             if there_paused:
-                self.hold(here)
+                self.pause(here)
             else:
                 here.resume_reading()
         if context.draining:
@@ -88,22 +88,22 @@ class Tunnel:
 
     def receives(self, size: int) -> None:
         """So many bytes have come from the client."""
-        self._account.received += size
+        self._meter.received += size
         _TALLY.received += size
 
     def sends(self, size: int) -> None:
         """So many bytes go to the client."""
-        self._account.sent += size
+        self._meter.sent += size
         _TALLY.sent += size
 
-    def hold(self, transport: asyncio.Transport) -> None:
-        """Read nothing from this side until `release`."""
-        self._held.add(transport)
+    def pause(self, transport: asyncio.Transport) -> None:
+        """Read nothing from this side until `resume`."""
+        self._paused.add(transport)
         transport.pause_reading()
 
-    def release(self, transport: asyncio.Transport) -> None:
+    def resume(self, transport: asyncio.Transport) -> None:
         """Read on."""
-        self._held.discard(transport)
+        self._paused.discard(transport)
         transport.resume_reading()
 
     def pace(self, transport: asyncio.Transport) -> None:
@@ -113,7 +113,7 @@ class Tunnel:
         transport.pause_reading()
 
         def read_on() -> None:
-            if transport not in self._held and not transport.is_closing():
+            if transport not in self._paused and not transport.is_closing():
                 transport.resume_reading()
 
         self._context.turns.wait(self._owner, read_on)
@@ -122,7 +122,7 @@ class Tunnel:
         """One side has ended its direction; when both have, nothing is left to wait for."""
         self._sending.discard(transport)
         if self._sending:
-            self._end_within(self._context.limits.half_closed_seconds)
+            self._end_within(self._context.bounds.half_closed_seconds)
         else:
             self._client.close()
             self._upstream.close()
@@ -131,11 +131,11 @@ class Tunnel:
         """The upstream's last frame has passed to its end: tell the client, and drop what comes."""
         if self._frames.closing or self._client.is_closing():
             return
-        self._account.closed(SERVICE_RESTART, "")
+        self._meter.closed(SERVICE_RESTART, "")
         self.sends(len(_CLOSE))
         self._client.write(_CLOSE)
         self._upstream.set_protocol(_Dropped(self, self._upstream, self._client))
-        self._end_within(self._context.limits.close_seconds)
+        self._end_within(self._context.bounds.close_seconds)
 
     def lost(self, transport: asyncio.Transport) -> None:
         self._open.discard(transport)
@@ -145,7 +145,7 @@ class Tunnel:
                     timer.cancel()
             WEBSOCKETS.dec()
             self._context.websockets.give_back(self._runtime_id, self._owner)
-            self._account.end()
+            self._meter.end()
             self._context.leave(self)
 
     def _close(self) -> None:
@@ -176,12 +176,12 @@ class _Side(asyncio.Protocol):
 
     @override
     def pause_writing(self) -> None:
-        self._tunnel.hold(self._there)
+        self._tunnel.pause(self._there)
 
     @override
     def resume_writing(self) -> None:
         if not self._there.is_closing():
-            self._tunnel.release(self._there)
+            self._tunnel.resume(self._there)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

@@ -17,7 +17,7 @@ from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import address
 from sandbox_gateway.sandboxes.suspensions import is_idle
-from sandbox_gateway.sandboxes.view import current_condition, explain, is_reachable, is_seen
+from sandbox_gateway.sandboxes.view import current_condition, is_reachable, is_seen, with_reason
 
 _VERIFIED_KEYS = 16_384
 _LAG_SECONDS = 1.0
@@ -150,7 +150,11 @@ class CacheDirectory:
         if condition is None:
             detail, cause, passing = _PENDING, "", Passing.STARTING
         else:
-            detail, cause, passing = _UNREADY, explain(condition.reason, condition.message), _passing(condition.reason)
+            detail, cause, passing = (
+                _UNREADY,
+                with_reason(condition.reason, condition.message),
+                _passing(condition.reason),
+            )
         if self._wakes.under_way(name):
             return self._sleeping(sandbox, detail, cause, passing)
         return Endpoint(name, None, detail, cause, passing=passing, owner=owner)

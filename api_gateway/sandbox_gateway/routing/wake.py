@@ -9,7 +9,7 @@ from sandbox_common.reasons import Reason
 from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.builders import RUNNING
-from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.suspensions import is_idle
 from sandbox_gateway.sandboxes.view import View
 
@@ -27,9 +27,9 @@ class Wakes:
     comes later still is told at once why the sandbox is not ready.
     """
 
-    def __init__(self, sandboxes: Sandboxes, holding: Holding, *, hold_seconds: float) -> None:
+    def __init__(self, sandboxes: Sandboxes, held_calls: HeldCalls, *, hold_seconds: float) -> None:
         self._sandboxes = sandboxes
-        self._holding = holding
+        self._held_calls = held_calls
         self._hold_seconds = hold_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._joinable_until: dict[str, float] = {}
@@ -66,7 +66,7 @@ class Wakes:
             async with asyncio.timeout(self._hold_seconds):
                 await self._resume(name)
             # Twice: the last one to take part is held as long as the first.
-            _, seen = await self._holding.until(name, _is_settled, 2 * self._hold_seconds, to_the_end=True)
+            _, seen = await self._held_calls.until(name, _is_settled, 2 * self._hold_seconds, to_the_end=True)
         except (NoSandboxError, TimeoutError):
             return
         if _is_settled(seen):

@@ -50,7 +50,7 @@ class Answers:
             restart_reasons=list(filter(None, (sandbox.status.restart_reason, losses_words(sandbox.status)))),
             container_statuses=_container_statuses(sandbox, seen),
             events=[*_events(sandbox, seen), *_ignored(ignored)],
-            pod_logs="" if seen.normal else seen.explanation,
+            pod_logs="" if seen.normal else seen.summary,
             work_hosts=self._work_hosts(sandbox, origin),
             image=sandbox.spec.image,
         )

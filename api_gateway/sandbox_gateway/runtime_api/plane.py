@@ -9,13 +9,13 @@ from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.app import create_app
 from sandbox_gateway.runtime_api.explanations import Explanations
-from sandbox_gateway.sandboxes.allowances import Allowances
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.classes import SandboxClasses
-from sandbox_gateway.sandboxes.environments import Environments
+from sandbox_gateway.sandboxes.environment_secrets import EnvironmentSecrets
 from sandbox_gateway.sandboxes.events import ClusterEvents
-from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.held_calls import HeldCalls
+from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.notices import Notices
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
@@ -31,23 +31,23 @@ def control_plane(
     client: KubeClient,
     sandboxes: Sandboxes,
     classes: SandboxClasses,
-    holding: Holding,
+    held_calls: HeldCalls,
     api_keys: ApiKeys,
     pools: Pools,
 ) -> FastAPI:
     """The application over this replica's cache. Must be made inside the event loop."""
     namespace, cache = settings.namespace, sandboxes.cache
     permissions = Permissions(settings.allowed_images, settings.sandbox_class)
-    allowances = Allowances(cache, api_keys.limits_of)
-    environments = Environments(client, namespace)
-    cache.listen(lambda name, sandbox: None if sandbox else environments.forget(name))
+    limit_checks = LimitChecks(cache, api_keys.limits_of)
+    environment_secrets = EnvironmentSecrets(client, namespace)
+    cache.listen(lambda name, sandbox: None if sandbox else environment_secrets.forget(name))
     starts = Starts(cache, classes)
-    starter = Starter(sandboxes, environments, keys, classes, pools, permissions, allowances, starts)
+    starter = Starter(sandboxes, environment_secrets, keys, classes, pools, permissions, limit_checks, starts)
     service = SandboxService(
         sandboxes,
         starter,
-        holding,
-        allowances,
+        held_calls,
+        limit_checks,
         Notices(client, namespace),
         starts,
         start_hold_seconds=settings.start_hold_seconds,

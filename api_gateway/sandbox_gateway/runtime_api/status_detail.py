@@ -24,7 +24,7 @@ def status_detail(seen: View) -> str | None:
     if seen.normal:
         return None
     missing = [words for words in _other_words(seen) if words not in seen.message]
-    return f"{seen.reason} ({', '.join(missing)}): {seen.message}" if missing else seen.explanation
+    return f"{seen.reason} ({', '.join(missing)}): {seen.message}" if missing else seen.summary
 
 
 def _other_words(seen: View) -> list[str]:

@@ -23,10 +23,10 @@ from sandbox_gateway.contract.errors import BeingDeletedError, NoSandboxError, N
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.process.metrics import STARTS
 from sandbox_gateway.proxy.steps import in_steps
-from sandbox_gateway.sandboxes.allowances import Allowances
 from sandbox_gateway.sandboxes.api import Sandboxes, is_settled
 from sandbox_gateway.sandboxes.builders import PAUSED, RUNNING, restart_spec
-from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.held_calls import HeldCalls
+from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.notices import Notices
 from sandbox_gateway.sandboxes.starting import Starter
 from sandbox_gateway.sandboxes.starts import Starts
@@ -48,8 +48,8 @@ class SandboxService:
         self,
         sandboxes: Sandboxes,
         starter: Starter,
-        holding: Holding,
-        allowances: Allowances,
+        held_calls: HeldCalls,
+        limit_checks: LimitChecks,
         notices: Notices,
         starts: Starts,
         *,
@@ -58,8 +58,8 @@ class SandboxService:
     ) -> None:
         self._sandboxes = sandboxes
         self._starter = starter
-        self._holding = holding
-        self._allowances = allowances
+        self._held_calls = held_calls
+        self._limit_checks = limit_checks
         self._notices = notices
         self._starts = starts
         self._start_hold = start_hold_seconds
@@ -90,7 +90,7 @@ class SandboxService:
                 await self._notices.fields_ignored(started.sandbox, started.ignored)
         while True:
             found, seen = await self._held(started.sandbox.metadata.name, _has_started, deadline)
-            refusal = self._allowances.refused(found, seen)
+            refusal = self._limit_checks.refused(found, seen)
             if refusal is None:
                 break
             # Its client has no runtime id to stop. It may have been let in meanwhile, and stays then.
@@ -173,7 +173,7 @@ class SandboxService:
         """Whether it runs or is about to; False when it must be looked at again."""
         sandbox = await self._sandboxes.owned(owner, runtime_id)
         if sandbox.spec.suspend:
-            with self._allowances.starting(owner, runtime_id):
+            with self._limit_checks.starting(owner, runtime_id):
                 resumed = await self._sandboxes.set_spec(sandbox, RUNNING)
             if resumed:
                 self._starts.begin(resumed, called_at)
@@ -183,8 +183,8 @@ class SandboxService:
         sandbox, seen = await self._until(runtime_id, lambda _: True, 0)
         if seen.status != "error":
             return seen.status != "paused"
-        _log.warning("failed sandbox is restarted", sandbox=runtime_id, reason=seen.explanation)
-        with self._allowances.starting(owner, runtime_id):
+        _log.warning("failed sandbox is restarted", sandbox=runtime_id, reason=seen.summary)
+        with self._limit_checks.starting(owner, runtime_id):
             spec = restart_spec(sandbox, datetime.now(UTC))
             restarted = await self._sandboxes.set_spec(sandbox, spec)
         if restarted:
@@ -213,8 +213,8 @@ class SandboxService:
                     return pinned, seen
 
     async def _until(self, name: str, until: Callable[[View], bool], seconds: float) -> Found:
-        sandbox, seen = await self._holding.until(name, until, seconds)
-        return sandbox, self._allowances.with_place(sandbox, seen)
+        sandbox, seen = await self._held_calls.until(name, until, seconds)
+        return sandbox, self._limit_checks.with_place(sandbox, seen)
 
     async def _all_now(self, owner: str, runtime_ids: Iterable[str]) -> list[Found]:
         """Sandboxes of one owner. One that this replica has never reached costs a probe of its pod, side by side."""
@@ -222,7 +222,7 @@ class SandboxService:
         probed: list[str] = []
         async for name in in_steps(list(runtime_ids)):
             try:
-                entry = self._holding.now(name)
+                entry = self._held_calls.now(name)
             except (ValueError, TypeError, OverflowError) as error:
                 unreadable.report(SANDBOXES, name, error)
             else:
@@ -230,7 +230,7 @@ class SandboxService:
                     probed.append(name)
                 else:
                     there.append(entry)
-        looks = [self._holding.until(name, lambda _: True, 0) for name in probed]
+        looks = [self._held_calls.until(name, lambda _: True, 0) for name in probed]
         for name, entry in zip(probed, await asyncio.gather(*looks, return_exceptions=True), strict=True):
             if isinstance(entry, (ValueError, TypeError, OverflowError)):
                 unreadable.report(SANDBOXES, name, entry)
@@ -239,8 +239,8 @@ class SandboxService:
             elif not isinstance(entry, NoSandboxError):
                 raise entry
         # One queue for all: to look for each one's place anew would cost the square of their number.
-        queue = self._allowances.queue(owner) if any(seen.reason == Reason.QUEUED for _, seen in there) else None
-        return [(sandbox, self._allowances.with_place(sandbox, seen, queue)) for sandbox, seen in there]
+        queue = self._limit_checks.queue(owner) if any(seen.reason == Reason.QUEUED for _, seen in there) else None
+        return [(sandbox, self._limit_checks.with_place(sandbox, seen, queue)) for sandbox, seen in there]
 
 
 def _has_started(seen: View) -> bool:

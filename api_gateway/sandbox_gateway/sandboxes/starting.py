@@ -15,7 +15,6 @@ from sandbox_crds import names
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import BeingDeletedError, NoSandboxError, TakenError
 from sandbox_gateway.contract.requests import StartRequest
-from sandbox_gateway.sandboxes.allowances import Allowances
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.builders import RUNNING, environment_spec, restart_spec, sandbox_body
 from sandbox_gateway.sandboxes.changes import (
@@ -27,7 +26,8 @@ from sandbox_gateway.sandboxes.changes import (
     names_environment,
 )
 from sandbox_gateway.sandboxes.classes import SandboxClasses
-from sandbox_gateway.sandboxes.environments import Environments, usable
+from sandbox_gateway.sandboxes.environment_secrets import EnvironmentSecrets, usable
+from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.permissions import Permissions, check_groups, maximum_life
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.starts import Starts
@@ -55,21 +55,21 @@ class Starter:
     def __init__(
         self,
         sandboxes: Sandboxes,
-        environments: Environments,
+        environment_secrets: EnvironmentSecrets,
         keys: MasterKeys,
         classes: SandboxClasses,
         pools: Pools,
         permissions: Permissions,
-        allowances: Allowances,
+        limit_checks: LimitChecks,
         starts: Starts,
     ) -> None:
         self._sandboxes = sandboxes
-        self._environments = environments
+        self._environment_secrets = environment_secrets
         self._keys = keys
         self._classes = classes
         self._pools = pools
         self._permissions = permissions
-        self._allowances = allowances
+        self._limit_checks = limit_checks
         self._starts = starts
 
     async def start(self, key: ApiKey, request: StartRequest, deadline: float) -> Started:
@@ -78,7 +78,7 @@ class Starter:
         What the gateway and the key's policy allow is asked of what is made or changed, not of what is there.
         """
         called_at = asyncio.get_running_loop().time()
-        key = self._allowances.of_owner(key)
+        key = self._limit_checks.of_owner(key)
         name = names.runtime_id(key.owner, request.session_id)
         environment = usable(request.environment, name)
         known = await self._sandboxes.read(name) if self._sandboxes.cache.get(name) else None
@@ -116,14 +116,14 @@ class Starter:
         if not self._pools.may_fit(class_name):
             # Its key is settled from the beginning then, however late the operator looks at it.
             body["spec"]["warmStart"] = "Never"
-        with self._allowances.starting(key.owner, name):
+        with self._limit_checks.starting(key.owner, name):
             created = await self._sandboxes.create(body)
         if created is None:
             return None
         self._starts.begin(created, called_at)
         _log.info("sandbox created", sandbox=name, owner=key.owner)
         try:
-            await self._environments.make(created, environment, "")
+            await self._environment_secrets.make(created, environment, "")
         except ApiError as error:
             # A client whose /start is refused has no runtime id to stop, so nothing may be left behind.
             if 400 <= error.code < 500:
@@ -152,7 +152,7 @@ class Starter:
         if new_environment:
             wanted = wanted.also(ENVIRONMENT, environment_spec(environment, self._keys, known))
         elif names_environment(request) and not seen.ready:
-            await self._environments.ensure(known, environment, known.spec.environment_revision)
+            await self._environment_secrets.ensure(known, environment, known.spec.environment_revision)
         other_class = request.sandbox_class not in {"", known.spec.class_name}
         if not (failed or known.spec.suspend or (waits and (wanted.names or other_class))):
             ignored = (*wanted.of_pod, *([CLASS] if other_class else []))
@@ -173,9 +173,9 @@ class Starter:
                 ignored = (CLASS,)
         class_name = wanted.spec.get("className", known.spec.class_name)
         await self._check_groups(request, class_name)
-        with self._allowances.starting(key.owner, name):
+        with self._limit_checks.starting(key.owner, name):
             if new_environment:
-                await self._environments.make(known, environment, wanted.spec["environmentRevision"])
+                await self._environment_secrets.make(known, environment, wanted.spec["environmentRevision"])
             life = await self._life(key, class_name, known.spec.maximum_life_seconds)
             # A pod that has not been deleted yet may stay when the pause is taken back, and is as it was made.
             resumes = known.spec.suspend and (seen.suspended or not wanted.of_pod)

@@ -44,12 +44,12 @@ class View:
         return self.ready or self.reason in _NORMAL
 
     @property
-    def explanation(self) -> str:
+    def summary(self) -> str:
         """Reason and message in one line."""
-        return explain(self.reason, self.message)
+        return with_reason(self.reason, self.message)
 
 
-def explain(reason: str, message: str) -> str:
+def with_reason(reason: str, message: str) -> str:
     """`Reason: message`; the reason is a word that people and tools look for, such as `ImagePullBackOff`."""
     if message.startswith(reason):
         return message

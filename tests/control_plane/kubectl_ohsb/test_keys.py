@@ -15,8 +15,8 @@ import yaml
 from click.testing import CliRunner
 
 from kubectl_ohsb.errors import Refusal
+from kubectl_ohsb.key_secrets import KeySecrets
 from kubectl_ohsb.main import ohsb
-from kubectl_ohsb.store import Store
 from local_cluster.build import binary
 from local_cluster.control_plane import ControlPlane
 from local_cluster.kubectl import environment
@@ -252,12 +252,12 @@ async def test_two_changes_at_once_are_both_made(shell: Shell, client: KubeClien
         return replace(key, policy=key.policy.model_copy(update={"limits": Limits(running=calls)}))
 
     disturbances = {1}
-    changed = await Store(client, namespace).change("ci", disturbed)
+    changed = await KeySecrets(client, namespace).change("ci", disturbed)
     assert changed.readable().policy.limits == Limits(running=2)
     assert (await client.get(SECRETS, namespace, "ci"))["metadata"]["annotations"] == {"changed": "1"}
     disturbances = {3, 4}
     with pytest.raises(Refusal, match="try again"):
-        await Store(client, namespace).change("ci", disturbed)
+        await KeySecrets(client, namespace).change("ci", disturbed)
     assert decode(await client.get(SECRETS, namespace, "ci")).policy.limits == Limits(running=2)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_ohsb import views
-from kubectl_ohsb.store import Stored
+from kubectl_ohsb.key_secrets import StoredKey
 from sandbox_common.api_keys import ApiKey, Hash, Limits, Policy, encode
 from sandbox_common.keys import api_key_hash
 from sandbox_crds.api import API_KEY_LABEL, MANAGED_BY_LABEL
@@ -29,11 +29,11 @@ def secret(data: dict[str, str], name: str = "ci", **metadata: Any) -> dict[str,
     return {"metadata": {"name": name, "labels": {API_KEY_LABEL: "true"}, **fixed, **metadata}, "data": data}
 
 
-def stored(key: ApiKey, **metadata: Any) -> Stored:
-    return Stored.of(secret(encode(key), key.name, **metadata))
+def stored(key: ApiKey, **metadata: Any) -> StoredKey:
+    return StoredKey.of(secret(encode(key), key.name, **metadata))
 
 
-BROKEN = Stored.of(secret({"sha256": "eA=="}, "broken"))
+BROKEN = StoredKey.of(secret({"sha256": "eA=="}, "broken"))
 
 
 def test_a_document() -> None:
@@ -99,7 +99,7 @@ def test_a_page_tells_what_holds_for_the_owner() -> None:
     }
 
 
-def by_helm(key: ApiKey) -> Stored:
+def by_helm(key: ApiKey) -> StoredKey:
     labels = {API_KEY_LABEL: "true", MANAGED_BY_LABEL: "Helm"}
     return stored(key, labels=labels, annotations={"meta.helm.sh/release-name": "agents"})
 
@@ -128,7 +128,7 @@ def test_what_a_revoked_key_leaves_behind() -> None:
 
 
 def test_only_other_keys_of_the_owner_are_named() -> None:
-    other = Stored.of(secret(encode(ApiKey("x", "team-b", (Hash(NEW),), Policy())), "x"))
+    other = StoredKey.of(secret(encode(ApiKey("x", "team-b", (Hash(NEW),), Policy())), "x"))
     assert views.others_of_owner(stored(key()), [stored(key()), stored(key("laptop")), other, BROKEN]) == ["laptop"]
     assert views.others_of_owner(BROKEN, [stored(key()), BROKEN]) == []
 

@@ -10,7 +10,7 @@ from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import HealthChecks
-from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from unit.sandbox_gateway.support import KEYS, Classes, FixedApiKeys, sandbox_object, unconnected_cache
 
 IDLE = {"suspend": True, "suspendReason": "Idle"}
@@ -70,8 +70,8 @@ class Plane:
             "closed": {"servicePorts": {"work-1": 0, "work-2": 3000}},
         }
         classes = cast("SandboxClasses", Classes(**specs))
-        self.holding = Holding(self.cache, cast("HealthChecks", ReachedHealth()), classes)
-        self.wakes = Wakes(sandboxes, self.holding, hold_seconds=hold_seconds)
+        self.held_calls = HeldCalls(self.cache, cast("HealthChecks", ReachedHealth()), classes)
+        self.wakes = Wakes(sandboxes, self.held_calls, hold_seconds=hold_seconds)
         self.directory = CacheDirectory(KEYS, self.cache, classes, self.wakes, cast("ApiKeys", FixedApiKeys()))
 
     def see(self, *, generation: int = 1, cached: bool = True, **fields: Any) -> KubeObject:

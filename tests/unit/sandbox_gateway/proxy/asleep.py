@@ -5,7 +5,7 @@ import math
 
 import orjson
 
-from sandbox_gateway.proxy.context import Context, Limits
+from sandbox_gateway.proxy.context import Bounds, Context
 from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.places import Places
 from unit.sandbox_gateway.proxy.memory import MemoryClient, memory_context
@@ -40,9 +40,9 @@ class Asleep:
             self.directory.put(KEY, endpoint)
         self.waker = ScriptedWaker()
         self.places = places or Places()
-        limits = Limits(wake_hold_seconds=seconds)
+        bounds = Bounds(wake_hold_seconds=seconds)
         self.context: Context = memory_context(
-            directory=self.directory, waker=self.waker, places=self.places, limits=limits, base_domain=base_domain
+            directory=self.directory, waker=self.waker, places=self.places, bounds=bounds, base_domain=base_domain
         )
         self.clients: list[MemoryClient] = []
 

@@ -5,9 +5,9 @@ import socket
 from collections import deque
 from typing import Any, cast, override
 
-from sandbox_gateway.proxy.account import Entry
 from sandbox_gateway.proxy.client import ClientConnection
-from sandbox_gateway.proxy.context import Context, Limits
+from sandbox_gateway.proxy.context import Bounds, Context
+from sandbox_gateway.proxy.meter import Entry
 from sandbox_gateway.proxy.upstream import Address, Pool, UpstreamConnection
 from unit.sandbox_gateway.proxy.support import (
     ADDRESS,
@@ -155,7 +155,7 @@ def memory_context(**fields: Any) -> Context:
         "waker": ScriptedWaker(),
         "access_log": KeptLog(),
         "pool": MemoryPool().pool,
-        "limits": Limits(),
+        "bounds": Bounds(),
         "base_domain": "",
         **fields,
     }

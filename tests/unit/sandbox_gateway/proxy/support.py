@@ -14,11 +14,11 @@ import uvicorn
 from prometheus_client import REGISTRY
 
 from sandbox_crds.names import service_of
-from sandbox_gateway.proxy.account import Entry
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, Service
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.listener import Listener, serve
+from sandbox_gateway.proxy.meter import Entry
 
 KEY = "key-of-abc"
 GONE_KEY = "key-of-a-deleted-sandbox"
@@ -131,7 +131,7 @@ class ScriptedWaker:
 
 
 class KeptLog:
-    """Implements `account.AccessLog`."""
+    """Implements `meter.AccessLog`."""
 
     def __init__(self) -> None:
         self.everything = True
@@ -154,7 +154,7 @@ class Gateway:
         base_domain: str = "",
         https: bool = False,
         tls: Callable[[], ssl.SSLContext] | None = None,
-        limits: Limits | None = None,
+        bounds: Bounds | None = None,
         proxies: TrustedProxies | None = None,
     ) -> None:
         self.directory = MemoryDirectory()
@@ -165,7 +165,7 @@ class Gateway:
         self._base_domain = base_domain
         self._https = https
         self._tls = tls
-        self._limits = limits
+        self._bounds = bounds
         self._proxies = proxies
         self._stack = contextlib.AsyncExitStack()
         self.listener: Listener
@@ -182,7 +182,7 @@ class Gateway:
             base_domain=self._base_domain,
             https=self._https,
             tls=self._tls,
-            limits=self._limits,
+            bounds=self._bounds,
             proxies=self._proxies,
         )
         return self

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from sandbox_common.logs import line_renderer
-from sandbox_gateway.process.traffic import Route
+from sandbox_gateway.process.tallies import Route
 from sandbox_gateway.proxy import access_log
 from sandbox_gateway.proxy.access_log import AccessLogMode, RequestLog, event, pieces
-from sandbox_gateway.proxy.account import Entry
+from sandbox_gateway.proxy.meter import Entry
 
 ENTRY = Entry(
     route=Route.SANDBOX,

@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox_gateway.contract.retry import Passing
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
 from unit.sandbox_gateway.proxy.memory import MemoryClient, asking, memory_context
 from unit.sandbox_gateway.proxy.support import ADDRESS, IDLE, KEY, OK, PAUSED, MemoryDirectory
@@ -18,7 +18,7 @@ HOSTS = {"header mode": b"gw", "host mode": b"abc.box.example", "work host": b"w
 type Lines = list[tuple[bytes, bytes]]
 
 
-def client(endpoint: Endpoint | None, *, limits: Limits | None = None) -> MemoryClient:
+def client(endpoint: Endpoint | None, *, bounds: Bounds | None = None) -> MemoryClient:
     """Of a gateway that knows this sandbox, or that it is gone."""
     directory = MemoryDirectory()
     directory.services = {("work-1", "abc"): ADDRESS}
@@ -26,7 +26,7 @@ def client(endpoint: Endpoint | None, *, limits: Limits | None = None) -> Memory
         directory.by_key[KEY] = NoSandbox.GONE
     else:
         directory.put(KEY, endpoint)
-    return MemoryClient(memory_context(directory=directory, base_domain="box.example", limits=limits or Limits()))
+    return MemoryClient(memory_context(directory=directory, base_domain="box.example", bounds=bounds or Bounds()))
 
 
 async def answer(
@@ -102,7 +102,7 @@ async def test_other_answers_can_be_read(line: bytes, fields: bytes, status: int
 
 
 async def test_one_request_too_many_can_be_read() -> None:
-    asked = client(RUNNING, limits=Limits(requests_per_sandbox=0))
+    asked = client(RUNNING, bounds=Bounds(requests_per_sandbox=0))
     request = b"GET /a HTTP/1.1\r\nHost: gw\r\nOrigin: null\r\nX-Session-API-Key: key-of-abc\r\n\r\n"
     asked.transport.deliver(request)
     await asked.settle()

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.crowded import ANSWERED
 from unit.sandbox_gateway.proxy.support import OK, REQUEST, Gateway, read_head
 
@@ -22,7 +22,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         while await read_head(reader):
             writer.write(OK)
 
-    async with Gateway(tmp_path, limits=Limits(connections=MOST)) as gateway:
+    async with Gateway(tmp_path, bounds=Bounds(connections=MOST)) as gateway:
         await gateway.add_raw(upstream)
         yield gateway
 

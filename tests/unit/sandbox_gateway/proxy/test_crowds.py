@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_gateway.process import descriptors
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from unit.sandbox_gateway.proxy.support import OK, REQUEST, SWITCHED, UPGRADE, Gateway, read_head
 
 IDLE_CLIENTS = 1000
@@ -91,8 +91,8 @@ async def drip(gateway: Gateway, at_once: bytes, drops: bytes) -> bytes:
 async def test_slow_clients_are_ended_and_disturb_nobody(
     at_once: bytes, drops: bytes, end: bytes, tmp_path: Path
 ) -> None:
-    limits = Limits(head_seconds=1.0, first_message_seconds=1.0, linger_seconds=0.2)
-    async with Gateway(tmp_path, limits=limits) as gateway, asyncio.timeout(60):
+    bounds = Bounds(head_seconds=1.0, first_message_seconds=1.0, linger_seconds=0.2)
+    async with Gateway(tmp_path, bounds=bounds) as gateway, asyncio.timeout(60):
         await gateway.add_raw(sandbox)
         slow = [asyncio.create_task(drip(gateway, at_once, drops)) for _ in range(SLOW_CLIENTS)]
         good = await gateway.connect()

@@ -10,7 +10,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from unit.sandbox_gateway.proxy.memory import MemoryClient
 from unit.sandbox_gateway.proxy.support import HEADERS, KEY, SWITCHED, UPGRADE, Gateway, read_head
 
@@ -216,7 +216,7 @@ async def test_a_client_that_does_not_close_is_cut(tmp_path: Path) -> None:
         await reader.read(-1)
         left.set()
 
-    async with Gateway(tmp_path, limits=Limits(close_seconds=0.1)) as gateway, asyncio.timeout(10):
+    async with Gateway(tmp_path, bounds=Bounds(close_seconds=0.1)) as gateway, asyncio.timeout(10):
         await gateway.add_raw(upstream)
         reader, writer = await gateway.connect()
         writer.write(UPGRADE)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.forwarded import Outside, TrustedProxies, network
 from unit.sandbox_gateway.proxy.memory import MemoryClient, Peer, memory_context
 from unit.sandbox_gateway.proxy.support import ADDRESS, KEY, OK, Gateway, MemoryDirectory, read_head
@@ -55,7 +55,7 @@ def client(
     directory = MemoryDirectory()
     directory.add(KEY, "abc", ADDRESS)
     context = memory_context(
-        directory=directory, proxies=proxies, base_domain=base_domain, https=https, limits=Limits()
+        directory=directory, proxies=proxies, base_domain=base_domain, https=https, bounds=Bounds()
     )
     return MemoryClient(context, peer)
 

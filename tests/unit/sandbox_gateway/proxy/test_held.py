@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
-from sandbox_gateway.proxy.hold import READ_AHEAD
+from sandbox_gateway.proxy.held_request import READ_AHEAD
 from sandbox_gateway.proxy.places import Places
 from unit.sandbox_gateway.proxy.asleep import Asleep, assert_refused, settle
 from unit.sandbox_gateway.proxy.exchanges import EXCHANGES, Exchange

@@ -12,9 +12,9 @@ from websockets.exceptions import InvalidStatus
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
-from sandbox_gateway.proxy.hold import READ_AHEAD
+from sandbox_gateway.proxy.held_request import READ_AHEAD
 from unit.sandbox_gateway.proxy.asleep import Asleep, settle
 from unit.sandbox_gateway.proxy.support import IDLE, IDLE_FOR_WEBSOCKETS, KEY, PAUSED, SWITCHED, UPGRADE, Gateway
 from unit.sandbox_gateway.proxy.test_websocket import HEADER, PATH, AgentApp, auth, closed_with
@@ -156,7 +156,7 @@ async def test_one_that_does_not_wake(sleeper: Sleeper, endpoint: Endpoint | NoS
 
 
 async def test_the_end_of_the_time(tmp_path: Path) -> None:
-    async with sleeping(tmp_path, limits=Limits(wake_hold_seconds=0.05)) as sleeper:
+    async with sleeping(tmp_path, bounds=Bounds(wake_hold_seconds=0.05)) as sleeper:
         assert await closed_with(await sleeper.named()) == 1013
         refusal = await sleeper.refused(PATH, HEADER)
         assert refusal.response.headers["Retry-After"] == "5"

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.directory import Endpoint
 from sandbox_gateway.proxy.fair import Fair
 from sandbox_gateway.proxy.shares import Shares
@@ -29,7 +29,7 @@ from unit.sandbox_gateway.proxy.support import (
 )
 
 OTHER_KEY = "key-of-other"
-LIMITS = Limits(requests_per_sandbox=2, websockets_per_sandbox=2)
+BOUNDS = Bounds(requests_per_sandbox=2, websockets_per_sandbox=2)
 
 
 def test_shares_are_each_sandboxs_own() -> None:
@@ -55,7 +55,7 @@ def refused(written: bytes) -> str:
 
 
 async def test_one_request_more_is_refused_and_its_connection_goes_on() -> None:
-    context = memory_context(limits=LIMITS)
+    context = memory_context(bounds=BOUNDS)
     clients = [MemoryClient(context) for _ in range(3)]
     for client in clients:
         client.transport.deliver(REQUEST)
@@ -77,7 +77,7 @@ async def test_one_request_more_is_refused_and_its_connection_goes_on() -> None:
 
 
 async def test_handshakes_count_as_websockets_from_their_beginning() -> None:
-    context = memory_context(limits=LIMITS)
+    context = memory_context(bounds=BOUNDS)
     clients = [MemoryClient(context) for _ in range(3)]
     for client in clients:
         client.transport.deliver(UPGRADE)
@@ -96,7 +96,7 @@ async def test_handshakes_count_as_websockets_from_their_beginning() -> None:
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with Gateway(tmp_path, limits=LIMITS) as gateway:
+    async with Gateway(tmp_path, bounds=BOUNDS) as gateway:
         yield gateway
 
 
@@ -173,7 +173,7 @@ async def test_an_owner_with_many_sandboxes_leaves_room_for_others() -> None:
     for number in range(8):
         directory.put(f"key-{number}", Endpoint(f"sb-{number}", ADDRESS, owner="greedy"))
     directory.put("key-of-other", Endpoint("other", ADDRESS, owner="modest"))
-    context = memory_context(directory=directory, limits=Limits(connections=8))
+    context = memory_context(directory=directory, bounds=Bounds(connections=8))
     clients = [MemoryClient(context) for _ in range(9)]
     keys = [*(f"key-{number}" for number in range(8)), "key-of-other"]
     for client, key in zip(clients, keys, strict=True):
@@ -190,7 +190,7 @@ async def test_an_owner_with_many_sandboxes_leaves_room_for_others() -> None:
 
 
 async def test_websockets_of_an_owner_leave_room_for_others(tmp_path: Path) -> None:
-    async with Gateway(tmp_path, limits=Limits(connections=4)) as gateway:
+    async with Gateway(tmp_path, bounds=Bounds(connections=4)) as gateway:
         await websocket_server(gateway)
         async with asyncio.timeout(10):
             opened = [await by_first_message(gateway) for _ in range(3)]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sandbox_gateway.proxy import client, exchange
 from sandbox_gateway.proxy.exchange import Asked, Connected, Connecting, Exchange, Resendable, Responding
 from sandbox_gateway.proxy.framing import NO_BODY
-from sandbox_gateway.proxy.hold import Hold
+from sandbox_gateway.proxy.held_request import HeldRequest
 from sandbox_gateway.proxy.turns import Turns
 from sandbox_gateway.proxy.upstream import UpstreamConnection
 from unit.sandbox_gateway.proxy.asleep import AWAKE, Asleep
@@ -53,7 +53,7 @@ async def sample(kind: type) -> Any:
     """A state of this kind."""
     if kind is Exchange:
         return machine(await asking())._state
-    if kind is Hold:
+    if kind is HeldRequest:
         return machine(await Asleep().client())._state
     if kind is Connecting:
         return Connecting(asyncio.get_running_loop().create_task(asyncio.sleep(0)))
@@ -139,7 +139,7 @@ async def test_a_held_request_leads_back_to_its_head() -> None:
     asleep = Asleep()
     one = await asleep.client()
     owner = machine(one)
-    assert isinstance(owner._state, Hold)
+    assert isinstance(owner._state, HeldRequest)
     await asleep.wake()
     assert isinstance(owner._state, Exchange)
     one.transport.end()

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from unit.sandbox_gateway.proxy.support import (
     OK,
     REQUEST,
@@ -15,8 +15,8 @@ CLOSED = b""
 
 
 async def test_time_outs_of_a_client(tmp_path: Path) -> None:
-    limits = Limits(head_seconds=0.2, idle_seconds=0.1, linger_seconds=0.1)
-    async with Gateway(tmp_path, limits=limits) as gateway, asyncio.timeout(10):
+    bounds = Bounds(head_seconds=0.2, idle_seconds=0.1, linger_seconds=0.1)
+    async with Gateway(tmp_path, bounds=bounds) as gateway, asyncio.timeout(10):
         assert await gateway.talk(b"") == CLOSED, "nothing sent"
         late = await gateway.talk(b"GET /health HTTP/1.1\r\nHo")
         assert late.startswith(b"HTTP/1.1 408 ")
@@ -29,7 +29,7 @@ async def test_time_outs_of_a_client(tmp_path: Path) -> None:
 
 
 async def test_a_slow_loris_does_not_move_the_deadline(tmp_path: Path) -> None:
-    async with Gateway(tmp_path, limits=Limits(head_seconds=0.3)) as gateway, asyncio.timeout(10):
+    async with Gateway(tmp_path, bounds=Bounds(head_seconds=0.3)) as gateway, asyncio.timeout(10):
         reader, writer = await gateway.connect()
         writer.write(b"GET /health HTTP/1.1\r\nHost: gw\r\n")
 
@@ -51,7 +51,7 @@ async def test_a_slow_answer_has_no_time_out(tmp_path: Path) -> None:
         writer.write(OK)
         await reader.read(1)
 
-    async with Gateway(tmp_path, limits=Limits(head_seconds=0.1, idle_seconds=0.1)) as gateway:
+    async with Gateway(tmp_path, bounds=Bounds(head_seconds=0.1, idle_seconds=0.1)) as gateway:
         await gateway.add_raw(upstream)
         reader, writer = await gateway.connect()
         writer.write(REQUEST)

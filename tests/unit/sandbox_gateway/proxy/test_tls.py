@@ -15,11 +15,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from sandbox_gateway.process.certificates import Certificates
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from unit.sandbox_gateway.mounted_tls import MountedSecret, Pair
 from unit.sandbox_gateway.proxy.support import HEADERS, KEY, OK, POST, REQUEST, Gateway, counted, echo, read_head
 
-LIMITS = Limits(tls_handshake_seconds=0.5, linger_seconds=0.5, connections=20)
+BOUNDS = Bounds(tls_handshake_seconds=0.5, linger_seconds=0.5, connections=20)
 LARGE = bytes(range(256)) * 40_000  # 10 MB
 
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -35,7 +35,7 @@ async def listening(directory: Path, pair: Pair) -> AsyncGenerator[Gateway]:
     secret = MountedSecret(directory / "tls")
     secret.store(pair.certificate, pair.key)
     certificates = Certificates(secret.path)
-    async with Gateway(directory, https=True, tls=lambda: certificates.context, limits=LIMITS) as gateway:
+    async with Gateway(directory, https=True, tls=lambda: certificates.context, bounds=BOUNDS) as gateway:
         yield gateway
 
 
@@ -197,7 +197,7 @@ async def test_what_is_no_handshake_is_ended_and_disturbs_nobody(gateway: Gatewa
 
 
 async def test_unfinished_handshakes_count_as_connections(gateway: Gateway, pair: Pair) -> None:
-    half = [await gateway.connect() for _ in range(LIMITS.connections)]
+    half = [await gateway.connect() for _ in range(BOUNDS.connections)]
     await asyncio.sleep(0.05)
     with pytest.raises((OSError, asyncio.IncompleteReadError)):
         await connected(gateway, pair.trusted())
@@ -212,11 +212,11 @@ async def test_unfinished_handshakes_count_as_connections(gateway: Gateway, pair
 async def test_an_idle_client_that_says_no_farewell_counts_until_its_socket_is_closed(
     tmp_path: Path, pair: Pair
 ) -> None:
-    limits = Limits(idle_seconds=0.1, head_seconds=0.1, linger_seconds=0.3)
+    bounds = Bounds(idle_seconds=0.1, head_seconds=0.1, linger_seconds=0.3)
     secret = MountedSecret(tmp_path / "tls")
     secret.store(pair.certificate, pair.key)
     certificates = Certificates(secret.path)
-    async with Gateway(tmp_path, https=True, tls=lambda: certificates.context, limits=limits) as gateway:
+    async with Gateway(tmp_path, https=True, tls=lambda: certificates.context, bounds=bounds) as gateway:
         raw = socket.create_connection(("127.0.0.1", gateway.listener.port), timeout=5)
         silent = await asyncio.to_thread(pair.trusted().wrap_socket, raw, server_hostname="localhost")
         await until_none_is_left(gateway)

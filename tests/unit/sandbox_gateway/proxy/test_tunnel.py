@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from unit.sandbox_gateway.proxy.memory import MemoryClient
 from unit.sandbox_gateway.proxy.support import Gateway, counted, read_head
 
@@ -63,7 +63,7 @@ async def test_a_half_closed_tunnel_does_not_stay(tmp_path: Path) -> None:
         await reader.read(-1)
         await asyncio.sleep(30)
 
-    async with Gateway(tmp_path, limits=Limits(half_closed_seconds=0.1)) as gateway, asyncio.timeout(5):
+    async with Gateway(tmp_path, bounds=Bounds(half_closed_seconds=0.1)) as gateway, asyncio.timeout(5):
         await gateway.add_raw(upstream)
         reader, writer = await gateway.connect()
         writer.write(UPGRADE)

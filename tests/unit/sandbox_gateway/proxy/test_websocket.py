@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.proxy.context import Bounds
 from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, KEY, Gateway, counted, read_head
 
 PATH = "/sockets/events/1?resend_mode=all"
@@ -182,7 +182,7 @@ async def test_first_messages_that_name_no_sandbox(
 
 
 async def test_no_first_message_in_time(tmp_path: Path) -> None:
-    async with Gateway(tmp_path, limits=Limits(first_message_seconds=0.1)) as gateway:
+    async with Gateway(tmp_path, bounds=Bounds(first_message_seconds=0.1)) as gateway:
         websocket = await connect(url(gateway), proxy=None)
         assert await closed_with(websocket) == 1008
 
@@ -265,7 +265,7 @@ async def test_a_sandbox_that_never_answers_the_handshake(tmp_path: Path) -> Non
         await reader.read(-1)
         let_go.set()
 
-    async with Gateway(tmp_path, limits=Limits(handshake_seconds=0.1)) as gateway, asyncio.timeout(10):
+    async with Gateway(tmp_path, bounds=Bounds(handshake_seconds=0.1)) as gateway, asyncio.timeout(10):
         await gateway.add_raw(upstream)
         websocket = await connect(url(gateway), proxy=None)
         await websocket.send(auth(KEY))

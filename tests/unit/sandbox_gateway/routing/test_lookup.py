@@ -268,7 +268,7 @@ async def test_requests_and_clients_agree_while_the_status_lags_behind(
     for generation, spec in enumerate(specs, 1):
         said = status(Reason.READY, podIP="10.0.0.9", startTime="2026-01-02T03:04:05Z")
         plane.see(generation=generation, spec=spec, status=said)
-    _, seen = await plane.holding.until("sb-a", lambda _: True, 0)
+    _, seen = await plane.held_calls.until("sb-a", lambda _: True, 0)
     assert (found(plane).address is not None, seen.ready) == (up, up)
 
 

@@ -191,7 +191,7 @@ async def test_it_goes_on_while_the_process_drains(plane: Plane) -> None:
     plane.see(**ASLEEP)
     held = asyncio.create_task(plane.wakes.wake(NAME))
     await settle()
-    plane.holding.release()
+    plane.held_calls.release()
     await settle()
     assert not held.done(), "requests that are held are in flight"
     plane.see(generation=2, status=status(Reason.READY, observedGeneration=2))

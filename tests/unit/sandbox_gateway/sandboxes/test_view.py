@@ -74,7 +74,7 @@ def test_each_reason_when_it_is_new(reason: Reason) -> None:
     assert seen.restart_count == 2
     assert not seen.suspended
     if reason not in {Reason.SUSPENDING, *SUSPENSIONS.values()}:
-        assert seen.explanation == f"{reason}: why"
+        assert seen.summary == f"{reason}: why"
 
 
 def held_up(reason: Reason, *, since: datetime = NOW, **spec: Any) -> Sandbox:
@@ -91,10 +91,10 @@ def test_a_trouble_that_may_pass_is_failed_when_the_start_has_lasted_long_enough
     found = held_up(reason, since=NOW + lately)
     before = seen_at(found, NOW + LIMIT - timedelta(microseconds=1))
     assert (states(before), before.changes_at) == (STARTING, NOW + LIMIT)
-    assert before.explanation == f"{reason}: why"
+    assert before.summary == f"{reason}: why"
     after = seen_at(found, NOW + LIMIT)
     assert (states(after), after.changes_at) == (FAILED, None)
-    assert after.explanation == f"{reason}: Not ready after 285 s (pendingTimeoutSeconds): why"
+    assert after.summary == f"{reason}: Not ready after 285 s (pendingTimeoutSeconds): why"
 
 
 def test_clients_that_wait_for_300_s_learn_the_cause() -> None:
@@ -188,18 +188,18 @@ def test_without_a_status_it_is_pending() -> None:
 
 def test_a_reason_of_a_newer_operator_is_pending_and_told_as_it_is() -> None:
     seen = seen_at(sandbox(status=status("MoonPhase", "new moon")), NOW)
-    assert (states(seen), seen.explanation) == (STARTING, "MoonPhase: new moon")
+    assert (states(seen), seen.summary) == (STARTING, "MoonPhase: new moon")
 
 
 def test_a_reason_that_the_message_begins_with_is_told_once() -> None:
     message = "ImagePullBackOff: the image x cannot be pulled"
     seen = seen_at(sandbox(status=status(Reason.IMAGE_PULL_BACK_OFF, message)), NOW)
-    assert seen.explanation == message
+    assert seen.summary == message
 
 
 def test_a_condition_without_a_message_is_explained_by_the_table() -> None:
     seen = seen_at(sandbox(status=status(Reason.OOM_KILLED)), NOW)
-    assert seen.explanation == f"OOMKilled: {MEANINGS[Reason.OOM_KILLED].text}"
+    assert seen.summary == f"OOMKilled: {MEANINGS[Reason.OOM_KILLED].text}"
 
 
 @pytest.mark.parametrize("text", ABSURD)

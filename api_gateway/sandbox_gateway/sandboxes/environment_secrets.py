@@ -14,7 +14,7 @@ from sandbox_gateway.sandboxes.builders import environment_secret
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Environments:
+class EnvironmentSecrets:
     """Makes the Secrets of one namespace. Raises ApiError, and what KubeClient raises when it is not reached."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:

@@ -33,7 +33,7 @@ class Route(StrEnum):
 
 
 class Tally:
-    """The sums over one route's requests: plain numbers, for one thread. Read by `TrafficCollector`."""
+    """The sums over one route's requests: plain numbers, for one thread. Read by `TallyCollector`."""
 
     __slots__ = ("added", "added_seconds", "answers", "received", "route", "sent")
 
@@ -57,7 +57,7 @@ class Tally:
 TALLIES = {route: Tally(route) for route in Route}
 
 
-class TrafficCollector(Collector):
+class TallyCollector(Collector):
     """Tells tallies as metrics."""
 
     def __init__(self, tallies: Iterable[Tally]) -> None:
@@ -99,4 +99,4 @@ class TrafficCollector(Collector):
         return requests, received, sent, added
 
 
-REGISTRY.register(TrafficCollector(TALLIES.values()))
+REGISTRY.register(TallyCollector(TALLIES.values()))

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from sandbox_gateway.process.traffic import Route
-from sandbox_gateway.proxy.account import Entry
-from sandbox_gateway.proxy.context import Limits
+from sandbox_gateway.process.tallies import Route
+from sandbox_gateway.proxy.context import Bounds
+from sandbox_gateway.proxy.meter import Entry
 from unit.sandbox_gateway.proxy.memory import MemoryClient, Peer, asking, memory_context
 from unit.sandbox_gateway.proxy.support import (
     DOWN_KEY,
@@ -210,7 +210,7 @@ async def test_each_request_has_its_own_account() -> None:
 
 
 async def test_too_many_requests_name_their_sandbox() -> None:
-    context = memory_context(limits=Limits(requests_per_sandbox=1))
+    context = memory_context(bounds=Bounds(requests_per_sandbox=1))
     first = MemoryClient(context)
     first.transport.deliver(REQUEST)
     await first.settle()

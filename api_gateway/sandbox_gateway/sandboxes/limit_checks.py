@@ -25,7 +25,7 @@ _SESSION_CHARACTERS = 40
 type Queue = Mapping[str, int]
 
 
-class Allowances:
+class LimitChecks:
     """What the owners of a replica's sandboxes may still start. `limits(owner)` are those in force."""
 
     def __init__(self, cache: SandboxCache, limits: Callable[[str], Limits]) -> None:

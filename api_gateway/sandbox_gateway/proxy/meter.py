@@ -6,7 +6,7 @@ from typing import Protocol
 
 import orjson
 
-from sandbox_gateway.process.traffic import TALLIES, TIMED_OF, Route, Tally
+from sandbox_gateway.process.tallies import TALLIES, TIMED_OF, Route, Tally
 from sandbox_gateway.proxy.answers import Answer
 from sandbox_gateway.proxy.head import RequestHead
 from sandbox_gateway.proxy.redaction import sampled_trace
@@ -50,8 +50,8 @@ class AccessLog(Protocol):
     def take(self, entry: Entry) -> None: ...
 
 
-class Account:
-    """Of one connection. Requests come one after the other; `begin` opens the account of the next one."""
+class Meter:
+    """Of one connection. Requests come one after the other; `begin` opens the meter of the next one."""
 
     # One is made for each connection, and written to by each request on its hot path: the fields are open for that.
     __slots__ = (
@@ -93,7 +93,7 @@ class Account:
         """That sandbox's."""
         self.status = 0
         self.timed = False
-        """Whether `added` is to be measured: for a few, since clocks cost as much as the rest of an account."""
+        """Whether `added` is to be measured: for a few, since clocks cost as much as the rest of an meter."""
         self.added = 0.0
         """Time that the gateway has added."""
         self._time_next = log.everything

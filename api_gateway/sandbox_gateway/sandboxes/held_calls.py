@@ -17,7 +17,7 @@ from sandbox_gateway.sandboxes.view import View, view
 _PROBE_AGAIN_SECONDS = 0.25
 
 
-class Holding:
+class HeldCalls:
     """Looks at sandboxes, and waits for them."""
 
     def __init__(self, cache: SandboxCache, health: HealthChecks, classes: SandboxClasses) -> None:

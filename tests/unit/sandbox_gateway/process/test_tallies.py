@@ -2,12 +2,12 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from sandbox_gateway.process.traffic import Route, Tally, TrafficCollector
+from sandbox_gateway.process.tallies import Route, Tally, TallyCollector
 
 
 def text_of(*tallies: Tally) -> set[str]:
     registry = CollectorRegistry()
-    registry.register(TrafficCollector(tallies))
+    registry.register(TallyCollector(tallies))
     prefix = "openhands_sandbox_gateway_"
     return {line.removeprefix(prefix) for line in generate_latest(registry).decode().splitlines() if line[0] != "#"}
 

@@ -27,8 +27,8 @@ _UNKNOWN = ""
 _log = structlog.get_logger(__name__)
 
 
-class Hold:
-    """Ends with one call of `done`, or with `cancel`. Made by `hold`."""
+class HeldRequest:
+    """Ends with one call of `done`, or with `cancel`. Made by `hold_request`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Hold:
         self._done = done
         HELD_REQUESTS.inc()
         loop = asyncio.get_running_loop()
-        self._until = min(loop.time() + context.limits.wake_hold_seconds, context.held_until)
+        self._until = min(loop.time() + context.bounds.wake_hold_seconds, context.held_until)
         self._timer = loop.call_at(self._until, self._late)
         self._waiting = loop.create_task(self._wait(wait))
 
@@ -91,9 +91,9 @@ class Hold:
         self._context.places.leave(self._owner, self._runtime_id, self._size)
 
 
-def hold(
+def hold_request(
     context: Context, target: ToSleeping | ToUnknown, size: int, done: Callable[[Answer | None], None]
-) -> Hold | Answer:
+) -> HeldRequest | Answer:
     """Hold a request of which `size` bytes have come, or refuse to.
 
     `done(None)` says that it is to be routed again, since the sandbox is awake (or known) or the time is over;
@@ -106,7 +106,7 @@ def hold(
         wait = partial(context.waker.wake, runtime_id)
     else:
         wait = partial(context.directory.await_sandbox, target.key)
-    return Hold(context, owner, runtime_id, wait, size, done)
+    return HeldRequest(context, owner, runtime_id, wait, size, done)
 
 
 def held_in_vain(target: ToSleeping | ToUnknown) -> Answer:

@@ -13,7 +13,7 @@ from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import HealthChecks
-from sandbox_gateway.sandboxes.holding import Holding
+from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.view import View
 from unit.remains import remains
 from unit.sandbox_gateway.support import Classes, sandbox, sandbox_object, status, unconnected_cache
@@ -145,13 +145,13 @@ async def test_what_is_no_answer_does_not_count(health: HealthChecks, answer: by
 async def test_a_settled_sandbox_is_told_at_once(cache: SandboxCache, health: HealthChecks) -> None:
     cache.remember(sandbox_object(status=status(Reason.CRASH_LOOP_BACK_OFF)))
     async with asyncio.timeout(5):
-        _, seen = await Holding(cache, health, CLASSES).until("sb-a", settled, 60)
+        _, seen = await HeldCalls(cache, health, CLASSES).until("sb-a", settled, 60)
     assert seen.pod_status == "failed"
 
 
 async def test_a_change_wakes_it(cache: SandboxCache, health: HealthChecks, agent: Agent) -> None:
     cache.remember(sandbox_object(version=1))
-    held = asyncio.create_task(Holding(cache, health, CLASSES).until("sb-a", settled, 60))
+    held = asyncio.create_task(HeldCalls(cache, health, CLASSES).until("sb-a", settled, 60))
     await asyncio.sleep(0.05)
     cache.remember(sandbox_object(version=2, status=status(Reason.STARTING)))
     await asyncio.sleep(0.05)
@@ -167,19 +167,19 @@ async def test_the_end_of_its_patience_wakes_it(cache: SandboxCache, health: Hea
     told = status(Reason.IMAGE_PULL_BACK_OFF, startingSince=since.isoformat())
     cache.remember(sandbox_object(spec={"pendingTimeoutSeconds": 10}, status=told))
     async with asyncio.timeout(5):
-        _, seen = await Holding(cache, health, CLASSES).until("sb-a", settled, 60)
+        _, seen = await HeldCalls(cache, health, CLASSES).until("sb-a", settled, 60)
     assert seen.pod_status == "failed"
 
 
 async def test_a_failed_probe_is_tried_again(cache: SandboxCache, health: HealthChecks, agent: Agent) -> None:
     agent.code = 503
     cache.remember(sandbox_object(**ready(agent)))
-    held = asyncio.create_task(Holding(cache, health, CLASSES).until("sb-a", settled, 60))
+    held = asyncio.create_task(HeldCalls(cache, health, CLASSES).until("sb-a", settled, 60))
     async with asyncio.timeout(5):
         while agent.asked < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert not held.done()
-    _, seen = await Holding(cache, health, CLASSES).until("sb-a", settled, 0)
+    _, seen = await HeldCalls(cache, health, CLASSES).until("sb-a", settled, 0)
     assert (seen.unreached, seen.refused) == (True, 503)
     agent.code = 200
     async with asyncio.timeout(5):
@@ -193,16 +193,16 @@ async def test_it_ends_with_the_bound_even_if_the_probe_hangs(
     agent.delay = 60
     cache.remember(sandbox_object(**ready(agent)))
     async with asyncio.timeout(5):
-        _, seen = await Holding(cache, health, CLASSES).until("sb-a", settled, 0.1)
+        _, seen = await HeldCalls(cache, health, CLASSES).until("sb-a", settled, 0.1)
     assert (seen.pod_status, seen.unreached) == ("pending", True)
 
 
 async def test_a_deletion_ends_it(cache: SandboxCache, health: HealthChecks) -> None:
-    holding = Holding(cache, health, CLASSES)
+    held_calls = HeldCalls(cache, health, CLASSES)
     with pytest.raises(NoSandboxError):
-        await holding.until("sb-a", settled, 60)
+        await held_calls.until("sb-a", settled, 60)
     found = cache.remember(sandbox_object())
-    held = asyncio.create_task(holding.until("sb-a", settled, 60))
+    held = asyncio.create_task(held_calls.until("sb-a", settled, 60))
     await asyncio.sleep(0.05)
     cache.forget(found)
     with pytest.raises(NoSandboxError):
@@ -211,10 +211,10 @@ async def test_a_deletion_ends_it(cache: SandboxCache, health: HealthChecks) -> 
 
 async def test_a_release_lets_all_go_and_holds_no_more(cache: SandboxCache, health: HealthChecks) -> None:
     cache.remember(sandbox_object())
-    holding = Holding(cache, health, CLASSES)
-    held = [asyncio.create_task(holding.until("sb-a", settled, 60)) for _ in range(3)]
+    held_calls = HeldCalls(cache, health, CLASSES)
+    held = [asyncio.create_task(held_calls.until("sb-a", settled, 60)) for _ in range(3)]
     await asyncio.sleep(0.05)
-    holding.release()
+    held_calls.release()
     async with asyncio.timeout(5):
-        seen = await asyncio.gather(*held, holding.until("sb-a", settled, 60))
+        seen = await asyncio.gather(*held, held_calls.until("sb-a", settled, 60))
     assert [view.pod_status for _, view in seen] == ["pending"] * 4

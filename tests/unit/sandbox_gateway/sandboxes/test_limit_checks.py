@@ -9,7 +9,7 @@ from sandbox_common.api_keys import ApiKey, Limits, Policy
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox, SandboxClassSpec
 from sandbox_gateway.contract.errors import LimitReachedError
-from sandbox_gateway.sandboxes.allowances import Allowances, lacking, refusal
+from sandbox_gateway.sandboxes.limit_checks import LimitChecks, lacking, refusal
 from sandbox_gateway.sandboxes.view import view
 from unit.sandbox_gateway.support import unconnected_cache
 
@@ -93,65 +93,65 @@ def test_ten_are_named_and_the_rest_counted_in_few_characters() -> None:
 
 
 def test_the_strictest_limits_of_the_owner_hold_for_each_of_its_keys() -> None:
-    allowances = Allowances(unconnected_cache(), lambda _: Limits(life_seconds=60, resource_factor=1))
+    limit_checks = LimitChecks(unconnected_cache(), lambda _: Limits(life_seconds=60, resource_factor=1))
     key = ApiKey("a-key", "team", (), Policy(images=("quay.io/*",)))
-    of_owner = allowances.of_owner(key)
+    of_owner = limit_checks.of_owner(key)
     assert of_owner.policy == Policy(images=("quay.io/*",), limits=Limits(life_seconds=60, resource_factor=1))
 
 
 def test_two_starts_of_one_session_count_until_both_are_over() -> None:
-    allowances = Allowances(unconnected_cache(), lambda _: Limits(sandboxes=1))
-    with allowances.starting("team", "a"):
-        with allowances.starting("team", "a"):
+    limit_checks = LimitChecks(unconnected_cache(), lambda _: Limits(sandboxes=1))
+    with limit_checks.starting("team", "a"):
+        with limit_checks.starting("team", "a"):
             pass
-        with pytest.raises(LimitReachedError), allowances.starting("team", "b"):
+        with pytest.raises(LimitReachedError), limit_checks.starting("team", "b"):
             pass
-    with allowances.starting("team", "b"):
+    with limit_checks.starting("team", "b"):
         pass
 
 
 def test_those_that_are_just_being_made_count() -> None:
-    allowances = Allowances(unconnected_cache(), lambda _: Limits(sandboxes=2))
-    with allowances.starting("team", "a"), allowances.starting("team", "b"):
-        with pytest.raises(LimitReachedError), allowances.starting("team", "c"):
+    limit_checks = LimitChecks(unconnected_cache(), lambda _: Limits(sandboxes=2))
+    with limit_checks.starting("team", "a"), limit_checks.starting("team", "b"):
+        with pytest.raises(LimitReachedError), limit_checks.starting("team", "c"):
             pass
-        with allowances.starting("team", "a"), allowances.starting("others", "c"):
+        with limit_checks.starting("team", "a"), limit_checks.starting("others", "c"):
             pass
-    with allowances.starting("team", "c"):
+    with limit_checks.starting("team", "c"):
         pass
 
 
 def test_what_has_been_made_counts_once() -> None:
     cache = unconnected_cache()
-    allowances = Allowances(cache, lambda _: Limits(sandboxes=2))
-    with allowances.starting("team", "a"):
+    limit_checks = LimitChecks(cache, lambda _: Limits(sandboxes=2))
+    with limit_checks.starting("team", "a"):
         cache.remember(item("a"))
-        with allowances.starting("team", "b"):
+        with limit_checks.starting("team", "b"):
             pass
 
 
 def test_who_was_refused_by_the_operator_is_told_its_words() -> None:
-    allowances = Allowances(unconnected_cache(), lambda _: Limits())
+    limit_checks = LimitChecks(unconnected_cache(), lambda _: Limits())
     known = Sandbox.model_validate(item("a", "LimitReached"))
-    told = allowances.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec(), left=False))
+    told = limit_checks.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec(), left=False))
     assert told is not None
     assert (told.status, told.detail) == (429, "It is LimitReached.")
     waiting = Sandbox.model_validate(item("a", "Queued"))
     assert (
-        allowances.refused(waiting, view(waiting, NOON, reached=False, class_=SandboxClassSpec(), left=False)) is None
+        limit_checks.refused(waiting, view(waiting, NOON, reached=False, class_=SandboxClassSpec(), left=False)) is None
     )
 
 
 @pytest.mark.parametrize("limits", [Limits(running=2), Limits(sandboxes=3)])
 def test_who_was_refused_by_the_operator_is_told_which_sandboxes_take_the_limit(limits: Limits) -> None:
     cache = unconnected_cache()
-    allowances = Allowances(cache, lambda _: limits)
+    limit_checks = LimitChecks(cache, lambda _: limits)
     cache.remember(item("a"))
     cache.remember(item("b", "Starting", version=2))
     cache.remember(item("c", "Suspended", version=3, suspend=True))
     cache.remember(item("theirs", version=4, owner="others"))
     known = cache.remember(item("new", "LimitReached", version=5))
-    told = allowances.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec(), left=False))
+    told = limit_checks.refused(known, view(known, NOON, reached=False, class_=SandboxClassSpec(), left=False))
     assert told is not None
     assert "a (session of-a), b (session of-b)" in told.detail
     assert ("c (session of-c)" in told.detail) == (limits.sandboxes is not None)
@@ -161,7 +161,7 @@ def test_who_was_refused_by_the_operator_is_told_which_sandboxes_take_the_limit(
 def test_places_are_told_in_the_order_of_the_operator() -> None:
     """Who began to wait in the same second: by name, whatever has been written last."""
     cache = unconnected_cache()
-    allowances = Allowances(cache, lambda _: Limits())
+    limit_checks = LimitChecks(cache, lambda _: Limits())
     for name, version, since in (("a", 9, "12:00:00Z"), ("b", 7, "12:00:01Z"), ("c", 8, "12:00:00Z")):
         cache.remember(item(name, "Queued", version=version, since=since))
     cache.remember(item("d", "Starting", version=10))
@@ -170,7 +170,7 @@ def test_places_are_told_in_the_order_of_the_operator() -> None:
         known = cache.get(name)
         assert known
         seen = view(known, NOON, reached=False, class_=SandboxClassSpec(), left=False)
-        messages[name] = allowances.with_place(known, seen).message
+        messages[name] = limit_checks.with_place(known, seen).message
     assert messages == {
         "a": "Place 1 of 3 in the queue. It is Queued.",
         "c": "Place 2 of 3 in the queue. It is Queued.",

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
-from sandbox_gateway.sandboxes.environments import Environments
+from sandbox_gateway.sandboxes.environment_secrets import EnvironmentSecrets
 from unit.sandbox_gateway.support import sandbox
 
 QUOTA = ApiError(409, "Conflict", 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified')
@@ -26,9 +26,9 @@ class Secrets:
 
 async def asked(secrets: Secrets, times: int = 1) -> int:
     """How many creations it took to ensure the same Secret so many times."""
-    environments = Environments(cast("KubeClient", secrets), "n")
+    environment_secrets = EnvironmentSecrets(cast("KubeClient", secrets), "n")
     for _ in range(times):
-        await environments.ensure(sandbox(), {"A": "1"}, "")
+        await environment_secrets.ensure(sandbox(), {"A": "1"}, "")
     return secrets.asked
 
 

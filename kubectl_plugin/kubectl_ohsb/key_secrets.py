@@ -17,7 +17,7 @@ _TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredKey:
     """One Secret with the label of keys. `key` is None when it cannot be read; `error` says why."""
 
     name: str
@@ -29,7 +29,7 @@ class Stored:
     error: str = ""
 
     @classmethod
-    def of(cls, secret: KubeObject) -> "Stored":
+    def of(cls, secret: KubeObject) -> "StoredKey":
         """Read it; `release` is the Helm release that it belongs to, or ""."""
         metadata: dict[str, Any] = secret["metadata"]
         labels: dict[str, str] = metadata.get("labels", {})
@@ -60,20 +60,20 @@ class Stored:
         return self.key
 
 
-class Store:
+class KeySecrets:
     """Reads and writes them. Raises ApiError besides what is said."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
 
-    async def all(self) -> list[Stored]:
+    async def all(self) -> list[StoredKey]:
         """By name."""
         pages = self._client.pages(SECRETS, self._namespace, labelSelector=f"{API_KEY_LABEL}=true")
-        found = [Stored.of(item) async for page in pages for item in page["items"]]
+        found = [StoredKey.of(item) async for page in pages for item in page["items"]]
         return sorted(found, key=lambda stored: stored.name)
 
-    async def get(self, name: str) -> Stored:
+    async def get(self, name: str) -> StoredKey:
         """One of them. Raises Refusal when there is none; other Secrets are neither shown nor changed."""
         secret = await self._client.find(SECRETS, self._namespace, name)
         if secret is None:
@@ -83,14 +83,14 @@ class Store:
             )
         if secret["metadata"].get("labels", {}).get(API_KEY_LABEL) != "true":
             raise Refusal(f"the Secret {name} is no API key: it has no label {API_KEY_LABEL}=true")
-        return Stored.of(secret)
+        return StoredKey.of(secret)
 
-    async def create(self, key: ApiKey) -> Stored:
+    async def create(self, key: ApiKey) -> StoredKey:
         """Raises Refusal when the name is taken."""
         labels = {API_KEY_LABEL: "true", MANAGED_BY_LABEL: "kubectl-ohsb"}
         body = {"metadata": {"name": key.name, "labels": labels}, "type": "Opaque", "data": encode(key)}
         try:
-            return Stored.of(await self._client.create(SECRETS, self._namespace, body))
+            return StoredKey.of(await self._client.create(SECRETS, self._namespace, body))
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -98,13 +98,13 @@ class Store:
                 found = await self._client.get(SECRETS, self._namespace, key.name)
                 # A new key is nobody else's: the answer to the attempt that has made it was lost.
                 if found.get("data") == body["data"]:
-                    return Stored.of(found)
+                    return StoredKey.of(found)
             raise Refusal(
                 f"there is a Secret {key.name} in namespace {self._namespace} already: choose another name, or, if it "
                 f"is the key that you mean: kubectl ohsb keys rotate {key.name} --namespace {self._namespace}"
             ) from None
 
-    async def change(self, name: str, change: Callable[[ApiKey], ApiKey]) -> Stored:
+    async def change(self, name: str, change: Callable[[ApiKey], ApiKey]) -> StoredKey:
         """Write what `change` makes of the key as it is now; once more when somebody else was faster.
 
         Raises Refusal, and what `change` does.
@@ -120,13 +120,13 @@ class Store:
             data = dict.fromkeys(_ENTRIES, None) | encode(change(key))
             body = {"metadata": {"resourceVersion": found.version}, "data": data}
             try:
-                return Stored.of(await self._client.patch(SECRETS, self._namespace, name, body))
+                return StoredKey.of(await self._client.patch(SECRETS, self._namespace, name, body))
             except ApiError as error:
                 if error.reason != "Conflict":
                     raise
         raise Refusal(f"somebody else changes {name} at the same time: see what it is now, and try again")
 
-    async def delete(self, stored: Stored) -> None:
+    async def delete(self, stored: StoredKey) -> None:
         """Delete just what was seen; a later change of it does not matter."""
         await self._client.delete(SECRETS, self._namespace, stored.name, uid=stored.uid)
 
