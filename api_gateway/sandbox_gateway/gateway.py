@@ -1,4 +1,4 @@
-"""One gateway replica: its parts put together, its start and its end."""
+"""One gateway replica: puts its parts together, starts and ends them."""
 
 import asyncio
 import tempfile
@@ -41,7 +41,7 @@ _count_request = request_counter(PREFIX)
 
 
 class Gateway:
-    """Serves until it is told to stop. Must be made inside the event loop. Raises TlsError."""
+    """One replica, or one worker of it. Must be made inside the event loop. Raises TlsError."""
 
     def __init__(self, settings: Settings, keys: MasterKeys, client: KubeClient) -> None:
         self._settings = settings
@@ -56,7 +56,7 @@ class Gateway:
         self.cache.listen(lambda name, sandbox: None if sandbox else health.forget(name))
         self._held_calls = HeldCalls(self.cache, health, self.classes)
         self._departures = Departures(self.cache)
-        # One for waking and for the API, which so share their reads.
+        # Waking and the API use the same object, so they share reads.
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
         self._wakes = Wakes(sandboxes, self._held_calls, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._wakes, self.api_keys)
@@ -66,7 +66,7 @@ class Gateway:
         )
         self._certificates = None if settings.tls_dir is None else Certificates(settings.tls_dir)
         self.ready = False
-        """Whether requests can be served: the answer of `/readyz`."""
+        """Whether it serves requests: the answer of `/readyz`."""
 
     async def wait_synced(self) -> None:
         """Return once Sandboxes and API keys are known."""
@@ -74,9 +74,9 @@ class Gateway:
         await self.api_keys.informer.wait_synced()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set; then finish what is in flight.
+        """Serve until `stop` is set; then finish the requests in progress.
 
-        Raises OSError when a port cannot be had, and an ExceptionGroup when a part of it fails.
+        Raises OSError when a port is not available, and an ExceptionGroup when a part fails.
         """
         settings = self._settings
         if settings.worker_socket is None:
@@ -106,7 +106,7 @@ class Gateway:
 
     async def _serve(self, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         settings, certificates = self._settings, self._certificates
-        # The directory is private to this process (mode 0700), since the control plane trusts who connects.
+        # The directory is private to this process (mode 0700), since the control plane trusts every connection.
         with tempfile.TemporaryDirectory(prefix="sandbox-gateway-") as directory:
             path = Path(directory, "control.sock")
             control = AppServer(self.app, unix_socket(str(path)), grace_seconds=settings.shutdown_grace_seconds)
@@ -160,10 +160,10 @@ class Gateway:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Connect to Kubernetes and run a gateway until `stop` is set.
 
-    Raises MasterKeyError, TlsError, kubernetes.aio.config.ConfigException, and what `Gateway.run` does.
+    Raises MasterKeyError, TlsError, kubernetes.aio.config.ConfigException, and the errors of `Gateway.run`.
     """
     keys = MasterKeys.load(settings.master_key_dir)
-    # A caller waits for each of its requests, with a time of its own.
+    # A caller waits for each request, with its own time-out.
     client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", _count_request, patience=CALL_SECONDS)
     try:
         await Gateway(settings, keys, client).run(stop)

@@ -22,7 +22,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def main() -> None:
-    """Run the gateway until SIGTERM or SIGINT. Exits with 2 for a wrong setting, with 1 when it cannot serve."""
+    """Run the gateway until SIGTERM or SIGINT. Exit with 2 for a wrong setting, with 1 when it cannot serve."""
     try:
         settings = CliApp.run(Settings)
     except ValidationError as error:

@@ -11,7 +11,7 @@ from sandbox_common.api_keys import ApiKey, Hash, Policy
 from sandbox_common.times import rfc3339
 
 _PREFIX = "ohk_"
-"""Lets programs that look for secrets in texts know a key, and keeps one from beginning with a hyphen."""
+"""Secret scanners recognize keys by this prefix. It also prevents a hyphen at the beginning."""
 
 
 def clear_key() -> str:
@@ -20,12 +20,12 @@ def clear_key() -> str:
 
 
 def when(time: datetime | None) -> str:
-    """For a person; None is no end."""
+    """A time as text for people; None is no end."""
     return rfc3339(time) if time else "never"
 
 
 def policy(base: Policy, limits: Mapping[str, int | None], images: Sequence[str], classes: Sequence[str]) -> Policy:
-    """`base` with those limits that are given, and with the images and classes if there are any."""
+    """`base` with the given limits, and with the given images and classes if there are any."""
     return Policy(
         limits=base.limits.model_copy(update=dict(limits)),
         images=tuple(images) or base.images,
@@ -34,18 +34,18 @@ def policy(base: Policy, limits: Mapping[str, int | None], images: Sequence[str]
 
 
 def rotated(key: ApiKey, sha256: str, now: datetime, keep_old: timedelta, expires: datetime | None) -> ApiKey:
-    """The key with a new hash, and the present one for `keep_old` more, but not beyond an end of either.
+    """The key with a new hash. The present hash stays valid for `keep_old`, but not longer than either expiry.
 
-    The new one ends at `expires`, or else when the present one does. Raises Refusal.
+    The new one expires at `expires`, or by default when the present one does. Raises Refusal.
     """
     present, *older = key.hashes
     if older and older[0].valid_at(now):
         raise Refusal(
-            f"an older key of {key.name} is valid until {when(older[0].expires)}, and there can be one: "
+            f"an older key of {key.name} is valid until {when(older[0].expires)}, and only one is possible: "
             "wait until then, or end it with keys set --end-old"
         )
     if expires is None and not present.valid_at(now):
-        raise Refusal(f"{key.name} has expired at {when(present.expires)}: give --expires, the end of the new key")
+        raise Refusal(f"{key.name} expired at {when(present.expires)}: give --expires, the end of the new key")
     new = Hash(sha256, expires or present.expires)
     old = replace(present, expires=_earliest(now + keep_old, present.expires, new.expires))
     return replace(key, hashes=(new, old) if old.valid_at(now) else (new,))
@@ -53,7 +53,7 @@ def rotated(key: ApiKey, sha256: str, now: datetime, keep_old: timedelta, expire
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What `set` changes: limits and, if they are given, the others."""
+    """What `set` changes: the limits, and other fields if they are given."""
 
     limits: Mapping[str, int | None]
     images: Sequence[str] = ()
@@ -69,7 +69,7 @@ class Change:
         return self == Change({})
 
     def of(self, key: ApiKey) -> ApiKey:
-        """The key, changed."""
+        """The changed key."""
         present, *older = key.hashes
         if self.expires:
             end = self.expires.value

@@ -1,4 +1,4 @@
-"""The command `kubectl_complete-ohsb`, which kubectl asks to complete words of `kubectl ohsb`."""
+"""The command `kubectl_complete-ohsb`, which kubectl runs to complete words of `kubectl ohsb`."""
 
 import sys
 
@@ -12,7 +12,7 @@ _NO_FILES = 4
 
 
 def main() -> None:
-    """The words of the command line so far are the arguments, the last of them being the one to complete."""
+    """Print completions. The arguments are the words of the command line; the last one is to be completed."""
     *before, incomplete = sys.argv[1:] or [""]
     items = ShellComplete(ohsb, {}, "kubectl ohsb", "_KUBECTL_OHSB_COMPLETE").get_completions(before, incomplete)
     files = any(item.type == "file" for item in items)

@@ -13,7 +13,7 @@ from kubernetes.aio import config as _kube_config
 from kubectl_ohsb.errors import Refusal
 from sandbox_common.kube import ApiError, KubeClient
 
-# Without type annotations of its own, and checked as such.
+# It has no type annotations.
 _config: Any = _kube_config
 
 _IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -22,7 +22,7 @@ _USUAL = Path("~/.kube/config")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What was asked for; None: not given."""
+    """The options for the cluster; None: not given."""
 
     namespace: str | None = None
     context: str | None = None
@@ -31,12 +31,12 @@ class Target:
 
 @asynccontextmanager
 async def connect(target: Target) -> AsyncGenerator[tuple[KubeClient, str]]:
-    """A client, and the namespace. What goes wrong with the API server becomes a Refusal."""
+    """A client, and the namespace. Errors of the API server become a Refusal."""
     path = _kubeconfig(target)
     namespace = target.namespace or _namespace(path, target.context)
     try:
         client = await KubeClient.connect(path, "kubectl-ohsb", context=target.context)
-    except Exception as error:  # the library checks a kubeconfig by failing at it, with any error
+    except Exception as error:  # the library raises any error for a bad kubeconfig
         raise Refusal(_unusable(path, error)) from None
     try:
         yield client, namespace
@@ -52,7 +52,7 @@ async def connect(target: Target) -> AsyncGenerator[tuple[KubeClient, str]]:
 
 
 def _kubeconfig(target: Target) -> str | None:
-    """File, or several in the form of $KUBECONFIG; None in a pod without any. Raises Refusal when there is none."""
+    """A file, or several in the form of $KUBECONFIG; None in a pod without one. Raises Refusal when there is none."""
     if target.kubeconfig is not None:
         if not Path(target.kubeconfig).expanduser().is_file():
             raise Refusal(f"--kubeconfig: there is no file {target.kubeconfig}")
@@ -82,7 +82,7 @@ def _namespace(path: str | None, context: str | None) -> str:
 
 
 def _unusable(path: str | None, error: Exception) -> str:
-    # Only the first line: parsers add the text that they could not read, which may be a credential.
+    # Only the first line: parsers append the text that they could not read, which may be a credential.
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return f"the kubeconfig {path or 'of this pod'} cannot be used ({reason}): check --kubeconfig and --context"
 

@@ -1,7 +1,7 @@
-"""What a person is told instead of a stack trace."""
+"""Errors with a text for people, instead of a stack trace."""
 
 import click
 
 
 class Refusal(click.ClickException):
-    """The command cannot do what is asked; the text says why, and what to do about it. Ends the process with 1."""
+    """The command cannot do what is asked. The text says why, and the remedy. The exit code is 1."""

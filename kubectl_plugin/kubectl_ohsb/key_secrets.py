@@ -18,7 +18,7 @@ _TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """One Secret with the label of keys. `key` is None when it cannot be read; `error` says why."""
+    """One Secret with the label of keys. `key` is None when it cannot be read; then `error` says why."""
 
     name: str
     uid: str
@@ -30,7 +30,7 @@ class StoredKey:
 
     @classmethod
     def of(cls, secret: KubeObject) -> "StoredKey":
-        """Read it; `release` is the Helm release that it belongs to, or ""."""
+        """Read a Secret. `release` becomes the Helm release that it belongs to, or ""."""
         metadata: dict[str, Any] = secret["metadata"]
         labels: dict[str, str] = metadata.get("labels", {})
         annotations: dict[str, str] = metadata.get("annotations", {})
@@ -61,20 +61,20 @@ class StoredKey:
 
 
 class KeySecrets:
-    """Reads and writes them. Raises ApiError besides what is said."""
+    """Reads and writes the Secrets. All methods may also raise ApiError."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
 
     async def all(self) -> list[StoredKey]:
-        """By name."""
+        """All keys, by name."""
         pages = self._client.pages(SECRETS, self._namespace, labelSelector=f"{API_KEY_LABEL}=true")
         found = [StoredKey.of(item) async for page in pages for item in page["items"]]
         return sorted(found, key=lambda stored: stored.name)
 
     async def get(self, name: str) -> StoredKey:
-        """One of them. Raises Refusal when there is none; other Secrets are neither shown nor changed."""
+        """One key. Raises Refusal when there is none; other Secrets are neither shown nor changed."""
         secret = await self._client.find(SECRETS, self._namespace, name)
         if secret is None:
             raise Refusal(
@@ -96,7 +96,7 @@ class KeySecrets:
                 raise
             if error.uncertain:
                 found = await self._client.get(SECRETS, self._namespace, key.name)
-                # A new key is nobody else's: the answer to the attempt that has made it was lost.
+                # Only this call has the new key, so an earlier attempt made it, and its answer was lost.
                 if found.get("data") == body["data"]:
                     return StoredKey.of(found)
             raise Refusal(
@@ -105,9 +105,9 @@ class KeySecrets:
             ) from None
 
     async def change(self, name: str, change: Callable[[ApiKey], ApiKey]) -> StoredKey:
-        """Write what `change` makes of the key as it is now; once more when somebody else was faster.
+        """Write the result of `change` for the present key; again when somebody else was faster.
 
-        Raises Refusal, and what `change` does.
+        Raises Refusal, and the errors of `change`.
         """
         for _ in range(_TRIES):
             found = await self.get(name)
@@ -127,11 +127,11 @@ class KeySecrets:
         raise Refusal(f"somebody else changes {name} at the same time: see what it is now, and try again")
 
     async def delete(self, stored: StoredKey) -> None:
-        """Delete just what was seen; a later change of it does not matter."""
+        """Delete the Secret that was seen, even if it has changed since."""
         await self._client.delete(SECRETS, self._namespace, stored.name, uid=stored.uid)
 
     async def sandboxes(self, owner: str) -> list[str] | None:
-        """Names of the owner's sandboxes; None when they cannot be listed, which stops nothing."""
+        """Names of the owner's sandboxes; None when they cannot be listed. The command continues without them."""
         try:
             return [
                 item["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""`kubectl ohsb keys`: the commands. What programs want is on standard output, words for people on standard error."""
+"""The commands of `kubectl ohsb keys`. Data goes to standard output, messages for people to standard error."""
 
 import asyncio
 import json
@@ -25,14 +25,14 @@ _COMPLETION_SECONDS = 5
 def keys() -> None:
     """Make, list, change and revoke API keys of the gateway.
 
-    A key is a Secret with its SHA-256, its owner and what it allows; its name is the Secret's. All gateways follow at
-    once. Sandboxes belong to the owner: all keys of one owner reach the same ones, and the strictest of their limits
-    holds.
+    Each key has a Secret of the same name, with the key's SHA-256, its owner and what it allows. Changes take effect at
+    once in all gateways. Sandboxes belong to the owner: all keys of an owner reach the same sandboxes, and of their
+    limits the strictest ones apply.
     """
 
 
 def _known_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of keys that begin so; none when the cluster cannot be asked."""
+    """Names of keys with this beginning; none when the cluster does not answer."""
     target = options.target_of(dict(context.params))
 
     async def ask() -> list[StoredKey]:
@@ -74,7 +74,7 @@ def create(
     async def act(secrets: KeySecrets, namespace: str) -> None:
         stored = await secrets.create(key)
         _show_new(stored, key, clear, namespace, output)
-        click.echo(f"API key {name} of owner {owner} is made; it expires: {when(hash_.expires)}.", err=True)
+        click.echo(f"Created API key {name} of owner {owner}. It expires: {when(hash_.expires)}.", err=True)
 
     _run(target, act)
 
@@ -144,7 +144,7 @@ def set_(
 ) -> None:
     """Change what a key allows. Omitted options stay unchanged.
 
-    A limit of none takes the limit away. Images and classes replace those that the key had.
+    The value none removes a limit. Images and classes replace the previous ones.
     """
     _exclude("--image", images, "--all-images", all_images)
     _exclude("--class", classes, "--own-class", own_class)
@@ -157,7 +157,7 @@ def set_(
         if output == "json":
             _print_json(views.document(stored, namespace, datetime.now(UTC)))
         else:
-            click.echo(f"API key {name} is changed: kubectl ohsb keys show {name} --namespace {namespace}")
+            click.echo(f"Changed API key {name}. To see it: kubectl ohsb keys show {name} --namespace {namespace}")
 
     _run(target, act)
 
@@ -169,7 +169,7 @@ def set_(
     type=options.DURATION,
     default="24h",
     show_default=True,
-    help="How long the old key stays valid; 0: not at all.",
+    help="How long the old key stays valid; 0: it ends at once.",
 )
 @options.expiry(default="as the present key")
 @options.output
@@ -177,7 +177,7 @@ def set_(
 def rotate(name: str, keep_old: timedelta, expires: Given[datetime] | None, output: str, target: Target) -> None:
     """Create a new key, and show it once. The old one stays valid for a time.
 
-    Owner, limits, images, classes and sandboxes stay; so does the expiry, unless --expires is given.
+    Owner, limits, images, classes and sandboxes do not change, nor does the expiry without --expires.
     """
     clear = clear_key()
     end = expires.value if expires else None
@@ -227,7 +227,7 @@ def _run(target: Target, act: Callable[[KeySecrets, str], Awaitable[None]]) -> N
 
 def _exclude(option: str, given: Sequence[str], flag: str, flagged: bool) -> None:
     if given and flagged:
-        raise click.UsageError(f"{option} and {flag} exclude each other: give one of them.")
+        raise click.UsageError(f"{option} and {flag} exclude each other: give only one of them.")
 
 
 def _show_new(stored: StoredKey, key: ApiKey, clear: str, namespace: str, output: str) -> None:

@@ -17,6 +17,7 @@ ohsb.add_command(keys)
 
 
 def main() -> None:
-    """Exits with 0 when all is done, with 1 when the cluster or its state refuses it, with 2 for wrong options."""
-    logs.configure("ERROR", "console", sys.stderr)  # repeated requests are no news; standard output is for data
+    """Exit with 0 when all is done, with 1 when the cluster or its state refuses it, with 2 for wrong options."""
+    # Without messages about repeated requests. Standard output is for data.
+    logs.configure("ERROR", "console", sys.stderr)
     ohsb.main(prog_name="kubectl ohsb")

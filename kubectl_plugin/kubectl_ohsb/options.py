@@ -17,7 +17,7 @@ type Command = Callable[..., None]
 
 
 class Text[T](click.ParamType[T]):
-    """What `read` makes of the text; its ValueError becomes a usage error that names the option."""
+    """The result of `read` for the text. Its ValueError becomes a usage error that names the option."""
 
     def __init__(self, metavar: str, read: Callable[[str], T]) -> None:
         self.name = metavar
@@ -43,7 +43,7 @@ _METAVARS = {"resource_factor": "1|2|4|8", "life_seconds": "DURATION"}
 
 
 def expiry(*, never: bool = False, default: str = "") -> Callable[[Command], Command]:
-    """`--expires`, as `expires`: Given or None. With `never` that word is allowed, too. `default` is what None does."""
+    """`--expires`, as `expires`: Given or None. `never` also allows that word. `default` describes None."""
 
     def read(text: str) -> Given[datetime]:
         return Given(None) if never and text == "never" else Given(texts.expiry(text, datetime.now(UTC)))
@@ -57,7 +57,7 @@ def expiry(*, never: bool = False, default: str = "") -> Callable[[Command], Com
 
 
 def policy(command: Command) -> Command:
-    """The options of limits, images and classes, as `limits` (those given), `images` and `classes`."""
+    """The options of limits, images and classes, as `limits` (only the given ones), `images` and `classes`."""
 
     @functools.wraps(command)
     def gathered(*args: Any, **kwargs: Any) -> None:
@@ -91,7 +91,7 @@ def _limit(field: str, text: str) -> Given[int]:
 
 
 def target(command: Command) -> Command:
-    """The options by which a cluster and a namespace are chosen, as `target`; the same as kubectl's."""
+    """The options that choose cluster and namespace, as `target`. They are kubectl's."""
 
     @functools.wraps(command)
     def gathered(*args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Texts that people write as options, read and refused. Pure; all raise ValueError with the remedy."""
+"""Parses the values of options. Pure; all functions raise ValueError with the remedy."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sandbox_common.api_keys import OWNER, Limits, Policy
 
 LONGEST = timedelta(days=3650)
-"""The farthest that anything may be ahead; what should last for ever is left away."""
+"""The latest possible expiry. A key without an expiry lasts without end."""
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS))
@@ -23,16 +23,16 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class Given[T]:
-    """A value that was given, which may mean that there shall be none."""
+    """A given value, which may be None to remove the present one."""
 
     value: T | None
 
 
 def duration(text: str) -> timedelta:
-    """Such as 30d, 12h or 1d12h; 0 needs no unit."""
+    """A duration such as 30d, 12h or 1d12h; 0 needs no unit."""
     match = _DURATION.fullmatch(text)
     if text != "0" and (match is None or not any(match.groups())):
-        raise ValueError(f"{text!r} is no duration: give numbers and units from w, d, h, m and s, such as 30d or 1d12h")
+        raise ValueError(f"{text!r} is not a duration: give numbers with units (w, d, h, m, s), such as 30d or 1d12h")
     numbers = match.groups(default="0") if match else ("0",)
     length = timedelta(seconds=sum(int(number) * unit for number, unit in zip(numbers, _UNITS.values(), strict=False)))
     if length > LONGEST:
@@ -41,7 +41,7 @@ def duration(text: str) -> timedelta:
 
 
 def expiry(text: str, now: datetime) -> datetime:
-    """The time that a duration from now, or an RFC 3339 time, means; in UTC, to the second."""
+    """The time of a duration from now, or of an RFC 3339 text; in UTC, in whole seconds."""
     if text[:4].isdecimal() and text[4:5] == "-":
         time = _time(text)
     else:
@@ -50,9 +50,9 @@ def expiry(text: str, now: datetime) -> datetime:
         except ValueError as error:
             raise ValueError(f"{error}; or a time such as 2030-01-31T12:00:00Z") from None
     if time <= now:
-        raise ValueError(f"{text!r} is not ahead of now: give a later time, such as 30d")
+        raise ValueError(f"{text!r} is not in the future: give a later time, such as 30d")
     if time > now + LONGEST:
-        raise ValueError(f"{text!r} is more than {LONGEST.days}d ahead: leave the option away for a key without an end")
+        raise ValueError(f"{text!r} is more than {LONGEST.days}d ahead: omit the option for a key that never expires")
     return time.astimezone(UTC).replace(microsecond=0)
 
 
@@ -70,32 +70,32 @@ def limit(field: str, text: str) -> int | None:
 
 
 def owner(text: str) -> str:
-    """Who the sandboxes belong to."""
+    """The owner of sandboxes."""
     if not re.fullmatch(OWNER, text):
         raise ValueError(
-            f"{text[:80]!r} is no owner: give 1 to 253 printable ASCII characters, none of them a space at an end"
+            f"{text[:80]!r} is not an owner: give 1 to 253 printable ASCII characters, without a space at either end"
         )
     return text
 
 
 def new_name(text: str) -> str:
-    """Name of a key, which is that of its Secret."""
+    """The name of a new key, and of its Secret."""
     if not _LABEL.fullmatch(text):
         raise ValueError(
-            f"{text[:80]!r} is no name: give 1 to 63 lower-case letters, digits and hyphens, no hyphen at an end"
+            f"{text[:80]!r} is not a name: give 1 to 63 lower-case letters, digits and hyphens, no hyphen at either end"
         )
     return text
 
 
 def name(text: str) -> str:
-    """Name of an object that may be there. Some are made by others, whose names may be longer."""
+    """The name of an object that may exist. Other programs may have given it a longer name."""
     if not _SUBDOMAIN.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is no name: give lower-case letters, digits, hyphens and dots")
+        raise ValueError(f"{text[:80]!r} is not a name: give lower-case letters, digits, hyphens and dots")
     return text
 
 
 def image(text: str) -> str:
-    """Pattern of images."""
+    """A pattern of images."""
     if not text.isprintable() or " " in text:
         raise ValueError(f"{text[:80]!a} matches no image: give a registry and a repository, such as ghcr.io/team/*")
     try:
@@ -106,7 +106,7 @@ def image(text: str) -> str:
 
 
 def message(error: ValidationError) -> str:
-    """The first thing that is wrong, without the value."""
+    """The first error, without the value."""
     return error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
 
 
@@ -116,11 +116,11 @@ def _time(text: str) -> datetime:
     except ValueError:
         time = None
     if time is None:
-        raise ValueError(f"{text!r} is no time with its zone, such as 2030-01-31T12:00:00Z")
+        raise ValueError(f"{text!r} is not a time with its zone, such as 2030-01-31T12:00:00Z")
     return time
 
 
 def _number(text: str) -> int:
     if not _NUMBER.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is no whole number of at most 18 digits: give one, or none for no limit")
+        raise ValueError(f"{text[:80]!r} is not a whole number of at most 18 digits: give one, or none for no limit")
     return int(text)

@@ -1,4 +1,4 @@
-"""Keys as they are printed: as JSON, as a table, as a page. Never a hash. Pure."""
+"""The output about keys: JSON, a table, a page. It never has a hash. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ _UNREADABLE = "Unreadable"
 
 
 def document(stored: StoredKey, namespace: str, now: datetime) -> dict[str, Any]:
-    """For programs. A Secret that cannot be read has an `error` instead of the rest."""
+    """A key as JSON. For an unreadable Secret it has `error` instead of the other fields."""
     names = {"name": stored.name, "namespace": namespace, "created": stored.created}
     if stored.key is None:
         return {**names, "status": _UNREADABLE, "error": stored.error}
@@ -31,7 +31,7 @@ def document(stored: StoredKey, namespace: str, now: datetime) -> dict[str, Any]
 
 
 def table(keys: Sequence[StoredKey], now: datetime) -> str:
-    """A row each."""
+    """A table with a row for each key."""
     rows = [("NAME", "OWNER", "STATUS", "LIMITS", "CREATED", "EXPIRES", "OLDER KEY UNTIL")]
     for stored in keys:
         if key := stored.key:
@@ -46,7 +46,7 @@ def table(keys: Sequence[StoredKey], now: datetime) -> str:
 def page(
     stored: StoredKey, key: ApiKey, owner_keys: Sequence[ApiKey], sandboxes: Sequence[str] | None, now: datetime
 ) -> str:
-    """All of one key, and what holds for its owner. `sandboxes`: their names, None when they are not known."""
+    """Everything about one key and its owner. `sandboxes` are their names, None when they are not known."""
     older = _older(key, now)
     policy = key.policy
     rows = [
@@ -69,7 +69,7 @@ def page(
 
 
 def document_of_owner(keys: Sequence[ApiKey], sandboxes: Sequence[str] | None) -> dict[str, Any]:
-    """What holds for the owner of these keys. `sandboxes`: their names, None when they are not known."""
+    """The owner of these keys as JSON. `sandboxes` are their names, None when they are not known."""
     return {
         "keys": [key.name for key in keys],
         "limits": _limits(_shared(keys)),
@@ -78,7 +78,7 @@ def document_of_owner(keys: Sequence[ApiKey], sandboxes: Sequence[str] | None) -
 
 
 def others_of_owner(stored: StoredKey, keys: Sequence[StoredKey]) -> list[str]:
-    """Names of the other keys that the key's owner has; none when the key cannot be read."""
+    """Names of the owner's other keys; none when the key cannot be read."""
     owner = stored.key.owner if stored.key else None
     return [other.name for other in keys if other.key and other.key.owner == owner and other.uid != stored.uid]
 
@@ -86,7 +86,7 @@ def others_of_owner(stored: StoredKey, keys: Sequence[StoredKey]) -> list[str]:
 def revoked(
     stored: StoredKey, namespace: str, other_keys: Sequence[str], sandboxes: Sequence[str] | None
 ) -> dict[str, Any]:
-    """What has been revoked, and what the owner still has; None where it is not known."""
+    """The revoked key as JSON, with what its owner still has; None where that is not known."""
     owner = stored.key.owner if stored.key else None
     return {
         "name": stored.name,
@@ -100,7 +100,7 @@ def revoked(
 def after_revocation(
     stored: StoredKey, namespace: str, other_keys: Sequence[str], sandboxes: Sequence[str] | None
 ) -> list[str]:
-    """The same for people, with what they may do next."""
+    """The same for people, with what they can do next."""
     owner = stored.key.owner if stored.key else "unknown"
     lines = [f"Owner {owner} still has other keys: {', '.join(other_keys)}."] if other_keys else []
     if sandboxes:
@@ -112,14 +112,14 @@ def after_revocation(
         lines.append(f"No sandbox of owner {owner} exists.")
     if stored.release:
         lines.append(
-            f"The next upgrade of the Helm release {stored.release} makes it again, unless the chart's value "
+            f"The next upgrade of the Helm release {stored.release} creates it again, unless the chart's value "
             "apiKey.create is false."
         )
     return lines
 
 
 def columns(rows: Sequence[tuple[str, ...]]) -> str:
-    """Lines with the cells below each other. What could steer a terminal is written as escapes."""
+    """Lines with aligned cells. Control characters are escaped, since they could control a terminal."""
     cells = [[cell if cell.isprintable() else ascii(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
     lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
@@ -127,12 +127,12 @@ def columns(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def text_of(limits: Limits) -> str:
-    """Those that there are."""
+    """The limits that are set."""
     return ", ".join(f"{name}={value}" for name, value in _limits(limits).items()) or "none"
 
 
 def _shared(keys: Sequence[ApiKey]) -> Limits:
-    """What holds for the one owner of these keys. Requests are counted for each key by itself."""
+    """The limits of the one owner of these keys, without requestsPerMinute, which counts for each key separately."""
     [limits] = limits_by_owner(keys).values()
     return limits.model_copy(update={"requests_per_minute": None})
 

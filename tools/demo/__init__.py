@@ -1,1 +1,1 @@
-"""The demo: a cluster, the images, the chart and the SDK's own example, in one command. Cluster tests use its parts."""
+"""The demo: cluster, images, chart and the SDK's own example in one command. Cluster tests use its parts."""

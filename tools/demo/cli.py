@@ -1,4 +1,4 @@
-"""`make demo`: from nothing to the SDK's own example, with what to do next as its last words."""
+"""`make demo`: from nothing to the SDK's own example. At the end it says what to do next."""
 
 import json
 import os
@@ -33,16 +33,18 @@ def run(
     cluster: ClusterOption = "auto",
     egress: Annotated[
         bool,
-        typer.Option(envvar="EGRESS", help="give the local cluster's pods a way out, for a language model elsewhere"),
+        typer.Option(
+            envvar="EGRESS", help="let the local cluster's pods reach other networks, for a language model there"
+        ),
     ] = False,
     values: Annotated[
         Path | None,
         typer.Option(envvar="VALUES", exists=True, dir_okay=False, help="values of the chart that this cluster needs"),
     ] = None,
 ) -> None:
-    """Run the whole demo. The cluster stays up; `make down` takes it away.
+    """Run the whole demo. The cluster stays up; `make down` removes it.
 
-    With LLM_API_KEY (and LLM_MODEL, LLM_BASE_URL) in the environment the agent uses that model, else a scripted one.
+    With LLM_API_KEY (and LLM_MODEL, LLM_BASE_URL) in the environment, the agent uses that model, not a scripted one.
     """
     started = time.monotonic()
     progress = Progress(sys.stdout)
@@ -60,7 +62,7 @@ def run(
 
 @app.command()
 def down(cluster: ClusterOption = "auto") -> None:
-    """Take away what the demo made: the local or kind cluster, or the namespace in the current one."""
+    """Remove what the demo made: the local or kind cluster, or the namespace in the current one."""
     try:
         choose(cluster, egress=False).down(Progress(sys.stdout))
     except ClusterError as error:
@@ -72,7 +74,7 @@ def down(cluster: ClusterOption = "auto") -> None:
 def env(cluster: ClusterOption = "auto") -> None:
     """Print settings for a shell: eval "$(make -s env)". One of them is the API key.
 
-    Also makes `openhands` the namespace that kubectl and helm take by default in this cluster's context.
+    Also makes `openhands` the default namespace of kubectl and helm in this cluster's context.
     """
     try:
         target = choose(cluster, egress=False)
@@ -95,7 +97,7 @@ def env(cluster: ClusterOption = "auto") -> None:
 
 
 def _prepare(target: Target, progress: Progress) -> Images:
-    """Cluster and images side by side: one waits for the network while the other compiles."""
+    """Cluster and images, in parallel: one waits for the network while the other compiles."""
     progress.say(f"==> Cluster ({target.name}) and images")
     with ThreadPoolExecutor(2) as pool:
         cluster = pool.submit(target.up, progress)

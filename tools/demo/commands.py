@@ -1,4 +1,4 @@
-"""Runs other programs, and turns their failure into words for a person."""
+"""Runs other programs. Their failures become messages for people."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def run(
     command: Sequence[str], *, stdin: str | None = None, env: Mapping[str, str] | None = None, remedy: str | None = None
 ) -> str:
-    """Run a program to its end and return its standard output. Raises ClusterError with what it said on failure."""
+    """Run a program and return its standard output. Raises ClusterError with its output on failure."""
     try:
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **(env or {})}
@@ -28,7 +28,7 @@ def run(
 
 
 def follow(command: Sequence[str], *, env: Mapping[str, str] | None = None, prefix: str = "    ") -> tuple[int, str]:
-    """Run a program, show its lines as they come, and return its exit code and everything it printed."""
+    """Run a program, show its lines as they come, and return its exit code and its output."""
     lines: list[str] = []
     with subprocess.Popen(
         command,

@@ -22,7 +22,7 @@ VALUES = Path(__file__).with_name("local-cluster-values.yaml")
 
 
 def node_port_url(port: int) -> str:
-    """A NodePort of this cluster, as reached from outside of its network namespace."""
+    """The URL of a NodePort of this cluster, from outside of its network namespace."""
     return f"http://{NODE_ADDRESS}:{port}"
 
 

@@ -1,4 +1,4 @@
-"""The SDK example from outside the cluster, with an SDK of its own from the locked requirements."""
+"""Runs the SDK example outside of the cluster, with an SDK from the locked requirements."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def sdk_python(progress: Progress) -> Path:
 
 
 def environment(progress: Progress, directory: Path, lock: Path) -> Path:
-    """Python of an environment with what this file pins, made if missing or out of date. Raises ClusterError."""
+    """Python of an environment with the pins of this file, made if missing or outdated. Raises ClusterError."""
     with locked(directory.with_name(f"{directory.name}.lock")):
         return _environment(progress, directory, lock)
 
@@ -38,7 +38,7 @@ def _environment(progress: Progress, directory: Path, lock: Path) -> Path:
         raise ClusterError("no Python 3.12 or newer found", remedy="install python3.13; the SDK needs it")
     with progress.step(f"make {directory.name}"):
         run([uv, "venv", "--quiet", "--clear", "--python", found, str(directory)])
-        # Versions are exact, so nothing is left to resolve; one of them is pinned below what a package asks for.
+        # Versions are exact, so there is nothing to resolve. One is lower than a package asks for.
         arguments = ["--quiet", "--no-deps", "--require-hashes", "--requirement", str(lock)]
         run([uv, "pip", "install", "--python", str(python), *arguments])
         stamp.write_text(wanted)
@@ -46,7 +46,7 @@ def _environment(progress: Progress, directory: Path, lock: Path) -> Path:
 
 
 def run_example(release: Release, python: Path, url: str, model: Mapping[str, str]) -> tuple[int, str]:
-    """Run the example on this machine against the gateway at `url`; gives exit code and transcript."""
+    """Run the example on this machine against the gateway at `url`; returns exit code and transcript."""
     return follow([str(python), str(EXAMPLE), "--json"], env=settings(release, url, model))
 
 
@@ -56,7 +56,7 @@ def settings(release: Release, url: str, model: Mapping[str, str]) -> dict[str, 
         "RUNTIME_API_URL": url,
         "RUNTIME_API_KEY": release.api_key(),
         "AGENT_SERVER_IMAGE": release.images.agent_server,
-        # The address is the project's own; a proxy for the way out has no part in it.
+        # The address is the project's own, so no proxy may be used for it.
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), url.split("/")[2].split(":")[0]])),
         "PYTHONUNBUFFERED": "1",
         **model,

@@ -44,7 +44,7 @@ class Release:
 
 
 def values(images: Images) -> dict[str, Any]:
-    """The chart's values for the demo: our images, a fixed node port, and the way from sandboxes to the model."""
+    """The chart's values for the demo: our images, a fixed node port, and egress from sandboxes to the model."""
     repository, _, tag = images.controller.rpartition(":")
     return {
         "image": {"repository": repository, "tag": tag},
@@ -68,7 +68,7 @@ def read_values(file: Path) -> dict[str, Any]:
 
 
 def installed(target: Target, namespace: str) -> Release:
-    """The release that is there, with the images it was installed with. Raises ClusterError."""
+    """The installed release, with its images. Raises ClusterError."""
     try:
         values = json.loads(target.helm("get", "values", NAME, "--namespace", namespace, "--output", "json"))
     except ClusterError as error:
@@ -105,14 +105,14 @@ def install(
 
 
 def apply_custom_resources(target: Target) -> None:
-    """Bring the cluster's CustomResourceDefinitions to those of the chart. Raises ClusterError."""
+    """Update the cluster's CustomResourceDefinitions to those of the chart. Raises ClusterError."""
     # Helm installs CRDs once and never upgrades them; under its name, it may install the chart elsewhere, too.
     apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm"]
     target.kubectl(*apply, "--filename", str(ROOT / CHART / "crds"))
 
 
 def unready(target: Target, namespace: str) -> str:
-    """The pods of a namespace that are not ready, and why, in one line."""
+    """The pods of a namespace that are not ready, with reasons, in one line."""
     pods = json.loads(target.kubectl("get", "pods", "--namespace", namespace, "--output", "json"))["items"]
     words: list[str] = []
     for pod in pods:

@@ -22,11 +22,11 @@ NAMESPACE = "openhands"
 """Where the demo installs its release."""
 
 NAMESPACE_LABELS = {"app.kubernetes.io/managed-by": "openhands-sandbox-demo"}
-"""What tells a namespace that the demo made from one of somebody else."""
+"""The label of a namespace that the demo made."""
 
 KIND_NAME = "openhands-sandbox"
 FORWARDED_PORT = 60000
-"""The port of agent servers: they know `LookupSecret`s of the SDK with this address for their own."""
+"""The port of agent servers. They recognize `LookupSecret`s of the SDK with this address as their own."""
 KIND_URL = f"http://localhost:{FORWARDED_PORT}"
 
 
@@ -41,7 +41,7 @@ class Images:
 class Target(Protocol):
     """A cluster to run on. `chart_values` are values of the chart that this cluster needs.
 
-    `url` is where a person reaches the gateway; when `forward` is not empty, only while that command runs.
+    `url` is the gateway's address for people. If `forward` is not empty, it answers only while that command runs.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Target(Protocol):
     forward: str
 
     def up(self, progress: Progress) -> None:
-        """Bring the cluster up, or do nothing when it is. Raises ClusterError."""
+        """Start the cluster, unless it runs. Raises ClusterError."""
         ...
 
     def down(self, progress: Progress) -> None:
-        """Take away what `up` made. Raises ClusterError."""
+        """Remove what `up` made. Raises ClusterError."""
         ...
 
     def build_images(self, progress: Progress) -> Images:
@@ -62,11 +62,11 @@ class Target(Protocol):
         ...
 
     def load_images(self, images: Images) -> None:
-        """Bring the images to the nodes. Raises ClusterError."""
+        """Load the images into the nodes. Raises ClusterError."""
         ...
 
     def environment(self) -> dict[str, str]:
-        """Variables with which a person's own kubectl and helm use this cluster."""
+        """Environment variables that make the user's kubectl and helm use this cluster."""
         ...
 
     def kubectl_command(self, *arguments: str) -> list[str]:
@@ -82,7 +82,7 @@ class Target(Protocol):
         ...
 
     def gateway(self, namespace: str) -> AbstractContextManager[str]:
-        """The gateway's URL as seen from this machine, while the context lasts."""
+        """The gateway's URL on this machine, while the context lasts."""
         ...
 
 
@@ -132,7 +132,7 @@ class KindTarget:
 
 
 class CurrentTarget:
-    """The cluster of the current kubectl context; its nodes must be able to pull the images that are named."""
+    """The cluster of the current kubectl context. Its nodes must be able to pull the named images."""
 
     name = "current"
     chart_values: Mapping[str, Any] = {}
@@ -159,7 +159,7 @@ class CurrentTarget:
             self.kubectl("delete", *names, "--ignore-not-found")
 
     def _namespaces(self, *, own: bool = False) -> list[str]:
-        """The demo's namespace if it is there; with `own`, only if the demo made it."""
+        """The demo's namespace if it exists; with `own`, only if the demo made it."""
         wanted = [f"--field-selector=metadata.name={NAMESPACE}"]
         if own:
             wanted.append("--selector=" + ",".join(f"{key}={value}" for key, value in NAMESPACE_LABELS.items()))
@@ -177,7 +177,7 @@ class CurrentTarget:
         return Images(*(os.environ[name] for name in names))
 
     def load_images(self, images: Images) -> None:
-        """The nodes pull by themselves."""
+        """Do nothing: the nodes pull the images."""
 
     def environment(self) -> dict[str, str]:
         return path_with("helm")
@@ -218,7 +218,7 @@ def port_forward(kubectl: list[str], namespace: str) -> Generator[str]:
 
 
 def path_with(*names: str) -> dict[str, str]:
-    """PATH with the directories of these binaries of the project in front."""
+    """PATH, with the directories of these binaries at the front."""
     return {"PATH": ":".join([*(str(binary(name).parent) for name in names), os.environ["PATH"]])}
 
 
@@ -238,7 +238,7 @@ def choose(name: str, *, egress: bool) -> Target:
             raise ClusterError(
                 "no cluster can be made here",
                 remedy="run as root on Linux, or install Docker and kind, "
-                "or use a cluster that you have: make demo CLUSTER=current",
+                "or use an existing cluster: make demo CLUSTER=current",
             )
     match name:
         case "local":

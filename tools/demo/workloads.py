@@ -1,4 +1,4 @@
-"""What the demo runs beside the release: the scripted language model, and the SDK example as a Job."""
+"""What the demo runs besides the release: the scripted language model, and the SDK example as a Job."""
 
 import json
 import time
@@ -36,7 +36,7 @@ def model_url(namespace: str, name: str = MODEL_NAME) -> str:
 
 
 def scripted_model(namespace: str) -> dict[str, str]:
-    """The LLM_… variables by which the example uses it."""
+    """The LLM_… variables that make the example use it."""
     return {"LLM_API_KEY": "scripted", "LLM_MODEL": "openai/scripted", "LLM_BASE_URL": model_url(namespace)}
 
 
@@ -149,7 +149,7 @@ def _wait_for_logs(release: Release, name: str) -> None:
 
 
 def job_succeeded(release: Release, name: str) -> bool:
-    """Whether the Job ended well; waits for its verdict, which follows the end of its pod. Raises ClusterError."""
+    """Whether the Job succeeded. Waits for its status, which follows the end of its pod. Raises ClusterError."""
     for _ in range(60):
         status = json.loads(release.kubectl("get", "job", name, "--output", "json"))["status"]
         for condition in status.get("conditions", []):

@@ -15,7 +15,7 @@ def write_reference() -> None:
 
 @app.command()
 def build() -> None:
-    """Build the site in build/docs/site. Fails if a link leads nowhere, or if a page loads something from elsewhere."""
+    """Build the site in build/docs/site. Fails for a broken link, or a page that loads something from elsewhere."""
     site.build()
 
 

@@ -1,4 +1,4 @@
-"""The site, by Zensical. Its pages lie as in the repository, so that each link leads to the same file in both."""
+"""Builds the site with Zensical. Pages have the same paths as in the repository, so links work in both."""
 
 import os
 import re
@@ -20,11 +20,11 @@ _LOADED = re.compile(
 
 
 class Broken(SystemExit):
-    """Links that lead nowhere, or pages that load something from elsewhere."""
+    """A broken link, or a page that loads something from elsewhere."""
 
 
 def closure(root: Path, pages: Iterable[Path]) -> set[Path]:
-    """These pages and all files that they link to; pages among those likewise. Paths are relative to the root."""
+    """These pages and all files that they link to, recursively. Paths are relative to the root."""
     found: set[Path] = set()
     missing: list[str] = []
     waiting = list(pages)
@@ -47,12 +47,12 @@ def closure(root: Path, pages: Iterable[Path]) -> set[Path]:
 
 
 def pages(root: Path = ROOT) -> list[Path]:
-    """Where the closure begins: the pages at the root and in docs."""
+    """The pages at the root and in docs, where the closure begins."""
     return [page.relative_to(root) for page in (*root.glob("*.md"), *root.glob("docs/*.md"))]
 
 
 def navigation(root: Path = ROOT) -> list[Path]:
-    """The pages that the site's menu leads to."""
+    """The pages in the site's menu."""
     sections = tomllib.loads((root / "docs" / "zensical.toml").read_text())["project"]["nav"]
     return [Path(page) for section in sections for entries in section.values() for e in entries for page in e.values()]
 

@@ -24,7 +24,7 @@ class Choice(StrEnum):
 
 @app.callback()
 def images() -> None:
-    """The project's container images: the controller (operator and gateway), the agent server, and that with more."""
+    """The project's container images: the controller (operator and gateway), the agent server, and a larger one."""
 
 
 @app.command("build")
@@ -37,7 +37,7 @@ def build_command(
         bool, typer.Option("--json", help="Print the result as one JSON object on standard output.")
     ] = False,
 ) -> None:
-    """Build images; what was built from the same files before is not built again.
+    """Build images, unless they were already built from the same files.
 
     With buildah the result is a docker-archive in the cache directory, with Docker an image in the engine.
     """

@@ -1,4 +1,4 @@
-"""The base image where no image registry is reachable: what `debian:trixie-slim` is, made by mmdebstrap."""
+"""The base image without an image registry: an equivalent of `debian:trixie-slim`, made by mmdebstrap."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ DOCKERFILE = 'FROM scratch\nADD base.tar /\nCMD ["bash"]\n'
 
 
 def key() -> str:
-    """Twelve hexadecimal digits that stand for the recipe. Which Debian updates went in is not part of it."""
+    """Twelve hexadecimal digits that identify the recipe, without Debian's updates."""
     recipe = json.dumps([SUITE, OPTIONS, DOCKERFILE, platform.machine()])
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
@@ -40,7 +40,7 @@ def mirrors(index_targets: Iterable[str]) -> list[str]:
     """The machine's own Debian mirrors as sources.list lines for the base's suite.
 
     `index_targets` are lines `origin|codename|component|URI` of apt's package lists. On a machine that is not Debian,
-    or whose lists are empty, the answer is empty, and mmdebstrap takes the mirrors it knows.
+    or whose lists are empty, the answer is empty, and mmdebstrap uses its own mirrors.
     """
     lines: list[str] = []
     for target in index_targets:

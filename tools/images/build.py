@@ -1,4 +1,4 @@
-"""Builds an image, or finds the one that was built from the same files."""
+"""Builds an image, or finds the existing one of the same files."""
 
 import fcntl
 import shutil
@@ -34,7 +34,7 @@ class BuiltImage:
 
 
 def build(name: ImageName, engine: Engine = Engine.BUILDAH, progress: Progress | None = None) -> BuiltImage:
-    """Build one image unless it has been built from the same files before.
+    """Build one image, unless it was already built from the same files.
 
     Raises ClusterError, which names the step that failed, its log and a remedy.
     """
@@ -49,7 +49,7 @@ def build(name: ImageName, engine: Engine = Engine.BUILDAH, progress: Progress |
             log = _directory() / f"{built.reference.rpartition('/')[2].replace(':', '-')}.log"
             if built.archive is None:
                 docker.build(recipe, built.reference, scratch, log, progress)
-            elif not built.archive.exists():  # another run may have built it while this one waited
+            elif not built.archive.exists():  # another process may have built it meanwhile
                 buildah = Buildah(_directory() / "storage", scratch, log, progress)
                 buildah.prepare()
                 buildah.build(recipe, built.reference, built.archive)
@@ -60,7 +60,7 @@ def build(name: ImageName, engine: Engine = Engine.BUILDAH, progress: Progress |
 
 
 def _result(recipe: Recipe, base_key: str, engine: Engine) -> BuiltImage:
-    """What a build of this recipe, as its files are now, gives."""
+    """The result of a build of this recipe with its present files."""
     key = recipe.key(base_key)
     archive = _directory() / f"{recipe.title}-{key}.tar" if engine is Engine.BUILDAH else None
     return BuiltImage(recipe.reference(key), archive)
@@ -72,7 +72,7 @@ def _directory() -> Path:
 
 @contextmanager
 def _workplace(progress: Progress) -> Generator[Path]:
-    """A temporary directory in the cache, for one build at a time; also clears what killed builds left."""
+    """A temporary directory in the cache, for one build at a time. Also removes the remains of killed builds."""
     directory = _directory()
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "build.lock").open("w") as lock:

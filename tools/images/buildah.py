@@ -26,14 +26,14 @@ class Buildah:
     progress: Progress
 
     def prepare(self) -> None:
-        """See to the tools and the base image. Raises ClusterError."""
+        """Provide the tools and the base image. Raises ClusterError."""
         if os.geteuid() != 0:
             raise ClusterError(
                 "building images without Docker needs root",
                 remedy="run it as root, or with a Docker engine: python -m images build --engine docker",
             )
         self._install_tools()
-        self._query("rm", "--all")  # what a killed build left
+        self._query("rm", "--all")  # the remains of a killed build
         if not self._query("inspect", "--type=image", base.reference()):
             tar = self.scratch / "base.tar"
             self._run(f"make the base image, Debian {base.SUITE} (mmdebstrap)", base.command(tar))
@@ -43,7 +43,7 @@ class Buildah:
             tar.unlink()
 
     def build(self, recipe: Recipe, reference: str, archive: Path) -> None:
-        """Build a Dockerfile and write it as a docker-archive that holds `reference`. Raises ClusterError."""
+        """Build a Dockerfile and write it as a docker-archive with the image `reference`. Raises ClusterError."""
         options = [
             "--layers",
             f"--build-arg=BASE_IMAGE={base.reference()}",

@@ -1,6 +1,6 @@
 """The project's packages with their hot path compiled, as the controller image has them: `python -m images.compiled`.
 
-It prints a directory for PYTHONPATH. What it needs and can be had from Debian is installed.
+It prints a directory for PYTHONPATH. It installs missing Debian packages.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _KEPT = 3
 
 
 def compiled(progress: Progress | None = None) -> Path:
-    """The directory, made unless there is one of the same sources. Raises ClusterError."""
+    """The directory, made unless one of the same sources exists. Raises ClusterError."""
     progress = progress or Progress()
     place = cache_dir() / "compiled" / _key()
     if not place.exists():
@@ -39,7 +39,7 @@ def compiled(progress: Progress | None = None) -> Path:
             try:
                 Path(scratch, "packages").rename(place)
             except OSError:
-                if not place.exists():  # else another run was faster
+                if not place.exists():  # otherwise another process was faster
                     raise
     os.utime(place)
     _forget_old(place.parent)
@@ -56,7 +56,7 @@ def _key() -> str:
 
 
 def _missing() -> list[str]:
-    """Debian packages. A Python that is not Debian's has its headers."""
+    """The missing Debian packages. Only Debian's Python needs one for its headers."""
     compiler = [] if "CC" in os.environ or shutil.which("gcc") else ["gcc", "libc6-dev"]
     headers = Path(sysconfig.get_path("include"), "Python.h").exists()
     return compiler if headers else [*compiler, f"python{sys.version_info.major}.{sys.version_info.minor}-dev"]

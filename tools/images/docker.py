@@ -20,5 +20,5 @@ def build(recipe: Recipe, reference: str, scratch: Path, log: Path, progress: Pr
         return
     secrets = host_settings.secret_options(scratch)
     command = ["docker", "build", *secrets, f"--tag={reference}", *recipe.options()]
-    # Engines before 23 need to be asked for BuildKit, which the mounts of secrets are a feature of.
+    # Mounts of secrets need BuildKit, which engines before 23 use only on request.
     step.run(f"build the image {recipe.title} (docker)", command, log, progress, {"DOCKER_BUILDKIT": "1"})

@@ -1,6 +1,6 @@
-"""What a build must know of this machine's network: certificates and package index, as secrets of the build.
+"""This machine's settings of certificates and package index, as secrets of a build.
 
-Both engines mount a secret only while an instruction runs, so nothing of them gets into an image or its history.
+Both engines mount a secret only while an instruction runs, so it gets into no image and no history.
 """
 
 import os
@@ -23,7 +23,7 @@ INDEX_VARIABLES = (
 
 
 def secret_options(directory: Path, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The `--secret` options of a build, for what is set in this environment. Files they need go into `directory`."""
+    """The `--secret` options of a build, for the settings in this environment. Their files go into `directory`."""
     options: list[str] = []
     certificates = [environment[name] for name in CERTIFICATE_VARIABLES if environment.get(name)]
     if certificates and Path(certificates[0]).is_file():

@@ -1,4 +1,4 @@
-"""The images, and the names of their builds: pure functions of the files they are made of."""
+"""The images, and the names of their builds: pure functions of the files that they are made of."""
 
 import hashlib
 import re
@@ -39,7 +39,7 @@ class Recipe:
         return self.repository.rpartition("/")[2]
 
     def options(self) -> list[str]:
-        """What builds it, for Docker and buildah alike; the last one is the context."""
+        """The arguments of its build, for both Docker and buildah. The last one is the context."""
         target = [f"--target={self.target}"] if self.target else []
         return [*target, f"--file={self.dockerfile}", str(self.context)]
 
@@ -47,7 +47,7 @@ class Recipe:
         return f"{self.repository}:{key}"
 
     def key(self, base: str) -> str:
-        """Twelve hexadecimal digits that stand for the image's content: Dockerfile, what it copies, the `base`'s key.
+        """Twelve hexadecimal digits that identify the content: the Dockerfile, the files it copies, the `base`'s key.
 
         Raises FileNotFoundError when a copied path is missing.
         """
@@ -67,7 +67,7 @@ class Recipe:
             yield from (file for file in files if not file.is_dir() and "__pycache__" not in file.parts)
 
     def snapshot(self, target: Path) -> "Recipe":
-        """Copy the inputs to `target`: an image built from there has the content its key stands for, whoever edits."""
+        """Copy the inputs to `target`. An image built from there matches its key, even if files change meanwhile."""
         for path in self.inputs():
             copy = target / path.relative_to(self.context)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ RECIPES = {
 def copied_paths(dockerfile: str) -> list[str]:
     """The paths of the build context that the text of a Dockerfile copies, without those from other stages.
 
-    Raises ValueError for forms whose files this cannot tell: ADD, patterns, variables, JSON arrays, here-documents.
+    Raises ValueError for unsupported forms: ADD, patterns, variables, JSON arrays, here-documents.
     """
     paths: list[str] = []
     for line in dockerfile.replace("\\\n", " ").splitlines():

@@ -11,7 +11,7 @@ from local_cluster.progress import Progress
 
 DETAIL_LENGTH = 100
 
-# What the end of a log says, and what a person can do about it.
+# A text at the end of a log, and the remedy.
 REMEDIES = (
     (
         r"CERTIFICATE_VERIFY_FAILED|invalid peer certificate|UnknownIssuer",
@@ -50,7 +50,7 @@ def run(
 
 
 def remedy(log_end: str) -> str:
-    """What to do about a failure whose log ends like this."""
+    """The remedy for a failure with this end of its log."""
     return next((advice for pattern, advice in REMEDIES if re.search(pattern, log_end)), OTHERWISE)
 
 

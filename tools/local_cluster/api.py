@@ -1,4 +1,4 @@
-"""The administrator's view of an API server or kubelet: readiness and a few reads, without kubectl's start-up time."""
+"""Reads of an API server or kubelet with the administrator's rights, without kubectl's start-up time."""
 
 import json
 import ssl
@@ -26,11 +26,11 @@ class Api:
         return self._read("/readyz") == b"ok"
 
     def healthy(self) -> bool:
-        """Whether the server, which may also be a kubelet, says that it is in health."""
+        """Whether the server, which may be a kubelet, says that it is healthy."""
         return self._read("/healthz") == b"ok"
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """One object; None when it is not there or the API server does not answer."""
+        """One object; None when it does not exist or the API server does not answer."""
         body = self._read(path)
         return None if body is None else json.loads(body)
 
@@ -49,7 +49,7 @@ class Api:
 
 
 def answers(url: str) -> bool:
-    """Whether a plain HTTP GET is answered with success, past any proxy."""
+    """Whether a plain HTTP GET succeeds, without any proxy."""
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=TIMEOUT):
             return True

@@ -10,7 +10,7 @@ import orjson
 def events(path: Path, offset: int = 0, containing: bytes = b"") -> Iterator[dict[str, Any]]:
     """The events of audit.k8s.io/v1 from the byte `offset` on, without bodies, in the order of their ends.
 
-    Only those whose line contains the given bytes. A last line that is still being written is left out.
+    Only events whose line contains the given bytes. An incomplete last line is omitted.
     """
     with path.open("rb") as lines:
         lines.seek(offset)

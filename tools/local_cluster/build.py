@@ -18,7 +18,7 @@ from local_cluster.locks import locked
 from local_cluster.paths import TOOLS, cache_dir
 from local_cluster.progress import Progress
 
-# Builds that run side by side: linking uses one core, so the second build fills the other.
+# Parallel builds: linking uses one core, so the second build uses the other.
 SIDE_BY_SIDE = 2
 
 
@@ -90,7 +90,7 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 # What a cluster needs, the longest build first. kwok (simulated nodes), cyclonus (simulated NetworkPolicies), Helm 3
-# and the registry are built when somebody asks for them.
+# and the registry are built on demand.
 CLUSTER_FAMILIES = (
     "kubernetes",
     "containerd",
@@ -104,7 +104,7 @@ CONTROL_PLANE_FAMILIES = ("kubernetes",)
 
 
 def directory(name: str) -> Path:
-    """The cache directory that holds (or will hold) the family's binaries, named by everything that decides them."""
+    """The cache directory for the family's binaries. Its name depends on everything that they are built from."""
     family = FAMILIES[name]
     digest = hashlib.sha256(repr((go_version(family.source), _arguments(family))).encode())
     for file in sorted(family.source.iterdir()):
@@ -122,7 +122,7 @@ def binary(name: str) -> Path:
 
 
 def ensure(names: Sequence[str], progress: Progress) -> None:
-    """Build the families that the cache lacks, two at a time. Raises ClusterError with the log of a failed build."""
+    """Build the families that are not in the cache, two at a time. Raises ClusterError with a failed build's log."""
     missing = [FAMILIES[name] for name in names if not directory(name).exists()]
     if not missing:
         return
@@ -135,7 +135,7 @@ def ensure(names: Sequence[str], progress: Progress) -> None:
         for result in as_completed([pool.submit(_build, family, progress) for family in missing]):
             result.result()
     finally:
-        pool.shutdown(cancel_futures=True)  # after a failure only what is being built comes to its end
+        pool.shutdown(cancel_futures=True)  # after a failure, only the builds in progress continue
 
 
 def module_source(name: str, module: str) -> Path:
@@ -152,7 +152,7 @@ def _build(family: Family, progress: Progress) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
     log = final.parent / f"{final.name}.log"
     with progress.step(f"build {family.name}", lambda: _current(log)), locked(final.parent / f"{family.name}.lock"):
-        if final.exists():  # another run built it while this one waited
+        if final.exists():  # another process built it meanwhile
             return
         with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{family.name}-") as temporary:
             target = Path(temporary) / "bin"

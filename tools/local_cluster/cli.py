@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-# Everything after the command's name goes to the program as it is, `--help` and a later `--` too.
+# All arguments after the command's name go to the program as they are, `--help` and a later `--` too.
 PASS_THROUGH: dict[str, Any] = {
     "allow_extra_args": True,
     "allow_interspersed_args": False,
@@ -40,7 +40,7 @@ PASS_THROUGH: dict[str, Any] = {
 
 @contextmanager
 def _explained() -> Generator[None]:
-    """Print an error for a person and end with code 1."""
+    """Print an error for people, and end with code 1."""
     try:
         yield
     except ClusterError as error:
@@ -65,7 +65,7 @@ def up(
         bool, typer.Option("--egress", help="Let pods reach what this machine can reach (a remote language model).")
     ] = False,
 ) -> None:
-    """Bring the cluster up; does nothing when it is up, and starts again what has ended of it."""
+    """Start the cluster. If it runs, only the parts that have ended are started again."""
     with _explained():
         started = time.monotonic()
         cluster, progress = _cluster(), Progress()
@@ -79,7 +79,7 @@ def up(
 
 @app.command()
 def down() -> None:
-    """Take the cluster down and remove everything of it; only the cache of built binaries stays."""
+    """Stop the cluster and remove everything of it. Only the cache of built binaries stays."""
     with _explained():
         progress = Progress()
         progress.say("The cluster is down." if _cluster().down(progress) else "There is no cluster.")
@@ -87,14 +87,14 @@ def down() -> None:
 
 @app.command()
 def status() -> None:
-    """Say how each part is; ends with 0 when all is well, with 3 when not, or when there is no cluster."""
+    """Show the state of each part. Exit code 0: all parts work; 3: some do not, or there is no cluster."""
     with _explained():
         cluster = _cluster()
         checks = cluster.checks()
         if not any(check.ok for check in checks):
             print("There is no cluster.")
             for line in remains.leftovers(cluster.state):
-                print(f"  left of an earlier one: {line}")
+                print(f"  left over from an earlier one: {line}")
             raise typer.Exit(3)
         for check in checks:
             print(f"  {'ok' if check.ok else 'FAIL':<5} {check.name:<26} {'' if check.ok else check.detail}".rstrip())
@@ -124,7 +124,7 @@ def build(
 def load_image(
     archives: Annotated[list[Path], typer.Argument(metavar="ARCHIVE...", help="docker-archive files")],
 ) -> None:
-    """Import images into the node, where pods find them with imagePullPolicy Never or IfNotPresent."""
+    """Import images into the node. Pods use them with imagePullPolicy Never or IfNotPresent."""
     with _explained():
         cluster, progress = _running(), Progress()
         for archive in archives:
@@ -159,7 +159,7 @@ def wildcard_dns(
     domain: Annotated[str, typer.Argument(help="A domain; it and every name below it get the address.")],
     address: Annotated[str, typer.Argument(help="An IPv4 address, such as the ClusterIP of the gateway's Service.")],
 ) -> None:
-    """Point a whole domain at one address in cluster DNS; replaces an earlier one."""
+    """Resolve a whole domain to one address in cluster DNS. Replaces an earlier domain."""
     with _explained():
         _running().set_dns(dns.Wildcard(domain, address))
 
@@ -187,7 +187,7 @@ def helm(context: typer.Context) -> None:
 def execute(context: typer.Context) -> None:
     """Run a command in the node's network: local-cluster exec -- curl -k https://10.96.0.1/version
 
-    There, and not on this machine, pods and Services can be reached by their addresses.
+    Pods and Services can be reached by their addresses there, but not from this machine.
     """
     with _explained():
         cluster = _running()

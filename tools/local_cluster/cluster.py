@@ -1,4 +1,4 @@
-"""The whole cluster: brought up, looked at, taken down."""
+"""The whole cluster: starts it, shows its state, stops it."""
 
 import json
 import os
@@ -56,7 +56,7 @@ READY_TIMEOUT = 120
 
 @dataclass(frozen=True)
 class Check:
-    """One part of the cluster, whether it is well, and where to look when it is not."""
+    """One part of the cluster, whether it works, and where to look if it does not."""
 
     name: str
     ok: bool
@@ -64,7 +64,7 @@ class Check:
 
 
 class Cluster:
-    """The cluster of one state directory. Raises ClusterError on a machine where none can run."""
+    """The cluster of one state directory. Raises ClusterError on a machine where it cannot run."""
 
     def __init__(self, state: State) -> None:
         _check_machine(state)
@@ -83,14 +83,14 @@ class Cluster:
             logs=state.logs,
             pids=state.pids,
             prefix=self.namespace.enter,
-            remedy="read the log, set right what it names, then: tools/local-cluster up (`down` before it begins anew)",
+            remedy="read the log, correct what it names, then: tools/local-cluster up (after `down` for a new cluster)",
         )
 
     def up(self, progress: Progress, *, way_out: bool = False) -> bool:
-        """Bring the cluster up. Gives False when it was up already.
+        """Start the cluster. Returns False when it was already running.
 
-        Daemons that have ended are started again, and go on with the objects, pods and volumes that there are. What
-        cannot go on (after a restart of the machine, or from other binaries) is cleared away and made anew.
+        Daemons that have ended are started again, with the existing objects, pods and volumes. A cluster that cannot
+        continue (after a restart of the machine, or with other binaries) is removed and made anew.
         """
         with _alone():
             well = all(check.ok for check in self.checks())
@@ -121,7 +121,7 @@ class Cluster:
             return True
 
     def down(self, progress: Progress) -> bool:
-        """Take the cluster down, whatever state it is in. Gives False when nothing was there."""
+        """Stop and remove the cluster, in any state. Returns False when there was nothing."""
         with _alone():
             if not remains.leftovers(self.state):
                 return False
@@ -137,7 +137,7 @@ class Cluster:
         return registry.Registry(self.state, self.pki, self._daemons)
 
     def checks(self) -> list[Check]:
-        """The state of every part; all not ok when there is no cluster."""
+        """The state of every part. Without a cluster, no part is ok."""
         checks = [Check(name, self._daemons.alive(name), f"log: {self._daemons.log(name)}") for name in DAEMONS]
         if not all(check.ok for check in checks):
             return checks
@@ -156,11 +156,11 @@ class Cluster:
         ]
 
     def load_image(self, archive: Path) -> list[str]:
-        """Import a docker-archive into the node; gives the images' names, none when they are there already."""
+        """Import a docker-archive into the node. Returns the images' names, none when the node has them already."""
         return images.load(self.state, archive)
 
     def set_dns(self, wildcard: dns.Wildcard | None) -> None:
-        """(Re)configure cluster DNS with this wildcard domain, or without one, and await it."""
+        """Configure cluster DNS with this wildcard domain, or without one, and wait for it."""
         self._apply(self._dns(wildcard))
         self._await_rollout(dns.DEPLOYMENT)
 
@@ -169,7 +169,7 @@ class Cluster:
         return dns.manifests(dns.corefile(wildcard, upstreams), images.COREDNS.reference)
 
     def _whole(self) -> bool:
-        """Whether all that the cluster's objects, pods and volumes live in is there, from these very binaries."""
+        """Whether all data of a cluster of exactly these binaries exists."""
         try:
             made = json.loads(self.state.marker.read_text())
         except (FileNotFoundError, json.JSONDecodeError):  # none, or killed while it was written
@@ -183,7 +183,7 @@ class Cluster:
         return {"binaries": [build.directory(name).name for name in build.CLUSTER_FAMILIES], "complete": complete}
 
     def _start(self, progress: Progress) -> None:
-        """Start the daemons that do not run, and await all."""
+        """Start the daemons that do not run, and wait for all."""
         with progress.step("etcd"):
             self._launch(
                 "etcd",
@@ -201,7 +201,7 @@ class Cluster:
         with progress.step("kube-controller-manager, kube-scheduler, kubelet, kube-proxy"):
             self._start_rest()
             api, kubelet = self._api(), Api(f"https://{NODE_ADDRESS}:{node.KUBELET_PORT}", self.pki)
-            # A kubelet that was killed is Ready in its object until the node controller sees that it is silent.
+            # The node of a killed kubelet stays Ready until the node controller notices its silence.
             self._daemons.await_ready("kubelet", kubelet.healthy, timeout=READY_TIMEOUT)
             self._daemons.await_ready("kubelet", lambda: api.condition(NODE, "Ready"), timeout=READY_TIMEOUT)
             self._daemons.await_ready("kube-proxy", _proxy_ready, timeout=READY_TIMEOUT)
@@ -213,7 +213,7 @@ class Cluster:
             )
 
     def _install(self) -> None:
-        """What every cluster is given: DNS, volumes, and the API server's right to read logs and to exec."""
+        """The contents of every cluster: DNS, volumes, and the API server's right to read logs and to exec."""
         volumes = storage.manifests(
             self.state.volumes, image=images.PROVISIONER.reference, helper_image=images.VOLUME_HELPER.reference
         )
@@ -225,7 +225,7 @@ class Cluster:
         self._daemons.await_ready("kubelet", lambda: _rolled_out(api, deployment), timeout=READY_TIMEOUT, what=what)
 
     def _prepare(self, *, way_out: bool) -> None:
-        """Everything that is there before the first daemon."""
+        """Make everything that the first daemon needs."""
         state = self.state
         state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mark(complete=False)
@@ -280,7 +280,7 @@ class Cluster:
                 [
                     "--allocate-node-cidrs",
                     f"--cluster-cidr={network.POD_CIDR}",
-                    # It makes this directory wherever it is told to.
+                    # It creates this directory at any configured path.
                     f"--flex-volume-plugin-dir={self.state.kubelet / 'plugins-exec'}",
                 ],
             ),
@@ -292,7 +292,7 @@ class Cluster:
         self._launch("kube-proxy", proxy)
 
     def _launch(self, name: str, command: Sequence[str], *, path: str = PATH, socket: Path | None = None) -> None:
-        """Start a daemon unless it runs. `socket` is where it will listen: one that a killed daemon left is removed."""
+        """Start a daemon unless it runs. `socket` is where it listens; the socket of a killed daemon is removed."""
         if self._daemons.alive(name):
             return
         if socket is not None:
@@ -310,7 +310,7 @@ class Cluster:
 
 
 def _check_machine(state: State) -> None:
-    """Raise ClusterError where a cluster cannot run at all."""
+    """Raises ClusterError on a machine where a cluster cannot run."""
     instead = (
         "run it as root on Linux, use kind (kind-config.yaml), or use the current kubectl context: CLUSTER=current"
     )
@@ -352,5 +352,5 @@ def _rolled_out(api: Api, path: str) -> bool:
 
 
 def _alone() -> AbstractContextManager[None]:
-    """Keeps two runs from working on the cluster at the same time."""
+    """A lock: only one process works on the cluster at a time."""
     return locked(cache_dir() / "cluster.lock")

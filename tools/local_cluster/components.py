@@ -11,7 +11,7 @@ from local_cluster.pki import Pki
 SERVICE_CIDR = "10.96.0.0/16"
 SERVICE_IP = "10.96.0.1"
 
-# Who did what to which object, once per request; no bodies. Tests count API writes from it.
+# One event for each request, without bodies. Tests count API writes with it.
 AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -33,7 +33,7 @@ KUBELET_ACCESS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ApiServer:
-    """What differs between API servers. `address` is the IP it listens on and is known by."""
+    """The settings in which API servers differ. `address` is the IP where it listens and which it announces."""
 
     address: str
     port: int
@@ -53,7 +53,7 @@ def etcd_command(binary: Path, data: Path, sockets: Path, extra: Sequence[str] =
     Nobody but the directory's owner can reach it, and it takes no ports. It does not sync to disk, unless `extra`
     says --unsafe-no-fsync=false: the data is not meant to outlive the machine.
     """
-    # What a member tells others about itself. There are none, but it has to look like an address.
+    # The address for other members. There are none, but it must look like an address.
     advertised = "http://localhost:1"
     return [
         str(binary),
@@ -87,7 +87,7 @@ def apiserver_command(binary: Path, server: ApiServer, extra: Sequence[str] = ()
         f"--kubelet-client-certificate={certificates.certificate(pki.KUBELET_CLIENT.name)}",
         f"--kubelet-client-key={certificates.key(pki.KUBELET_CLIENT.name)}",
         f"--kubelet-certificate-authority={certificates.ca}",
-        # The node's name resolves nowhere.
+        # No DNS server resolves the node's name.
         "--kubelet-preferred-address-types=InternalIP",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={certificates.service_account_public}",
@@ -97,7 +97,7 @@ def apiserver_command(binary: Path, server: ApiServer, extra: Sequence[str] = ()
         "--allow-privileged=true",
         f"--audit-policy-file={server.audit_policy}",
         f"--audit-log-path={server.audit_log}",
-        # MiB. Tests count in it what was written, and a file that is begun anew in between would be missing half.
+        # MiB. Tests count the writes in it; a rotation in between would hide a part of them.
         "--audit-log-maxsize=1024",
         "--audit-log-maxbackup=1",
         *extra,

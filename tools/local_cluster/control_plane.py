@@ -23,7 +23,7 @@ DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 class ControlPlane:
-    """A running control plane with RBAC and an audit log; without kubelets no pod ever runs.
+    """A running control plane with RBAC and an audit log. It has no kubelets, so no pod ever runs.
 
     `controller_manager` adds kube-controller-manager, for garbage collection and namespace deletion, with
     `manager_flags`; `scheduler` adds kube-scheduler, for simulated nodes, with `scheduler_flags`. `server_flags` are
@@ -50,7 +50,7 @@ class ControlPlane:
             logs=self.directory / "logs",
             pids=self.directory / "pids",
             prefix=DIE_WITH_PARENT,
-            remedy="read the log; a port that was taken meanwhile is gone at the next try",
+            remedy="read the log; if another process took a port meanwhile, try again",
         )
         try:
             self._start(server_flags, etcd_flags)
@@ -59,7 +59,7 @@ class ControlPlane:
             if scheduler:
                 self._start_scheduler(scheduler_flags)
         except BaseException:
-            # The logs stay for the one who reads the error.
+            # The logs stay, since the error names them.
             self._daemons.stop_all()
             raise
 

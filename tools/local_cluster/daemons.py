@@ -1,4 +1,4 @@
-"""Daemons: started in a session of their own, logging to a file, recorded by pid and start time."""
+"""Daemons: each runs in its own session, logs to a file, and is recorded by pid and start time."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class Daemon:
-    """What to run. The environment is only what is given here: nothing of the caller's shell reaches a daemon."""
+    """What to run. A daemon gets only this environment, and nothing from the caller's shell."""
 
     name: str
     command: Sequence[str]
@@ -25,8 +25,8 @@ class Daemon:
 class Daemons:
     """The daemons of one cluster.
 
-    `prefix` is put before each command, such as `nsenter` for a network namespace; it has to replace itself by the
-    command, so that the pid stays. `remedy` is what an error about a daemon tells the user to do.
+    `prefix` comes before each command, such as `nsenter` for a network namespace. It must replace itself by the
+    command, so that the pid stays. Errors about a daemon name the `remedy`.
     """
 
     def __init__(self, *, logs: Path, pids: Path, remedy: str, prefix: Sequence[str] = ()) -> None:
@@ -40,7 +40,7 @@ class Daemons:
         return self._logs / f"{name}.log"
 
     def start(self, daemon: Daemon) -> None:
-        """Start a daemon and record it; it is not awaited (see `await_ready`)."""
+        """Start a daemon and record it. `await_ready` waits for it."""
         self._logs.mkdir(parents=True, exist_ok=True)
         self._pids.mkdir(parents=True, exist_ok=True)
         with self.log(daemon.name).open("ab") as log:
@@ -89,7 +89,7 @@ class Daemons:
     def await_ready(
         self, name: str, ready: Callable[[], object], *, timeout: float, what: str = "is not ready"
     ) -> None:
-        """Wait until `ready` gives something true. Raises ClusterError when the daemon ends first, or on time-out."""
+        """Wait until `ready` returns a true value. Raises ClusterError when the daemon ends first, or on time-out."""
         deadline = time.monotonic() + timeout
         while not ready():
             if not self.alive(name):

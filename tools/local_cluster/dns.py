@@ -9,7 +9,7 @@ from typing import Any
 from local_cluster.errors import ClusterError
 from local_cluster.node import CLUSTER_DOMAIN, DNS_IP
 
-# The domain under which the gateway's host mode is tried. `.test` is reserved for this (RFC 6761).
+# The domain for tests of the gateway's host mode. `.test` is reserved for tests (RFC 6761).
 SANDBOX_DOMAIN = "sandbox.test"
 DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 NAMESPACE = "kube-system"
@@ -35,7 +35,7 @@ class Wildcard:
 
 
 def corefile(wildcard: Wildcard | None, upstreams: Sequence[str]) -> str:
-    """CoreDNS's configuration. Without upstreams every name outside of the cluster does not exist (NXDOMAIN)."""
+    """CoreDNS's configuration. Without upstreams, no name outside of the cluster exists (NXDOMAIN)."""
     blocks = [
         f"""{CLUSTER_DOMAIN}:53 in-addr.arpa:53 ip6.arpa:53 {{
     errors

@@ -1,4 +1,4 @@
-"""An optional way out for pods: for people whose language model is not in the cluster. Off unless asked for."""
+"""Optional egress for pods, for a language model outside of the cluster. Off by default."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,8 @@ from local_cluster.paths import State
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 COMMENT = ("-m", "comment", "--comment", "openhands-sandbox-cluster")
-# The host's firewall: what comes from the node may go out and its answers may come back. First in the chain, since
-# the policy of FORWARD may be to drop.
+# The host's firewall lets packets from the node out, and the answers in. These rules are first in the chain, since the
+# policy of FORWARD may be to drop.
 HOST_RULES = (
     ("nat", "POSTROUTING", ("-s", LINK_CIDR, "!", "-d", LINK_CIDR, *COMMENT, "-j", "MASQUERADE")),
     ("filter", "FORWARD", ("-s", LINK_CIDR, *COMMENT, "-j", "ACCEPT")),
@@ -22,18 +22,18 @@ HOST_RULES = (
 
 
 def record(state: State) -> Path:
-    """Says that the way is open, and what the host's forwarding was before."""
+    """A file that exists while egress is open. It has the host's former setting of forwarding."""
     return state.root / "egress.json"
 
 
 def resolv_conf() -> str:
-    """The resolver configuration with the real name servers, also where a local stub stands before them."""
+    """The resolver configuration with the real name servers, even if the host uses a local stub."""
     stub_target = Path("/run/systemd/resolve/resolv.conf")
     return (stub_target if stub_target.exists() else Path("/etc/resolv.conf")).read_text()
 
 
 def enable(state: State, namespace: Namespace) -> None:
-    """Let pods reach what the host can reach. The host sees the node's address only."""
+    """Let pods reach what the host can reach, with the node's address."""
     record(state).write_text(json.dumps({"forwarding": FORWARDING.read_text().strip()}))
     namespace.run(["ip", "route", "add", "default", "via", HOST_ADDRESS])
     masquerade = ["-s", POD_CIDR, "-o", NODE_LINK, *COMMENT, "-j", "MASQUERADE"]
@@ -44,7 +44,7 @@ def enable(state: State, namespace: Namespace) -> None:
 
 
 def disable(state: State) -> None:
-    """Take the host's part back; the namespace's part goes with the namespace."""
+    """Undo the host's part. The namespace's part ends with the namespace."""
     if not record(state).exists():
         return
     for table, chain, rule in _present(state):
@@ -58,7 +58,7 @@ def leftovers(state: State) -> list[str]:
 
 
 def _present(state: State) -> list[tuple[str, str, tuple[str, ...]]]:
-    if not record(state).exists():  # never asked for: do not touch the host's firewall, not even to look
+    if not record(state).exists():  # never opened: do not touch the host's firewall at all
         return []
     ours = {
         (table, chain): run(["iptables", "-w", "-t", table, "-S", chain]).count(COMMENT[-1])

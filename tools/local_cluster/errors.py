@@ -1,4 +1,4 @@
-"""The one error that reaches the user."""
+"""The error that reaches the user."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ TAIL_LINES = 15
 
 
 class ClusterError(Exception):
-    """Something failed that a person can act on.
+    """A failure for which there is a remedy.
 
     `what` names the step that failed, `log` the file with the details, `remedy` what to do next.
     """

@@ -122,7 +122,7 @@ def archive_images(path: Path) -> dict[str, str]:
 
 
 def load(state: State, path: Path) -> list[str]:
-    """Import a docker-archive into the node, unless its images are there already. Gives the names imported."""
+    """Import a docker-archive into the node, unless the node has its images. Returns the imported names."""
     images = archive_images(path)
     if not images:
         raise ClusterError(f"{path} holds no named image", remedy="name the image when writing the archive")

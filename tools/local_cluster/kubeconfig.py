@@ -1,4 +1,4 @@
-"""Kubeconfig files that hold their certificates, so that one file is all that a client needs."""
+"""Kubeconfig files with embedded certificates, so a client needs only this file."""
 
 import base64
 from pathlib import Path
@@ -35,7 +35,7 @@ def kubeconfig(server: str, user: str, ca: bytes, certificate: bytes, key: bytes
 
 
 def write(path: Path, server: str, pki: Pki, identity: Identity) -> Path:
-    """Write the identity's kubeconfig, readable by its owner only; gives the path back."""
+    """Write the identity's kubeconfig, readable by its owner only; returns the path."""
     text = kubeconfig(
         server,
         identity.common_name,

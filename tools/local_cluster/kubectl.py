@@ -12,13 +12,13 @@ from local_cluster.errors import ClusterError
 
 
 def environment(kubeconfig: Path, host: str) -> dict[str, str]:
-    """The caller's environment with KUBECONFIG set, and the API server's host taken out of any proxy's hands."""
+    """The caller's environment with KUBECONFIG, and without a proxy for the API server's host."""
     exempt = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), host]))
     return {**os.environ, "KUBECONFIG": str(kubeconfig), "NO_PROXY": exempt, "no_proxy": exempt}
 
 
 def apply(kubeconfig: Path, host: str, objects: Sequence[Mapping[str, Any]]) -> None:
-    """Create or change objects by server-side apply. Raises ClusterError with what kubectl said."""
+    """Create or change objects by server-side apply. Raises ClusterError with kubectl's output."""
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     command = [str(binary("kubectl")), "apply", "--server-side", "--force-conflicts", "--field-manager=local-cluster"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""One at a time, over all processes and threads of this machine."""
+"""File locks for all processes and threads of this machine."""
 
 import fcntl
 from collections.abc import Generator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path) -> Generator[None]:
-    """Hold the lock of this file, which is made if need be; waits for whoever has it."""
+    """Hold the lock of this file while the context lasts. Creates the file, and waits for other holders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -26,7 +26,7 @@ GUARDED = (POD_CIDR, SERVICE_CIDR)
 
 SYSCTLS = {
     "net.ipv4.ip_forward": "1",
-    # Traffic between two pods of the node crosses the bridge only; kube-proxy has to see it all the same.
+    # Traffic between two pods of the node crosses only the bridge, but kube-proxy must see it.
     "net.bridge.bridge-nf-call-iptables": "1",
 }
 
@@ -51,7 +51,7 @@ class Namespace:
 
 
 def run(command: Sequence[str]) -> str:
-    """Run a command; gives its standard output. Raises ClusterError with what it said."""
+    """Run a command; returns its standard output. Raises ClusterError with its output."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise ClusterError(f"`{' '.join(command)}` failed: {done.stderr.strip() or f'exit code {done.returncode}'}")
@@ -79,7 +79,7 @@ def unguard_host() -> None:
 
 
 def routes_within(cidr: str) -> list[dict[str, Any]]:
-    """The host's routes to this range and to parts of it, as `ip -json route` gives them."""
+    """The host's routes to this range and to parts of it, from `ip -json route`."""
     return json.loads(run(["ip", "-json", "route", "show", "root", cidr]) or "[]")
 
 
@@ -98,7 +98,7 @@ def create(namespace: Namespace) -> None:
     namespace.run(["ip", "address", "add", f"{NODE_ADDRESS}/30", "dev", NODE_LINK])
     namespace.run(["ip", "link", "set", NODE_LINK, "up"])
     namespace.run(["ip", "link", "set", "lo", "up"])
-    # A packet of the node itself needs some route to a Service before kube-proxy's rules lead it elsewhere.
+    # A packet of the node itself needs a route to a Service before kube-proxy's rules redirect it.
     namespace.run(["ip", "route", "add", SERVICE_CIDR, "dev", "lo", "src", NODE_ADDRESS])
     for name, value in SYSCTLS.items():
         namespace.run(["sysctl", "-q", "-w", f"{name}={value}"])
@@ -114,12 +114,12 @@ def delete_link() -> None:
         if link_exists():
             run(["ip", "link", "delete", HOST_LINK])
     except ClusterError:
-        # The kernel may do it itself meanwhile, once nothing is left in the node's namespace.
+        # The kernel may delete it at the same time, when the node's namespace is empty.
         if link_exists():
             raise
 
 
 def leftovers() -> list[str]:
-    """What of the host's side is still there."""
+    """What still exists on the host's side."""
     left = [f"link {HOST_LINK}"] if link_exists() else []
     return left + [f"route unreachable {cidr}" for cidr in GUARDED if guarded(cidr)]

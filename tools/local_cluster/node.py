@@ -28,7 +28,7 @@ def containerd_config(state: State, *, sandbox_image: str, cni_plugins: Path) ->
             "state": str(root / "state"),
         },
         "grpc": {"address": str(state.containerd_socket)},
-        # Plugins from elsewhere on the machine have no place here.
+        # Do not load plugins of the machine.
         "plugins.'io.containerd.nri.v1.nri'": {"disable": True},
         f"plugins.'{cri}.images'": {"snapshotter": "overlayfs"},
         f"plugins.'{cri}.images'.registry": {"config_path": str(state.registry_hosts)},
@@ -41,19 +41,19 @@ def containerd_config(state: State, *, sandbox_image: str, cni_plugins: Path) ->
         f"plugins.'{cri}.runtime'.cni": {
             "bin_dirs": [str(cni_plugins)],
             "conf_dir": str(state.config / "cni"),
-            # The plugin would leave a file outside of the state directory for each pod.
+            # For each pod, the plugin would leave a file outside of the state directory.
             "use_internal_loopback": True,
         },
         f"plugins.'{cri}.runtime'.containerd": {"default_runtime_name": "runc"},
         **_runtime(f"plugins.'{cri}.runtime'.containerd.runtimes.runc", root / "runc"),
-        # runc again, by another name and with its own records: enough to try RuntimeClasses with.
+        # runc with another name and its own records, to test RuntimeClasses.
         **_runtime(f"plugins.'{cri}.runtime'.containerd.runtimes.{SECOND_HANDLER}", root / SECOND_HANDLER),
     }
     return "\n".join(_toml_table(name, values) for name, values in tables.items())
 
 
 def _runtime(name: str, records: Path) -> dict[str, dict[str, Any]]:
-    """The tables of one runtime handler; runc keeps what it knows of its containers in the directory `records`."""
+    """The tables of one runtime handler. runc keeps its containers' state in the directory `records`."""
     options = {"BinaryName": "runc", "Root": str(records), "SystemdCgroup": False}
     return {name: {"runtime_type": "io.containerd.runc.v2"}, f"{name}.options": options}
 
@@ -65,7 +65,7 @@ def _toml_table(name: str, values: Mapping[str, Any]) -> str:
 
 
 def cni_config(state: State) -> dict[str, Any]:
-    """A bridge with host-local addresses. Pods keep their own address towards each other: no masquerading."""
+    """A bridge with host-local addresses. Without masquerading, pods see each other's own addresses."""
     return {
         "cniVersion": "1.0.0",
         "name": NETWORK_NAME,
@@ -89,7 +89,7 @@ def cni_config(state: State) -> dict[str, Any]:
 
 
 def kubelet_config(state: State) -> dict[str, Any]:
-    """KubeletConfiguration: callers are known by certificate or token and asked about at the API server."""
+    """KubeletConfiguration: callers authenticate by certificate or token, and the API server authorizes them."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -110,15 +110,15 @@ def kubelet_config(state: State) -> dict[str, Any]:
         "resolvConf": "",
         "maxPods": 250,
         "serializeImagePulls": False,
-        # The disk belongs to the machine's owner: nothing is evicted or collected unless it is nearly full.
+        # The machine may have little free space: evict and collect only when the disk is nearly full.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         # Limits of directories and of ephemeral storage are enforced, as on other clusters.
         "localStorageCapacityIsolation": True,
-        # How old what is known of directories may be; a minute by default, for which tests would wait.
+        # The age of directory sizes. The default is a minute, for which tests would wait.
         "volumeStatsAggPeriod": "10s",
-        # A flood of output is noticed within 3 s, the least, instead of 10 s.
+        # The kubelet notices a flood of output within 3 s, the minimum, instead of 10 s.
         "containerLogMaxSize": "10Mi",
         "containerLogMaxFiles": 3,
         "containerLogMonitorInterval": "3s",
@@ -141,7 +141,7 @@ def kubelet_command(binary: Path, state: State) -> list[str]:
 
 
 def proxy_config(state: State) -> dict[str, Any]:
-    """KubeProxyConfiguration: iptables, NodePorts on the node's address only, connection tracking left as it is."""
+    """KubeProxyConfiguration: iptables, NodePorts on the node's address only, connection tracking unchanged."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

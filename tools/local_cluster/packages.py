@@ -11,7 +11,7 @@ from local_cluster.locks import locked
 from local_cluster.paths import cache_dir
 from local_cluster.progress import Progress
 
-# Debian package: a program that it brings. CNI plugins lie outside of PATH.
+# Debian package: a program in it. CNI plugins are outside of PATH.
 PROGRAMS = {
     "runc": "runc",
     "iptables": "iptables",
@@ -30,18 +30,18 @@ def cni_plugins() -> Path | None:
 
 
 def missing() -> list[str]:
-    """The Debian packages whose programs are not there."""
+    """The Debian packages whose programs are missing."""
     packages = [package for package, program in PROGRAMS.items() if shutil.which(program, path=PATH) is None]
     return packages if cni_plugins() else [*packages, CNI_PACKAGE]
 
 
 def ensure(log: Path, progress: Progress) -> None:
-    """Install what the cluster lacks. Raises ClusterError when that fails, or where there is no apt-get."""
+    """Install what the cluster needs. Raises ClusterError when that fails, or without apt-get."""
     install(missing(), log, progress)
 
 
 def install(packages: Sequence[str], log: Path, progress: Progress) -> None:
-    """Install Debian packages, one run at a time. Raises ClusterError when that fails, or where there is no apt-get."""
+    """Install Debian packages, one process at a time. Raises ClusterError when that fails, or without apt-get."""
     if not packages:
         return
     if shutil.which("apt-get") is None:
@@ -51,7 +51,7 @@ def install(packages: Sequence[str], log: Path, progress: Progress) -> None:
         )
     log.parent.mkdir(parents=True, exist_ok=True)
     with progress.step(f"install {', '.join(packages)} (apt-get)"), locked(cache_dir() / "apt.lock"):
-        # The package lists are fetched only when the ones at hand do not do: it takes longer than the installation.
+        # Fetch package lists only when the present ones do not suffice: it takes longer than the installation.
         if not _install(packages, log):
             _apt(["update"], log)
             if not _install(packages, log):

@@ -1,4 +1,4 @@
-"""Where things are: the Go tool modules, the cache outside the checkout, the state of the running cluster."""
+"""Paths: the Go tool modules, the cache outside of the checkout, the state of the running cluster."""
 
 import os
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ DEFAULT_STATE = Path("/var/lib/openhands-sandbox-cluster")
 
 
 def cache_dir() -> Path:
-    """The cache of built binaries and images. Deleting it costs time and nothing else."""
+    """The cache of built binaries and images. Deleting it costs only time."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "openhands-sandbox"
 
 
 @dataclass(frozen=True)
 class State:
-    """The directory that holds everything of one running cluster."""
+    """The directory with everything of one running cluster."""
 
     root: Path
 
@@ -72,12 +72,12 @@ class State:
 
     @property
     def namespace(self) -> Path:
-        """The mount that keeps the node's network namespace."""
+        """The mount that keeps the node's network namespace alive."""
         return self.root / "network-namespace"
 
     @property
     def marker(self) -> Path:
-        """Says that the directory is a cluster's, and may be deleted with all that is in it."""
+        """A file that marks the directory as a cluster's, so it may be deleted with all its contents."""
         return self.root / "cluster.json"
 
     @property

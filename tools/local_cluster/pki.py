@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = datetime.timedelta(days=365)
-# A clock that is a little behind must not find the certificates not yet valid.
+# The certificates must be valid even if a clock is a little behind.
 BACKDATED = datetime.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a certificate names. Kubernetes reads the common name as the user and the organizations as its groups.
+    """The subject of a certificate. Kubernetes reads the common name as the user, and the organizations as groups.
 
     With `hosts` (DNS names and IP addresses) it is a serving certificate, otherwise a client certificate.
     """
@@ -34,12 +34,12 @@ CONTROLLER_MANAGER = Identity("controller-manager", "system:kube-controller-mana
 SCHEDULER = Identity("scheduler", "system:kube-scheduler")
 PROXY = Identity("proxy", "system:kube-proxy")
 REGISTRY = "registry"
-# What the API server shows to kubelets (logs, exec); it gets its rights by a ClusterRoleBinding.
+# The API server's client certificate for kubelets (logs, exec). A ClusterRoleBinding gives it its rights.
 KUBELET_CLIENT = Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-client")
 
 
 def apiserver(hosts: Sequence[str]) -> Identity:
-    """The API server's serving certificate, for these hosts and the names that pods know it by."""
+    """The API server's serving certificate, for these hosts and the names that pods use."""
     service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
     return Identity("apiserver", "kube-apiserver", hosts=("localhost", "127.0.0.1", *service, *hosts))
 

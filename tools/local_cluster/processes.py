@@ -1,4 +1,4 @@
-"""Processes by pid and start time, so that a pid that was given to another process is never signalled."""
+"""Processes by pid and start time, so a pid that now belongs to another process never gets a signal."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> "Process | None":
-        """The process that has this pid now; None when there is none, or only its unreaped remains."""
+        """The process with this pid; None when there is none, or only a zombie."""
         try:
             fields = parse_stat((PROC / str(pid) / "stat").read_text())
             boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
@@ -47,7 +47,7 @@ def parse_stat(stat: str) -> list[str]:
 
 
 def end(processes: Sequence[Process], *, grace: float = 0.0, timeout: float = 20.0) -> list[Process]:
-    """End processes: SIGTERM, after `grace` seconds SIGKILL (at once when it is 0). Gives back those still alive."""
+    """End processes: SIGTERM, after `grace` seconds SIGKILL (at once if 0). Returns those still alive."""
     if grace > 0:
         for process in processes:
             process.signal(signal.SIGTERM)
@@ -58,7 +58,7 @@ def end(processes: Sequence[Process], *, grace: float = 0.0, timeout: float = 20
 
 
 def wait_gone(processes: Sequence[Process], timeout: float) -> list[Process]:
-    """Wait until all have ended; gives back those that are alive after `timeout` seconds."""
+    """Wait until all have ended; returns those that are alive after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while alive := [process for process in processes if process.alive()]:
         if time.monotonic() > deadline:

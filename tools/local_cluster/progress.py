@@ -1,4 +1,4 @@
-"""Progress for a person at a terminal or reading a CI log: one line a step, and a sign of life in long ones."""
+"""Progress for people at a terminal or with a CI log: a line for each step, and repeated lines in long ones."""
 
 import sys
 import threading
@@ -11,7 +11,7 @@ from typing import TextIO
 class Progress:
     """Prints steps with the time they took; safe to use from several threads.
 
-    `beat` is the number of seconds after which a step that still runs says what it is doing, again and again.
+    After each `beat` seconds, a running step says what it is doing.
     """
 
     def __init__(self, out: TextIO | None = None, beat: float = 15.0) -> None:
@@ -26,7 +26,7 @@ class Progress:
 
     @contextmanager
     def step(self, title: str, detail: Callable[[], str] = lambda: "") -> Generator[None]:
-        """Run the block as one step: its line comes when it ends; `detail` says what a long one is at."""
+        """Run the block as one step, whose line comes at its end. `detail` says what a long step is doing."""
         started = time.monotonic()
         ended = threading.Event()
 

@@ -1,6 +1,6 @@
-"""What a cluster leaves on the machine, alive or dead: finding it and clearing it away.
+"""Finds and removes everything of a cluster on this machine, running or not.
 
-Nothing here relies on the cluster's daemons, so that the remains of a killed cluster go the same way as a running one.
+It does not need the cluster's daemons, so it also removes the remains of a killed cluster.
 """
 
 import json
@@ -34,7 +34,7 @@ PROGRAMS = frozenset(
 # Programs that are a kubelet, or have one in them.
 KUBELETS = frozenset({"kubelet", "k3s", "k0s", "kubelite"})
 CGROUPS = Path("/sys/fs/cgroup")
-# Paths that the kubelet, containerd and CNI use whatever they are told.
+# Paths that the kubelet, containerd and CNI use with any configuration.
 DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 CONTAINER_LOGS = Path("/var/log/containers")
 CNI_RESULTS = Path("/var/lib/cni/results")
@@ -42,7 +42,7 @@ SHIM_SOCKETS = Path("/run/containerd/s")
 
 
 def processes(state: State) -> dict[Process, str]:
-    """The daemons, the containers' processes, and whatever else runs in the node's network namespace, with names."""
+    """The daemons, the containers' processes, and all other processes in the node's network namespace, with names."""
     containers = [bundle.name for bundle in _entries(state.bundles)]
     node = _inode(state.namespace)
     found: dict[Process, str] = {}
@@ -85,7 +85,7 @@ def parse_mount_point(line: str) -> Path:
 
 
 def leftovers(state: State) -> list[str]:
-    """Everything of the cluster that is on the machine, one line each; empty after `clear`."""
+    """Everything of the cluster on this machine, one line each; empty after `clear`."""
     alone = foreign_kubelet(state) is None
     return [
         *(f"process {process.pid} ({name})" for process, name in processes(state).items()),
@@ -99,7 +99,7 @@ def leftovers(state: State) -> list[str]:
 
 
 def clear(state: State) -> None:
-    """End and remove all of it, the guarding routes last. Raises ClusterError naming what does not go away."""
+    """End and remove all of it, the guarding routes last. Raises ClusterError with the names of what remains."""
     _check_owned(state)
     if (pid := foreign_kubelet(state)) is not None:
         raise ClusterError(
@@ -140,7 +140,7 @@ def _unmount(state: State) -> None:
         if points := [str(point) for point in reversed(mounts(state))]:
             subprocess.run(["umount", *lazily, *points], capture_output=True)
     if left := mounts(state):
-        # Deleting the directory would delete what is mounted there.
+        # Deleting the directory would delete the contents of the mounts.
         raise ClusterError(
             f"cannot unmount {', '.join(map(str, left))}", remedy="end what uses it, then run this again"
         )

@@ -1,7 +1,6 @@
-"""Simulated nodes for a control plane: kwok says what kubelets would say, so nodes can fall silent at will.
+"""Simulated nodes for a control plane: kwok reports what kubelets would report, and nodes can fall silent at will.
 
-Pods that are scheduled to them are told as running and ready; nothing runs. Deleted ones go a
-second later.
+kwok reports their pods as running and ready, but nothing runs. Deleted pods go a second later.
 """
 
 import signal
@@ -17,7 +16,7 @@ from local_cluster.processes import Process
 from local_cluster.progress import Progress
 
 POD_CIDR = "127.64.0.0/10"
-"""Addresses that lead nowhere outside of this machine, whoever takes them for a pod's."""
+"""Addresses of pods. They lead nowhere outside of this machine."""
 
 HEARTBEAT_SECONDS = 1
 """How often a node renews its lease."""
@@ -92,7 +91,7 @@ def _stage(
 
 
 def node(name: str, group: str, *, cpu: str = "2", memory: str = "8Gi", pods: int = 20) -> dict[str, Any]:
-    """A Node for the kwok of this group to bring to life, with room for so many pods."""
+    """A Node for the kwok of this group, with room for this many pods."""
     room = {"cpu": cpu, "memory": memory, "pods": str(pods)}
     return {
         "apiVersion": "v1",
@@ -105,9 +104,9 @@ def node(name: str, group: str, *, cpu: str = "2", memory: str = "8Gi", pods: in
 class SimulatedNodes:
     """A kwok for one group of nodes of a control plane. Use it as a context manager.
 
-    `fall_silent` halts all heartbeats and all reports about pods, as when the machines are cut off; `speak` lets them
-    go on. The process is stopped, not ended: a new kwok drops what it sees before it holds the nodes' leases, and never
-    looks again. Raises ClusterError when kwok cannot be built.
+    `fall_silent` halts all heartbeats and all reports about pods, as when the machines are cut off; `speak` continues
+    them. The process is stopped, not ended: a new kwok would drop what it sees before it holds the nodes' leases, and
+    never look again. Raises ClusterError when kwok cannot be built.
     """
 
     def __init__(self, control_plane: ControlPlane, group: str, progress: Progress | None = None) -> None:
@@ -132,7 +131,7 @@ class SimulatedNodes:
         ]
 
     def speak(self) -> None:
-        """Let the nodes report again, with what they missed."""
+        """Let the nodes report again, including what they missed."""
         for process in self.processes().values():
             process.signal(signal.SIGCONT)
 

@@ -117,7 +117,7 @@ def _config(volumes: Path) -> Mapping[str, Any]:
 
 
 def _helper_pod(image: str) -> Mapping[str, Any]:
-    """What the provisioner completes to a pod for each directory: command, arguments, node and mount are its own."""
+    """A template of the provisioner's pod for each directory; it adds command, arguments, node and mount."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

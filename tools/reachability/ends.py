@@ -1,4 +1,4 @@
-"""Both ends of the connections that are looked at. Their labels are those that chart and operator give them."""
+"""Both ends of the connections in the table, with the labels from chart and operator."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ VALUES: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Peer:
-    """A pod, or with no namespace an address outside of all pods."""
+    """A pod, or without a namespace an address outside of all pods."""
 
     name: str
     address: str
@@ -30,7 +30,7 @@ class Peer:
     ports: Mapping[int, str] | None = None
 
     def described(self) -> dict[str, Any]:
-        """As cyclonus takes it."""
+        """In cyclonus' form."""
         internal = {
             "Namespace": self.namespace,
             "NamespaceLabels": {"kubernetes.io/metadata.name": self.namespace},
@@ -41,7 +41,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Door:
-    """Where a connection goes: a peer's port."""
+    """The destination of a connection: a peer's port."""
 
     name: str
     peer: Peer
@@ -49,7 +49,7 @@ class Door:
     protocol: str = "TCP"
 
     def from_(self, source: Peer) -> dict[str, Any]:
-        """The connection from there, as cyclonus takes it."""
+        """The connection from this source, in cyclonus' form."""
         return {
             "Source": source.described(),
             "Destination": self.peer.described(),
@@ -60,7 +60,7 @@ class Door:
 
 
 def sandbox(name: str, egress: str, *, port: int = 60000, address: str = "10.244.0.20") -> Peer:
-    """The pod of a sandbox of a class with this egress profile, as the operator makes it."""
+    """The operator's pod of a sandbox with this egress profile."""
     spec = {"image": "agent:1", "command": ["agent-server", "--port", str(port)]}
     made = Sandbox.model_validate({"metadata": {"name": "one", "namespace": NAMESPACE, "uid": "u"}, "spec": spec})
     pod = build_pod(made, SandboxClass.model_validate({"spec": {"egress": egress}}))
@@ -86,7 +86,7 @@ OUTSIDE = Peer("an address outside", "203.0.113.80")
 
 
 def sources(manifests: Sequence[Mapping[str, Any]]) -> list[Peer]:
-    """From where."""
+    """All sources."""
     return [
         OUTSIDE,
         ELSEWHERE,
@@ -101,7 +101,7 @@ def sources(manifests: Sequence[Mapping[str, Any]]) -> list[Peer]:
 
 
 def doors(manifests: Sequence[Mapping[str, Any]]) -> list[Door]:
-    """Where to."""
+    """All destinations."""
     gateway, operator = component(manifests, "gateway", "10.244.0.12"), component(manifests, "operator", "10.244.0.13")
     box = sandbox("sandbox", "Internet", address="10.244.0.21")
     other = sandbox("sandbox", "Internet", port=8123, address="10.244.0.22")

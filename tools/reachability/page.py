@@ -35,7 +35,7 @@ _TAIL = """
 
 
 def page(manifests: Sequence[Mapping[str, Any]], policies: Sequence[Mapping[str, Any]]) -> str:
-    """The page as Markdown, for the chart rendered with `ends.VALUES` and the NetworkPolicies that came of it."""
+    """The page as Markdown, for the chart rendered with `ends.VALUES` and its NetworkPolicies."""
     return _HEAD + _table(simulate(policies, sources(manifests), doors(manifests))) + _TAIL
 
 

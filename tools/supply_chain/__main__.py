@@ -31,10 +31,10 @@ def audit(
         str, typer.Option(envvar="OSV_URL", help="An OSV server's /v1/query to ask instead of PyPI's JSON API.")
     ] = "",
     source_optional: Annotated[
-        bool, typer.Option("--source-optional", help="Warn, and do not fail, when nobody can be asked.")
+        bool, typer.Option("--source-optional", help="Warn, and do not fail, when no source can be asked.")
     ] = False,
 ) -> None:
-    """See that all that is installed is pinned by hash, and that no image has a known vulnerability that has a fix."""
+    """Check that all dependencies are pinned by hash, and that no image has a known vulnerability with a fix."""
     failures = list(pinned.problems(REPOSITORY))
     warnings: list[str] = []
     if not failures:
@@ -61,12 +61,12 @@ def audit(
 def write_sboms(
     output: Annotated[Path, typer.Option(help="Directory for the documents.")] = REPOSITORY / "dist" / "sbom",
     locks_only: Annotated[
-        bool, typer.Option("--locks-only", help="Of the images, tell what the lock files name, and build nothing.")
+        bool, typer.Option("--locks-only", help="List only the locked packages of the images, and build nothing.")
     ] = False,
 ) -> None:
     """Write bills of material of both images and the chart: CycloneDX 1.6, JSON.
 
-    Images that have not been built from these files yet are built first, which needs root, but no Docker.
+    Builds missing images first, which needs root but no Docker.
     """
     documents: dict[str, sbom.Document] = {}
     try:

@@ -1,4 +1,4 @@
-"""Known vulnerabilities of what the lock files name, as pip-audit finds them, and what follows from each."""
+"""Known vulnerabilities of the locked packages, found by pip-audit, and what follows from each."""
 
 import json
 import subprocess
@@ -17,8 +17,8 @@ from supply_chain.locks import IN_IMAGES, Lock, Pin
 
 ACCEPTED = Path(__file__).with_name("accepted-advisories.toml")
 CANARY = Pin("jinja2", "2.10")
-"""It has known vulnerabilities since 2019. pip-audit calls what its source does not know clean, so whoever does not
-know these knows nothing."""
+"""A version with vulnerabilities known since 2019. pip-audit reports packages as clean that its source does not know,
+so a source that does not report these knows nothing."""
 
 _LONGEST_DAYS = 180
 _SECONDS = 300
@@ -26,11 +26,11 @@ _SOCKET_SECONDS = 10
 
 
 class SourceError(Exception):
-    """Nobody has told whether there are vulnerabilities; the text says why."""
+    """It is unknown whether there are vulnerabilities; the text says why."""
 
 
 class Accepted(BaseModel):
-    """An advisory that somebody has looked at and lets pass until a day."""
+    """An advisory that somebody has reviewed and accepts until a day."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +56,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a source says. `unknown` are packages that it does not know."""
+    """The answer of a source. `unknown` are packages that it does not know."""
 
     findings: tuple[Finding, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Sentences for people; `failures` are what must be done before anything is released."""
+    """Sentences for people. `failures` must be fixed before a release."""
 
     failures: list[str]
     warnings: list[str]
@@ -110,7 +110,7 @@ def judge(report: Report, locked: Mapping[Lock, Sequence[Pin]], accepted: Iterab
 
 
 def ask(locked: Mapping[Lock, Sequence[Pin]], osv_url: str = "") -> Report:
-    """What PyPI's JSON API, or else an OSV server, knows of all pins. Raises SourceError."""
+    """The vulnerabilities of all pins, from PyPI's JSON API or an OSV server. Raises SourceError."""
     if not _report([CANARY], osv_url).findings:
         raise SourceError(f"the source does not know the vulnerabilities of {CANARY.name} {CANARY.version}")
     reports = [_report(group, osv_url) for group in groups(locked.values()) if group]
@@ -121,7 +121,7 @@ def ask(locked: Mapping[Lock, Sequence[Pin]], osv_url: str = "") -> Report:
 
 
 def groups(locks: Iterable[Sequence[Pin]]) -> Iterator[list[Pin]]:
-    """The pins of each lock that none before it has: a file of requirements names a package once."""
+    """The pins of each lock that no earlier lock has, since a file of requirements names a package only once."""
     seen: set[tuple[str, str]] = set()
     for pins in locks:
         yield [pin for pin in pins if (pin.name, pin.version) not in seen]

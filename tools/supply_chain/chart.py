@@ -1,4 +1,4 @@
-"""What the Helm chart brings into a cluster by its default values: images, and CustomResourceDefinitions."""
+"""What the Helm chart installs with its default values: images, and CustomResourceDefinitions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class Crd:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart. `images` are references with a tag; a cluster may be told to take others."""
+    """A chart. `images` are its references with a tag; values may replace them."""
 
     name: str
     version: str

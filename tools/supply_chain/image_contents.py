@@ -1,4 +1,4 @@
-"""What an image holds, read from its docker-archive: Debian packages and Python distributions."""
+"""The contents of an image, from its docker-archive: Debian packages and Python distributions."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def read(archive: Path) -> Contents:
 
 
 def apply_layer(files: dict[str, bytes], layer: tarfile.TarFile) -> None:
-    """Bring the files that tell of packages up to a layer: by path, without a slash at its beginning."""
+    """Update the package databases, by path without a leading slash, with the files of a layer."""
     added: dict[str, bytes] = {}
     for member in layer:
         path = PurePosixPath(member.name.removeprefix("./"))

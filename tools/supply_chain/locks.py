@@ -1,4 +1,4 @@
-"""The lock files as uv writes them: what is installed, in which version, and by which hashes."""
+"""The lock files of uv: which packages are installed, with versions and hashes."""
 
 import re
 from dataclasses import dataclass, replace
@@ -64,7 +64,7 @@ def read(lock: Lock, repository: Path = REPOSITORY) -> tuple[Pin, ...]:
 
 
 def parse(text: str) -> tuple[Pin, ...]:
-    """All pins. Raises ValueError for what is none: a URL, a path, an option, a range, a wrong marker."""
+    """All pins. Raises ValueError for other lines: a URL, a path, an option, a range, a wrong marker."""
     pins: list[Pin] = []
     number = 0
     for lines in re.split(r"(?<!\\)\n", text):

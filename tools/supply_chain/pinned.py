@@ -1,4 +1,4 @@
-"""Whether all that is installed is pinned; needs no network. Each problem is a sentence that names file and remedy."""
+"""Checks that everything installed is pinned; needs no network. Each problem is a sentence with file and remedy."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ GO_MODULES = "tools/local_cluster/tools"
 
 
 def problems(repository: Path) -> Iterator[str]:
-    """All that is not pinned in this checkout."""
+    """Everything that is not pinned in this checkout."""
     try:
         pins = {lock: locks.read(lock, repository) for lock in Lock}
     except ValueError as error:
@@ -35,14 +35,14 @@ def problems(repository: Path) -> Iterator[str]:
 
 
 def unhashed(lock: Lock, pins: Iterable[Pin]) -> Iterator[str]:
-    """Pins that any file of that name would satisfy."""
+    """Pins without a hash."""
     for pin in pins:
         if not pin.hashes:
             yield f"{lock}: {pin.name} has no hash. Run make lock."
 
 
 def unmet(lock: Lock, wanted: Iterable[str], pins: Iterable[Pin]) -> Iterator[str]:
-    """Requirements that the lock does not meet: somebody has changed one of the two alone."""
+    """Requirements that the lock does not meet: only one of the two was changed."""
     versions: Mapping[str, list[str]] = _versions(pins)
     for requirement in map(Requirement, wanted):
         found = versions.get(canonicalize_name(requirement.name), [])
@@ -51,7 +51,7 @@ def unmet(lock: Lock, wanted: Iterable[str], pins: Iterable[Pin]) -> Iterator[st
 
 
 def differences(shipped: Iterable[Pin], tested: Iterable[Pin]) -> Iterator[str]:
-    """What the tests would try in another version than the image has."""
+    """Packages with other versions in the tests' lock than in the image's."""
     versions = _versions(tested)
     for pin in shipped:
         if pin.version not in versions.get(pin.name, []):
@@ -59,7 +59,7 @@ def differences(shipped: Iterable[Pin], tested: Iterable[Pin]) -> Iterator[str]:
 
 
 def unpinned_bases(name: str, dockerfile: str) -> Iterator[str]:
-    """Images that a Dockerfile starts from without saying which: a tag of a release is a pin, `latest` is none."""
+    """Base images without a pin in a Dockerfile: a tag of a release is a pin, `latest` is not."""
     defaults = dict(re.findall(r"^ARG (\w+)=(\S+)", dockerfile, re.MULTILINE))
     stages: set[str] = {"scratch"}
     for source, stage in re.findall(r"^FROM (?:--\S+ )*(\S+)(?: AS (\S+))?", dockerfile, re.MULTILINE | re.IGNORECASE):
@@ -71,7 +71,7 @@ def unpinned_bases(name: str, dockerfile: str) -> Iterator[str]:
 
 
 def unsummed(mod: str, sums: str) -> Iterator[str]:
-    """Modules of a go.mod whose content no go.sum vouches for, and those that are replaced by a directory."""
+    """Modules of a go.mod that are not in go.sum, and those that are replaced by a directory."""
     known = {(module, version) for module, version in re.findall(r"^(\S+) (\S+) h1:\S{43}=$", sums, re.MULTILINE)}
     required = re.findall(r"^(?:require )?\t?([\w.~/-]+\.[\w.~/-]+) (v\S+)", mod, re.MULTILINE)
     replaced = re.findall(r"^(?:replace )?\t?(\S+)(?: v\S+)? => (\S+)(?: (v\S+))?", mod, re.MULTILINE)

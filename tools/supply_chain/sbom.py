@@ -1,4 +1,4 @@
-"""Bills of material in CycloneDX 1.6. The same parts give the same document, to the byte: it tells no time."""
+"""Bills of material in CycloneDX 1.6. The same parts give the same bytes, so a document has no time."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ type Document = dict[str, Any]
 
 PROJECT = "openhands-sandbox"
 _NAMESPACE = uuid.UUID("9e0d1c0b-52a8-5d5a-b4bd-5e5ba1f1d0c4")
-"""For the serial numbers; any UUID that nobody else makes UUIDs in."""
+"""The namespace of the serial numbers; any UUID that only this project uses for that."""
 
 
 def of_image(name: str, version: str, pins: Iterable[Pin], contents: Contents | None) -> Document:
@@ -56,7 +56,7 @@ def of_chart(chart: Chart) -> Document:
 
 
 def text_of(document: Document) -> str:
-    """The document as JSON. Raises ValueError when it is not as the schema of CycloneDX wants it."""
+    """The document as JSON. Raises ValueError when it violates the schema of CycloneDX."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if error is not None:

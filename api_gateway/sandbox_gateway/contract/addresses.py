@@ -1,4 +1,4 @@
-"""The `url` of a sandbox: scheme and host alone, since OpenHands' SDK accepts no path in it."""
+"""The `url` of a sandbox: only scheme and host, since OpenHands' SDK accepts no path in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Both routing modes: a host name per sandbox below `base_domain`, or without one the gateway's own address.
+    """Both routing modes: a host name per sandbox below `base_domain`, or else the gateway's own address.
 
-    `public` is what clients can use, if it is not what they used to get here.
+    `public` is the gateway's address for clients, if it is not the one that they used.
     """
 
     base_domain: str = ""
@@ -51,11 +51,11 @@ class Addresses:
         if self.base_domain:
             return f"{origin.scheme}://{runtime_id}.{self.base_domain}{origin.port}"
         if not origin.authority:
-            raise InvalidRequestError("Host: the request has no Host header, which the sandbox's URL is made from")
+            raise InvalidRequestError("Host: the request has no Host header, from which the sandbox's URL is made")
         return f"{origin.scheme}://{origin.authority}"
 
     def of_services(self, runtime_id: str, ports: Mapping[str, int], seen: Origin) -> dict[str, int]:
-        """URL to port of each service in `ports`; in header mode none has a URL."""
+        """The URL and the port of each service in `ports`; in header mode none has a URL."""
         if not self.base_domain:
             return {}
         return {self.of(f"{service}-{runtime_id}", seen): port for service, port in ports.items()}

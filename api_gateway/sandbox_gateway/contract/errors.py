@@ -1,10 +1,10 @@
-"""What the gateway refuses, as HTTP status and words for the client."""
+"""The gateway's refusals, with HTTP status and a text for the client."""
 
 from sandbox_gateway.contract.retry import Passing
 
 
 class GatewayError(Exception):
-    """A refusal; `detail` is what the client reads. `passing` is set if another attempt may not meet it."""
+    """A refusal; the client reads `detail`. `passing` is set if another attempt may succeed."""
 
     status = 500
     passing: Passing | None = None
@@ -24,7 +24,7 @@ class NoSandboxError(GatewayError):
 
 
 class LimitReachedError(GatewayError):
-    """A limit of the API key's owner leaves no room, and there is not likely to be some in time."""
+    """A limit of the API key's owner leaves no room, and probably will not in time."""
 
     status = 429
     passing = Passing.LIMIT
@@ -46,7 +46,7 @@ class NotResumableError(GatewayError):
 
 
 class TakenError(GatewayError):
-    """Somebody else's Sandbox has the name that the session's must have."""
+    """Another Sandbox has the name that the session's Sandbox needs."""
 
     status = 409
 
@@ -65,13 +65,13 @@ class InvalidRequestError(GatewayError):
 
 
 class UnavailableError(GatewayError):
-    """Something that the gateway needs is not there for the moment."""
+    """Something that the gateway needs is missing at the moment."""
 
     status = 503
 
 
 class BeingDeletedError(UnavailableError):
-    """The session's old sandbox is still there, on its way out."""
+    """The session's old sandbox is still being deleted."""
 
     passing = Passing.BEING_DELETED
 
@@ -80,6 +80,6 @@ class BeingDeletedError(UnavailableError):
 
 
 class NotOfferedError(GatewayError):
-    """A part of the Runtime API that this gateway leaves out."""
+    """A part of the Runtime API that this gateway does not offer."""
 
     status = 501

@@ -36,11 +36,11 @@ _CLASS_CHARACTERS = 253
 _ENVIRONMENT_BYTES = 1024 * 1024 - 4096
 """A Secret holds at most 1 MiB."""
 _VARIABLE_BYTES = 128 * 1024
-"""Linux starts no process with a longer string in its environment (execve(2)): `NAME=value` and a NUL."""
+"""Linux starts no process with a longer string in its environment (execve(2)). It counts `NAME=value` and a NUL."""
 _VARIABLES = 1024
 _WORDS = 128
 _LINE_CHARACTERS = 2 * COMMAND_BYTES
-"""Of a command that is still to be split: with its quotes and backslashes."""
+"""A command before it is split, with its quotes and backslashes."""
 
 
 def _encodable(text: str) -> str:
@@ -69,7 +69,7 @@ def _visible(text: str) -> str:
 
 
 def _whole(value: object) -> object:
-    """JSON knows one kind of number: 1.0 is 1. Python knows a boolean as one, too."""
+    """JSON has one kind of number: 1.0 is 1. In Python, a boolean is a number too."""
     if isinstance(value, bool):
         raise ValueError("Input should be a number")
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -89,7 +89,7 @@ def _split(command: object) -> object:
 
 
 def _few(things: str, most: int, found: object) -> object:
-    """Counted before each is looked at: every wrong one would be an error of its own."""
+    """Counts before each one is checked: every wrong one would be a separate error."""
     number = len(cast("list[Any]", found)) if isinstance(found, list | dict) else 0
     if number > most:
         raise ValueError(f"has too many {things}: {number}, at most {most}")
@@ -105,7 +105,7 @@ def _fits_a_command(words: list[str]) -> list[str]:
 
 _UNSEEN = re.compile(rf"[\x00-\x1f\x7f-\x9f{FORMATTING}]")
 
-# Patterns for the description alone: the functions above check, and say more than that a text does not match.
+# Patterns only for the description: the functions above check, and say more than that a text does not match.
 _NO_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
 _IMAGE: JsonDict = {"pattern": PATTERN}
 _SEEN: JsonDict = {"pattern": rf"^[^\u0000-\u001f\u007f-\u009f{FORMATTING_OF_SCHEMAS}]+$"}
@@ -126,7 +126,7 @@ GroupId = Annotated[int, Field(strict=True, ge=0, le=2147483647), Whole]
 
 
 class _Request(BaseModel):
-    # Values stay out of errors: an environment holds secrets.
+    # Errors have no values: an environment has secrets.
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
@@ -148,13 +148,13 @@ class _Request(BaseModel):
 
 
 def _or_null(field: JsonSchemaValue) -> JsonSchemaValue:
-    told = {key: field[key] for key in ("title", "description", "default") if key in field}
-    plain = {key: value for key, value in field.items() if key not in told}
-    return {"anyOf": [*plain.get("anyOf", [plain]), {"type": "null"}], **told}
+    described = {key: field[key] for key in ("title", "description", "default") if key in field}
+    plain = {key: value for key, value in field.items() if key not in described}
+    return {"anyOf": [*plain.get("anyOf", [plain]), {"type": "null"}], **described}
 
 
 class StartRequest(_Request):
-    """What to run, and under which session id."""
+    """What to run, for which session id."""
 
     image: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1024), AfterValidator(_reference)

@@ -1,4 +1,4 @@
-"""Answers of the Runtime API, with the field names of the clients; no field but `status_detail` is ever null.
+"""Answers of the Runtime API, with the field names of the clients. Only `status_detail` may be null.
 
 Sources: openhands_workspace 1.58.2 (`APIRemoteWorkspace`), openhands_ai 1.11.0 (`remote_sandbox_service`), and
 `RemoteRuntime` of OpenHands before its version 1.
@@ -105,7 +105,7 @@ class ExplainResponse(BaseModel):
 
 
 class RegistryPrefixResponse(BaseModel):
-    """Where clients put the images that they build."""
+    """Registry and path for the images that clients build."""
 
     registry_prefix: str
 
@@ -127,7 +127,7 @@ class ImageExistsResponse(BaseModel):
 
 
 class WarmRuntimeConfig(BaseModel):
-    """What the pods of one pool run, in the fields of /start."""
+    """What the pods of one pool run, as fields of /start."""
 
     name: str = Field(description="Name of the SandboxPool.")
     image: str

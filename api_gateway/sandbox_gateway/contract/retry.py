@@ -1,7 +1,7 @@
 """When a refused client should try again: the one table behind `Retry-After`.
 
-What repetition cannot mend is not in it: a wrong key, a sandbox that is gone, paused by request or failed, a missing
-permission. A used-up rate has the exact number of seconds instead (runtime_api/gate.py).
+It does not have the causes that stay: a wrong key, a sandbox that is gone, paused by request or failed, a missing
+permission. The refusal of a used-up rate has the exact number of seconds instead (runtime_api/gate.py).
 """
 
 from enum import StrEnum
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 
 class Passing(StrEnum):
-    """A cause of refusals that can pass by itself."""
+    """A cause of refusals that may pass by itself."""
 
     STARTING = "the sandbox is starting, or Kubernetes is still trying to start it"
     UNREACHABLE = "the sandbox, or the control plane, cannot be reached"

@@ -1,4 +1,4 @@
-"""A command line's words, as `shlex.split` finds them, in a hundredth of its time: all other calls wait meanwhile."""
+"""Splits a command line like `shlex.split`, in a hundredth of its time, since all other calls wait meanwhile."""
 
 import re
 
@@ -9,7 +9,7 @@ _ESCAPED = re.compile(r"""\\(["\\])""")
 
 
 def split(line: str, most: int) -> list[str]:
-    """Its words. Raises ValueError, with the reason: more than `most`, or a quotation that does not end."""
+    """The words of a line. Raises ValueError for more than `most` words and for a quotation without an end."""
     found = _WORD.findall(line)
     if left := _WORD.sub("", line).strip(" \t\r\n"):
         missing = "escaped character" if left[0] == "\\" else "closing quotation"

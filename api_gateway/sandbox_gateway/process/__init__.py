@@ -1,1 +1,1 @@
-"""The process itself: certificates, descriptors, metrics, servers for probes, and what it counts."""
+"""The process itself: certificates, descriptors, metrics, and servers for probes."""

@@ -1,4 +1,4 @@
-"""What clients have lately done with each sandbox through this replica: the gateway's half of the idle clock."""
+"""When clients last used each sandbox through this replica: the gateway's half of the idle clock."""
 
 import time
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from sandbox_common.activity import Report, Use
 
 _REMEMBERED = 100_000
-"""Sandboxes, ten times what one namespace holds; each costs some 200 bytes."""
+"""Sandboxes: ten times the most of one namespace. Each costs some 200 bytes."""
 
 
 class Activity:
     """Activity by runtime id. `clock` is a monotonic clock in seconds.
 
-    Memory is bounded by `remembered`: beyond it the sandbox that was used longest ago is forgotten, and
-    `uptime_seconds` says so.
+    It remembers at most `remembered` sandboxes. Beyond that it forgets the one that was used longest ago, and reports a
+    shorter uptime.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, remembered: int = _REMEMBERED) -> None:
@@ -22,9 +22,9 @@ class Activity:
         self._since = clock()
         self._in_flight: dict[str, int] = {}
         self._gone: set[str] = set()
-        """Deleted while exchanges were in flight, whose ends are still to come."""
+        """Sandboxes that were deleted while exchanges were in progress."""
         self._last: dict[str, float] = {}
-        """When each of the others was last used; the latest stands last."""
+        """When each of the others was last used; the latest is last."""
 
     def begin(self, runtime_id: str) -> None:
         """An exchange begins: from now until its `end` the sandbox is busy."""
@@ -38,7 +38,7 @@ class Activity:
             self._gone.discard(runtime_id)
 
     def end(self, runtime_id: str) -> None:
-        """One exchange that has begun is over, however it ended."""
+        """An exchange is over, however it ended."""
         left = self._in_flight[runtime_id] - 1
         if left:
             self._in_flight[runtime_id] = left
@@ -50,7 +50,7 @@ class Activity:
             self.touch(runtime_id)
 
     def touch(self, runtime_id: str) -> None:
-        """The sandbox is used at this moment, and no longer: a WebSocket's handshake."""
+        """The sandbox is used at this moment only: a WebSocket's handshake."""
         if runtime_id in self._in_flight:
             self._gone.discard(runtime_id)
             return
@@ -67,7 +67,7 @@ class Activity:
             self._gone.add(runtime_id)
 
     def report(self, within_seconds: float | None = None) -> Report:
-        """All sandboxes that are in use or were so within these seconds; without them, all that are remembered."""
+        """All sandboxes that are in use or were within these seconds; by default all that are remembered."""
         now = self._clock()
         used = {runtime_id: Use(count, 0.0) for runtime_id, count in self._in_flight.items()}
         for runtime_id in reversed(self._last):

@@ -1,4 +1,4 @@
-"""The certificate that the gateway's listener shows, from the files of a mounted Secret of type kubernetes.io/tls."""
+"""The certificate of the gateway's listener, from the files of a mounted Secret of type kubernetes.io/tls."""
 
 import asyncio
 import ssl
@@ -15,14 +15,14 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class TlsError(Exception):
-    """There is no usable pair of certificate and key; the text says why, and what to do."""
+    """There is no usable pair of certificate and key. The text says why, and the remedy."""
 
 
 class Certificates:
     """The pair in force, which follows the files in `directory`.
 
-    Raises TlsError when the first pair cannot be used. A later one that cannot be used is logged, and the one before
-    stays.
+    Raises TlsError when the first pair cannot be used. If a later one cannot be used, this is logged, and the previous
+    pair stays.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -30,7 +30,7 @@ class Certificates:
         self._pair = _read(directory)
         self._refused: tuple[bytes, bytes] | str | None = None
         self.context = _context(directory)
-        """For connections that begin now."""
+        """The TLS context for connections that begin now."""
 
     async def run(self) -> None:
         """Follow the files until cancelled."""
@@ -39,8 +39,8 @@ class Certificates:
             self.look()
 
     def look(self) -> None:
-        """Take up the files as they are now."""
-        # The kubelet renews both files at once, by a new target of this link: a pair must not be read across that.
+        """Use the files as they are now."""
+        # The kubelet renews both files at once, by a new target of this link. So both must come from one target.
         data = self._directory / "..data"
         directory = data.resolve() if data.exists() else self._directory
         pair: tuple[bytes, bytes] | str | None = None

@@ -3,19 +3,19 @@
 import resource
 
 RESERVE = 128
-"""For all but clients: the API server, probes, logs, and the connections that are being refused."""
+"""Descriptors for everything but clients: the API server, probes, logs, and connections that are being refused."""
 _PER_CLIENT = 4
-"""A client's own, up to two behind it (a call of the Runtime API has both ends in this process), and an idle one that
-an earlier request has left in the pool."""
+"""Descriptors of a client: its own, up to two behind it (this process has both ends of a call of the Runtime API), and
+an idle one in the pool, from an earlier request."""
 _NO_LIMIT = 1 << 20
 MOST = 16_384
-"""Connections, however many files may be open: each takes memory, too, from 3 KiB up."""
+"""The most connections, even if more files may be open: each also takes memory, from 3 KiB up."""
 MOST_TLS = 4096
-"""The same with TLS: each takes 46 KiB while it is idle."""
+"""The same with TLS, where an idle one takes 46 KiB."""
 
 
 def raise_limit() -> int:
-    """Allow this process as many descriptors as it may allow itself; gives the number."""
+    """Raise this process's limit of descriptors to its maximum; returns that number."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _NO_LIMIT if hard == resource.RLIM_INFINITY else hard
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -25,5 +25,5 @@ def raise_limit() -> int:
 
 
 def connections(limit: int, *, tls: bool = False) -> int:
-    """How many connections of clients so many descriptors allow; at least one, at most MOST, or MOST_TLS."""
+    """How many connections of clients this many descriptors allow; at least one, at most MOST, or MOST_TLS."""
     return min(max(1, (limit - RESERVE) // _PER_CLIENT), MOST_TLS if tls else MOST)

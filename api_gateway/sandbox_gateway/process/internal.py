@@ -1,4 +1,4 @@
-"""What the operator asks of a replica, on the port of the probes: `GET /internal/activity`."""
+"""The operator's question to a replica, on the port of the probes: `GET /internal/activity`."""
 
 import asyncio
 import math
@@ -14,11 +14,11 @@ from sandbox_gateway.process.activity import Activity
 
 _FOLLOWED_SECONDS = 2 * CHECK_SECONDS
 _HAND_OVER_SECONDS = 1.25 * CHECK_SECONDS
-"""One check, and a quarter of it for what makes one late."""
+"""The time of one check, and a quarter more, since a check may be late."""
 
 
 class ActivityReports:
-    """Answers whoever shows the internal token: 200 with a report, 401 without the token, 422 for a bad `within`."""
+    """Answers requests: 200 with a report, 401 without the internal token, 422 for a bad `within`."""
 
     def __init__(self, activity: Activity, keys: MasterKeys) -> None:
         self._activity = activity
@@ -28,9 +28,9 @@ class ActivityReports:
         self.route = Route(PATH, self._answer)
 
     async def hand_over(self, at_most: float) -> None:
-        """Return when the last report has been fetched: the process ends, and its memory with it.
+        """Return when the last report has been fetched, since the memory ends with the process.
 
-        Returns at once when nobody follows this replica, else after one check or `at_most` seconds at the latest.
+        Returns at once when nobody asks this replica, else at the latest after one check or `at_most` seconds.
         """
         loop = asyncio.get_running_loop()
         if loop.time() - self._asked_at > _FOLLOWED_SECONDS:
@@ -41,7 +41,7 @@ class ActivityReports:
     async def _answer(self, request: Request) -> Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not self._keys.is_internal_token(token.strip()):
-            detail = "This is for the operator alone, which shows the internal token of the master key."
+            detail = "This is only for the operator, which sends the internal token of the master key."
             return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": "Bearer"})
         try:
             within = _seconds(request)

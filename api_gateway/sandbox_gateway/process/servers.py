@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-import sandbox_gateway.process.tallies  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers what /metrics tells
+import sandbox_gateway.process.tallies  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers its metrics
 
 
 class _Server(uvicorn.Server):
@@ -33,19 +33,19 @@ class AppServer:
                 http="httptools",
                 ws="none",
                 lifespan="off",
-                # Paths hold session ids, and clients put keys into queries.
+                # Paths contain session ids, and clients put keys into queries.
                 access_log=False,
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,
-                # Longer than any client or proxy keeps an idle connection, so that none meets a closing one.
+                # Longer than clients and proxies keep an idle connection, so that none uses a closing one.
                 timeout_keep_alive=90,
                 timeout_graceful_shutdown=int(grace_seconds) + 1,
             )
         )
 
     async def run(self) -> None:
-        """Serve until `stop`; what is in flight is finished first."""
+        """Serve until `stop`, then finish the requests in progress."""
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
@@ -54,7 +54,7 @@ class AppServer:
 
 
 def unix_socket(path: str) -> socket.socket:
-    """A listening Unix socket; who may enter its directory may connect."""
+    """A listening Unix socket. Everyone with access to its directory may connect."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(path)
     sock.listen(1024)
@@ -63,13 +63,13 @@ def unix_socket(path: str) -> socket.socket:
 
 
 def tcp_socket(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; at `::` IPv4 comes too."""
+    """A listening TCP socket; `::` also accepts IPv4."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
 
 
 def probes_app(ready: Callable[[], bool], *more: Route) -> Starlette:
-    """`/healthz`: the event loop turns; `/readyz`: requests can be served; `/metrics`; and more routes."""
+    """`/healthz`: the event loop runs; `/readyz`: the gateway serves requests; `/metrics`; and more routes."""
 
     async def healthz(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok")

@@ -1,4 +1,4 @@
-"""What passes the listener, in numbers, for `/metrics`."""
+"""Requests and bytes that pass the listener, for `/metrics`."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from sandbox_gateway.process.metrics import PREFIX
 
 TIMED_OF = 16
-"""One request of so many is timed."""
+"""One request in this many is timed."""
 _BUCKETS = (0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
 
 
@@ -29,18 +29,18 @@ class Route(StrEnum):
     WEBSOCKET = "websocket"
     """To any of a sandbox's ports, as a WebSocket."""
     GATEWAY = "gateway"
-    """Nowhere: the gateway answers it by itself."""
+    """Nowhere: the gateway itself answers."""
 
 
 class Tally:
-    """The sums over one route's requests: plain numbers, for one thread. Read by `TallyCollector`."""
+    """Sums over the requests of one route: plain numbers, for one thread. `TallyCollector` reads them."""
 
     __slots__ = ("added", "added_seconds", "answers", "received", "route", "sent")
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.answers = [0] * 10
-        """Requests by the first digit of their answer's status; 0 for those that ended without one."""
+        """Requests by the first digit of their answer's status; 0 for requests without an answer."""
         self.received = 0
         """Bytes from clients."""
         self.sent = 0
@@ -49,7 +49,7 @@ class Tally:
         self.added_seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        """One request has been delayed by so much."""
+        """The gateway delayed one request by this much."""
         self.added[bisect_left(_BUCKETS, seconds)] += 1
         self.added_seconds += seconds
 
@@ -58,7 +58,7 @@ TALLIES = {route: Tally(route) for route in Route}
 
 
 class TallyCollector(Collector):
-    """Tells tallies as metrics."""
+    """Exports the tallies as metrics."""
 
     def __init__(self, tallies: Iterable[Tally]) -> None:
         self._tallies = list(tallies)
@@ -67,21 +67,23 @@ class TallyCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         requests = CounterMetricFamily(
             f"{PREFIX}_requests",
-            "Requests of clients that have ended, by where they went (gateway: answered by the gateway itself) and by "
-            "class of status code (none: they ended without an answer). A WebSocket's ends with its handshake.",
+            "Finished requests of clients, by route (gateway: answered by the gateway itself) and by class of status "
+            "code (none: no answer). A WebSocket counts when its handshake ends.",
             labels=["route", "code"],
         )
         received = CounterMetricFamily(
-            f"{PREFIX}_received_bytes", "Bytes of requests and WebSockets from clients, with heads.", labels=["route"]
+            f"{PREFIX}_received_bytes",
+            "Bytes of requests and WebSockets from clients, heads included.",
+            labels=["route"],
         )
         sent = CounterMetricFamily(
-            f"{PREFIX}_sent_bytes", "Bytes of answers and WebSockets to clients, with heads.", labels=["route"]
+            f"{PREFIX}_sent_bytes", "Bytes of answers and WebSockets to clients, heads included.", labels=["route"]
         )
         added = HistogramMetricFamily(
             f"{PREFIX}_added_seconds",
-            f"Time that the gateway has added to a request, of one in {TIMED_OF}: from its whole head until it is sent "
-            "on, connecting included, and from the first byte of the answer until its head is sent on. Not the wait "
-            "for a sandbox to wake, nor for the process to look at what has come.",
+            f"Seconds that the gateway added to a request, measured for one in {TIMED_OF}: from its complete head "
+            "until it is forwarded, connecting included, and from the first byte of the answer until its head is "
+            "forwarded. Without the wait for a sandbox to wake, and for the event loop.",
             labels=["route"],
         )
         for tally in self._tallies:

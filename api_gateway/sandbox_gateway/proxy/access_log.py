@@ -1,7 +1,7 @@
-"""The access log: requests that have ended, as lines on standard output, off their way.
+"""The access log: finished requests as lines on standard output. No request waits for it.
 
-Requests wait in a bounded queue. Lines are made of them a few at a time in the event loop, so that it is never kept
-long, and written by a thread, so that a reader who is slow keeps nobody. What finds no room is dropped, and counted.
+Entries wait in a bounded queue. The event loop makes lines from a few of them at a time, so it is never blocked for
+long. A thread writes the lines, so a slow reader delays nobody. Entries that find no room are dropped, and counted.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ AccessLogMode = Literal["none", "failures", "all"]
 
 _QUEUE = 10_000
 _FAILURES_A_SECOND = 100
-"""Anybody may cause failures; their lines must not fill the disk of a node."""
+"""Anybody can cause failures; their lines must not fill the disk of a node."""
 _BATCH = 50
-"""Lines that are made before the event loop turns to others: about 0.3 ms."""
+"""Lines made before the event loop gets control again: about 0.3 ms."""
 _GATHER_SECONDS = 0.2
 _WHOLE = 4096
-"""Bytes that a pipe takes in one piece (PIPE_BUF): longer writes may mix with those of other processes."""
+"""Bytes that a pipe takes in one piece (PIPE_BUF). Longer writes may mix with those of other processes."""
 
 type _Render = Callable[[MutableMapping[str, Any]], bytes]
 
 
 class RequestLog:
-    """Implements `meter.AccessLog`; `run` writes what it takes, by calls of `write` in threads."""
+    """Implements `meter.AccessLog`. `run` writes the entries by calls of `write` in threads."""
 
     def __init__(self, mode: AccessLogMode, render: _Render, write: Callable[[bytes], None]) -> None:
         self.everything = mode == "all"
@@ -49,7 +49,7 @@ class RequestLog:
         self._in_second = 0
 
     def take(self, entry: Entry) -> None:
-        """Write of it soon, or drop it."""
+        """Write it soon, or drop it."""
         if self._silent:
             return
         now = time.time()
@@ -60,7 +60,7 @@ class RequestLog:
         self._queued.set()
 
     def stop(self) -> None:
-        """Let `run` return once what has been taken is written."""
+        """Let `run` return once all entries are written."""
         self._stopped = True
         self._queued.set()
 
@@ -85,7 +85,7 @@ class RequestLog:
         lines = [self._render(event(when, entry) | self._worker) for when, entry in batch]
         try:
             await asyncio.to_thread(self._write_all, lines)
-        except OSError:  # nobody reads any more
+        except OSError:  # there is no reader
             DROPPED_LINES.inc(len(lines))
 
     def _write_all(self, lines: list[bytes]) -> None:
@@ -113,8 +113,8 @@ def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def event(when: float, entry: Entry) -> dict[str, Any]:
-    """What is told of a request that has ended at `when`, in seconds since 1970. What it has not is left out."""
-    told = {
+    """The log entry of a request that ended at `when`, in seconds since 1970. Absent values are omitted."""
+    fields = {
         "event": "request",
         "level": "info",
         "logger": "sandbox_gateway.access",
@@ -133,4 +133,4 @@ def event(when: float, entry: Entry) -> dict[str, Any]:
         "trace_id": entry.trace_id,
         "detail": entry.detail or None,
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in fields.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What the gateway answers by itself."""
+"""The gateway's own answers."""
 
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -38,26 +38,26 @@ HEALTHY = Answer(200, orjson.dumps({"status": "ok"}))
 
 
 def refuse(status: int, detail: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """An error as every client of the Runtime API reads it: a JSON object with `detail`."""
+    """An error in the form that every client of the Runtime API reads: a JSON object with `detail`."""
     if status == 401:
         headers = (*headers, (b"WWW-Authenticate", b"X-Session-API-Key"))
     return Answer(status, orjson.dumps({"detail": detail}), headers)
 
 
 def refuse_for_now(why: Passing, detail: str) -> Answer:
-    """A refusal that another attempt may not meet."""
+    """A refusal after which another attempt may succeed."""
     status, seconds = RETRY[why]
     return refuse(status, detail, (b"Retry-After", b"%d" % seconds))
 
 
 def unknown_api_key(api_key: str) -> Answer:
-    """The answer to a call of the Runtime API whose key, which may be empty, opens nothing."""
+    """The answer to a call of the Runtime API without a valid key."""
     detail = "X-API-Key is not a known API key" if api_key else "X-API-Key is missing: send your API key in it"
     return Answer(401, orjson.dumps({"detail": detail}))
 
 
 def too_many(runtime_id: str, limit: int, *, websockets: bool) -> Answer:
-    """The answer to one request more than a sandbox may have under way."""
+    """The answer to a request beyond the maximum of its sandbox."""
     what, value = (
         ("WebSockets open", "websocketsPerSandbox") if websockets else ("requests under way", "requestsPerSandbox")
     )
@@ -77,7 +77,7 @@ TOO_MANY_OF_OWNER = refuse_for_now(
 
 
 def nothing_listens(service: str, port: object) -> str:
-    """What a sandbox lacks whose service refuses connections, as the end of a sentence."""
+    """What is missing when a service refuses connections, as the end of a sentence."""
     if service == "vscode":
         return (
             f"has no VSCode on port {port}. It needs an image with VSCode and OH_ENABLE_VSCODE=1 in its environment, "

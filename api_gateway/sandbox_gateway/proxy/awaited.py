@@ -1,4 +1,4 @@
-"""An upstream's answer, awaited up to the end of its head."""
+"""Waits for the head of an upstream's answer."""
 
 import asyncio
 from typing import override
@@ -8,9 +8,9 @@ from sandbox_gateway.proxy.upstream import Sink, UpstreamConnection
 
 
 class AwaitedHead(Sink):
-    """The first head that comes, and the bytes behind it.
+    """The first head, and the bytes after it.
 
-    `result` raises BadMessageError, and ConnectionError when the connection ends before.
+    `result` raises BadMessageError, and ConnectionError when the connection ends first.
     """
 
     def __init__(self, upstream: UpstreamConnection) -> None:

@@ -1,4 +1,4 @@
-"""A client's HTTP connection: requests are taken one at a time, in order, each routed by itself."""
+"""A client's HTTP connection. It handles its requests one at a time, in order, and routes each one separately."""
 
 import asyncio
 import socket
@@ -27,7 +27,7 @@ class Head:
 
 
 class Queued:
-    """A request waits for a turn of its owner to begin."""
+    """A request waits for a turn of its owner."""
 
     def __init__(self, head: RequestHead, body: Body) -> None:
         self.head = head
@@ -39,7 +39,7 @@ class Over:
 
 
 type State = Head | Queued | HeldRequest | Exchange | Over
-"""A request waits for its sandbox to wake, or to be known, in a Hold; it is with an upstream in an Exchange."""
+"""In a HeldRequest, a request waits for its sandbox to wake or to be known. In an Exchange, an upstream has it."""
 
 TRANSITIONS: Final[dict[type, set[type]]] = {
     Head: {Queued, HeldRequest, Exchange, Over},
@@ -67,9 +67,9 @@ class ClientConnection(ClientSide):
         self._state: State = _HEAD
         self._reader = RequestReader()
         self._awaits_turn = False
-        """Whether `_go_on` is to be called at a turn of the owner."""
+        """Whether `_go_on` will be called at a turn of the owner."""
         self._has_turn = False
-        self._pending = b""  # received, but not to be looked at yet
+        self._pending = b""  # received, and not used yet
         self._read_paused = False
         self._pumping = False
         self._deadline: float | None = None
@@ -77,7 +77,7 @@ class ClientConnection(ClientSide):
         self._rings_at = inf
         self._peer = ""
         self._is_proxy = False
-        """Whether it is one that is trusted to say where its requests come from."""
+        """Whether the peer is a trusted proxy, whose X-Forwarded fields count."""
         self._https = context.https
         self.write_paused = False
 
@@ -86,7 +86,7 @@ class ClientConnection(ClientSide):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         peer: tuple[Any, ...] | None = transport.get_extra_info("peername")
-        # None when it is gone already; an IPv4 client of an IPv6 socket is still one of IPv4
+        # None when it is already gone; a client of an IPv6 socket may use IPv4
         self._peer = peer[0].removeprefix("::ffff:") if peer else "unknown"
         self._is_proxy = self._peer in self._context.proxies
         self.meter = Meter(self._context.access_log, self._peer)
@@ -150,7 +150,7 @@ class ClientConnection(ClientSide):
 
     @override
     def pump(self) -> None:
-        """Work off what has been received, as far as the state allows; read on only when all of it is."""
+        """Use the received bytes, as far as the state allows. Continue to read only when all are used."""
         if self._pumping:
             return
         self._pumping = True
@@ -237,7 +237,7 @@ class ClientConnection(ClientSide):
         return True
 
     def _may_go_on(self, owner: str) -> bool:
-        """Whether this is a turn of the owner; if not, it waits for one."""
+        """Whether the owner has a turn now; if not, wait for one."""
         if self._has_turn or self._context.turns.take(owner):
             self._has_turn = False
             return True
@@ -254,12 +254,12 @@ class ClientConnection(ClientSide):
                 self._begin(queued.head, queued.body)
             self.pump()
         except Exception:
-            self.transport.abort()  # as a transport does whose protocol fails on what has come
+            self.transport.abort()  # as a transport does when data_received fails
             raise
         self._has_turn = False
 
     def _from_outside(self, head: RequestHead) -> RequestHead:
-        """The request as its client has sent it to the outermost trusted proxy."""
+        """The request as the client sent it to the outermost trusted proxy."""
         fields = head.fields.joined
         said = (fields.get(b"x-forwarded-for"), fields.get(b"x-forwarded-proto"), fields.get(b"x-forwarded-host"))
         outside = self._context.proxies.outside(self._peer, *said)
@@ -302,7 +302,7 @@ class ClientConnection(ClientSide):
             return
         match decision:
             case ToControl():
-                # It has no WebSockets; asked for one, its server would log two warnings each time.
+                # It has no WebSockets; its server would log two warnings for each attempt.
                 forwarded = upstream_head(head, self.meter.client_ip, True, False, https=self._https)
                 self._exchange_with(decision, head, body, forwarded)
             case Answer():
@@ -400,7 +400,7 @@ class ClientConnection(ClientSide):
             raise RuntimeError(f"{type(self._state).__name__} to {type(state).__name__}")
         self._state = state
 
-    # The one timer: it runs out at the earliest deadline it was set for, and is wound up again if that has moved
+    # The only timer: it runs out at the earliest deadline it was set for, and starts again if the deadline has moved
 
     def _expect_next(self) -> None:
         bounds = self._context.bounds
@@ -429,5 +429,5 @@ class ClientConnection(ClientSide):
             self._leave()
             self.transport.close()
         else:
-            # A TLS transport waits for the client's own farewell, and counts as a connection as long as that.
+            # A TLS transport waits for the client to end its session, and counts as a connection until then.
             self._end()

@@ -1,7 +1,7 @@
-"""Fields of a sandbox's responses that would not keep to its own host, and pages that would not keep to themselves.
+"""Confines a sandbox's responses to its own host, and pages to themselves.
 
-What answers there is not trusted, and its neighbours are other sandboxes: no cookie may be for the whole domain. And a
-program that redirects to where it listens, by the address that it knows, means its host.
+Servers in a sandbox are not trusted, and other sandboxes are neighbours in the same domain. So no cookie may be for the
+whole domain. A program that redirects to the address where it listens means its host.
 """
 
 import re
@@ -14,7 +14,7 @@ _HERE = (b"localhost", b"127.0.0.1", b"0.0.0.0", b"[::1]", b"[::]")
 
 
 def confined(response: ResponseHead, address: tuple[str, int]) -> ResponseHead:
-    """What listens at `address` responds: its cookies are for its host alone, redirects to `address` to its host."""
+    """A response of the server at `address`, with cookies for its host alone, and redirects to `address` made local."""
     joined = response.fields.joined
     if b"set-cookie" not in joined and b"location" not in joined:
         return response
@@ -30,9 +30,9 @@ def confined(response: ResponseHead, address: tuple[str, int]) -> ResponseHead:
 
 
 def as_stranger(response: ResponseHead) -> ResponseHead:
-    """The response as one that a browser shows without the rights of its host, which is that of other sandboxes, too.
+    """The response, shown by a browser without the rights of its host, which other sandboxes share.
 
-    As a document it has an origin of its own: it reads nothing of the host, and can register no service worker there.
+    As a document it has an opaque origin: it reads nothing of the host, and cannot register a service worker there.
     """
     fields = Fields()
     for _, name, value in response.fields.lines:
@@ -42,19 +42,19 @@ def as_stranger(response: ResponseHead) -> ResponseHead:
 
 
 def _host_only(cookie: bytes) -> bytes:
-    """Without the attribute Domain. Browsers read attributes as RFC 6265, section 5.2, says: whatever their case."""
+    """The cookie without the attribute Domain. Browsers ignore the case of attributes (RFC 6265, section 5.2)."""
     pair, *attributes = cookie.split(b";")
     kept = [part for part in attributes if part.partition(b"=")[0].strip(b" \t").lower() != b"domain"]
     return b";".join((pair, *kept))
 
 
 def _outer(location: bytes, address: tuple[str, int]) -> bytes:
-    """A path, if this is a URL of `address`: the client resolves it by the URL that it has asked for."""
+    """A path, if this is a URL of `address`. The client resolves it against the URL of its request."""
     match = _URL.fullmatch(location)
     if match is None:
         return location
     ip, port = address
     inner = {b"%b:%d" % (host, port) for host in (*_HERE, b"[%b]" % ip.encode() if ":" in ip else ip.encode())}
     path = match[2] if match[2].startswith(b"/") else b"/" + match[2]
-    # A path that begins with two slashes would be read as another host.
+    # Clients would read a path that begins with two slashes as another host.
     return path if match[1].lower() in inner and not path.startswith(b"//") else location

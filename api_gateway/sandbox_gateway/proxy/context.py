@@ -19,50 +19,51 @@ from sandbox_gateway.proxy.turns import Turns
 from sandbox_gateway.proxy.upstream import Pool
 
 REQUESTS = 4
-"""Of an owner, begun or read on in one round of the event loop."""
+"""The most requests of one owner that begin or continue in one round of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Times in seconds. Numbers are those of one gateway process."""
+    """How long a connection may take, and how many there may be. Times are in seconds, numbers for one process."""
 
     tls_handshake_seconds: float = 10.0
-    """For a client's TLS handshake."""
+    """A client's TLS handshake."""
     tls_close_seconds: float = 60.0
-    """For a client to read the last answer and to end its TLS session, too."""
+    """Until a client has read the last answer and ended its TLS session."""
     head_seconds: float = 30.0
-    """For a request head, from its first byte (the first one of a connection: from the connection) to its end."""
+    """A request head, from its first byte to its end. For a connection's first request, the time begins with the
+    connection."""
     idle_seconds: float = 75.0
     """Between two requests of a client's connection."""
     linger_seconds: float = 5.0
-    """For a client to read the last answer and close, while it makes no progress."""
+    """How long a client may make no progress in reading the last answer."""
     first_message_seconds: float = 10.0
-    """For the first message of a WebSocket, as the agent server grants."""
+    """Until the first message of a WebSocket; the agent server waits as long."""
     first_message_bytes: int = 64 * 1024
     handshake_seconds: float = 30.0
-    """For a sandbox to accept a WebSocket that the gateway has accepted before it."""
+    """Until a sandbox accepts a WebSocket that the gateway has accepted already."""
     half_closed_seconds: float = 30.0
-    """For the other side of a tunnel to close, too."""
+    """Until the other side of a tunnel closes too."""
     close_seconds: float = 5.0
-    """For a client and an agent server to close a WebSocket after the gateway has asked for it."""
+    """Until a client and an agent server close a WebSocket, after the gateway asked for it."""
     drain_idle_seconds: float = 2.0
-    """For the next request of a client's connection while the gateway ends: its answer says that it is the last. A
-    connection that is closed sooner may be closed under a request that is on its way."""
+    """Until the next request of a client's connection, while the gateway ends. The answer to it says that it is the
+    last. If the gateway closed sooner, a request could be on its way."""
     connections: int = 16_384
-    """Of clients, open at a time."""
+    """The most open connections of clients."""
     requests_per_sandbox: int = 512
-    """Under way at a time, to the agent server and to services."""
+    """The most requests in progress, to the agent server and to services."""
     websockets_per_sandbox: int = 1024
-    """Open at a time, from the handshake on."""
+    """The most open WebSockets, from the handshake on."""
     wake_hold_seconds: float = 50.0
-    """For an idle sandbox to wake: the SDK waits 60 s for an answer (openhands_workspace 1.58.2, `api_timeout`)."""
+    """Until an idle sandbox is awake. The SDK waits 60 s for an answer (openhands_workspace 1.58.2, `api_timeout`)."""
 
 
 class Client(Protocol):
-    """A client's connection, whatever it is being used for."""
+    """A client's connection, in any state."""
 
     def drain(self) -> None:
-        """Finish what is in flight and close; at once if that is nothing."""
+        """Finish the request in progress, if there is one, and close."""
         ...
 
     def cut(self) -> None:
@@ -71,18 +72,18 @@ class Client(Protocol):
 
 
 class Activity(Protocol):
-    """Takes note of the requests to each sandbox that count."""
+    """Notes the requests to each sandbox that count as activity."""
 
     def begin(self, runtime_id: str) -> None:
-        """One more is in flight."""
+        """A request begins."""
         ...
 
     def end(self, runtime_id: str) -> None:
-        """One that `begin` has told is over, however it ended."""
+        """A request that `begin` reported is over, however it ended."""
         ...
 
     def touch(self, runtime_id: str) -> None:
-        """There was one just now."""
+        """There was a request just now."""
         ...
 
 
@@ -90,9 +91,9 @@ class Waker(Protocol):
     """Wakes idle sandboxes."""
 
     async def wake(self, runtime_id: str) -> None:
-        """Return when the sandbox is awake, or when waiting for that has become useless.
+        """Return when the sandbox is awake, or when it is useless to wait longer.
 
-        Many may wait for one sandbox; who is cancelled disturbs neither the others nor the waking.
+        Many may wait for one sandbox. Cancelling one of them affects neither the others nor the waking.
         """
         ...
 
@@ -108,23 +109,23 @@ class Context:
     base_domain: str
     bounds: Bounds
     https: bool = False
-    """Whether clients speak TLS, if no trusted proxy says it: with the listener itself, or with something in front."""
+    """Whether clients use TLS, to the listener or to something in front of it, if no trusted proxy says it."""
     tls: Callable[[], ssl.SSLContext] | None = None
-    """What the listener speaks TLS by, for a connection that begins now."""
+    """The listener's TLS context for a connection that begins now."""
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
     places: Places = field(default_factory=Places)
     flights: Flights = field(default_factory=Flights)
     draining: bool = False
     grace_seconds: float = 0.0
-    """From the beginning of draining until what is left is cut."""
+    """From the beginning of draining until the remaining connections are cut."""
     held_until: float = inf
-    """Loop time at which no request is held any longer: there has to be time for its answer before the cut."""
+    """Loop time at which requests are no longer held, so that there is time to answer them before the cut."""
     owners: Fair = field(init=False)
-    """Of requests under way and WebSockets, each of which takes a connection."""
+    """Shares of the connections that requests in progress and WebSockets use."""
     requests: Shares = field(init=False)
     websockets: Shares = field(init=False)
     turns: Turns = field(init=False)
-    """Of requests to begin, and to read on in their bodies."""
+    """Turns to begin a request, and to continue to read its body."""
     clients: set[Client] = field(default_factory=set[Client])
     all_gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the last client leaves a draining listener."""
@@ -136,7 +137,7 @@ class Context:
         self.websockets = Shares(self.bounds.websockets_per_sandbox, self.owners)
 
     def shares(self, request: RequestHead) -> Shares:
-        """Of what such a request takes one."""
+        """The shares of which such a request takes one."""
         return self.websockets if request.websocket else self.requests
 
     def join(self, client: Client) -> None:

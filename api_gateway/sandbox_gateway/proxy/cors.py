@@ -1,12 +1,12 @@
-"""What lets pages of other origins read the answers that the gateway gives by itself.
+"""Lets pages of other origins read the gateway's own answers.
 
-A sandbox's answers have its own CORS fields, and nothing is added to those. Where no sandbox can be asked, the gateway
-answers a preflight, which carries no key, and lets it pass. That gives nothing away: the request that follows needs
-the key, and who answers it decides whether the page may read the answer.
+A sandbox's answers have their own CORS fields, and the gateway adds nothing to them. Where no sandbox can be asked, the
+gateway answers a preflight, which carries no key, and lets it pass. That reveals nothing: the next request needs the
+key, and the answer to it decides whether the page may read it.
 
-Credentials, which are cookies, are allowed only to set and to remove the cookie of workspace files. Its key is in a
-header, which a page must know to send, and no cookie comes into play. Everywhere else a page could use cookies of other
-sandboxes: in header mode all share one host, and a refusal tells more to who shows a sandbox's key.
+Credentials, which are cookies, are allowed only to set and to remove the cookie of workspace files. That request has
+its key in a header, which the page must know, and uses no cookie. Everywhere else a page could use cookies of other
+sandboxes: in header mode all share one host, and a refusal says more to a request with a sandbox's key.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ _CREDENTIALS = (b"Access-Control-Allow-Credentials", b"true")
 
 
 def is_preflight(request: RequestHead) -> bool:
-    """Whether a browser asks if it may send another request."""
+    """Whether this is a browser's CORS preflight."""
     fields = request.fields.joined
     return request.method == b"OPTIONS" and b"origin" in fields and b"access-control-request-method" in fields
 
@@ -38,7 +38,7 @@ def preflight(request: RequestHead) -> Answer:
 
 
 def readable(answer: Answer, request: RequestHead) -> Answer:
-    """The gateway's own answer to this request, for the page that has sent it, if one has."""
+    """The gateway's own answer, readable for the page that sent this request, if a page did."""
     origin = request.fields.joined.get(b"origin")
     if origin is None:
         return answer

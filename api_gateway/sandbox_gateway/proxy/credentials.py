@@ -1,8 +1,8 @@
-"""The session key in a request, at every place from which the agent server takes one.
+"""The session key in a request, at every place where the agent server accepts one.
 
-The header X-Session-API-Key; `Authorization: Bearer`, of its OpenAI-like routes; the cookie with which browsers read
-workspace files; `session_api_key` in the query of its WebSockets (openhands_agent_server 1.58.2). And those from which
-VSCode takes it: `tkn` in the query of a link, and the cookie that it then sets (VS Code, `serverConnectionToken.ts`).
+These are the header X-Session-API-Key; `Authorization: Bearer` for its OpenAI-like routes; the cookie for workspace
+files; `session_api_key` in the query of its WebSockets (openhands_agent_server 1.58.2). VSCode accepts it as `tkn` in
+the query of a link, and in the cookie that it then sets (VS Code, `serverConnectionToken.ts`).
 """
 
 import re
@@ -14,28 +14,28 @@ from sandbox_gateway.proxy.head import RequestHead
 
 WORKSPACE_COOKIE = b"oh_workspace_session_key"
 _WORKSPACE = re.compile(rb"/api/conversations/[^/]+/workspace(?:/.*)?", re.DOTALL)
-"""Paths of workspace files: the agent server takes the cookie for them, in a GET, and for nothing else."""
+"""Paths of workspace files: the agent server accepts the cookie only for a GET of these."""
 _QUERY = "session_api_key"
 _VSCODE_COOKIE = b"vscode-tkn"
 _VSCODE_QUERY = "tkn"
 
 
 def presents_key(request: RequestHead, runtime_id: str, directory: Directory, *, vscode: bool = False) -> bool:
-    """Whether the request carries the genuine key of this sandbox; with `vscode`, at its places for one, too."""
+    """Whether the request carries the genuine key of this sandbox; with `vscode`, also at VSCode's places."""
     return any(directory.opens(key, runtime_id) for key in _session_keys(request, vscode=vscode))
 
 
 def unknown_key(request: RequestHead, directory: Directory, *, vscode: bool = False) -> str | None:
-    """A genuine key that the request carries, whose sandbox is not known here."""
+    """A genuine key in the request whose sandbox this replica does not know."""
     keys = _session_keys(request, vscode=vscode)
     return next((key for key in keys if directory.find_by_session_key(key) is NoSandbox.UNKNOWN), None)
 
 
 def keys_beside_the_header(request: RequestHead) -> tuple[str, ...]:
-    """The keys that can name the sandbox in place of the header's, in order of precedence.
+    """The keys that can name the sandbox if the header does not, in order of precedence.
 
-    They are where the agent server takes them from: in the query of a WebSocket; otherwise as a Bearer token, and for
-    a workspace file in the cookie.
+    They are where the agent server accepts them: in the query of a WebSocket; otherwise as a Bearer token, and for a
+    workspace file in the cookie.
     """
     if request.websocket:
         in_query = _in_query(request.target, _QUERY)
@@ -51,7 +51,7 @@ def bearer_token(request: RequestHead) -> str | None:
 
 
 def key_in_workspace_cookie(request: RequestHead) -> str | None:
-    """The key in the cookie, if this is a request that the agent server takes it from."""
+    """The key in the cookie, if the agent server accepts it for this request."""
     if b"cookie" not in request.fields.joined or request.method != b"GET" or request.websocket:
         return None
     if not _WORKSPACE.fullmatch(request.target.partition(b"?")[0]):

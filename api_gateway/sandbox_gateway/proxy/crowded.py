@@ -1,6 +1,6 @@
-"""A connection too many.
+"""Refuses connections beyond the maximum.
 
-Connections take file descriptors and memory, which the other ones, their upstreams and the probes need, too.
+Connections use file descriptors and memory. Existing connections, their upstreams and the probes need them too.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.linger import Linger
 
 ANSWERED = 32
-"""So many connections over the bound may be open to read their answer. What comes then is closed without one."""
+"""How many connections beyond the maximum may stay open to read their answer. Further ones get no answer."""
 
 _ANSWER = refuse_for_now(
     Passing.TOO_MANY_CONNECTIONS,
-    "This gateway has as many connections open as it can. Send the request again later; operators may run more "
+    "This gateway has its maximum number of open connections. Send the request again later; operators may run more "
     "replicas of the gateway, or allow its processes more open files.",
 )
 
@@ -32,7 +32,7 @@ class Crowded(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
         REFUSED_CONNECTIONS.inc()
-        tls = self._context.tls is not None  # then an answer would take a handshake
+        tls = self._context.tls is not None  # with TLS, an answer would need a handshake
         if tls or len(self._context.clients) >= self._context.bounds.connections + ANSWERED:
             transport.abort()
             return

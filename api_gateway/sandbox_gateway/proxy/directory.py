@@ -1,4 +1,4 @@
-"""What the data plane asks about sandboxes and API keys: a seam, so that routing knows nothing of Kubernetes."""
+"""What the data plane asks about sandboxes and API keys. The interface keeps Kubernetes out of routing."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -12,10 +12,10 @@ class Endpoint:
     """One sandbox as the data plane sees it.
 
     `address` is (IP, port) of its agent server, or None while the sandbox exists but cannot be reached
-    (starting, paused, failed); `detail` then says so, in words for everybody, and `cause` why, for who has its key: the
-    words may be those of what runs in it. `passing` is set if it may become reachable by itself. `wakes` and
+    (starting, paused, failed). `detail` then says so, for everybody. `cause` says why, only for clients with its key,
+    since it may quote programs of the sandbox. `passing` is set if it may become reachable by itself. `wakes` and
     `wakes_on_websocket` say whether a request and a WebSocket handshake with its key are held until it is awake.
-    `owner` is whose it is; all that have none count as one owner's.
+    Sandboxes without an `owner` count as one owner's.
     """
 
     runtime_id: str
@@ -30,10 +30,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service of a sandbox: VSCode (`vscode`), or what its programs serve (`work-1`, `work-2`).
+    """A service of a sandbox: VSCode (`vscode`), or a server of its programs (`work-1`, `work-2`).
 
     `endpoint` is the sandbox with this service's address in place of its agent server's; None when there is no such
-    sandbox, or it declares no port for the service: then `detail` says which, and what to do.
+    sandbox, or it declares no port for the service. Then `detail` says which of these, and the remedy.
     """
 
     name: str
@@ -45,24 +45,24 @@ class NoSandbox(Enum):
     """Why a session key opens no sandbox."""
 
     NOT_GENUINE = "not genuine"
-    """This gateway's keys were never of this form: a wrong key."""
+    """A wrong key: this gateway never makes keys of this form."""
     GONE = "gone"
     """The key is genuine, but its sandbox has been deleted."""
     UNKNOWN = "unknown"
-    """The key is genuine, but its sandbox is not known here: another replica may have started it just now."""
+    """The key is genuine, but this replica does not know its sandbox. Another replica may have just started it."""
 
 
 class Directory(Protocol):
     """Answers from memory; never blocks (but for `await_sandbox`), never raises."""
 
     def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
-        """The sandbox that this key opens, or why there is none."""
+        """The sandbox of this key, or why there is none."""
         ...
 
     async def await_sandbox(self, session_api_key: str) -> None:
-        """Return when the sandbox of a key that is UNKNOWN is known, or when waiting for that has become useless.
+        """Return when the sandbox of an UNKNOWN key is known, or when it is useless to wait longer.
 
-        Many may wait for one sandbox; who is cancelled does not disturb the others.
+        Many may wait for one sandbox. Cancelling one of them does not affect the others.
         """
         ...
 
@@ -71,7 +71,7 @@ class Directory(Protocol):
         ...
 
     def find_service(self, label: str) -> Service | None:
-        """The service that the first label of a host (lower case) names; None when it names none."""
+        """The service of this first label of a host (lower case); None when it is no service's."""
         ...
 
     def opens(self, session_api_key: str, runtime_id: str) -> bool:
@@ -79,5 +79,5 @@ class Directory(Protocol):
         ...
 
     def owner_of_api_key(self, api_key: str) -> str | None:
-        """Whose key this text is, which may be empty; None if it does not open the Runtime API."""
+        """The owner of the API key with this text, which may be empty; None if there is no such key."""
         ...

@@ -21,10 +21,10 @@ from sandbox_gateway.proxy.routing import ToControl, ToSandbox
 from sandbox_gateway.proxy.upstream import Address, Sink, UpstreamConnection
 
 _WORTH_A_VECTOR = 16 * 1024
-"""Bytes of a body from which a copy costs more than a vectored write with its head."""
+"""For a body of this size, a copy costs more than a vectored write with its head."""
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """RFC 9110, section 9.2.2. Such a request is sent again (RFC 9112, section 9.3.1): once, if it has no body, a reused
-connection has failed, and no byte of an answer has come. Any other may have been carried out, and fails."""
+connection failed, and no byte of an answer came. Any other request may have been carried out, so it fails."""
 
 _CONTROL, _SANDBOX = TALLIES[Route.CONTROL], TALLIES[Route.SANDBOX]
 _SERVICE, _WEBSOCKET = TALLIES[Route.SERVICE], TALLIES[Route.WEBSOCKET]
@@ -41,7 +41,7 @@ class ClientSide(ABC):
     @property
     @abstractmethod
     def has_more(self) -> bool:
-        """Whether bytes behind the head of the request have come."""
+        """Whether bytes after the head of the request have come."""
         ...
 
     @abstractmethod
@@ -49,12 +49,12 @@ class ClientSide(ABC):
 
     @abstractmethod
     def send_both(self, first: bytes, second: bytes) -> None:
-        """In one system call, without a copy."""
+        """Send both in one system call, without a copy."""
         ...
 
     @abstractmethod
     def pump(self) -> None:
-        """Take up the client's bytes again, after a change of what the exchange can take."""
+        """Use the client's bytes again, after the exchange can take other ones than before."""
         ...
 
     @abstractmethod
@@ -62,17 +62,17 @@ class ClientSide(ABC):
 
     @abstractmethod
     def exchange_failed(self, answer: Answer, request: RequestHead, body: Body) -> None:
-        """Nothing of a response has been sent; `answer` is it."""
+        """No byte of a response has been sent; send `answer`."""
         ...
 
     @abstractmethod
     def truncate(self, *, reset: bool) -> None:
-        """The response breaks off. With `reset`, a plain close would look like its end."""
+        """The response breaks off. `reset`: a plain close would look like its end."""
         ...
 
     @abstractmethod
     def switch(self, upstream: UpstreamConnection, rest: bytes, runtime_id: str) -> None:
-        """This sandbox has switched protocols on `upstream`; `rest` are its first bytes in the new one."""
+        """The sandbox has switched protocols on `upstream`; `rest` are its first bytes in the new one."""
         ...
 
 
@@ -88,18 +88,18 @@ class Connecting:
 
 
 class Connected:
-    """The request is on its way through `upstream`; its body passes as it comes."""
+    """The request goes to `upstream`; its body passes as it comes."""
 
     def __init__(self, upstream: UpstreamConnection) -> None:
         self.upstream = upstream
 
 
 class Resendable(Connected):
-    """On a reused connection, from which no byte has come yet. If it fails, the request is sent again."""
+    """A reused connection has sent no byte yet. If it fails, the request is sent again."""
 
 
 class Asked(Connected):
-    """Waits for the head of the response."""
+    """The head of the response is awaited."""
 
 
 class Responding(Connected):
@@ -132,7 +132,7 @@ _OVER: Final = Over()
 
 
 class Exchange(Sink):
-    """Begins with `start`; ends with one call of the client's last four methods, or with `cancel`.
+    """Begins with `start`. Ends with one call of the client's last four methods, or with `cancel`.
 
     Implements `flights.Flight`.
     """
@@ -176,7 +176,7 @@ class Exchange(Sink):
             self._ask(Asked(upstream))
 
     def cancel(self) -> None:
-        """The client is gone, or broke its request off."""
+        """The client is gone, or broke off its request."""
         state = self._state
         self._end()
         if isinstance(state, Connecting):
@@ -185,7 +185,7 @@ class Exchange(Sink):
             state.upstream.abort()
 
     def cut(self) -> None:
-        """The pod that has the request is to go, or gone."""
+        """The pod that has the request is gone, or about to go."""
         self._break_off(Passing.MOVED, "has been suspended, deleted or moved while it worked on this request.")
 
     @property
@@ -206,7 +206,7 @@ class Exchange(Sink):
         return self._request.http_1_0 or (isinstance(state, Responding) and isinstance(state.body, UntilCloseBody))
 
     def request_data(self, data: bytes) -> bytes:
-        """Pass on bytes of the request's body; the bytes behind its end. Raises BadMessageError."""
+        """Forward bytes of the request's body; returns the bytes after its end. Raises BadMessageError."""
         state = self._state
         if not isinstance(state, Connected):
             return data
@@ -266,7 +266,7 @@ class Exchange(Sink):
     # Steps
 
     def _read_in_turn(self, upstream: UpstreamConnection) -> None:
-        """More of the answer is read when the owner has a turn."""
+        """Continue to read the answer at a turn of the owner."""
         upstream.pause_reading()
         self._context.turns.wait(self._meter.owner, self._read_on)
 
@@ -283,7 +283,7 @@ class Exchange(Sink):
         context.flights.add(self)
         context.shares(self._request).take(runtime_id, sandbox.owner)
         if sandbox.counts:
-            # A WebSocket that merely stays open is no activity; its handshake is.
+            # The handshake of a WebSocket is activity; an open WebSocket is not.
             if self._request.websocket:
                 context.activity.touch(runtime_id)
             else:
@@ -332,7 +332,7 @@ class Exchange(Sink):
         if self._body.done or not self._client.has_more:
             upstream.transport.write(self._head)
         else:
-            self._unsent = self._head  # goes with the body's first bytes, which the client is about to hand over
+            self._unsent = self._head  # goes with the body's first bytes, which come next
         meter = self._meter
         if meter.timed:
             meter.added = perf_counter() - meter.began - meter.held
@@ -406,7 +406,7 @@ class Exchange(Sink):
         self._client.switch(upstream, rest, self.runtime_id or "")
 
     def _finish(self, state: Responding, excess: bytes) -> None:
-        """`excess` are bytes behind the response."""
+        """`excess` are bytes after the response."""
         self._end()
         if state.keep_upstream and self._body.done and not excess:
             self._context.pool.give_back(state.upstream)
@@ -428,8 +428,8 @@ class Exchange(Sink):
             self._answer(why, what)
 
     def _answer(self, why: int | Passing, what: str) -> None:
-        """`why` is the status, if the cause cannot pass by itself."""
-        who = "The control plane" if self.runtime_id is None else f"Sandbox {self.runtime_id}"
-        detail = f"{who} {what}"
+        """`why` is a status if the cause cannot pass by itself."""
+        upstream = "The control plane" if self.runtime_id is None else f"Sandbox {self.runtime_id}"
+        detail = f"{upstream} {what}"
         answer = refuse(why, detail) if isinstance(why, int) else refuse_for_now(why, detail)
         self._client.exchange_failed(answer, self._request, self._body)

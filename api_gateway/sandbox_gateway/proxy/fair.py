@@ -1,17 +1,17 @@
-"""Something of which a process has only so much, shared by owners of sandboxes.
+"""A limited amount of something, shared by the owners of sandboxes.
 
-An owner may have up to three times of what stays free. One alone gets three quarters of all, two get three sevenths
-each: however greedy they are, there is room for the next one. And each may have a little, whatever the others have, as
-long as there is any.
+An owner may have up to three times what is still free. One owner alone gets three quarters, two get three sevenths
+each. So there is always room for the next owner, however greedy the others are. Each owner may also have a small part
+whatever the others have, while anything is free.
 """
 
 SHARE = 3
 LITTLE = 64
-"""The part of all that each owner may have whatever the others have is one of so many; at least 1."""
+"""Each owner may have one part in this many (at least 1) whatever the others have."""
 
 
 class Fair:
-    """`total` of it, by owner."""
+    """What each owner has of `total`."""
 
     __slots__ = ("_all", "_little", "_taken", "total")
 
@@ -22,7 +22,7 @@ class Fair:
         self._taken: dict[str, int] = {}
 
     def left(self, owner: str, amount: int = 1) -> bool:
-        """Whether this owner may take so much more."""
+        """Whether this owner may take this much more."""
         free = self.total - self._all - amount
         has = self._taken.get(owner, 0) + amount
         return free >= 0 and (has <= SHARE * free or has <= self._little)
@@ -32,12 +32,12 @@ class Fair:
         return self._taken.get(owner, 0)
 
     def take(self, owner: str, amount: int = 1) -> None:
-        """So much more; whether it may is for the caller to ask."""
+        """Take this much more. The caller has asked whether the owner may."""
         self._all += amount
         self._taken[owner] = self._taken.get(owner, 0) + amount
 
     def give_back(self, owner: str, amount: int = 1) -> None:
-        """Some of what was taken."""
+        """Give back some of it."""
         self._all -= amount
         left = self._taken.pop(owner, 0) - amount
         if left:

@@ -1,13 +1,13 @@
 """A WebSocket whose sandbox is named by the key in the client's first message.
 
-The agent server takes the session key as the first message ({"type": "auth", "session_api_key": ...}, within 10 s), so
-its address is not known at the handshake. The gateway accepts the WebSocket, reads that message from a copy of the
-client's bytes, opens the WebSocket of that sandbox, and hands it all bytes as they came. From there on it is a tunnel.
-If the sandbox has to be woken first, or this replica has yet to hear of it, the client's pings are answered meanwhile.
+The agent server accepts the session key as the first message ({"type": "auth", "session_api_key": ...}, within 10 s),
+so the sandbox is not known at the handshake. The gateway accepts the WebSocket, reads that message from a copy of the
+client's bytes, opens the WebSocket of that sandbox, and sends it all bytes as they came. Then it becomes a tunnel. If
+the sandbox must wake first, or this replica does not know it yet, the gateway answers the client's pings meanwhile.
 
-Neither side is offered an extension, since what was agreed with one would bind the other. Close codes: 1008 for a key
-that opens nothing, 1013 for a sandbox that is down. 4001 and 4004 are the agent server's; after 1000 and 1001 the SDK
-would come back at once and for ever.
+The gateway offers no extension to either side, since an agreement with one would bind the other. Close codes: 1008 for
+a wrong key, 1013 for a sandbox that is down. 4001 and 4004 are the agent server's; after 1000 and 1001 the SDK would
+reconnect at once, without end.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class FirstMessage(asyncio.Protocol):
         self._hold: HeldRequest | None = None
         self._opening: asyncio.Task[None] | None = None
         self._share: str | None = None
-        """The sandbox of whose WebSockets this is one."""
+        """The sandbox whose share of WebSockets includes this one."""
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(context.bounds.first_message_seconds, self._late)
         context.join(self)
@@ -75,7 +75,7 @@ class FirstMessage(asyncio.Protocol):
 
     @staticmethod
     def refuses(request: RequestHead) -> Answer | None:
-        """The answer to a handshake that is not one of RFC 6455, else None."""
+        """The answer to a handshake that violates RFC 6455, else None."""
         fields = request.fields.joined
         if fields.get(b"sec-websocket-version") != b"13":
             return refuse(400, "Only WebSocket version 13 is spoken here.", (b"Sec-WebSocket-Version", b"13"))
@@ -110,7 +110,7 @@ class FirstMessage(asyncio.Protocol):
     # What the client's connection calls, too
 
     def receive(self, data: bytes) -> None:
-        """Take bytes that have come behind the handshake."""
+        """Take bytes that came after the handshake."""
         self._received += data
         if self._hold is not None:
             self._receive_held(self._hold, data)
@@ -123,7 +123,7 @@ class FirstMessage(asyncio.Protocol):
 
     def drain(self) -> None:
         if self._opening is None:
-            # Also one that is held: its client comes back to another replica.
+            # A held one closes too: its client reconnects to another replica.
             self._close(SERVICE_RESTART, "the gateway restarts")
 
     def cut(self) -> None:

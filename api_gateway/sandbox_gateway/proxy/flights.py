@@ -1,25 +1,25 @@
-"""The requests under way to each sandbox, so that they can be cut."""
+"""The requests in progress to each sandbox, so that they can be cut."""
 
 from typing import Protocol
 
 
 class Flight(Protocol):
-    """A request that an agent server has, or is about to get."""
+    """A request that an agent server has, or will get at once."""
 
     @property
     def runtime_id(self) -> str | None:
-        """Of the sandbox that it goes to."""
+        """The sandbox to which it goes."""
         ...
 
     def cut(self) -> None:
-        """Break it off: its sandbox is going. It leaves."""
+        """Break it off, since its sandbox goes. It then leaves the set."""
         ...
 
 
 class Flights(set[Flight]):
-    """All of one gateway process. Every request joins and leaves; looking through them all is left to the rare cut."""
+    """The requests of one gateway process. Joining and leaving are cheap; only the rare `cut` looks at all of them."""
 
     def cut(self, runtime_id: str) -> None:
-        """Cut those to this sandbox."""
+        """Cut the requests to this sandbox."""
         for flight in [flight for flight in self if flight.runtime_id == runtime_id]:
             flight.cut()

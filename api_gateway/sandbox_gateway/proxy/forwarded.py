@@ -1,9 +1,9 @@
-"""From where a request comes, as the proxies say that are trusted to.
+"""Where a request comes from, according to the trusted proxies.
 
-A proxy adds the address of its client to X-Forwarded-For. So the right-most address there that is no trusted proxy's is
-the client's; whatever stands before it, that client may have made up. X-Forwarded-Proto and X-Forwarded-Host say how it
-has reached the outermost trusted proxy: of several values, the one as many places from the right as there are trusted
-proxies. What cannot be read is left out. Forwarded (RFC 7239), X-Real-IP and the PROXY protocol are not read.
+A proxy appends the address of its client to X-Forwarded-For. So the right-most address that is not a trusted proxy's is
+the client's; the client may have made up everything before it. X-Forwarded-Proto and X-Forwarded-Host say how the
+client reached the outermost trusted proxy. If they have several values, count as many from the right as there are
+trusted proxies. Unreadable values are ignored. Forwarded (RFC 7239), X-Real-IP and the PROXY protocol are not read.
 """
 
 from collections.abc import Collection
@@ -16,17 +16,17 @@ from sandbox_gateway.proxy.head import HOST
 type Network = IPv4Network | IPv6Network
 
 _MOST_HOPS = 32
-"""Addresses that are looked at."""
+"""The most addresses that are read."""
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 1024
-"""Bytes of a request's values: clients choose them, up to the bound of a head."""
+"""Bytes of a request's values. Clients choose them, up to the maximum of a head."""
 _MAPPED = 96
-"""Bits before an IPv4 address in the IPv6 address that stands for it (::ffff:0:0/96)."""
+"""Bits before the IPv4 address in an IPv4-mapped IPv6 address (::ffff:0:0/96)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Where a request comes from. `https` and `host` are None if no proxy has said it."""
+    """Where a request comes from. `https` and `host` are None if no proxy says it."""
 
     client_ip: str
     https: bool | None
@@ -34,7 +34,7 @@ class Outside:
 
 
 def network(text: str) -> Network:
-    """The range of trusted addresses that `text` names. Raises ValueError."""
+    """The range of trusted addresses in `text`. Raises ValueError."""
     try:
         found = ip_network(text.strip())
     except ValueError as error:
@@ -47,7 +47,7 @@ def network(text: str) -> Network:
 
 
 class TrustedProxies:
-    """The addresses from which X-Forwarded-For, -Proto and -Host are believed."""
+    """The addresses whose X-Forwarded-For, -Proto and -Host are trusted."""
 
     def __init__(self, networks: Collection[Network] = ()) -> None:
         self._networks = tuple(networks)
@@ -58,7 +58,7 @@ class TrustedProxies:
         return address is not None and self._trusts(address)
 
     def outside(self, peer: str, chain: bytes | None, proto: bytes | None, host: bytes | None) -> Outside:
-        """For a request of this peer, a trusted proxy, with these values of X-Forwarded-For, -Proto and -Host."""
+        """The origin of a request from this trusted proxy, with these X-Forwarded-For, -Proto and -Host."""
         is_long = len(chain or b"") + len(proto or b"") + len(host or b"") > _LONGEST_REMEMBERED
         return (self._outside if is_long else self._remembered)(peer, chain, proto, host)
 
@@ -85,13 +85,13 @@ class TrustedProxies:
 
 
 def _said(values: bytes | None, proxies: int) -> bytes:
-    """By the outermost of so many proxies, each of which may have added a value or kept those that it got."""
+    """The value of the outermost of this many proxies, each of which may have added one or kept the existing ones."""
     said = values.split(b",") if values else [b""]
     return said[-min(proxies, len(said))].strip()
 
 
 def _read(text: bytes) -> IPv4Address | IPv6Address | None:
-    """An address, which may have a port; IPv4 in its own form."""
+    """The address in a text that may have a port; mapped IPv4 as IPv4."""
     host = text.decode("latin-1")
     if host.startswith("["):
         host = host[1:].partition("]")[0]

@@ -1,6 +1,6 @@
-"""Where the frames of a WebSocket server begin and end (RFC 6455, section 5.2), followed while they pass.
+"""Finds where the frames of a WebSocket server begin and end (RFC 6455, section 5.2), while they pass.
 
-Nothing is checked for its own sake. What no server may send is no longer followed, and passes like everything else.
+It checks nothing else. After bytes that no server may send, it stops following, and everything passes.
 """
 
 _OPCODE = 0x0F
@@ -8,19 +8,19 @@ _CLOSE_OPCODE = 0x8
 _RESERVED_OPCODES = frozenset({*range(0x3, 0x8), *range(0xB, 0x10)})
 _MASKED = 0x80
 _LENGTH_FOLLOWS = {126: 2, 127: 8}
-"""Bytes that hold the length, by what stands in its place."""
+"""Bytes of an extended length, by the value of the short one."""
 
 
 class Frames:
-    """The frames of one direction, fed with all of its bytes in any portions."""
+    """The frames of one direction. Feed it all bytes, in any portions."""
 
     def __init__(self) -> None:
-        self._left = 0  # bytes of a payload that are still to come
-        self._header: bytes = b""  # the beginning of a header whose end is still to come
+        self._left = 0  # missing bytes of a payload
+        self._header: bytes = b""  # the beginning of an incomplete header
         self.closing = False
         """Whether a close frame has begun."""
         self.lost = False
-        """Whether the bytes are no frames of a server."""
+        """Whether the bytes are not frames of a server."""
 
     @property
     def at_boundary(self) -> bool:
@@ -47,7 +47,7 @@ class Frames:
             self._left = at - size
 
     def until_boundary(self, data: bytes) -> int | None:
-        """How many of these bytes, which come next, belong to a frame that has begun; None if all and more do.
+        """How many of these next bytes belong to the frame that has begun; None if it needs all of them and more.
 
         Only when not `at_boundary`.
         """
@@ -63,7 +63,7 @@ class Frames:
         return end if end <= len(data) else None
 
     def _end(self, data: bytes, at: int) -> int | None:
-        """The end of the frame that begins there, or None while its header is not whole."""
+        """The end of the frame that begins there, or None while its header is incomplete."""
         start = at + 2
         if len(data) < start:
             return None

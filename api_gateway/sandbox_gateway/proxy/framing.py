@@ -1,7 +1,7 @@
-"""Where a message body ends (RFC 9112, section 6), checked while its bytes pass.
+"""Finds where a message body ends (RFC 9112, section 6), while its bytes pass.
 
-A body takes received bytes and gives back what to forward and what lies behind its end. Both are the same however the
-bytes were cut into segments, up to an unfinished line, which waits for its end.
+A body takes received bytes and returns the bytes to forward and those after its end. Both do not depend on how the
+bytes were cut into segments, except that an unfinished line waits for its end.
 """
 
 import re
@@ -20,13 +20,13 @@ _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t\x20-\x7e\x80-\xff]*")
 
 
 class Body(ABC):
-    """A body on its way. `done` once its end has been seen."""
+    """A body in transit. `done` once its end was seen."""
 
     done: bool
 
     @abstractmethod
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """(bytes to forward, bytes behind the body's end). Raises BadMessageError."""
+        """(bytes to forward, bytes after the body's end). Raises BadMessageError."""
         ...
 
 
@@ -66,7 +66,7 @@ class _At(Enum):
 
 
 class ChunkedBody(Body):
-    """A chunked body, forwarded as it came but for forbidden trailer fields; with `decode`, without its chunks."""
+    """A chunked body, forwarded as it came without forbidden trailer fields; with `decode`, as plain content."""
 
     def __init__(self, *, decode: bool = False) -> None:
         self.done = False
@@ -165,13 +165,13 @@ def response_body(head: ResponseHead, request: RequestHead) -> Body:
         return NO_BODY
     if coding is not None:
         if head.http_1_0 or coding.lower() != b"chunked":
-            raise BadMessageError(400, "The response has a Transfer-Encoding that was not asked for.")
+            raise BadMessageError(400, "The response has a Transfer-Encoding that the request did not ask for.")
         return ChunkedBody(decode=request.http_1_0)
     return UntilCloseBody() if length is None else FixedBody(length)
 
 
 def _framing_fields(fields: Fields) -> tuple[bytes | None, int | None]:
-    """(transfer coding as sent, content length), at most one of them, for now and for the next time."""
+    """(transfer coding as sent, content length), at most one of them. It is remembered."""
     fields.framing = framing = _read_framing(fields)
     return framing
 

@@ -1,4 +1,4 @@
-"""A client's connection until its TLS handshake is over; then it is a ClientConnection like any other."""
+"""A client's connection during its TLS handshake. After it, it is a ClientConnection like any other."""
 
 import asyncio
 import ssl
@@ -9,7 +9,7 @@ from sandbox_gateway.proxy.context import Context
 
 
 class Handshake(asyncio.Protocol):
-    """Counts as a client from the start, so that unfinished ones are bounded, too. Implements `context.Client`."""
+    """Counts as a client from the start, so unfinished handshakes are bounded too. Implements `context.Client`."""
 
     def __init__(self, context: Context, tls: ssl.SSLContext) -> None:
         self._context = context
@@ -21,7 +21,7 @@ class Handshake(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._context.join(self)
-        # At once, so that no byte comes here: uvloop reads as soon as this returns, even if it is told to pause.
+        # At once, so that no byte comes here: uvloop reads when this method returns, even after pause_reading().
         loop = asyncio.get_running_loop()
         self._encrypting = asyncio.Task(self._encrypt(), loop=loop, eager_start=True)
 
@@ -31,7 +31,7 @@ class Handshake(asyncio.Protocol):
         self._context.leave(self)
 
     def drain(self) -> None:
-        """Its client is about to ask something, and is then told that the answer is the last one."""
+        """Its client is about to send a request; the answer will say that it is the last."""
 
     def cut(self) -> None:
         self._transport.abort()
@@ -55,6 +55,6 @@ class Handshake(asyncio.Protocol):
             if context.draining:
                 client.drain()
         except OSError:
-            pass  # no TLS, or none that both sides speak, or too late, or gone: the transport is closed already
+            pass  # no TLS, no common version or cipher, too late, or gone: the transport is already closed
         finally:
             context.leave(self)

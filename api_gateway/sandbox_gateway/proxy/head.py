@@ -1,9 +1,9 @@
 """Reading the head of an HTTP/1.1 message, strictly.
 
 llhttp checks the grammar of start line and fields (no bare LF, no folding, no space before a colon, one framing field).
-What it lets pass is checked here: extra spaces and other protocols in the start line, the form of the target, Host.
-What has just been read is not read again, but remembered, a request's fields also by themselves: clients send the same
-ones again and again, with different request lines. It is shared, so nobody changes it.
+This module checks what llhttp does not: extra spaces and other protocols in the start line, the form of the target,
+Host. It remembers the heads that it has read, and the fields of requests also separately, since clients repeat them
+with different request lines. Remembered heads are shared, so they are never changed.
 """
 
 import re
@@ -18,7 +18,7 @@ from sandbox_gateway.proxy.memo import Memo
 MAX_HEAD_BYTES = 64 * 1024
 MAX_FIELDS = 100
 """As with Envoy and Apache. Fields cost more time than their bytes: 16,000 short ones took 40 ms."""
-# Of a head that is remembered; with its fields taken apart, it takes about 10 KiB at most.
+# The largest head that is remembered; with its parsed fields it takes about 10 KiB at most.
 _MEMO_BYTES = 2 * 1024
 _MEMO_FIELDS = 32
 
@@ -26,7 +26,7 @@ _END = b"\r\n\r\n"
 HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?]+)(.*)")
 _USUAL_LINE = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1\r\n")
-"""A request line that llhttp accepts before any fields, and that changes nothing of what it makes of them."""
+"""A request line that llhttp accepts before any fields, and that does not change how it reads them."""
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 
 
@@ -48,11 +48,11 @@ class Fields:
     """Lower-case name to value; the values of a repeated field are joined by commas."""
     repeated: set[bytes] = field(default_factory=set[bytes])
     framing: tuple[bytes | None, int | None] | None = field(default=None, compare=False)
-    """What framing.py has found in them."""
+    """The result of framing.py for them."""
     rewritten: dict[tuple[bool | str | bytes, ...], tuple[bytes, bytes]] = field(
         default_factory=dict[tuple[bool | str | bytes, ...], tuple[bytes, bytes]], compare=False
     )
-    """What headers.py has made of a request's."""
+    """The result of headers.py for those of a request."""
 
     def add(self, name: bytes, value: bytes) -> None:
         lower = name.lower()
@@ -72,7 +72,7 @@ class Fields:
 
 @dataclass(slots=True)
 class RequestHead:
-    """`target` is in origin form (or `*`), byte for byte as sent; `host` is what the client addressed."""
+    """`target` is in origin form (or `*`), byte for byte as sent; `host` is the one that the client addressed."""
 
     method: bytes
     target: bytes
@@ -84,17 +84,17 @@ class RequestHead:
     rewritten: dict[tuple[bool | str, ...], tuple[bytes, bytes]] = field(
         default_factory=dict[tuple[bool | str, ...], tuple[bytes, bytes]], compare=False
     )
-    """What headers.py has made of it."""
+    """The result of headers.py for it."""
     asked: tuple[bool, bool, str | None, tuple[str, ...]] | None = field(default=None, compare=False)
-    """What routing.py has found in it."""
+    """The result of routing.py for it."""
 
     def addressed_to(self, host: bytes) -> "RequestHead":
-        """The same request to this host."""
+        """The same request, addressed to this host."""
         return RequestHead(self.method, self.target, host, self.http_1_0, self.fields, self.keep_alive, self.websocket)
 
     @property
     def size(self) -> int:
-        """About how many bytes it takes."""
+        """Its approximate size in bytes."""
         return len(self.target) + sum(len(name) + len(value) for _, name, value in self.fields.lines)
 
 
@@ -106,24 +106,24 @@ class ResponseHead:
     fields: Fields
     keep_alive: bool
     rewritten: dict[tuple[bool, bool], bytes] = field(default_factory=dict[tuple[bool, bool], bytes], compare=False)
-    """What headers.py has made of it."""
+    """The result of headers.py for it."""
 
 
 REQUEST_HEADS = Memo[RequestHead]()
 REQUESTS_BY_FIELDS = Memo[RequestHead]()
-"""One request with these fields, their bytes being all that follows the request line."""
+"""One request with these fields, whose bytes are everything after the request line."""
 RESPONSE_HEADS = Memo[ResponseHead]()
 
 
 def recall[Head](heads: Memo[Head], data: bytes) -> tuple[Head, bytes] | None:
-    """(head, the bytes after it), if one begins `data` that has been read before. Data must begin with a head."""
+    """(head, the bytes after it) if `data` begins with a remembered head. `data` must begin with a head."""
     end = data.find(_END) + len(_END)
     head = heads.get(data[:end])
     return None if head is None else (head, data[end:])
 
 
 def recall_request(data: bytes) -> tuple[RequestHead, bytes] | None:
-    """(head, the bytes after it), if one begins `data` that has been read before, or one with its fields."""
+    """(head, the bytes after it) if `data` begins with a remembered head, or a head with remembered fields."""
     end = data.find(_END) + len(_END)
     raw = data[:end]
     head = REQUEST_HEADS.get(raw)
@@ -141,12 +141,12 @@ def recall_request(data: bytes) -> tuple[RequestHead, bytes] | None:
 
 
 class _Reader[Head](ABC):
-    """Takes bytes in any portions until the empty line that ends a head; then it is ready for the next one."""
+    """Takes bytes in any portions until the empty line that ends a head. Then it is ready for the next one."""
 
     def __init__(self, heads: Memo[Head]) -> None:
         self._heads = heads
         self.started = False
-        """Whether some bytes of a head have come, and not yet all."""
+        """Whether a part of a head has come."""
         self._raw = b""
         self._parser: HttpRequestParser | HttpResponseParser | None = None
         self._fields = Fields()
@@ -185,7 +185,7 @@ class _Reader[Head](ABC):
         try:
             parser.feed_data(data)
         except HttpParserUpgrade:
-            pass  # raised at the end of a head that asks for an upgrade
+            pass  # llhttp raises this at the end of a head that asks for an upgrade
         except HttpParserError as error:
             if self._too_many:
                 return
@@ -295,7 +295,7 @@ class ResponseReader(_Reader[ResponseHead]):
 
 
 def _addressed(method: bytes, target: bytes, fields: Fields) -> tuple[bytes, bytes]:
-    """(host, target in origin form). An authority in the target outranks Host (RFC 9112, section 3.2.2)."""
+    """(host, target in origin form). An authority in the target overrides Host (RFC 9112, section 3.2.2)."""
     host = fields.joined.get(b"host")
     if host is None or b"host" in fields.repeated:
         raise BadMessageError(400, "A request needs exactly one Host header.")

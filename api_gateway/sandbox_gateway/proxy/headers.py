@@ -1,7 +1,7 @@
 """What the gateway changes in the heads that it forwards.
 
-Removed are the hop-by-hop fields of RFC 9110, section 7.6.1, what clients say about where they come from, and the
-platform's API key on its way to a sandbox; and, where sandboxes share a host, cookies, which may be of another one.
+It removes the hop-by-hop fields of RFC 9110, section 7.6.1, the clients' own X-Forwarded fields, and the platform's API
+key on its way to a sandbox. Where sandboxes share a host, it also removes cookies, which may be another sandbox's.
 Everything else passes as it was sent.
 """
 
@@ -11,13 +11,13 @@ from sandbox_gateway.proxy.credentials import WORKSPACE_COOKIE, key_in_workspace
 from sandbox_gateway.proxy.head import Fields, RequestHead, ResponseHead
 
 type Cookies = Literal["all", "none", "workspace"]
-"""Which cookies of a request go to the upstream. `workspace`: the one that has named the sandbox, and no other."""
+"""Which cookies of a request go to the upstream. `workspace`: only the one that named the sandbox."""
 
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"}
     | {b"upgrade", b"http2-settings"}
 )
-# Connection may name further hop-by-hop fields, but never one of these: it would change framing, routing or identity.
+# Connection may name further hop-by-hop fields, but not these: that would change framing, routing or identity.
 _END_TO_END = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"authorization", b"x-api-key", b"x-session-api-key"}
 )
@@ -47,9 +47,9 @@ def upstream_head(
 ) -> bytes:
     """The request head for the upstream.
 
-    A `service` is not told the session key, which opens more than it; VSCode has ways of its own to take it.
-    `websocket` asks it to switch protocols; without `offers`, no extension and no subprotocol is offered. `https` tells
-    how clients reach the gateway: what ends TLS in front of it is not known here.
+    A `service` does not get the session key, which opens more than that service; VSCode gets it in its own way.
+    `websocket` asks for a switch of protocols, without `offers` with no extension and no subprotocol. `https` says
+    whether clients use TLS, to the gateway or to something in front of it.
     """
     variant = (to_control, websocket, service, offers, https, cookies)
     parts = request.rewritten.get(variant)
@@ -75,7 +75,7 @@ def client_head(response: ResponseHead, chunked: bool, close: bool) -> bytes:
 def _around_client_ip(
     request: RequestHead, to_control: bool, websocket: bool, service: bool, offers: bool, https: bool, cookies: Cookies
 ) -> tuple[bytes, bytes]:
-    """What goes between the request line and the client's address, and what behind that."""
+    """The part between the request line and the client's address, and the part after the address."""
     dropped = _HOP_BY_HOP | _named_by_connection(request.fields)
     if not to_control:
         dropped |= {b"x-api-key"}
@@ -108,7 +108,7 @@ def _client_head(response: ResponseHead, chunked: bool, close: bool) -> bytes:
     if not chunked:
         dropped |= {b"transfer-encoding"}
     if response.status < 200 or response.status == 204:
-        dropped |= {b"content-length"}  # RFC 9110, section 8.6: such a response has no content
+        dropped |= {b"content-length"}  # RFC 9110, section 8.6: this response has no content
     parts = [b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason)]
     for lower, name, value in response.fields.lines:
         if lower not in dropped:
@@ -132,7 +132,7 @@ def _tells_origin(name: bytes) -> bool:
 
 
 def _looks_like(hyphened: bytes, dropped: frozenset[bytes]) -> bool:
-    """To CGI and WSGI, X_Real_IP and X-Real-IP are one name (RFC 3875, section 4.1.18), so neither passes."""
+    """X_Real_IP and X-Real-IP are one name to CGI and WSGI (RFC 3875, section 4.1.18), so neither passes."""
     return hyphened in dropped or hyphened in _END_TO_END or _tells_origin(hyphened)
 
 

@@ -1,4 +1,4 @@
-"""A request that is held while its sandbox wakes, or until this replica has heard of it."""
+"""A request that is held while its sandbox wakes, or until this replica knows the sandbox."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from sandbox_gateway.proxy.context import Context
 from sandbox_gateway.proxy.routing import ToSleeping, ToUnknown
 
 READ_AHEAD = 64 * 1024
-"""Bytes of a held request that are read on: without reading, a client that has gone is not noticed."""
+"""Bytes of a held request that the gateway reads. Without reading, it would not notice that the client is gone."""
 
 _TOO_MANY = refuse_for_now(
     Passing.TOO_MANY_HELD, f"Too many requests are waiting for sandboxes. Retry in {RETRY[Passing.TOO_MANY_HELD][1]} s."
@@ -22,7 +22,7 @@ _NOT_KNOWN = refuse_for_now(
     Passing.NOT_KNOWN, "This replica does not know the sandbox of this session key yet. Try again in a moment."
 )
 _UNKNOWN = ""
-"""In place of runtime id and owner: sandboxes that are unknown share the places of one."""
+"""In place of runtime id and owner: unknown sandboxes share the places of one."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ class HeldRequest:
         size: int,
         done: Callable[[Answer | None], None],
     ) -> None:
-        """Held until `wait` returns."""
+        """Hold it until `wait` returns."""
         self._context = context
         self._runtime_id = runtime_id
         self._owner = owner
@@ -52,14 +52,14 @@ class HeldRequest:
         self._waiting = loop.create_task(self._wait(wait))
 
     def receive(self, size: int) -> None:
-        """So many more bytes have come from the client."""
+        """The client has sent this many more bytes."""
         if self._context.places.grow(self._owner, size):
             self._size += size
         else:
             self._end(_TOO_MANY)
 
     def drain(self) -> None:
-        """The gateway is about to end: wait no longer than it does."""
+        """The gateway is about to end: answer before that."""
         if self._context.held_until < self._until:
             self._until = self._context.held_until
             self._timer.cancel()
@@ -81,7 +81,7 @@ class HeldRequest:
         try:
             await wait()
         except Exception:
-            _log.exception("hold_failed", runtime_id=self._runtime_id)  # the client is to be answered all the same
+            _log.exception("hold_failed", runtime_id=self._runtime_id)  # the client gets an answer nevertheless
         self._leave()
         self._done(None)
 
@@ -94,10 +94,10 @@ class HeldRequest:
 def hold_request(
     context: Context, target: ToSleeping | ToUnknown, size: int, done: Callable[[Answer | None], None]
 ) -> HeldRequest | Answer:
-    """Hold a request of which `size` bytes have come, or refuse to.
+    """Hold a request with `size` received bytes, or refuse it.
 
-    `done(None)` says that it is to be routed again, since the sandbox is awake (or known) or the time is over;
-    `done(answer)` how it is to be answered.
+    `done(None)` means: route it again, since the sandbox is awake (or known) or the time is over. `done(answer)` means:
+    send this answer.
     """
     runtime_id, owner = (target.runtime_id, target.owner) if isinstance(target, ToSleeping) else (_UNKNOWN, _UNKNOWN)
     if not context.places.take(owner, runtime_id, size):
@@ -110,7 +110,7 @@ def hold_request(
 
 
 def held_in_vain(target: ToSleeping | ToUnknown) -> Answer:
-    """The answer to a request that has been held for this already."""
+    """The answer to a request that has already been held for this target."""
     if isinstance(target, ToUnknown):
         return _NOT_KNOWN
     return refuse_for_now(Passing.NOT_WOKEN, f"The sandbox did not wake in time. {target.detail}")

@@ -1,7 +1,7 @@
-"""Closing a client's connection so that the last answer arrives.
+"""Closes a client's connection so that the last answer arrives.
 
 Closing a socket with unread bytes resets it, and the reset can destroy an answer that the client has not read yet. So
-the sending side is closed first, and what the client still sends is read and dropped until it closes, too.
+the gateway closes the sending side first, and drops what the client still sends until the client closes too.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from sandbox_gateway.proxy.context import Context
 
 
 def end_sending(transport: asyncio.Transport) -> None:
-    """Tell the peer that nothing more comes. A TLS transport has no half-closed state; closing it drops what comes."""
+    """Close the sending side. A TLS transport has no half-closed state; closing it drops what the peer still sends."""
     if transport.can_write_eof():
         transport.write_eof()
     else:

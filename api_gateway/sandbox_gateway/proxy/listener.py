@@ -1,4 +1,4 @@
-"""The port in front of everything."""
+"""The listener for clients."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from sandbox_gateway.proxy.upstream import Pool, keep_alive
 
 _BACKLOG = 4096
 _HELD_SHARE = 0.9
-"""Of the grace time, for requests that are held."""
+"""The part of the grace time that held requests may use."""
 
 
 class Listener:
@@ -31,14 +31,14 @@ class Listener:
         self.port: int = sock.getsockname()[1]
 
     def cut(self, runtime_id: str) -> None:
-        """Break off the requests under way to this sandbox, whose pod is going. WebSockets are its own to end."""
+        """Break off the requests in progress to this sandbox, whose pod goes. The pod itself ends its WebSockets."""
         self._context.flights.cut(runtime_id)
 
     async def shutdown(self, grace_seconds: float) -> None:
-        """Stop accepting, let requests end, close WebSockets one after the other, and cut what is left after the time.
+        """Stop accepting, let requests end, close WebSockets one by one, and cut the rest after the grace time.
 
-        Requests that are held while their sandboxes wake have most of the time for that. Idle connections are closed a
-        little later, and WebSockets at random moments in the first half of the time.
+        Held requests may use most of that time. Idle connections are closed a little later, and WebSockets at random
+        moments in the first half of the time.
         """
         context = self._context
         context.draining, context.grace_seconds = True, grace_seconds
@@ -54,21 +54,21 @@ class Listener:
             except TimeoutError:
                 for client in list(context.clients):
                     client.cut()
-                await asyncio.sleep(0)  # for the transports to tell their protocols
+                await asyncio.sleep(0)  # for the transports to call connection_lost
         context.pool.close()
 
     def _close(self) -> list[socket.socket]:
-        """Stop listening; gives the connections that wait to be accepted, which the kernel would reset."""
+        """Stop listening. Returns the connections that wait to be accepted, which the kernel would reset."""
         waiting: list[socket.socket] = []
         with self._socket:
-            self._server.close()  # and does not accept any more, while the socket still is one that listens
+            self._server.close()  # and stops accepting, while the socket still listens
             try:
                 while True:
                     sock, _ = self._socket.accept()
                     sock.setblocking(False)
                     waiting.append(sock)
             except OSError:
-                pass  # none left, or no descriptors for more
+                pass  # none left, or no free descriptors
         return waiting
 
 
@@ -90,9 +90,9 @@ async def serve(
 ) -> Listener:
     """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible.
 
-    `https` says that clients speak TLS, be it to something in front; `tls` gives what each new connection speaks it by
-    here. What `proxies` say about the origin of a request is believed. With `share_port`, other processes of the same
-    user may listen there, too; the kernel spreads the connections.
+    `https` says that clients use TLS, possibly to something in front. `tls` returns the TLS context for each new
+    connection. The X-Forwarded fields of `proxies` are trusted. With `share_port`, other processes of the same user may
+    listen on the port too; the kernel spreads the connections.
     """
     context = Context(
         directory=directory,
@@ -113,7 +113,7 @@ async def serve(
     )
     keep_alive(sock)
     sock.setblocking(False)
-    own = sock.dup()  # the server closes the other one
+    own = sock.dup()  # the server closes the original
     server = await asyncio.get_running_loop().create_server(lambda: _accepted(context), sock=sock, backlog=_BACKLOG)
     return Listener(context, own, server)
 

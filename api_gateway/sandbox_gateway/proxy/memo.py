@@ -1,7 +1,7 @@
-"""What has been read from some bytes, kept for the next time that the very same bytes come.
+"""Keeps what was parsed from some bytes, for the next time that exactly the same bytes come.
 
-Clients that poll send one head again and again, and get the same one back. Reading is a function of the bytes alone, so
-what is kept is exact; nothing is kept of what was refused.
+Clients that poll send the same head again and again, and get the same one back. The result depends on the bytes alone,
+so it can be kept. Refused bytes are not kept.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ ENTRIES = 2048
 
 
 class Memo[Made]:
-    """Bounded: the oldest entry makes room. Whoever puts bounds the size of an entry."""
+    """Bounded: the oldest entry makes room. The caller bounds the size of an entry."""
 
     def __init__(self, entries: int = ENTRIES) -> None:
         self._entries = entries
         self._made: dict[bytes, Made] = {}
         self.get: Callable[[bytes], Made | None] = self._made.get
-        """What these bytes have made, or None."""
+        """The result for these bytes, or None."""
 
     def __len__(self) -> int:
         return len(self._made)

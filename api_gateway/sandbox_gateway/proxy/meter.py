@@ -1,4 +1,4 @@
-"""What each request of a client's connection comes to, told once when it ends: to the metrics and the access log."""
+"""Measures the requests of a client's connection, and reports each to the metrics and the access log when it ends."""
 
 from dataclasses import dataclass
 from time import perf_counter
@@ -24,7 +24,7 @@ class Entry:
     method: bytes | None
     """None for what was no request."""
     target: bytes
-    """As the client sent it: not to be told as it is."""
+    """As the client sent it; it is never logged as it is."""
     status: int
     """0: it ended without an answer."""
     seconds: float
@@ -36,24 +36,24 @@ class Entry:
     trace_id: str | None
     """Of a sampled trace."""
     detail: str
-    """Why the gateway has refused it, or how it has broken off."""
+    """Why the gateway refused it, or how it broke off."""
     close_code: int | None
-    """That the gateway has closed a WebSocket with."""
+    """The code with which the gateway closed a WebSocket."""
 
 
 class AccessLog(Protocol):
-    """Takes the entries that are to be told."""
+    """Receives the entries to log."""
 
     everything: bool
-    """Whether all requests are to be told, or those only that fail or are traced."""
+    """Whether to log all requests, or only those that fail or are traced."""
 
     def take(self, entry: Entry) -> None: ...
 
 
 class Meter:
-    """Of one connection. Requests come one after the other; `begin` opens the meter of the next one."""
+    """The meter of one connection. Its requests come one after the other; `begin` starts the next one."""
 
-    # One is made for each connection, and written to by each request on its hot path: the fields are open for that.
+    # Each request writes to the fields on its hot path, so they are public.
     __slots__ = (
         "_counted",
         "_log",
@@ -81,21 +81,21 @@ class Meter:
         self.client_ip = client_ip
         self.request: RequestHead | None = None
         self.began = 0.0
-        """When its head had come; as with all times, in seconds of `perf_counter`."""
+        """When its head was complete. All times are in seconds of `perf_counter`."""
         self.received = 0
-        """Bytes since the end of the request before, as is `sent`."""
+        """Bytes since the end of the previous request, like `sent`."""
         self.sent = 0
         self.tally: Tally = _GATEWAY
-        """Of where it goes."""
+        """The tally of its route."""
         self.runtime_id: str | None = None
-        """Of the sandbox that is to answer it."""
+        """The sandbox to which it goes."""
         self.owner = ""
-        """That sandbox's."""
+        """The owner of that sandbox."""
         self.status = 0
         self.timed = False
-        """Whether `added` is to be measured: for a few, since clocks cost as much as the rest of an meter."""
+        """Whether to measure `added`: only for some, since reading clocks costs as much as the rest of a meter."""
         self.added = 0.0
-        """Time that the gateway has added."""
+        """Time that the gateway added."""
         self._time_next = log.everything
         self._special = False
         """Whether any of the following is set."""
@@ -106,46 +106,46 @@ class Meter:
         self._counted = False
 
     def begin(self, request: RequestHead) -> None:
-        """The whole head of a request has come."""
+        """The head of a request is complete."""
         self.request = request
         self.began = perf_counter()
         self.timed = self._time_next or b"traceparent" in request.fields.joined
 
     def answered(self, answer: Answer) -> None:
-        """The gateway has answered it by itself."""
+        """The gateway itself answered it."""
         self._special = True
         self.answer = answer
         self.status = answer.status
 
     def fail(self, reason: str) -> None:
-        """It fails after its answer has begun."""
+        """It failed after its answer had begun."""
         self._special = True
         self.failure = reason
 
     def closed(self, code: int, reason: str) -> None:
-        """The gateway closes it, a WebSocket."""
+        """The gateway closes this WebSocket."""
         self._special = True
         self.close_code = code
         if code != SERVICE_RESTART:  # that is no failure: its client comes back to another replica
             self.failure = reason
 
     def woken(self) -> None:
-        """It has waited until now for its sandbox to wake."""
+        """Its sandbox is awake; it waited until now."""
         self._special = True
         self.held = perf_counter() - self.began
 
     def switched(self) -> None:
-        """It has become a WebSocket, which may last: it is counted now, and told at its end."""
+        """It became a WebSocket, which may last: it is counted now, and logged at its end."""
         self._special = True
         self._count(0)
         self._counted = True
 
     def end(self, unread: int = 0) -> None:
-        """It is over; of what has been received, the last `unread` bytes are not its own."""
+        """It is over. The last `unread` received bytes belong to the next request."""
         if not self._counted:
             self._count(unread)
         if self.timed or self.status >= 500 or self._special:
-            self._may_tell(unread)
+            self._may_log(unread)
         self.received, self.sent = unread, 0
         self.request, self.tally, self.runtime_id, self.status, self.added = None, _GATEWAY, None, 0, 0.0
         if self._special:
@@ -162,7 +162,7 @@ class Meter:
         if self.added:
             tally.add(self.added)
 
-    def _may_tell(self, unread: int) -> None:
+    def _may_log(self, unread: int) -> None:
         request = self.request
         trace_id = None if request is None else sampled_trace(request.fields.joined.get(b"traceparent", b""))
         refused = self.status >= 400 and self.answer is not None

@@ -1,4 +1,4 @@
-"""How many requests may wait for sandboxes to wake, and how many bytes of them are kept meanwhile."""
+"""How many requests may wait for sandboxes to wake, and how many of their bytes are kept meanwhile."""
 
 from collections import Counter
 
@@ -20,11 +20,11 @@ class Places:
 
     @property
     def free(self) -> bool:
-        """Whether nobody waits."""
+        """Whether no request waits."""
         return not self._taken and self._places.none_taken and self._bytes.none_taken
 
     def take(self, owner: str, runtime_id: str, size: int) -> bool:
-        """Take a place for a request of which `size` bytes have come; False when there is none for this owner."""
+        """Take a place for a request with `size` received bytes; False when there is none for this owner."""
         if self._taken[runtime_id] >= self._per_sandbox or not self._places.left(owner) or not self.grow(owner, size):
             return False
         self._taken[runtime_id] += 1
@@ -32,7 +32,7 @@ class Places:
         return True
 
     def grow(self, owner: str, size: int) -> bool:
-        """Keep so many more bytes; False when they are too many for this owner."""
+        """Keep this many more bytes; False when they are too many for this owner."""
         if not self._bytes.left(owner, size):
             return False
         self._bytes.take(owner, size)

@@ -1,9 +1,9 @@
-"""What of a request may be told: words of the known APIs, and no name, key, id or query that somebody has chosen."""
+"""What may be logged of a request: words of the known APIs. No name, key, id or query that a client chose."""
 
 import re
 
 _WORDS = frozenset(
-    # The Runtime API, and what the gateway serves beside it
+    # The Runtime API, and the gateway's other paths
     b"start stop pause resume list sessions batch runtime explain registry_prefix image_exists build build_status api "
     b"keys admin warm-runtime-configs api-keys challenge login docs redoc openapi.json health alive ready server_info "
     # The agent server, of its OpenAPI document (openhands-agent-server 1.58.2)
@@ -19,7 +19,7 @@ _WORDS = frozenset(
     b"tools upload url v1 validate verified vscode workspace workspace-session workspaces".split()
 )
 _MOST = 10
-"""Segments that are told."""
+"""The most segments that are logged."""
 _HOLE = "{}"
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]([0-9a-f])(?:-.*)?")
 
@@ -30,16 +30,16 @@ def template(target: bytes) -> str:
     if path == b"*":
         return "*"
     first, *segments = path.split(b"/")
-    told = [segment.decode() if segment in _WORDS or not segment else _HOLE for segment in segments[:_MOST]]
+    shown = [segment.decode() if segment in _WORDS or not segment else _HOLE for segment in segments[:_MOST]]
     if len(segments) > _MOST:
-        told.append("...")
-    return "/".join(["" if not first else _HOLE, *told])
+        shown.append("...")
+    return "/".join(["" if not first else _HOLE, *shown])
 
 
 def sampled_trace(trace_parent: bytes) -> str | None:
     """The trace id in a `traceparent` whose sender records the trace, else None.
 
-    Of version 00 and, as far as they begin like it, of later ones (W3C Trace Context, sections 3.2.2 and 4.3).
+    It reads version 00, and later versions that begin like it (W3C Trace Context, sections 3.2.2 and 4.3).
     """
     match = _TRACE_PARENT.fullmatch(trace_parent)
     if match is None or trace_parent.startswith(b"ff") or (trace_parent.startswith(b"00") and len(trace_parent) != 55):

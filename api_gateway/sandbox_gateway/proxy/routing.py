@@ -1,20 +1,20 @@
-"""Which upstream a request is for.
+"""Decides to which upstream a request goes.
 
-Host mode: `{runtime_id}.{base_domain}` is that sandbox, whole; its agent server checks the key.
-`{service}-{runtime_id}.{base_domain}` is a service of it: VSCode, which checks the key, or what its programs serve,
-for everybody who knows the host's name. A label that begins with a service is never a sandbox's own.
+Host mode: `{runtime_id}.{base_domain}` is that sandbox; its agent server checks the key.
+`{service}-{runtime_id}.{base_domain}` is a service of it: VSCode, which checks the key, or a server of its programs,
+open to everybody who knows the host's name. A label that begins with a service is never a sandbox's own.
 
-On any other host the Runtime API's paths are the control plane. It would refuse unknown API keys as well, but a flood
-of them costs less than half as much here. All else goes to the sandbox whose key comes along (header mode): in
-X-Session-API-Key, else as a Bearer token, else in the cookie for workspace files. Keys of two sandboxes are refused,
-except that a browser adds a cookie by itself: it gives way. All sandboxes share this host, so no other cookie is passed
-on, and what is shown by a cookie is shown without the host's rights.
+On any other host, the Runtime API's paths go to the control plane. Unknown API keys are refused here, at less than half
+the cost of a refusal there. Everything else goes to the sandbox whose key the request carries (header mode): in
+X-Session-API-Key, else as a Bearer token, else in the cookie for workspace files. A request with the keys of two
+sandboxes is refused, but a cookie yields to a key, since browsers add cookies by themselves. All sandboxes share this
+host, so no other cookie is forwarded, and browsers show workspace files without the host's rights.
 
-A genuine key whose sandbox is not known here may be one that another replica has told just now: then the sandbox is
-waited for.
+If this replica does not know the sandbox of a genuine key, another replica may have just reported that key. Then the
+request waits for the sandbox.
 
-In both, a request counts (as activity, and to wake an idle sandbox) if it carries the sandbox's key and asks for more
-than its health.
+In both modes, a request counts (as activity, and to wake an idle sandbox) if it carries the sandbox's key and is not a
+health check.
 """
 
 import re
@@ -46,7 +46,7 @@ OPEN_PATHS = frozenset(
         *(f"{DOCS_PATH}/{name}" for name in ("start.js", "swagger-ui.css", "swagger-ui-bundle.js")),
     }
 )
-"""Of the control plane, for everybody."""
+"""Paths of the control plane that need no key."""
 _CONTROL_DOCS = frozenset(path.encode() for path in OPEN_PATHS)
 _HEALTH_PATHS = frozenset({b"/health", b"/alive"})
 _PROBES = frozenset({b"GET", b"HEAD"})
@@ -71,14 +71,14 @@ _GONE = "The sandbox of this session key has been deleted. Start a new one."
 
 @dataclass(slots=True)
 class ToControl:
-    """The control plane answers. `owner` is the API key's; "" for what needs no key."""
+    """The control plane answers. `owner` is the API key's; "" for paths that need no key."""
 
     owner: str = field(default="", compare=False)
 
 
-@dataclass(slots=True)  # one is made for each request, and a frozen one takes three times as long to make
+@dataclass(slots=True)  # made for each request, and a frozen one takes three times as long to make
 class ToSandbox:
-    """The agent server, or the service of this name, at `address` answers."""
+    """The agent server at `address` answers, or the service of this name."""
 
     runtime_id: str
     address: tuple[str, int]
@@ -91,7 +91,7 @@ class ToSandbox:
 
 @dataclass(frozen=True, slots=True)
 class ToSleeping:
-    """The sandbox is to be woken, and the request then to be routed again. `detail` says how it is now."""
+    """Wake the sandbox, then route the request again. `detail` says how the sandbox is now."""
 
     runtime_id: str
     detail: str
@@ -100,7 +100,7 @@ class ToSleeping:
 
 @dataclass(frozen=True, slots=True)
 class ToUnknown:
-    """The sandbox of this genuine key is to be waited for, and the request then to be routed again."""
+    """Wait for the sandbox of this genuine key, then route the request again."""
 
     key: str = field(repr=False)
 
@@ -117,7 +117,7 @@ type Decision = ToControl | BySandbox | AwaitFirstMessage
 
 
 def route(request: RequestHead, directory: Directory, base_domain: str) -> Decision:
-    """Decide for one request. `base_domain` is lower case; empty switches host mode off."""
+    """Decide for one request. `base_domain` is lower case; without it there is no host mode."""
     if base_domain:
         host = request.host.decode("ascii").lower().partition(":")[0].removesuffix(".")
         if host.endswith("." + base_domain):
@@ -135,7 +135,7 @@ def route(request: RequestHead, directory: Directory, base_domain: str) -> Decis
 
 
 def by_session_key(key: str, request: RequestHead, directory: Directory, cookies: Cookies = "none") -> BySandbox:
-    """The sandbox that this session key opens, or why none: 401, 404 or 503."""
+    """The sandbox of this session key, or the refusal: 401, 404 or 503."""
     found = directory.find_by_session_key(key)
     if isinstance(found, Endpoint):
         return _to(found, request, True, "", cookies)
@@ -146,7 +146,7 @@ def by_session_key(key: str, request: RequestHead, directory: Directory, cookies
 
 
 def _by_others(in_header: str | None, others: tuple[str, ...], request: RequestHead, directory: Directory) -> Decision:
-    """For a request with keys in other places than the header. What is no session key there is somebody else's."""
+    """For a request with keys outside of the header. Other texts there are not meant for the gateway."""
     genuine = [key for key in others if directory.find_by_session_key(key) is not NoSandbox.NOT_GENUINE]
     in_cookie = key_in_workspace_cookie(request)
     if in_header is not None:
@@ -194,7 +194,7 @@ def _to_service(service: Service, request: RequestHead, directory: Directory) ->
 
 
 def _to(endpoint: Endpoint, request: RequestHead, opened: bool, service: str, cookies: Cookies) -> BySandbox:
-    """`opened`: the request carries the sandbox's key."""
+    """`opened`: whether the request carries the sandbox's key."""
     _, is_probe, _, _ = request.asked or _ask(request)
     counts = opened and not is_probe
     if endpoint.address is not None:
@@ -212,8 +212,8 @@ def _path(request: RequestHead) -> bytes:
 
 
 def _ask(request: RequestHead) -> tuple[bool, bool, str | None, tuple[str, ...]]:
-    """(the path is of the Runtime API, the request is a probe, the key in its header, those in other places), for now
-    and the next time."""
+    """(whether the path is the Runtime API's, whether this is a probe, the key in the header, keys in other places). It
+    is remembered."""
     path = _path(request)
     key = request.fields.joined.get(b"x-session-api-key")
     request.asked = asked = (
@@ -226,10 +226,10 @@ def _ask(request: RequestHead) -> tuple[bool, bool, str | None, tuple[str, ...]]
 
 
 def _without_key(request: RequestHead, detail: str) -> Decision:
-    """`detail`: why the request is refused if it needs a key."""
+    """`detail` says why the request is refused if it needs a key."""
     path = _path(request)
     if path in _HEALTH_PATHS and request.method in _PROBES:
-        # True for every sandbox whose start was reported as ready: the gateway had reached that one's /health.
+        # This holds for each sandbox that was reported as ready: the gateway had reached its /health.
         return HEALTHY
     if path in _CONTROL_DOCS:
         return ToControl()

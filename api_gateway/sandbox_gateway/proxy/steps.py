@@ -1,4 +1,4 @@
-"""A call that gives way to other owners' calls at each of its steps, from one thing that it awaits to the next."""
+"""A call that yields to the calls of other owners at each of its steps. A step ends where the call awaits something."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable
@@ -7,11 +7,11 @@ from typing import Any
 from sandbox_gateway.proxy.turns import Turns
 
 _AT_ONCE = 16
-"""Things that a step does, each of some tens of microseconds."""
+"""Items in one step; each takes some tens of microseconds."""
 
 
 async def in_steps[T](things: Iterable[T]) -> AsyncGenerator[T]:
-    """All of them, a few in each step."""
+    """All items, a few in each step."""
     for number, thing in enumerate(things, 1):
         yield thing
         if not number % _AT_ONCE:
@@ -19,7 +19,7 @@ async def in_steps[T](things: Iterable[T]) -> AsyncGenerator[T]:
 
 
 class Steps[T]:
-    """Await it instead of the call. Each of the call's steps takes a turn of its owner."""
+    """Await it instead of the call. Each step of the call takes a turn of its owner."""
 
     def __init__(self, call: Awaitable[T], owner: str, turns: Turns) -> None:
         self._call = call
@@ -45,7 +45,7 @@ class Steps[T]:
                 given = yield awaited
                 yield from self._turn()
             except BaseException as raised:
-                # For the call to handle, at once.
+                # The call itself handles it, at once.
                 error = raised
 
     def _turn(self) -> Generator[Any, Any, None]:

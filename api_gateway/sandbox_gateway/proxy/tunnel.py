@@ -1,9 +1,9 @@
 """A client and an agent server after the switch to WebSocket, as one connection.
 
-Bytes pass both ways as they come, each side waiting for the other to keep up.
+Bytes pass both ways as they come, and each side waits for the other to keep up.
 
-When the gateway is about to end, the client is told so by a close frame (1012) between two frames of the agent server,
-whose further frames are dropped. The client's answering close frame reaches the agent server, which then closes.
+When the gateway is about to end, it sends the client a close frame (1012) between two frames of the agent server, and
+drops all further frames of it. The client's answering close frame reaches the agent server, which then closes.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from sandbox_gateway.proxy.meter import SERVICE_RESTART, Meter
 _TALLY = TALLIES[Route.WEBSOCKET]
 
 _SPREAD = 0.5
-"""Of the grace time: clients that are told at random moments do not all come back at the same one."""
+"""The part of the grace time in which close frames go out, at random moments: so clients do not all reconnect at
+once."""
 _REASON = b"the gateway restarts"
 _CLOSE = b"\x88%c" % (2 + len(_REASON)) + SERVICE_RESTART.to_bytes(2) + _REASON
 """A frame (RFC 6455, section 5.5.1)."""
@@ -42,7 +43,7 @@ class Tunnel:
     ) -> None:
         """Take over both transports, and a share of the sandbox's WebSockets.
 
-        `rest` are the upstream's first bytes, which the client has yet to get; `paused` tells which of (client,
+        `rest` are the upstream's first bytes, which the client does not have yet. `paused` says which of (client,
         upstream) cannot be written to at the moment.
         """
         self._context = context
@@ -54,7 +55,7 @@ class Tunnel:
         self._open = {client, upstream}
         self._sending = {client, upstream}
         self._paused: set[asyncio.Transport] = set()
-        """Those whose other side takes nothing more for now."""
+        """The transports whose other side takes nothing more for now."""
         self._frames = Frames()
         self._drain: asyncio.TimerHandle | None = None
         self._end: asyncio.TimerHandle | None = None
@@ -78,7 +79,7 @@ class Tunnel:
     def drain(self) -> None:
         loop = asyncio.get_running_loop()
         delay = random.uniform(0, self._context.grace_seconds * _SPREAD)  # noqa: S311
-        # One that opens while the gateway drains is told before the cut, too.
+        # A WebSocket that opens while the gateway drains gets its close frame before the cut too.
         delay = max(0.0, min(delay, self._context.held_until - loop.time()))
         self._drain = loop.call_later(delay, self._close)
 
@@ -87,12 +88,12 @@ class Tunnel:
             transport.abort()
 
     def receives(self, size: int) -> None:
-        """So many bytes have come from the client."""
+        """This many bytes came from the client."""
         self._meter.received += size
         _TALLY.received += size
 
     def sends(self, size: int) -> None:
-        """So many bytes go to the client."""
+        """This many bytes go to the client."""
         self._meter.sent += size
         _TALLY.sent += size
 
@@ -102,12 +103,12 @@ class Tunnel:
         transport.pause_reading()
 
     def resume(self, transport: asyncio.Transport) -> None:
-        """Read on."""
+        """Continue to read from this side."""
         self._paused.discard(transport)
         transport.resume_reading()
 
     def pace(self, transport: asyncio.Transport) -> None:
-        """This side has been read from. If that was no turn of the owner, it is read from again after one."""
+        """Bytes were read from this side. If the owner has no turn left, continue to read at the next one."""
         if self._context.turns.take(self._owner):
             return
         transport.pause_reading()
@@ -119,7 +120,7 @@ class Tunnel:
         self._context.turns.wait(self._owner, read_on)
 
     def sends_no_more(self, transport: asyncio.Transport) -> None:
-        """One side has ended its direction; when both have, nothing is left to wait for."""
+        """One side has ended its direction. When both have, close."""
         self._sending.discard(transport)
         if self._sending:
             self._end_within(self._context.bounds.half_closed_seconds)
@@ -128,7 +129,7 @@ class Tunnel:
             self._upstream.close()
 
     def at_boundary(self) -> None:
-        """The upstream's last frame has passed to its end: tell the client, and drop what comes."""
+        """The upstream's last frame has passed completely: send the close frame, and drop further bytes."""
         if self._frames.closing or self._client.is_closing():
             return
         self._meter.closed(SERVICE_RESTART, "")
@@ -150,7 +151,7 @@ class Tunnel:
 
     def _close(self) -> None:
         if len(self._open) < 2 or self._end is not None:
-            return  # it is ending already
+            return  # it already ends
         if self._frames.at_boundary:
             self.at_boundary()
         else:
@@ -202,7 +203,7 @@ class _FromClient(_Side):
 
 
 class _FromUpstream(_Side):
-    """Keeps count of the frames that pass."""
+    """Follows the frames that pass."""
 
     def __init__(self, tunnel: Tunnel, here: asyncio.Transport, there: asyncio.Transport, frames: Frames) -> None:
         super().__init__(tunnel, here, there)
@@ -217,7 +218,7 @@ class _FromUpstream(_Side):
 
 
 class _ToBoundary(_FromUpstream):
-    """Passes the frame that has begun, and no other."""
+    """Forwards the rest of the frame that has begun, and no other."""
 
     @override
     def data_received(self, data: bytes) -> None:

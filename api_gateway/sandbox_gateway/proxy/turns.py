@@ -1,8 +1,8 @@
-"""The time of a process, shared by owners of sandboxes.
+"""The time of a process, shared by the owners of sandboxes.
 
-An event loop does in one round all that is ready, and whoever has much that is ready makes the round long for all. So
-each owner gets a few turns in a round, and what is more waits for the next ones. One who has little goes on in every
-round, however much another one has waiting.
+An event loop does everything that is ready in one round, so an owner with much to do makes the round long for all. So
+each owner gets a few turns in a round, and the rest waits for the next rounds. An owner with little to do proceeds in
+every round, however much another owner has waiting.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Turns:
-    """`each` turns for every owner in a round. `soon` calls what it is given in the next round, as loop.call_soon."""
+    """`each` turns for every owner in a round. `soon` calls its argument in the next round, like loop.call_soon."""
 
     __slots__ = ("_comes", "_each", "_soon", "_taken", "_waiting")
 
@@ -24,13 +24,13 @@ class Turns:
         self._each = each
         self._soon = soon
         self._taken: dict[str, int] = {}
-        """In this round."""
+        """Turns taken in this round."""
         self._waiting: dict[str, deque[Go]] = {}
         self._comes = False
-        """Whether the next round will be noticed."""
+        """Whether the next round is scheduled."""
 
     def take(self, owner: str) -> bool:
-        """Have a turn now; False if this owner has had its own in this round, or if others of its things wait."""
+        """Take a turn now; False if this owner has none left in this round, or has something waiting."""
         taken = self._taken.get(owner, 0)
         if taken >= self._each or owner in self._waiting:
             return False
@@ -39,7 +39,7 @@ class Turns:
         return True
 
     def wait(self, owner: str, go: Go) -> None:
-        """Have a turn when it comes: `go` is called then."""
+        """Call `go` at a later turn of this owner."""
         if owner in self._waiting:
             self._waiting[owner].append(go)
         else:
@@ -67,5 +67,5 @@ class Turns:
             try:
                 go()
             except Exception:
-                # The others' turns have been taken already.
+                # The others have their turns nevertheless.
                 _log.exception("what waited for its turn went wrong")

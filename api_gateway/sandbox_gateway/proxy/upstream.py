@@ -1,4 +1,4 @@
-"""Connections to agent servers and to the control plane, kept open between requests."""
+"""Connections to agent servers and to the control plane. They stay open between requests."""
 
 import asyncio
 import socket
@@ -13,23 +13,23 @@ type Address = tuple[str, int] | str
 """(IP, port), or the path of a Unix socket."""
 
 CONNECT_SECONDS = 5.0
-# uvicorn closes a connection that has been idle for 5 s; one that is reused must not be about to be closed.
+# uvicorn closes a connection after 5 s without a request; the gateway must not reuse one that is about to be closed.
 IDLE_SECONDS = 4.0
 IDLE_PER_ADDRESS = 256
 DEAD_SECONDS = 105
-"""A connection ends after so long without a sign of life of the peer's kernel, and when a live peer takes nothing of
-what is sent to it for so long."""
+"""A connection ends after this time without a sign of life of the peer's kernel, and when a live peer accepts no data
+for this time."""
 
 
 class Sink(ABC):
-    """Whoever uses a connection at the moment."""
+    """The current user of a connection."""
 
     @abstractmethod
     def response_data(self, data: bytes) -> None: ...
 
     @abstractmethod
     def upstream_closed(self, *, clean: bool) -> None:
-        """No more bytes will come; `clean` if the upstream said so (FIN). The connection is not usable any more."""
+        """The connection has ended; `clean` if the upstream closed it (FIN)."""
         ...
 
     @abstractmethod
@@ -37,7 +37,7 @@ class Sink(ABC):
 
 
 class UpstreamConnection:
-    """One connection; without a `sink` it is idle, and anything that then comes closes it.
+    """One connection. Without a `sink` it is idle, and then any byte that comes closes it.
 
     Has the methods of asyncio.Protocol without being one, so that it can be compiled as a native class.
     """
@@ -88,7 +88,7 @@ class UpstreamConnection:
             self.transport.resume_reading()
 
     def abort(self) -> None:
-        """Close at once; the sink hears no more."""
+        """Close at once, without a call to the sink."""
         self.sink = None
         self.transport.abort()
 
@@ -113,9 +113,9 @@ async def connect(address: Address) -> UpstreamConnection:
 
 
 class Pool:
-    """Idle connections by address, the last one given back first; it is the least likely to be closed by now.
+    """Idle connections by address. The last one given back is used first; it is the least likely to be closed.
 
-    Of the running event loop. `connect` makes a new one.
+    It belongs to the running event loop. `connect` makes a new connection.
     """
 
     def __init__(self, connect: Callable[[Address], Awaitable[UpstreamConnection]] = connect) -> None:
@@ -138,7 +138,7 @@ class Pool:
         return None
 
     def give_back(self, connection: UpstreamConnection) -> None:
-        """Keep a connection whose exchange has ended well."""
+        """Keep a connection whose exchange ended well."""
         idle = self._idle[connection.address]
         if connection.transport.is_closing() or connection.write_paused or len(idle) >= IDLE_PER_ADDRESS:
             connection.abort()
@@ -170,11 +170,11 @@ class Pool:
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """Notice a dead peer in DEAD_SECONDS. Set on a listening socket, it holds for what that accepts."""
+    """Notice a dead peer in DEAD_SECONDS. Accepted connections inherit this from a listening socket."""
     probe_seconds = max(1, DEAD_SECONDS // 7)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_SECONDS - 4 * probe_seconds)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe_seconds)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
-    # There are no probes while what was sent is not acknowledged: Linux would repeat that for a quarter of an hour.
+    # While sent data is not acknowledged, Linux sends no probes but repeats the data for a quarter of an hour.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_SECONDS * 1000)

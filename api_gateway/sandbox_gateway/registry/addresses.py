@@ -1,4 +1,4 @@
-"""Where the gateway lets others send it: neither clients nor registries may make it reach into the cluster."""
+"""Which addresses the gateway connects to: clients and registries must not make it reach into the cluster."""
 
 import asyncio
 import ipaddress
@@ -9,11 +9,11 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class PrivateAddressError(Exception):
-    """A host that is not, or not only, on the internet."""
+    """A host that is not on the internet, or not only."""
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet: not private, loopback, link-local, multicast or reserved."""
+    """Whether an IP address is on the internet: not private, loopback, link-local, multicast or reserved."""
     ip = ipaddress.ip_address(address)
     if ip.version == 6:
         if ip.ipv4_mapped:
@@ -24,7 +24,7 @@ def is_public(address: str) -> bool:
 
 
 async def public_address(host: str, port: int) -> str:
-    """An IP address of the host, to connect to as it is: looked up again, the name could have another one.
+    """An IP address of the host. Connect to this address, since another look-up could return a different one.
 
     Raises PrivateAddressError when one of its addresses is not public, and OSError when it has none.
     """

@@ -1,4 +1,4 @@
-"""Whether a list of patterns allows an image. Pure. The chart's ValidatingAdmissionPolicy decides just the same."""
+"""Whether a list of patterns allows an image. Pure. The chart's ValidatingAdmissionPolicy decides in the same way."""
 
 import re
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from sandbox_crds.image_patterns import ImagePattern
 from sandbox_crds.image_references import Reference
 
 _ID = re.compile("sha(256|384|512):")
-"""Container runtimes read `sha256:12ab` as the id of an image on the node; containerd takes its beginning, too."""
+"""Container runtimes read `sha256:12ab` as the id of an image on the node; containerd also accepts its beginning."""
 
 
 def is_allowed(image: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns matches. Raises ValueError if the image is named in a way that no pattern matches."""
+    """Whether one of the patterns matches. Raises ValueError for a form of names that no pattern can match."""
     name, version = _name_and_version(image)
     return any(ImagePattern.parse(pattern).matches(name, version) for pattern in patterns)
 
@@ -21,7 +21,7 @@ def _name_and_version(image: str) -> tuple[str, str]:
         raise ValueError("is the id of an image on a node, which says nothing of where it comes from")
     first, slash, _ = image.partition("/")
     if slash and first != first.lower():
-        # The same host, but other settings of it on the nodes: mirrors, credentials.
+        # The same host, but nodes may have other settings for this spelling: mirrors, credentials.
         raise ValueError("names its registry with upper-case letters")
     reference = Reference.parse(image)
     version = reference.version

@@ -1,4 +1,4 @@
-"""GET requests to registries and where they send us: https alone, bounded, anonymous or with their own token."""
+"""GET requests to registries and along their redirects: only https, bounded, without credentials of ours."""
 
 import re
 import ssl
@@ -16,18 +16,18 @@ _MAXIMUM_BYTES = 4 * 1024 * 1024
 _REDIRECTS = 5
 _TIMES = httpx.Timeout(5)
 _CHALLENGE = re.compile(r"\bbearer\s+(.*)", re.IGNORECASE)
-# Each word is looked at once: a server may send a hundred thousand characters of one.
+# Possessive, so each word is read once: a server may send one of a hundred thousand characters.
 _PARAMETER = re.compile(r'(?<![a-z_])([a-z_]++)\s*+=\s*+"([^"]*)"', re.IGNORECASE)
 _TOKEN = re.compile(r"[!-~]{1,16384}")
 
 
 class RegistryError(Exception):
-    """Why a registry's answer cannot be had; the text is for the client."""
+    """Why there is no answer from a registry; the text is for the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is whole."""
+    """An answer with its complete body."""
 
     status: int
     headers: httpx.Headers
@@ -35,7 +35,7 @@ class Answer:
 
 
 class RegistryClient:
-    """A conversation with one registry. `trusted` hosts (authorities) may have any address, all others a public one.
+    """A conversation with one registry. `trusted` hosts (authorities) may have any address, others only public ones.
 
     Raises RegistryError, PrivateAddressError, httpx.HTTPError, httpx.InvalidURL and OSError.
     """
@@ -43,8 +43,8 @@ class RegistryClient:
     def __init__(self, registry: str, trusted: Collection[str], tls: ssl.SSLContext) -> None:
         self._origin = httpx.URL(f"https://{registry}")
         self._trusted = {authority(name) for name in trusted}
-        # With a transport of its own it heeds no proxy of the environment, which would resolve names by itself. No
-        # connection is used twice: pools know it by its address, and two names at one address are two servers.
+        # An explicit transport ignores the proxies of the environment, which would resolve names themselves. No
+        # connection is reused: pools would mix up two servers that have different names at one address.
         transport = httpx.AsyncHTTPTransport(verify=tls, limits=httpx.Limits(max_keepalive_connections=0))
         self._http = httpx.AsyncClient(transport=transport, follow_redirects=False, timeout=_TIMES)
         self._token = ""
@@ -57,7 +57,7 @@ class RegistryClient:
         await self._http.__aexit__(*error)
 
     async def get(self, path: str, *, scope: str, accept: str = "*/*") -> Answer:
-        """The answer to GET of an absolute path, after redirects, with a token of this scope if one is wanted."""
+        """The answer to GET of an absolute path, after redirects, with a token of this scope if one is required."""
         url = self._origin.join(path)
         answer = await self._follow(url, accept)
         if answer.status == 401 and not self._token:
@@ -67,7 +67,7 @@ class RegistryClient:
         return answer
 
     async def _anonymous_token(self, challenge: str, scope: str) -> str:
-        """A token for everybody, as the registry's challenge says (distribution's token specification), or ""."""
+        """An anonymous token, according to the registry's challenge (distribution's token specification), or ""."""
         match = _CHALLENGE.search(challenge)
         parameters = {name.lower(): value for name, value in _PARAMETER.findall(match[1])} if match else {}
         if not parameters.get("realm"):
@@ -94,7 +94,7 @@ class RegistryClient:
     async def _send(self, url: httpx.URL, accept: str) -> Answer:
         if url.scheme != "https" or url.userinfo or not url.host:
             raise RegistryError("it leads to a URL that is not plain https")
-        # Not compressed: a few bytes could become gigabytes.
+        # Not compressed: a few bytes could expand to gigabytes.
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
         if self._token and url.netloc == self._origin.netloc:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -114,12 +114,12 @@ class RegistryClient:
 
 
 def authority(registry: str) -> str:
-    """`host` or `host:port` as a URL has it: the default port is left out."""
+    """`host` or `host:port` as in a URL, without the default port."""
     return httpx.URL(f"https://{registry}").netloc.decode()
 
 
 def json_object(text: bytes) -> Mapping[str, Any]:
-    """A JSON object; empty when the text is none."""
+    """The JSON object in a text; empty when there is none."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:

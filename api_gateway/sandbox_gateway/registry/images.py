@@ -1,4 +1,4 @@
-"""Whether an image exists: asks its registry by the OCI distribution API, if the gateway may ask that one."""
+"""Whether an image exists: asks its registry by the OCI distribution API, if the gateway may ask that registry."""
 
 import asyncio
 import ssl
@@ -17,7 +17,7 @@ from sandbox_gateway.registry.http import RegistryClient, RegistryError, json_ob
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _SECONDS = 10.0
-"""For all requests together: the shortest client time-out is 15 s (openhands_ai 1.11.0)."""
+"""For all requests together. The shortest client time-out is 15 s (openhands_ai 1.11.0)."""
 _AT_ONCE = 8
 _API_HOSTS = {"docker.io": "registry-1.docker.io"}
 _ACCEPT = ", ".join(
@@ -53,7 +53,7 @@ class _Manifest(BaseModel):
 
 
 class Images:
-    """Asks only `registries` (names as in image references), and no more than a few at once."""
+    """Asks only `registries` (names as in image references), and only a few at a time."""
 
     def __init__(self, registries: Collection[str], tls: ssl.SSLContext | None = None) -> None:
         self._registries = frozenset(registries)
@@ -61,11 +61,11 @@ class Images:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def look(self, image: Reference) -> ImageExistsResponse:
-        """What the registry says. Raises nothing: what cannot be known is told."""
+        """What the registry says, or why that is unknown. Raises nothing."""
         registry = image.registry
         if registry not in self._registries:
             return _unknown(f"This gateway is not set up to ask {registry}: list it in its setting image_registries.")
-        # Made when it is first needed: it takes a tenth of a second, and most gateways are never asked.
+        # Made at the first question: it takes a tenth of a second, and most gateways never get one.
         self._tls = self._tls or httpx.create_ssl_context()
         trusted = [_API_HOSTS.get(name, name) for name in self._registries]
         try:
@@ -76,7 +76,7 @@ class Images:
             ):
                 return await _ask(client, image)
         except TimeoutError:
-            problem = "it does not answer in time"
+            problem = "it did not answer in time"
         except RegistryError as error:
             problem = str(error)
         except PrivateAddressError as error:
@@ -84,11 +84,11 @@ class Images:
         except _PROBLEMS as error:
             _log.info("registry not reached", registry=registry, error=str(error) or type(error).__name__)
             problem = "it cannot be reached from the gateway"
-        return _unknown(f"{registry} was asked, but {problem}.")
+        return _unknown(f"The gateway asked {registry}, but {problem}.")
 
 
 def _unknown(detail: str) -> ImageExistsResponse:
-    detail = f"{detail} The nodes may be able to pull the image all the same."
+    detail = f"{detail} The nodes may be able to pull the image nevertheless."
     return ImageExistsResponse(exists=True, known=False, detail=detail, image=_NOTHING_KNOWN)
 
 
@@ -106,7 +106,7 @@ async def _ask(client: RegistryClient, image: Reference) -> ImageExistsResponse:
 
 
 async def _facts(client: RegistryClient, image: Reference, body: bytes) -> ImageFacts:
-    """Size and time, as far as they can be had: that the image is there is known without them."""
+    """Size and time, if the registry gives them. Without them, it is still known that the image exists."""
     time, size = "", 0
     try:
         manifest = _Manifest.model_validate_json(body)

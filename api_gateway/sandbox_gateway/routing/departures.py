@@ -1,4 +1,4 @@
-"""Pods that stop being their sandboxes', as the cache shows it."""
+"""Notices in the cache when sandboxes lose their pods."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from sandbox_gateway.sandboxes.cache import SandboxCache
 
 
 class Departures:
-    """Calls each of `on_gone` with a sandbox's name when it has been deleted, or has another pod than before, or none.
+    """Calls each of `on_gone` with a sandbox's name when it was deleted, or has another pod than before, or none.
 
-    A pod on a lost node is none. What is under way to it may get no answer any more: it closes no connection.
+    A pod on a lost node counts as none. It closes no connections, so requests to it may never get an answer.
     """
 
     def __init__(self, cache: SandboxCache) -> None:
@@ -28,8 +28,8 @@ class Departures:
         else:
             del self._pods[name]
         if before:
-            for tell in self.on_gone:
-                tell(name)
+            for report in self.on_gone:
+                report(name)
 
 
 def _is_on_lost_node(sandbox: Sandbox) -> bool:

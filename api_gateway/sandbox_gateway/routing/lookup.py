@@ -21,11 +21,11 @@ from sandbox_gateway.sandboxes.view import current_condition, is_reachable, is_s
 
 _VERIFIED_KEYS = 16_384
 _LAG_SECONDS = 1.0
-"""By so much, this replica's watch may be behind another replica, which has told a client the key of a new sandbox."""
+"""How far this replica's watch may be behind another replica that gave a client the key of a new sandbox."""
 
 _IDLE = (
     "The sandbox is suspended, since it was idle. An HTTP request with its key in X-Session-API-Key wakes it (a health "
-    "check does not), and so does POST /resume."
+    "check does not); POST /resume wakes it too."
 )
 _PAUSED = "The sandbox is paused. Resume it with POST /resume."
 _UNREADY = "The sandbox is not ready."
@@ -37,7 +37,7 @@ _PENDING = f"The sandbox is starting: {MEANINGS[Reason.PENDING].text}"
 
 
 class _NotGenuineError(Exception):
-    """The text is no session key of this gateway."""
+    """The text is not a session key of this gateway."""
 
 
 class CacheDirectory:
@@ -56,14 +56,14 @@ class CacheDirectory:
         self._classes = classes
         self._wakes = wakes
         self._api_keys = api_keys
-        # Exceptions are not cached, so made-up keys cannot push genuine ones out.
+        # Exceptions are not cached, so made-up keys cannot displace genuine ones.
         self._key_id = lru_cache(_VERIFIED_KEYS)(self._verify)
         self._settled: dict[str, tuple[Sandbox, Endpoint]] = {}
-        """Those that stay what they are until the Sandbox changes: nearly every request asks for one of them."""
+        """Endpoints that stay valid until the Sandbox changes. Nearly every request asks for one of them."""
         cache.listen(self._on_change)
 
     def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
-        """The sandbox that this key opens, or why there is none."""
+        """The sandbox of this key, or why there is none."""
         try:
             key_id = self._key_id(session_api_key)
         except _NotGenuineError:
@@ -74,9 +74,9 @@ class CacheDirectory:
         return NoSandbox.GONE if self._cache.is_former(key_id) else NoSandbox.UNKNOWN
 
     async def await_sandbox(self, session_api_key: str) -> None:
-        """Return when the sandbox of this genuine key is known, or after a second; then it counts as gone.
+        """Return when the sandbox of this genuine key is known, or after a second. Then it counts as gone.
 
-        Not while the API server cannot be reached: then it may be there all the same.
+        While the API server cannot be reached, it does not count as gone, since it may exist.
         """
         key_id = self._key_id(session_api_key)
         try:
@@ -92,9 +92,9 @@ class CacheDirectory:
         return self._endpoint(sandbox) if sandbox else None
 
     def find_service(self, label: str) -> Service | None:
-        """The service that the first label of a host (lower case) names; None when it names none.
+        """The service of this first label of a host (lower case); None when it is no service's.
 
-        No Sandbox's name begins with a service's, so such a label is never a sandbox's own.
+        No Sandbox's name begins with a service's name, so such a label is never a sandbox's own.
         """
         named = names.service_of(label)
         if named is None:
@@ -120,7 +120,7 @@ class CacheDirectory:
         return sandbox is not None and sandbox.metadata.name == runtime_id
 
     def owner_of_api_key(self, api_key: str) -> str | None:
-        """Whose key this text is, which may be empty; None if it does not open the Runtime API."""
+        """The owner of the API key with this text, which may be empty; None if there is no such key."""
         key = self._api_keys.find(api_key) if api_key else None
         return None if key is None else key.owner
 
@@ -174,6 +174,6 @@ class CacheDirectory:
 
 
 def _passing(reason: str) -> Passing | None:
-    """Why a sandbox that is not ready for this reason may become so by itself."""
+    """Why a sandbox with this reason may become ready by itself; None if it cannot."""
     final = reason in Reason and MEANINGS[Reason(reason)].lifecycle == "error"
     return None if final else Passing.STARTING

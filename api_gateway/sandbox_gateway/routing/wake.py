@@ -1,4 +1,4 @@
-"""Waking sandboxes that are suspended because they were idle: one write each, however many requests ask for it."""
+"""Wakes sandboxes that were suspended as idle: with one write each, for any number of requests."""
 
 import asyncio
 
@@ -17,14 +17,14 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _AGAIN_SECONDS = 1.0
 _JOINABLE_HOLDS = 1.5
-"""How long a wake can be joined, in holds: a busy process notices late that a hold is over, and asks once more then."""
+"""How long requests can join a wake, in holds. A busy process may end a hold late, and then asks once more."""
 
 
 class Wakes:
     """Implements the data plane's `Waker`.
 
-    Who asks within `hold_seconds` of a resume, or little later, takes part in that wake, whichever replica made it; who
-    comes later still is told at once why the sandbox is not ready.
+    A request within `hold_seconds` of a resume, or a little later, joins that wake, whichever replica began it. A later
+    request gets the reason why the sandbox is not ready at once.
     """
 
     def __init__(self, sandboxes: Sandboxes, held_calls: HeldCalls, *, hold_seconds: float) -> None:
@@ -37,7 +37,7 @@ class Wakes:
         sandboxes.cache.listen(lambda name, sandbox: None if sandbox else self._forget(name))
 
     def under_way(self, name: str) -> bool:
-        """Whether this sandbox, which is not suspended any more, is being woken."""
+        """Whether this sandbox, which is no longer suspended, is waking."""
         until = self._joinable_until.get(name)
         if until is None:
             return False
@@ -47,7 +47,7 @@ class Wakes:
         return False
 
     async def wake(self, runtime_id: str) -> None:
-        """Return when the sandbox is ready, or when waiting for that has become useless."""
+        """Return when the sandbox is ready, or when it is useless to wait longer."""
         task = self._tasks.get(runtime_id)
         if task is None:
             task = self._tasks[runtime_id] = asyncio.create_task(self._wake(runtime_id))
@@ -65,7 +65,7 @@ class Wakes:
         try:
             async with asyncio.timeout(self._hold_seconds):
                 await self._resume(name)
-            # Twice: the last one to take part is held as long as the first.
+            # Twice: the last request to join is held as long as the first.
             _, seen = await self._held_calls.until(name, _is_settled, 2 * self._hold_seconds, to_the_end=True)
         except (NoSandboxError, TimeoutError):
             return
@@ -73,10 +73,10 @@ class Wakes:
             self._joinable_until.pop(name, None)
 
     async def _resume(self, name: str) -> None:
-        """Take back the suspension, if it still is one for idleness."""
+        """End the suspension, if it still is one for idleness."""
         while (sandbox := self._sandboxes.cache.get(name)) is not None and is_idle(sandbox):
             try:
-                # None: another replica was faster, or the operator has written the status.
+                # None: another replica was faster, or the operator wrote the status.
                 if await self._sandboxes.set_spec(sandbox, RUNNING):
                     _log.info("sandbox woken", sandbox=name)
             except FAILURES as error:

@@ -25,7 +25,7 @@ _LOST = "PodLost"
 
 
 class Answers:
-    """Makes response objects; the key and the URL are derived, so nothing is read for them."""
+    """Makes response objects. Key and URL are derived, so this reads nothing."""
 
     def __init__(self, keys: MasterKeys, cache: SandboxCache, classes: SandboxClasses, addresses: Addresses) -> None:
         self._keys = keys
@@ -34,7 +34,7 @@ class Answers:
         self._addresses = addresses
 
     def runtime(self, sandbox: Sandbox, seen: View, origin: Origin, ignored: Sequence[str] = ()) -> RuntimeResponse:
-        """For a client that reached the gateway at `origin`; `ignored` are fields of its /start that have no effect.
+        """The response for a client that reached the gateway at `origin`. The `ignored` fields of /start had no effect.
 
         Raises UnavailableError, InvalidRequestError.
         """
@@ -56,7 +56,7 @@ class Answers:
         )
 
     def one_of_several(self, sandbox: Sandbox, seen: View, origin: Origin) -> RuntimeResponse | None:
-        """As `runtime`; None if its key cannot be made: one must not hide the others."""
+        """As `runtime`; None if its key cannot be made, so that one sandbox does not hide the others."""
         try:
             return self.runtime(sandbox, seen, origin)
         except UnavailableError as error:
@@ -65,7 +65,7 @@ class Answers:
 
     def _work_hosts(self, sandbox: Sandbox, origin: Origin) -> dict[str, int]:
         ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))
-        # Clients make VSCode's URL themselves, and take these for pages of the user's own.
+        # Clients make VSCode's URL themselves, and show these as the user's own pages.
         work = {service: port for service, port in ports.items() if service != "vscode"}
         return self._addresses.of_services(sandbox.metadata.name, work, origin)
 

@@ -1,4 +1,4 @@
-"""The page that describes the Runtime API. All that it loads comes from the gateway itself."""
+"""The page that describes the Runtime API. It loads everything from the gateway itself."""
 
 from collections.abc import Callable
 from functools import partial
@@ -39,7 +39,7 @@ _HEADERS = {
 
 
 def docs_routes() -> list[Route]:
-    """The page, and what it loads; `openapi.json` is the application's own."""
+    """The routes of the page and of its files; `openapi.json` is the application's own."""
     return [
         _route("", lambda: HTMLResponse(_PAGE, headers=_HEADERS)),
         _route("/start.js", lambda: Response(_START, headers=_HEADERS, media_type="text/javascript")),

@@ -1,4 +1,4 @@
-"""Every refusal as a JSON object with `detail`, a string for people; never a value that a client sent."""
+"""Every refusal is a JSON object with `detail`, a string for people. It never has a value that a client sent."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -18,8 +18,8 @@ from sandbox_gateway.contract.retry import RETRY, Passing
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _OVERLOADED = "The Kubernetes API server is overloaded or unreachable."
-_TOLD = 10
-"""Of a body's errors."""
+_SHOWN = 10
+"""The most errors of a body that a refusal lists."""
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -34,18 +34,18 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    # What a client sent may hold lone surrogates, which no encoding can carry.
+    # A client's text may have lone surrogates, which no encoding can carry.
     return JSONResponse({"detail": detail.encode(errors="backslashreplace").decode()}, status, headers)
 
 
 def _for_now(why: Passing, detail: str, seconds: float | None = None) -> JSONResponse:
-    """A refusal that another attempt may not meet, after `seconds` if somebody has said so."""
+    """A refusal after which another attempt may succeed, after `seconds` if they are known."""
     status, usual = RETRY[why]
     return _answer(status, detail, {"Retry-After": str(ceil(usual if seconds is None else seconds))})
 
 
 def _overloaded(asked: float | None = None) -> JSONResponse:
-    """All attempts were in vain; the API server has `asked` for this many seconds without another, if it has."""
+    """All attempts failed. `asked` is the pause in seconds that the API server asked for, if any."""
     seconds = max(ceil(asked or 0.0), RETRY[Passing.API_SERVER][1])
     return _for_now(Passing.API_SERVER, f"{_OVERLOADED} Retry in {seconds} s.", seconds)
 
@@ -58,8 +58,8 @@ def _gateway_error(_: Request, error: Exception) -> JSONResponse:
 def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     found = error.errors()
-    more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
-    return _answer(422, "; ".join([*map(_describe, found[:_TOLD]), *more]))
+    more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return _answer(422, "; ".join([*map(_describe, found[:_SHOWN]), *more]))
 
 
 def _describe(entry: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code in {404, 405}:
         return _answer(error.status_code, f"The Runtime API has no {request.method} {request.url.path}", error.headers)
     if error.status_code == 400:
-        # FastAPI's answer to what the JSON parser cannot even reject: wrong encoding, too deep, too long a number.
+        # FastAPI's answer when the JSON parser fails: wrong encoding, too deep, too long a number.
         return _answer(422, "body: is not valid JSON")
     return _answer(error.status_code, str(error.detail), error.headers)
 

@@ -31,24 +31,24 @@ _EXPIRY_REMEDIES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is known beside the Sandbox itself."""
+    """What is known besides the Sandbox itself."""
 
     events: Collection[ClusterEvent] = ()
     events_problem: str = ""
-    """Why the Events could not be read, if so."""
+    """Why the Events could not be read; empty if they were."""
     base_domain: str = ""
-    """Of host mode; empty in header mode."""
+    """The base domain; empty in header mode."""
     service_ports: Mapping[str, int] = MappingProxyType({})
     """Port by service."""
     secrets: Collection[str] = ()
-    """What no text may hold, beside what looks like a session key."""
+    """Secrets that no text may have, besides everything that looks like a session key."""
 
 
 def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainResponse:
-    """The explanation of a sandbox that looks like `seen`."""
+    """The explanation of a sandbox with this view."""
     expiring = sandbox.status.condition("Expiring")
-    told, remedy = _told(sandbox, seen)
-    cause = _without_log(told, sandbox.status.log)
+    message, remedy = _message(sandbox, seen)
+    cause = _without_log(message, sandbox.status.log)
     causes = [_cause(sandbox, seen, cause)]
     remedies = [_remedy(sandbox, seen, around) or remedy]
     if expiring is not None and expiring.status == "True":
@@ -58,7 +58,7 @@ def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainRespon
         *(_of_condition(sandbox.status, condition) for condition in sandbox.status.conditions),
         *_of_launch(sandbox.status),
         *_of_losses(sandbox.status),
-        *_of_log(sandbox.status, is_cause=cause != told),
+        *_of_log(sandbox.status, is_cause=cause != message),
         *_of_events(around.events),
     ]
     if around.events_problem:
@@ -74,8 +74,8 @@ def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainRespon
     )
 
 
-def _told(sandbox: Sandbox, seen: View) -> tuple[str, str]:
-    """What the view says without its remedy, and the remedy."""
+def _message(sandbox: Sandbox, seen: View) -> tuple[str, str]:
+    """The view's message without its remedy, and the remedy."""
     if seen.reason not in Reason:
         return seen.message, ""
     condition, meaning = sandbox.status.condition("Ready"), MEANINGS[Reason(seen.reason)]
@@ -85,8 +85,8 @@ def _told(sandbox: Sandbox, seen: View) -> tuple[str, str]:
 
 
 def _without_log(message: str, log: str) -> str:
-    """The message without the log that it ends with, if it does."""
-    # One that ends without a full stop gets one before a remedy.
+    """The message without the log at its end, if there is one."""
+    # A message that ends without a full stop gets one before a remedy.
     for end in (f": {log}", f": {log}."):
         if log and message.endswith(end):
             return f"{message.removesuffix(end)}."
@@ -94,20 +94,20 @@ def _without_log(message: str, log: str) -> str:
 
 
 def _is_unseen(sandbox: Sandbox, seen: View) -> bool:
-    """Whether nothing is said of it but that the operator has yet to look."""
+    """Whether the operator has not reported anything about it yet."""
     return seen.reason in {Reason.PENDING, Reason.SUSPENDING} and not is_seen(sandbox)
 
 
-def _cause(sandbox: Sandbox, seen: View, told: str) -> str:
+def _cause(sandbox: Sandbox, seen: View, message: str) -> str:
     if seen.suspended:
         condition = sandbox.status.condition("Ready")
         since = f" since {condition.last_transition_time}" if condition else ""
         by = _SUSPENDED_BY[sandbox.spec.suspend_reason]
-        return f"It is paused{since}: {by}. {told}"
+        return f"It is paused{since}: {by}. {message}"
     if _is_unseen(sandbox, seen):
         what = "paused" if sandbox.spec.suspend else "to run"
         return f"It shall be {what}; the operator has not looked at it since it was last changed."
-    return told
+    return message
 
 
 def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
@@ -127,8 +127,8 @@ def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
     if seen.ready:
         return (
             "If requests to it are refused, send its session_api_key in X-Session-API-Key: all sandboxes share the "
-            "gateway's URL, and the key names the one that is meant. Browsers reach VSCode and what programs serve in "
-            "host mode alone: set gateway.baseDomain of the chart."
+            "gateway's URL, and the key names one of them. Browsers reach VSCode and the programs' servers only in "
+            "host mode: set gateway.baseDomain of the chart."
         )
     if seen.reason == Reason.IDLE:
         return "Send it a request with its session key, which wakes it, or resume it: POST /resume."
@@ -152,7 +152,7 @@ def _of_condition(status: SandboxStatus, condition: Condition) -> Evidence:
 
 
 def _of_launch(status: SandboxStatus) -> Iterable[Evidence]:
-    """How the present pod came to be."""
+    """How the present pod was made."""
     match status.launch:
         case "Warm":
             # The pod is older than its claim.
@@ -174,9 +174,9 @@ def _of_losses(status: SandboxStatus) -> Iterable[Evidence]:
 
 
 def _of_log(status: SandboxStatus, *, is_cause: bool) -> Iterable[Evidence]:
-    """What the agent server said last: before it failed, or before it was last restarted."""
+    """The last lines of the agent server's log: before it failed, or before its last restart."""
     condition = status.condition("Ready")
-    # Versions before `status.log` had it at the end of `restartReason` alone.
+    # Versions before `status.log` wrote it only at the end of `restartReason`.
     if text := status.log or status.restart_reason:
         yield Evidence(source="log", text=text, time=condition.last_transition_time if condition and is_cause else "")
 

@@ -1,4 +1,4 @@
-"""`/explain`: looks at a sandbox, and reads the Events about it."""
+"""`/explain`: reads a sandbox and the Events about it."""
 
 import structlog
 
@@ -36,14 +36,14 @@ class Explanations:
         self._base_domain = base_domain
 
     async def of(self, owner: str, runtime_id: str) -> ExplainResponse:
-        """Why this sandbox is as it is now. Without the Events when they cannot be read, and then says so."""
+        """Why this sandbox is as it is now. If the Events cannot be read, it says so."""
         sandbox, seen = await self._service.look(owner, runtime_id)
         problem = ""
         try:
             events = await self._events.about(sandbox)
         except FAILURES as error:
             _log.warning("events not read", sandbox=runtime_id, error=str(error) or type(error).__name__)
-            events, problem = [], "The Events about it could not be read: the gateway's log says why."
+            events, problem = [], "The Events about it could not be read. The gateway's log says why."
         ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))
         around = Surroundings(events, problem, self._base_domain, ports, self._secrets(sandbox))
         return explain(sandbox, seen, around)

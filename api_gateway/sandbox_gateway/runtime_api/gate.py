@@ -1,4 +1,4 @@
-"""What a request must pass before its body is read: API key, rate, its owner's share of the process, and bounds."""
+"""Checks a request before its body is read: API key, rate, its owner's share of the process, and size."""
 
 import asyncio
 from math import ceil
@@ -21,24 +21,24 @@ from sandbox_gateway.sandboxes.api_keys import ApiKeys
 
 API_KEY_HEADER = "X-API-Key"
 _MAXIMUM_BYTES = 4 * 1024 * 1024
-"""An environment is at most 1 MiB; JSON escapes may multiply it."""
+"""The largest body. An environment is at most 1 MiB; JSON escapes may multiply it."""
 ALL_BYTES = 64 * 1024 * 1024
-"""Of bodies in memory at a time, so that nobody's take all of the process's memory. The SDK's have a few hundred."""
+"""Bytes of bodies in memory at a time, so that no client takes all memory. The SDK's bodies have a few hundred."""
 OWNER_BYTES = ALL_BYTES // 4
-"""Of those of one owner, so that nobody takes the room of all."""
+"""Bytes of one owner's bodies, so that no owner takes the room of all."""
 OWNER_BYTES_PER_MINUTE = 16 * 1024 * 1024
-"""Of the bodies of one owner. What is sent is stored, several times while a sandbox starts and ends, and etcd keeps for
-some minutes what was: its room is everybody's."""
+"""Bytes of one owner's bodies in a minute. They are stored, several times while a sandbox starts and ends, and etcd
+keeps old versions for some minutes. All owners share its space."""
 CALLS = 2048
-"""Under way at a time. Owners share them; most are held while a sandbox starts."""
+"""Calls in progress at a time. Owners share them; most are held while a sandbox starts."""
 STEPS = 1
-"""That the calls of an owner together go on by in one round of the event loop."""
+"""Steps that the calls of one owner together make in one round of the event loop."""
 BODY_SECONDS = 60.0
-"""For all of it; whoever sends a byte now and then would hold a connection for ever otherwise."""
+"""For a whole body. Otherwise a client that sends a byte now and then would keep a connection without end."""
 _BUSY = "This gateway is reading as many large bodies as it can. Send the request again later."
 _TOO_LARGE = f"The body is larger than {_MAXIMUM_BYTES} bytes"
 _TOO_MUCH = (
-    "Bodies of this owner's calls come to {:.0f} MiB in this minute, the most that one may send. Call again in {} s."
+    "This owner's calls have sent {:.0f} MiB of bodies in this minute, the most that is allowed. Call again in {} s."
 )
 _TOO_MANY = (
     "The calls of this owner that are under way take all the room that there is beside other owners'. Call again when "
@@ -49,8 +49,8 @@ _TOO_MANY = (
 class Gate:
     """ASGI middleware: answers 401 and 429, bounds the body, and puts the key into the request's state.
 
-    `requests_per_minute` is for keys without a limit of their own; 0: none. FastAPI's own bound of the body would
-    answer with plain text.
+    `requests_per_minute` is for keys without their own limit; 0: none. FastAPI's own limit of bodies would answer with
+    plain text.
     """
 
     def __init__(self, app: ASGIApp, api_keys: ApiKeys, requests_per_minute: int) -> None:
@@ -61,9 +61,9 @@ class Gate:
         self._calls = Fair(CALLS)
         self._turns = Turns(STEPS, lambda go: asyncio.get_running_loop().call_soon(go))
         self._bytes = Fair(ALL_BYTES)
-        """Of the bodies of all requests under way."""
+        """Bytes of the bodies of all requests in progress."""
         self._sent = Rates()
-        """Bytes, by owner."""
+        """The same, by owner."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -74,7 +74,7 @@ class Gate:
         api_key = headers.get(API_KEY_HEADER, "")
         key = self._api_keys.find(api_key) if api_key else None
         if key is None:
-            answer = unknown_api_key(api_key)  # the data plane refuses most of them before
+            answer = unknown_api_key(api_key)  # the data plane has already refused most of them
             await Response(answer.body, answer.status, media_type="application/json")(scope, receive, send)
         elif refusal := self._over_rate(key):
             await refusal(scope, receive, send)
@@ -93,14 +93,14 @@ class Gate:
                 collector.passed(body.size)
 
     def admits(self, owner: str, size: int) -> bool:
-        """Whether there is room for so many more bytes of this owner's bodies, which are counted then."""
+        """Whether there is room for this many more bytes of this owner's bodies. If so, they are counted."""
         if size and (self._bytes.of(owner) + size > OWNER_BYTES or not self._bytes.left(owner, size)):
             return False
         self._bytes.take(owner, size)
         return True
 
     def wait(self, owner: str, size: int) -> int:
-        """Count so many more bytes: 0, or the seconds until this owner may send as many."""
+        """Count this many more bytes. Returns 0, or the seconds until this owner may send them."""
         return ceil(self._sent.take(owner, OWNER_BYTES_PER_MINUTE, asyncio.get_running_loop().time(), size))
 
     def _over_rate(self, key: ApiKey) -> JSONResponse | None:
@@ -115,7 +115,7 @@ class Gate:
 
 
 async def key_of(request: Request) -> ApiKey:
-    """The key that the gate has found."""
+    """The API key of the request."""
     return request.state.api_key
 
 
@@ -125,7 +125,7 @@ async def owner_of(request: Request) -> str:
 
 
 class _Body:
-    """What comes of one request's body, within the bounds of size and time; `size` is what has been admitted of it."""
+    """Receives one request's body, within the limits of size and time. `size` is the number of admitted bytes."""
 
     def __init__(self, gate: Gate, owner: str, receive: Receive, announced: int) -> None:
         self.size = 0
@@ -145,7 +145,7 @@ class _Body:
         except TimeoutError:
             raise HTTPException(408, "The body did not come in time.") from None
         if not message.get("more_body", False):
-            self._deadline = None  # what may still come is the end of the connection
+            self._deadline = None  # only the end of the connection may still come
         size = len(message.get("body", b""))
         if self.size + size > _MAXIMUM_BYTES:
             raise HTTPException(413, _TOO_LARGE)

@@ -19,7 +19,7 @@ _NO_BUILDS = (
 
 
 def image_routes(images: Images, registry_prefix: str) -> APIRouter:
-    """The endpoints; `registry_prefix` is told as it is."""
+    """The endpoints; `registry_prefix` is answered as it is."""
     router = APIRouter(tags=["images"])
 
     @router.get(

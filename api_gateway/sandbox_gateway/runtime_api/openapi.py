@@ -1,4 +1,4 @@
-"""What the OpenAPI description says of each answer: examples of success, and every refusal with its words."""
+"""What the OpenAPI description says of each answer: examples of success, and of every refusal."""
 
 from typing import Any
 

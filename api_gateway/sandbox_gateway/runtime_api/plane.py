@@ -1,4 +1,4 @@
-"""The control plane of one replica, put together."""
+"""Puts together the control plane of one replica."""
 
 from fastapi import FastAPI
 

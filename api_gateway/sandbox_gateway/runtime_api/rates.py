@@ -1,4 +1,4 @@
-"""How often each API key may call the Runtime API, and how much each owner may send, in one process of the gateway."""
+"""How often each API key may call the Runtime API, and how much each owner may send, in one gateway process."""
 
 from collections import Counter
 from math import inf
@@ -9,7 +9,7 @@ WINDOW_SECONDS = 60.0
 class Rates:
     """Fixed windows of a minute, the same ones for all keys. Remembers only keys that were used in the present one.
 
-    A key is whoever has a rate.
+    A key is anything that has a rate: an API key, or an owner.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Rates:
         self._ends_at = -inf
 
     def take(self, key: str, limit: int, now: float, amount: int = 1) -> float:
-        """Count one call of this key, or so much: 0, or the seconds until it has some again, if `limit` is used up.
+        """Count one call of this key, or this much. Returns 0, or the seconds to wait if `limit` is used up.
 
         `now` is in seconds of a clock that never goes back.
         """

@@ -35,7 +35,7 @@ Runtime = Annotated[RuntimeRequest, Body(openapi_examples=bodies(a_sandbox=examp
 
 
 class _Anything(Convertor[str]):
-    """All that is left of a path; Starlette's own `path` stops at a newline."""
+    """The rest of a path; Starlette's own `path` stops at a newline."""
 
     regex = r"[\s\S]*"
 
@@ -50,7 +50,7 @@ register_url_convertor("anything", _Anything())
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _NO_ADMIN = (
-    "This gateway has no admin API. API keys and their limits are made with `kubectl ohsb keys`, warm pods with "
+    "This gateway has no admin API. Make API keys and their limits with `kubectl ohsb keys`, warm pods with "
     "SandboxPools in Kubernetes."
 )
 
@@ -61,7 +61,7 @@ def sandbox_routes(
     """The endpoints over one service."""
     router = APIRouter(tags=["sandboxes"])
 
-    def tell(request: Request, found: Found) -> RuntimeResponse:
+    def answer(request: Request, found: Found) -> RuntimeResponse:
         return answers.runtime(*found, _origin(request))
 
     @router.post(
@@ -77,11 +77,11 @@ def sandbox_routes(
             Body(openapi_examples=bodies(as_the_SDK_sends_it=examples.SDK_START, as_the_app_does=examples.APP_START)),
         ],
     ) -> RuntimeResponse:
-        """The session's sandbox, made, found or resumed; held until it is ready or has failed, or about 10 s have gone.
+        """Make, find or resume a session's sandbox. The answer comes when it is ready or failed, or after about 10 s.
 
-        One that has failed is given a new pod, made as this request asks; its key and its workspace volume stay. One
-        that is paused is resumed with those fields that the request names. One that runs or starts is left alone:
-        `events` then name the fields that were not applied (`StartFieldsIgnored`).
+        A failed sandbox gets a new pod, made as this request asks; it keeps its key and its workspace volume. A paused
+        one is resumed with the fields that the request names. One that runs or starts does not change: `events` then
+        name the fields that were not applied (`StartFieldsIgnored`).
         """
         found, ignored = await service.start(key, body)
         return answers.runtime(*found, _origin(request), ignored)
@@ -101,20 +101,20 @@ def sandbox_routes(
             Query(default_factory=list, description="A session id; give it once for each.", examples=[["a-session"]]),
         ],
     ) -> list[RuntimeResponse | None] | RuntimeResponse:
-        """What each of the sessions has, from memory: the answer is not held. It has one entry for each of `ids`.
+        """The sandboxes of several sessions, from memory, answered at once. The answer has one entry for each of `ids`.
 
-        The entry of a session that has no sandbox is null.
+        The entry of a session without a sandbox is null.
 
-        Without `ids` it means the session whose id is `batch`.
+        Without `ids`, the path means the session whose id is `batch`.
         """
         if not ids:
-            return tell(request, await service.get_session(owner, "batch" + _query(request)))
+            return answer(request, await service.get_session(owner, "batch" + _query(request)))
         origin = _origin(request)
         found = await service.get_batch(owner, ids)
-        # A session that is asked for a thousand times is told as often, but looked at once.
+        # Each session is looked at once, even if `ids` names it a thousand times.
         known = {entry[0].metadata.name: entry for entry in found if entry}
-        told = {name: answers.one_of_several(*entry, origin) async for name, entry in in_steps(known.items())}
-        return [entry and told[entry[0].metadata.name] for entry in found]
+        made = {name: answers.one_of_several(*entry, origin) async for name, entry in in_steps(known.items())}
+        return [entry and made[entry[0].metadata.name] for entry in found]
 
     @router.get(
         "/sessions/{session_id:anything}",
@@ -128,15 +128,15 @@ def sandbox_routes(
             str, Path(description="The client's own handle.", examples=[examples.SDK_START["session_id"]])
         ],
     ) -> RuntimeResponse:
-        """The session's sandbox, held for about 10 s while it starts. All behind `/sessions/` is the session id."""
-        return tell(request, await service.get_session(owner, session_id + _query(request)))
+        """The session's sandbox, held for about 10 s while it starts. The rest of the path is the session id."""
+        return answer(request, await service.get_session(owner, session_id + _query(request)))
 
     @router.get(
         "/runtime/{runtime_id}", summary="Look at a sandbox", responses=described(404, running=examples.RUNNING)
     )
     async def runtime(request: Request, owner: Owner, runtime_id: RuntimeId) -> RuntimeResponse:
         """As `/sessions/{session_id}`, by the sandbox's name."""
-        return tell(request, await service.get(owner, runtime_id))
+        return answer(request, await service.get(owner, runtime_id))
 
     @router.get(
         "/list",
@@ -144,7 +144,7 @@ def sandbox_routes(
         responses=described(sandboxes={"runtimes": [examples.RUNNING], "total": 1}),
     )
     async def list_live(request: Request, owner: Owner) -> ListResponse:
-        """Those of this API key, from memory: it costs the cluster nothing, however often it is asked."""
+        """The starting and running sandboxes of the API key's owner, from memory, without cost for the cluster."""
         origin = _origin(request)
         known = [answers.one_of_several(*found, origin) async for found in in_steps(await service.list_live(owner))]
         runtimes = [entry for entry in known if entry is not None]
@@ -154,21 +154,21 @@ def sandbox_routes(
     async def pause(request: Request, owner: Owner, body: Runtime) -> RuntimeResponse:
         """Delete its pod; keep its URL, its key and, if its class has one, its volume.
 
-        `events` say whether the workspace is kept. Only /resume and /start run it again, also when it had been paused
-        before because it was idle.
+        `events` say whether the workspace is kept. After this, only /resume and /start run it again, even if it had
+        been paused as idle before.
         """
-        return tell(request, await service.pause(owner, body.runtime_id))
+        return answer(request, await service.pause(owner, body.runtime_id))
 
     @router.post(
         "/resume", summary="Resume a sandbox", responses=described(404, 408, 409, 413, 429, running=examples.RUNNING)
     )
     async def resume(request: Request, owner: Owner, body: Runtime) -> RuntimeResponse:
-        """Give a paused or failed sandbox a new pod, with the workspace that it has. A running one is left alone."""
-        return tell(request, await service.resume(owner, body.runtime_id))
+        """Give a paused or failed sandbox a new pod with its workspace. A running one does not change."""
+        return answer(request, await service.resume(owner, body.runtime_id))
 
     @router.post("/stop", summary="Stop a sandbox", responses=described(404, 408, 413, stopped=examples.STOPPED))
     async def stop(owner: Owner, body: Runtime) -> StopResponse:
-        """Delete it with everything that belongs to it, in the background."""
+        """Delete it and everything that belongs to it, in the background."""
         sandbox = await service.stop(owner, body.runtime_id)
         return StopResponse(runtime_id=sandbox.metadata.name, session_id=sandbox.spec.session_id)
 
@@ -178,7 +178,7 @@ def sandbox_routes(
         responses=described(404, unschedulable=examples.EXPLAINED),
     )
     async def explain(owner: Owner, runtime_id: RuntimeId) -> ExplainResponse:
-        """The cause in words, what it is known from, and what to do about it."""
+        """The cause in words, the evidence for it, and the remedy."""
         return await explanations.of(owner, runtime_id)
 
     @router.get(
@@ -189,7 +189,7 @@ def sandbox_routes(
     async def warm_runtime_configs(key: Key) -> WarmRuntimeConfigsResponse:
         """What each pool of the key's default class keeps ready.
 
-        A /start that asks for just that finds an agent server that runs already.
+        A /start that asks for exactly that finds an agent server that already runs.
         """
         return WarmRuntimeConfigsResponse(configs=await pools.configs(permissions.default_class(key.policy)))
 
@@ -204,7 +204,7 @@ def sandbox_routes(
 
 
 def _query(request: Request) -> str:
-    """OpenHands' SDK writes session ids into the path as they are, so a `?` in one begins a query on the way."""
+    """The query as a part of a session id: OpenHands' SDK writes ids into the path as they are, also with a `?`."""
     query = request.scope["query_string"].decode("latin-1")
     return f"?{unquote(query)}" if query else ""
 

@@ -1,6 +1,6 @@
 """`status_detail`: what is wrong with a sandbox, in the words that the OpenHands app looks for. Pure.
 
-The app (openhands-ai 1.64) searches the text for these words, and tells its user what each means:
+The app (openhands-ai 1.64) searches the text for these words, and explains each to its user:
 `ImagePullBackOff`, `ErrImagePull`, `CreateContainerConfigError`, `CreateContainerError`, `untolerated taint`,
 `node affinity`, `unbound`, `Insufficient cpu` (or `memory`, `ephemeral-storage`, `pods`), and
 `runtime_ingress:<status>`.
@@ -28,7 +28,7 @@ def status_detail(seen: View) -> str | None:
 
 
 def _other_words(seen: View) -> list[str]:
-    """The app's words for what Kubernetes, or the operator, says in others."""
+    """The app's words for causes that Kubernetes or the operator names differently."""
     words = [f"Insufficient {resource}" for resource in _OUT_OF.findall(seen.message)]
     if _TOO_MANY_PODS in seen.message:
         words.append("Insufficient pods")

@@ -1,4 +1,4 @@
-"""Sandbox objects in the API server: reads past the cache and all writes, which the cache learns of at once."""
+"""Sandbox objects in the API server: reads past the cache, and all writes. The cache learns of both at once."""
 
 import secrets
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 _CALL_ANNOTATION = f"{GROUP}/call"
-"""Which call has made a Sandbox: a random number."""
+"""Which call made a Sandbox: a random number."""
 
 
 class Sandboxes:
-    """The Sandboxes of one namespace. All methods raise ApiError, and what KubeClient raises when it is not reached."""
+    """The Sandboxes of one namespace. All methods raise ApiError, and KubeClient's errors if there is no connection."""
 
     def __init__(self, client: KubeClient, namespace: str, cache: SandboxCache) -> None:
         self._client = client
@@ -33,13 +33,13 @@ class Sandboxes:
         self._reads = SharedReads(self._read)
 
     async def read(self, name: str) -> Sandbox | None:
-        """A fresh read; also one that is just being deleted. None when there is none, or the name is no name."""
+        """A fresh read, also of a Sandbox that is being deleted. None when there is none, or the name is not valid."""
         return await self._reads.get(name) if names.is_sandbox_name(name) else None
 
     async def owned(self, owner: str, name: str) -> Sandbox:
-        """From the cache, or else from the API server: another replica may just have made it. Raises NoSandboxError.
+        """From the cache, or else from the API server: another replica may have just made it. Raises NoSandboxError.
 
-        Another owner's is read, too, so that the time of the answer does not tell whether there is one.
+        Another owner's Sandbox is read too, so the time of the answer does not reveal whether it exists.
         """
         sandbox = self.cache.get(name)
         if sandbox is None or sandbox.spec.owner != owner:
@@ -54,9 +54,9 @@ class Sandboxes:
         return check_owner(sandbox, owner)
 
     async def create(self, body: KubeObject) -> Sandbox | None:
-        """The new Sandbox as it is then, or None when its name is taken.
+        """The new Sandbox as it is now, or None when its name is taken.
 
-        It has a mark of this call: an attempt whose answer was lost may have made it, and others have changed it since.
+        It gets a mark of this call. So an attempt whose answer was lost finds it, even if others changed it since.
         """
         metadata, mark = body["metadata"], secrets.token_hex(8)
         marked = {**metadata, "annotations": {**metadata.get("annotations", {}), _CALL_ANNOTATION: mark}}
@@ -73,10 +73,10 @@ class Sandboxes:
             return found if found.metadata.annotations.get(_CALL_ANNOTATION) == mark else None
 
     async def set_spec(self, sandbox: Sandbox, spec: Mapping[str, Any]) -> Sandbox | None:
-        """Merge these fields into the spec of a Sandbox in just this state; gives it as it is then.
+        """Merge these fields into the spec of a Sandbox in exactly this state. Returns the changed Sandbox.
 
-        None when it has changed, and was read anew: the caller decides again. Without the state, an order whose answer
-        was lost would be repeated over those of others that came in between. Raises NoSandboxError when it is gone.
+        Returns None when it has changed, after a fresh read: the caller decides again. Otherwise the repetition of a
+        patch whose answer was lost would undo later patches of others. Raises NoSandboxError when it is gone.
         """
         name = sandbox.metadata.name
         body = {"metadata": {"resourceVersion": sandbox.metadata.resource_version}, "spec": dict(spec)}
@@ -93,10 +93,10 @@ class Sandboxes:
             return found if found and error.uncertain and _was_written(sandbox, spec, found) else None
 
     async def pin(self, sandbox: Sandbox) -> Sandbox | None:
-        """Settle its session key as that of its own UID; None when it has changed meanwhile, and was read anew.
+        """Settle its session key as that of its own UID; None when it has changed meanwhile, after a fresh read.
 
-        The operator writes the key of a claimed pod into the status in the same way, only over the version that it has
-        seen: of the two, one comes first, and the other has to look again. Raises NoSandboxError when it is gone.
+        The operator writes the key of a claimed pod into the status in the same way: only over the version that it saw.
+        So one of the two is first, and the other looks again. Raises NoSandboxError when it is gone.
         """
         pinned = await self.set_spec(sandbox, PINNED)
         if pinned:
@@ -104,21 +104,21 @@ class Sandboxes:
         return pinned
 
     async def delete(self, sandbox: Sandbox) -> bool:
-        """Delete this very Sandbox, by UID. False when another one has taken its name."""
+        """Delete this Sandbox, by UID. False when another one has taken its name."""
         if await self._delete(sandbox):
             return True
         self.cache.forget(sandbox)
         return False
 
     async def delete_unchanged(self, sandbox: Sandbox) -> bool:
-        """Delete it in just this state. False when it has changed, and was read anew."""
+        """Delete it in exactly this state. False when it has changed, after a fresh read."""
         if await self._delete(sandbox, sandbox.metadata.resource_version):
             return True
         await self.read(sandbox.metadata.name)
         return False
 
     async def _delete(self, sandbox: Sandbox, version: str = "") -> bool:
-        """False when it is not what it was: another one by UID or, if given, of another resource version."""
+        """False when it has another UID or, if a version is given, another resource version."""
         metadata = sandbox.metadata
         try:
             await self._client.delete(
@@ -141,16 +141,16 @@ class Sandboxes:
         return self.cache.remember(found)
 
     def _forget(self, known: Sandbox | None) -> None:
-        """What was known before a request that has found nothing is gone. What has been heard of since may be new."""
+        """The request found nothing, so the Sandbox known before it is gone. One that came meanwhile may be new."""
         if known:
             self.cache.forget(known)
 
 
 def _was_written(before: Sandbox, spec: Mapping[str, Any], found: Sandbox) -> bool:
-    """Whether an order that may have been carried out over `before` has been, going by what is there now.
+    """Whether a patch of `before` whose answer was lost was carried out, according to the present Sandbox.
 
-    Each change of a spec counts its generation up. One change that is not this one was somebody else's. After more of
-    them, this one has most likely been the first: what it said and others have taken back since.
+    Each change of a spec increments its generation. If the only change is another one, it was somebody else's. After
+    several changes, this one was most likely the first, and others have overwritten it since.
     """
     if found.metadata.uid != before.metadata.uid or found.metadata.deletion_timestamp:
         return False

@@ -12,7 +12,7 @@ from sandbox_common.kube.resources import SECRETS
 from sandbox_crds.api import API_KEY_LABEL
 
 _PREFIX = 16
-"""Hex digits of a digest by which keys are looked up: 64 bits, so that hardly ever two keys have the same."""
+"""Hex digits of a digest by which keys are looked up: 64 bits, so two keys hardly ever share them."""
 
 type Index = Mapping[str, Sequence[tuple[Hash, ApiKey]]]
 
@@ -32,22 +32,22 @@ class ApiKeys:
         )
 
     def limits_of(self, owner: str) -> Limits:
-        """What holds for all sandboxes of this owner."""
+        """The limits of all sandboxes of this owner."""
         return limits_by_owner(key for key in self.informer if key.owner == owner).get(owner, Limits())
 
     def find(self, api_key: str) -> ApiKey | None:
-        """The key of this text, unless it is none or has expired. As fast with thousands of keys as with one."""
+        """The valid key with this text; None if there is none. As fast with thousands of keys as with one."""
         if self._index is None:
             self._index = index(self.informer)
         return find(self._index, api_key, datetime.now(UTC))
 
     def _outdate(self) -> None:
-        # Made anew at the next look-up, so that reading a long list costs no more than its last object.
+        # The next look-up makes it again, so a long list costs this only once.
         self._index = None
 
 
 def index(keys: Iterable[ApiKey]) -> Index:
-    """The hashes by the beginnings of their digests; those of one beginning in the order of the Secrets' names."""
+    """The hashes by the beginnings of their digests; equal beginnings in the order of the Secrets' names."""
     found: defaultdict[str, list[tuple[Hash, ApiKey]]] = defaultdict(list)
     for key in sorted(keys, key=lambda key: key.name):
         for hash_ in key.hashes:
@@ -56,11 +56,11 @@ def index(keys: Iterable[ApiKey]) -> Index:
 
 
 def find(known: Index, api_key: str, now: datetime) -> ApiKey | None:
-    """The key of this text that is valid at `now`.
+    """The key with this text that is valid at `now`.
 
-    How long this takes may tell something of the digest of the text, and whether a known one begins alike. That helps
-    nobody: who guesses chooses the text, not its SHA-256, and a key has more bits than can be tried. The rest of the
-    digest is compared in constant time.
+    The time that this takes may reveal something about the digest of the text, and whether a known digest begins alike.
+    That helps no attacker, who chooses the text and not its SHA-256; a key has too many bits to be guessed. The rest of
+    the digest is compared in constant time.
     """
     digest = api_key_hash(api_key)
     for hash_, key in known.get(digest[:_PREFIX], ()):

@@ -1,4 +1,4 @@
-"""What the gateway writes to the API server, as plain objects. Pure."""
+"""The objects that the gateway writes to the API server. Pure."""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ RUNNING: Mapping[str, Any] = {"suspend": False, "suspendReason": ""}
 """Spec fields of a sandbox that shall run."""
 
 PINNED: Mapping[str, Any] = {"warmStart": "Never"}
-"""Spec fields of a sandbox whose session key a client has been told: no warm pod may bring another one."""
+"""Spec fields of a sandbox whose session key a client has: a warm pod must not bring another key."""
 
 
 def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_hash: str, class_name: str) -> KubeObject:
-    """The Sandbox of a /start request. The environment itself stays out: only its keyed hash is in it."""
+    """The Sandbox of a /start request. It has only the keyed hash of the environment."""
     return {
         "apiVersion": SANDBOXES.api_version,
         "kind": SANDBOXES.kind,
@@ -38,7 +38,7 @@ def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_ha
             **({"servicePorts": ports} if (ports := service_ports.named_in(request.environment)) else {}),
             "environmentHash": environment_hash,
             "className": class_name,
-            # The gateway goes to the pod's address, and a cluster holds only about 10,000 Services.
+            # The gateway uses the pod's address, and a cluster has room for only about 10,000 Services.
             "service": "None",
             "sessionID": request.session_id,
             "owner": owner,
@@ -47,9 +47,9 @@ def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_ha
 
 
 def restart_spec(sandbox: Sandbox, now: datetime) -> dict[str, Any]:
-    """Spec fields that give a sandbox a new pod, whether it has one or is about to.
+    """Spec fields that give a sandbox a new pod, whether it has one or will soon have one.
 
-    The present pod's time is the API server's, `now` is this process's: the new time is later than either.
+    The present pod's time comes from the API server, `now` from this process. The new time is later than both.
     """
     known = [now.replace(microsecond=0)]
     if sandbox.status.start_time:
@@ -58,10 +58,10 @@ def restart_spec(sandbox: Sandbox, now: datetime) -> dict[str, Any]:
 
 
 def environment_spec(environment: Mapping[str, str], keys: MasterKeys, sandbox: Sandbox) -> dict[str, Any]:
-    """Spec fields that give a sandbox another environment than it has.
+    """Spec fields that give a sandbox another environment.
 
-    Ports that only the present one names are taken away again. An environment that comes back has another revision than
-    before: the operator deletes the Secrets of former ones.
+    They remove ports that only the present environment names. An environment that returns gets a new revision, since
+    the operator deletes the Secrets of earlier revisions.
     """
     environment_hash = keys.environment_hash(environment)
     revision = hashlib.sha256(f"{sandbox.spec.environment_revision}:{environment_hash}".encode()).hexdigest()
@@ -75,7 +75,7 @@ def environment_spec(environment: Mapping[str, str], keys: MasterKeys, sandbox: 
 
 
 def environment_secret(sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> KubeObject:
-    """The Secret with a client's environment, deleted together with its Sandbox."""
+    """The Secret with a client's environment. It is deleted together with its Sandbox."""
     metadata = sandbox.metadata
     return {
         "apiVersion": SECRETS.api_version,
@@ -92,7 +92,7 @@ def environment_secret(sandbox: Sandbox, environment: Mapping[str, str], revisio
                 }
             ],
         },
-        # Immutable, so that the kubelet keeps no watch on it.
+        # Immutable, so kubelets do not watch it.
         "immutable": True,
         "stringData": dict(environment),
     }

@@ -1,4 +1,4 @@
-"""The gateway's knowledge of Sandboxes: the informer's cache, and ahead of it this replica's own writes."""
+"""The gateway's cache of Sandboxes: the informer's, with this replica's own writes ahead of it."""
 
 import asyncio
 from collections.abc import Callable, Generator
@@ -13,16 +13,16 @@ from sandbox_gateway.sandboxes.suspensions import Suspensions
 
 
 class SandboxCache:
-    """Sandboxes of one namespace by name and by key id; those being deleted count as gone."""
+    """The Sandboxes of one namespace by name and by key id. Those being deleted count as gone."""
 
     def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
         self._keys = keys
         self.informer = Informer(client, SANDBOXES, namespace, Sandbox.model_validate, on_change=self._on_change)
         self._ahead: dict[str, Sandbox] = {}
         self._deleted: dict[str, str] = {}
-        """UIDs of those that are known to be deleted before the informer has seen it, by name."""
+        """By name, UIDs of Sandboxes that are deleted although the informer has not seen it yet."""
         self._former_key_ids: dict[str, None] = {}
-        """Those of which no Sandbox is there any more."""
+        """Key ids whose Sandbox is gone."""
         self._names: dict[str, str] = {}
         self._key_ids: dict[str, str] = {}
         self._owners: dict[str, str] = {}
@@ -34,7 +34,7 @@ class SandboxCache:
 
     @property
     def following(self) -> bool:
-        """Whether what others do becomes known as it happens; not while the API server cannot be reached."""
+        """Whether the watch works; not while the API server cannot be reached."""
         return self.informer.following
 
     def get(self, name: str) -> Sandbox | None:
@@ -58,11 +58,11 @@ class SandboxCache:
                 await changed.wait()
 
     def is_former(self, key_id: str) -> bool:
-        """Whether the Sandbox of this key id is known to be gone, or has been given up."""
+        """Whether the Sandbox of this key id is known to be gone, or was given up."""
         return key_id in self._former_key_ids
 
     def give_up(self, key_id: str) -> None:
-        """Take it that the Sandbox of this key id is gone, until one is seen."""
+        """Regard the Sandbox of this key id as gone, until one is seen."""
         remember(self._former_key_ids, key_id, None)
 
     def owned_by(self, owner: str) -> list[Sandbox]:
@@ -70,13 +70,13 @@ class SandboxCache:
         return [found for name in tuple(self._owned.get(owner, ())) if (found := self.get(name))]
 
     def key_id(self, sandbox: Sandbox) -> str:
-        """Id of the sandbox's session key, also before the operator has reported it."""
+        """The id of the sandbox's session key, even before the operator reports it."""
         return sandbox.status.key_id or self._keys.key_id(sandbox.metadata.uid)
 
     def remember(self, item: KubeObject) -> Sandbox:
-        """Take what the API server has just answered, without waiting for the informer.
+        """Store what the API server has just answered, without waiting for the informer.
 
-        An answer may come so late that the informer has seen the Sandbox's end: then it is no news.
+        If the informer has already seen the Sandbox's end, the answer is outdated and ignored.
         """
         sandbox = Sandbox.model_validate(item)
         name = sandbox.metadata.name
@@ -87,13 +87,13 @@ class SandboxCache:
         return sandbox
 
     def forget(self, sandbox: Sandbox) -> None:
-        """Take it that this very Sandbox (by UID) has been deleted."""
+        """Regard this Sandbox, by UID, as deleted."""
         if self._newest(sandbox.metadata.name) is not None:
             self._deleted[sandbox.metadata.name] = sandbox.metadata.uid
         self._changed(sandbox.metadata.name)
 
     def listen(self, listener: Callable[[str, Sandbox | None], None]) -> None:
-        """Call `listener(name, what get() gives for it)` at each change of any Sandbox."""
+        """Call `listener(name, result of get(name))` at each change of any Sandbox."""
         self._listeners.append(listener)
 
     def watching(self, name: str) -> AbstractContextManager[asyncio.Event]:
@@ -155,5 +155,5 @@ def _watching(watchers: dict[str, set[asyncio.Event]], of: str) -> Generator[asy
 
 
 def _version(sandbox: Sandbox) -> int:
-    # Resource versions may be compared as numbers since Kubernetes 1.35 (KEP-5504); etcd's always could.
+    # Resource versions are comparable as numbers since Kubernetes 1.35 (KEP-5504); with etcd they always were.
     return int(sandbox.metadata.resource_version)

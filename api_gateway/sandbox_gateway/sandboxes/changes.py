@@ -1,7 +1,7 @@
-"""What a /start asks for: as fields of a Sandbox's spec, and where it differs from the Sandbox that is there. Pure.
+"""What a /start asks for, as fields of a Sandbox's spec, and how it differs from the existing Sandbox. Pure.
 
-`FIELDS` is the only list of the fields that a client may choose and change later. They take effect when a pod is made,
-but for the one that says how long the client waits: that is no matter of the pod, and takes effect at once.
+`FIELDS` is the only list of the fields that a client may choose and change later. They take effect when a pod is made.
+Only the field that says how long the client waits takes effect at once, since it does not concern the pod.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +14,9 @@ from sandbox_gateway.contract.requests import StartRequest
 
 @dataclass(frozen=True, slots=True)
 class StartField:
-    """One field of a Sandbox's spec, the fields of /start that it comes from, and how.
+    """One field of a Sandbox's spec, and how it is made from fields of /start.
 
-    None is a value that is left to the class.
+    None stands for the class's value.
     """
 
     attribute: str
@@ -25,7 +25,7 @@ class StartField:
 
     @property
     def wire(self) -> str:
-        """Its name in the API server."""
+        """The field's name in the API server."""
         return SandboxSpec.model_fields[self.attribute].alias or self.attribute
 
 
@@ -53,36 +53,36 @@ CLASS = "sandbox_class"
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """How a request differs from a Sandbox: `spec` are fields of a merge patch, `names` those of /start."""
+    """How a request differs from a Sandbox. `spec` has the fields of a merge patch, `names` those of /start."""
 
     spec: Mapping[str, Any]
     names: tuple[str, ...]
 
     @property
     def of_pod(self) -> tuple[str, ...]:
-        """The names of those that take effect when a pod is made."""
+        """The names of the fields that take effect when a pod is made."""
         return tuple(name for name in self.names if name != PENDING_TIMEOUT)
 
     def also(self, name: str, spec: Mapping[str, Any]) -> "Changes":
-        """These and one more."""
+        """These changes and one more."""
         return Changes({**self.spec, **spec}, (*self.names, name))
 
 
 def at_once(wanted: Changes) -> dict[str, Any]:
-    """Spec fields that take effect on the pod that is there, too."""
+    """Spec fields that also take effect with the existing pod."""
     return {name: value for name, value in wanted.spec.items() if name == _PATIENCE}
 
 
 def requested(request: StartRequest) -> dict[str, Any]:
-    """Spec fields of a new Sandbox, without those that are left to the class."""
+    """Spec fields of a new Sandbox, without those for which the class's value is used."""
     return {field.wire: value for field in FIELDS if (value := field.of(request)) is not None}
 
 
 def changes(request: StartRequest, spec: SandboxSpec, *, whole: bool) -> Changes:
-    """Where the request asks for something else than the spec says, environment and class aside.
+    """How the request differs from the spec, without environment and class.
 
-    `whole`: as a new start would be, where a field that the request leaves out has its default. Else such a field stays
-    as it is.
+    `whole`: compare with a new start, where a field that the request omits has its default. Otherwise an omitted field
+    stays as it is.
     """
     found = [(field, value) for field, value in _different(request, spec) if whole or _named(field, request)]
     names = dict.fromkeys(_named(field, request) or field.names[0] for field, _ in found)
@@ -90,14 +90,14 @@ def changes(request: StartRequest, spec: SandboxSpec, *, whole: bool) -> Changes
 
 
 def names_environment(request: StartRequest) -> bool:
-    """Whether the request says anything about the environment; that of a sandbox that is there stays else."""
+    """Whether the request names an environment. If not, an existing sandbox keeps its own."""
     return ENVIRONMENT in request.model_fields_set
 
 
 def can_change_class(present: SandboxClassSpec | None, wanted: SandboxClassSpec | None, *, launched: bool) -> bool:
-    """Whether a sandbox may get another class: not where a workspace that it may have would be hidden or lost.
+    """Whether a sandbox may get another class. It may not if that would hide or lose its workspace.
 
-    None is a class that is not there. `launched`: it has had a pod.
+    None is a class that does not exist. `launched`: the sandbox has had a pod.
     """
     if not launched:
         return True
@@ -112,5 +112,5 @@ def _different(request: StartRequest, spec: SandboxSpec) -> Iterator[tuple[Start
 
 
 def _named(field: StartField, request: StartRequest) -> str:
-    """The field of the request that says it; "" when none does."""
+    """The field of the request that names it; "" when none does."""
     return next((name for name in field.names if name in request.model_fields_set), "")

@@ -1,4 +1,4 @@
-"""What the gateway has to know of SandboxClasses."""
+"""What the gateway knows of SandboxClasses."""
 
 from sandbox_common.kube import Informer, KubeClient
 from sandbox_common.kube.resources import SANDBOX_CLASSES
@@ -8,7 +8,7 @@ _UNKNOWN = SandboxClassSpec()
 
 
 class SandboxClasses:
-    """The classes of one namespace. What is not known has the defaults: few wait for the first list."""
+    """The classes of one namespace. Unknown ones have the defaults, since few callers wait for the first list."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self.informer = Informer(client, SANDBOX_CLASSES, namespace, SandboxClass.model_validate)

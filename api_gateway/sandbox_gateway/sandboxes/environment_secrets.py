@@ -1,4 +1,4 @@
-"""What clients send as environment: kept in a Secret that belongs to the Sandbox, and nowhere else."""
+"""The environment that a client sends is in a Secret of its Sandbox, and nowhere else."""
 
 from collections.abc import Mapping
 
@@ -15,32 +15,32 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class EnvironmentSecrets:
-    """Makes the Secrets of one namespace. Raises ApiError, and what KubeClient raises when it is not reached."""
+    """Makes the Secrets of one namespace. Raises ApiError, and KubeClient's errors if there is no connection."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
         self._made: dict[str, str] = {}
-        """The name of the Secret that was made last, by runtime id."""
+        """The name of the latest Secret, by runtime id."""
 
     async def ensure(self, sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> None:
-        """As `make`, unless this replica has done so.
+        """As `make`, unless this replica has made it.
 
-        For a Sandbox that has this environment already: who made it may have ended between the two writes.
+        For a Sandbox that already has this environment: its maker may have ended between the two writes.
         """
         if environment and self._made.get(sandbox.metadata.name) != _name(sandbox, revision):
             await self.make(sandbox, environment, revision)
 
     async def make(self, sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> None:
-        """Make the Secret with the environment that the sandbox is given, of this revision.
+        """Make the Secret with this revision of the sandbox's environment.
 
-        Also if this replica has done so: one that no spec has come to name is deleted like those of former ones.
+        Even if this replica has made it before: the operator deletes Secrets that no spec names.
         """
         if not environment:
             return
         secret = environment_secret(sandbox, environment, revision)
         while not await self._is_there(secret):
-            pass  # a ResourceQuota was just being counted for somebody else
+            pass  # the API server was counting a ResourceQuota for another request
         self._made[sandbox.metadata.name] = _name(sandbox, revision)
 
     def forget(self, name: str) -> None:
@@ -48,7 +48,7 @@ class EnvironmentSecrets:
         self._made.pop(name, None)
 
     async def _is_there(self, secret: KubeObject) -> bool:
-        """Whether it has been made, now or before; False when the API server wants to be asked again."""
+        """Whether it exists now; False when the API server asks for another attempt."""
         try:
             await self._client.create(SECRETS, self._namespace, secret)
         except ApiError as error:
@@ -63,7 +63,7 @@ def _name(sandbox: Sandbox, revision: str) -> str:
 
 
 def usable(environment: Mapping[str, str], name: str) -> dict[str, str]:
-    """Without the variables that are not the client's to set; what is dropped and not heeded is logged by name."""
+    """Without the variables that clients may not set. The names of those that are dropped without effect are logged."""
     reserved = sorted(name for name in environment if is_reserved(name) and name not in INSTRUCTIONS)
     if reserved:
         _log.warning("reserved variables dropped", sandbox=name, variables=reserved)

@@ -1,7 +1,7 @@
-"""Kubernetes Events about a sandbox and about the objects of its pod's name, read when somebody asks.
+"""Kubernetes Events about a sandbox and about the objects with its pod's name, read on demand.
 
-Three lists of the API server's, each over all Events of the namespace: so whoever asks again within a second gets what
-has just been read, and each owner has one read under way at a time.
+A read costs three lists, each over all Events of the namespace. So an answer is used again for a second, and each owner
+has one read in progress at a time.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ class ClusterEvents:
         self._client = client
         self._namespace = namespace
         self._reads: dict[str, asyncio.Task[list[ClusterEvent]]] = {}
-        """Those of the last second, by UID."""
+        """The reads of the last second, by UID."""
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By owner."""
 
     async def about(self, sandbox: Sandbox) -> list[ClusterEvent]:
-        """Those about this very Sandbox, and about its pod and volume claim, in no order; a second old at most.
+        """The Events about this Sandbox, its pod and its volume claim, in no order; at most a second old.
 
-        Raises ApiError, and what KubeClient raises when the API server is not reached, or other reads take too long.
+        Raises ApiError, KubeClient's errors if there is no connection, and TimeoutError when other reads take too long.
         """
         uid = sandbox.metadata.uid
         read = self._reads.get(uid)
@@ -43,7 +43,7 @@ class ClusterEvents:
         return await asyncio.shield(read)
 
     def _keep(self, uid: str, read: asyncio.Task[list[ClusterEvent]]) -> None:
-        """For a while, if it went well."""
+        """Keep a successful read for a while."""
         if read.cancelled() or read.exception():
             del self._reads[uid]
         else:
@@ -56,10 +56,10 @@ class ClusterEvents:
 
     async def _read(self, sandbox: Sandbox) -> list[ClusterEvent]:
         name, uid = sandbox.metadata.name, sandbox.metadata.uid
-        # Those that depend on the Sandbox's UID, and that of a pod that was claimed from a pool.
+        # The name that depends on the Sandbox's UID, and that of a pod claimed from a pool.
         names = {pod_name(name, uid), sandbox.status.pod_name} - {""}
         own, *of_pods = await asyncio.gather(*map(self._regarding, (name, *names)))
-        # The Sandbox's own name may have had another one before.
+        # Another Sandbox may have had this name before.
         return [*(event for event in own if event.uid == uid), *chain(*of_pods)]
 
     async def _regarding(self, name: str) -> list[ClusterEvent]:

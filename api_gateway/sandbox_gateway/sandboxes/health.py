@@ -1,4 +1,4 @@
-"""The gateway's own look at a pod: `ready` is told only after its /health has answered this replica."""
+"""The gateway's own probe of a pod: it reports `ready` only after the pod's /health has answered this replica."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _SECONDS = 2.0
 _NO_ANSWER = 503
-"""What the gateway answers for a sandbox that it cannot reach."""
+"""The gateway's answer for a sandbox that it cannot reach."""
 _OK = 200
 
 
 @dataclass(frozen=True, slots=True)
 class _Incarnation:
-    """One pod from one time that it became ready."""
+    """A pod since it last became ready."""
 
     sandbox_uid: str
     pod_uid: str
@@ -29,9 +29,9 @@ class _Incarnation:
 
 
 class HealthChecks:
-    """Probes each incarnation of an agent server until it has answered once. One at a time, however many ask.
+    """Probes each incarnation of an agent server until it has answered once. Callers share one probe at a time.
 
-    Of each sandbox only its present incarnation is known, and nothing once it has gone: `forget`.
+    It knows only the present incarnation of each sandbox, and nothing after `forget`.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class HealthChecks:
         self._running: dict[str, tuple[_Incarnation, asyncio.Task[int]]] = {}
 
     def reached(self, sandbox: Sandbox) -> bool:
-        """Whether this replica has had an answer. Does no I/O."""
+        """Whether this replica has got an answer. Does no I/O."""
         return self._status(sandbox) == _OK
 
     def failure(self, sandbox: Sandbox) -> int:
@@ -49,7 +49,7 @@ class HealthChecks:
         return 0 if status == _OK else status
 
     async def probe(self, sandbox: Sandbox) -> bool:
-        """Ask now, unless an answer is known; False when there is none within 2 s."""
+        """Probe now, unless an answer is known; False when there is none within 2 s."""
         if self.reached(sandbox):
             return True
         name, incarnation = sandbox.metadata.name, _incarnation(sandbox)
@@ -61,7 +61,7 @@ class HealthChecks:
         return await asyncio.shield(task) == _OK
 
     def forget(self, name: str) -> None:
-        """The sandbox has been deleted; a probe that is under way is for nothing."""
+        """The sandbox has been deleted. The result of a probe in progress is not used."""
         self._answers.pop(name, None)
         self._running.pop(name, None)
 
@@ -78,11 +78,11 @@ class HealthChecks:
 
     async def _get(self, target: tuple[str, int]) -> int:
         if not target[0]:
-            return _NO_ANSWER  # to a resolver, no name is this very host
+            return _NO_ANSWER  # a resolver would read an empty name as this host
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(_SECONDS):
-                # A connection for each probe: who is asked once would only keep an idle one.
+                # A connection for each probe: after a single probe, a kept one would only be idle.
                 upstream = await connect(target)
                 answer = AwaitedHead(upstream)
                 upstream.transport.write(_request(*target))

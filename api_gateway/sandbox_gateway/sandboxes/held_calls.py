@@ -1,4 +1,4 @@
-"""Holding an answer until a sandbox has settled: woken by its changes, the end of its patience and the probe."""
+"""Holds the answers to calls until a sandbox has settled."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _PROBE_AGAIN_SECONDS = 0.25
 
 
 class HeldCalls:
-    """Looks at sandboxes, and waits for them."""
+    """Looks at sandboxes, and waits for them: for their changes, the end of their pending timeout, and the probe."""
 
     def __init__(self, cache: SandboxCache, health: HealthChecks, classes: SandboxClasses) -> None:
         self._cache = cache
@@ -28,7 +28,7 @@ class HeldCalls:
         self._events: set[asyncio.Event] = set()
 
     def release(self) -> None:
-        """Let every held call go now, and hold none any more: the process is about to end."""
+        """End all holds now, and begin no new ones: the process is about to end."""
         self._released = True
         for event in self._events:
             event.set()
@@ -38,8 +38,8 @@ class HeldCalls:
     ) -> tuple[Sandbox, View]:
         """The sandbox once `settled` holds for it, or as it is after `seconds`.
 
-        `release` ends the waiting of calls, which may say that a sandbox is starting; not of who waits `to_the_end`.
-        Raises NoSandboxError when it is deleted meanwhile.
+        `release` ends the wait, since a call may answer that a sandbox is starting, but not a wait `to_the_end`. Raises
+        NoSandboxError when the sandbox is deleted meanwhile.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -58,7 +58,7 @@ class HeldCalls:
                 self._events.discard(changed)
 
     def now(self, name: str) -> tuple[Sandbox, View] | None:
-        """The sandbox as it is; None if it is gone, or its pod is to be probed first."""
+        """The sandbox as it is; None if it is gone, or its pod must be probed first."""
         sandbox = self._cache.get(name)
         if sandbox is None:
             return None
@@ -72,7 +72,7 @@ class HeldCalls:
         if sandbox is None:
             raise NoSandboxError
         try:
-            # Even an answer that must not be held gets one honest probe: without it nothing would ever be ready.
+            # Even without a hold there is one full probe: otherwise nothing would ever be ready.
             async with asyncio.timeout_at(max(deadline, asyncio.get_running_loop().time() + 1)):
                 reached = await self._health.probe(sandbox)
         except TimeoutError:
@@ -91,7 +91,7 @@ class HeldCalls:
 
 
 def _until_change(seen: View) -> float:
-    """Seconds until this view may change with no news from the API server."""
+    """Seconds until this view may change without a change in the API server."""
     if seen.unreached:
         return _PROBE_AGAIN_SECONDS
     if seen.changes_at is not None:

@@ -1,7 +1,7 @@
-"""Limits of owners, as far as a gateway can know them: it refuses what the operator would not let start in time.
+"""Checks of the owners' limits: the gateway refuses a start that the operator would not admit in time.
 
-The operator admits, and alone counts exactly (`sandbox_operator.limits`). A gateway spares the cluster the Sandboxes
-for which there is no room anyway, and tells those that wait their place.
+The operator admits sandboxes, and only it counts exactly (`sandbox_operator.limits`). The gateway avoids Sandboxes for
+which there is no room, and reports a waiting sandbox's place in the queue.
 """
 
 from collections import Counter
@@ -19,27 +19,27 @@ from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.view import View
 
 _NAMED = 10
-"""Sandboxes that a refusal names."""
+"""The most sandboxes that a refusal names."""
 _SESSION_CHARACTERS = 40
 
 type Queue = Mapping[str, int]
 
 
 class LimitChecks:
-    """What the owners of a replica's sandboxes may still start. `limits(owner)` are those in force."""
+    """What owners may still start. `limits(owner)` returns the limits in force."""
 
     def __init__(self, cache: SandboxCache, limits: Callable[[str], Limits]) -> None:
         self._cache = cache
         self._limits = limits
         self._begun: Counter[tuple[str, str]] = Counter()
-        """How often each sandbox of an owner is being made or resumed."""
+        """The number of calls that are making or resuming each sandbox of an owner."""
 
     def of_owner(self, key: ApiKey) -> ApiKey:
-        """The same key with the limits that hold for its owner: the strictest of all the owner's keys."""
+        """The same key with the limits of its owner: the strictest of all the owner's keys."""
         return replace(key, policy=key.policy.model_copy(update={"limits": self._limits(key.owner)}))
 
     def check(self, owner: str, name: str, *, is_new: bool) -> None:
-        """Raises LimitReachedError when room for this sandbox is not likely. `is_new`: it would be one more."""
+        """Raises LimitReachedError when there is probably no room for this sandbox. `is_new`: it does not exist yet."""
         limits = self._limits(owner)
         if limits == Limits():
             return
@@ -51,7 +51,7 @@ class LimitChecks:
 
     @contextmanager
     def starting(self, owner: str, name: str) -> Generator[None]:
-        """While this sandbox is being made or resumed. Raises LimitReachedError when room for it is not likely."""
+        """While this sandbox is being made or resumed. Raises LimitReachedError when there is probably no room."""
         self.check(owner, name, is_new=self._cache.get(name) is None)
         self._begun[owner, name] += 1
         try:
@@ -62,17 +62,17 @@ class LimitChecks:
                 del self._begun[owner, name]
 
     def refused(self, sandbox: Sandbox, seen: View) -> LimitReachedError | None:
-        """What to tell of a new sandbox that the operator does not let start; None when it does, or may yet."""
+        """The refusal of a new sandbox that the operator does not admit; None when it admits it, or still may."""
         if seen.reason != Reason.LIMIT_REACHED or sandbox.status.launch:
             return None
         owner = sandbox.spec.owner
         owned = [known for known in self._cache.owned_by(owner) if known.metadata.name != sandbox.metadata.name]
-        # The operator names none: its words would change with each sandbox that comes or goes.
+        # The operator names no sandbox: its message would change with each one that comes or goes.
         limit = full(owned, self._limits(owner))
         return LimitReachedError(refusal(*limit, owner, owned) if limit else seen.message)
 
     def queue(self, owner: str) -> Queue:
-        """The places of all who wait, by name; the first is 1."""
+        """The places of all waiting sandboxes, by name; the first is 1."""
         waiting = sorted(_turn(known) for known in self._cache.owned_by(owner) if waits(known))
         return {name: place for place, (_, name) in enumerate(waiting, 1)}
 
@@ -86,9 +86,9 @@ class LimitChecks:
 
 
 def lacking(owned: Collection[Sandbox], coming: int, limits: Limits, *, is_new: bool) -> tuple[Limit, int] | None:
-    """The limit, with its value, that one more would wait for too long.
+    """The limit, with its value, for which one more sandbox would wait too long.
 
-    `owned` are the other sandboxes of the owner, `coming` how many more are just being made or resumed. As many may
+    `owned` are the other sandboxes of the owner; `coming` is the number of those being made or resumed. As many may
     wait as may run.
     """
     counted = [known for known in owned if not _is_refused(known)]
@@ -103,7 +103,7 @@ def lacking(owned: Collection[Sandbox], coming: int, limits: Limits, *, is_new: 
 
 
 def full(owned: Collection[Sandbox], limits: Limits) -> tuple[Limit, int] | None:
-    """The limit, with its value, that these sandboxes of an owner take whole, as far as that can be seen of them."""
+    """The limit, with its value, that these sandboxes of an owner use up, as far as they show it."""
     values: dict[Limit, int | None] = {"sandboxes": limits.sandboxes, "running": limits.running}
     for limit, value in values.items():
         if value is not None and len(_taking(limit, owned)) >= value:
@@ -112,7 +112,7 @@ def full(owned: Collection[Sandbox], limits: Limits) -> tuple[Limit, int] | None
 
 
 def refusal(limit: Limit, value: int, owner: str, owned: Collection[Sandbox]) -> str:
-    """What a client is told: the limit, its value, what takes it, and how to free it."""
+    """The text for the client: the limit, its value, which sandboxes use it, and how to free it."""
     taking = sorted(_taking(limit, owned), key=lambda known: (known.metadata.creation_timestamp, known.metadata.name))
     more = f" and {len(taking) - _NAMED} more" if len(taking) > _NAMED else ""
     named = f" By age: {', '.join(map(_named, taking[:_NAMED]))}{more}." if taking else ""
@@ -125,7 +125,7 @@ def refusal(limit: Limit, value: int, owner: str, owned: Collection[Sandbox]) ->
 
 
 def _taking(limit: Limit, owned: Collection[Sandbox]) -> list[Sandbox]:
-    """Those that a limit counts."""
+    """The sandboxes that a limit counts."""
     counted = [known for known in owned if not _is_refused(known)]
     if limit == "sandboxes":
         return counted
@@ -139,7 +139,7 @@ def _named(sandbox: Sandbox) -> str:
 
 
 def _is_refused(sandbox: Sandbox) -> bool:
-    """Whether the operator has not let it start."""
+    """Whether the operator did not admit it."""
     return _reason(sandbox) == Reason.LIMIT_REACHED and not sandbox.status.launch
 
 
@@ -154,6 +154,6 @@ def _reason(sandbox: Sandbox) -> str:
 
 
 def _turn(sandbox: Sandbox) -> tuple[str, str]:
-    """As the operator's (`sandbox_operator.limits.usage.Place`)."""
+    """The same order as the operator's (`Place` in `sandbox_operator.limits`)."""
     condition = sandbox.status.condition("Ready")
     return condition.last_transition_time if condition else "", sandbox.metadata.name

@@ -1,4 +1,4 @@
-"""What the gateway tells about a sandbox beside its state: in the answer, and as a Kubernetes Event."""
+"""What the gateway reports about a sandbox besides its state, in the answer and as a Kubernetes Event."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ FIELDS_IGNORED = "StartFieldsIgnored"
 
 
 def ignored_message(names: Sequence[str]) -> str:
-    """That these fields of a /start have no effect: their names, never their values."""
+    """The message that these fields of a /start have no effect. It has their names, never their values."""
     later = [name for name in names if name != CLASS]
     message = f"Not applied: {', '.join(names)}."
     if later:
@@ -32,7 +32,7 @@ def ignored_message(names: Sequence[str]) -> str:
 
 
 class Notices:
-    """Posts Events about the sandboxes of one namespace, each once."""
+    """Posts Events about the sandboxes of one namespace, each one once."""
 
     def __init__(
         self, client: KubeClient, namespace: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -43,8 +43,8 @@ class Notices:
         self._posted: dict[str, None] = {}
 
     async def fields_ignored(self, sandbox: Sandbox, names: Sequence[str]) -> None:
-        """That a /start had no effect on these fields, once for each pod. It is for people: failures are logged."""
-        # As the status may not know of the pod yet, each start of one counts.
+        """Post that these fields of a /start had no effect, once for each pod. Failures are only logged."""
+        # The status may not have the pod yet; then the latest restart stands for it.
         of_pod = sandbox.status.pod_uid or sandbox.spec.restarted_at
         about = hashlib.sha256(f"{sandbox.metadata.uid} {of_pod} {' '.join(names)}".encode()).hexdigest()[:16]
         event = build_event(

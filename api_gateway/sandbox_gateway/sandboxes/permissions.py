@@ -1,4 +1,4 @@
-"""What the gateway and an API key allow a /start to ask for, as far as one request alone can tell. Pure."""
+"""What the gateway and an API key allow in a /start, checked on the request alone. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.registry.allowed import is_allowed
 
 _MOST_TEXT = 1000
-"""Characters of a refusal that list what is allowed."""
+"""The most characters of a refusal's list of what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What holds for all keys: `images` are patterns (empty: all), `sandbox_class` is the default class."""
+    """Permissions of all keys: `images` are patterns (empty: all), `sandbox_class` is the default class."""
 
     images: Sequence[str]
     sandbox_class: str
 
     def check(self, request: StartRequest, policy: Policy, *, present: SandboxSpec | None = None) -> None:
-        """Raises NotAllowedError, which says what is allowed. What a session has at `present` may stay what it is."""
+        """Raises NotAllowedError, which says what is allowed. A session may keep what it has at `present`."""
         if present is None or request.image != present.image:
             _check_image(request.image, self.images, "this gateway's list (allowedImages of its chart)")
             _check_image(request.image, policy.images, "your API key's list (images in its policy)")
@@ -39,7 +39,7 @@ class Permissions:
         if request.sandbox_class and request.sandbox_class not in allowed:
             raise NotAllowedError(
                 f"sandbox_class: {request.sandbox_class} is not allowed by your API key (classes in its policy). "
-                f"Allowed are: {_told(allowed)}."
+                f"Allowed are: {_listed(allowed)}."
             )
         return request.sandbox_class or self.default_class(policy)
 
@@ -49,7 +49,7 @@ class Permissions:
 
 
 def check_groups(request: StartRequest, class_name: str, class_: SandboxClassSpec) -> None:
-    """Raises NotAllowedError when the class does not let its sandboxes be in the groups that are asked for."""
+    """Raises NotAllowedError when the class does not allow the requested groups."""
     if not class_.allows_groups(request.group, request.fs_group):
         field = "fs_group" if request.fs_group == 0 else "run_as_group"
         raise NotAllowedError(
@@ -59,7 +59,7 @@ def check_groups(request: StartRequest, class_name: str, class_: SandboxClassSpe
 
 
 def maximum_life(limit: int, own: int | None, of_class: int) -> int:
-    """Seconds: the key's limit, or what the sandbox has itself or else by its class, if that is less. 0 is for ever."""
+    """Seconds: the key's limit, or the sandbox's own value (else its class's) if that is less. 0 there: no maximum."""
     return min(limit, (of_class if own is None else own) or limit)
 
 
@@ -72,16 +72,16 @@ def _check_image(image: str, patterns: Sequence[str], whose: str) -> None:
             return
     except ValueError as error:
         problem = f": it {error}"
-    # In ASCII, so that letters that only look alike are seen.
+    # In ASCII, so letters that only look alike can be told apart.
     named = ascii(image if len(image) <= 300 else image[:300] + "...")
-    raise NotAllowedError(f"image: {named} is not allowed by {whose}{problem}. Allowed are: {_told(patterns)}.")
+    raise NotAllowedError(f"image: {named} is not allowed by {whose}{problem}. Allowed are: {_listed(patterns)}.")
 
 
-def _told(names: Sequence[str]) -> str:
-    told: list[str] = []
+def _listed(names: Sequence[str]) -> str:
+    listed: list[str] = []
     for name in names:
-        if told and sum(map(len, told)) + len(name) > _MOST_TEXT:
+        if listed and sum(map(len, listed)) + len(name) > _MOST_TEXT:
             break
-        told.append(name)
-    more = len(names) - len(told)
-    return ", ".join(told) + (f" and {more} more" if more else "")
+        listed.append(name)
+    more = len(names) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more else "")

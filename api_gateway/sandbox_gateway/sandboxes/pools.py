@@ -1,4 +1,4 @@
-"""What SandboxPools keep ready, for clients that choose among it."""
+"""What SandboxPools keep ready, for clients that want to use it."""
 
 import asyncio
 
@@ -13,14 +13,14 @@ _SYNC_SECONDS = 3.0
 class Pools:
     """The pools of one namespace. A sandbox can claim pods of those of its class.
 
-    The gateway serves without them, too: a cluster may not have the resource yet after an upgrade.
+    The gateway also serves without them: a cluster may not have the resource yet after an upgrade.
     """
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self.informer = Informer(client, SANDBOX_POOLS, namespace, SandboxPool.model_validate)
 
     async def configs(self, class_name: str) -> list[WarmRuntimeConfig]:
-        """What /start has to ask for to get a pod of this class, by name of the pool; none while they are not known."""
+        """What a /start must ask for to get a warm pod of this class, by pool name; empty while pools are unknown."""
         try:
             async with asyncio.timeout(_SYNC_SECONDS):
                 await self.informer.wait_synced()
@@ -30,7 +30,7 @@ class Pools:
         return [config(pool) for pool in sorted(fitting, key=lambda pool: pool.metadata.name)]
 
     def may_fit(self, class_name: str) -> bool:
-        """Whether a new sandbox of this class may find a warm pod, as far as is known."""
+        """Whether a new sandbox of this class may find a warm pod."""
         return not self.informer.synced or any(_fits(pool, class_name) for pool in self.informer)
 
 
@@ -39,12 +39,12 @@ def _fits(pool: SandboxPool, class_name: str) -> bool:
 
 
 def config(pool: SandboxPool) -> WarmRuntimeConfig:
-    """One pool as the Runtime API tells it."""
+    """One pool in the form of the Runtime API."""
     spec = pool.spec
     return WarmRuntimeConfig(
         name=pool.metadata.name,
         image=spec.image,
-        # Kubernetes' way to write a plain `$`, which /start takes as it is.
+        # Kubernetes writes a plain `$` as `$$`, /start does not.
         command=[word.replace("$$", "$") for word in spec.command],
         environment=spec.environment,
         working_dir=spec.working_dir,

@@ -1,4 +1,4 @@
-"""Reads that are shared by all who ask at the same time."""
+"""Reads that all callers share who ask at the same time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 class SharedReads[T]:
     """Calls `read(name)`, once at a time for each name.
 
-    Everyone gets what a read has found that began after they had asked: an answer is never older than the question.
-    So however many ask at once, there is one read under way and one to come.
+    Each caller gets the result of a read that began after the call, so an answer is never older than its question. For
+    any number of callers, there is at most one read in progress and one to come.
     """
 
     def __init__(self, read: Callable[[str], Awaitable[T]]) -> None:
@@ -17,11 +17,11 @@ class SharedReads[T]:
         self._to_come: dict[str, asyncio.Task[T]] = {}
 
     async def get(self, name: str) -> T:
-        """What is there now. Raises what `read` does."""
+        """The result of a read that begins from now on. Raises what `read` does."""
         task = self._to_come.get(name)
         if task is None:
             task = self._to_come[name] = asyncio.create_task(self._run(name))
-            # Nobody may be left to hear of a failure.
+            # All callers may be gone when it fails.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
 

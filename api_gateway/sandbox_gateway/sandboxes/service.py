@@ -1,10 +1,10 @@
-"""What the Runtime API does, on Sandbox resources alone.
+"""The calls of the Runtime API, carried out on Sandbox resources alone.
 
-Any replica may serve any request. A decision to write nothing is made on a fresh read, since this replica's cache
-may lag behind what another one has just done.
+Any replica may serve any request. A decision to write nothing needs a fresh read, since this replica's cache may lag
+behind another replica's writes.
 
-A session key that may still change is told to nobody: a sandbox that claims a warm pod takes over that pod's key. Who
-must be answered before it is clear whether it does, is answered after it cannot any more.
+No answer has a session key that may still change: a sandbox that claims a warm pod takes over that pod's key. If a call
+must be answered before that is decided, the gateway first excludes such a claim.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ from sandbox_gateway.sandboxes.view import View
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _API_SECONDS = 3.0
-"""What the API server may take beyond the hold: clients give up after 15 s (openhands_ai 1.11.0)."""
+"""How long the API server may take beyond the hold. Clients give up after 15 s (openhands_ai 1.11.0)."""
 
 type Found = tuple[Sandbox, View]
 
 
 class SandboxService:
-    """One replica's view of the Sandboxes of one namespace. Raises GatewayError, ApiError, and what KubeClient does."""
+    """One replica's view of the Sandboxes of one namespace. Raises GatewayError, ApiError, and KubeClient's errors."""
 
     def __init__(
         self,
@@ -66,10 +66,10 @@ class SandboxService:
         self._poll_hold = poll_hold_seconds
 
     async def start(self, key: ApiKey, request: StartRequest) -> tuple[Found, Sequence[str]]:
-        """The session's sandbox, made or resumed if need be, held until it is ready or has failed.
+        """The session's sandbox, made or resumed if necessary; held until it is ready or has failed.
 
-        Also the names of the request's fields that were not applied, since its pod is there already.
-        Raises LimitReachedError, and leaves nothing behind, when its owner's limits leave no room in time.
+        Also the names of the request's fields that were not applied, since the pod exists already. Raises
+        LimitReachedError, and leaves no objects, when the owner's limits leave no room in time.
         """
         deadline = asyncio.get_running_loop().time() + self._start_hold
         has_tried = False
@@ -77,7 +77,7 @@ class SandboxService:
             try:
                 return await self._start(key, request, deadline)
             except NoSandboxError:
-                # Somebody stopped it before this call was answered: the call comes after that.
+                # Somebody stopped it before this call was answered. So this call comes after that, and starts it again.
                 if has_tried and asyncio.get_running_loop().time() >= deadline:
                     raise BeingDeletedError from None
             has_tried = True
@@ -93,7 +93,7 @@ class SandboxService:
             refusal = self._limit_checks.refused(found, seen)
             if refusal is None:
                 break
-            # Its client has no runtime id to stop. It may have been let in meanwhile, and stays then.
+            # The client has no runtime id to stop it. If it was admitted meanwhile, it stays.
             async with asyncio.timeout(_API_SECONDS):
                 if await self._sandboxes.delete_unchanged(found):
                     raise refusal
@@ -101,13 +101,13 @@ class SandboxService:
         return (found, seen), started.ignored
 
     async def get(self, owner: str, runtime_id: str) -> Found:
-        """The sandbox, held while it is starting. NoSandboxError comes at once."""
+        """The sandbox, held while it is starting. Raises NoSandboxError at once."""
         async with asyncio.timeout(_API_SECONDS):
             await self._sandboxes.owned(owner, runtime_id)
         return await self._held(runtime_id, _has_started, asyncio.get_running_loop().time() + self._poll_hold)
 
     async def get_session(self, owner: str, session_id: str) -> Found:
-        """As `get`, by the client's own handle."""
+        """As `get`, by the client's session id."""
         return await self.get(owner, names.runtime_id(owner, session_id))
 
     async def look(self, owner: str, runtime_id: str) -> Found:
@@ -117,13 +117,13 @@ class SandboxService:
         return await self._until(runtime_id, lambda _: True, 0)
 
     async def list_live(self, owner: str) -> list[Found]:
-        """The owner's sandboxes that start or run, from memory, the oldest first."""
+        """The owner's starting and running sandboxes, from memory, the oldest first."""
         found = await self._all_now(owner, (sandbox.metadata.name for sandbox in self._sandboxes.cache.owned_by(owner)))
         live = [(sandbox, seen) for sandbox, seen in found if seen.status in {"starting", "running"}]
         return sorted(live, key=lambda entry: (entry[0].metadata.creation_timestamp, entry[0].metadata.name))
 
     async def get_batch(self, owner: str, session_ids: Iterable[str]) -> list[Found | None]:
-        """The sandbox of each of these sessions, from memory; None for one that is unknown."""
+        """The sandbox of each of these sessions, from memory; None for an unknown session."""
         wanted = [names.runtime_id(owner, session_id) for session_id in session_ids]
         known = map(self._sandboxes.cache.get, dict.fromkeys(wanted))
         found = await self._all_now(owner, (each.metadata.name for each in known if each and each.spec.owner == owner))
@@ -131,7 +131,7 @@ class SandboxService:
         return [by_name.get(name) for name in wanted]
 
     async def pause(self, owner: str, runtime_id: str) -> Found:
-        """Suspend it, held until its pod is gone. One that idleness has suspended is woken by no request any more."""
+        """Suspend it, held until its pod is gone. Then no request wakes it, even if it had been suspended as idle."""
         deadline = asyncio.get_running_loop().time() + self._start_hold
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             while not await self._suspend(owner, runtime_id):
@@ -139,7 +139,7 @@ class SandboxService:
         return await self._held(runtime_id, lambda seen: seen.suspended or seen.status != "paused", deadline)
 
     async def _suspend(self, owner: str, runtime_id: str) -> bool:
-        """Whether it is suspended or about to be; False when it must be looked at again."""
+        """Whether it is suspended or will be; False when the caller must look again."""
         sandbox = await self._sandboxes.owned(owner, runtime_id)
         if _is_paused(sandbox):
             sandbox = await self._sandboxes.read_owned(owner, runtime_id)
@@ -153,7 +153,7 @@ class SandboxService:
     async def resume(self, owner: str, runtime_id: str) -> Found:
         """Run it again, held until it is ready or has failed.
 
-        A failed one gets a new pod with the workspace that it has; one that runs or starts is left alone. Raises
+        A failed sandbox gets a new pod with its workspace; a running or starting one stays as it is. Raises
         NotResumableError when it is being deleted.
         """
         called_at = asyncio.get_running_loop().time()
@@ -170,7 +170,7 @@ class SandboxService:
         return await self._held(runtime_id, _has_started, deadline)
 
     async def _run_again(self, owner: str, runtime_id: str, called_at: float) -> bool:
-        """Whether it runs or is about to; False when it must be looked at again."""
+        """Whether it runs or will; False when the caller must look again."""
         sandbox = await self._sandboxes.owned(owner, runtime_id)
         if sandbox.spec.suspend:
             with self._limit_checks.starting(owner, runtime_id):
@@ -192,16 +192,16 @@ class SandboxService:
         return bool(restarted)
 
     async def stop(self, owner: str, runtime_id: str) -> Sandbox:
-        """Delete it; what it owns follows in the background."""
+        """Delete it. Kubernetes deletes what it owns in the background."""
         async with asyncio.timeout(self._start_hold + _API_SECONDS):
             sandbox = await self._sandboxes.owned(owner, runtime_id)
             while not await self._sandboxes.delete(sandbox):
-                # Another replica has replaced it in the meantime; the client means the present one.
+                # Another replica has replaced it meanwhile; the client means the present one.
                 sandbox = await self._sandboxes.read_owned(owner, runtime_id)
         return sandbox
 
     async def _held(self, name: str, until: Callable[[View], bool], deadline: float) -> Found:
-        """The sandbox once `until` holds for it, or as it is at `deadline` (loop time); with a key that is settled."""
+        """The sandbox once `until` holds for it, or as it is at `deadline` (loop time). Its key is settled."""
         loop = asyncio.get_running_loop()
         while True:
             sandbox, seen = await self._until(name, until, deadline - loop.time())
@@ -209,7 +209,7 @@ class SandboxService:
                 return sandbox, seen
             async with asyncio.timeout_at(max(deadline, loop.time()) + _API_SECONDS):
                 if pinned := await self._sandboxes.pin(sandbox):
-                    # Nothing else has changed since it was looked at.
+                    # Nothing else has changed since the look.
                     return pinned, seen
 
     async def _until(self, name: str, until: Callable[[View], bool], seconds: float) -> Found:
@@ -217,7 +217,7 @@ class SandboxService:
         return sandbox, self._limit_checks.with_place(sandbox, seen)
 
     async def _all_now(self, owner: str, runtime_ids: Iterable[str]) -> list[Found]:
-        """Sandboxes of one owner. One that this replica has never reached costs a probe of its pod, side by side."""
+        """Sandboxes of one owner. Pods that this replica has never reached are probed, side by side."""
         there: list[Found] = []
         probed: list[str] = []
         async for name in in_steps(list(runtime_ids)):
@@ -238,7 +238,7 @@ class SandboxService:
                 there.append(entry)
             elif not isinstance(entry, NoSandboxError):
                 raise entry
-        # One queue for all: to look for each one's place anew would cost the square of their number.
+        # One queue for all: a queue for each would cost the square of their number.
         queue = self._limit_checks.queue(owner) if any(seen.reason == Reason.QUEUED for _, seen in there) else None
         return [(sandbox, self._limit_checks.with_place(sandbox, seen, queue)) for sandbox, seen in there]
 
@@ -248,7 +248,7 @@ def _has_started(seen: View) -> bool:
 
 
 def start_result(before: Sandbox | None, found: Sandbox, seen: View) -> str:
-    """What a /start has come to; one of `metrics.STARTS`."""
+    """The result of a /start: a label of `metrics.STARTS`."""
     if not seen.ready:
         return "Failed" if seen.status == "error" else "Starting"
     was_ready = before is not None and before.status.ready_time and before.status.pod_uid == found.status.pod_uid
@@ -256,5 +256,5 @@ def start_result(before: Sandbox | None, found: Sandbox, seen: View) -> str:
 
 
 def _is_paused(sandbox: Sandbox) -> bool:
-    """Whether nothing but /resume and /start will run it again."""
+    """Whether only /resume and /start run it again."""
     return sandbox.spec.suspend and not is_idle(sandbox)

@@ -40,16 +40,16 @@ _GONE_POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A session's Sandbox; `ignored` are fields of the request that its pod was not made with, nor will be."""
+    """A session's Sandbox. `ignored` are fields of the request that have no effect on its pod."""
 
     sandbox: Sandbox
     ignored: tuple[str, ...] = ()
 
 
 class Starter:
-    """Brings a session's Sandbox into a state in which it shall run.
+    """Makes or changes a session's Sandbox so that it runs.
 
-    Raises GatewayError, ApiError, and what KubeClient raises when it is not reached.
+    Raises GatewayError, ApiError, and KubeClient's errors if there is no connection.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class Starter:
         self._starts = starts
 
     async def start(self, key: ApiKey, request: StartRequest, deadline: float) -> Started:
-        """The session's Sandbox. An old one that is still being deleted is awaited until `deadline` (loop time).
+        """The session's Sandbox. Waits until `deadline` (loop time) for the end of an old one that is being deleted.
 
-        What the gateway and the key's policy allow is asked of what is made or changed, not of what is there.
+        The permissions of gateway and API key apply to what is made or changed, not to what exists.
         """
         called_at = asyncio.get_running_loop().time()
         key = self._limit_checks.of_owner(key)
@@ -89,7 +89,7 @@ class Starter:
                 known = await self._sandboxes.read(name)
                 continue
             if known.spec.owner != key.owner:
-                # The name is a hash over this owner, so it tells nothing about another one's sessions.
+                # The name is a hash over this owner, so it reveals nothing about other owners' sessions.
                 raise TakenError(name)
             try:
                 if not known.metadata.deletion_timestamp:
@@ -114,7 +114,7 @@ class Starter:
         body = sandbox_body(name, key.owner, request, environment_hash=environment_hash, class_name=class_name)
         body["spec"] |= await self._life(key, class_name)
         if not self._pools.may_fit(class_name):
-            # Its key is settled from the beginning then, however late the operator looks at it.
+            # Then its key is settled from the beginning, however late the operator looks at it.
             body["spec"]["warmStart"] = "Never"
         with self._limit_checks.starting(key.owner, name):
             created = await self._sandboxes.create(body)
@@ -125,7 +125,7 @@ class Starter:
         try:
             await self._environment_secrets.make(created, environment, "")
         except ApiError as error:
-            # A client whose /start is refused has no runtime id to stop, so nothing may be left behind.
+            # A client whose /start is refused has no runtime id to stop, so no object may stay.
             if 400 <= error.code < 500:
                 await self._sandboxes.delete(created)
             raise
@@ -134,16 +134,16 @@ class Starter:
     async def _revive(
         self, known: Sandbox, key: ApiKey, request: StartRequest, environment: Mapping[str, str], called_at: float
     ) -> Started | None:
-        """The Sandbox, running or about to; None when it has gone or changed, so that it must be looked at again.
+        """The Sandbox, which runs or will; None when it is gone or has changed, and the caller must look again.
 
-        It is never deleted: it may have work on its volume, which would go with it. One that has failed gets another
-        pod, made as the request asks; one that is suspended, or waits for its turn, a pod with what the request
-        changes. One that runs or starts is left alone, and what the request would change is ignored.
+        It is never deleted, since its volume may have work. A failed one gets another pod, made as the request asks. A
+        suspended or queued one gets a pod with the changes of the request. One that runs or starts stays as it is, and
+        changes of the request are ignored.
         """
         now, class_ = datetime.now(UTC), self._classes.spec(known.spec.class_name)
         left = self._sandboxes.cache.suspensions.has_left(known)
         seen = view(known, now, reached=True, class_=class_, left=left)
-        # In just the state that was looked at: it may have recovered, or been resumed, in between.
+        # In exactly the state that was seen: it may have recovered, or been resumed, in between.
         name = known.metadata.name
         waits = seen.reason == Reason.QUEUED
         failed = seen.status == "error" and not waits
@@ -156,7 +156,7 @@ class Starter:
         other_class = request.sandbox_class not in {"", known.spec.class_name}
         if not (failed or known.spec.suspend or (waits and (wanted.names or other_class))):
             ignored = (*wanted.of_pod, *([CLASS] if other_class else []))
-            # One that has failed by waiting in the queue for too long keeps its place, and waits anew.
+            # A sandbox that failed because it waited in the queue for too long keeps its place, and waits again.
             again = restart_spec(known, now) if seen.status == "error" else {}
             spec = {**at_once(wanted), **again}
             kept = await self._sandboxes.set_spec(known, spec) if spec else known
@@ -177,7 +177,7 @@ class Starter:
             if new_environment:
                 await self._environment_secrets.make(known, environment, wanted.spec["environmentRevision"])
             life = await self._life(key, class_name, known.spec.maximum_life_seconds)
-            # A pod that has not been deleted yet may stay when the pause is taken back, and is as it was made.
+            # If the pause ends before the pod is deleted, the pod may stay, without changes.
             resumes = known.spec.suspend and (seen.suspended or not wanted.of_pod)
             run = RUNNING if resumes else restart_spec(known, now)
             running = await self._sandboxes.set_spec(known, {**wanted.spec, **life, **run})
@@ -188,7 +188,7 @@ class Starter:
         return Started(running, ignored)
 
     def _is_other_environment(self, known: Sandbox, request: StartRequest, environment: Mapping[str, str]) -> bool:
-        """Whether the request asks for another environment; one that says nothing of it asks for none."""
+        """Whether the request asks for another environment. A request without one keeps the present one."""
         same = self._keys.is_environment_hash(known.spec.environment_hash, environment)
         return names_environment(request) and not same
 
@@ -198,16 +198,16 @@ class Starter:
         return can_change_class(present, wanted, launched=bool(known.status.launch))
 
     async def _check_groups(self, request: StartRequest, class_name: str) -> None:
-        """Raises NotAllowedError when the class does not allow them."""
+        """Raises NotAllowedError when the class does not allow the groups."""
         if 0 in (request.group, request.fs_group):
             await self._classes.informer.wait_synced()
             check_groups(request, class_name, self._classes.spec(class_name))
 
     async def _life(self, key: ApiKey, class_name: str, own: int | None = None) -> dict[str, int]:
-        """Spec fields that hold the key's limit of a sandbox's age; `own` is what its spec says already."""
+        """Spec fields with the key's limit of a sandbox's age; `own` is the value in its spec."""
         limit = key.policy.limits.life_seconds
         if limit is None:
             return {}
-        # The field wins over the class's, which may be less.
+        # The field overrides the class's value, which may be less.
         await self._classes.informer.wait_synced()
         return {"maximumLifeSeconds": maximum_life(limit, own, self._classes.spec(class_name).maximum_life_seconds)}

@@ -1,4 +1,4 @@
-"""The starts that calls of this replica have begun: how long each one takes, and how it ends."""
+"""Measures the starts that calls of this replica began: how long each one takes, and how it ends."""
 
 import asyncio
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ class _Start:
     called_at: float
     launch: str
     patience: asyncio.TimerHandle | None = None
-    """Looks again when the sandbox may have failed although nothing has changed."""
+    """Looks again at the time when the sandbox may have failed although nothing changed."""
 
 
 class Starts:
     """Observes each start once, when the cache shows its end, for `metrics.START_SECONDS`.
 
-    A start begins with the call whose write makes a sandbox run; calls that find it under way take no part. It ends
-    when the sandbox is Ready, when it has failed as its clients see it, or when it is paused or deleted. Only starts
-    under way are remembered, so there is at most one for each Sandbox of the cache. The process's end forgets them.
+    A start begins with the call whose write makes a sandbox run; calls that find it in progress do not count. It ends
+    when the sandbox is Ready, when it has failed for its clients, or when it is paused or deleted. Only starts in
+    progress are remembered, so there is at most one for each Sandbox of the cache. They end with the process.
     """
 
     def __init__(self, cache: SandboxCache, classes: SandboxClasses) -> None:
@@ -40,11 +40,11 @@ class Starts:
         cache.listen(self._see)
 
     def begin(self, sandbox: Sandbox, called_at: float) -> None:
-        """A call that came at `called_at` (loop time) makes this Sandbox run; it is as that write has left it."""
+        """A call that came at `called_at` (loop time) makes this Sandbox run, which is now as that write left it."""
         name, status = sandbox.metadata.name, sandbox.status
         launch = "Resume" if status.first_ready_time else "Cold"
         self._under_way.setdefault(name, _Start(sandbox.metadata.uid, status.pod_uid, called_at, launch))
-        # The cache may be ahead of the write's answer.
+        # The cache may already be ahead of the write's answer.
         self._see(name, self._cache.get(name))
 
     def _see(self, name: str, sandbox: Sandbox | None) -> None:

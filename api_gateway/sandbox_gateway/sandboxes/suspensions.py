@@ -1,4 +1,4 @@
-"""Sandboxes that are suspended and resumed, as the cache shows it."""
+"""Notices in the cache when sandboxes are suspended and resumed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sandbox_gateway.sandboxes.view import is_seen
 
 
 def is_idle(sandbox: Sandbox) -> bool:
-    """Whether it is suspended, and a request wakes it: not if a client or kubectl paused it, or its start failed."""
+    """Whether it is suspended and a request wakes it. Not if a client or kubectl paused it, or its start failed."""
     return sandbox.spec.suspend and sandbox.spec.suspend_reason == "Idle"
 
 
@@ -20,7 +20,7 @@ class _Suspension:
 
 
 class Suspensions:
-    """Tells of changes once: `on_suspended(name)`, and `on_woken(name)` when an idle one is resumed, by whomever."""
+    """Reports each change once: `on_suspended(name)`, and `on_woken(name)` when anybody resumes an idle sandbox."""
 
     def __init__(self, listen: Callable[[Callable[[str, Sandbox | None], None]], None]) -> None:
         self.on_suspended: list[Callable[[str], None]] = []
@@ -29,10 +29,10 @@ class Suspensions:
         listen(self._see)
 
     def has_left(self, sandbox: Sandbox) -> bool:
-        """Whether the status still speaks of the pod that ended with a suspension, or with a restart by the spec.
+        """Whether the pod in the status has ended with a suspension, or with a restart by the spec.
 
-        Until the operator has seen the latest spec, that pod's address is not to be used: it may be another's by now.
-        Other changes of the spec leave the pod alone: they must not keep requests away, even while no operator runs.
+        Until the operator has seen the latest spec, that pod's address must not be used: it may be another's by now.
+        Other changes of the spec do not affect the pod, so requests still go there, even while no operator runs.
         """
         status = sandbox.status
         if is_seen(sandbox) or not status.pod_uid:
@@ -48,13 +48,13 @@ class Suspensions:
         elif sandbox.spec.suspend:
             self._suspensions[name] = _Suspension(is_idle(sandbox), sandbox.status.pod_uid)
             if known is None or known.over:
-                for tell in self.on_suspended:
-                    tell(name)
+                for report in self.on_suspended:
+                    report(name)
         elif known is not None:
             if not known.over:
                 known.over = True
                 if known.idle:
-                    for tell in self.on_woken:
-                        tell(name)
+                    for report in self.on_woken:
+                        report(name)
             if is_seen(sandbox):
                 del self._suspensions[name]

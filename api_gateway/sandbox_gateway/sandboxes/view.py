@@ -14,10 +14,10 @@ _NORMAL = frozenset({Reason.PENDING, Reason.STARTING, Reason.SUSPENDING, Reason.
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Both states of the contract, and what explains them.
+    """Both states of the contract, and their explanation.
 
-    `reason` is that of the condition `Ready`. `changes_at` is when this view changes although the Sandbox does not: a
-    start that something holds up fails then.
+    `reason` is that of the condition `Ready`. At `changes_at` this view changes although the Sandbox does not: a
+    delayed start fails then.
     """
 
     status: Lifecycle
@@ -27,9 +27,9 @@ class View:
     restart_count: int = 0
     changes_at: datetime | None = None
     unreached: bool = False
-    """Whether only the gateway's own probe is missing to be ready."""
+    """Whether only the gateway's own probe is missing."""
     refused: int = 0
-    """The HTTP status of that probe, if it has failed."""
+    """The HTTP status of that probe, if it failed."""
     suspended: bool = False
     """Whether the sandbox is paused and its pod is gone."""
 
@@ -40,7 +40,7 @@ class View:
 
     @property
     def normal(self) -> bool:
-        """Whether nothing is wrong: it runs, starts as usual, or is paused as somebody wanted or the class says."""
+        """Whether nothing is wrong: it runs, starts as usual, or is paused by a user or for idleness."""
         return self.ready or self.reason in _NORMAL
 
     @property
@@ -57,7 +57,7 @@ def with_reason(reason: str, message: str) -> str:
 
 
 def view(sandbox: Sandbox, now: datetime, *, reached: bool, class_: SandboxClassSpec, left: bool) -> View:
-    """How this sandbox looks at `now` (with time zone); `reached` says whether the gateway's probe succeeded.
+    """The view of this sandbox at `now` (with time zone). `reached` says whether the gateway's probe succeeded.
 
     `left` is as for `current_condition`.
     """
@@ -68,9 +68,9 @@ def view(sandbox: Sandbox, now: datetime, *, reached: bool, class_: SandboxClass
 
     if sandbox.spec.suspend:
         gone = reason in SUSPENSIONS.values()
-        told = reason if gone else Reason.SUSPENDING
-        message = message if reason is told else MEANINGS[told].text
-        return View("paused", "not found", told, message, restarts, suspended=gone)
+        if not gone and reason is not Reason.SUSPENDING:
+            reason, message = Reason.SUSPENDING, MEANINGS[Reason.SUSPENDING].text
+        return View("paused", "not found", reason, message, restarts, suspended=gone)
     if condition.status == "True":
         if reached:
             return View("running", "ready", condition.reason, message, restarts)
@@ -78,7 +78,7 @@ def view(sandbox: Sandbox, now: datetime, *, reached: bool, class_: SandboxClass
 
     meaning = MEANINGS[reason]
     if meaning.lifecycle not in {"starting", "error"}:
-        # A condition of another time, such as Suspended on a sandbox that shall run.
+        # An outdated condition, such as Suspended on a sandbox that is resumed.
         return View("starting", "pending", Reason.PENDING, MEANINGS[Reason.PENDING].text, restarts)
     timeout = pending_timeout(sandbox, class_)
     since = starting_since(sandbox)
@@ -91,13 +91,13 @@ def view(sandbox: Sandbox, now: datetime, *, reached: bool, class_: SandboxClass
 
 
 def pending_timeout(sandbox: Sandbox, class_: SandboxClassSpec) -> int:
-    """Seconds that a start may be held up before it is reported as failed; 0: never."""
+    """Seconds for which a start may be delayed before it counts as failed; 0: never."""
     own = sandbox.spec.pending_timeout_seconds
     return class_.pending_timeout_seconds if own is None else own
 
 
 def starting_since(sandbox: Sandbox) -> datetime | None:
-    """Since when the start that is under way counts; None when there is none. A restart begins anew."""
+    """When the start in progress began; None when there is none. A restart counts as a new start."""
     if not sandbox.status.starting_since:
         return None
     since = times.parse(sandbox.status.starting_since)
@@ -116,8 +116,8 @@ def is_seen(sandbox: Sandbox) -> bool:
 def is_reachable(sandbox: Sandbox) -> bool:
     """Whether the address in the status is the agent server's, and it may answer there.
 
-    One that misses its readiness probe for some seconds still works, and what is under way must not fail for that. If
-    it does not answer, the request says so.
+    An agent server that misses its readiness probe for some seconds still works, so requests go there nevertheless. If
+    it does not answer, the request fails.
     """
     condition = sandbox.status.condition("Ready")
     if condition is None or not sandbox.status.pod_ip:
@@ -128,10 +128,10 @@ def is_reachable(sandbox: Sandbox) -> bool:
 
 
 def current_condition(sandbox: Sandbox, *, left: bool) -> Condition | None:
-    """The condition `Ready`, if it still counts: the one answer to whether a sandbox is up, for all who ask.
+    """The condition `Ready`, if it still counts. This is the only place that decides whether a sandbox is up.
 
-    A pod that serves goes on while the operator has not seen the latest spec, unless that suspends or restarts the
-    sandbox, or has done so since: then the pod has `left` (`Suspensions.has_left`). Any other condition is outdated.
+    A serving pod keeps serving while the operator has not seen the latest spec, unless the pod has `left`
+    (`Suspensions.has_left`): the sandbox has been suspended or restarted since. Any other condition is outdated.
     """
     counts = is_seen(sandbox) or (is_reachable(sandbox) and not left)
     return sandbox.status.condition("Ready") if counts else None

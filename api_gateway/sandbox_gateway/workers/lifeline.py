@@ -1,4 +1,4 @@
-"""A worker ends with its supervisor, however that ends: it holds the other end of the worker's standard input."""
+"""A worker ends with its supervisor, which has the other end of the worker's standard input."""
 
 import asyncio
 import sys

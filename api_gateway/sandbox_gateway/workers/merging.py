@@ -1,4 +1,4 @@
-"""Several workers' answers as the one answer of their replica."""
+"""Merges the workers' answers into one answer of their replica."""
 
 from collections.abc import Iterable, Mapping
 from typing import override
@@ -13,7 +13,7 @@ _LABEL = "worker"
 
 
 def merge_reports(reports: Iterable[Report]) -> Report:
-    """At least one report. The replica remembers no further back than the worker with the shortest memory."""
+    """One report from at least one. The replica remembers only as far back as the worker with the shortest memory."""
     reports = list(reports)
     sandboxes: dict[str, Use] = {}
     for report in reports:
@@ -28,9 +28,9 @@ def _merge_uses(one: Use, other: Use) -> Use:
 
 
 def merge_metrics(texts: Mapping[str, str]) -> bytes:
-    """Prometheus's text format by worker, each sample with a label that names its worker.
+    """Texts in Prometheus's format, by worker, as one text in which each sample has a label with its worker.
 
-    Raises ValueError for a text of another form.
+    Raises ValueError for a text in another format.
     """
     registry = CollectorRegistry()
     registry.register(_Merged(texts))

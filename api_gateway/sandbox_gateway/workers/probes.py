@@ -1,4 +1,4 @@
-"""What a replica of several workers answers on the port of its probes: asked of each of them, and put together."""
+"""The answers of a replica of several workers on the port of its probes: it asks each worker, and merges."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -14,15 +14,15 @@ from sandbox_common.activity import PATH, decode, encode
 from sandbox_gateway.workers.merging import merge_metrics, merge_reports
 
 _SECONDS = 3.0
-"""For a worker to answer."""
+"""How long a worker may take to answer."""
 
 type Answers = Mapping[str, httpx.Response | None]
 """By worker; None where nobody listens (yet)."""
 
 
 class MergedProbes:
-    """`/healthz`: no worker hangs; `/readyz`: a worker serves, and connections come to no other; `/metrics` of all;
-    `/internal/activity` if all workers answer, since one that is missing may know of use that no other knows of.
+    """`/healthz`: no worker hangs. `/readyz`: a worker serves, and connections reach no other. `/metrics` of all.
+    `/internal/activity` if all workers answer, since a missing one may know of activity that no other knows of.
 
     `sockets` gives the paths of the workers' Unix sockets, by worker.
     """

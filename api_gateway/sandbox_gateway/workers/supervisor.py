@@ -1,8 +1,8 @@
-"""One replica as several processes that share its port, so that it can use more than one core.
+"""Runs one replica as several processes that share its port, so that it can use several cores.
 
-Each worker is a whole gateway with a listening socket of its own (SO_REUSEPORT: the kernel spreads the connections)
-and its probes on a Unix socket. The supervisor starts them, replaces one that ends, and answers for all on the port of
-the probes. Memory and the load on the API server grow with the workers as they do with replicas.
+Each worker is a complete gateway with its own listening socket (SO_REUSEPORT: the kernel spreads the connections) and
+its probes on a Unix socket. The supervisor starts the workers, replaces one that ends, and answers for all on the port
+of the probes. Memory and the load on the API server grow with the workers, as with replicas.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from sandbox_gateway.workers.probes import MergedProbes
 SOCKET_VARIABLE = "SANDBOX_GATEWAY_WORKER_SOCKET"
 
 _SETTLED_SECONDS = 60.0
-"""A worker that ran so long had started well."""
+"""A worker that ran this long had started well."""
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _RESERVE_SECONDS = 5.0
-"""For a worker to end after its grace time; then it is killed."""
+"""How long a worker may take to end after its grace time, before it is killed."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -53,8 +53,8 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; return when all workers have ended.
 
-        Raises OSError when the port of the probes cannot be had, and an ExceptionGroup with a WorkerError when workers
-        cannot serve from the beginning.
+        Raises OSError when the port of the probes is not available, and an ExceptionGroup with a WorkerError when the
+        first workers cannot serve.
         """
         probes_socket = tcp_socket(self._settings.listen_host, self._settings.health_port)
         probes = AppServer(MergedProbes(lambda: dict(self._sockets)).app, probes_socket, grace_seconds=1)
@@ -87,12 +87,12 @@ class Supervisor:
             pause = doubled(failures, _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
             _log.error("gateway worker ended", worker=worker, code=code, replaced_in_seconds=pause)
             await set_within(stop, pause)
-        # One that is to be replaced is still asked, in vain: what it knew must not be taken for no use.
+        # A worker that will be replaced still counts as missing: without its memory, sandboxes must not seem unused.
         self._sockets.pop(worker, None)
 
     async def _run_one(self, worker: str, path: Path, stop: asyncio.Event) -> int:
-        """The exit code of one process, which is asked to end when `stop` is set."""
-        # Its standard input ends with this process, however that ends.
+        """The exit code of one process, which gets SIGTERM when `stop` is set."""
+        # Its standard input ends with this process, even if that is killed.
         process = await asyncio.create_subprocess_exec(
             *self._command, stdin=PIPE, env={**os.environ, SOCKET_VARIABLE: str(path)}
         )

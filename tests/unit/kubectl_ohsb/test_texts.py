@@ -155,19 +155,19 @@ def test_a_number_is_a_limit_just_when_the_model_takes_it(number: int) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", " a", "a ", "a\nb", "a\x1b[2J", "ü", "a" * 254])
 def test_what_is_no_owner_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no owner: give 1 to 253"):
+    with pytest.raises(ValueError, match="is not an owner: give 1 to 253"):
         texts.owner(text)
 
 
 @pytest.mark.parametrize("text", ["", "-a", "a-", "A", "a.b", "a/b", "..", "a" * 64, "a\n"])
 def test_what_is_no_label_is_no_name_of_a_new_key(text: str) -> None:
-    with pytest.raises(ValueError, match="is no name: give 1 to 63"):
+    with pytest.raises(ValueError, match="is not a name: give 1 to 63"):
         texts.new_name(text)
 
 
 @pytest.mark.parametrize("text", ["", "..", "a/b", "../a", "A", "a%2fb", "a b", "a?x", "a" * 254])
 def test_what_cannot_be_there_is_no_name(text: str) -> None:
-    with pytest.raises(ValueError, match="is no name: give"):
+    with pytest.raises(ValueError, match="is not a name: give"):
         texts.name(text)
 
 

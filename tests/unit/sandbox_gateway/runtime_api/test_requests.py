@@ -254,7 +254,7 @@ async def test_an_owner_sends_so_many_bytes_in_a_minute(
     body = json.dumps(start_body(environment={"A": "x" * 100_000})).encode() + b" " * 1024**2
     answers = [await http.post("/start", content=body, headers=JSON) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-    assert "come to 4 MiB in this minute" in refusal(answers[3], 429)
+    assert "have sent 4 MiB of bodies in this minute" in refusal(answers[3], 429)
     assert 0 < int(answers[3].headers["retry-after"]) <= 60
     assert (await http.get("/list")).status_code == 200, "what sends nothing is not held up"
     assert len(service.started) == 3
