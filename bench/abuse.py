@@ -22,8 +22,8 @@ from bench.processes import Measured
 from bench.tables import Grid, fill
 from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from control_plane.gateway.support import Operator, add_api_key, running_agent
-from demo.commands import ROOT
 from local_cluster.control_plane import ControlPlane
+from local_cluster.paths import ROOT
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
 from sandbox_common.keys import MasterKeys

@@ -21,7 +21,7 @@ from bench.load import Load, Run, burst, steady
 from bench.plane import plane
 from bench.product import Product, running
 from bench.tables import Grid, fill
-from demo.commands import ROOT
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
 _WARM_UP = 30

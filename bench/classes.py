@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from bench.ours import COLD_IMAGE, Sandboxes
-from demo.commands import ROOT
+from local_cluster.paths import ROOT
 from sandbox_common.kube import KubeObject
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.pod import pod_spec

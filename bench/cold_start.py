@@ -21,8 +21,8 @@ from bench.steps import STEPS, MissingTimeError, Times, medians, process_start, 
 from cluster.audit import Audit
 from cluster.runtime import Runtime
 from cluster.site import Site, installed
-from demo.commands import ROOT
 from demo.local_target import LocalTarget
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
 NAMESPACE = "bench"

@@ -20,8 +20,8 @@ from control_plane.cluster_scope import connected, fresh_namespace, install_cust
 from control_plane.leading.crew import Crew, Member
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import eventually
-from demo.commands import ROOT
 from local_cluster.control_plane import ControlPlane
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 from sandbox_common.kube.resources import LEASES
 from sandbox_common.reasons import Reason

@@ -20,13 +20,12 @@ from bench.figures import median, ratios
 from bench.tables import Grid, fill
 from cluster.site import Site, installed
 from cluster.test_pools import COMMAND, await_free, sandbox_pool
-from demo.commands import ROOT
 from demo.local_target import LocalTarget
 from demo.outside import sdk_python
 from demo.targets import Images
 from images.recipes import ImageName
 from local_cluster.cluster import Cluster
-from local_cluster.paths import State
+from local_cluster.paths import ROOT, State
 from local_cluster.progress import Progress
 
 NAMESPACE = "bench-first-command"

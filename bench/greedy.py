@@ -30,7 +30,7 @@ from bench.plane import OWNER, Plane, plane
 from bench.processes import Measured
 from bench.tables import Grid, fill
 from control_plane.gateway.support import add_api_key
-from demo.commands import ROOT
+from local_cluster.paths import ROOT
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
 from sandbox_crds.models.sandbox import COMMAND_BYTES

@@ -24,7 +24,7 @@ from bench.plane import Plane, plane
 from bench.processes import Measured
 from bench.tables import Grid, fill
 from control_plane.waiting import eventually
-from demo.commands import ROOT
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 from sandbox_common.kube import FAILURES, KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOXES

@@ -11,10 +11,9 @@ from typing import Any
 
 from bench.agents import StubAgents
 from bench.processes import Measured
-from control_plane.audit import tally
 from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from control_plane.gateway.support import add_api_key
-from local_cluster.audit_log import events
+from local_cluster.audit_log import events, request_kind, tally
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
@@ -56,17 +55,12 @@ class AuditSlice:
 
     def writes(self, user_agent: str) -> list[str]:
         """Like `patch sandboxes/status`: all writes but to Leases, in order, refused ones included."""
-        return [_what(event) for event in self.requests(user_agent, _is_write)]
+        return [request_kind(event) for event in self.requests(user_agent, _is_write)]
 
 
 def _is_write(event: Mapping[str, Any]) -> bool:
     target: Mapping[str, str] = event.get("objectRef") or {}
     return event["verb"] not in {"get", "list", "watch"} and target.get("resource") not in {None, "leases"}
-
-
-def _what(event: Mapping[str, Any]) -> str:
-    target = event["objectRef"]
-    return f"{event['verb']} {'/'.join(filter(None, [target['resource'], target.get('subresource')]))}"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bench.lines import Panel, Series, figure
 from bench.pool_simulation import DAY, Fixed, Outcome, simulate, working_days
-from demo.commands import ROOT
+from local_cluster.paths import ROOT
 from sandbox_crds.models.sandbox_pool import Autoscaling
 from sandbox_operator.pools.sizing import Sizer
 

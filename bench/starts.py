@@ -23,7 +23,7 @@ from bench.load import Adapter, Load, Run, burst, steady
 from bench.plane import plane
 from bench.product import OURS, PROCESSES, Product, running
 from bench.tables import Grid, fill
-from demo.commands import ROOT
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
 SMALL_PODS, SAME_PODS, GATEWAY, SANDBOXES = "small bare pods", "bare pods", "gateway /start", "Sandboxes"

@@ -18,7 +18,7 @@ from bench.crowd import side_by_side
 from bench.plane import plane
 from bench.product import OURS, Product, running
 from bench.tables import Grid, fill
-from demo.commands import ROOT
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
 COLD, WARM, REFILL, SUSPEND, RESUME, DELETE = "cold start", "warm start", "refill", "suspend", "resume", "delete"

@@ -11,11 +11,11 @@ import httpx
 import yaml
 
 from cluster.support import eventually
-from demo.commands import ROOT
 from demo.local_target import LocalTarget, node_port_url
 from demo.release import CHART, NAME, Release, install
 from demo.targets import Images
 from demo.workloads import deploy_model
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
 VALUES = Path("tests", "cluster", "values.yaml")

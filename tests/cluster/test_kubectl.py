@@ -5,8 +5,8 @@ from collections.abc import Callable
 import yaml
 
 from cluster.support import Kubectl, eventually
-from demo.commands import ROOT
 from demo.targets import Images
+from local_cluster.paths import ROOT
 
 
 def ready(kubectl: Kubectl, name: str) -> tuple[str, str]:

@@ -3,14 +3,13 @@
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from control_plane.waiting import eventually
-from local_cluster.audit_log import events
+from local_cluster.audit_log import events, request_kind, tally
 from sandbox_common.kube import ApiError, KubeClient
 from sandbox_common.kube.resources import LEASES, PODS
 
@@ -73,34 +72,13 @@ class Audit:
             if target.get("namespace") != namespace or target["resource"] == LEASES.plural:
                 continue
             yield Write(
-                _what(event),
+                request_kind(event),
                 target.get("name", ""),
                 event["responseStatus"]["code"],
                 event.get("userAgent", ""),
                 event["sourceIPs"][0],
                 datetime.fromisoformat(event["requestReceivedTimestamp"]),
             )
-
-
-def tally(logged: Iterable[Mapping[str, Any]], namespace: str) -> Counter[tuple[str, str]]:
-    """How many requests in a namespace have been answered, by who asked and for what; watches are left out.
-
-    Who is the user agent up to its first `/`, and for what is like `create pods`; the code of a refusal is added.
-    """
-    found: Counter[tuple[str, str]] = Counter()
-    for event in logged:
-        target: dict[str, str] = event.get("objectRef") or {}
-        if event["stage"] != "ResponseComplete" or event["verb"] == "watch" or target.get("namespace") != namespace:
-            continue
-        code = event["responseStatus"]["code"]
-        refused = f" ({code})" if code >= 400 else ""
-        found[event.get("userAgent", "").partition("/")[0], f"{_what(event)}{refused}"] += 1
-    return found
-
-
-def _what(event: Mapping[str, Any]) -> str:
-    target = event["objectRef"]
-    return f"{event['verb']} {'/'.join(filter(None, [target['resource'], target.get('subresource')]))}"
 
 
 def kinds(writes: Sequence[Write]) -> list[str]:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from local_cluster.errors import ClusterError
-
-ROOT = Path(__file__).parents[2]
+from local_cluster.paths import ROOT
 
 
 def run(

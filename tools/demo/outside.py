@@ -5,11 +5,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from demo.commands import ROOT, follow, run
+from demo.commands import follow, run
 from demo.release import Release
 from demo.workloads import EXAMPLE
 from local_cluster.errors import ClusterError
 from local_cluster.locks import locked
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
 REQUIREMENTS = ROOT / "agent_server_image" / "requirements.lock.txt"

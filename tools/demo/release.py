@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import yaml
 
-from demo.commands import ROOT
 from demo.targets import NAMESPACE_LABELS, Images, Target
 from local_cluster.errors import ClusterError
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
 CHART = Path("helm", "openhands-sandbox")

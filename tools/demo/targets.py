@@ -10,11 +10,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from demo.commands import ROOT, run
+from demo.commands import run
 from images.build import Engine, build
 from images.recipes import ImageName
 from local_cluster.build import binary, ensure
 from local_cluster.errors import ClusterError
+from local_cluster.paths import ROOT
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from demo.commands import ROOT
 from demo.release import MODEL_LABELS, NAME, Release
 from local_cluster.errors import ClusterError
+from local_cluster.paths import ROOT
 
 MODEL = ROOT / "examples" / "scripted_model.py"
 EXAMPLE = ROOT / "examples" / "facts_about_project.py"

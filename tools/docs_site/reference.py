@@ -7,7 +7,7 @@ from typing import Any, cast
 import yaml
 from pydantic_settings import CLI_SUPPRESS, BaseSettings
 
-from docs_site.site import ROOT
+from local_cluster.paths import ROOT
 from sandbox_crds.manifests import manifests
 from sandbox_gateway.settings import Settings as GatewaySettings
 from sandbox_operator.settings import Settings as OperatorSettings

@@ -9,7 +9,8 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from local_cluster.paths import ROOT
+
 BUILD = ROOT / "build" / "docs"
 SITE = BUILD / "site"
 

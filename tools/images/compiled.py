@@ -13,10 +13,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from images.recipes import REPOSITORY
 from local_cluster import packages
 from local_cluster.errors import ClusterError
-from local_cluster.paths import cache_dir
+from local_cluster.paths import ROOT, cache_dir
 from local_cluster.progress import Progress
 
 _SOURCES = ("pyproject.toml", "crds", "common", "kubectl_plugin", "operator", "api_gateway")
@@ -49,9 +48,9 @@ def compiled(progress: Progress | None = None) -> Path:
 def _key() -> str:
     digest = hashlib.sha256(sys.version.encode())
     for name in _SOURCES:
-        source = REPOSITORY / name
+        source = ROOT / name
         for path in [source] if source.is_file() else sorted(source.rglob("*.py")):
-            digest.update(f"\0{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
+            digest.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -68,7 +67,7 @@ def _build(scratch: Path, log: Path) -> Path:
     command = [uv, "build", "--wheel", "--no-build-isolation", "--python", sys.executable]
     with log.open("wb") as output:
         done = subprocess.run(
-            [*command, "--out-dir", scratch, REPOSITORY],
+            [*command, "--out-dir", scratch, ROOT],
             env=os.environ | {"HATCH_BUILD_HOOK_ENABLE_CUSTOM": "true"},
             stdout=output,
             stderr=output,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from local_cluster.paths import ROOT
+
 KEY_LENGTH = 12
 
 
@@ -76,10 +77,10 @@ class Recipe:
 
 
 RECIPES = {
-    ImageName.CONTROLLER: Recipe("localhost/openhands-sandbox", REPOSITORY),
-    ImageName.AGENT_SERVER: Recipe("localhost/openhands-agent-server", REPOSITORY / "agent_server_image"),
+    ImageName.CONTROLLER: Recipe("localhost/openhands-sandbox", ROOT),
+    ImageName.AGENT_SERVER: Recipe("localhost/openhands-agent-server", ROOT / "agent_server_image"),
     ImageName.AGENT_SERVER_FULL: Recipe(
-        "localhost/openhands-agent-server-full", REPOSITORY / "agent_server_image", target="full"
+        "localhost/openhands-agent-server-full", ROOT / "agent_server_image", target="full"
     ),
 }
 

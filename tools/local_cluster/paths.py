@@ -1,9 +1,11 @@
-"""Paths: the Go tool modules, the cache outside of the checkout, the state of the running cluster."""
+"""Paths: the checkout, the Go tool modules, the cache outside of the checkout, the state of the running cluster."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+"""The root of the checkout."""
 TOOLS = Path(__file__).parent / "tools"
 STATE_VARIABLE = "LOCAL_CLUSTER_STATE"
 DEFAULT_STATE = Path("/var/lib/openhands-sandbox-cluster")

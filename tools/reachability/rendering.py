@@ -3,16 +3,15 @@
 import json
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
 from local_cluster.build import binary, ensure
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 from reachability.ends import NAMESPACE, VALUES
 
-ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "openhands-sandbox"
 PAGE = ROOT / "docs" / "network.md"
 NAME = "openhands-sandbox"

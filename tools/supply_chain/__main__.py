@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from images.build import build
-from images.recipes import RECIPES, REPOSITORY, ImageName
+from images.recipes import RECIPES, ImageName
 from local_cluster.errors import ClusterError
+from local_cluster.paths import ROOT
 from supply_chain import advisories, chart, image_contents, locks, pinned, sbom
 from supply_chain.advisories import ACCEPTED, SourceError
 from supply_chain.locks import Lock, Pin
@@ -35,7 +36,7 @@ def audit(
     ] = False,
 ) -> None:
     """Check that all dependencies are pinned by hash, and that no image has a known vulnerability with a fix."""
-    failures = list(pinned.problems(REPOSITORY))
+    failures = list(pinned.problems(ROOT))
     warnings: list[str] = []
     if not failures:
         today = datetime.now(UTC).date()
@@ -59,7 +60,7 @@ def audit(
 
 @app.command("sbom")
 def write_sboms(
-    output: Annotated[Path, typer.Option(help="Directory for the documents.")] = REPOSITORY / "dist" / "sbom",
+    output: Annotated[Path, typer.Option(help="Directory for the documents.")] = ROOT / "dist" / "sbom",
     locks_only: Annotated[
         bool, typer.Option("--locks-only", help="List only the locked packages of the images, and build nothing.")
     ] = False,
@@ -75,7 +76,7 @@ def write_sboms(
             contents = image_contents.read(archive) if archive else None
             title, pins = RECIPES[image].title, locks.read(lock)
             documents[title] = sbom.of_image(title, _version(image, pins), pins, contents)
-        documents["chart"] = sbom.of_chart(chart.read(REPOSITORY / "helm" / "openhands-sandbox"))
+        documents["chart"] = sbom.of_chart(chart.read(ROOT / "helm" / "openhands-sandbox"))
         texts = {name: sbom.text_of(document) for name, document in documents.items()}
     except (ClusterError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
@@ -90,7 +91,7 @@ def write_sboms(
 def _version(image: ImageName, pins: Sequence[Pin]) -> str:
     if image is ImageName.AGENT_SERVER:
         return next(pin.version for pin in pins if pin.name == RECIPES[image].title)
-    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 if __name__ == "__main__":

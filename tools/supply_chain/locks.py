@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging.markers import InvalidMarker, Marker
 
-from images.recipes import REPOSITORY
+from local_cluster.paths import ROOT
 
 _PIN = re.compile(
     r"(?P<name>[a-z0-9]([a-z0-9-]*[a-z0-9])?)(\[[a-z0-9,-]+\])?==(?P<version>[A-Za-z0-9.!+_-]+)"
@@ -55,7 +55,7 @@ class Pin:
         return not self.marker or Marker(self.marker).evaluate(_BASE)
 
 
-def read(lock: Lock, repository: Path = REPOSITORY) -> tuple[Pin, ...]:
+def read(lock: Lock, repository: Path = ROOT) -> tuple[Pin, ...]:
     """The pins of a lock file. Raises ValueError, which names file and line."""
     try:
         return parse((repository / lock).read_text())

@@ -15,12 +15,11 @@ from typing import Any
 import httpx
 
 from cluster.support import eventually
-from demo.commands import ROOT
 from demo.outside import environment
 from demo.release import Release
 from local_cluster.network import NODE_ADDRESS, Namespace
 from local_cluster.node import DNS_IP
-from local_cluster.paths import State
+from local_cluster.paths import ROOT, State
 from local_cluster.progress import Progress
 
 LOCK = Path(__file__).with_name("requirements.lock.txt")

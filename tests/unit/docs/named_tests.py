@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[3]
+from local_cluster.paths import ROOT
 
 
 def functions(path: Path) -> set[str]:
@@ -14,7 +14,7 @@ def functions(path: Path) -> set[str]:
 
 def assert_exists(file: str, name: str) -> None:
     """Fail unless this file of the repository has this test."""
-    path = REPOSITORY / file
+    path = ROOT / file
     assert path.name.startswith("test_")
     assert name.startswith("test_")
     assert name in functions(path)

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from unit.docs.named_tests import REPOSITORY, assert_exists
+from local_cluster.paths import ROOT
+from unit.docs.named_tests import assert_exists
 
-PAGE = (REPOSITORY / "docs" / "field-reports.md").read_text()
+PAGE = (ROOT / "docs" / "field-reports.md").read_text()
 TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+)(?:\[[^`\]]*\])?)?`")
 REPORTS = [f"F{number}" for number in range(1, 49) if number not in {24, 34}]
 POINTS = [f"I.{n}" for n in range(1, 12)]
@@ -17,7 +18,7 @@ def test_every_test_exists(file: str, name: str) -> None:
     if name:
         assert_exists(file, name)
     else:
-        assert (REPOSITORY / file).exists()
+        assert (ROOT / file).exists()
 
 
 def test_every_report_has_a_row() -> None:

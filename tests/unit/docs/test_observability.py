@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-ROOT = Path(__file__).parents[3]
+from local_cluster.paths import ROOT
+
 PAGES = [page for folder in ("docs", "helm") for page in (ROOT / folder).rglob("*.md")] + [ROOT / "README.md"]
 TABLE = re.compile(r"^\| Of an? \w+, after `(openhands_sandbox_\w*)` .*\n((?:\|.*\n)+)", re.MULTILINE)
 NAME = re.compile(r"`(\w+)(?:\{[\w,]+\})?`")

@@ -3,7 +3,7 @@
 import re
 
 from cluster.sdk_scenarios import EXPECTED
-from demo.commands import ROOT
+from local_cluster.paths import ROOT
 
 
 def test_the_table_has_each_scenario() -> None:

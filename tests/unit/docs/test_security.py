@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from unit.docs.named_tests import REPOSITORY, assert_exists
+from local_cluster.paths import ROOT
+from unit.docs.named_tests import assert_exists
 
-PAGE = (REPOSITORY / "docs" / "security.md").read_text()
+PAGE = (ROOT / "docs" / "security.md").read_text()
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
@@ -54,7 +55,7 @@ def test_there_are_claims_of_every_part() -> None:
 
 def settings() -> set[str]:
     """Values of the chart that SECURITY.md sets or names."""
-    text = (REPOSITORY / "SECURITY.md").read_text()
+    text = (ROOT / "SECURITY.md").read_text()
     pairs = [pair for words in re.findall(r"--set (\S+)", text) for pair in words.split(",")]
     named = re.findall(r"`((?:gateway|networkPolicy|sandboxClasses)\.[\w.-]+)`", text)
     return {pair.partition("=")[0] for pair in pairs} | set(named)
@@ -62,7 +63,7 @@ def settings() -> set[str]:
 
 @pytest.mark.parametrize("setting", sorted(settings()))
 def test_the_chart_has_the_values_to_set(setting: str) -> None:
-    found: Any = yaml.safe_load((REPOSITORY / "helm" / "openhands-sandbox" / "values.yaml").read_text())
+    found: Any = yaml.safe_load((ROOT / "helm" / "openhands-sandbox" / "values.yaml").read_text())
     for part in setting.split("."):
         assert part in found
         found = found[part]
@@ -70,7 +71,7 @@ def test_the_chart_has_the_values_to_set(setting: str) -> None:
 
 @pytest.mark.parametrize("page", ["SECURITY.md", "docs/security.md", "docs/threat-model.md"])
 def test_links_lead_to_files(page: str) -> None:
-    path = REPOSITORY / page
+    path = ROOT / page
     targets = [target for target in LINK.findall(path.read_text()) if "://" not in target]
     assert targets
     assert [target for target in targets if not (path.parent / target).exists()] == []

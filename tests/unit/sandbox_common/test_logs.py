@@ -11,7 +11,7 @@ import orjson
 import pytest
 import structlog
 
-from images.recipes import REPOSITORY
+from local_cluster.paths import ROOT
 from sandbox_common import logs
 from sandbox_common.keys import MasterKeys
 
@@ -92,9 +92,9 @@ def test_libraries_log_through_the_same_handler(capsys: pytest.CaptureFixture[st
 def test_every_logger_is_told_its_name() -> None:
     """By itself it takes the caller's frame for it, and a compiled function has none."""
     calls = [
-        (str(path.relative_to(REPOSITORY)), call)
+        (str(path.relative_to(ROOT)), call)
         for package in ("crds", "common", "operator", "api_gateway", "kubectl_plugin")
-        for path in (REPOSITORY / package).rglob("*.py")
+        for path in (ROOT / package).rglob("*.py")
         for call in re.findall(r"get_logger\((.*?)\)", path.read_text())
     ]
     assert len(calls) > 20

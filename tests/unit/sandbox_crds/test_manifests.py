@@ -1,13 +1,10 @@
 """The CRD files are those of the models."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 
+from local_cluster.paths import ROOT
 from sandbox_crds.manifests import manifests, structural
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("directory", ["crds", "helm/openhands-sandbox/crds"])

@@ -3,12 +3,12 @@
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).parents[3]
-_TARGETS = re.findall(r"^([a-z-]+):.*## ", (_ROOT / "Makefile").read_text(), re.MULTILINE)
+from local_cluster.paths import ROOT
+
+_TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("target", _TARGETS)
@@ -16,6 +16,6 @@ def test_a_shell_can_read_what_a_target_does(target: str) -> None:
     # Not as part of the make that runs the tests.
     own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ["make", "--dry-run", "--no-print-directory", target]
-    recipe = subprocess.run(command, cwd=_ROOT, env=own, capture_output=True, text=True, check=True).stdout
+    recipe = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=True).stdout
     read = subprocess.run(["bash", "-n"], input=recipe, capture_output=True, text=True)
     assert not read.returncode, read.stderr

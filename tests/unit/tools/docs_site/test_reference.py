@@ -2,7 +2,8 @@
 
 import pytest
 
-from docs_site.reference import ROOT, pages
+from docs_site.reference import pages
+from local_cluster.paths import ROOT
 from sandbox_crds.models import SandboxSpec
 from sandbox_gateway.settings import Settings
 

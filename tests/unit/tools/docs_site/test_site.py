@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from docs_site.site import ROOT, Broken, closure, loads_from_elsewhere, navigation, pages
+from docs_site.site import Broken, closure, loads_from_elsewhere, navigation, pages
+from local_cluster.paths import ROOT
 
 
 def test_every_link_of_the_repository_leads_to_a_file() -> None:

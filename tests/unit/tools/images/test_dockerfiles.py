@@ -5,7 +5,8 @@ import tomllib
 
 import pytest
 
-from images.recipes import RECIPES, REPOSITORY, ImageName, copied_paths
+from images.recipes import RECIPES, ImageName, copied_paths
+from local_cluster.paths import ROOT
 
 CONTROLLER = RECIPES[ImageName.CONTROLLER]
 AGENT_SERVER = RECIPES[ImageName.AGENT_SERVER]
@@ -19,7 +20,7 @@ def instructions(name: ImageName, word: str) -> list[str]:
 
 
 def pins(lock: str) -> dict[str, str]:
-    return dict(PINNED.findall((REPOSITORY / lock).read_text()))
+    return dict(PINNED.findall((ROOT / lock).read_text()))
 
 
 @pytest.mark.parametrize("name", list(ImageName))
@@ -29,14 +30,14 @@ def test_inputs_exist(name: ImageName) -> None:
 
 def test_docker_sees_exactly_what_the_controller_image_copies() -> None:
     """`.dockerignore` lets through what the Dockerfile copies: less breaks `docker build`, more slows it."""
-    lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert "*" in lines
     assert allowed == set(copied_paths(CONTROLLER.dockerfile.read_text()))
 
 
 def test_the_controller_image_has_every_package_of_the_distribution() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
     assert packages <= set(copied_paths(CONTROLLER.dockerfile.read_text()))
     assert instructions(ImageName.CONTROLLER, "CMD") == ['["sandbox-operator"]']
@@ -77,7 +78,7 @@ def test_byte_code_is_compiled_as_never_changing(name: ImageName) -> None:
     ["requirements.lock.txt", "agent_server_image/requirements.lock.txt", "agent_server_image/build-tools.lock.txt"],
 )
 def test_locks_have_hashes_and_no_addresses(lock: str) -> None:
-    text = (REPOSITORY / lock).read_text()
+    text = (ROOT / lock).read_text()
     requirements = re.split(r"\n(?=[a-z0-9])", text.strip())
     assert len(requirements) == len(pins(lock)) >= 5
     assert all("--hash=sha256:" in requirement for requirement in requirements)

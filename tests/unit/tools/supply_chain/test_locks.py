@@ -2,6 +2,7 @@
 
 import pytest
 
+from local_cluster.paths import ROOT
 from supply_chain import locks
 from supply_chain.locks import Lock, Pin
 
@@ -53,7 +54,7 @@ def test_refuses_what_is_no_pin(line: str) -> None:
 @pytest.mark.parametrize("lock", list(Lock))
 def test_reads_every_lock_of_the_project(lock: Lock) -> None:
     pins = locks.read(lock)
-    text = (locks.REPOSITORY / lock).read_text()
+    text = (ROOT / lock).read_text()
     assert len(pins) == text.count("==") - text.count(" ==") >= 5
     assert sum(len(pin.hashes) for pin in pins) == text.count("--hash=sha256:")
     assert all(pin.required_by for pin in pins)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from images.recipes import REPOSITORY
+from local_cluster.paths import ROOT
 from supply_chain import pinned
 from supply_chain.locks import Lock, Pin
 
@@ -41,11 +41,11 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of what is looked at."""
     for name in ("pyproject.toml", *pinned.DOCKERFILES, *Lock):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(REPOSITORY / name, tmp_path / name)
+        shutil.copy(ROOT / name, tmp_path / name)
     for lock in (Lock.AGENT_SERVER, Lock.BUILD_TOOLS, Lock.APP):
         name = lock.replace(".lock.txt", ".in")
-        shutil.copy(REPOSITORY / name, tmp_path / name)
-    shutil.copytree(REPOSITORY / pinned.GO_MODULES, tmp_path / pinned.GO_MODULES)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / pinned.GO_MODULES, tmp_path / pinned.GO_MODULES)
     return tmp_path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from images.recipes import REPOSITORY
+from local_cluster.paths import ROOT
 from supply_chain import chart, locks, sbom
 from supply_chain.__main__ import write_sboms
 from supply_chain.image_contents import Contents, DebianPackage
@@ -107,11 +107,11 @@ def test_has_every_pin_of_a_lock(lock: Lock) -> None:
 
 
 def test_the_chart_has_its_images_and_crds() -> None:
-    document = json.loads(sbom.text_of(sbom.of_chart(chart.read(REPOSITORY / "helm" / "openhands-sandbox"))))
+    document = json.loads(sbom.text_of(sbom.of_chart(chart.read(ROOT / "helm" / "openhands-sandbox"))))
     kinds: dict[str, list[dict[str, Any]]] = {"file": [], "container": []}
     for component in document["components"]:
         kinds[component["type"]].append(component)
-    sums = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (REPOSITORY / "crds").glob("*.yaml")}
+    sums = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (ROOT / "crds").glob("*.yaml")}
     assert {component["hashes"][0]["content"] for component in kinds["file"]} == sums
     assert {component["name"] for component in kinds["container"]} == {"openhands-sandbox", "openhands-agent-server"}
 
