@@ -1,1 +1,1 @@
-"""What operator, gateway and kubectl's plugin share."""
+"""What the operator, the gateway and the kubectl plugin share."""

@@ -1,7 +1,7 @@
-"""What the gateway's replicas tell the operator about the use of sandboxes: `GET /internal/activity`.
+"""The gateway replicas' reports to the operator about the use of sandboxes: `GET /internal/activity`.
 
-Asked with `Authorization: Bearer <internal token>` and, as an option, the query `within=SECONDS`. Only ages are told,
-never times, so that no two clocks are ever compared.
+Requests have `Authorization: Bearer <internal token>` and optionally the query `within=SECONDS`. Reports contain only
+ages, never times, so that no two clocks are compared.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Exchanges in flight, and seconds since the last sign of activity (0 while one is in flight)."""
+    """Number of exchanges in flight, and seconds since the last activity (0 while an exchange is in flight)."""
 
     in_flight: Annotated[int, Field(ge=0)]
     idle_seconds: Seconds
@@ -27,9 +27,9 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One replica's answer. `uptime_seconds` is how far back its memory reaches, `sandboxes` is by runtime id.
+    """One replica's report: `sandboxes` by runtime id, from a memory that reaches back `uptime_seconds`.
 
-    A sandbox that is not named has not been used in that time, or not within the seconds that were asked for.
+    A sandbox that is missing was not used in that time, or not within the requested seconds.
     """
 
     uptime_seconds: Seconds
@@ -40,12 +40,12 @@ _REPORT = TypeAdapter(Report)
 
 
 def encode(report: Report) -> bytes:
-    """As JSON."""
+    """The report as JSON."""
     return orjson.dumps(report)
 
 
 def decode(body: bytes) -> Report:
-    """From JSON. Raises ValueError."""
+    """Decode a report from JSON. Raises ValueError."""
     try:
         return _REPORT.validate_json(body)
     except ValidationError as error:

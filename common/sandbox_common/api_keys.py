@@ -1,4 +1,4 @@
-"""API keys of the gateway: what the Secret of one holds. Both the gateway and the command that makes them read it here.
+"""API keys of the gateway, and the form of their Secrets, for the gateway, the operator and `kubectl ohsb keys`.
 
 The Secret has the label `API_KEY_LABEL`. Its entries are `sha256` (64 hex digits) and `owner`, and optionally `policy`
 (JSON), `expires`, `previousSha256` and `previousExpires` (RFC 3339). Only hashes are stored, never a key.
@@ -32,12 +32,12 @@ type _Names = Annotated[
 
 
 class _Part(BaseModel):
-    # A limit with a typing error in its name would be no limit, so unknown names are refused.
+    # Unknown names are refused, because a limit with a typing error in its name would have no effect.
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid", strict=True)
 
 
 class Limits(_Part):
-    """What the sandboxes of the key's owner may be in all, counted over all keys of the owner. None: no limit."""
+    """Limits of the key's owner, for all keys of the owner together. None: no limit."""
 
     running: Annotated[int, Field(ge=0, le=100_000)] | None = Field(
         default=None, description="Sandboxes that start or run at a time."
@@ -75,19 +75,19 @@ class Policy(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Hash:
-    """SHA-256 of a key in 64 hex digits, and when it ends to be valid."""
+    """SHA-256 of a key in 64 hex digits, and when the key expires."""
 
     sha256: str = field(repr=False)
     expires: datetime | None = None
 
     def valid_at(self, now: datetime) -> bool:
-        """Whether the key is good at `now` (with time zone)."""
+        """Whether the key is valid at `now` (with time zone)."""
         return self.expires is None or now < self.expires
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key that opens the Runtime API; `name` is that of its Secret. While it is rotated it has two hashes."""
+    """A key of the Runtime API. `name` is the name of its Secret. During a rotation, it has two hashes."""
 
     name: str
     owner: str
@@ -96,7 +96,7 @@ class ApiKey:
 
 
 def decode(secret: KubeObject) -> ApiKey:
-    """Read the Secret of a key. Raises ValueError, whose text names the entry and tells nothing of the hashes."""
+    """Decode the Secret of a key. Raises ValueError, whose message names the entry and contains no hash."""
     data: dict[str, str] = secret.get("data") or {}
     entries = {name: _text(name, value) for name, value in data.items()}
     owner = _entry(entries, "owner")
@@ -113,7 +113,7 @@ def decode(secret: KubeObject) -> ApiKey:
 
 
 def encode(key: ApiKey) -> dict[str, str]:
-    """The Secret's `data`. Raises ValueError when there are more hashes than the present and the previous one."""
+    """The Secret's `data`. Raises ValueError if there are more hashes than the present and the previous one."""
     present, *previous = key.hashes
     entries = {"sha256": present.sha256, "owner": key.owner}
     if present.expires:
@@ -128,9 +128,9 @@ def encode(key: ApiKey) -> dict[str, str]:
 
 
 def limits_by_owner(keys: Iterable[ApiKey]) -> dict[str, Limits]:
-    """What holds for each owner: of each limit the strictest that any of the owner's keys has.
+    """The limits of each owner: for each limit, the strictest value of any of the owner's keys.
 
-    Keys that have expired count too, since the sandboxes that were started with them are still there.
+    Expired keys count, too, because sandboxes that were started with them may still exist.
     """
     found: dict[str, Limits] = {}
     for key in keys:
@@ -170,7 +170,7 @@ def _time(entries: Mapping[str, str], name: str) -> datetime | None:
     try:
         read = datetime.fromisoformat(text)
         time = read.astimezone(UTC) if read.tzinfo else None
-    except (ValueError, OverflowError):  # at the ends of time there may be none in UTC
+    except (ValueError, OverflowError):  # a time near the limits of datetime may not exist in UTC
         time = None
     if time is None:
         raise ValueError(f"data.{name} is not a time with its zone, such as 2030-01-31T12:00:00Z")

@@ -1,4 +1,4 @@
-"""Kubernetes Events as they are read, whoever has recorded them. Pure."""
+"""Decodes Kubernetes Events of any source. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +10,10 @@ from sandbox_common.kube import KubeObject
 
 @dataclass(frozen=True, slots=True)
 class ClusterEvent:
-    """One Event, reduced; `count` occurrences, the last of them at `seen`. `kind`, `name`, `uid`: what it is about."""
+    """The fields of an Event that decisions use. It occurred `count` times, last at `seen`.
+
+    `kind`, `name` and `uid` identify the object that it is about.
+    """
 
     reason: str
     note: str
@@ -23,7 +26,7 @@ class ClusterEvent:
 
 
 def decode(event: KubeObject) -> ClusterEvent:
-    """An Event of events.k8s.io/v1. Raises ValueError when it has not the form of one."""
+    """Decode an Event of events.k8s.io/v1. Raises ValueError if it is malformed."""
     try:
         return _decode(event)
     except (KeyError, TypeError, AttributeError) as error:

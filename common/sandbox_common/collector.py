@@ -1,8 +1,8 @@
-"""The garbage collector, tuned to a process that fills large caches once and then changes them a little at a time.
+"""Tunes the garbage collector for a process that fills large caches once and then changes them slowly.
 
-It counts objects, not bytes. What holds itself in a circle (a refused request, an event in kopf) is a few hundred
-objects, which may hold a body of megabytes; tens of thousands of them, which it waits for, hold gigabytes. So memory is
-looked at, too. What is freed then is given back to the system; the C library keeps it otherwise.
+Python's collector counts objects, not bytes. A reference cycle (a refused request, an event in kopf) has a few hundred
+objects, but may hold a body of megabytes. The collector waits for tens of thousands of objects, which may hold
+gigabytes. So this module also watches memory, and returns freed memory to the system, which the C library would keep.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from pathlib import Path
 
 LOOK_SECONDS = 1.0
 LONGEST_SECONDS = 60.0
-"""Between two searches: one that was made in the middle of much work has left what is done with only now."""
+"""Maximum between two collections: one during much work leaves objects that become garbage only later."""
 GROWTH = 1.05
-"""Of memory, since the last search: more is worth another one."""
+"""Growth of memory since the last collection that leads to another one."""
 PASSED_BYTES = 16 * 1024 * 1024
 _SHARE = 0.02
-"""Of the time that searches because of growth may take."""
+"""Maximum share of the time for collections because of growth."""
 
 _PAGE = resource.getpagesize()
 _STATM = Path("/proc/self/statm")
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-"""Of glibc."""
+"""A function of glibc."""
 
 
 class _Passed:
@@ -33,12 +33,12 @@ class _Passed:
 
 
 def postpone() -> None:
-    """Collect nothing until `settle`: while caches are filled hardly anything becomes garbage, and all is searched."""
+    """Collect nothing until `settle`. While caches are filled, a collection searches much and finds little."""
     gc.disable()
 
 
 def settle() -> None:
-    """Leave alone what lives now: it lives long, and searching it each time stops the process for 0.1 s."""
+    """Exclude the present objects from collections. They live long, and searching them stops the process for 0.1 s."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 1000)
@@ -46,7 +46,7 @@ def settle() -> None:
 
 
 def passed(size: int) -> None:
-    """Something of so many bytes is done with, and may be held in a circle: search when it comes to much."""
+    """Note that `size` bytes are no longer needed but may be in a cycle. Collects after enough of them."""
     _Passed.bytes += size
     if _Passed.bytes >= PASSED_BYTES:
         _Passed.bytes = 0
@@ -54,14 +54,14 @@ def passed(size: int) -> None:
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory."""
+    """Resident memory of this process in bytes."""
     return int(_STATM.read_text().split()[1]) * _PAGE
 
 
 async def tend() -> None:
-    """Search and give back when memory has grown, and now and then, until cancelled.
+    """Collect and return memory after growth, and from time to time, until cancelled.
 
-    All that is not frozen is searched: what a search of the young finds in use counts as old at once.
+    Each collection searches all generations, because objects in use get into the oldest one quickly.
     """
     least, ended, took = resident(), time.monotonic(), 0.0
     while True:

@@ -1,11 +1,11 @@
-"""The agent server's command line, as far as the project reads it."""
+"""Reads the port from an agent server's command line."""
 
 from collections.abc import Sequence
 
 from sandbox_crds.models import Sandbox
 
 DEFAULT_COMMAND = ("/usr/local/bin/openhands-agent-server", "--host", "0.0.0.0", "--port", "60000")  # noqa: S104
-"""Command of a Sandbox that names none; the port is the one that OpenHands' clients use."""
+"""Command of a Sandbox without one. OpenHands' clients use this port."""
 
 AGENT = "http"
 """Name of the agent server's port, in pods and in `status.ports`."""
@@ -15,7 +15,7 @@ _DEFAULT_PORT = 8000
 
 
 def agent_port(command: Sequence[str]) -> int:
-    """Port of this command's agent server; of DEFAULT_COMMAND when it is empty. The last `--port` counts."""
+    """Port of this command's agent server; an empty command means DEFAULT_COMMAND. The last `--port` counts."""
     words = command or DEFAULT_COMMAND
     port = _DEFAULT_PORT
     for index, word in enumerate(words):
@@ -30,5 +30,5 @@ def agent_port(command: Sequence[str]) -> int:
 
 
 def present_port(sandbox: Sandbox) -> int:
-    """Port of the agent server in the sandbox's present pod; without a pod, the one that the next will have."""
+    """Port of the agent server in the sandbox's present pod; without a pod, the port of the next one."""
     return sandbox.status.ports.get(AGENT) or agent_port(sandbox.spec.command)

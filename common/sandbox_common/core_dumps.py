@@ -1,8 +1,8 @@
-"""No memory of this process in a file: it holds the master key."""
+"""Prevents core dumps, because the memory of the process contains the master key."""
 
 import resource
 
 
 def forbid() -> None:
-    """Write no core dump when this process crashes, nor when one does that it starts from now on."""
+    """Forbid core dumps of this process, and of processes that it starts from now on."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

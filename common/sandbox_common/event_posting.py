@@ -9,11 +9,11 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 async def post_event(client: KubeClient, namespace: str, event: KubeObject) -> None:
-    """Post an Event. It is for people, so a failure is only logged."""
+    """Post an Event. Events are for people, so a failure is only logged."""
     try:
         await client.create(EVENTS, namespace, event)
     except FAILURES as error:
         if isinstance(error, ApiError) and error.code == 409:
-            # Another process has posted it.
+            # This Event has been posted already.
             return
         _log.warning("event not posted", reason=event["reason"], error=str(error))

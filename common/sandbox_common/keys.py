@@ -22,22 +22,22 @@ _MINIMUM_BYTES = 32
 
 
 class MasterKeyError(Exception):
-    """The master key cannot be used; the text names the remedy."""
+    """The master key cannot be used. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class MasterKeys:
-    """All versions of the master key; new keys are made from the one in use, which is the newest by default."""
+    """All versions of the master key. New keys are derived from the version in use, by default the newest."""
 
     versions: Mapping[int, bytes] = field(repr=False)
     used: int
 
     @classmethod
     def load(cls, directory: Path) -> "MasterKeys":
-        """Read a mounted Secret whose entries are named `v1`, `v2`, … and hold at least 32 bytes each.
+        """Read a mounted Secret whose entries are named `v1`, `v2`, … and have at least 32 bytes each.
 
-        An entry `use` names the version that new keys are made from, so that one can be known to every process before
-        the first key is made from it. Raises MasterKeyError.
+        An entry `use` names the version in use, so that every process can know a new version before it is used. Raises
+        MasterKeyError.
         """
         if not directory.is_dir():
             raise MasterKeyError(f"{directory} is missing: mount the master key's Secret there")
@@ -51,7 +51,7 @@ class MasterKeys:
 
     @classmethod
     def of(cls, versions: Mapping[int, bytes], use: str = "") -> "MasterKeys":
-        """Check and take the versions. Raises MasterKeyError."""
+        """Check these versions. Raises MasterKeyError."""
         if not versions:
             raise MasterKeyError("the master key's Secret has no entry named v1, v2, …: create one")
         for version, secret in versions.items():
@@ -65,22 +65,22 @@ class MasterKeys:
         return cls(dict(versions), int(use[1:]))
 
     def key_id(self, uid: str) -> str:
-        """Id of the key of a sandbox that is born now, from the UID of its Sandbox."""
+        """Id of a new sandbox's key, from the UID of its Sandbox."""
         digest = base64.b32encode(hashlib.sha256(uid.encode()).digest()).decode().lower()[:26]
         return f"v{self.used}-{digest}"
 
     def key_ids(self, uid: str) -> frozenset[str]:
-        """The ids that the key of the Sandbox of this UID may have, one for each version of the master key."""
+        """All possible ids of the key of the Sandbox with this UID, one for each version of the master key."""
         _, _, digest = self.key_id(uid).partition("-")
         return frozenset(f"v{version}-{digest}" for version in self.versions)
 
     def knows(self, key_id: str) -> bool:
-        """Whether the id is one, and its master version is there, so that its keys can be derived."""
+        """Whether this is a key id whose version of the master key exists, so that its keys can be derived."""
         match = _KEY_ID.fullmatch(key_id)
         return match is not None and int(match[1]) in self.versions
 
     def session_key(self, key_id: str) -> str:
-        """The key that opens the agent server. Raises KeyError when the id's master version is gone."""
+        """The session key of the agent server. Raises KeyError if the id's version of the master key is gone."""
         return f"ohs_{key_id}_{self._derive('session', key_id)}"
 
     def secret_key(self, key_id: str) -> str:
@@ -88,7 +88,7 @@ class MasterKeys:
         return self._derive("secret", key_id)
 
     def verify(self, session_key: str) -> str | None:
-        """The key id of a genuine session key, else None. Compares in constant time."""
+        """The key id of a genuine session key; None for any other text. Compares in constant time."""
         match = _SESSION_KEY.fullmatch(session_key)
         if match is None or int(match[2]) not in self.versions:
             return None
@@ -96,27 +96,27 @@ class MasterKeys:
         return match[1] if genuine else None
 
     def internal_token(self) -> str:
-        """What operator and gateway show each other as `Authorization: Bearer …`."""
+        """The token that operator and gateway send each other as `Authorization: Bearer …`."""
         return self._derive("internal", f"v{self.used}")
 
     def is_internal_token(self, token: str) -> bool:
-        """Whether the token comes from who has one of the master keys. Compares in constant time."""
+        """Whether the token was derived from one of the versions. Compares in constant time."""
         return any(
             hmac.compare_digest(token.encode(errors="replace"), self._derive("internal", f"v{version}").encode())
             for version in self.versions
         )
 
     def environment_hash(self, environment: Mapping[str, str]) -> str:
-        """Keyed hash of a client's environment (64 hex digits), or "" for an empty one.
+        """Keyed hash of a client's environment (64 hex digits); "" for an empty one.
 
-        Keyed, since values can be guessed from a plain hash that everybody who may read Sandboxes sees.
+        Everyone who may read Sandboxes sees it. From a plain hash, values could be guessed.
         """
         if not environment:
             return ""
         return _environment_hash(self.versions[self.used], environment)
 
     def is_environment_hash(self, text: str, environment: Mapping[str, str]) -> bool:
-        """Whether the text is this environment's hash, made with any version of the master key."""
+        """Whether the text is this environment's hash with any version of the master key."""
         if not environment:
             return not text
         return any(
@@ -136,5 +136,5 @@ def _environment_hash(key: bytes, environment: Mapping[str, str]) -> str:
 
 
 def api_key_hash(api_key: str) -> str:
-    """SHA-256 of a gateway API key, 64 hex digits: the only form in which one is stored."""
+    """SHA-256 of a gateway API key, 64 hex digits: the only form in which a key is stored."""
     return hashlib.sha256(api_key.encode(errors="surrogatepass")).hexdigest()

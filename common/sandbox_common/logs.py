@@ -13,9 +13,9 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 def configure(level: LogLevel, format_: LogFormat, stream: TextIO | None = None) -> None:
-    """Send everything through one handler: a JSON object a line, or coloured text for a person.
+    """Send all logs through one handler: one JSON object a line, or colored text for people.
 
-    `stream` is standard output unless given. Without this call structlog writes there too, in between a command's data.
+    `stream` is standard output by default. Without this call, structlog would write to it, between a command's data.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -48,9 +48,9 @@ def configure(level: LogLevel, format_: LogFormat, stream: TextIO | None = None)
 
 
 def line_renderer(format_: LogFormat) -> Callable[[MutableMapping[str, Any]], bytes]:
-    """What makes lines of events for those who log too much for loggers; an event needs all its keys.
+    """A function that formats events as lines, for logs that are too frequent for loggers. Events need all their keys.
 
-    Lines look like those of loggers, and end with a newline.
+    The lines look like those of loggers, and end with a newline.
     """
     if format_ == "json":
         return lambda event: orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,7 +1,7 @@
-"""Why pods are lost: every reason that `status.lastLoss` of a Sandbox can have, and what a person can do about it.
+"""Why pods are lost: every reason that `status.lastLoss` of a Sandbox can have, and its remedy.
 
-This is the only place where it is written down: the operator takes reasons from it, operator and gateway make their
-words from it, tests and docs read it.
+This is the only definition: the operator takes reasons from it, operator and gateway take messages from it, and tests
+and docs read it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sandbox_crds.models.sandbox import Loss, SandboxStatus
 
 
 class LossReason(StrEnum):
-    """Why a pod went without being asked to by the sandbox's owner, or its volume did."""
+    """Why a sandbox lost its pod or volume although its owner did not ask for that."""
 
     HOME_FULL = "HomeFull"
     TMP_FULL = "TmpFull"
@@ -35,7 +35,7 @@ class LossReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LossMeaning:
-    """What has happened, and what keeps it from happening again."""
+    """What has happened, and how to prevent it."""
 
     text: str
     remedy: str
@@ -103,7 +103,7 @@ LOSSES: dict[LossReason, LossMeaning] = {
 
 
 def loss_words(loss: Loss) -> str:
-    """What was lost, why, and what to do about it, in whole sentences."""
+    """What was lost, why, and the remedy, in whole sentences."""
     meaning = LOSSES[LossReason(loss.reason)] if loss.reason in LossReason else LOSSES[LossReason.ENDED]
     said = f"{loss.message.rstrip('. ')}." if loss.message.strip(". ") else ""
     workspace = {"Lost": "The content of /workspace is lost.", "Kept": "/workspace is kept."}.get(loss.workspace, "")
@@ -111,7 +111,7 @@ def loss_words(loss: Loss) -> str:
 
 
 def losses_words(status: SandboxStatus) -> str:
-    """The last loss of a sandbox, with its time and how many pods it has lost in all; "" when there was none."""
+    """The last loss of a sandbox, with its time and the number of all lost pods; "" if there was none."""
     if status.last_loss is None:
         return ""
     often = f" ({status.lost_pods} pods lost so far)" if status.lost_pods > 1 else ""

@@ -1,7 +1,7 @@
-"""Every reason that a condition of ours can have, and what a sandbox's mean to clients of the Runtime API.
+"""Every reason that a condition of the project can have, and what it means to clients of the Runtime API.
 
-This is the only place where it is written down: the operator takes reasons from it, the gateway translates
-through it, tests and docs read it.
+This is the only definition: the operator takes reasons from it, the gateway translates them with it, and tests and docs
+read it.
 """
 
 from dataclasses import dataclass
@@ -72,13 +72,13 @@ class PoolReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """How a reason looks from outside.
+    """What a reason means to clients.
 
-    A `failed` pod status ends a client's start for good. So `error` and `failed` are only for what repetition cannot
-    mend. What Kubernetes or the operator goes on trying is `passing`: it is reported as `starting` and `pending` with
-    its cause until the start has lasted the sandbox's `pendingTimeoutSeconds`, and then as `error` and `failed`.
-    `reachable`: the pod is there and has been ready, so its address is still the agent server's, and may answer.
-    `remedy` is what a person can do, as one or more sentences; "" when there is nothing to do but wait.
+    A `failed` pod status ends a client's start for good. So `error` and `failed` are only for failures that retries
+    cannot repair. A failure that Kubernetes or the operator retries is `passing`: it is reported as `starting` and
+    `pending` with its cause until the start has lasted the sandbox's `pendingTimeoutSeconds`, and then as `error` and
+    `failed`. `reachable`: the pod exists and has been ready, so the agent server may still answer at its address.
+    `remedy` says what a person can do, in one or more sentences; "" if there is nothing to do but wait.
     """
 
     text: str
@@ -281,7 +281,7 @@ SUSPENSIONS: dict[str, Reason] = {
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """Why a sandbox will be deleted, and what keeps it; `remedy` is empty when nothing does."""
+    """Why a sandbox will be deleted, and how to keep it; `remedy` is "" if there is no way."""
 
     text: str
     remedy: str = ""
@@ -304,7 +304,7 @@ EXPIRIES: dict[ExpiryReason, Expiry] = {
 
 @dataclass(frozen=True, slots=True)
 class PoolMeaning:
-    """What the operator does with the pool meanwhile, and what a person can do; "" when there is nothing to do."""
+    """What the state of the pool is, and what a person can do; "" if there is nothing to do."""
 
     text: str
     remedy: str = ""

@@ -1,10 +1,10 @@
-"""Names that are remembered for as long as they are among the latest ones."""
+"""A dict that keeps only the latest names."""
 
 _MOST = 10_000
 
 
 def remember[T](names: dict[str, T], name: str, value: T) -> None:
-    """Add this name. When there are too many, the oldest one is forgotten."""
+    """Add this name. If there are too many, the oldest one is removed."""
     names[name] = value
     if len(names) > _MOST:
         del names[next(iter(names))]

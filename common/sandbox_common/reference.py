@@ -1,4 +1,4 @@
-"""The reference page of reasons, generated: `python -m sandbox_common.reference FILE` writes it."""
+"""Generates the reference page of reasons: `python -m sandbox_common.reference FILE` writes it."""
 
 import argparse
 from pathlib import Path

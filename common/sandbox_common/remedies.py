@@ -1,6 +1,6 @@
-"""The remedy at the end of a condition's message: how it gets there, and the message without it.
+"""Adds the remedy to the end of a condition's message, and removes it.
 
-Nobody looks for a remedy in a message: the status says which it is.
+Code never searches a message for its remedy: the status has it as a field.
 """
 
 from sandbox_common.reasons import EXPIRIES, MEANINGS, ExpiryReason, Reason
@@ -11,25 +11,25 @@ _SENTENCE_ENDS = (".", "!", "?", ":", ";", "\u2026")
 
 
 def with_remedy(message: str, remedy: str) -> str:
-    """What a condition says: a message that is too long is cut, and not its remedy."""
+    """The message of a condition with its remedy. If it is too long, the message is cut, but not the remedy."""
     if not remedy:
         return message[:_MESSAGE_CHARACTERS].strip()
     suffix = f" Remedy: {remedy}"
     message = message.strip()[: _MESSAGE_CHARACTERS - len(suffix) - 1]
-    # The words of Kubernetes and of container runtimes mostly end without one.
+    # Most messages of Kubernetes and of container runtimes end without a period.
     stop = "" if not message or message.endswith(_SENTENCE_ENDS) else "."
     return f"{message}{stop}{suffix}".strip()
 
 
 def without_remedy(message: str, remedy: str) -> str:
-    """The message without this remedy; all of it if it ends otherwise."""
+    """The message without this remedy; unchanged if it does not end with it."""
     return f" {message}".removesuffix(f" Remedy: {remedy}").strip() if remedy else message
 
 
 def remedy_of(status: SandboxStatus, condition: Condition) -> str:
-    """The remedy of one of the status's conditions; "" when there is none.
+    """The remedy of one of the status's conditions; "" if there is none.
 
-    An operator of a version before `status.remedy` leaves that as it is, and takes remedies from the table of reasons.
+    An operator of an earlier version does not update `status.remedy`. Its remedies are those of the table of reasons.
     """
     if condition.type == "Ready" and condition.reason in Reason:
         known = status.remedy if condition.message.endswith(status.remedy) else ""

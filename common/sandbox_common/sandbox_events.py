@@ -1,4 +1,4 @@
-"""Kubernetes Events about a Sandbox, as operator and gateway post them. Pure."""
+"""Builds Kubernetes Events about a Sandbox, for operator and gateway. Pure."""
 
 from datetime import datetime
 from typing import Literal
@@ -24,9 +24,9 @@ def build_event(
     note: str,
     once: str = "",
 ) -> KubeObject:
-    """An event as `kubectl describe` shows it; `action` is what `by` did or tried, in UpperCamelCase.
+    """An Event as `kubectl describe` shows it. `action` is what `by` did or tried, in UpperCamelCase.
 
-    `once` names what it tells of, in lower case: an event of the same reason about the same cannot be posted again.
+    `once`, in lower case, identifies the occurrence: an Event with the same reason and `once` cannot be posted again.
     """
     metadata = sandbox.metadata
     controller = f"{GROUP}/{by}"
@@ -34,7 +34,7 @@ def build_event(
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
         "metadata": {
-            # As client-go names events: unique by the time in hexadecimal digits.
+            # Like client-go's names of Events: unique because of the time in hexadecimal digits.
             "name": f"{metadata.name}.{reason.lower()}.{once or f'{int(now.timestamp() * 1e6):x}'}",
             "namespace": metadata.namespace,
         },

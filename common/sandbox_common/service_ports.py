@@ -1,7 +1,7 @@
-"""Which service ports a sandbox has. Pure.
+"""The service ports of a sandbox. Pure.
 
-The class says which there are and what their ports are by default; a sandbox may have other ports for those that there
-are. Names, variables and defaults are those of OpenHands (openhands_ai 1.11.0, `remote_sandbox_service`).
+The class decides which services exist, and their default ports. A sandbox may override the ports of these services.
+Names, variables and defaults are those of OpenHands (openhands_ai 1.11.0, `remote_sandbox_service`).
 """
 
 from collections.abc import Mapping
@@ -13,26 +13,26 @@ from sandbox_crds.models.service_ports import ServicePorts
 VARIABLES: Mapping[str, str] = MappingProxyType(
     {"vscode": "OH_VSCODE_PORT", "work-1": "WORKER_1", "work-2": "WORKER_2"}
 )
-"""Environment variables that tell a sandbox's programs where to listen."""
+"""Environment variables from which a sandbox's programs read their ports."""
 
 _DEFAULTS = MappingProxyType({"vscode": 60001, "work-1": 12000, "work-2": 12001})
 
 
 def of_class(class_: SandboxClassSpec) -> dict[str, int]:
-    """Port by service, those that sandboxes of this class do not have left out."""
+    """Port by service, without services that sandboxes of this class do not have."""
     return _chosen(class_.service_ports, _DEFAULTS)
 
 
 def of_sandbox(sandbox: SandboxSpec, class_: SandboxClassSpec) -> dict[str, int]:
-    """Port by service, those that the sandbox does not have left out."""
+    """Port by service, without services that the sandbox does not have."""
     return _chosen(sandbox.service_ports, of_class(class_))
 
 
 def present(sandbox: Sandbox, class_: SandboxClassSpec) -> dict[str, int]:
-    """Port by service as in the sandbox's present pod; without a pod, as in the next one.
+    """Port by service, as in the sandbox's present pod; without a pod, as in the next one.
 
-    Spec and class may have changed since the pod was made, and its NetworkPolicies and programs go by the pod. But a
-    service that they take away is closed at once.
+    The pod's NetworkPolicies and programs keep its ports, even if spec or class have changed since it was made. But a
+    service that spec or class remove is closed at once.
     """
     wanted = of_sandbox(sandbox.spec, class_)
     if not sandbox.status.ports:
@@ -41,7 +41,7 @@ def present(sandbox: Sandbox, class_: SandboxClassSpec) -> dict[str, int]:
 
 
 def named_in(environment: Mapping[str, str]) -> dict[str, int]:
-    """Port by service, as far as a client's environment has a port number in one of `VARIABLES`."""
+    """Port by service, for those of `VARIABLES` that have a port number in a client's environment."""
     ports = {service: _port(environment.get(variable, "")) for service, variable in VARIABLES.items()}
     return {service: port for service, port in ports.items() if port}
 

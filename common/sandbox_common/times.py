@@ -1,24 +1,24 @@
-"""Times of the Kubernetes API: as objects have them, where people can write any, and as they are written there."""
+"""Reads and writes times of the Kubernetes API. People may write any time into an object."""
 
 import re
 from datetime import UTC, datetime
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-"""The other ends of time are so far away that a time limit can be added to any time, or taken from it."""
+"""Far enough from the limits of datetime to add a time limit to any time, or to subtract one."""
 
 _LONG_YEAR = re.compile(r"\+?\d{5,}-")
 _BEFORE = re.compile(r"-\d{4,}-")
 
 
 def parse(text: str) -> datetime:
-    """An RFC 3339 time, within EARLIEST and LATEST; without a zone it is in UTC. Raises ValueError."""
+    """Parse an RFC 3339 time, limited to EARLIEST and LATEST. Without a zone, it is in UTC. Raises ValueError."""
     if _LONG_YEAR.match(text):
         return LATEST
     if _BEFORE.match(text):
         return EARLIEST
     time = datetime.fromisoformat(text)
-    # Zones can lead beyond what a datetime can hold.
+    # A zone can lead beyond the limits of datetime.
     wall = time.replace(tzinfo=UTC)
     if not EARLIEST < wall < LATEST:
         return EARLIEST if wall <= EARLIEST else LATEST
@@ -26,7 +26,7 @@ def parse(text: str) -> datetime:
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
+    """The time of the wall clock."""
     return datetime.now(UTC)
 
 

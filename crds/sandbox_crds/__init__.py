@@ -1,1 +1,1 @@
-"""What operator and gateway agree on: resources, names, keys and reasons, and how both speak to Kubernetes."""
+"""The custom resources, and the names of the objects that belong to a sandbox."""

@@ -7,7 +7,7 @@ CATEGORY = "openhands"
 
 SANDBOX_LABEL = f"{GROUP}/sandbox"
 """On everything that belongs to one sandbox; the value is the Sandbox's name. On a warm pod it is empty until a sandbox
-claims it, so that policies for sandboxes' pods hold from the beginning."""
+claims the pod, so that policies for sandboxes' pods apply from the beginning."""
 
 POOL_LABEL = f"{GROUP}/pool"
 """On pods that a SandboxPool has made, claimed or not; the value is the SandboxPool's name."""

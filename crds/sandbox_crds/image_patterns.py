@@ -1,6 +1,6 @@
-"""Patterns of images, as the chart and the Secrets of API keys list them; docs/images.md describes them. Pure.
+"""Patterns of images, as in the chart's values and in the Secrets of API keys; docs/images.md describes them. Pure.
 
-A pattern is written with its registry and in lower case: `ghcr.io/openhands/*`, `docker.io/library/python:3.13`,
+A pattern has a registry and is in lower case: `ghcr.io/openhands/*`, `docker.io/library/python:3.13`,
 `ghcr.io/openhands/agent-server@sha256:…`, `registry.example:5000/*@sha256:*`.
 """
 
@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints
 
 COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
-"""Part of a repository's name between two slashes, as a regular expression."""
+"""A part of a repository's name between two slashes, as a regular expression."""
 TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 _LABEL = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
@@ -21,18 +21,18 @@ _REGISTRY = rf"(?:(?:localhost|{_LABEL}(?:\.{_LABEL})+)(?:{_PORT})?|{_LABEL}{_PO
 _REPOSITORY = rf"(?:\*|{COMPONENT}(?:/{COMPONENT})*(?:/\*)?)"
 _ANY_DIGEST = "@sha256:*"
 PATTERN = rf"^({_REGISTRY}/{_REPOSITORY})(:{TAG}|@sha256:(?:[0-9a-f]{{64}}|\*))?$"
-"""The grammar, in the common part of all dialects of regular expressions: name and version."""
+"""The grammar, name and version, in a form that all dialects of regular expressions understand."""
 
 _PATTERN = re.compile(PATTERN)
 MAXIMUM = 512
-"""Characters of a pattern."""
+"""Maximum number of characters of a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePattern:
-    """`name` is registry and repository, or what comes before them with a `/` at the end.
+    """`name` is registry and repository, or a prefix of them that ends with `/`.
 
-    `version` is `:tag`, `@digest`, `@sha256:*` for any digest, or empty for whatever it is.
+    `version` is `:tag`, `@digest`, `@sha256:*` for any digest, or empty for any version.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ImagePattern:
     @classmethod
     @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> "ImagePattern":
-        """Raises ValueError."""
+        """Parse a pattern. Raises ValueError."""
         match = _PATTERN.fullmatch(text) if len(text) <= MAXIMUM else None
         if match is None:
             raise ValueError(
@@ -52,7 +52,7 @@ class ImagePattern:
         return cls(_normal(match[1].removesuffix("*")), match[2] or "")
 
     def matches(self, name: str, version: str) -> bool:
-        """Whether it is this image; `name` is its registry and repository, `version` its `@digest` or else `:tag`."""
+        """Whether an image matches. `name` is its registry and repository, `version` its `@digest` or else `:tag`."""
         if not (name.startswith(self.name) if self.name.endswith("/") else name == self.name):
             return False
         if self.version == _ANY_DIGEST:
@@ -61,7 +61,7 @@ class ImagePattern:
 
 
 def _normal(name: str) -> str:
-    """Docker Hub's other spellings, as container runtimes read them."""
+    """The name with Docker Hub's short spellings expanded, as container runtimes do it."""
     return re.sub(r"^docker\.io/([^/]+)$", r"docker.io/library/\1", re.sub(r"^index\.docker\.io/", "docker.io/", name))
 
 

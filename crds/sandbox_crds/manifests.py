@@ -1,4 +1,4 @@
-"""The CRD manifests, generated from the models: `python -m sandbox_crds.manifests DIRECTORY…` writes them."""
+"""Generates the CRD manifests from the models: `python -m sandbox_crds.manifests DIRECTORY…` writes them."""
 
 import argparse
 from pathlib import Path
@@ -83,13 +83,13 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
     if "default" in result:
         result["default"] = without_nulls(result["default"])
     if result.get("default") in ({}, []) and result.get("type") in {"object", "array"}:
-        # Defaults are stored with each object; empty ones would only make it larger.
+        # Defaults are stored in each object; empty ones would only make it larger.
         del result["default"]
     return result
 
 
 def without_nulls(default: object) -> object:
-    """A default as Kubernetes takes one: a field that is null is one that is absent."""
+    """A default as Kubernetes accepts it: absent instead of null fields."""
     if not isinstance(default, dict):
         return default
     fields = cast("dict[str, object]", default)
@@ -97,7 +97,7 @@ def without_nulls(default: object) -> object:
 
 
 def without_defaults(schema: Schema) -> Schema:
-    """The schema of something that the project itself writes, so that nothing is stored which was not written."""
+    """The schema without defaults, for a status, so that nothing is stored that was not written."""
     kept = {key: value for key, value in schema.items() if key != "default"}
     if "properties" in kept:
         kept["properties"] = {name: without_defaults(part) for name, part in kept["properties"].items()}
@@ -115,7 +115,7 @@ def crd(
     name_rule: Schema | None = None,
     scale: Schema | None = None,
 ) -> dict[str, Any]:
-    """The CustomResourceDefinition of one model; with the subresource `status` if the model has one."""
+    """The CustomResourceDefinition of one model, with the subresource `status` if the model has a status."""
     source = model.model_json_schema(by_alias=True)
     definitions = source.get("$defs", {})
     properties = {

@@ -117,7 +117,7 @@ def test_a_pod_that_is_deleted_by_hand_is_replaced(site: Site, sandboxes: dict[s
     site.kubectl("delete", "pod", before["podName"], "--wait=false")
     await_ready(site, name, not_pod=before["podUID"])
     [told] = lost_pods(site, name)
-    assert "is deleted, not by the operator" in told
+    assert "was deleted, but not by the operator" in told
     assert "The workspace was not kept" in told
     assert "PodTerminating" in observer.reasons(name)
     observer.say_delay("kubectl delete pod", name, Reason.POD_TERMINATING, PODS, is_being_deleted)

@@ -1,4 +1,4 @@
-"""Kubernetes as the project uses it: dicts over `kubernetes.aio`'s connection, and a cache that follows a list."""
+"""The project's Kubernetes client, with plain dicts, and a cache that follows a list."""
 
 from sandbox_common.kube.client import KubeClient, KubeObject
 from sandbox_common.kube.errors import FAILURES, ApiError

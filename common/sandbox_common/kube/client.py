@@ -1,7 +1,7 @@
 """A small Kubernetes client: dicts in, dicts out.
 
-`kubernetes.aio` brings configuration, credentials and TLS. Its typed models are left out, which cost about ten times
-the CPU of a call, and so is its way to send requests, which makes JSON with the standard library.
+`kubernetes.aio` provides configuration, credentials and TLS. This client does not use its typed models, which take ten
+times the CPU of a call, nor its way to send requests, which encodes JSON with the standard library.
 """
 
 import asyncio
@@ -25,31 +25,31 @@ from sandbox_common.kube.resources import Resource
 
 type KubeObject = dict[str, Any]
 type Guard = Callable[[], float]
-"""Is called right before each write: how many seconds it may be under way to the server, or raises to keep it back."""
+"""Called right before each write. Returns for how many seconds the write may be in transit, or raises to prevent it."""
 type Observer = Callable[[str, int], None]
-"""Is told of each answer: the request's method and the status code."""
+"""Called for each answer, with the request's method and the status code."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-# Without type annotations of their own, and checked as such.
+# This module has no type annotations.
 kube_config: Any = _kube_config
 
 CALL_SECONDS = 15.0
-"""For one call, with all of its attempts."""
+"""Timeout of one call, with all its attempts."""
 _PATIENCE_SECONDS = 2.0
 _LEAST_SECONDS = 0.1
-"""Of one attempt: aiohttp takes none left for no limit."""
+"""Minimum timeout of an attempt: aiohttp takes 0 as no limit."""
 _CONNECT_SECONDS = 5.0
 _PAGE_ITEMS = 250
-"""Some 2 MB of JSON when they are pods, and many times that once decoded."""
+"""About 2 MB of JSON for pods, and many times that once decoded."""
 _WATCH_SILENCE_SECONDS = 90
-"""A healthy watch has a bookmark at least every minute."""
+"""A healthy watch sends a bookmark at least every minute."""
 
 _guard: ContextVar[Guard | None] = ContextVar("guard", default=None)
 
 
 class _Request(aiohttp.ClientRequest):
-    """Asks the guard when there is a connection: to wait for one may take long, and nothing is awaited after it."""
+    """Asks the guard once there is a connection. Waiting for one may take long; after that, nothing is awaited."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if guard := _guard.get():
@@ -58,10 +58,9 @@ class _Request(aiohttp.ClientRequest):
 
 
 def _limit(connection: Connection, seconds: float) -> None:
-    """Have the kernel give up what the server's has not acknowledged by then.
+    """Make the kernel drop data that the server's kernel has not acknowledged after `seconds`.
 
-    Otherwise it would go on trying for minutes, even for a process that has ended, until a network that was broken is
-    whole again.
+    Otherwise the kernel would retry for minutes, even after the process has ended, until a broken network recovers.
     """
     transport = connection.transport
     if transport is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -78,9 +77,9 @@ class Lines(Protocol):
 
 
 class KubeClient:
-    """Requests to one API server. Time-outs raise TimeoutError, broken connections aiohttp.ClientError.
+    """Requests to one API server. Timeouts raise TimeoutError, broken connections aiohttp.ClientError.
 
-    What may pass by itself (sandbox_common.kube.repetition) is tried again for `patience` seconds, and raised then.
+    Failures that may pass (sandbox_common.kube.repetition) are retried for `patience` seconds, and then raised.
     """
 
     def __init__(
@@ -106,10 +105,10 @@ class KubeClient:
         context: str | None = None,
         patience: float = _PATIENCE_SECONDS,
     ) -> Self:
-        """From the pod's service account, or else from `kubeconfig` (default: $KUBECONFIG, ~/.kube/config).
+        """Connect with `kubeconfig`, or by default with the pod's service account, else $KUBECONFIG or ~/.kube/config.
 
-        `context` is one of `kubeconfig`; default: its current one. Raises kubernetes.aio.config.ConfigException when
-        neither is there.
+        `context` is a context of `kubeconfig`; default: its current one. Raises kubernetes.aio.config.ConfigException
+        if there is no configuration.
         """
         configuration = kube_client.Configuration()
         if kubeconfig is not None:
@@ -136,15 +135,15 @@ class KubeClient:
 
     @property
     def configuration(self) -> kube_client.Configuration:
-        """Address and credentials, for other libraries that connect by themselves."""
+        """Address and credentials, for libraries that connect by themselves."""
         return self._api.configuration
 
     async def get(self, resource: Resource, namespace: str, name: str) -> KubeObject:
-        """One object. Raises ApiError (404 when there is none)."""
+        """GET one object. Raises ApiError (404 if there is none)."""
         return await self._send("GET", resource.path(namespace, name))
 
     async def find(self, resource: Resource, namespace: str, name: str) -> KubeObject | None:
-        """One object; None when there is none. Raises ApiError."""
+        """GET one object; None if there is none. Raises ApiError."""
         try:
             return await self.get(resource, namespace, name)
         except ApiError as error:
@@ -157,9 +156,9 @@ class KubeClient:
         return await self._send("GET", resource.path(namespace), query)
 
     async def pages(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[KubeObject]:
-        """The list in pages, all of one resource version, so that a long one is never in memory as a whole.
+        """The list in pages, all of one resource version, so that a long list is never in memory as a whole.
 
-        Raises ApiError (410 when reading took so long that the server has forgotten the rest).
+        Raises ApiError (410 if reading took so long that the server has forgotten the rest).
         """
         query["limit"] = str(_PAGE_ITEMS)
         while True:
@@ -171,7 +170,7 @@ class KubeClient:
                 return
 
     async def create(self, resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
-        """POST; gives the object as stored. Raises ApiError (409 when the name is taken: also by an attempt before)."""
+        """POST. Returns the object as stored. Raises ApiError (409 if the name exists, even by an earlier attempt)."""
         return await self._send("POST", resource.path(namespace), body=body)
 
     async def patch(
@@ -184,7 +183,7 @@ class KubeClient:
     async def json_patch(
         self, resource: Resource, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
     ) -> KubeObject:
-        """JSON patch (RFC 6902): all of it, or nothing. Raises ApiError (422 when a `test` does not hold)."""
+        """JSON patch (RFC 6902), all of it or nothing. Raises ApiError (422 if a `test` fails)."""
         path = resource.path(namespace, name)
         return await self._send("PATCH", path, body=operations, content_type="application/json-patch+json")
 
@@ -198,10 +197,10 @@ class KubeClient:
         resource_version: str = "",
         grace_seconds: int | None = None,
     ) -> None:
-        """Delete; what it owns is deleted in the background. An object that is gone is no error.
+        """DELETE. Owned objects are deleted in the background. It is not an error if the object is gone already.
 
-        With `uid` only the object of this uid is deleted, with `resource_version` only in this state of it. Raises
-        ApiError (409 when it is another).
+        With `uid`, only the object with this UID is deleted; with `resource_version`, only in this state. Raises
+        ApiError (409 if it is another object or state).
         """
         body: KubeObject = {"propagationPolicy": "Background"}
         wanted = {"uid": uid, "resourceVersion": resource_version}
@@ -212,14 +211,14 @@ class KubeClient:
         try:
             await self._send("DELETE", resource.path(namespace, name), body=body)
         except ApiError as error:
-            # If an earlier attempt has deleted it, its name may be another one's by now.
+            # If an earlier attempt has deleted it, another object may have its name by now.
             is_gone = error.code == 404 or (error.code == 409 and error.uncertain and uid and not resource_version)
             if not is_gone:
                 raise
 
     @asynccontextmanager
     async def watch(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[Lines]:
-        """The open stream of a watch, one JSON event a line. Raises ApiError when the server refuses it."""
+        """The open stream of a watch, with one JSON event a line. Raises ApiError if the server refuses it."""
         timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=_WATCH_SILENCE_SECONDS)
         response = await self._request("GET", resource.path(namespace), {**query, "watch": "true"}, timeout=timeout)
         try:
@@ -240,7 +239,7 @@ class KubeClient:
         loop = asyncio.get_running_loop()
         repetition, deadline = Repetition(self._patience, loop.time()), loop.time() + CALL_SECONDS
         while True:
-            # Not `connect`: that one runs out while a request of a burst waits for one of the pool's connections.
+            # Not `connect`: that timeout includes the time in which a request of a burst waits for a connection.
             left = max(deadline - loop.time(), _LEAST_SECONDS)
             timeout = aiohttp.ClientTimeout(total=left, sock_connect=_CONNECT_SECONDS)
             try:
@@ -251,7 +250,7 @@ class KubeClient:
                     if isinstance(failure, ApiError):
                         failure.uncertain = repetition.uncertain
                     raise
-                # Who waits may give up before, and then this is all that is known of the cause.
+                # The caller may give up earlier, and then only this log shows the cause.
                 error = str(failure) or type(failure).__name__
                 _log.warning("request to be repeated", method=method, path=path, error=error, retry_in=round(pause, 2))
             await asyncio.sleep(pause)
@@ -314,7 +313,7 @@ def _session(api: Any) -> aiohttp.ClientSession:
     configuration, tls = api.configuration, api.rest_client.ssl_context
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=configuration.connection_pool_maxsize, ssl=tls),
-        # Proxy variables would be looked up for each request otherwise: 3.4 times the CPU.
+        # Otherwise proxy variables are looked up for each request, with 3.4 times the CPU.
         trust_env=False,
         # An event of a watch is one line.
         read_bufsize=2**21,

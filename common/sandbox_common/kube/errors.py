@@ -1,4 +1,4 @@
-"""What the API server refuses, and what else keeps a call from being carried out."""
+"""Errors of calls to the API server."""
 
 import aiohttp
 
@@ -7,9 +7,9 @@ _OVER_QUOTA = "exceeded quota"
 
 
 class ApiError(Exception):
-    """The API server's refusal: `code` is the HTTP status, `reason` and `message` are those of its Status object.
+    """A refusal by the API server. `code` is the HTTP status; `reason` and `message` are from its Status object.
 
-    `uncertain`: an earlier attempt of the same call may have been carried out, without an answer that says so.
+    `uncertain`: an earlier attempt of the same call may have succeeded, although its answer was lost.
     """
 
     def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
@@ -22,17 +22,17 @@ class ApiError(Exception):
 
     @property
     def lacks_right(self) -> bool:
-        """Whether no Role allows the request. Any other 403 is of admission: a policy, or a quota.
+        """Whether no Role allows the request. Any other 403 comes from admission: a policy or a quota.
 
-        The wording is that of the authorization filter of k8s.io/apiserver.
+        Recognized by the wording of the authorization filter of k8s.io/apiserver.
         """
         return self.code == 403 and _NO_RIGHT in self.message
 
     @property
     def over_quota(self) -> bool:
-        """Whether a ResourceQuota leaves no room. The wording is that of its admission plugin."""
+        """Whether a ResourceQuota leaves no room. Recognized by the wording of its admission plugin."""
         return self.code == 403 and _OVER_QUOTA in self.message
 
 
 FAILURES = (ApiError, aiohttp.ClientError, OSError)
-"""What calls of KubeClient raise: refusals, and what comes of an API server that is not reached."""
+"""What calls of KubeClient raise: refusals, and errors of connections."""

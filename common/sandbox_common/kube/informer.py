@@ -1,7 +1,7 @@
-"""A cache that follows one list of objects: LIST, then WATCH from there on, and LIST anew when that cannot go on.
+"""A cache that follows one list of objects: LIST, then WATCH from there, and LIST again if the watch cannot continue.
 
-A watch that breaks or is refused begins again where it was, after a pause that grows. Only one that the server has
-forgotten (410) needs another list: a gap loses deletions, and only comparing with a fresh list finds them.
+A watch that breaks or is refused continues where it was, after growing pauses. Only if the server has forgotten that
+version (410), another list is needed: deletions in the gap show only by comparison with a fresh list.
 """
 
 import asyncio
@@ -29,20 +29,20 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 15.0
 _SWEEP_SECONDS = 600.0
-"""After this long the list is read anew: the periodic sweep."""
+"""Seconds after which the list is read again: the periodic sweep."""
 _DOUBTFUL = 5
-"""After so many failures in a row the version may be the cause, as when etcd was restored from an older state."""
+"""After this many failures in a row, the version may be the cause, for example if etcd was restored from a backup."""
 _LASTING_SECONDS = 5.0
-"""A watch that ends sooner is followed by a pause, however it has ended."""
+"""A watch that ends earlier is followed by a pause, whatever ended it."""
 _FAILURES = (*FAILURES, LookupError, TypeError, ValueError)
-"""Of lists and watches: refused, broken, silent, or not understood."""
+"""Failures of lists and watches: refused, broken, silent, or not decodable."""
 
 
 class Informer[T](Objects[T], Synced):
     """Objects of one resource in one namespace by name, decoded by `decode`.
 
     `on_change(name, object or None)` is called, in the event loop, for each object that is new, changed or gone.
-    An object that `decode` or `on_change` fails on is logged and counted; one that cannot be read counts as absent.
+    If `decode` or `on_change` fails for an object, this is logged and counted. An unreadable object counts as absent.
     """
 
     def __init__(
@@ -66,22 +66,22 @@ class Informer[T](Objects[T], Synced):
         self._handlers: list[Handler[T]] = [on_change] if on_change else []
         self._versions: dict[str, str] = {}
         self._failures = 0
-        """Since the watch has said anything."""
+        """Failures since the last event of the watch."""
         self._quick_failures = 0
-        """Since it has, or has lasted: one that has nothing to say may be broken by whatever is in between."""
+        """Failures since the last event, or since a watch lasted: proxies may break a watch without events."""
         self._old_lists = OldLists()
         self._short_watches = 0
-        """In a row."""
+        """Number of short watches in a row."""
         self._listed_at = -math.inf
         self.version = 0
-        """Resource version up to which everything has been seen; numbers, as of Kubernetes 1.35 (KEP-5504)."""
+        """Resource version up to which everything has been seen, a number (Kubernetes 1.35, KEP-5504)."""
         self.following = False
-        """Whether a watch is open, so that news comes as it happens."""
+        """Whether a watch is open."""
         self.turned_at = time.monotonic()
-        """Monotonic time of the last page, event, bookmark or failure: one in 90 s, whatever the server does."""
+        """Monotonic time of the last page, event, bookmark or failure: at least one in 90 s."""
 
     async def run(self) -> None:
-        """Follow the list until cancelled. No answer of the API server ends it; all are tried again."""
+        """Follow the list until cancelled. No answer of the API server ends this; all failures are retried."""
         while True:
             try:
                 await self._follow()
@@ -93,7 +93,7 @@ class Informer[T](Objects[T], Synced):
             await asyncio.sleep(delay)
 
     async def _follow(self) -> None:
-        """A list if one is due, and one watch until it ends, or the next list is due."""
+        """Read the list if it is due, and then watch until the watch ends or the next list is due."""
         if self._sweep_in() <= 0:
             await self._list()
         sweep = asyncio.timeout(self._sweep_in())
@@ -124,7 +124,7 @@ class Informer[T](Objects[T], Synced):
         self._synced.set()
 
     async def _watch(self) -> None:
-        """Until the watch ends. Raises what has ended it, unless it was a server that did so in good order."""
+        """Watch until the watch ends. Raises what ended it, unless the server closed it regularly."""
         query = {**self._query, "resourceVersion": str(self.version), "allowWatchBookmarks": "true"}
         said = False
         async with self._client.watch(self._resource, self._namespace, **query) as lines:
@@ -132,7 +132,7 @@ class Informer[T](Objects[T], Synced):
             try:
                 while line := await lines.readline():
                     self._apply(orjson.loads(line))
-                    del line  # it may be large, and the next one long in coming
+                    del line  # it may be large, and the next one may take long
                     self.turned_at = time.monotonic()
                     self._failures, self._quick_failures, said = 0, 0, True
             finally:
@@ -144,7 +144,7 @@ class Informer[T](Objects[T], Synced):
             raise aiohttp.ServerDisconnectedError("the watch ended without a word")
 
     def _failed(self, error: Exception) -> float:
-        """Seconds until the next attempt."""
+        """Note a failure. Returns the seconds until the next attempt."""
         self._failures += 1
         self._quick_failures += 1
         self.turned_at = time.monotonic()

@@ -1,11 +1,11 @@
-"""Objects of one resource, as a process has last seen them."""
+"""Objects of one resource, as the process has last seen them."""
 
 import asyncio
 from collections.abc import Iterator
 
 
 class Objects[T]:
-    """By name; whoever follows the API server fills it."""
+    """Objects by name. Subclasses fill it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,16 +23,16 @@ class Objects[T]:
 
 
 class Synced:
-    """Whoever reads objects, and has to read all of them first."""
+    """A reader of objects that must first read all of them once."""
 
     def __init__(self) -> None:
         self._synced = asyncio.Event()
 
     @property
     def synced(self) -> bool:
-        """Whether all have been read once."""
+        """Whether all objects have been read once."""
         return self._synced.is_set()
 
     async def wait_synced(self) -> None:
-        """Return once all have been read."""
+        """Return once all objects have been read."""
         await self._synced.wait()

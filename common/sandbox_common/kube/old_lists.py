@@ -1,24 +1,24 @@
-"""Lists that are older than what has been seen already, as a replica of the API server that lags may answer."""
+"""Detects lists that are older than what was seen already, for example from an API server replica that lags."""
 
 _REFUSED = 10
-"""After so many in a row the API server means it, as when etcd has been restored from an older state."""
+"""After this many in a row, an old list is accepted, because etcd may have been restored from a backup."""
 
 
 class OldListError(ValueError):
-    """The list is older than what is known already: it is to be asked for again."""
+    """The list is older than what is known already. Request it again."""
 
     def __init__(self, version: int, known: int) -> None:
         super().__init__(f"the list is of resource version {version}, and {known} has been seen")
 
 
 class OldLists:
-    """Refuses the lists of one cache that would lead it back in time, but not for ever."""
+    """Refuses lists that would take one cache back in time, but not forever."""
 
     def __init__(self) -> None:
         self._refused = 0
 
     def check(self, version: int, known: int) -> bool:
-        """Whether a list of this resource version is old, and still has to be believed. Raises OldListError."""
+        """Whether a list of this resource version is old but must be accepted. Raises OldListError if it is refused."""
         if version >= known:
             self._refused = 0
             return False

@@ -1,4 +1,4 @@
-"""Requests to the API server, counted."""
+"""Counts requests to the API server."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ from prometheus_client import Counter
 
 
 def request_counter(prefix: str) -> Callable[[str, int], None]:
-    """A function that counts one answered request by HTTP method and status code, in a metric of this prefix."""
+    """A function that counts an answered request by HTTP method and status code, in a metric with this prefix."""
     requests = Counter(
         f"{prefix}_api_requests",
-        "Requests to the API server that were answered, by verb and status code.",
+        "Answered requests to the API server, by verb and status code.",
         ["verb", "code"],
     )
     return lambda verb, code: requests.labels(verb, code).inc()

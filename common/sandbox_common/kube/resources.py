@@ -1,4 +1,4 @@
-"""The resources that operator and gateway touch, and their paths."""
+"""The Kubernetes resources that operator and gateway use, and their paths."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from sandbox_crds.api import GROUP, VERSION
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of the Kubernetes API. The namespace of one that is not `namespaced` is ignored."""
+    """A resource of the Kubernetes API. If it is not `namespaced`, namespaces are ignored."""
 
     group: str
     version: str
@@ -17,11 +17,11 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """As in an object's `apiVersion`."""
+        """The `apiVersion` of its objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """URL path of the collection, of one object or of its subresource."""
+        """URL path of the collection, of one object, or of its subresource."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         within = f"namespaces/{namespace}" if self.namespaced else ""
         return "/".join(part for part in (root, within, self.plural, name, subresource) if part)

@@ -1,4 +1,4 @@
-"""The beginning of a process: nothing can be done before the API server has said what there is."""
+"""Logs at the start of a process while it waits for the API server."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,7 +12,7 @@ _SAY_EVERY_SECONDS = 10.0
 
 
 async def until_known(known: Coroutine[None, None, None], server: str) -> None:
-    """Wait for it; what takes longer is logged, with what to look at, for as long as it does."""
+    """Await `known`. If it takes long, log from time to time what to look at."""
     waiting, began = asyncio.ensure_future(known), asyncio.get_running_loop().time()
     try:
         pause = _SAY_AFTER_SECONDS

@@ -1,4 +1,4 @@
-"""Objects that cannot be read, or acted on: each harms nothing but itself, and is logged and counted."""
+"""Objects that cannot be decoded or processed are logged and counted, and harm no other object."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -12,19 +12,19 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _UNREADABLE = Counter(
     "openhands_sandbox_unreadable_objects",
-    "States of objects in the Kubernetes API that could not be read and were left out; the log names them.",
+    "Unreadable states of objects in the Kubernetes API, which were omitted; the log names them.",
     ["resource"],
 )
 
 
 def report(resource: Resource, name: str, error: Exception) -> None:
-    """This object could not be read."""
+    """Log and count an object that could not be read."""
     _UNREADABLE.labels(resource.plural).inc()
     _log.error("object cannot be read", resource=resource.plural, name=name, error=f"{type(error).__name__}: {error}")
 
 
 def decoded[T](resource: Resource, items: Iterable[KubeObject], decode: Callable[[KubeObject], T]) -> Iterator[T]:
-    """What `decode` makes of these objects, but for those that it fails on."""
+    """The decoded objects, without those for which `decode` fails."""
     for item in items:
         try:
             found = decode(item)

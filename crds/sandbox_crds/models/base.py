@@ -1,4 +1,4 @@
-"""What all models share: camelCase on the wire, and markers that the CRD generator reads."""
+"""What all models share: camelCase names in JSON, and markers for the CRD generator."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -26,19 +26,19 @@ def _own(annotations: Mapping[str, str]) -> Mapping[str, str]:
 
 
 Shared = Annotated[str, AfterValidator(_shared)]
-"""Text that many objects have in common: short ones are kept in memory once. Not by `sys.intern`, which keeps what it
-has seen until the process ends (Python 3.12)."""
+"""Text that many objects share; short texts are in memory only once. `sys.intern` would keep them for the life of the
+process (Python 3.12)."""
 
 _UNTRACKED: set[str] = set()
 
 
 class Model(BaseModel):
-    """A part of a custom resource. Unknown fields are ignored, since a newer version may have written them.
+    """A part of a custom resource. Unknown fields are ignored, because a newer version may have written them.
 
-    Which fields were given is forgotten (`model_fields_set` is empty): that would be half the size of a Sandbox.
+    `model_fields_set` is always empty: it would take half the memory of a Sandbox.
     """
 
-    # Values stay out of errors: an `env` may hold a secret, and errors are logged.
+    # Errors must not contain values: they are logged, and an `env` may contain a secret.
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", hide_input_in_errors=True
     )
@@ -59,14 +59,14 @@ class Metadata(Model):
     deletion_timestamp: str | None = None
     finalizers: Sequence[str] = ()
     annotations: Annotated[Mapping[str, str], AfterValidator(_own)] = {}
-    """The project's own. Those of others may have 256 KiB, and are not kept."""
+    """Only the project's own annotations. Others may have 256 KiB and are not kept."""
 
 
 def rules(*entries: tuple[str, str]) -> dict[str, Any]:
-    """JSON-schema extra for CEL rules, each a pair (expression, message for the refused).
+    """JSON-schema extra for CEL rules, each a pair of an expression and the message of a refusal.
 
-    Each rule is paid for at every write of the object, status included; keep them few and on fields. One that asks
-    `oldSelf.hasValue()` is evaluated at creation, too (Kubernetes: `optionalOldSelf`).
+    Each rule has a cost at every write of the object, including its status: use few rules, on fields. A rule with
+    `oldSelf.hasValue()` is also evaluated at creation (Kubernetes: `optionalOldSelf`).
     """
     return {"x-kubernetes-validations": [_rule(*entry) for entry in entries]}
 

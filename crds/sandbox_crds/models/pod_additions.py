@@ -1,5 +1,5 @@
-"""What a SandboxClass adds to pods beside the agent server: volumes, side containers, certificates. Never a PodSpec:
-all of it fits the Pod Security Standard `restricted`, but for volumes of the node's, which a class must allow."""
+"""What a SandboxClass adds to pods: volumes, side containers, certificates. It is never a PodSpec. Everything complies
+with the Pod Security Standard `restricted`, except directories of the node, which a class must allow."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ Quantity = Annotated[
     Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", description="A Kubernetes quantity."),
 ]
 Size = Annotated[str, Field(max_length=32, pattern=r"^[1-9][0-9]*(\.[0-9]+)?(M|Mi|G|Gi|T|Ti)$")]
-"""Of a directory or volume. Never nothing: Kubernetes takes an emptyDir's limit of 0 as none."""
+"""Size of a directory or volume. Never 0, which Kubernetes takes as no limit for an emptyDir."""
 Label = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 ObjectName = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 Path = Annotated[str, Field(max_length=1024, pattern=r"^/[^:]*$")]
@@ -86,7 +86,7 @@ class Volume(Model):
 
     @property
     def source(self) -> dict[str, object]:
-        """Source as in a pod's `volumes`."""
+        """The source, as in a pod's `volumes`."""
         return self.model_dump(
             by_alias=True,
             exclude_none=True,

@@ -1,4 +1,4 @@
-"""`Sandbox`: one OpenHands agent server, wanted (spec) and as it is (status)."""
+"""`Sandbox`: one OpenHands agent server, with its desired state (spec) and observed state (status)."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,7 +20,7 @@ NAME_RULE = rules(
         "metadata.name must be a DNS label of at most 50 characters that starts with a letter: it becomes a host name",
     ),
     (
-        # Only of new ones: an older one of such a name must still be reported, suspended and given new settings.
+        # Only for new Sandboxes: an older one with such a name must still be reported, suspended and changed.
         f"oldSelf.hasValue() || !self.metadata.name.matches('{SERVICE_PREFIX}')",
         f"metadata.name must not begin with {', '.join(f'{service}-' for service in SERVICES)}: hosts so named are "
         "services of other sandboxes",
@@ -52,12 +52,12 @@ class EnvVar(Model):
 
 
 LONGEST_START = 604800
-"""A week, in seconds: the most that a limit of a start may be."""
+"""A week, in seconds: upper bound of the time limits of a start."""
 COMMAND_BYTES = 32 * 1024
-"""The most that the words of a command may have together. /start counts them before `$` is written twice for
-Kubernetes, and the API server counts characters, so its bound is twice as much."""
+"""Upper bound of all words of a command together. /start counts bytes before it doubles each `$` for Kubernetes. The
+API server counts characters afterwards, so its bound is twice as large."""
 ENV_CHARACTERS = 128 * 1024
-"""The most that names and values of `env` may have together. What clients send as environment is not in it."""
+"""Upper bound of all names and values of `env` together. The environment that clients send is not part of it."""
 Command = Annotated[
     list[Annotated[Shared, Field(max_length=8192)]],
     Field(
@@ -87,7 +87,7 @@ class SandboxSpec(Model):
         min_length=1,
         max_length=1024,
         description="Container image with an OpenHands agent server.",
-        # Not of the model: an object from before this rule must still be read.
+        # Only in the schema: the model must still read objects that are older than this rule.
         json_schema_extra={"pattern": PATTERN},
     )
     command: Command = Field(
@@ -221,7 +221,7 @@ def _ports(ports: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
 
 Ports = Annotated[
     Mapping[str, Annotated[int, Field(ge=1, le=65535)]],
-    # Most sandboxes have the same: each is kept in memory once.
+    # Most sandboxes have the same ports, so each combination is in memory only once.
     AfterValidator(lambda ports: _ports(tuple(ports.items()))),
     PlainSerializer(dict, return_type=dict[str, int]),
 ]
@@ -240,7 +240,7 @@ class Loss(Model):
 
 
 class Status(Model):
-    """What the status of each resource has."""
+    """Fields of the status of each resource."""
 
     observed_generation: int = 0
     conditions: list[Condition] = Field(

@@ -1,4 +1,4 @@
-"""`SandboxClass`: how the pods of one kind of sandbox look, as a StorageClass does for volumes."""
+"""`SandboxClass`: settings of the pods of one kind of sandbox, as a StorageClass has settings of volumes."""
 
 from typing import Annotated, Any
 
@@ -178,7 +178,7 @@ class SandboxClassSpec(Model):
         ),
     )
     egress: str = Field(
-        # It is never absent where the installed definition knows it.
+        # It is never absent if the installed definition has this field.
         default="",
         json_schema_extra={"default": "Internet"},
         max_length=32,

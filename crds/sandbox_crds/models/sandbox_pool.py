@@ -1,4 +1,4 @@
-"""`SandboxPool`: warm pods, kept ready for sandboxes that ask for just what they run."""
+"""`SandboxPool`: warm pods for sandboxes that ask for exactly what these pods run."""
 
 from typing import Annotated
 

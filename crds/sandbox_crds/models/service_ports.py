@@ -1,4 +1,4 @@
-"""The ports of a sandbox beside its agent server's, by the names that OpenHands gives them."""
+"""The ports of a sandbox's services, by the names that OpenHands gives them."""
 
 from typing import Annotated
 

@@ -67,7 +67,7 @@ class _Trait:
         asked, has = self.words(self.of(wanted, class_)), self.words(self.of(offered, class_))
         if not asked and not has:
             return f"another {self.noun}"
-        return f"{self.noun} {_short(asked)}, the sandbox's, is not {_short(has)}"
+        return f"{self.noun} {_short(asked)} of the sandbox is not {_short(has)}"
 
 
 def _short(text: str) -> str:
@@ -124,9 +124,11 @@ _TRAITS = (
 def obstacle(sandbox: Sandbox, class_: SandboxClass) -> Miss | None:
     """Why this sandbox cannot claim any warm pod; None if it can."""
     if sandbox.spec.warm_start == "Never":
-        return Miss(MissReason.NOT_ALLOWED, "spec.warmStart is Never: a client has its key, or no pool was known.")
+        return Miss(
+            MissReason.NOT_ALLOWED, "spec.warmStart is Never: a client has the key already, or no pool existed."
+        )
     if class_.spec.workspace.persistent:
-        details = f"Sandboxes of class {sandbox.spec.class_name} have a volume each, which a warm pod cannot have."
+        details = f"Each sandbox of class {sandbox.spec.class_name} has its own volume, which a warm pod cannot have."
         return Miss(MissReason.PERSISTENT, details)
     return None
 
@@ -159,7 +161,7 @@ def miss(
         also = f"; also: {', '.join(trait.reason for trait in others)}" if others else ""
         return Miss(first.reason, f"Pool {name}: {first.difference(sandbox, offered, class_)}{also}.")
     if name not in late and template(sandbox.spec, class_) != template(offered.spec, class_):
-        return Miss(MissReason.OTHER, f"Pool {name}: its pods would not be the same.")
+        return Miss(MissReason.OTHER, f"Pool {name}: its pods differ in another setting.")
     return Miss(MissReason.POOL_EMPTY, f"Pool {name} has no free pod that is ready.", pool=name)
 
 

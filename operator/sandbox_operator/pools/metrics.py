@@ -6,10 +6,10 @@ from sandbox_crds.models import SandboxPoolStatus
 
 _PREFIX = "openhands_sandbox_pool"
 
-CLAIMS = Counter(f"{_PREFIX}_claims", "Sandboxes whose first pod was a warm one, by the pool that it is of.", ["pool"])
-MISSES = Counter(f"{_PREFIX}_misses", "Sandboxes that were started cold, by why no warm pod was claimed.", ["reason"])
+CLAIMS = Counter(f"{_PREFIX}_claims", "Sandboxes that claimed a warm pod at their first start, by pool.", ["pool"])
+MISSES = Counter(f"{_PREFIX}_misses", "Sandboxes that started cold, by the reason for the miss.", ["reason"])
 PODS = Gauge(f"{_PREFIX}_pods", "Pods of a pool, by state; those that are not claimed are free.", ["pool", "state"])
-WANTED = Gauge(f"{_PREFIX}_wanted_pods", "Free pods that a pool shall have.", ["pool"])
+WANTED = Gauge(f"{_PREFIX}_wanted_pods", "Desired number of free pods of a pool.", ["pool"])
 FAILURES = Counter(
     f"{_PREFIX}_refill_failures",
     "Free pods that failed or were refused; reasons are those of the condition Ready of a Sandbox.",

@@ -126,7 +126,7 @@ def _waits_for_others(pod: Pod) -> Finding | None:
     if pod.container is None or not pod.container.ready or pod.ready is None:
         return None
     why = pod.ready.message or pod.ready.reason
-    return Finding(Reason.POD_NOT_READY, f"The agent server answers, the rest of the pod is not ready: {why}")
+    return Finding(Reason.POD_NOT_READY, f"The agent server answers, but the rest of the pod is not ready: {why}")
 
 
 def _has_stopped_answering(pod: Pod) -> Finding | None:

@@ -42,7 +42,7 @@ def announcement(sandbox: Sandbox, limit: TimeLimit | None, now: datetime) -> Co
         type=EXPIRING,
         status="True",
         reason=limit.reason,
-        message=with_remedy(f"It is deleted at {times.rfc3339(_end(limit, since))}. {expiry.text}", expiry.remedy),
+        message=with_remedy(f"It will be deleted at {times.rfc3339(_end(limit, since))}. {expiry.text}", expiry.remedy),
         last_transition_time=since,
     )
 

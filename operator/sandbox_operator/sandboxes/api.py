@@ -103,7 +103,7 @@ class Api:
             await self._client.delete(create.resource, self._namespace, name, uid=found["metadata"]["uid"])
             return await self._client.create(create.resource, self._namespace, create.body)
         what = f"{create.resource.kind} {name}"
-        message = f"There is a {what} that does not belong to this sandbox, or is being deleted. Waiting for it to go."
+        message = f"There is a {what} that does not belong to this sandbox, or is being deleted. It must go first."
         raise _Refused(Refusal(Reason.PENDING, message))
 
     async def grow(self, claim: KubeObject, size: str) -> str:

@@ -36,7 +36,7 @@ def is_unasked(sandbox: Sandbox, pod: Pod) -> bool:
 
 def deletion_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> KubeObject:
     """The Event that others have deleted this pod."""
-    what = f"Pod {pod.name} is deleted, not by the operator. {disrupted_by(pod)}".strip()
+    what = f"Pod {pod.name} was deleted, but not by the operator. {disrupted_by(pod)}".strip()
     return _event(sandbox, class_, now, pod.uid, what)
 
 
@@ -60,7 +60,7 @@ def vanishing_event(sandbox: Sandbox, class_: SandboxClass | None, now: datetime
     condition = status.condition(READY)
     lost = condition and condition.reason == Reason.NODE_LOST
     last = f" {said(status, condition)}" if condition and lost else ""
-    gone = f"Pod {status.pod_name} is gone, and was not deleted by the operator."
+    gone = f"Pod {status.pod_name} is gone, but was not deleted by the operator."
     return _event(sandbox, class_, now, status.pod_uid, f"{gone}{last}")
 
 

@@ -43,9 +43,9 @@ def volume_events(
     if not wanted:
         return
     present = _size(claim)
-    grows = f"The workspace's volume grows from {present} to {wanted}, as the class asks for now."
+    grows = f"The workspace's volume grows from {present} to {wanted}, because the class now asks for this size."
     kept = (
-        f"The workspace's volume keeps its size of {present}, though the class asks for {wanted} now. The API server "
+        f"The workspace's volume keeps its size of {present}, although the class now asks for {wanted}. The API server "
         f"says: {tail(refusal, _REFUSAL_CHARACTERS)} Only a StorageClass with allowVolumeExpansion lets volumes grow."
     )
     yield build_event(

@@ -264,7 +264,7 @@ async def test_a_pod_that_vanishes_is_replaced_and_told_of_once(
     assert lost["type"] == "Warning"
     assert lost["note"].startswith(f"Pod {first.status.pod_name} is ")
     # The watch may have told of the deletion or, at once, of the end.
-    assert "is deleted, not by the operator." in lost["note"] or "was not deleted by the operator." in lost["note"]
+    assert "was deleted, but not by the operator." in lost["note"] or "was not deleted by the operator." in lost["note"]
     assert f"The workspace {kept}" in lost["note"]
     assert second.status.launch == "Resume"
     assert (await ledger.new()).count("create events") == 1

@@ -33,7 +33,7 @@ async def expired(world: World, reason: ExpiryReason) -> None:
     condition = sandbox.status.condition(EXPIRING)
     assert condition
     assert (condition.status, condition.reason) == ("True", reason)
-    assert condition.message.startswith("It is deleted at ")
+    assert condition.message.startswith("It will be deleted at ")
     await world.gone(SANDBOXES, world.name)
     await eventually(lambda: world.events("Expired"))
     for kind in ("ExpiringSoon", "Expired"):

@@ -42,7 +42,7 @@ END = NOW + timedelta(seconds=1000)
 def expiring(status_: SandboxStatus, reason: ExpiryReason, seconds: float, end: float) -> SandboxStatus:
     """The same status with the condition `Expiring`, told so many seconds after NOW about an end so many after it."""
     expiry = EXPIRIES[reason]
-    message = f"It is deleted at {rfc3339(NOW + timedelta(seconds=end))}. {expiry.text}"
+    message = f"It will be deleted at {rfc3339(NOW + timedelta(seconds=end))}. {expiry.text}"
     told = Condition(
         type="Expiring",
         status="True",

@@ -242,14 +242,14 @@ def test_one_that_will_be_deleted_says_so_whatever_it_does(why: ExpiryReason) ->
         "type": "Expiring",
         "status": "True",
         "reason": why,
-        "message": "It is deleted at 04:00.",
+        "message": "It will be deleted at 04:00.",
         "lastTransitionTime": "2026-01-02T03:00:00Z",
     }
     reported = status(Reason.READY)
     answer = explained(sandbox(status={**reported, "conditions": [*reported["conditions"], expiring]}))
     assert answer.reason == Reason.READY
-    assert f"deleted ({why}): It is deleted at 04:00." in answer.cause
-    assert texts(answer, "condition")[1] == f"Expiring is True, {why}: It is deleted at 04:00."
+    assert f"deleted ({why}): It will be deleted at 04:00." in answer.cause
+    assert texts(answer, "condition")[1] == f"Expiring is True, {why}: It will be deleted at 04:00."
     assert len(answer.remedy) > len(explained(sandbox(status=reported)).remedy)
     expiring["status"] = "False"
     over = explained(sandbox(status={**reported, "conditions": [*reported["conditions"], expiring]}))

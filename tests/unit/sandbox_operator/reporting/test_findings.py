@@ -235,7 +235,7 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
     "another container is not ready": (
         replace(SILENT, ready=condition(False, "ContainersNotReady", MESH_UNREADY, since=LATER)),
         Reason.POD_NOT_READY,
-        f"The agent server answers, the rest of the pod is not ready: {MESH_UNREADY}",
+        f"The agent server answers, but the rest of the pod is not ready: {MESH_UNREADY}",
     ),
     "an injected container cannot start": (
         on_node(container(waiting_reason="PodInitializing"), obstacle=MESH_INIT),

@@ -59,7 +59,7 @@ def test_events_about_a_claim() -> None:
     assert reasons("1Gi", rfc3339(NOW), "no") == ["VolumeSizeKept"]
     assert reasons("5000M", rfc3339(ANEW), "no") == ["WorkspaceLost", "VolumeSizeKept"]
     [kept] = volume_events(OLD, KEPT, claim("1Gi", rfc3339(NOW)), SEEN, "only dynamically provisioned ones. " * 100)
-    assert "of 1Gi, though the class asks for 5Gi now. The API server says: " in kept["note"]
+    assert "of 1Gi, although the class now asks for 5Gi. The API server says: " in kept["note"]
     assert "allowVolumeExpansion" in kept["note"]
     assert len(kept["note"]) < 1024
 
