@@ -6,6 +6,7 @@ from typing import Any
 
 from sandbox_common import times
 from sandbox_common.kube import KubeObject
+from sandbox_common.kube.unreadable import malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +26,9 @@ class ClusterEvent:
     count: int = 1
 
 
+@malformed("an Event")
 def decode(event: KubeObject) -> ClusterEvent:
     """Decode an Event of events.k8s.io/v1. Raises ValueError if it is malformed."""
-    try:
-        return _decode(event)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not an Event: {error!r}") from error
-
-
-def _decode(event: KubeObject) -> ClusterEvent:
     regarding: dict[str, Any] = event.get("regarding") or {}
     series: dict[str, Any] = event.get("series") or {}
     # Recorders of the older API leave eventTime empty, and the newer ones the deprecated fields.

@@ -17,6 +17,7 @@ from sandbox_operator.pools.client_environments import ClientEnvironments
 from sandbox_operator.pools.initializer import Initializer
 from sandbox_operator.pools.reconciler import PoolReconciler
 from sandbox_operator.process import metrics
+from sandbox_operator.sandboxes.agent_requests import AgentRequests
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.reconciler import Reconciler
@@ -55,14 +56,13 @@ class Term:
         environments = ClientEnvironments(client, namespace, keys)
         self._reconciler = Reconciler(
             api,
-            agents,
             keys,
             self.queue,
             caches.sandboxes,
             caches.classes,
             caches.pod_index,
             Claims(pool_api, environments, keys, caches.pod_index, caches.pools, self._pools.started),
-            Initializer(agents, environments),
+            AgentRequests(agents, Initializer(agents, environments), self.queue),
             self._start_queue,
             caches.services,
             definitions=caches.definitions,

@@ -1,6 +1,7 @@
 """Objects that cannot be decoded or processed are logged and counted, and harm no other object."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from prometheus_client import Counter
@@ -15,6 +16,15 @@ _UNREADABLE = Counter(
     "Unreadable states of objects in the Kubernetes API, which were omitted; the log names them.",
     ["resource"],
 )
+
+
+@contextmanager
+def malformed(kind: str) -> Generator[None]:
+    """Decorates a function that decodes objects of this kind: it raises ValueError for any malformed one."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not {kind}: {error!r}") from error
 
 
 def report(resource: Resource, name: str, error: Exception) -> None:

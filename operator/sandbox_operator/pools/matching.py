@@ -124,9 +124,7 @@ _TRAITS = (
 def obstacle(sandbox: Sandbox, class_: SandboxClass) -> Miss | None:
     """Why this sandbox cannot claim any warm pod; None if it can."""
     if sandbox.spec.warm_start == "Never":
-        return Miss(
-            MissReason.NOT_ALLOWED, "spec.warmStart is Never: a client has the key already, or no pool existed."
-        )
+        return Miss(MissReason.NOT_ALLOWED, "spec.warmStart is Never: a client has the key, or no pool existed.")
     if class_.spec.workspace.persistent:
         details = f"Each sandbox of class {sandbox.spec.class_name} has its own volume, which a warm pod cannot have."
         return Miss(MissReason.PERSISTENT, details)

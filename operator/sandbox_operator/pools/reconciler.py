@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from sandbox_common import times
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError
+from sandbox_common.waiting import together
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator.builders.refusals import refused
 from sandbox_operator.pools import metrics
@@ -153,12 +154,12 @@ class PoolReconciler:
         return plan(PoolWorld(count, free_pods, memory.history, now, memory.secrets)), free_pods
 
     async def _apply(self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass, steps: PoolPlan) -> None:
-        kept = await _together([self._delete(memory, pod) for pod in steps.deletes])
+        kept = await together([self._delete(memory, pod) for pod in steps.deletes])
         # If a pod had changed, fewer new pods may be needed.
         creates = 0 if any(kept) else steps.creates
         if creates:
             memory.history = memory.history.tried(self._now())
-        answers = await _together(
+        answers = await together(
             [
                 *(self._create_secret(memory, pool, class_, pod) for pod in steps.secrets),
                 *(self._create(memory, pool, class_) for _ in range(creates)),
@@ -222,12 +223,3 @@ class PoolReconciler:
             if error.code != 404:
                 raise
             self._pools.drop(name, pool.metadata.uid)
-
-
-async def _together[T](requests: list[Awaitable[T]]) -> list[T]:
-    """The results of all requests. If one fails, raises its exception after all have ended."""
-    results = await asyncio.gather(*requests, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]

@@ -1,6 +1,5 @@
 """The requests of a plan to the API server."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from sandbox_common.event_posting import post_event
 from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
+from sandbox_common.waiting import together
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
@@ -23,12 +23,6 @@ from sandbox_operator.sandboxes.world import Create
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, controller_uid
 
 _SETTLED = timedelta(minutes=1)
-
-
-class _Refused(Exception):
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
 
 
 class Outcome:
@@ -68,32 +62,28 @@ class Api:
         return outcome
 
     async def _create_all(self, creates: Sequence[Create], owner_uid: str, outcome: Outcome) -> None:
-        results = await asyncio.gather(
-            *(self._create(create, owner_uid, outcome) for create in creates), return_exceptions=True
-        )
-        failures = [result for result in results if isinstance(result, BaseException)]
-        for failure in failures:
-            if isinstance(failure, _Refused):
-                outcome.refusal = failure.refusal
+        results = await together(self._create(create, owner_uid) for create in creates)
+        for create, result in zip(creates, results, strict=True):
+            if isinstance(result, Refusal):
+                outcome.refusal = result
             else:
-                raise failure
+                outcome.objects[create.resource.plural] = result
 
-    async def _create(self, create: Create, owner_uid: str, outcome: Outcome) -> None:
-        plural = create.resource.plural
+    async def _create(self, create: Create, owner_uid: str) -> KubeObject | Refusal:
         try:
-            outcome.objects[plural] = await self._client.create(create.resource, self._namespace, create.body)
-            if create.event:
-                await self.post(create.event)
+            made = await self._client.create(create.resource, self._namespace, create.body)
         except ApiError as error:
             # Another 409 is a lost race inside the API server, for example for a quota.
             if error.code == 409 and error.reason == "AlreadyExists":
-                outcome.objects[plural] = await self._existing(create, owner_uid)
-            elif refusal := refusal_of(error):
-                raise _Refused(refusal) from error
-            else:
-                raise
+                return await self._existing(create, owner_uid)
+            if refusal := refusal_of(error):
+                return refusal
+            raise
+        if create.event:
+            await self.post(create.event)
+        return made
 
-    async def _existing(self, create: Create, owner_uid: str) -> KubeObject:
+    async def _existing(self, create: Create, owner_uid: str) -> KubeObject | Refusal:
         name = create.body["metadata"]["name"]
         found = await self._client.get(create.resource, self._namespace, name)
         if controller_uid(found) == owner_uid and "deletionTimestamp" not in found["metadata"]:
@@ -104,7 +94,7 @@ class Api:
             return await self._client.create(create.resource, self._namespace, create.body)
         what = f"{create.resource.kind} {name}"
         message = f"There is a {what} that does not belong to this sandbox, or is being deleted. It must go first."
-        raise _Refused(Refusal(Reason.PENDING, message))
+        return Refusal(Reason.PENDING, message)
 
     async def grow(self, claim: KubeObject, size: str) -> str:
         """Patch a claim to this size. Returns the error, or "". The next pod tries again."""

@@ -4,7 +4,6 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -15,15 +14,12 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import FAILURES, ApiError, KubeObject
 from sandbox_common.kube.resources import PODS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.agents.agent_server import AgentServers, address_of
-from sandbox_operator.agents.background import BackgroundRequests
 from sandbox_operator.limits.start_queue import StartQueue
 from sandbox_operator.pools.claims import Claims
-from sandbox_operator.pools.deferred import Initialization
-from sandbox_operator.pools.initializer import Initializer
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.sandboxes.agent_requests import AgentRequests
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.memory import Memory, Turn
 from sandbox_operator.sandboxes.ownership import choose
@@ -66,14 +62,13 @@ class Reconciler:
     def __init__(
         self,
         api: Api,
-        agents: AgentServers,
         keys: MasterKeys,
         queue: WorkQueue,
         sandboxes: Store[Sandbox],
         classes: Store[SandboxClass],
         pod_index: PodIndex,
         claims: Claims,
-        initializer: Initializer,
+        requests: AgentRequests,
         start_queue: StartQueue,
         services: Services,
         now: Callable[[], datetime] = times.utc_now,
@@ -87,13 +82,10 @@ class Reconciler:
         self._classes = classes
         self._pod_index = pod_index
         self._claims = claims
-        self._initializer = initializer
-        self._initializations = BackgroundRequests()
+        self._requests = requests
         self._start_queue = start_queue
         self._services = services
         self._now = now
-        self._agents = agents
-        self._preparations = BackgroundRequests()
         self._memories: dict[str, Memory] = {}
         self._unreported: WeakSet[Memory] = WeakSet()
         """Memories of the sandboxes in a passing state that is not reported yet."""
@@ -255,7 +247,7 @@ class Reconciler:
 
     def _put_off(self, turn: Turn) -> None:
         """Begin requests to agent servers in the background, and decide when to look again."""
-        if not self._begin(turn):
+        if not self._requests.begin(turn):
             self._queue.add_after(turn.key, _FULL_RETRY_SECONDS)
         (self._unreported.add if turn.steps.unreported else self._unreported.discard)(turn.memory)
         if turn.refusal:
@@ -264,27 +256,6 @@ class Reconciler:
             self._queue.forget(turn.key)
         if turn.steps.requeue_at:
             self._queue.add_after(turn.key, (turn.steps.requeue_at - self._now()).total_seconds())
-
-    def _begin(self, turn: Turn) -> bool:
-        """Begin the plan's requests to agent servers; False if too many are in progress."""
-        sandbox, key = turn.sandbox, turn.key
-        if turn.steps.prepare:
-            pod, key_id = turn.steps.prepare.pod, turn.steps.prepare.key_id
-            ask = partial(self._agents.prepare_for_pause, key, address_of(sandbox, pod), key_id)
-            return self._preparations.begin((key, pod.uid), ask, partial(self._prepared, turn, pod))
-        if turn.steps.initialize:
-            pod, class_ = turn.steps.initialize
-            ask = partial(self._initializer.initialize, sandbox, pod, class_)
-            return self._initializations.begin(pod.run_id, ask, partial(self._initialized, turn, pod))
-        return True
-
-    def _prepared(self, turn: Turn, pod: Pod, _: None) -> None:
-        turn.memory.prepared = pod.uid
-        self._queue.add(turn.key)
-
-    def _initialized(self, turn: Turn, pod: Pod, result: Initialization | None) -> None:
-        turn.memory.initialized = result and (pod.run_id, result)
-        self._queue.add(turn.key)
 
     async def _confirm(self, sandbox: Sandbox) -> None:
         """Read the Sandbox before a pod is replaced or ended: it may have changed, and the watch may be late."""

@@ -8,6 +8,7 @@ from typing import Any
 from sandbox_common.command import AGENT
 from sandbox_common.kube import Informer, KubeClient, KubeObject
 from sandbox_common.kube.resources import SERVICES
+from sandbox_common.kube.unreadable import malformed
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
 from sandbox_operator.builders.event import EventReason, build_event
@@ -37,14 +38,12 @@ class ServiceChange:
     create: KubeObject | None
 
 
+@malformed("a Service")
 def decode(item: KubeObject) -> Service:
     """Decode a Service from the API server. Raises ValueError if it is malformed."""
-    try:
-        metadata = item["metadata"]
-        version = int(metadata["resourceVersion"])
-        return Service(metadata["name"], metadata["uid"], controller_uid(item), version, _form(item["spec"]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a Service: {error!r}") from error
+    metadata = item["metadata"]
+    version = int(metadata["resourceVersion"])
+    return Service(metadata["name"], metadata["uid"], controller_uid(item), version, _form(item["spec"]))
 
 
 def change(sandbox: Sandbox, pod: Pod | None, service: Service | None) -> ServiceChange | None:

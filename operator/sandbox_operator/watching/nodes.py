@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox_common.kube import KubeObject
+from sandbox_common.kube.unreadable import malformed
 
 _STAYS_AWAY = frozenset({"NoSchedule", "NoExecute"})
 """Effects of taints because of which the scheduler puts no pod on a node."""
@@ -65,22 +66,20 @@ class Node:
         return f"has the taint {taint}" if taint else ""
 
 
+@malformed("a node")
 def decode(item: KubeObject) -> Node:
     """Decode a node from the API server. Raises ValueError if it is malformed."""
-    try:
-        spec: dict[str, Any] = item.get("spec") or {}
-        status: dict[str, Any] = item.get("status") or {}
-        taints: list[dict[str, str]] = spec.get("taints") or []
-        conditions: list[dict[str, str]] = status.get("conditions") or []
-        return Node(
-            name=item["metadata"]["name"],
-            taints=tuple(Taint(taint["key"], taint.get("value", ""), taint["effect"]) for taint in taints),
-            cordoned=bool(spec.get("unschedulable")),
-            # A new node has no condition yet, and no pods.
-            ready=all(condition["status"] == "True" for condition in conditions if condition["type"] == "Ready"),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a node: {error!r}") from error
+    spec: dict[str, Any] = item.get("spec") or {}
+    status: dict[str, Any] = item.get("status") or {}
+    taints: list[dict[str, str]] = spec.get("taints") or []
+    conditions: list[dict[str, str]] = status.get("conditions") or []
+    return Node(
+        name=item["metadata"]["name"],
+        taints=tuple(Taint(taint["key"], taint.get("value", ""), taint["effect"]) for taint in taints),
+        cordoned=bool(spec.get("unschedulable")),
+        # A new node has no condition yet, and no pods.
+        ready=all(condition["status"] == "True" for condition in conditions if condition["type"] == "Ready"),
+    )
 
 
 def _tolerated(taint: Taint, tolerations: Collection[Toleration]) -> bool:

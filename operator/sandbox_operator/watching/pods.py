@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox_common import times
 from sandbox_common.kube import KubeObject
+from sandbox_common.kube.unreadable import malformed
 from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
 from sandbox_operator.watching.nodes import Toleration
 
@@ -154,15 +155,9 @@ class Pod:
         return self.phase in {"Failed", "Succeeded"}
 
 
+@malformed("a pod")
 def decode(item: KubeObject) -> Pod:
     """Decode a pod from the API server. Raises ValueError if it is malformed."""
-    try:
-        return _decode(item)
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"not a pod: {error!r}") from error
-
-
-def _decode(item: KubeObject) -> Pod:
     metadata, spec, status = _part(item, "metadata"), _part(item, "spec"), _part(item, "status")
     containers: list[dict[str, Any]] = spec["containers"]
     conditions = {condition["type"]: condition for condition in _parts(status, "conditions")}

@@ -1,8 +1,10 @@
-"""Waiting with an end."""
+"""Waiting with a timeout, and for several requests."""
 
 import asyncio
 
-from sandbox_common.waiting import set_within
+import pytest
+
+from sandbox_common.waiting import set_within, together
 
 
 async def test_what_is_set_in_time_and_what_is_not() -> None:
@@ -10,3 +12,19 @@ async def test_what_is_set_in_time_and_what_is_not() -> None:
     assert not await set_within(event, 0.001)
     asyncio.get_running_loop().call_soon(event.set)
     assert await set_within(event, float("inf"))
+
+
+async def test_a_failure_is_raised_after_all_have_ended() -> None:
+    ended: list[int] = []
+
+    async def request(number: int) -> int:
+        if number == 0:
+            raise ValueError("the first")
+        await asyncio.sleep(0)
+        ended.append(number)
+        return number
+
+    assert await together(request(number) for number in (1, 2)) == [1, 2]
+    with pytest.raises(ValueError, match="the first"):
+        await together(request(number) for number in (0, 3, 4))
+    assert ended == [1, 2, 3, 4]

@@ -16,6 +16,7 @@ from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.client_environments import ClientEnvironments
 from sandbox_operator.pools.initializer import Initializer
 from sandbox_operator.pools.pod_index import PodIndex
+from sandbox_operator.sandboxes.agent_requests import AgentRequests
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.reconciler import Reconciler
 from sandbox_operator.sandboxes.services import Services
@@ -90,14 +91,13 @@ class Scene:
         api, environments = Api(self.server.client, "here"), ClientEnvironments(self.server.client, "here", KEYS)
         self.reconciler = Reconciler(
             api,
-            self.agents,
             KEYS,
             self.queue,
             self.sandboxes,
             self.classes,
             self.pod_index,
             Claims(pool_api, environments, KEYS, self.pod_index, self.pools, self.started.append),
-            Initializer(self.agents, environments),
+            AgentRequests(self.agents, Initializer(self.agents, environments), self.queue),
             self.start_queue,
             self.services,
             lambda: self.now,
