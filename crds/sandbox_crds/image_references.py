@@ -46,7 +46,11 @@ def registry_name(text: str) -> str:
     name = text.strip().lower()
     if not REGISTRY.fullmatch(name):
         raise ValueError(f"{text!r} is no registry: give host or host:port, without scheme and path")
-    return _DEFAULT_REGISTRY if name == f"index.{_DEFAULT_REGISTRY}" else name
+    return _spelled(name)
+
+
+def _spelled(registry: str) -> str:
+    return _DEFAULT_REGISTRY if registry == f"index.{_DEFAULT_REGISTRY}" else registry
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -54,7 +58,8 @@ def _split(name: str) -> tuple[str, str]:
     if not slash or not (set(first) & set(".:[") or first == "localhost" or first != first.lower()):
         registry, repository = _DEFAULT_REGISTRY, name
     else:
-        registry, repository = registry_name(first), rest
+        # Runtimes also take `a__b.c/name` for a registry's, though no such host is valid.
+        registry, repository = _spelled(first.lower()), rest
     if registry == _DEFAULT_REGISTRY and "/" not in repository:
         repository = f"library/{repository}"
     return registry, repository
