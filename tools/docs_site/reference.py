@@ -89,7 +89,8 @@ def _type(field: Schema) -> str:
         return "integer or string"
     kind = field.get("type", "any")
     if kind == "array":
-        return f"list of {_type(field['items'])}" if field.get("items") else "list"
+        items = _type(field.get("items", {}))
+        return "list" if items == "any" else f"list of {items}"
     if isinstance(values := field.get("additionalProperties"), dict):
         return f"map of {_type(cast(Schema, values))}"
     if kind in {"integer", "number"}:
@@ -110,6 +111,4 @@ def _literal(default: object) -> str:
 
 
 def _row(*cells: str) -> str:
-    return (
-        "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in cells) + " |\n"
-    )
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |\n"
