@@ -1,4 +1,4 @@
-"""What requests with bad API keys do to good ones: `python -m bench.abuse --help`."""
+"""The effect of requests with bad API keys on good ones: `python -m bench.abuse --help`."""
 
 import asyncio
 import json
@@ -34,12 +34,12 @@ GOOD_RATES = {"sandbox": 100, "runtime API": 20}
 NAME = "bad keys"
 
 type Phase = dict[str, dict[str, Any]]
-"""By client, what it printed."""
+"""The output of each client."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A gateway that serves one sandbox, and the requests that are sent to it."""
+    """A gateway that serves one sandbox, and the requests to it."""
 
     gateway: Measured
     port: int
@@ -108,7 +108,7 @@ def _get(path: str, name: str, value: str) -> bytes:
 
 
 def pin(gateway: int) -> None:
-    """The gateway on one core, and this process with all clients on the others, if there are any."""
+    """Run the gateway on one core, and this process with all clients on the other ones, if there are any."""
     first, *others = sorted(os.sched_getaffinity(0))
     if others:
         for task in Path(f"/proc/{gateway}/task").iterdir():
@@ -117,15 +117,15 @@ def pin(gateway: int) -> None:
 
 
 async def phase(here: Scene, seconds: float, bad_rate: int) -> Phase:
-    """All clients at once, each in a process of its own; without bad requests if their rate is 0."""
+    """Run all clients at once, each in its own process; without bad requests if their rate is 0."""
     cpu = Cpu({"gateway": here.gateway.pid})
     clients = {who: _client(here.port, GOOD_RATES[who], seconds, request) for who, request in here.good.items()}
     if bad_rate:
         clients["bad"] = _client(here.port, bad_rate, seconds, here.bad)
     before = cpu.read()
-    told = dict(zip(clients, await asyncio.gather(*clients.values()), strict=True))
-    told["gateway"] = {"cpu_seconds": cpu.read()["gateway"] - before["gateway"]}
-    return told
+    outputs = dict(zip(clients, await asyncio.gather(*clients.values()), strict=True))
+    outputs["gateway"] = {"cpu_seconds": cpu.read()["gateway"] - before["gateway"]}
+    return outputs
 
 
 async def _client(port: int, rate: int, seconds: float, request: bytes) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     page: Annotated[Path, typer.Option(help="The page whose table is renewed.")] = ROOT / "docs" / "measurements.md",
 ) -> None:
-    """Good requests by themselves and beside bad ones, in turn, on a real control plane."""
+    """Measure good requests alone and beside bad ones, in turn, on a real control plane."""
     found = uvloop.run(_measure(rounds, seconds, bad_rate))
     table = grid(found)
     table.show()

@@ -1,4 +1,4 @@
-"""One HTTP server in the place of all agent servers: simulated pods' addresses all lead to this machine."""
+"""One HTTP server in place of all agent servers: the addresses of simulated pods all lead to this machine."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -19,7 +19,7 @@ class StubAgents:
 
     @property
     def command(self) -> list[str]:
-        """A command line by which operator and gateway find the port."""
+        """A command line in which operator and gateway find the port."""
         return ["/usr/local/bin/openhands-agent-server", "--host", "0.0.0.0", "--port", str(self.port)]  # noqa: S104
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The ceiling: pods that a client creates by itself, with no controller of ours."""
+"""The ceiling: pods that a client creates directly, without our controllers."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -20,7 +20,7 @@ SMALL: KubeObject = {
     "securityContext": _SECURITY,
     "containers": [{"name": "main", "image": "registry.example/small:1", "securityContext": _CAPABILITIES}],
 }
-"""Spec of the least pod that Pod Security `restricted` admits."""
+"""Spec of a minimal pod that Pod Security `restricted` admits."""
 
 
 def is_ready(item: KubeObject) -> bool:
@@ -62,12 +62,12 @@ class BarePods:
         """None of them."""
         return 0
 
-    def watch_ready(self, tell: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+    def watch_ready(self, report: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
         """By the condition Ready of the pods."""
 
         def changed(name: str, ready: bool | None) -> None:
             if ready:
-                tell(name)
+                report(name)
 
         pods = Informer(self._client, PODS, self._namespace, is_ready, label_selector=LABEL, on_change=changed)
         return followed(pods)

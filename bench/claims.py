@@ -1,7 +1,7 @@
 """Warm claims through the gateway, the pool refilling: `python -m bench.claims --help`.
 
-Requests come on schedule, whether those before have been answered or not, and each is timed from the moment when it
-was due until the answer of /start. That it was a claim and no cold start is read from the Sandbox's status.
+Requests come on schedule, even if earlier ones are not answered. Each is timed from the moment when it was due until
+the answer of /start. The Sandbox's status says whether it was a claim or a cold start.
 """
 
 import json
@@ -26,7 +26,7 @@ from local_cluster.progress import Progress
 
 _WARM_UP = 30
 _SATURATED = 0.9
-"""A rate of which less than this share is reached is more than can be had."""
+"""A rate is saturated if less than this share of it is reached."""
 _SHARES = (0.5, 0.9, 0.99)
 
 

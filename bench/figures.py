@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 NOTHING = math.nan
-"""What is told about no values at all."""
+"""The result for no values."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -52,5 +52,5 @@ def each(seconds: Mapping[str, float], count: int) -> dict[str, float]:
 
 
 def difference(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    """By name; what was not there before counts from nothing, what is there no more is left out."""
+    """By name. New names count from zero; names that are gone are omitted."""
     return {name: value - before.get(name, 0.0) for name, value in after.items()}

@@ -14,7 +14,7 @@ from bench.plane import Plane
 from sandbox_common.kube import Informer
 
 READY_SECONDS = 60.0
-"""What is not ready after so long counts as failed."""
+"""A start that takes longer counts as failed."""
 
 
 class Adapter(Protocol):
@@ -25,40 +25,40 @@ class Adapter(Protocol):
 
     title: str
     at_once: int
-    """How many requests may be under way at the same time, as a reasonable client of this API would do."""
+    """The most requests in progress at a time, as a reasonable client of this API would have."""
 
     async def create(self, name: str) -> None:
-        """Ask for one that is started from nothing."""
+        """Ask for one that is started cold."""
         ...
 
     async def claim(self, name: str) -> None:
-        """Ask for one that is warm already."""
+        """Ask for a warm one."""
         ...
 
     async def fill(self, size: int) -> None:
-        """Return when so many warm ones are ready to be claimed, and go on to keep so many."""
+        """Keep this many warm ones, and return when they are ready to be claimed."""
         ...
 
     async def warm(self, names: Iterable[str]) -> int:
-        """How many of these, which were claimed and are ready, had been warm."""
+        """How many of these ready ones had been warm."""
         ...
 
-    def watch_ready(self, tell: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
-        """Meanwhile tell the name of each that is ready, as soon as a client could know."""
+    def watch_ready(self, report: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """While the context lasts, report the name of each ready one, as soon as a client can know it."""
         ...
 
     async def delete(self, name: str) -> None:
-        """End one. Return when it is asked for."""
+        """Ask for the end of one."""
         ...
 
     async def gone(self) -> None:
-        """Return when nothing is left of those that were deleted."""
+        """Return when all deleted ones are gone."""
         ...
 
 
 @dataclass
 class Run:
-    """What came of one load; all in seconds. `waits` are from the moment when a start was due until it was ready."""
+    """The result of one load, in seconds. `waits` are from the moment when a start was due until it was ready."""
 
     title: str
     asked: int
@@ -67,12 +67,12 @@ class Run:
     failures: list[str] = field(default_factory=list[str])
     cpu: dict[str, float] = field(default_factory=dict[str, float])
     requests: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
-    """Of the API server, by user agent and what was asked for."""
+    """Requests to the API server, by user agent and kind."""
     warm: int = 0
 
     @property
     def rate(self) -> float:
-        """Ready a second, from the beginning to the last one."""
+        """Ready sandboxes per second, from the beginning to the last one."""
         return rate(self.moments)
 
     @property
@@ -103,7 +103,7 @@ def burst(count: int) -> list[float]:
 
 
 def steady(per_second: float, seconds: float) -> list[float]:
-    """Due at even distances, whether those before have been answered or not."""
+    """Starts at even distances, even if earlier ones are not answered."""
     return [number / per_second for number in range(round(per_second * seconds))]
 
 
@@ -120,12 +120,12 @@ class Load:
     async def run(self, ask: Callable[[str], Any], due: Sequence[float], prefix: str) -> Run:
         """Ask for one at each of these moments, in seconds from now; return when all are ready or have failed.
 
-        All of them are deleted afterwards, and their ends awaited: that is not measured.
+        Afterwards all are deleted, and this waits for their end, which is not measured.
         """
         self._number += 1
         names = [f"{prefix}-{self._number}-{number}" for number in range(len(due))]
         result = Run(self.adapter.title, len(due))
-        async with self.adapter.watch_ready(self._tell):
+        async with self.adapter.watch_ready(self._report):
             await self._measure(ask, names, due, result)
             if ask == self.adapter.claim:
                 result.warm = await self.adapter.warm(names)
@@ -162,7 +162,7 @@ class Load:
         await self.adapter.gone()
         await self._cpu.settle()
 
-    def _tell(self, name: str) -> None:
+    def _report(self, name: str) -> None:
         future = self._ready.get(name)
         if future and not future.done():
             future.set_result(asyncio.get_running_loop().time())

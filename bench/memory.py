@@ -1,8 +1,8 @@
-"""What is left in memory of sandboxes that have gone: `python -m bench.memory --help`.
+"""How much memory remains in use after sandboxes are gone: `python -m bench.memory --help`.
 
-Brings up a control plane with simulated nodes, and the real operator and gateway. Sandboxes as large as they may be are
-started and stopped with one API key, and others are made and deleted as kubectl does meanwhile, some at a time: an
-owner may send 16 MiB a minute, so that one key alone would wait most of the time.
+Starts a control plane with simulated nodes, and the real operator and gateway. One API key starts and stops sandboxes
+of the maximum size. Others are meanwhile made and deleted as kubectl does, some at a time, since an owner may send
+only 16 MiB a minute.
 """
 
 import asyncio

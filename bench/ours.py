@@ -94,7 +94,7 @@ class Sandboxes:
         wanted = {runtime_id(OWNER, name) for name in names}
         return sum(item["metadata"]["name"] in wanted and _launch(item) == "Warm" for item in found)
 
-    def watch_ready(self, tell: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+    def watch_ready(self, report: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
         """By the condition Ready of the Sandboxes."""
 
         def decode(item: KubeObject) -> str:
@@ -102,7 +102,7 @@ class Sandboxes:
 
         def changed(_: str, name: str | None) -> None:
             if name:
-                tell(name)
+                report(name)
 
         return followed(Informer(self._client, SANDBOXES, self._namespace, decode, on_change=changed))
 
@@ -131,7 +131,7 @@ class Gateway(Sandboxes):
         self.title = "gateway"
         self._session = session
         self._url = f"http://127.0.0.1:{plane.gateway_port}"
-        self._tell: Callable[[str], None] = _nobody
+        self._report: Callable[[str], None] = _nobody
 
     @classmethod
     @asynccontextmanager
@@ -156,14 +156,14 @@ class Gateway(Sandboxes):
             answer = await self._request("GET", f"/sessions/{name}")
         if answer["status"] != "running":
             raise RuntimeError(f"{answer['status']}: {answer['pod_logs']}")
-        self._tell(name)
+        self._report(name)
 
     @asynccontextmanager
-    async def watch_ready(self, tell: Callable[[str], None]) -> AsyncGenerator[None]:
+    async def watch_ready(self, report: Callable[[str], None]) -> AsyncGenerator[None]:
         """By the answers of the gateway."""
-        self._tell = tell
+        self._report = report
         yield
-        self._tell = _nobody
+        self._report = _nobody
 
     async def delete(self, name: str) -> None:
         """One request."""

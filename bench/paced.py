@@ -50,7 +50,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def paced(port: int, rate: int, seconds: float, request: bytes) -> None:
-    """Waits count from the moment that was due. What finds no free connection is left out, and counted as missed."""
+    """Waits count from the moment that was due. A request without a free connection counts as missed."""
     loop = asyncio.get_running_loop()
     free = deque([(await loop.create_connection(_Connection, "127.0.0.1", port))[1] for _ in range(_CONNECTIONS)])
     waits: list[float] = []

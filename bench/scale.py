@@ -1,7 +1,7 @@
-"""What thousands of sandboxes cost operator and gateway: `python -m bench.scale --help`.
+"""The cost of thousands of sandboxes for operator and gateway: `python -m bench.scale --help`.
 
-Brings up a control plane with simulated nodes, and the real operator and gateway; makes the sandboxes through the API
-server as the gateway does, and lets the operator make them ready. One server answers in the place of all agent servers.
+Starts a control plane with simulated nodes, and the real operator and gateway. It creates the sandboxes through the API
+server as the gateway does, and the operator makes them ready. One server answers in place of all agent servers.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _TARGET_SIZE = 5000
 
 @dataclass(frozen=True)
 class Figure:
-    """One number. `target` is what it is to be at most, if anybody said so."""
+    """One number. `target` is its maximum, if there is one."""
 
     what: str
     value: float

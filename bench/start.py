@@ -72,7 +72,7 @@ class PodClock:
         self.ready: dict[str, float] = {}
 
     def look(self, pod: KubeObject) -> KubeObject:
-        """Note what a pod's event tells."""
+        """Note the state in a pod's event."""
         sandbox = pod["metadata"]["labels"][SANDBOX_LABEL]
         self.made.setdefault(sandbox, time.time())
         conditions = pod.get("status", {}).get("conditions", [])

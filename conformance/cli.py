@@ -1,4 +1,4 @@
-"""The command line: where the server is, what to ask of it, and where to write the answer."""
+"""The command line: the server, the sections to test, and where to write the report."""
 
 import signal
 import sys
@@ -35,7 +35,7 @@ def run(
     other_api_key: Annotated[
         str,
         typer.Option(
-            envvar="OTHER_RUNTIME_API_KEY", show_default=False, help="API key of another owner: who must see nothing"
+            envvar="OTHER_RUNTIME_API_KEY", show_default=False, help="API key of another owner, who must see nothing"
         ),
     ] = "",
     section: Annotated[
@@ -71,7 +71,7 @@ def run(
     arguments = ["-c", str(_CONFIGURATION), "--disable-plugin-autoload", *map(str, files), *(pytest_arguments or [])]
     if junit:
         arguments.append(f"--junitxml={junit.absolute()}")
-    # Sandboxes are stopped also when somebody ends the run. A shell's background jobs are born deaf to SIGINT.
+    # Stop the sandboxes also when somebody ends the run. A shell's background jobs ignore SIGINT from their start.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     code = pytest.main(arguments, plugins=[Plugin(target, result)])
@@ -84,7 +84,7 @@ def run(
 
 
 def _out_of_reach(target: Target) -> str:
-    """Why nothing can be tested at all, "" when something can."""
+    """Why nothing can be tested, or ""."""
     try:
         answer = httpx.get(f"{target.url}/sessions/{uuid.uuid4()}", headers={"X-API-Key": target.api_key}, timeout=60)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -1,4 +1,4 @@
-"""What the suite is divided into, whom its tests speak for, and the contract's fixed words and numbers."""
+"""The suite's sections, the clients that its tests speak for, and the contract's fixed words and numbers."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,7 +35,7 @@ SECTIONS = (
 
 
 class Client(StrEnum):
-    """Who relies on it."""
+    """The clients that rely on it."""
 
     SDK = "SDK"
     """openhands_workspace 1.58.2, `APIRemoteWorkspace`, with openhands_sdk 1.58.2."""
@@ -52,12 +52,12 @@ class Client(StrEnum):
 
 
 class Weight(StrEnum):
-    """What it means when a test does not hold."""
+    """What it means when a test fails."""
 
     REQUIRED = "required"
     """A client breaks: the server does not conform."""
     RECOMMENDED = "recommended"
-    """A client still works, but worse; or it would break in a case that this suite cannot bring about."""
+    """A client still works, but worse; or it would break in a case that this suite cannot cause."""
 
 
 def required(*clients: Client) -> pytest.MarkDecorator:
@@ -71,7 +71,7 @@ def recommended(*clients: Client) -> pytest.MarkDecorator:
 
 
 class Blocked(Exception):
-    """A test cannot run, since something that another test reports has failed before."""
+    """A test cannot run, since something failed that another test reports."""
 
 
 SDK_POLL_SECONDS = 60.0
@@ -89,6 +89,6 @@ FATAL_POD_STATUSES = frozenset({"failed", "unknown", "crashloopbackoff"})
 STATUSES = frozenset({"starting", "running", "paused", "stopped", "error"})
 
 FINAL_CLOSE_CODES = frozenset({4001, 4004})
-"""Of a WebSocket: the SDK never comes back after them. Only the agent server may send them."""
+"""Close codes after which the SDK never reconnects. Only the agent server may send them."""
 NORMAL_CLOSE_CODES = frozenset({1000, 1001})
-"""After these the SDK comes back at once, without a pause, for ever."""
+"""Close codes after which the SDK reconnects at once, without a pause and without end."""

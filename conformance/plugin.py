@@ -1,4 +1,4 @@
-"""The suite's part of pytest: what a test weighs, in which order they run, and what becomes of each."""
+"""The suite's pytest plugin: the weight, the order and the outcome of each test."""
 
 import time
 from collections.abc import Generator, Sequence
@@ -12,7 +12,7 @@ from conformance.report import Outcome, Report, Result
 from conformance.target import SECRETS, TARGET, Secrets, Target
 
 LATE_FIXTURES = ("minute", "unpullable", "second_pause", "pause", "resume", "stop", "everything")
-"""What these make can be made only once, after all that needs the state before it; so their tests go last, in this
+"""These fixtures change state only once, after all tests that need the state before. So their tests run last, in this
 order."""
 REPORT = pytest.StashKey[Report]()
 _WARNED = "warned"

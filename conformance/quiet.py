@@ -1,5 +1,5 @@
-"""What a client does while nothing happens for longer than a minute, the usual time-out of a proxy. It runs beside the
-other tests."""
+"""Connections on which nothing happens for longer than a minute, the usual time-out of a proxy. Runs in parallel with
+the other tests."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass

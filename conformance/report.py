@@ -103,7 +103,7 @@ class Report:
         path.write_text(json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n")
 
     def print(self, console: Console) -> None:
-        """Tables, then a line about each test that did not pass; those that could not run are told by their cause."""
+        """Tables, then a line about each test that did not pass; tests that could not run are listed by cause."""
         titles = {section.key: f"{section.key}  {section.title}" for section in SECTIONS}
         console.print(_table("Section", {titles[key]: counts for key, counts in self.sections().items()}))
         console.print(_table("Client", {str(client): counts for client, counts in self.clients().items() if counts}))

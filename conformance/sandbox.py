@@ -36,7 +36,7 @@ class Attempt:
     session_id: str
     polls: list[Exchange] = field(default_factory=list[Exchange])
     unready_probes: int = 0
-    """Probes that failed although `ready` had been told."""
+    """Probes that failed after `ready` was reported."""
     first_use: str = ""
     """What a request with the session key gave at once after it was ready: a status code, or an error."""
     before: Exchange | None = None
@@ -156,7 +156,7 @@ def like_the_app(session_id: str, image: str) -> dict[str, Any]:
 
 
 def launch(api: RuntimeApi, body: dict[str, Any], start_timeout: float) -> Attempt:
-    """Bring it up as the SDK does. Failures are told in `problem`."""
+    """Start it as the SDK does. Failures are in `problem`."""
     attempt = Attempt(body["session_id"])
     with _told_in(attempt):
         attempt.before = api.get(f"/sessions/{attempt.session_id}")
@@ -177,17 +177,17 @@ def resume(api: RuntimeApi, sandbox: Sandbox, start_timeout: float) -> Attempt:
 
 
 def pause(api: RuntimeApi, sandbox: Sandbox, seconds: float) -> Attempt:
-    """Pause it and wait until the session is told to be `paused`."""
+    """Pause it and wait until the session is reported as `paused`."""
     return _end(api, "/pause", sandbox, seconds, lambda seen: seen.ok and seen.fields.get("status") == "paused")
 
 
 def stop(api: RuntimeApi, sandbox: Sandbox, seconds: float) -> Attempt:
-    """Stop it and wait until no client would take the session for one that lives."""
+    """Stop it and wait until no client would regard the session as alive."""
     return _end(api, "/stop", sandbox, seconds, _gone)
 
 
 def poll(look: Callable[[], bool], seconds: float) -> bool:
-    """Look, at first often and then less, until it is so; False when it is not within `seconds`."""
+    """Look, at first often and then less, until it is true; False when it is not within `seconds`."""
     deadline, pause = time.monotonic() + seconds, 0.2
     while not look():
         if time.monotonic() >= deadline:

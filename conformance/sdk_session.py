@@ -1,6 +1,6 @@
 # Run by an interpreter that has the SDK, which is no dependency of this repository.
 # pyright: basic, reportMissingImports=false
-"""One session with the SDK as it was released; prints a line of JSON about each step, and ends at the first failure."""
+"""One session with the unmodified SDK. Prints a line of JSON for each step, and ends at the first failure."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The server under test, and what it takes to test it."""
+"""The server under test, and what is needed to test it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ class Secrets:
         self._known = set(known) - {""}
 
     def add(self, secret: object) -> None:
-        """Remember one, if it is a text at all; short ones are no keys and would garble the report."""
+        """Remember a key, if it is a text. Short texts are not keys, and would garble the report."""
         if isinstance(secret, str) and len(secret) >= 8:
             self._known.add(secret)
 

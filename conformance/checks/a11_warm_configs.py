@@ -7,7 +7,7 @@ from conformance.contract import Client, required
 
 
 def configs_of(api: RuntimeApi) -> list[dict[str, Any]]:
-    """The configs that the server tells."""
+    """The configs in the server's answer."""
     configs = as_list(api.get("/api/warm-runtime-configs", seconds=10).fields.get("configs"), "configs")
     return [as_object(config, "a config") for config in configs]
 

@@ -29,7 +29,7 @@ def test_known_sessions(api: RuntimeApi, sandbox: Sandbox, second: Sandbox) -> N
 
 @required(Client.APP)
 def test_unknown_sessions_are_left_out(api: RuntimeApi, sandbox: Sandbox) -> None:
-    """app: a session that is not in the list is MISSING; the others must come all the same."""
+    """app: a session that is not in the list is MISSING; the others must come nevertheless."""
     assert set(batch(api, f"unknown-{uuid.uuid4()}", sandbox.session_id)) == {sandbox.session_id}
 
 
@@ -39,8 +39,8 @@ def test_entries_stand_where_their_ids_do(api: RuntimeApi, sandbox: Sandbox, sec
     ids = [second.session_id, f"unknown-{uuid.uuid4()}", sandbox.session_id]
     answer = api.get("/sessions/batch", params=[("ids", session_id) for session_id in ids])
     entries = as_list(answer.body, str(answer))
-    told = [None if entry is None else text_of(as_object(entry, "an entry"), "session_id") for entry in entries]
-    assert len(told) != len(ids) or told == [ids[0], None, ids[2]]
+    found = [None if entry is None else text_of(as_object(entry, "an entry"), "session_id") for entry in entries]
+    assert len(found) != len(ids) or found == [ids[0], None, ids[2]]
 
 
 @recommended(Client.APP)

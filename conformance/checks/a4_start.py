@@ -91,7 +91,7 @@ def test_environment_reaches_the_agent_server(agent: AgentServer, variable: tupl
 
 @required(Client.SDK, Client.APP)
 def test_start_of_a_running_session_finds_it(api: RuntimeApi, sandbox: Sandbox, start_body: dict[str, Any]) -> None:
-    """SDK: starts anew whenever the session is not told to be running or paused; a 409 ends the constructor."""
+    """SDK: starts again whenever the session is not reported as running or paused; a 409 ends the constructor."""
     again = api.post("/start", start_body).fields
     assert (again.get("runtime_id") or again.get("id")) == sandbox.runtime_id
     assert again.get("url") == sandbox.url

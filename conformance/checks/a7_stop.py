@@ -22,7 +22,7 @@ def test_stop_answers_before_the_time_out(stop: Attempt) -> None:
 
 @required(Client.SDK, Client.APP)
 def test_session_is_gone(stop: Attempt) -> None:
-    """SDK: would attach to a session that is still told to be running or paused."""
+    """SDK: would attach to a session that is still reported as running or paused."""
     assert not stop.problem, stop.problem
 
 

@@ -28,7 +28,7 @@ def test_pod_status_words(launch: Attempt) -> None:
 
 @recommended(Client.SDK, Client.APP, Client.V0)
 def test_ready_means_reachable(launch: Attempt) -> None:
-    """SDK: probes {url}/health once it is told ready; a failed probe costs it a back-off step of 2 to 10 s."""
+    """SDK: probes {url}/health once the status is ready; a failed probe costs it a back-off step of 2 to 10 s."""
     assert launch.succeeded
     assert launch.unready_probes == 0, f"{launch.unready_probes} probes failed after pod_status was ready"
 

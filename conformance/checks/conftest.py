@@ -20,9 +20,9 @@ from conformance.sandbox import Attempt, Sandbox, Sessions
 from conformance.target import SECRETS, TARGET, Secrets, Target
 
 _END_SECONDS = 60.0
-"""Until a paused or stopped one must be told as such: pods have a grace period, usually of 30 s."""
+"""Until a paused or stopped one must be reported as such: pods have a grace period, usually of 30 s."""
 _UNPULLABLE_SECONDS = 90.0
-"""Until a start must be told to have failed. Both end with `--start-timeout`, if that is less."""
+"""Until a failed start must be reported as failed. Both end with `--start-timeout`, if that is less."""
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +63,7 @@ def sessions(api: RuntimeApi, end_seconds: float, pytestconfig: pytest.Config) -
 
 
 def prepare(request: pytest.FixtureRequest, *names: str) -> None:
-    """Make these fixtures now, as far as a test wants them. If one cannot be made, that concerns only its tests."""
+    """Make these fixtures now, if a test needs them. If one fails, that affects only its tests."""
     wanted = {name for item in request.session.items if isinstance(item, pytest.Function) for name in item.fixturenames}
     for name in names:
         if name in wanted:

@@ -43,7 +43,7 @@ class Instant:
         self.bad = bad
         self.asking = self.most_at_once = 0
         self.alive: set[str] = set()
-        self._tell: Callable[[str], None] = print
+        self._report: Callable[[str], None] = print
 
     async def create(self, name: str) -> None:
         self.asking += 1
@@ -53,7 +53,7 @@ class Instant:
         if name.endswith(self.bad):
             raise RuntimeError("refused")
         self.alive.add(name)
-        self._tell(name)
+        self._report(name)
 
     async def claim(self, name: str) -> None:
         await self.create(name)
@@ -65,8 +65,8 @@ class Instant:
         return len(self.alive.intersection(names))
 
     @asynccontextmanager
-    async def watch_ready(self, tell: Callable[[str], None]) -> AsyncGenerator[None]:
-        self._tell = tell
+    async def watch_ready(self, report: Callable[[str], None]) -> AsyncGenerator[None]:
+        self._report = report
         yield
 
     async def delete(self, name: str) -> None:
