@@ -129,7 +129,12 @@ def target(progress: Progress, lanes: Lanes) -> Iterator[LocalTarget]:
     if lanes.second:
         return
     lanes.hear(SECOND_GONE)
-    if not found:
+    if found:
+        namespaces = target.kubectl("get", "namespaces", "--output=name").split()
+        ending = [name for name in namespaces if name.startswith(f"namespace/{NAMESPACES}")]
+        if ending:
+            target.kubectl("wait", "--for=delete", "--timeout=300s", *ending)
+    else:
         target.down(progress)
         assert leftovers(state) == []
 

@@ -91,4 +91,5 @@ def installed(
         with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
             yield Site(release, url, client)
     finally:
-        target.kubectl("delete", "namespace", namespace, "--wait")
+        # A cluster that is taken down afterwards need not wait for it; the fixture `target` waits for one that stays.
+        target.kubectl("delete", "namespace", namespace, "--wait=false")
