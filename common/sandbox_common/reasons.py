@@ -134,7 +134,8 @@ MEANINGS: dict[Reason, Meaning] = {
         "The registry, or the node's image policy, refuses the image.",
         "error",
         "failed",
-        remedy="Check spec.image. A private registry needs a Secret in pod.imagePullSecrets of the SandboxClass.",
+        remedy="Check spec.image. A private registry needs a Secret in pod.imagePullSecrets of the SandboxClass, or a "
+        "pull Secret of the sandbox's owner. Then start the sandbox again.",
     ),
     Reason.INVALID_IMAGE_NAME: Meaning(
         "The image reference is malformed.", "error", "failed", remedy="Correct spec.image."

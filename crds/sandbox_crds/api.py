@@ -18,5 +18,9 @@ EGRESS_LABEL = f"{GROUP}/egress"
 API_KEY_LABEL = f"{GROUP}/api-key"
 """On Secrets that hold the hash of one gateway API key; the value is `"true"`."""
 
+PULL_SECRET_LABEL = f"{GROUP}/pull-secret-of"
+"""On Secrets of type `kubernetes.io/dockerconfigjson` with which images of one owner's sandboxes are pulled; the value
+is `names.owner_label` of that owner."""
+
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGER = "openhands-sandbox"

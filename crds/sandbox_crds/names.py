@@ -14,6 +14,9 @@ SERVICES = ("vscode", "work-1", "work-2")
 SERVICE_PREFIX = f"^({'|'.join(SERVICES)})-"
 """No Sandbox's name may begin like this, because its host would be that of another sandbox's service."""
 
+_LABEL = re.compile("[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_HASHED = "sha256-"
+
 _SERVICE_PREFIX = re.compile(SERVICE_PREFIX)
 
 
@@ -40,6 +43,16 @@ def runtime_id(owner: str, session_id: str) -> str:
     """
     text = f"{len(owner)}:{owner}{session_id}".encode(errors="surrogatepass")
     return f"sb-{_digest(text, 24)}"
+
+
+def owner_label(owner: str) -> str:
+    """The value of a label that names an owner: the owner itself where it can be one, else `sha256-` and 40 hex digits.
+
+    No two owners have the same one: an owner that looks like a hash is hashed, too.
+    """
+    if _LABEL.fullmatch(owner) and not owner.startswith(_HASHED):
+        return owner
+    return f"{_HASHED}{hashlib.sha256(owner.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
 
 @lru_cache(256)

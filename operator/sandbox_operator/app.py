@@ -150,13 +150,12 @@ def _ready(caches: Caches) -> dict[str, Callable[[], bool]]:
 
 def _healthy(caches: Caches) -> dict[str, Callable[[], bool]]:
     """Checks for failures that a restart may repair. An API server that refuses or does not answer is not one."""
-    informers = {"pods": caches.pods, "services": caches.services.informer, "API keys": caches.limits.keys}
 
     def follows(informer: Informer[Any]) -> bool:
         return time.monotonic() - informer.turned_at < _STUCK_SECONDS
 
     checks: dict[str, Callable[[], bool]] = {
-        f"{name} are not stuck": partial(follows, informer) for name, informer in informers.items()
+        f"{name} are not stuck": partial(follows, informer) for name, informer in caches.informers.items()
     }
     sweeper = caches.sweeper
     return {**checks, "sweeps are not stuck": lambda: time.monotonic() - sweeper.turned_at < 2 * Sweeper.INTERVAL}

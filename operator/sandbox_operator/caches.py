@@ -1,7 +1,8 @@
 """What an operator knows about its namespace, as leader or standby: custom resources and pods as last seen."""
 
 import asyncio
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import structlog
 
@@ -12,6 +13,7 @@ from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.limits.owners import OwnerLimits
 from sandbox_operator.pools.pod_index import PodIndex
+from sandbox_operator.sandboxes.pull_secrets import PullSecrets
 from sandbox_operator.sandboxes.services import Services
 from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.node_watch import Nodes
@@ -62,22 +64,31 @@ class Caches:
             client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
         )
         self.services = Services(client, namespace, self._sandbox_changed)
+        self.pull_secrets = PullSecrets(client, namespace)
         self.limits = OwnerLimits(client, namespace, self._limits_changed)
         # Classes come first: a sandbox would be refused if its class were not known yet.
         self.stores: list[AnyStore] = [self.classes, self.pools, self.sandboxes]
         self.sweeper = Sweeper(client, namespace, self.stores)
 
     @property
+    def informers(self) -> Mapping[str, Informer[Any]]:
+        """All that follow a list by themselves, but for the nodes, by what they follow."""
+        return {
+            "pods": self.pods,
+            "services": self.services.informer,
+            "API keys": self.limits.keys,
+            "pull secrets": self.pull_secrets.informer,
+        }
+
+    @property
     def synced(self) -> bool:
         """Whether all caches have been filled."""
-        return self.pods.synced and self.services.informer.synced and self.limits.keys.synced and self.sweeper.synced
+        return all(synced.synced for synced in (*self.informers.values(), self.sweeper))
 
     async def wait_synced(self) -> None:
         """Return once all caches have been filled."""
-        await self.pods.wait_synced()
-        await self.services.informer.wait_synced()
-        await self.limits.keys.wait_synced()
-        await self.sweeper.wait_synced()
+        for synced in (*self.informers.values(), self.sweeper):
+            await synced.wait_synced()
 
     async def run(self) -> None:
         """Follow the API server until cancelled, except for what kopf watches. No answer of the server ends this."""
@@ -85,9 +96,7 @@ class Caches:
             if self._read_nodes:
                 group.create_task(self.nodes.run())
             for following in (
-                self.pods.run(),
-                self.services.informer.run(),
-                self.limits.keys.run(),
+                *(informer.run() for informer in self.informers.values()),
                 self.sweeper.run(),
                 self.definitions.follow(self._client, self.sweeper.read_again),
             ):

@@ -66,6 +66,7 @@ class Term:
             self._start_queue,
             caches.services,
             definitions=caches.definitions,
+            pull_secrets=caches.pull_secrets.of,
         )
 
     @property

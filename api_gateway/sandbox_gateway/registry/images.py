@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 
 import httpx
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sandbox_crds.image_references import Reference
 from sandbox_gateway.contract.responses import ImageExistsResponse, ImageFacts
 from sandbox_gateway.registry.addresses import PrivateAddressError
+from sandbox_gateway.registry.credentials import Credentials, matching
 from sandbox_gateway.registry.http import RegistryClient, RegistryError, json_object
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -30,7 +31,21 @@ _ACCEPT = ", ".join(
 )
 _DIGEST = r"^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+$"
 _PROBLEMS = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
+_MOST_LOGINS = 4
+"""Maximum number of credentials that are tried for one image."""
 _NOTHING_KNOWN = ImageFacts(upload_time="", image_size_bytes=0)
+
+
+type ReadSecrets = Callable[[], Awaitable[Sequence[bytes]]]
+"""Reads the `.dockerconfigjson` of pull Secrets."""
+
+
+class _HiddenError(Exception):
+    """The registry does not show the image without credentials, or with these."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
 
 
 class _Platform(BaseModel):
@@ -60,21 +75,19 @@ class Images:
         self._tls = tls
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def look(self, image: Reference) -> ImageExistsResponse:
-        """What the registry says, or why that is unknown. Raises nothing."""
+    async def look(self, image: Reference, read: ReadSecrets) -> ImageExistsResponse:
+        """What the registry says, or why that is unknown. `read` gives pull Secrets. Raises only what `read` raises.
+
+        They are read only if the registry hides the image from those who have no credentials.
+        """
         registry = image.registry
         if registry not in self._registries:
             return _unknown(f"This gateway is not set up to ask {registry}: list it in its setting image_registries.")
         # Made at the first question: it takes a tenth of a second, and most gateways never get one.
         self._tls = self._tls or httpx.create_ssl_context()
-        trusted = [_API_HOSTS.get(name, name) for name in self._registries]
         try:
-            async with (
-                asyncio.timeout(_SECONDS),
-                self._slots,
-                RegistryClient(_API_HOSTS.get(registry, registry), trusted, self._tls) as client,
-            ):
-                return await _ask(client, image)
+            async with asyncio.timeout(_SECONDS), self._slots:
+                return await self._ask(image, read, self._tls)
         except TimeoutError:
             problem = "it did not answer in time"
         except RegistryError as error:
@@ -85,6 +98,30 @@ class Images:
             _log.info("registry not reached", registry=registry, error=str(error) or type(error).__name__)
             problem = "it cannot be reached from the gateway"
         return _unknown(f"The gateway asked {registry}, but {problem}.")
+
+    async def _ask(self, image: Reference, read: ReadSecrets, tls: ssl.SSLContext) -> ImageExistsResponse:
+        """The first answer that the image exists; without one, the last answer."""
+        trusted = [_API_HOSTS.get(name, name) for name in self._registries]
+        host = _API_HOSTS.get(image.registry, image.registry)
+
+        async def ask(credentials: Credentials | None) -> ImageExistsResponse | _HiddenError:
+            async with RegistryClient(host, trusted, tls, credentials) as client:
+                try:
+                    return await _ask(client, image)
+                except _HiddenError as error:
+                    return error
+
+        answer = await ask(None)
+        if isinstance(answer, _HiddenError) or not answer.exists:
+            logins = [login for config in await read() for login in matching(config, image)]
+            for login in logins[:_MOST_LOGINS]:
+                answer = await ask(login)
+                if isinstance(answer, ImageExistsResponse) and answer.exists:
+                    break
+            if isinstance(answer, _HiddenError):
+                does = "refuses the pull Secrets" if logins else "does not show the image without credentials"
+                raise RegistryError(f"it {does} (status {answer.status})")
+        return answer
 
 
 def _unknown(detail: str) -> ImageExistsResponse:
@@ -98,7 +135,7 @@ async def _ask(client: RegistryClient, image: Reference) -> ImageExistsResponse:
         detail = f"{image.registry} has no such image."
         return ImageExistsResponse(exists=False, known=True, detail=detail, image=_NOTHING_KNOWN)
     if answer.status in {401, 403}:
-        raise RegistryError(f"it shows the image to nobody without credentials (status {answer.status})")
+        raise _HiddenError(answer.status)
     if answer.status != 200:
         raise RegistryError(f"it answers with status {answer.status}")
     facts = await _facts(client, image, answer.body)

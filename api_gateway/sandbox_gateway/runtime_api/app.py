@@ -18,6 +18,7 @@ from sandbox_gateway.runtime_api.routes import sandbox_routes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
+from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 from sandbox_gateway.sandboxes.service import SandboxService
 
 _DESCRIPTION = """\
@@ -35,6 +36,7 @@ def create_app(
     explanations: Explanations,
     pools: Pools,
     images: Images,
+    pull_secrets: PullSecrets,
     api_keys: ApiKeys,
     permissions: Permissions,
     *,
@@ -55,7 +57,7 @@ def create_app(
     add_error_handlers(app)
     api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 429, 503))
     api.include_router(sandbox_routes(service, answers, explanations, pools, permissions))
-    api.include_router(image_routes(images, registry_prefix))
+    api.include_router(image_routes(images, pull_secrets, permissions, registry_prefix))
     app.include_router(api)
     app.router.routes.extend(docs_routes())
     return app

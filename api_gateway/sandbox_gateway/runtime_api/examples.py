@@ -122,7 +122,7 @@ IMAGE_MISSING: dict[str, Any] = {
 IMAGE_UNKNOWN: dict[str, Any] = {
     "exists": True,
     "known": False,
-    "detail": "ghcr.io was asked, but it shows the image to nobody without credentials (status 401). "
+    "detail": "The gateway asked ghcr.io, but it does not show the image without credentials (status 401). "
     "The nodes may be able to pull the image all the same.",
     "image": {"upload_time": "", "image_size_bytes": 0},
 }

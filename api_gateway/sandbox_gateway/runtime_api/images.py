@@ -11,6 +11,9 @@ from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api import examples
 from sandbox_gateway.runtime_api.openapi import answers as described
 from sandbox_gateway.runtime_api.openapi import refusals
+from sandbox_gateway.runtime_api.routes import Key
+from sandbox_gateway.sandboxes.permissions import Permissions
+from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 
 _NO_BUILDS = (
     "This gateway builds no images. Build the image elsewhere, push it to a registry that the cluster's nodes can pull "
@@ -18,7 +21,9 @@ _NO_BUILDS = (
 )
 
 
-def image_routes(images: Images, registry_prefix: str) -> APIRouter:
+def image_routes(
+    images: Images, pull_secrets: PullSecrets, permissions: Permissions, registry_prefix: str
+) -> APIRouter:
     """The endpoints; `registry_prefix` is answered as it is."""
     router = APIRouter(tags=["images"])
 
@@ -39,6 +44,7 @@ def image_routes(images: Images, registry_prefix: str) -> APIRouter:
         ),
     )
     async def image_exists(
+        key: Key,
         image: Annotated[
             str,
             Query(
@@ -49,15 +55,17 @@ def image_routes(images: Images, registry_prefix: str) -> APIRouter:
             ),
         ],
     ) -> ImageExistsResponse:
-        """Ask the registry, without credentials, if the gateway is set up to ask that one.
+        """Ask the registry, if the gateway is set up to ask that one.
 
-        Where it cannot know, `exists` is true, `known` is false and `detail` says why: nodes may have credentials.
+        If the registry hides the image, the gateway asks again with the pull Secrets of the owner and of the API key's
+        default class. Where it cannot know, `exists` is true, `known` is false and `detail` says why.
         """
         try:
             reference = Reference.parse(image)
         except ValueError as error:
             raise InvalidRequestError(f"image: {error}") from None
-        return await images.look(reference)
+        class_name = permissions.default_class(key.policy)
+        return await images.look(reference, lambda: pull_secrets.read(key.owner, class_name))
 
     @router.post("/build", summary="Build an image", status_code=501, responses=refusals(501))
     async def build() -> None:

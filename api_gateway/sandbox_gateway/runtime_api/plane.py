@@ -19,6 +19,7 @@ from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.notices import Notices
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
+from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 from sandbox_gateway.sandboxes.service import SandboxService
 from sandbox_gateway.sandboxes.starting import Starter
 from sandbox_gateway.sandboxes.starts import Starts
@@ -60,6 +61,7 @@ def control_plane(
         Explanations(service, ClusterEvents(client, namespace), keys, cache, classes, settings.base_domain),
         pools,
         Images(settings.image_registries),
+        PullSecrets(client, namespace, classes),
         api_keys,
         permissions,
         registry_prefix=settings.registry_prefix,

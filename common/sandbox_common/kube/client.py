@@ -153,7 +153,7 @@ class KubeClient:
 
     async def list(self, resource: Resource, namespace: str, **query: str) -> KubeObject:
         """The whole list object. Raises ApiError."""
-        return await self._send("GET", resource.path(namespace), query)
+        return await self._send("GET", resource.path(namespace), query, accept=resource.accepts(a_list=True))
 
     async def pages(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[KubeObject]:
         """The list in pages, all of one resource version, so that a long list is never in memory as a whole.
@@ -220,7 +220,8 @@ class KubeClient:
     async def watch(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[Lines]:
         """The open stream of a watch, with one JSON event a line. Raises ApiError if the server refuses it."""
         timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=_WATCH_SILENCE_SECONDS)
-        response = await self._request("GET", resource.path(namespace), {**query, "watch": "true"}, timeout=timeout)
+        path, accept = resource.path(namespace), resource.accepts(a_list=False)
+        response = await self._request("GET", path, {**query, "watch": "true"}, accept=accept, timeout=timeout)
         try:
             if response.status >= 300:
                 raise _refusal(response, await response.read())
@@ -235,6 +236,7 @@ class KubeClient:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> KubeObject:
         loop = asyncio.get_running_loop()
         repetition, deadline = Repetition(self._patience, loop.time()), loop.time() + CALL_SECONDS
@@ -243,7 +245,7 @@ class KubeClient:
             left = max(deadline - loop.time(), _LEAST_SECONDS)
             timeout = aiohttp.ClientTimeout(total=left, sock_connect=_CONNECT_SECONDS)
             try:
-                return await self._attempt(method, path, query, body, content_type, timeout)
+                return await self._attempt(method, path, query, body, content_type, accept, timeout)
             except FAILURES as failure:
                 pause = repetition.pause(failure, loop.time())
                 if pause is None or loop.time() + pause >= deadline:
@@ -262,9 +264,10 @@ class KubeClient:
         query: Mapping[str, str] | None,
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
         content_type: str,
+        accept: str,
         timeout: aiohttp.ClientTimeout,
     ) -> KubeObject:
-        response = await self._request(method, path, query, body, content_type, timeout=timeout)
+        response = await self._request(method, path, query, body, content_type, accept, timeout=timeout)
         text = await response.read()
         if response.status >= 300:
             raise _refusal(response, text)
@@ -280,10 +283,11 @@ class KubeClient:
         query: Mapping[str, str] | None,
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         *,
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": self._api.user_agent}
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": self._api.user_agent}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = f"{self._api.configuration.host}{path}"
         if query:

@@ -113,7 +113,8 @@ class Informer[T](Objects[T], Synced):
         async for page in self._client.pages(self._resource, self._namespace, **self._query):
             version = int(page["metadata"]["resourceVersion"])
             self._old_lists.check(version, self.version)
-            for item in page["items"]:
+            # An empty list of metadata alone has null.
+            for item in page["items"] or ():
                 seen.add(item["metadata"]["name"])
                 self._put(item)
             self.turned_at = time.monotonic()

@@ -14,6 +14,14 @@ class Resource:
     plural: str
     kind: str
     namespaced: bool = True
+    metadata_only: bool = False
+    """Whether lists and watches read only the metadata of objects."""
+
+    def accepts(self, *, a_list: bool) -> str:
+        """The media type of an answer with a list, or with single objects."""
+        if not self.metadata_only:
+            return "application/json"
+        return f"application/json;as=PartialObjectMetadata{'List' if a_list else ''};g=meta.k8s.io;v=v1"
 
     @property
     def api_version(self) -> str:
@@ -30,6 +38,7 @@ class Resource:
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 PODS = Resource("", "v1", "pods", "Pod")
 SECRETS = Resource("", "v1", "secrets", "Secret")
+SECRETS_METADATA = Resource("", "v1", "secrets", "Secret", metadata_only=True)
 SERVICES = Resource("", "v1", "services", "Service")
 VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")

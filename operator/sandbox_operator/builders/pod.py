@@ -1,5 +1,6 @@
 """The pod that runs a sandbox's agent server."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sandbox_common import service_ports
@@ -45,21 +46,24 @@ def pod_labels(class_: SandboxClass) -> dict[str, str]:
     return {**class_.spec.pod.labels, EGRESS_LABEL: class_.spec.egress}
 
 
-def build_pod(sandbox: Sandbox, class_: SandboxClass, foreign_key_id: str = "") -> KubeObject:
+def build_pod(
+    sandbox: Sandbox, class_: SandboxClass, foreign_key_id: str = "", pull_secrets: Sequence[str] = ()
+) -> KubeObject:
     """The pod. Fields with their default value are omitted, because every byte has a cost at each write of the pod.
 
     `foreign_key_id` is the id of its key if the key is derived from the warm pod in which the sandbox first started.
-    The pod passes the Pod Security Standard `restricted`, unless the class allows privilege escalation.
+    `pull_secrets` are names of Secrets of its owner. The pod passes the Pod Security Standard `restricted`, unless the
+    class allows privilege escalation.
     """
     overlay = class_.spec.pod
     restarted = {RESTARTED_ANNOTATION: sandbox.spec.restarted_at} if sandbox.spec.restarted_at else {}
     foreign = {KEY_ID_ANNOTATION: foreign_key_id} if foreign_key_id else {}
     annotations = {**overlay.annotations, **eviction_annotation(class_, free=False), **restarted, **foreign}
     pod = owned(PODS, sandbox, name_of(sandbox), labels=pod_labels(class_), annotations=annotations)
-    return pod | {"spec": pod_spec(sandbox, class_, name_of(sandbox))}
+    return pod | {"spec": pod_spec(sandbox, class_, name_of(sandbox), pull_secrets)}
 
 
-def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any]:
+def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str, pull_secrets: Sequence[str] = ()) -> dict[str, Any]:
     """The spec of a pod with this name, which the Secret with its keys has, too."""
     overlay = class_.spec.pod
     spec: dict[str, Any] = {
@@ -88,8 +92,8 @@ def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, Any
         spec["affinity"] = overlay.affinity
     if overlay.priority_class_name:
         spec["priorityClassName"] = overlay.priority_class_name
-    if overlay.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in overlay.image_pull_secrets]
+    if names := list(dict.fromkeys((*overlay.image_pull_secrets, *pull_secrets))):
+        spec["imagePullSecrets"] = [{"name": name} for name in names]
     return spec
 
 

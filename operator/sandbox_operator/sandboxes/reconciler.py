@@ -73,6 +73,7 @@ class Reconciler:
         services: Services,
         now: Callable[[], datetime] = times.utc_now,
         definitions: Definitions | None = None,
+        pull_secrets: Callable[[str], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self._api = api
         self._definitions = definitions or Definitions()
@@ -85,6 +86,7 @@ class Reconciler:
         self._requests = requests
         self._start_queue = start_queue
         self._services = services
+        self._pull_secrets = pull_secrets
         self._now = now
         self._memories: dict[str, Memory] = {}
         self._unreported: WeakSet[Memory] = WeakSet()
@@ -162,6 +164,7 @@ class Reconciler:
             initialization=memory.initialization(pod),
             unreported=len(self._unreported) - (memory in self._unreported),
             service=self._services.get(turn.key),
+            pull_secrets=self._pull_secrets(sandbox.spec.owner),
         )
         turn.pod, turn.steps = pod, plan(world, self._keys)
 

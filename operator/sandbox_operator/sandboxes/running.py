@@ -127,7 +127,8 @@ def _objects(situation: Situation, class_: SandboxClass, event: KubeObject | Non
     if world.pod is None:
         foreign = "" if key_id in keys.key_ids(sandbox.metadata.uid) else key_id
         # A kubelet caches a Secret that it has read, even if the Secret is then replaced.
-        creates.append(Create(PODS, build_pod(sandbox, class_, foreign), event, waits=bool(settled)))
+        pod = build_pod(sandbox, class_, foreign, world.pull_secrets)
+        creates.append(Create(PODS, pod, event, waits=bool(settled)))
     return tuple(creates)
 
 

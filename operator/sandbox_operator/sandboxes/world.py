@@ -38,7 +38,8 @@ class World:
     start. `prepared` is the UID of the pod whose agent server has just saved its work. `pod_events` are the Events that
     were read at `looked`, if ever. `initialization` is the result of initializing the agent server in its present run.
     `unreported` is the number of other sandboxes in a passing state that is not reported yet. `service` is the Service
-    with the sandbox's name, whoever owns it.
+    with the sandbox's name, whoever owns it. `pull_secrets` has the names of its owner's pull
+    Secrets.
     """
 
     sandbox: Sandbox
@@ -56,6 +57,7 @@ class World:
     unreported: int = 0
     held_back: HeldBack | None = None
     service: Service | None = None
+    pull_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,27 @@ def test_a_new_sandbox_of_an_old_name_has_other_objects() -> None:
     assert names.environment_secret_name("a", "uid-1", "0f") == f"{names.environment_secret_name('a', 'uid-1')}-0f"
 
 
+LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+@pytest.mark.parametrize("owner", ["a", "team-a", "Team_A.b", "a" * 63])
+def test_an_owner_that_can_be_a_label_is_its_own(owner: str) -> None:
+    assert names.owner_label(owner) == owner
+
+
+@pytest.mark.parametrize("owner", ["", "a@example.com", "a" * 64, "-a", "a\n", "sha256-0", "ü"])
+def test_another_owner_is_hashed(owner: str) -> None:
+    assert re.fullmatch("sha256-[0-9a-f]{40}", names.owner_label(owner))
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_no_two_owners_have_the_same_label(one: str, other: str) -> None:
+    assert LABEL_VALUE.fullmatch(names.owner_label(one))
+    assert (names.owner_label(one) == names.owner_label(other)) is (one == other)
+    # Nor an owner who calls himself as another one's hash.
+    assert names.owner_label(names.owner_label(one)) != names.owner_label(one) or names.owner_label(one) == one
+
+
 @given(ANY_TEXT, ANY_TEXT)
 def test_a_runtime_id_is_a_sandbox_name(owner: str, session: str) -> None:
     assert names.is_sandbox_name(names.runtime_id(owner, session))

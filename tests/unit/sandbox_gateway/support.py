@@ -26,6 +26,7 @@ from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools, config
+from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 from sandbox_gateway.sandboxes.service import SandboxService
 from sandbox_gateway.sandboxes.view import View
 
@@ -179,6 +180,7 @@ def scripted_app(
         cast("Explanations", ScriptedExplanations(service)),
         cast("Pools", FixedPools()),
         Images(()),
+        cast("PullSecrets", None),
         cast("ApiKeys", FixedApiKeys()),
         Permissions((), "default"),
         registry_prefix="registry.test/images",

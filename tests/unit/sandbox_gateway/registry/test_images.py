@@ -1,7 +1,9 @@
 """What a registry says of an image, and what it cannot make the gateway do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,9 +28,18 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
         yield running
 
 
-async def look(registry: Registry, image: str = "a/b:1", *trusted: str) -> ImageExistsResponse:
+async def no_secrets() -> Sequence[bytes]:
+    return ()
+
+
+async def look(
+    registry: Registry, image: str = "a/b:1", *trusted: str, secrets: Sequence[bytes] = ()
+) -> ImageExistsResponse:
+    async def read() -> Sequence[bytes]:
+        return secrets
+
     asked = Images((registry.name, *trusted), registry.tls)
-    return await asked.look(Reference.parse(f"{registry.name}/{image}"))
+    return await asked.look(Reference.parse(f"{registry.name}/{image}"), read)
 
 
 def unknown(answer: ImageExistsResponse, words: str) -> None:
@@ -134,6 +145,88 @@ async def test_a_token_that_does_not_help_is_tried_once(registry: Registry, toke
     assert len(registry.asked) <= 3
 
 
+PASSWORD = "pass:word"
+
+
+def login(registry: Registry, password: str = PASSWORD) -> bytes:
+    auth = base64.b64encode(f"me:{password}".encode()).decode()
+    return json.dumps({"auths": {registry.name: {"auth": auth}}}).encode()
+
+
+BASIC = web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+LOGIN = f"Basic {base64.b64encode(b'me:pass:word').decode()}"
+
+
+@pytest.mark.parametrize("first", [BASIC, web.Response(status=403), web.Response(status=404)])
+async def test_an_image_that_is_hidden_is_found_with_a_pull_secret(registry: Registry, first: web.Response) -> None:
+    registry.push("a/b", "1")
+    whole = registry.answers[MANIFEST]
+    assert isinstance(whole, web.Response)
+    registry.answers[MANIFEST] = [first, BASIC, whole]
+    with structlog.testing.capture_logs() as logs:
+        answer = await look(registry, secrets=[b"no JSON", login(registry)])
+    assert (answer.exists, answer.known, answer.image.upload_time) == (True, True, TIME)
+    assert [request.headers.get("Authorization") for request in registry.asked[:3]] == [None, None, LOGIN]
+    assert "pass:word" not in f"{answer} {logs}"
+    assert LOGIN not in f"{answer} {logs}"
+
+
+async def test_a_token_is_fetched_with_a_pull_secret(registry: Registry) -> None:
+    registry.push("a/b", "1")
+    whole, asks = registry.answers[MANIFEST], challenge(realm=f"{registry.url}/token")
+    assert isinstance(whole, web.Response)
+    registry.answers[MANIFEST] = [asks, web.Response(status=401), asks, whole]
+    registry.answers["/token"] = [web.json_response({"token": "anonymous"}), web.json_response({"token": TOKEN})]
+    answer = await look(registry, secrets=[login(registry)])
+    assert (answer.exists, answer.known) == (True, True)
+    sent = [(request.path, request.headers.get("Authorization")) for request in registry.asked]
+    tokens = [header for path, header in sent if path == "/token"]
+    assert tokens == [None, LOGIN]
+    assert [header for path, header in sent if path == MANIFEST] == [None, "Bearer anonymous", None, f"Bearer {TOKEN}"]
+
+
+async def test_pull_secrets_are_read_only_for_an_image_that_is_hidden(registry: Registry) -> None:
+    async def read() -> Sequence[bytes]:
+        raise AssertionError
+
+    registry.push("a/b", "1")
+    answer = await Images((registry.name,), registry.tls).look(Reference.parse(f"{registry.name}/a/b:1"), read)
+    assert answer.exists
+
+
+async def test_a_wrong_password_is_told_and_tried_once(registry: Registry) -> None:
+    registry.answers[MANIFEST] = BASIC
+    unknown(await look(registry, secrets=[login(registry, "wrong")]), "refuses the pull Secrets (status 401)")
+    assert len(registry.asked) == 3
+
+
+async def test_an_image_that_is_missing_for_whoever_may_look_is_missing(registry: Registry) -> None:
+    registry.answers[MANIFEST] = [web.Response(status=403), web.Response(status=404)]
+    answer = await look(registry, secrets=[login(registry)])
+    assert (answer.exists, answer.known) == (False, True)
+
+
+async def test_credentials_of_another_registry_stay_where_they_are(registry: Registry) -> None:
+    registry.answers[MANIFEST] = BASIC
+    other = json.dumps({"auths": {"127.0.0.1:1": {"username": "me", "password": "pass:word"}}}).encode()
+    unknown(await look(registry, secrets=[other]), "without credentials")
+    assert {request.headers.get("Authorization") for request in registry.asked} == {None}
+
+
+async def test_credentials_follow_no_redirect(registry: Registry) -> None:
+    elsewhere = f"localhost:{registry.port}"
+    registry.answers[MANIFEST] = [BASIC, BASIC, redirect(f"https://{elsewhere}/elsewhere")]
+    registry.answers["/elsewhere"] = web.Response(status=401)
+    await look(registry, "a/b:1", elsewhere, secrets=[login(registry)])
+    assert [request.headers.get("Authorization") for request in registry.asked[-2:]] == [LOGIN, None]
+    registry.answers[MANIFEST] = challenge(realm=f"{registry.url}/token")
+    registry.answers["/token"] = redirect(f"https://{elsewhere}/elsewhere")
+    await look(registry, "a/b:1", elsewhere, secrets=[login(registry)])
+    assert {request.headers.get("Authorization") for request in registry.asked if request.path == "/elsewhere"} == {
+        None
+    }
+
+
 @pytest.mark.parametrize("status", [400, 429, 500, 503])
 async def test_another_answer_is_told(registry: Registry, status: int) -> None:
     registry.answers[MANIFEST] = web.Response(status=status)
@@ -142,7 +235,7 @@ async def test_another_answer_is_told(registry: Registry, status: int) -> None:
 
 async def test_only_the_listed_registries_are_asked(registry: Registry) -> None:
     registry.push("a/b", "1")
-    answer = await Images(("ghcr.io",), registry.tls).look(Reference.parse(f"{registry.name}/a/b:1"))
+    answer = await Images(("ghcr.io",), registry.tls).look(Reference.parse(f"{registry.name}/a/b:1"), no_secrets)
     unknown(answer, "image_registries")
     assert registry.asked == []
 
@@ -259,12 +352,12 @@ async def test_a_registry_that_cannot_be_reached_or_proves_nothing(registry: Reg
         registry.name: Images((registry.name,)),  # knows nothing of the test's certificate authority
     }
     for name, asked in wanted.items():
-        unknown(await asked.look(Reference.parse(f"{name}/a/b:1")), "cannot be reached")
+        unknown(await asked.look(Reference.parse(f"{name}/a/b:1"), no_secrets), "cannot be reached")
     assert registry.asked == []
 
 
 async def test_docker_hub_has_another_host_for_its_api(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
     monkeypatch.setattr(images, "_API_HOSTS", {"docker.io": registry.name})
     registry.push("library/python", "3.13")
-    answer = await Images(("docker.io",), registry.tls).look(Reference.parse("python:3.13"))
+    answer = await Images(("docker.io",), registry.tls).look(Reference.parse("python:3.13"), no_secrets)
     assert (answer.known, answer.detail) == (True, "docker.io has the image.")

@@ -109,6 +109,22 @@ def test_what_a_class_adds_is_part_of_a_pool_s_template(field: str) -> None:
     assert template(sandbox().spec, class_()) != template(sandbox().spec, class_(pod={field: ADDED[field]}))
 
 
+@pytest.mark.parametrize(
+    ("of_class", "of_owner", "names"),
+    [
+        ([], (), None),
+        (["login"], (), ["login"]),
+        ([], ("team",), ["team"]),
+        (["login"], ("another", "login"), ["login", "another"]),
+    ],
+)
+def test_images_are_pulled_with_secrets_of_class_and_owner(
+    of_class: list[str], of_owner: tuple[str, ...], names: list[str] | None
+) -> None:
+    spec = build_pod(sandbox(), class_(pod={"imagePullSecrets": of_class}), pull_secrets=of_owner)["spec"]
+    assert spec.get("imagePullSecrets") == (names and [{"name": name} for name in names])
+
+
 def test_side_containers_are_as_confined_as_the_agent_server() -> None:
     spec = build_pod(sandbox(), class_(pod=ADDED))["spec"]
     [sidecar], [agent] = spec["initContainers"], spec["containers"]
