@@ -54,7 +54,7 @@ class Informer[T](Objects[T], Synced):
         *,
         label_selector: str = "",
         field_selector: str = "",
-        on_change: Handler[T] | None = None,
+        on_change: Handler[T] = lambda _, __: None,
     ) -> None:
         super().__init__()
         self._client = client
@@ -63,7 +63,7 @@ class Informer[T](Objects[T], Synced):
         self._decode = decode
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
         self._query = {name: selector for name, selector in selectors.items() if selector}
-        self._handlers: list[Handler[T]] = [on_change] if on_change else []
+        self._on_change = on_change
         self._versions: dict[str, str] = {}
         self._failures = 0
         """Failures since the last event of the watch."""
@@ -181,19 +181,18 @@ class Informer[T](Objects[T], Synced):
         except Exception as error:
             unreadable.report(self._resource, name, error)
             self._objects.pop(name, None)
-            self._tell(name, None)
+            self._notify(name, None)
             return
         self._objects[name] = decoded
-        self._tell(name, decoded)
+        self._notify(name, decoded)
 
     def _drop(self, name: str) -> None:
         self._versions.pop(name, None)
         if self._objects.pop(name, None) is not None:
-            self._tell(name, None)
+            self._notify(name, None)
 
-    def _tell(self, name: str, item: T | None) -> None:
-        for handler in self._handlers:
-            try:
-                handler(name, item)
-            except Exception as error:
-                unreadable.report(self._resource, name, error)
+    def _notify(self, name: str, item: T | None) -> None:
+        try:
+            self._on_change(name, item)
+        except Exception as error:
+            unreadable.report(self._resource, name, error)

@@ -1,7 +1,7 @@
 """Objects that cannot be decoded or processed are logged and counted, and harm no other object."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 
 import structlog
 from prometheus_client import Counter
@@ -18,13 +18,20 @@ _UNREADABLE = Counter(
 )
 
 
-@contextmanager
-def malformed(kind: str) -> Generator[None]:
-    """Decorates a function that decodes objects of this kind: it raises ValueError for any malformed one."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"not {kind}: {error!r}") from error
+def malformed[T](kind: str) -> Callable[[Callable[[KubeObject], T]], Callable[[KubeObject], T]]:
+    """Decorates a function that decodes objects of this kind: it raises ValueError if an object is malformed."""
+
+    def decorated(decode: Callable[[KubeObject], T]) -> Callable[[KubeObject], T]:
+        @wraps(decode)
+        def checked(item: KubeObject) -> T:
+            try:
+                return decode(item)
+            except (KeyError, TypeError, AttributeError, OverflowError) as error:
+                raise ValueError(f"not {kind}: {error!r}") from error
+
+        return checked
+
+    return decorated
 
 
 def report(resource: Resource, name: str, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""What a class adds to each pod beside the agent server: volumes, certificates, side containers."""
+"""What a class adds to each pod: volumes, certificates, side containers."""
 
 from typing import Any
 

@@ -46,7 +46,8 @@ class Claims:
 
         Raises what PoolApi raises. The claim may have succeeded nevertheless; the cache will show that.
         """
-        outcome = self._obstacle(sandbox, class_) or await self._claim(sandbox, class_, now)
+        reason = obstacle(sandbox, class_) if len(self._pools) else Miss(MissReason.NO_POOL)
+        outcome = reason or await self._claim(sandbox, class_, now)
         if isinstance(outcome, Miss):
             MISSES.labels(outcome.reason).inc()
         else:
@@ -54,9 +55,6 @@ class Claims:
         if outcome.pool:
             self._started(outcome.pool)
         return outcome
-
-    def _obstacle(self, sandbox: Sandbox, class_: SandboxClass) -> Miss | None:
-        return obstacle(sandbox, class_) if len(self._pools) else Miss(MissReason.NO_POOL)
 
     async def _claim(self, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | Miss:
         late: dict[str, tuple[str, ...]] = {}

@@ -75,9 +75,8 @@ def vanished_pod(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -
     if _is_reported(sandbox, status.pod_uid):
         return None
     condition = status.condition(READY)
-    lost_node = condition is not None and condition.reason == Reason.NODE_LOST
-    reason, words = (LossReason.GONE, "")
-    if condition and lost_node:
+    reason, words = LossReason.GONE, ""
+    if condition and condition.reason == Reason.NODE_LOST:
         reason, words = LossReason.NODE_LOST, said(status, condition)
     return _loss(reason, words, class_, status.pod_uid, now, was_ready=bool(status.ready_time))
 

@@ -135,11 +135,7 @@ class Api:
 
     async def delete_service(self, service: Service) -> None:
         """Delete exactly this Service."""
-        try:
-            await self._client.delete(SERVICES, self._namespace, service.name, uid=service.uid)
-        except ApiError as error:
-            if error.code != 404:
-                raise
+        await self._client.delete(SERVICES, self._namespace, service.name, uid=service.uid)
 
     async def delete_sandbox(self, sandbox: Sandbox) -> None:
         """Delete the Sandbox if it has not changed (else ApiError 409)."""

@@ -58,8 +58,7 @@ def vanishing_event(sandbox: Sandbox, class_: SandboxClass | None, now: datetime
         return None
     status = sandbox.status
     condition = status.condition(READY)
-    lost = condition and condition.reason == Reason.NODE_LOST
-    last = f" {said(status, condition)}" if condition and lost else ""
+    last = f" {said(status, condition)}" if condition and condition.reason == Reason.NODE_LOST else ""
     gone = f"Pod {status.pod_name} is gone, but was not deleted by the operator."
     return _event(sandbox, class_, now, status.pod_uid, f"{gone}{last}")
 
