@@ -1,11 +1,14 @@
 """Reads the port from an agent server's command line."""
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from sandbox_crds.models import Sandbox
 
 DEFAULT_COMMAND = ("/usr/local/bin/openhands-agent-server", "--host", "0.0.0.0", "--port", "60000")  # noqa: S104
 """Command of a Sandbox without one. OpenHands' clients use this port."""
+
+_PROGRAMS = ("openhands-agent-server", "agent-server")
 
 AGENT = "http"
 """Name of the agent server's port, in pods and in `status.ports`."""
@@ -27,6 +30,17 @@ def agent_port(command: Sequence[str]) -> int:
         if value.isascii() and value.isdigit() and 0 < int(value) < 65536:
             port = int(value)
     return port
+
+
+def options(command: Sequence[str]) -> Sequence[str] | None:
+    """What this command of an agent server gives it as arguments; None for a command of something else.
+
+    Clients name the program as an image of OpenHands has it (openhands.workspace 1.58.2, `target_type`).
+    """
+    words = command or DEFAULT_COMMAND
+    if PurePosixPath(words[0]).name in _PROGRAMS:
+        return words[1:]
+    return words[3:] if tuple(words[1:3]) == ("-m", "openhands.agent_server") else None
 
 
 def present_port(sandbox: Sandbox) -> int:

@@ -28,6 +28,9 @@ class Reason(StrEnum):
     CREATE_CONTAINER_ERROR = "CreateContainerError"
     RUNTIME_HANDLER_NOT_FOUND = "RuntimeHandlerNotFound"
     COMMAND_CANNOT_RUN = "CommandCannotRun"
+    AGENT_SERVER_UNUSABLE = "AgentServerUnusable"
+    IMAGE_VOLUMES_UNSUPPORTED = "ImageVolumesUnsupported"
+    IMAGE_USER_REFUSED = "ImageUserRefused"
     CONTAINER_RESTARTING = "ContainerRestarting"
     CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
     OOM_KILLED = "OOMKilled"
@@ -160,6 +163,28 @@ MEANINGS: dict[Reason, Meaning] = {
         "error",
         "failed",
         remedy="Correct spec.command or the image.",
+    ),
+    Reason.AGENT_SERVER_UNUSABLE: Meaning(
+        "The image that agentServer of the SandboxClass names has no agent server that can run in other images, or has "
+        "it for another architecture; or the nodes do not support image volumes.",
+        "error",
+        "failed",
+        remedy="Set agentServer.image of the SandboxClass to one that agent_server_image/Dockerfile builds, for the "
+        "nodes' architecture. If it is one, set agentServer.delivery to Copy.",
+    ),
+    Reason.IMAGE_VOLUMES_UNSUPPORTED: Meaning(
+        "The cluster does not support image volumes, and the SandboxClass delivers the agent server by one.",
+        "error",
+        "failed",
+        remedy="Set agentServer.delivery of the SandboxClass to Copy, or upgrade to Kubernetes 1.35, with containerd "
+        "2.1 or CRI-O 1.33 on all nodes.",
+    ),
+    Reason.IMAGE_USER_REFUSED: Meaning(
+        "The SandboxClass leaves the user to the image (pod.omitIds), and the image runs as root or as a user without "
+        "a number.",
+        "error",
+        "failed",
+        remedy="Give the image a numeric USER other than 0, or unset pod.omitIds of the SandboxClass.",
     ),
     Reason.CONTAINER_RESTARTING: Meaning(
         "The agent server ended. The kubelet starts it again.",

@@ -82,6 +82,7 @@ def installed(
     values: dict[str, Any] = yaml.safe_load((source / VALUES).read_text())
     values["gateway"] |= gateway
     values["sandboxPools"] = dict(pools or {})
+    values["anyImage"] = {"agentServerImage": images.agent_server}
     try:
         release = install(target, images, namespace, progress, values, source / CHART)
         deploy_model(release)

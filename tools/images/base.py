@@ -31,13 +31,13 @@ def reference() -> str:
     return f"localhost/debian-{SUITE}:{key()}"
 
 
-def command(tar: Path) -> list[str]:
-    """The command that writes the base's file system to `tar`."""
-    return ["mmdebstrap", *OPTIONS, SUITE, str(tar), *mirrors(_index_targets())]
+def command(tar: Path, suite: str = SUITE, options: Iterable[str] = OPTIONS) -> list[str]:
+    """The command that writes the base's file system to `tar`; that of another suite, with these options."""
+    return ["mmdebstrap", *options, suite, str(tar), *mirrors(_index_targets(), suite)]
 
 
-def mirrors(index_targets: Iterable[str]) -> list[str]:
-    """The machine's own Debian mirrors as sources.list lines for the base's suite.
+def mirrors(index_targets: Iterable[str], suite: str = SUITE) -> list[str]:
+    """The machine's own Debian mirrors as sources.list lines for the base's suite, or for another one.
 
     `index_targets` are lines `origin|codename|component|URI` of apt's package lists. On a machine that is not Debian,
     or whose lists are empty, the answer is empty, and mmdebstrap uses its own mirrors.
@@ -47,7 +47,7 @@ def mirrors(index_targets: Iterable[str]) -> list[str]:
         origin, codename, component, uri = target.split("|")
         if origin == "Debian" and component == "main" and uri.startswith("http"):
             _, dash, pocket = codename.partition("-")
-            line = f"deb {uri} {SUITE}{dash}{pocket} main"
+            line = f"deb {uri} {suite}{dash}{pocket} main"
             if pocket in ("", "updates", "security") and line not in lines:
                 lines.append(line)
     return lines

@@ -60,7 +60,11 @@ def write_archive(path: Path, reference: str, files: Mapping[str, bytes], config
 
     `config` is the image configuration's `config` object. The same input gives the same bytes.
     """
-    layer = tar(files, mode=0o755)
+    write_image(path, reference, tar(files, mode=0o755), config)
+
+
+def write_image(path: Path, reference: str, layer: bytes, config: Mapping[str, Any]) -> None:
+    """Write a docker-archive with this layer, a tar, alone."""
     layer_id = hashlib.sha256(layer).hexdigest()
     image = json.dumps(
         {

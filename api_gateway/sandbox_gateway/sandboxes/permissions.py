@@ -23,8 +23,7 @@ class Permissions:
     def check(self, request: StartRequest, policy: Policy, *, present: SandboxSpec | None = None) -> None:
         """Raises NotAllowedError, which says what is allowed. A session may keep what it has at `present`."""
         if present is None or request.image != present.image:
-            _check_image(request.image, self.images, "this gateway's list (allowedImages of its chart)")
-            _check_image(request.image, policy.images, "your API key's list (images in its policy)")
+            self._check_image("image", request.image, policy)
         most = policy.limits.resource_factor
         changed = present is None or request.resource_factor != present.resource_factor
         if most is not None and changed and request.resource_factor > most:
@@ -32,6 +31,15 @@ class Permissions:
                 f"resource_factor: {request.resource_factor} is more than your API key allows "
                 f"(limits.resourceFactor in its policy is {most}). Ask for {most} at most."
             )
+
+    def check_agent_server(self, class_name: str, class_: SandboxClassSpec, policy: Policy) -> None:
+        """Raises NotAllowedError when the image that the class brings the agent server from is not allowed."""
+        if class_.agent_server:
+            self._check_image(f"agentServer.image of SandboxClass {class_name}", class_.agent_server.image, policy)
+
+    def _check_image(self, field: str, image: str, policy: Policy) -> None:
+        _check_image(field, image, self.images, "this gateway's list (allowedImages of its chart)")
+        _check_image(field, image, policy.images, "your API key's list (images in its policy)")
 
     def class_name(self, request: StartRequest, policy: Policy) -> str:
         """The SandboxClass of a new sandbox. Raises NotAllowedError."""
@@ -63,7 +71,7 @@ def maximum_life(limit: int, own: int | None, of_class: int) -> int:
     return min(limit, (of_class if own is None else own) or limit)
 
 
-def _check_image(image: str, patterns: Sequence[str], whose: str) -> None:
+def _check_image(field: str, image: str, patterns: Sequence[str], whose: str) -> None:
     if not patterns:
         return
     problem = ""
@@ -74,7 +82,7 @@ def _check_image(image: str, patterns: Sequence[str], whose: str) -> None:
         problem = f": it {error}"
     # In ASCII, so letters that only look alike can be told apart.
     named = ascii(image if len(image) <= 300 else image[:300] + "...")
-    raise NotAllowedError(f"image: {named} is not allowed by {whose}{problem}. Allowed are: {_listed(patterns)}.")
+    raise NotAllowedError(f"{field}: {named} is not allowed by {whose}{problem}. Allowed are: {_listed(patterns)}.")
 
 
 def _listed(names: Sequence[str]) -> str:

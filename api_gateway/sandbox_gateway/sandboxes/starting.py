@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from sandbox_common.api_keys import ApiKey
+from sandbox_common.api_keys import ApiKey, Policy
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
@@ -109,7 +109,7 @@ class Starter:
         """The new Sandbox with its environment, or None when the name is taken."""
         self._permissions.check(request, key.policy)
         class_name = self._permissions.class_name(request, key.policy)
-        await self._check_groups(request, class_name)
+        await self._check_class(request, class_name, key.policy)
         environment_hash = self._keys.environment_hash(environment)
         body = sandbox_body(name, key.owner, request, environment_hash=environment_hash, class_name=class_name)
         body["spec"] |= await self._life(key, class_name)
@@ -172,7 +172,7 @@ class Starter:
             else:
                 ignored = (CLASS,)
         class_name = wanted.spec.get("className", known.spec.class_name)
-        await self._check_groups(request, class_name)
+        await self._check_class(request, class_name, key.policy, present=known.spec.class_name)
         with self._limit_checks.starting(key.owner, name):
             if new_environment:
                 await self._environment_secrets.make(known, environment, wanted.spec["environmentRevision"])
@@ -197,11 +197,19 @@ class Starter:
         present, wanted = self._classes.find(known.spec.class_name), self._classes.find(class_name)
         return can_change_class(present, wanted, launched=bool(known.status.launch))
 
-    async def _check_groups(self, request: StartRequest, class_name: str) -> None:
-        """Raises NotAllowedError when the class does not allow the groups."""
-        if 0 in (request.group, request.fs_group):
+    async def _check_class(
+        self, request: StartRequest, class_name: str, policy: Policy, *, present: str | None = None
+    ) -> None:
+        """Raises NotAllowedError when the class does not allow the groups, or its agent server is not allowed.
+
+        A session may keep the class that it has at `present`.
+        """
+        if 0 in (request.group, request.fs_group) or self._permissions.images or policy.images:
             await self._classes.informer.wait_synced()
-            check_groups(request, class_name, self._classes.spec(class_name))
+            class_ = self._classes.spec(class_name)
+            check_groups(request, class_name, class_)
+            if class_name != present:
+                self._permissions.check_agent_server(class_name, class_, policy)
 
     async def _life(self, key: ApiKey, class_name: str, own: int | None = None) -> dict[str, int]:
         """Spec fields with the key's limit of a sandbox's age; `own` is the value in its spec."""

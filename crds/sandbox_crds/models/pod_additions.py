@@ -19,8 +19,8 @@ Label = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-
 ObjectName = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 Path = Annotated[str, Field(max_length=1024, pattern=r"^/[^:]*$")]
 
-_NAMES = ("workspace", "tmp", "home", "shm", "ca-bundle")
-_PATHS = ("/workspace", "/tmp", "/home/openhands", "/dev/shm", "/etc/openhands-ca", "/root")  # noqa: S108
+_NAMES = ("workspace", "tmp", "home", "shm", "ca-bundle", "agent-server")
+_PATHS = ("/workspace", "/tmp", "/home/openhands", "/dev/shm", "/etc/openhands-ca", "/root", "/oh")  # noqa: S108
 
 _SOURCES = ("configMap", "secret", "persistentVolumeClaim", "emptyDir", "hostPath")
 _VOLUME_RULES = rules(
@@ -113,7 +113,12 @@ class Sidecar(Model):
 
     name: Label = Field(
         description="Name in the pod.",
-        json_schema_extra=rules(("self != 'agent-server'", "agent-server is the name of the agent server's own")),
+        json_schema_extra=rules(
+            (
+                "!(self in ['agent-server', 'agent-server-copy'])",
+                "agent-server and agent-server-copy are the operator's own",
+            )
+        ),
     )
     image: str = Field(min_length=1, max_length=1024, description="Its image.", json_schema_extra={"pattern": PATTERN})
     image_pull_policy: PullPolicy = Field(default="IfNotPresent", description="As in a pod.")

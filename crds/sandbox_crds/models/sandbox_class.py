@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from sandbox_crds.models.agent_server import AgentServer
 from sandbox_crds.models.base import PRESERVE_UNKNOWN, Metadata, Model, rules
 from sandbox_crds.models.pod_additions import CaBundle, Quantity, Sidecars, Size, Volumes
 from sandbox_crds.models.sandbox import ENV_RULES, LONGEST_START, EnvVar
@@ -153,6 +154,13 @@ _HOST_PATHS = rules(
 class SandboxClassSpec(Model):
     """Settings of this class's pods. Changes affect a sandbox when its next pod is made."""
 
+    agent_server: AgentServer | None = Field(
+        default=None,
+        description=(
+            "Brings the agent server into the pods, so that a sandbox's image needs none: it can be any Linux image. "
+            "Default: the image has an agent server."
+        ),
+    )
     resources: Resources = Field(default=Resources(), json_schema_extra=_WITHIN_LIMITS)
     workspace: Workspace = Workspace()
     env: list[EnvVar] = Field(

@@ -10,6 +10,16 @@ begins with this: a key that is absent gets its default. What has names of its o
 {{- $_ := unset .Values.gateway "replicas" }}
 {{- end }}
 {{- include "openhands-sandbox.convertEgress" . }}
+{{- include "openhands-sandbox.addAnyImage" . }}
+{{- end }}
+
+{{- define "openhands-sandbox.addAnyImage" -}}
+{{- if and .Values.anyImage.agentServerImage .Values.sandboxClasses }}
+{{- $brings := dict "agentServer" (dict "image" .Values.anyImage.agentServerImage "delivery" .Values.anyImage.delivery) }}
+{{- $base := deepCopy (get .Values.sandboxClasses "default" | default dict) }}
+{{- $own := get .Values.sandboxClasses "any-image" | default dict }}
+{{- $_ := set .Values.sandboxClasses "any-image" (mergeOverwrite $base $brings $own) }}
+{{- end }}
 {{- end }}
 
 {{- define "openhands-sandbox.fill" -}}

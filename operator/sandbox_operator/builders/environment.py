@@ -22,8 +22,7 @@ IDLE_TIMEOUT = "OH_RUNTIME_IDLE_TIMEOUT_SECONDS"
 HOME = "/home/openhands"
 WORKSPACE = "/workspace"
 
-_DEFAULTS = {
-    "HOME": HOME,
+_STATE = {
     # Everything that must outlive the pod is on the workspace's volume. The agent server's own defaults are elsewhere
     # (openhands_agent_server 1.58.2, config.py).
     "OH_CONVERSATIONS_PATH": f"{WORKSPACE}/conversations",
@@ -52,6 +51,12 @@ def idle_timeout(sandbox: Sandbox, class_: SandboxClass | None) -> int:
     return own
 
 
+def has_home_volume(class_: SandboxClass) -> bool:
+    """Whether the home directory is a directory of the pod. One of any image belongs to a user of that image's."""
+    pod = class_.spec.pod
+    return pod.read_only_root_filesystem or (class_.spec.agent_server is not None and not pod.omit_ids)
+
+
 def defaults(class_: SandboxClass) -> dict[str, str]:
     """Literal values that a client's environment may override."""
     ports = {
@@ -59,8 +64,11 @@ def defaults(class_: SandboxClass) -> dict[str, str]:
     }
     bundle = dict.fromkeys(_CA_VARIABLES, f"{CA_DIRECTORY}/{CA_FILE}") if class_.spec.pod.ca_bundle else {}
     of_class = {entry.name: entry.value or "" for entry in class_.spec.env if entry.value_from is None}
+    # A user of the image's own has a home of its own there.
+    home = {} if class_.spec.agent_server and not has_home_volume(class_) else {"HOME": HOME}
     return {
-        **_DEFAULTS,
+        **home,
+        **_STATE,
         **ports,
         **bundle,
         **{name: value for name, value in of_class.items() if not is_reserved(name)},

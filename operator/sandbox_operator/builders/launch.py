@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sandbox_operator.builders.environment import WORKSPACE
 
-_STATE = {
+STATE = {
     "OH_CONVERSATIONS_PATH": ("conversations", ("*",)),
     "OH_BASH_EVENTS_DIR": ("bash_events", ("*",)),
     "OH_CONVERSATION_WORKTREE_ROOT": (".worktrees", ("*",)),
@@ -33,7 +33,7 @@ its default below the workspace, and git patterns of the files in it that are no
 
 _IGNORE = "\n".join(
     f'ignore "${variable}" {WORKSPACE}/{name} {" ".join(f"'{pattern}'" for pattern in patterns)}'
-    for variable, (name, patterns) in _STATE.items()
+    for variable, (name, patterns) in STATE.items()
 )
 
 SCRIPT = rf"""OHSB_D=$1

@@ -9,7 +9,7 @@ from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import PODS
 from sandbox_crds.api import EGRESS_LABEL, SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.builders import environment
+from sandbox_operator.builders import delivery, environment
 from sandbox_operator.builders.additions import extra_mounts, extra_volumes, sidecars
 from sandbox_operator.builders.confinement import confinement
 from sandbox_operator.builders.eviction import eviction_annotation
@@ -76,8 +76,8 @@ def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str, pull_secrets: Se
         "containers": [_container(sandbox, class_, name)],
         "volumes": _volumes(class_, name),
     }
-    if overlay.sidecars:
-        spec["initContainers"] = sidecars(class_)
+    if first := [*delivery.copiers(class_), *sidecars(class_)]:
+        spec["initContainers"] = first
     if overlay.topology_spread_constraints:
         spec["topologySpreadConstraints"] = [{**_ALL_SANDBOXES, **each} for each in overlay.topology_spread_constraints]
     if overlay.host_users is not None:
@@ -119,7 +119,7 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
         "name": CONTAINER,
         "image": spec.image,
         "imagePullPolicy": spec.image_pull_policy,
-        "command": launched(spec.command or DEFAULT_COMMAND, spec.working_dir),
+        "command": _command(sandbox, class_),
         "ports": [{"name": name, "containerPort": number} for name, number in ports.items()],
         "envFrom": environment.sources(sandbox, name),
         "env": environment.variables(sandbox, class_, name),
@@ -138,11 +138,11 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
         ],
     }
-    if class_.spec.pod.read_only_root_filesystem:
+    if environment.has_home_volume(class_):
         container["volumeMounts"].append({"name": "home", "mountPath": environment.HOME})
     if class_.spec.pod.shm_size:
         container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
-    container["volumeMounts"] += extra_mounts(class_)
+    container["volumeMounts"] += [*delivery.mounts(class_), *extra_mounts(class_)]
     if directory := container_dir(spec.working_dir):
         container["workingDir"] = directory
     resources = class_.spec.resources
@@ -153,6 +153,13 @@ def _container(sandbox: Sandbox, class_: SandboxClass, name: str) -> dict[str, A
     if given := {kind: amount for kind, amount in amounts.items() if amount}:
         container["resources"] = given
     return container
+
+
+def _command(sandbox: Sandbox, class_: SandboxClass) -> list[str]:
+    command = sandbox.spec.command or DEFAULT_COMMAND
+    if class_.spec.agent_server is None:
+        return launched(command, sandbox.spec.working_dir)
+    return delivery.launched(class_.spec.agent_server, command, sandbox.spec.working_dir)
 
 
 def _privileges(class_: SandboxClass) -> dict[str, Any]:
@@ -172,9 +179,9 @@ def _volumes(class_: SandboxClass, name: str) -> list[dict[str, Any]]:
         {"name": "workspace", **source},
         {"name": "tmp", "emptyDir": {"sizeLimit": overlay.tmp_size}},
     ]
-    if overlay.read_only_root_filesystem:
+    if environment.has_home_volume(class_):
         volumes.append({"name": "home", "emptyDir": {"sizeLimit": overlay.home_size}})
     if overlay.shm_size:
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": overlay.shm_size}})
-    volumes += extra_volumes(class_)
+    volumes += [*delivery.volumes(class_), *extra_volumes(class_)]
     return volumes

@@ -1,5 +1,6 @@
 """Pods that the operator itself refuses to make."""
 
+from sandbox_common.command import options
 from sandbox_crds.models import SandboxClass, SandboxPoolSpec, SandboxSpec
 
 
@@ -10,6 +11,11 @@ def refused(spec: SandboxSpec | SandboxPoolSpec, class_: SandboxClass) -> str:
         return (
             f"SandboxClass {spec.class_name} has no egress: the installed CustomResourceDefinition is older than the "
             "operator and drops fields that restrict pods. Apply the definitions of the operator's release."
+        )
+    if class_.spec.agent_server and options(spec.command) is None:
+        return (
+            f"SandboxClass {spec.class_name} starts the agent server of its own image (agentServer), so the command "
+            "must be empty or that of an agent server, such as /usr/local/bin/openhands-agent-server --port 60000."
         )
     if class_.spec.allows_groups(spec.run_as_group, spec.fs_group):
         return ""

@@ -48,6 +48,9 @@ _NO_PROGRAM = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NO_HANDLER = re.compile(r"no runtime for \S+ is configured|failed to find runtime handler")
+_NOT_NON_ROOT = re.compile(r"container has runAsNonRoot and image ")
+_NO_IMAGE_VOLUMES = re.compile(r'volume "agent-server".*no volume plugin matched', re.DOTALL)
+"""Said by kubelets that have the feature switched off."""
 _NO_STORAGE_CLASS = re.compile(r"storageclass\.storage\.k8s\.io \S+ not found")
 
 
@@ -71,8 +74,15 @@ def of_command(message: str) -> Reason:
     return Reason.COMMAND_CANNOT_RUN if _NO_PROGRAM.search(message) else Reason.CREATE_CONTAINER_ERROR
 
 
+def of_container(message: str) -> Reason:
+    """The reason for a container that could not be created."""
+    return Reason.IMAGE_USER_REFUSED if _NOT_NON_ROOT.search(message) else Reason.CREATE_CONTAINER_ERROR
+
+
 def of_pod(message: str) -> Reason:
     """The reason for a pod whose volumes, network or runtime could not be set up."""
+    if _NO_IMAGE_VOLUMES.search(message):
+        return Reason.IMAGE_VOLUMES_UNSUPPORTED
     return Reason.RUNTIME_HANDLER_NOT_FOUND if _NO_HANDLER.search(message) else Reason.CREATE_CONTAINER_ERROR
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sandbox_common import times
 from sandbox_common.losses import LOSSES
 from sandbox_common.reasons import Reason
-from sandbox_operator.reporting import finality
+from sandbox_operator.reporting import delivery, finality
 from sandbox_operator.reporting.losses import cause
 from sandbox_operator.reporting.redaction import tail
 from sandbox_operator.watching.pods import BENIGN_WAITS, Container, Pod, Run
@@ -105,11 +105,18 @@ def _has_invalid_image(pod: Pod) -> Finding | None:
 def _cannot_pull_image(pod: Pod) -> Finding | None:
     if pod.container is None or pod.container.waiting_reason not in _IMAGE_WAITS:
         return None
+    reason = finality.of_image(pod.container.waiting_reason, pod.container.waiting_message)
+    image, remedy = pod.image, ""
+    if delivery.is_awaited(pod):
+        image, remedy = pod.server_image, delivery.REMEDIES[reason]
     # The kubelet alternates between trying and waiting. Both get the same message, so it is written once.
-    return Finding(
-        finality.of_image(pod.container.waiting_reason, pod.container.waiting_message),
-        _sentence(f"ImagePullBackOff: the image {_image(pod)} cannot be pulled", pod.container),
-    )
+    what = f"ImagePullBackOff: the image {tail(image, _IMAGE_CHARACTERS)} cannot be pulled"
+    return Finding(reason, _sentence(what, pod.container), remedy=remedy)
+
+
+def _lacks_agent_server(pod: Pod) -> Finding | None:
+    trouble = delivery.trouble(pod)
+    return trouble and Finding(trouble.reason, trouble.message, remedy=trouble.remedy)
 
 
 def _has_lost_node(pod: Pod) -> Finding | None:
@@ -169,7 +176,7 @@ def _cannot_create_container(pod: Pod) -> Finding | None:
     container = pod.container
     if container is None or container.waiting_reason in BENIGN_WAITS | {_CRASH_LOOP}:
         return None
-    return Finding(Reason.CREATE_CONTAINER_ERROR, _obstacle(container))
+    return Finding(finality.of_container(container.waiting_message), _obstacle(container))
 
 
 def _is_held_up(pod: Pod) -> Finding | None:
@@ -201,6 +208,7 @@ POLICIES: tuple[Callable[[Pod], Finding | None], ...] = (
     _waits_for_node,
     _has_invalid_image,
     _cannot_pull_image,
+    _lacks_agent_server,
     _has_lost_node,
     _waits_for_others,
     _has_stopped_answering,

@@ -1,5 +1,6 @@
 """Requests that the API server will refuse again, unless something changes."""
 
+import re
 from dataclasses import dataclass
 
 from sandbox_common.kube import ApiError
@@ -7,6 +8,9 @@ from sandbox_common.reasons import Reason
 
 _REFUSALS = frozenset({400, 403, 413, 422})
 """Status codes that the same request gets again."""
+
+_NO_IMAGE_VOLUMES = re.compile(r"spec\.volumes\[\d+\]: Required value: must specify a volume type")
+"""An API server without the feature drops the volume's source, and no volume of ours is without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +25,6 @@ def refusal_of(error: ApiError) -> Refusal | None:
     """The refusal in this error; None if the same request may succeed later."""
     if error.code not in _REFUSALS:
         return None
+    if _NO_IMAGE_VOLUMES.search(error.message):
+        return Refusal(Reason.IMAGE_VOLUMES_UNSUPPORTED, error.message)
     return Refusal(Reason.QUOTA_EXCEEDED if error.over_quota else Reason.POD_REFUSED, error.message)

@@ -23,6 +23,9 @@ _STARTS_AGAIN = frozenset(
         Reason.INVALID_IMAGE_NAME,
         Reason.CREATE_CONTAINER_ERROR,
         Reason.COMMAND_CANNOT_RUN,
+        Reason.AGENT_SERVER_UNUSABLE,
+        Reason.IMAGE_VOLUMES_UNSUPPORTED,
+        Reason.IMAGE_USER_REFUSED,
     }
 )
 """Reasons that mean a new start, even if the pod has been ready: its container is made again."""

@@ -14,6 +14,9 @@ from sandbox_operator.watching.nodes import Toleration
 CONTAINER = "agent-server"
 """Name of the container with the agent server. Others may have been injected."""
 
+COPIER, DELIVERY_VOLUME = "agent-server-copy", "agent-server"
+"""Names of the init container and of the volume that bring the agent server into pods of images that have none."""
+
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
 """On a pod: the Sandbox's `restartedAt` when the pod was made."""
 
@@ -100,6 +103,8 @@ class Pod:
     owner_uid: str
     created: datetime
     image: str
+    server_image: str = ""
+    """Image that brings the agent server, if the container's own does not."""
     resource_version: str = field(default="", compare=False)
     restarted_at: str = ""
     sandbox: str = ""
@@ -172,6 +177,7 @@ def decode(item: KubeObject) -> Pod:
         owner_uid=controller_uid(item),
         created=times.parse(metadata["creationTimestamp"]),
         image=own.get("image", ""),
+        server_image=_server_image(spec),
         resource_version=metadata.get("resourceVersion", ""),
         restarted_at=annotations.get(RESTARTED_ANNOTATION, ""),
         sandbox=labels.get(SANDBOX_LABEL, ""),
@@ -203,6 +209,13 @@ def controller_uid(item: KubeObject) -> str:
     """UID of the controller that owns an object; "" if there is none."""
     owners = _parts(_part(item, "metadata"), "ownerReferences")
     return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+
+
+def _server_image(spec: dict[str, Any]) -> str:
+    for volume in _parts(spec, "volumes"):
+        if volume["name"] == DELIVERY_VOLUME and "image" in volume:
+            return volume["image"].get("reference", "")
+    return next((part["image"] for part in _parts(spec, "initContainers") if part["name"] == COPIER), "")
 
 
 @lru_cache(maxsize=1024)

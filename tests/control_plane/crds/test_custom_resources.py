@@ -262,10 +262,21 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
                 ({"mountPath": "/a/../workspace"}, "mountPath must be a plain path"),
                 ({"mountPath": "/usr"}, "mountPath must be a plain path"),
                 ({"mountPath": "/root"}, "mountPath must be a plain path"),
+                ({"mountPath": "/oh"}, "mountPath must be a plain path"),
+                ({"name": "agent-server"}, "these names are the operator's own"),
                 ({"mountPath": "a"}, "mountPath"),
             )
         ),
-        ({"pod": {"sidecars": [{"name": "agent-server", "image": "i"}]}}, "the name of the agent server's own"),
+        ({"pod": {"sidecars": [{"name": "agent-server", "image": "i"}]}}, "are the operator's own"),
+        ({"pod": {"sidecars": [{"name": "agent-server-copy", "image": "i"}]}}, "are the operator's own"),
+        *(
+            ({"agentServer": {"image": image}}, "spec.agentServer.image")
+            for image in ("", "a b", "Upper:1", "https://a/b", "a@sha256:12", "a" * 1025)
+        ),
+        ({"agentServer": {}}, "spec.agentServer.image: Required value"),
+        ({"agentServer": {"image": "i", "delivery": "Link"}}, "spec.agentServer.delivery"),
+        ({"agentServer": {"image": "i", "imagePullPolicy": "Sometimes"}}, "spec.agentServer.imagePullPolicy"),
+        ({"agentServer": {"image": "i", "entrypoint": ["a"] * 65}}, "spec.agentServer.entrypoint"),
         ({"pod": {"sidecars": [{"name": "a", "image": "i"}] * 2}}, "Duplicate value"),
         ({"pod": {"sidecars": [{"name": "a", "image": "a b"}]}}, "spec.pod.sidecars[0].image"),
         ({"pod": {"caBundle": {"configMapName": "a", "key": "../a"}}}, "spec.pod.caBundle.key"),

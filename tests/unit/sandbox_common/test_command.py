@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox_common.command import agent_port, present_port
+from sandbox_common.command import agent_port, options, present_port
 from sandbox_crds.models import Sandbox
 
 BINARY = "/usr/local/bin/openhands-agent-server"
@@ -25,6 +25,24 @@ BINARY = "/usr/local/bin/openhands-agent-server"
 )
 def test_agent_port(command: list[str], port: int) -> None:
     assert agent_port(command) == port
+
+
+@pytest.mark.parametrize(
+    ("command", "given"),
+    [
+        ([], ["--host", "0.0.0.0", "--port", "60000"]),  # noqa: S104
+        ([BINARY], []),
+        ([BINARY, "--port", "60000"], ["--port", "60000"]),
+        (["agent-server", "--port=9"], ["--port=9"]),
+        (["/agent-server/.venv/bin/python", "-m", "openhands.agent_server", "--port", "9"], ["--port", "9"]),
+        (["/bin/sh", "-c", f"exec {BINARY}"], None),
+        (["python", "-m", "http.server"], None),
+        (["nginx"], None),
+    ],
+)
+def test_options_of_an_agent_server(command: list[str], given: list[str] | None) -> None:
+    found = options(command)
+    assert (None if found is None else list(found)) == given
 
 
 @pytest.mark.parametrize(("ports", "port"), [({"http": 60000}, 60000), ({"work-1": 5}, 9), ({}, 9)])

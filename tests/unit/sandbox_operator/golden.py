@@ -35,6 +35,26 @@ CASES: dict[str, tuple[Sandbox, SandboxClass]] = {
             runtimeClasses={"sysbox-runc": ""},
         ),
     ),
+    "any_image": (
+        sandbox(
+            image="docker.io/library/python:3.12-slim",
+            command=["/usr/local/bin/openhands-agent-server", "--port", "60000"],
+            workingDir="/",
+        ),
+        class_(agentServer={"image": "registry.example/mounted:1", "imagePullPolicy": "Always"}),
+    ),
+    "any_image_copied": (
+        sandbox(command=["/agent-server/.venv/bin/python", "-m", "openhands.agent_server", "--port", "8123"]),
+        class_(
+            agentServer={
+                "image": "registry.example/mounted:1",
+                "delivery": "Copy",
+                "entrypoint": ["/entrypoint.sh", "$(NAME)"],
+            },
+            resources={"limits": {"memory": "3Gi"}},
+            pod={"omitIds": True, "sidecars": [{"name": "proxy", "image": "registry.example/proxy:1"}]},
+        ),
+    ),
     "everything": (
         sandbox(
             workingDir="/workspace/./my project/$(HOME)",

@@ -62,6 +62,22 @@ def test_it_is_said_what_is_wrong_with_an_odd_image(image: str, said: str) -> No
     assert detail.isascii()
 
 
+def test_the_agent_server_that_a_class_brings_is_an_image_too() -> None:
+    def brings(image: str) -> SandboxClassSpec:
+        return SandboxClassSpec.model_validate({"agentServer": {"image": image}})
+
+    OURS.check_agent_server("any-image", SandboxClassSpec(), Policy())
+    OURS.check_agent_server("any-image", brings(PINNED), KEYS)
+    ALL.check_agent_server("any-image", brings("python"), Policy())
+    for permissions, policy, whose in ((OURS, Policy(), "this gateway's list"), (ALL, KEYS, "your API key's list")):
+        with pytest.raises(NotAllowedError) as error:
+            permissions.check_agent_server("any-image", brings("python:3.12"), policy)
+        assert error.value.detail.startswith(
+            "agentServer.image of SandboxClass any-image: 'python:3.12' is not allowed"
+        )
+        assert whose in error.value.detail
+
+
 def test_a_refusal_is_short_however_long_the_image_and_the_list() -> None:
     many = Permissions(tuple(f"ghcr.io/{'x' * 400}/{number}" for number in range(100)), "default")
     detail = refusal(many, Policy(), image=f"quay.io/{'x' * 200}:{'y' * 128}")

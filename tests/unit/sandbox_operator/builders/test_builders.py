@@ -13,6 +13,7 @@ from sandbox_operator.builders.environment import IDLE_TIMEOUT, defaults, variab
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.pod import build_pod
+from sandbox_operator.builders.refusals import refused
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.pools.template import template
 from sandbox_operator.watching.pods import CONTAINER, controller_uid
@@ -38,6 +39,25 @@ def test_the_pod_holds_no_key(name: str) -> None:
     body = str(build_pod(sandbox_, of_class))
     assert KEYS.session_key(KEY_ID) not in body
     assert KEYS.secret_key(KEY_ID) not in body
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [([], ""), (["agent-server"], ""), (["nginx"], "command must be empty or that of an agent")],
+)
+def test_with_an_agent_server_of_the_class_no_other_command_runs(command: list[str], says: str) -> None:
+    brought = class_(agentServer={"image": "registry.example/mounted:1"})
+    assert says in refused(sandbox(command=command).spec, brought)
+    assert bool(says) == bool(refused(sandbox(command=command).spec, brought))
+    assert not refused(sandbox(command=command).spec, class_())
+
+
+@pytest.mark.parametrize("change", [{"image": "other:1"}, {"delivery": "Copy"}, {"entrypoint": ["/entrypoint"]}])
+def test_warm_pods_with_another_agent_server_do_not_fit(change: dict[str, Any]) -> None:
+    of_class = {"image": "registry.example/mounted:1"}
+    one, other = class_(agentServer=of_class), class_(agentServer=of_class | change)
+    assert template(sandbox().spec, one) == template(sandbox().spec, class_(agentServer=of_class))
+    assert len({template(sandbox().spec, each) for each in (one, other, class_())}) == 3
 
 
 def container(name: str) -> dict[str, Any]:
@@ -80,7 +100,7 @@ def test_every_pod_is_confined(name: str) -> None:
     assert security["allowPrivilegeEscalation"] is ("add" in security["capabilities"]) is escalates
     # What the container writes has an end: its own layer by a limit or read-only, these by their sizes.
     for volume in spec["volumes"]:
-        unwritten = {"persistentVolumeClaim", "configMap", "secret"} & set(volume)
+        unwritten = {"persistentVolumeClaim", "configMap", "secret", "image"} & set(volume)
         assert unwritten or volume["emptyDir"]["sizeLimit"], volume
 
 

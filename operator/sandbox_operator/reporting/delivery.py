@@ -1,0 +1,96 @@
+"""Why the agent server does not get into a pod whose image has none: what the class's `agentServer` has to do with it.
+
+Sources: Kubernetes 1.36 (pkg/kubelet/kuberuntime, pkg/volume), containerd 2.0 and 2.4 (internal/cri/server), runc 1.3.
+"""
+
+import re
+from dataclasses import dataclass
+
+from sandbox_common.reasons import Reason
+from sandbox_operator.reporting import finality
+from sandbox_operator.reporting.redaction import tail
+from sandbox_operator.watching.pods import COPIER, Pod
+
+_WORDS_CHARACTERS = 1024
+
+REMEDIES = {
+    Reason.IMAGE_PULL_BACK_OFF: "Check whether the nodes can reach the registry of agentServer.image.",
+    Reason.IMAGE_NOT_FOUND: "Correct agentServer.image of the SandboxClass, or push the image.",
+    Reason.IMAGE_PULL_DENIED: (
+        "Check agentServer.image of the SandboxClass. A private registry needs a Secret in its pod.imagePullSecrets."
+    ),
+    Reason.INVALID_IMAGE_NAME: "Correct agentServer.image of the SandboxClass.",
+}
+"""What helps if it is the agent server's image that cannot be pulled."""
+_PULLS = re.compile("Image")
+"""In all reasons of a container that waits for an image."""
+
+_CANNOT_RUN = re.compile(
+    r"/oh/any/\S*: (?:no such file|exec format error|permission denied|is a directory|.*not found)"
+    r"|/oh/any/\S*\"?: (?:stat|permission)",
+    re.IGNORECASE,
+)
+_CANNOT_COPY = re.compile(r"/usr/bin/cp|^cp: ", re.MULTILINE)
+_NO_IMAGE_VOLUMES = re.compile(r'failed to mkdir ""')
+"""What containerd before 2.1 makes of an image volume: a mount without a source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A reason for the condition `Ready`, its evidence, and what helps in this case; "" for what the reason says."""
+
+    reason: Reason
+    message: str
+    remedy: str = ""
+
+
+def trouble(pod: Pod) -> Trouble | None:
+    """What keeps the agent server from the pod; None if nothing does, or the pod's image has one."""
+    if not pod.server_image:
+        return None
+    return _of_copier(pod) or _of_container(pod)
+
+
+def is_awaited(pod: Pod) -> bool:
+    """Whether the container waits for the agent server's image, and not for its own."""
+    image, container = pod.server_image, pod.container
+    return bool(image) and image != pod.image and container is not None and f'"{image}"' in container.waiting_message
+
+
+def _of_copier(pod: Pod) -> Trouble | None:
+    obstacle = pod.obstacle
+    if obstacle is None or obstacle.container != COPIER:
+        return None
+    if _PULLS.search(obstacle.reason):
+        return _of_image(pod, obstacle.reason, obstacle.message)
+    if _CANNOT_COPY.search(obstacle.message):
+        return _unusable(pod, obstacle.message)
+    return None
+
+
+def _of_container(pod: Pod) -> Trouble | None:
+    container = pod.container
+    if container is None or container.running_since is not None:
+        return None
+    words = (container.waiting_message, container.last_run.message if container.last_run else "")
+    for said in words:
+        if _CANNOT_RUN.search(said):
+            return _unusable(pod, said)
+        if _NO_IMAGE_VOLUMES.search(said):
+            return Trouble(Reason.IMAGE_VOLUMES_UNSUPPORTED, f"The node cannot mount an image: {_cut(said)}")
+    return None
+
+
+def _of_image(pod: Pod, reason: str, message: str) -> Trouble:
+    found = finality.of_image(reason, message)
+    what = f"The image {_cut(pod.server_image)} of the agent server cannot be pulled"
+    return Trouble(found, f"{what}: {_cut(message)}", REMEDIES[found])
+
+
+def _unusable(pod: Pod, message: str) -> Trouble:
+    what = f"The agent server of the image {_cut(pod.server_image)} does not run"
+    return Trouble(Reason.AGENT_SERVER_UNUSABLE, f"{what}: {_cut(message)}")
+
+
+def _cut(text: str) -> str:
+    return tail(text, _WORDS_CHARACTERS)

@@ -1,0 +1,139 @@
+"""Sandboxes of images that have no agent server, for the unmodified SDK: a SandboxClass brings it."""
+
+import json
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.other_images import OTHERS, OtherImage
+from cluster.site import Site
+from demo.commands import ROOT
+from demo.targets import Images
+from demo.workloads import model_url
+from local_cluster.cluster import Cluster
+from local_cluster.paths import State
+from sandbox_common.keys import api_key_hash
+from sandbox_crds.api import API_KEY_LABEL, API_VERSION
+
+CLASS, KEEPING = "any-image", "keeping"
+"""The chart's, and one like it with a volume, for which the agent server is copied."""
+POOLED = OTHERS[1]
+KEPT, ITSELF = "shell-less", "agent-server"
+COMMAND = ["/usr/local/bin/openhands-agent-server", "--port", "60000"]
+"""As the SDK asks for it."""
+TIMEOUT = 600
+USUAL_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Of images that set none."""
+OF_THE_AGENT_SERVER = ("LITELLM_", "LOG_JSON", "PYTHON", "LD_", "SSL_CERT_", "LC_", "LANG", "LOCPATH", "TERMINFO")
+"""Beginnings of variables that no command gets unless the image sets them."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the SDK saw of each image, by the image's name, and what Kubernetes had of the sandbox."""
+
+    images: dict[str, dict[str, Any]]
+    launches: dict[str, set[str]]
+
+
+@pytest.fixture(scope="module")
+def keys(site: Site, images: Images) -> Iterator[dict[str, str]]:
+    """API keys by SandboxClass: which class a client gets follows from its key. All images are on the node."""
+    cluster = Cluster(State.from_environment())
+    for other in OTHERS:
+        cluster.load_image(other.archive())
+    keys = {name: secrets.token_urlsafe(32) for name in (CLASS, KEEPING)}
+    spec = site.kubectl("get", "sandboxclass", CLASS, "--output", "json")["spec"]
+    keeping = {
+        **spec,
+        "agentServer": {**spec["agentServer"], "delivery": "Copy"},
+        "workspace": {"persistent": True, "size": "1Gi"},
+    }
+    pool = {"image": POOLED.reference, "command": COMMAND, "workingDir": "/", "className": CLASS}
+    items = [
+        *(key_body(name, key) for name, key in keys.items()),
+        {"apiVersion": API_VERSION, "kind": "SandboxClass", "metadata": {"name": KEEPING}, "spec": keeping},
+        {"apiVersion": API_VERSION, "kind": "SandboxPool", "metadata": {"name": CLASS}, "spec": pool},
+    ]
+    body = {"apiVersion": "v1", "kind": "List", "items": items}
+    site.kubectl("apply", "--filename", "-", body=body)
+    site.kubectl("wait", "--for=condition=Ready", f"ohsp/{CLASS}", "--timeout=180s")
+    yield keys
+    site.kubectl("delete", "--filename", "-", body=body)
+
+
+@pytest.fixture(scope="module")
+def seen(site: Site, images: Images, sdk: Path, keys: dict[str, str]) -> Seen:
+    """All images at work, two at a time."""
+    items = [{"name": each.name, "image": each.reference, "command": each.command} for each in OTHERS]
+    items.append({"name": ITSELF, "image": images.agent_server, "command": "id -u"})
+    for item in items:
+        item["key"] = keys[KEEPING if item["name"] == KEPT else CLASS]
+    environment = site.sdk_environment() | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'examples'}"}
+    command = [str(sdk), "-m", "cluster.sdk_any_image", site.url, model_url(site.release.namespace)]
+    launches: dict[str, set[str]] = {}
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as given,
+    ):
+        json.dump({"items": items, "kept": KEPT}, given)
+        given.seek(0)
+        with subprocess.Popen(command, env=environment, stdin=given, stdout=out, stderr=log, text=True) as process:
+            deadline = time.monotonic() + TIMEOUT
+            while process.poll() is None and time.monotonic() < deadline:
+                for sandbox in site.kubectl("get", "ohsb", "--output", "json")["items"]:
+                    launch = sandbox.get("status", {}).get("launch", "")
+                    launches.setdefault(sandbox["spec"]["image"], set()).add(launch)
+                time.sleep(1)
+            process.kill()
+        log.seek(0)
+        out.seek(0)
+        assert process.returncode == 0, log.read()[-8000:]
+        return Seen({each["name"]: each for each in json.load(out)}, launches)
+
+
+def key_body(class_name: str, key: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"key-{class_name}", "labels": {API_KEY_LABEL: "true"}},
+        "stringData": {
+            "sha256": api_key_hash(key),
+            "owner": class_name,
+            "policy": json.dumps({"classes": [class_name]}),
+        },
+    }
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: other.name)
+def test_commands_have_what_the_image_has(other: OtherImage, seen: Seen) -> None:
+    image = seen.images[other.name]
+    assert image["own"].strip() == other.own, image
+    [path] = [entry for entry in other.env if entry.startswith("PATH=")] or [USUAL_PATH]
+    [found] = [entry for entry in image["variables"] if entry.startswith("PATH=")]
+    assert found.startswith(f"{path}:/oh/any/path")
+    strange = {entry for entry in image["variables"] if entry.startswith(OF_THE_AGENT_SERVER)} - {*other.env}
+    assert strange == set()
+
+
+@pytest.mark.parametrize("name", [*(other.name for other in OTHERS), ITSELF])
+def test_an_agent_works_in_it(name: str, seen: Seen) -> None:
+    counted = seen.images[name]["counted"]
+    assert counted["events_over_websocket"] == counted["events"] > 0
+
+
+def test_files_are_kept_over_a_pause(seen: Seen) -> None:
+    assert seen.images[KEPT]["kept"] == seen.images[KEPT]["own"]
+
+
+def test_a_pool_of_such_an_image_serves_its_sandbox(seen: Seen) -> None:
+    assert seen.launches[POOLED.reference] - {""} == {"Warm"}
+    assert seen.launches[OTHERS[0].reference] - {""} == {"Cold"}
