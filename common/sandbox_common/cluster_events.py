@@ -14,6 +14,7 @@ class ClusterEvent:
     """The fields of an Event that decisions use. It occurred `count` times, last at `seen`.
 
     `kind`, `name` and `uid` identify the object that it is about.
+    `host` is the node of the kubelet that has reported it.
     """
 
     reason: str
@@ -24,6 +25,7 @@ class ClusterEvent:
     type: str = "Normal"
     name: str = ""
     count: int = 1
+    host: str = ""
 
 
 @malformed("an Event")
@@ -47,4 +49,5 @@ def decode(event: KubeObject) -> ClusterEvent:
         type=event.get("type") or "Normal",
         name=regarding.get("name") or "",
         count=series.get("count") or event.get("deprecatedCount") or 1,
+        host=(event.get("deprecatedSource") or {}).get("host") or event.get("reportingInstance") or "",
     )

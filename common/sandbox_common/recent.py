@@ -3,7 +3,7 @@
 _MOST = 10_000
 
 
-def remember[T](names: dict[str, T], name: str, value: T) -> None:
+def remember[K, T](names: dict[K, T], name: K, value: T) -> None:
     """Add this name. If there are too many, the oldest one is removed."""
     names[name] = value
     if len(names) > _MOST:

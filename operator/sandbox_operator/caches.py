@@ -2,22 +2,25 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
 
 from sandbox_common import collector
 from sandbox_common.kube import Informer, KubeClient
-from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
+from sandbox_common.kube.resources import EVENTS, PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.limits.owners import OwnerLimits
 from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.sandboxes.pull_secrets import PullSecrets
 from sandbox_operator.sandboxes.services import Services
+from sandbox_operator.watching import pulls
 from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.node_watch import Nodes
 from sandbox_operator.watching.pods import Pod, decode
+from sandbox_operator.watching.pulls import PullEvent, Pulls, PullUnderWay
 from sandbox_operator.watching.store import AnyStore, Store, Sweeper
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -63,6 +66,11 @@ class Caches:
         self.pods: Informer[Pod] = Informer(
             client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
         )
+        self.pulls = Pulls()
+        # Nothing waits for these: without them, a condition only says less.
+        self._pull_events: Informer[PullEvent | None] = Informer(
+            client, EVENTS, namespace, pulls.decode, field_selector=pulls.SELECTOR, on_change=self._pull_reported
+        )
         self.services = Services(client, namespace, self._sandbox_changed)
         self.pull_secrets = PullSecrets(client, namespace)
         self.limits = OwnerLimits(client, namespace, self._limits_changed)
@@ -97,6 +105,7 @@ class Caches:
                 group.create_task(self.nodes.run())
             for following in (
                 *(informer.run() for informer in self.informers.values()),
+                self._pull_events.run(),
                 self.sweeper.run(),
                 self.definitions.follow(self._client, self.sweeper.read_again),
             ):
@@ -119,6 +128,22 @@ class Caches:
     def _pool_changed(self, name: str) -> None:
         if self.listener:
             self.listener.pool_changed(name)
+
+    def _pull_reported(self, _: str, event: PullEvent | None) -> None:
+        if event is None:
+            return
+        self.pulls.see(event)
+        pod = self.pods.get(event.pod_name)
+        if event.seconds is None and self.listener and pod and pod.uid == event.pod_uid and pod.sandbox:
+            self.listener.sandbox_changed(pod.sandbox)
+
+    def pull_of(self, pod: Pod, now: datetime) -> PullUnderWay | None:
+        """The image pull that this pod waits for, if there is one."""
+        return self.pulls.of(pod.uid, pod.node, self._awaits_containers, now, {}) if pod.awaits_containers else None
+
+    def _awaits_containers(self, name: str, uid: str) -> bool:
+        pod = self.pods.get(name)
+        return pod is not None and pod.uid == uid and pod.awaits_containers
 
     def _node_changed(self, _: str) -> None:
         for pool in self.pod_index.pools():

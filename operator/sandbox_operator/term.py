@@ -65,6 +65,7 @@ class Term:
             AgentRequests(agents, Initializer(agents, environments), self.queue),
             self._start_queue,
             caches.services,
+            caches.pull_of,
             definitions=caches.definitions,
             pull_secrets=caches.pull_secrets.of,
         )

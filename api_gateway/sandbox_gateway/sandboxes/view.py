@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sandbox_common import times
+from sandbox_common.pulls import pull_words_at
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Lifecycle, PodStatus, Reason
 from sandbox_crds.models import Condition, Sandbox, SandboxClassSpec
 
@@ -64,6 +65,8 @@ def view(sandbox: Sandbox, now: datetime, *, reached: bool, class_: SandboxClass
     condition = current_condition(sandbox, left=left) or _pending(sandbox)
     reason = Reason(condition.reason) if condition.reason in Reason else Reason.PENDING
     message = condition.message or MEANINGS[reason].text
+    if reason is Reason.STARTING and sandbox.status.pull:
+        message = pull_words_at(sandbox.status.pull, now)
     restarts = sandbox.status.restart_count
 
     if sandbox.spec.suspend:

@@ -29,7 +29,7 @@ NAME_RULE = rules(
 
 
 class KeySelector(Model):
-    """One key of a Secret or ConfigMap in the sandbox's namespace."""
+    """A key of a Secret or ConfigMap."""
 
     name: str = Field(max_length=253)
     key: str = Field(max_length=253)
@@ -37,20 +37,22 @@ class KeySelector(Model):
 
 
 class EnvVarSource(Model):
-    """Where a variable's value comes from."""
+    """Source of the value."""
 
     secret_key_ref: KeySelector | None = None
     config_map_key_ref: KeySelector | None = None
 
 
 class EnvVar(Model):
-    """One environment variable, in the form of a container's `env`."""
+    """As in a container's `env`."""
 
     name: str = Field(min_length=1, max_length=256)
     value: str | None = Field(None, max_length=32768)
     value_from: EnvVarSource | None = None
 
 
+LARGEST_IMAGE = 2**50
+"""Bytes: more than any image has, so that no sum of theirs overflows."""
 LONGEST_START = 604800
 """A week, in seconds: upper bound of the time limits of a start."""
 COMMAND_BYTES = 32 * 1024
@@ -100,7 +102,7 @@ class SandboxSpec(Model):
     working_dir: Shared = Field(
         default="",
         max_length=4096,
-        description="Working directory of the command. Created if it is missing and below /workspace.",
+        description="Working directory. Created if missing and below /workspace.",
     )
     env: list[EnvVar] = Field(
         default=[],
@@ -111,13 +113,13 @@ class SandboxSpec(Model):
     environment_hash: str = Field(
         default="",
         max_length=64,
-        description="Set by the gateway: keyed hash of the client's environment, which is in a Secret.",
+        description="Set by the gateway: keyed hash of the client's environment.",
     )
     environment_revision: str = Field(
         default="",
         max_length=16,
         pattern="^[0-9a-f]*$",
-        description="Set by the gateway when a client replaces its environment: suffix of the Secret's name.",
+        description="Set by the gateway: suffix of the environment Secret's name.",
     )
     class_name: Shared = Field(default="default", max_length=253, description="SandboxClass of the pod.")
     resource_factor: ResourceFactor = Field(
@@ -133,7 +135,7 @@ class SandboxSpec(Model):
     runtime_class_name: str = Field(
         default="",
         max_length=253,
-        description="Requested runtime class. `runtimeClasses` of the class maps it; otherwise it is ignored.",
+        description="Requested runtime class. Ignored unless `runtimeClasses` of the class has it.",
     )
     image_pull_policy: PullPolicy = Field(default="IfNotPresent", description="When the kubelet pulls the image.")
     warm_start: Literal["Allowed", "Never"] = Field(
@@ -143,12 +145,10 @@ class SandboxSpec(Model):
             "client has the key of a cold start."
         ),
     )
-    suspend: bool = Field(
-        default=False, description="True deletes the pod. Keys stay, and so does a persistent workspace."
-    )
+    suspend: bool = Field(default=False, description="True deletes the pod. Keys and a persistent workspace stay.")
     suspend_reason: Literal["", "Requested", "Idle", "StartTimeout"] = Field(
         default="",
-        description="Cause of the suspension, set with `suspend`. A request wakes a sandbox that is Idle.",
+        description="Set with `suspend`. A request wakes a sandbox that is Idle.",
     )
     idle_timeout_seconds: int | None = Field(
         default=None,
@@ -187,7 +187,7 @@ class SandboxSpec(Model):
         ),
     )
     service: Literal["None", "Headless"] = Field(
-        default="Headless", description="Headless: a Service with the sandbox's name, for clients in the cluster."
+        default="Headless", description="Headless: a Service of this name, for clients in the cluster."
     )
     session_id: str = Field(
         default="",
@@ -199,13 +199,13 @@ class SandboxSpec(Model):
     owner: Shared = Field(
         default="",
         max_length=253,
-        description="Set by the gateway: owner of the API key that started this sandbox.",
+        description="Set by the gateway: owner of the API key.",
         json_schema_extra=IMMUTABLE,
     )
 
 
 class Condition(Model):
-    """A condition as in the Kubernetes API conventions. `Ready` sums up the sandbox."""
+    """`Ready` sums up the sandbox."""
 
     type: Shared = Field(max_length=64)
     status: Literal["True", "False", "Unknown"]
@@ -230,13 +230,23 @@ Ports = Annotated[
 class Loss(Model):
     """A pod or volume that the sandbox lost."""
 
-    time: str = Field(max_length=32, description="When the operator saw it, RFC 3339.")
+    time: str = Field(max_length=32, description="When the operator saw it.")
     reason: Shared = Field(max_length=64, description="Cause; docs/reasons.md lists all.")
     message: str = Field(default="", max_length=1024, description="Evidence from Kubernetes.")
     workspace: Literal["", "Kept", "Lost"] = Field(
-        default="", description="Whether /workspace survived; empty if unknown or never ready."
+        default="", description="Whether /workspace survived; empty if unknown."
     )
     pod_uid: str = Field(default="", alias="podUID", max_length=64, description="The pod that was lost.")
+
+
+class Pull(Model):
+    """The latest image pull that a start waits for. Compressed size. 0: unknown."""
+
+    image: str = ""
+    node: Shared = ""
+    start_time: str = ""
+    size_bytes: int = Field(default=0, le=LARGEST_IMAGE)
+    expected_seconds: int = 0
 
 
 class Status(Model):
@@ -258,43 +268,39 @@ class SandboxStatus(Status):
     """The observed state, written by the operator."""
 
     pod_name: str = ""
-    pod_uid: str = Field(default="", alias="podUID", description="UID of the pod that this status describes.")
+    pod_uid: str = Field(default="", alias="podUID", description="UID of that pod.")
     pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server.")
     ports: Ports = Field(
         default={},
         max_length=16,
-        description="Ports of the current pod by name: http is the agent server, others are services.",
+        description="Ports of the current pod by name. http: the agent server.",
     )
-    key_id: str = Field(default="", alias="keyID", description="Id of the session key, not the key itself.")
+    key_id: str = Field(default="", alias="keyID", description="Id of the session key.")
     launch: Literal["", "Cold", "Warm", "Resume"] = Field(
         default="",
-        description=("How the current pod was made. Warm: claimed from a pool. Resume: the sandbox was ready before."),
+        description=("How the pod was made. Warm: claimed from a pool. Resume: not the first one."),
     )
     pool: Shared = Field(default="", description="SandboxPool that the current pod comes from.")
     pool_miss: str = Field(
         default="",
         max_length=512,
-        description="Why the first pod was not claimed from a pool: reason, colon, details.",
+        description="Why no warm pod was claimed: reason, colon, details.",
     )
-    restart_count: int = Field(default=0, description="Container restarts of the agent server in the current pod.")
+    restart_count: int = Field(default=0, description="Restarts of the agent server in this pod.")
     restart_reason: str = Field(default="", max_length=1024, description="Cause of the last restart.")
     log: str = Field(default="", max_length=1024, description="End of the agent server's log before it last ended.")
     remedy: Shared = Field(default="", max_length=512, description="Remedy in the message of `Ready`.")
     workspace_kept: bool | None = Field(default=None, description="Whether a suspended sandbox has kept /workspace.")
-    lost_pods: int = Field(default=0, description="Number of lost pods: evicted, drained, deleted or ended by others.")
+    lost_pods: int = Field(default=0, description="Number of lost pods.")
     last_loss: Loss | None = Field(default=None, description="The latest loss.")
-    first_ready_time: str = Field(default="", description="When the sandbox was first ready, RFC 3339.")
+    first_ready_time: str = Field(default="", description="When the sandbox was first ready.")
     starting_since: str = Field(
         default="",
-        description=(
-            "Beginning of the current start or crash loop, RFC 3339; time limits count from it. Empty while "
-            "suspended and when ready."
-        ),
+        description="Beginning of the start or crash loop under way; time limits count from it.",
     )
-    start_time: str = Field(default="", description="When the current pod was made, RFC 3339.")
-    ready_time: str = Field(
-        default="", description="When the current pod was first ready, or claimed if later, RFC 3339."
-    )
+    pull: Pull | None = None
+    start_time: str = Field(default="", description="When this pod was made.")
+    ready_time: str = Field(default="", description="When this pod was first ready, or claimed if later.")
 
 
 class Sandbox(Model):

@@ -8,16 +8,21 @@ from datetime import datetime, timedelta
 
 from sandbox_common import times
 from sandbox_common.losses import LOSSES
+from sandbox_common.pulls import late_at, pull_words
 from sandbox_common.reasons import Reason
+from sandbox_crds.models import Pull
 from sandbox_operator.reporting import delivery, finality
 from sandbox_operator.reporting.losses import cause
 from sandbox_operator.reporting.redaction import tail
 from sandbox_operator.watching.pods import BENIGN_WAITS, Container, Pod, Run
+from sandbox_operator.watching.pulls import PullUnderWay
 
 _SHORT_RUN_SECONDS = 60.0
 _LOG_CHARACTERS = 1024
 _IMAGE_CHARACTERS = 256
 _RESTART_CHARACTERS = 512
+
+_LONGEST_PULL = 7 * 24 * 3600
 
 _VOLUME_IS_MADE = timedelta(seconds=4)
 
@@ -63,7 +68,7 @@ class Finding:
 
     `passing_since` marks a state that usually passes within milliseconds, so it is written only after it has lasted.
     `remedy` is specific to this case; "" for the remedy of the reason. `stands` keeps the old message if the reason is
-    still the same. `log` and `workspace_kept` are parts of the message, as data.
+    still the same. `log`, `workspace_kept` and `pull` are parts of the message, as data.
     """
 
     reason: Reason
@@ -73,6 +78,7 @@ class Finding:
     stands: bool = False
     log: str = ""
     workspace_kept: bool | None = None
+    pull: Pull | None = None
 
 
 def _is_ready(pod: Pod) -> Finding | None:
@@ -224,6 +230,22 @@ POLICIES: tuple[Callable[[Pod], Finding | None], ...] = (
 def examine(pod: Pod) -> Finding:
     """The finding about a pod that is neither finished nor being deleted."""
     return next((finding for policy in POLICIES if (finding := policy(pod))), _starts(pod))
+
+
+def pulling(pull: PullUnderWay, reported: Pull | None, now: datetime) -> Finding:
+    """That a pod which is starting waits for an image. A pull that was reported keeps its prediction."""
+    image, since = tail(pull.image, _IMAGE_CHARACTERS), times.rfc3339(pull.since)
+    if reported is None or (reported.image, reported.start_time) != (image, since):
+        reported = Pull(
+            image=image,
+            node=pull.node,
+            start_time=since,
+            size_bytes=pull.size,
+            expected_seconds=min(round(pull.expected_seconds), _LONGEST_PULL),
+        )
+    late = late_at(reported)
+    words = pull_words(reported, late=late is not None and now >= late)
+    return Finding(Reason.STARTING, words, passing_since=pull.since, pull=reported)
 
 
 def lost_node(pod: Pod, now: datetime) -> Finding | None:

@@ -68,6 +68,8 @@ def next_status(
         **of_pod,
         **words,
         "log": finding.log or of_pod["log"],
+        # That it is over is not worth a write.
+        "pull": finding.pull or (old.pull if pod and reports(old, pod) and finding.reason is Reason.STARTING else None),
     }
     return old.model_copy(update=update)
 

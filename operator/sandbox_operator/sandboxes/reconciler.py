@@ -30,6 +30,7 @@ from sandbox_operator.sandboxes.world import Create, Made, World
 from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.pace import Pace
 from sandbox_operator.watching.pods import Pod, decode
+from sandbox_operator.watching.pulls import PullUnderWay
 from sandbox_operator.watching.queue import WorkQueue
 from sandbox_operator.watching.store import Store
 from sandbox_operator.watching.workers import work
@@ -71,6 +72,7 @@ class Reconciler:
         requests: AgentRequests,
         start_queue: StartQueue,
         services: Services,
+        pull_of: Callable[[Pod, datetime], PullUnderWay | None],
         now: Callable[[], datetime] = times.utc_now,
         definitions: Definitions | None = None,
         pull_secrets: Callable[[str], tuple[str, ...]] = lambda _: (),
@@ -87,6 +89,7 @@ class Reconciler:
         self._start_queue = start_queue
         self._services = services
         self._pull_secrets = pull_secrets
+        self._pull_of = pull_of
         self._now = now
         self._memories: dict[str, Memory] = {}
         self._unreported: WeakSet[Memory] = WeakSet()
@@ -165,6 +168,7 @@ class Reconciler:
             unreported=len(self._unreported) - (memory in self._unreported),
             service=self._services.get(turn.key),
             pull_secrets=self._pull_secrets(sandbox.spec.owner),
+            pull=self._pull_of(pod, self._now()) if pod else None,
         )
         turn.pod, turn.steps = pod, plan(world, self._keys)
 

@@ -7,6 +7,7 @@ from sandbox_common import times
 from sandbox_common.command import AGENT
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
+from sandbox_common.pulls import late_at
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.event import EventReason, build_event
@@ -19,13 +20,14 @@ from sandbox_operator.pools.claim_patch import is_first_start
 from sandbox_operator.pools.deferred import Initialization, needs_init
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.finality import IMAGE_TROUBLES
-from sandbox_operator.reporting.findings import Finding, examine, is_without_cause
+from sandbox_operator.reporting.findings import Finding, examine, is_without_cause, pulling
 from sandbox_operator.reporting.pod_events import find, is_needed
 from sandbox_operator.reporting.status import reports
 from sandbox_operator.sandboxes.replacement import vanishing_event
 from sandbox_operator.sandboxes.situation import Situation
 from sandbox_operator.sandboxes.world import Create, Plan, World
 from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.pulls import PullUnderWay
 
 SILENCE = timedelta(seconds=5)
 """How long a pod must wait without a known cause before the Events about it are read."""
@@ -84,12 +86,22 @@ def follow(situation: Situation, pod: Pod) -> Plan:
     if needs_init(world.sandbox, pod) and world.initialization != Initialization():
         return _initialize(situation, pod)
     finding = _cause(situation, pod)
+    if finding.reason is Reason.STARTING and world.pull:
+        return _pulls(situation, pod, world.pull)
     if not is_needed(pod):
         return situation.report(finding)
     due = (world.looked + LOOK_INTERVAL) if world.looked else pod.created + SILENCE
     if world.now >= due:
         return Plan(look=pod)
     return situation.report(find(pod, world.pod_events) or finding).again_at(due)
+
+
+def _pulls(situation: Situation, pod: Pod, under_way: PullUnderWay) -> Plan:
+    """Report which image the pod waits for, and once more if that takes longer than predicted."""
+    world, status = situation.world, situation.world.sandbox.status
+    finding = pulling(under_way, status.pull if reports(status, pod) else None, world.now)
+    late = finding.pull and late_at(finding.pull)
+    return situation.report(finding).again_at(late if late and late > world.now else None)
 
 
 def _cause(situation: Situation, pod: Pod) -> Finding:

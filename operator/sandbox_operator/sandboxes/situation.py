@@ -116,6 +116,8 @@ class Situation:
         if finding.passing_since is None or pod is None:
             return finding
         condition = status.condition(READY)
+        if finding.pull:
+            return finding
         if reports(status, pod):
             # A passing state is reported once. Changes of its details are not worth a write.
             return replace(finding, stands=condition is not None and condition.reason == finding.reason)

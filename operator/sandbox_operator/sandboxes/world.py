@@ -15,6 +15,7 @@ from sandbox_operator.pools.matching import Miss
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.services import Service, ServiceChange
 from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.pulls import PullUnderWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class World:
     held_back: HeldBack | None = None
     service: Service | None = None
     pull_secrets: tuple[str, ...] = ()
+    pull: PullUnderWay | None = None
 
 
 @dataclass(frozen=True, slots=True)

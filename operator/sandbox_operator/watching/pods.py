@@ -155,6 +155,14 @@ class Pod:
         return self.ready is not None and self.ready.status
 
     @property
+    def awaits_containers(self) -> bool:
+        """Whether a kubelet is making the container of the agent server, as far as it has reported."""
+        if not self.node or self.is_finished or self.deletion_requested:
+            return False
+        container = self.container
+        return container is None or (container.running_since is None and container.waiting_reason in BENIGN_WAITS)
+
+    @property
     def is_finished(self) -> bool:
         """Whether all its containers have ended for good."""
         return self.phase in {"Failed", "Succeeded"}

@@ -228,6 +228,7 @@ RIGHTS = [
     (OPERATOR, "patch", "sandboxes.sandbox.openhands.dev", True),
     (OPERATOR, "create", "sandboxes.sandbox.openhands.dev", False),
     (OPERATOR, "list", "events.events.k8s.io", True),
+    (OPERATOR, "watch", "events.events.k8s.io", True),
     (OPERATOR, "get", "secrets", True),
     (OPERATOR, "list", "secrets", True),
     (OPERATOR, "update", "secrets", False),

@@ -19,7 +19,7 @@ EXPECTED = {
         ("", "secrets"): {"get", "list", "watch", "create", "delete"},
         ("", "persistentvolumeclaims"): {"get", "create", "patch"},
         ("", "services"): {"get", "list", "watch", "create", "delete"},
-        ("events.k8s.io", "events"): {"list", "create"},
+        ("events.k8s.io", "events"): {"list", "watch", "create"},
         ("coordination.k8s.io", "leases"): {"create"},
         ("coordination.k8s.io", f"leases {PREFIX}-operator"): {"get", "list", "watch", "patch"},
     },

@@ -28,8 +28,10 @@ def at(minute: int) -> datetime:
                 "deprecatedFirstTimestamp": "2026-01-02T03:01:00Z",
                 "deprecatedLastTimestamp": "2026-01-02T03:02:00Z",
                 "deprecatedCount": 4,
+                "deprecatedSource": {"component": "kubelet", "host": "node-1"},
+                "reportingInstance": "",
             },
-            ClusterEvent("FailedMount", "no such Secret", "Pod", "uid-1", at(2), "Warning", "sb-a-x", 4),
+            ClusterEvent("FailedMount", "no such Secret", "Pod", "uid-1", at(2), "Warning", "sb-a-x", 4, "node-1"),
             id="older recorder",
         ),
         pytest.param(

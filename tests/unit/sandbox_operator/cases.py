@@ -12,6 +12,7 @@ from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.world import Made, Plan, World
 from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.pulls import PullUnderWay
 from unit.sandbox_operator.samples import KEY_ID, KEYS, POD_UID, SOON, class_
 
 CLASS = class_()
@@ -40,6 +41,7 @@ class Case:
     pod_events: tuple[ClusterEvent, ...] = ()
     looked: datetime | None = None
     initialization: Initialization | None = None
+    pull: PullUnderWay | None = None
     writes: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     told: Reason | None = None
@@ -62,6 +64,7 @@ class Case:
             self.pod_events,
             self.looked,
             self.initialization,
+            pull=self.pull,
         )
         return plan(world, KEYS)
 

@@ -4,12 +4,16 @@ from dataclasses import replace
 
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.losses import LOSSES, LossReason
+from sandbox_common.pulls import late_at, pull_words
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
+from sandbox_crds.models import Pull
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.ending import SHORTEST_LIFE
 from sandbox_operator.sandboxes.running import LOOK_INTERVAL, SILENCE
 from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.sandboxes.world import Made
+from sandbox_operator.watching.pulls import PullUnderWay
 from unit.sandbox_operator.cases import KEPT, MADE, Case
 from unit.sandbox_operator.samples import (
     IMAGE,
@@ -43,6 +47,17 @@ CREATING = waits("ContainerCreating")
 NO_VOLUME = ClusterEvent("FailedMount", 'configmap "x" not found', "Pod", POD_UID, LATER)
 NO_MOUNT = 'The container cannot be made. FailedMount: configmap "x" not found'
 LATEST = LATER + LOOK_INTERVAL
+PULLED_SINCE = NOW + PATIENCE
+
+UNDER_WAY = PullUnderWay("python:3.12", "node-1", PULLED_SINCE, 812_000_000, 90.4)
+PULL = Pull(
+    image="python:3.12", node="node-1", start_time=rfc3339(PULLED_SINCE), size_bytes=812_000_000, expected_seconds=90
+)
+PULLING = pull_words(PULL, late=False)
+LONG_PULL = PULL.model_copy(update={"image": "…" + "x" * 255})
+PULL_LATE = late_at(PULL)
+assert PULL_LATE
+NETWORKED = replace(CREATING, has_network=True)
 
 CASES = {
     # Cold start
@@ -82,6 +97,88 @@ CASES = {
     "waits for a node, and nobody knows why": Case(sandbox(), pod(), made=MADE, now=NOW + SILENCE, writes=("look",)),
     "waits for a node, and no event says why": Case(
         sandbox(), pod(), made=MADE, now=LATER, looked=LATER, told=Reason.PENDING, message=WAITING, requeue_at=LATEST
+    ),
+    "image is pulled": Case(
+        sandbox(), NETWORKED, made=MADE, now=PULLED_SINCE, pull=UNDER_WAY, requeue_at=PULLED_SINCE + PATIENCE
+    ),
+    "image is pulled for long": Case(
+        sandbox(),
+        CREATING,
+        made=MADE,
+        now=LATER,
+        pull=UNDER_WAY,
+        told=Reason.STARTING,
+        message=PULLING,
+        requeue_at=PULL_LATE,
+    ),
+    "image is pulled, of unknown size": Case(
+        sandbox(),
+        NETWORKED,
+        made=MADE,
+        now=LATER,
+        pull=replace(UNDER_WAY, size=0, expected_seconds=0.0),
+        told=Reason.STARTING,
+        message=pull_words(PULL.model_copy(update={"size_bytes": 0, "expected_seconds": 0}), late=False),
+    ),
+    "image is still pulled, and another prediction would be made now": Case(
+        sandbox(status=status(Reason.STARTING, PULLING, pull=PULL)),
+        NETWORKED,
+        now=LATER,
+        pull=replace(UNDER_WAY, expected_seconds=300.0),
+        requeue_at=PULL_LATE,
+    ),
+    "image of a long name is still pulled": Case(
+        sandbox(status=status(Reason.STARTING, pull_words(LONG_PULL, late=False), pull=LONG_PULL)),
+        NETWORKED,
+        now=LATER,
+        pull=replace(UNDER_WAY, image="x" * 1000),
+        requeue_at=PULL_LATE,
+    ),
+    "image is pulled for longer than predicted": Case(
+        sandbox(status=status(Reason.STARTING, PULLING, pull=PULL)),
+        NETWORKED,
+        now=PULL_LATE,
+        pull=UNDER_WAY,
+        told=Reason.STARTING,
+        message=pull_words(PULL, late=True),
+    ),
+    "image is pulled for much longer than predicted": Case(
+        sandbox(status=status(Reason.STARTING, pull_words(PULL, late=True), pull=PULL)),
+        NETWORKED,
+        now=PULL_LATE + LOOK_INTERVAL,
+        pull=UNDER_WAY,
+    ),
+    "pull was found after the start was told": Case(
+        sandbox(status=status(Reason.STARTING, BOOTING)),
+        NETWORKED,
+        now=LATER,
+        pull=UNDER_WAY,
+        told=Reason.STARTING,
+        message=PULLING,
+        requeue_at=PULL_LATE,
+    ),
+    "another image is pulled": Case(
+        sandbox(status=status(Reason.STARTING, PULLING, pull=PULL)),
+        NETWORKED,
+        now=LATER,
+        pull=PullUnderWay("second", "node-1", LATER - PATIENCE),
+        told=Reason.STARTING,
+        message=f"Node node-1 has been pulling image second since {rfc3339(LATER - PATIENCE)}. "
+        "Then the agent server boots.",
+    ),
+    "image is there, and the agent server boots": Case(
+        sandbox(status=status(Reason.STARTING, PULLING, pull=PULL)), runs(), now=LATER
+    ),
+    "image was pulled, and the pod is ready": Case(
+        sandbox(status=status(Reason.STARTING, PULLING, pull=PULL)), ready(), now=LATER, told=Reason.READY
+    ),
+    "image cannot be pulled, whatever the Events say": Case(
+        sandbox(status=status(Reason.STARTING, PULLING, pull=PULL)),
+        waits("ErrImagePull", "reset by peer"),
+        now=LATER,
+        pull=UNDER_WAY,
+        told=Reason.IMAGE_PULL_BACK_OFF,
+        message=f"ImagePullBackOff: the image {IMAGE} cannot be pulled: reset by peer",
     ),
     "container is made for long": Case(sandbox(), CREATING, made=MADE, now=LATER, writes=("look",)),
     "container cannot be made, as an event says": Case(

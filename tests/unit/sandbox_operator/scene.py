@@ -21,6 +21,7 @@ from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.reconciler import Reconciler
 from sandbox_operator.sandboxes.services import Services
 from sandbox_operator.watching.pods import Pod, decode
+from sandbox_operator.watching.pulls import PullUnderWay
 from sandbox_operator.watching.queue import WorkQueue
 from sandbox_operator.watching.store import Store
 from unit.sandbox_operator.faults import Server
@@ -83,6 +84,8 @@ class Scene:
         self.pools: Store[SandboxPool] = Store(SANDBOX_POOLS, SandboxPool, lambda _: None)
         self.started: list[str] = []
         """Pools that a start has hit, or missed only since they were empty."""
+        self.pull: PullUnderWay | None = None
+        """The image pull that the pod waits for."""
         self.limits = Limits()
         """Those of every owner."""
         self.start_queue = StartQueue(lambda _: self.limits, self.queue.add)
@@ -100,6 +103,7 @@ class Scene:
             AgentRequests(self.agents, Initializer(self.agents, environments), self.queue),
             self.start_queue,
             self.services,
+            lambda _, __: self.pull,
             lambda: self.now,
         )
 

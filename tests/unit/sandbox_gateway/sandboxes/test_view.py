@@ -80,6 +80,20 @@ def test_each_reason_when_it_is_new(reason: Reason) -> None:
         assert seen.summary == f"{reason}: why"
 
 
+def test_a_pull_is_told_as_it_is_at_this_moment() -> None:
+    pull = {"image": "a:1", "node": "n1", "startTime": "2026-01-02T03:04:05Z", "expectedSeconds": 90}
+    found = sandbox(status=status(Reason.STARTING, "words of another moment", pull=pull))
+    what = "Node n1 has been pulling image a:1 since 2026-01-02T03:04:05Z."
+    for after, prediction in (
+        (30, "About 60 s are left."),
+        (600, "It was expected to take about 90 s, and takes longer."),
+    ):
+        seen = seen_at(found, NOW + timedelta(seconds=after))
+        assert states(seen) == STARTING
+        assert seen.normal
+        assert seen.message == f"{what} {prediction} Then the agent server boots."
+
+
 def held_up(reason: Reason, *, since: datetime = NOW, **spec: Any) -> Sandbox:
     """A start that something holds up. It began at NOW; `since` is when it came to this trouble."""
     told = status(reason, f"{reason}: why", since=since, startingSince="2026-01-02T03:04:05Z")

@@ -1,0 +1,240 @@
+"""Image pulls as kubelets report them in Events: which are under way, and how long the next one will take.
+
+A kubelet posts `Pulling image "x"` when it has to pull, then waits for its turn, since it pulls one image after another
+unless its `serializeImagePulls` is false, and at last posts `Successfully pulled image "x" in 2.3s (4.1s including
+waiting). Image size: 123 bytes.` (Kubernetes 1.36, pkg/kubelet/images). containerd's size is the compressed one, of
+the whole image: also of layers that were on the node already.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sandbox_common import cluster_events
+from sandbox_common.cluster_events import ClusterEvent
+from sandbox_common.kube import KubeObject
+from sandbox_common.recent import remember
+
+SELECTOR = "regarding.kind=Pod,type=Normal,reason!=Scheduled,reason!=Created,reason!=Started,reason!=Killing"
+"""Of Events: `Pulling` and `Pulled`, and little besides. A field selector cannot name two reasons."""
+
+_PULLING = re.compile(r'Pulling image "([^"]+)"')
+_PULLED = re.compile(
+    r'Successfully pulled image "([^"]+)" in ([\dhms.µn]+)(?: \([\dhms.µn]+ including waiting\))?'
+    r"(?:\. Image size: (\d{1,15}) bytes)?"
+)
+_PARTS = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|µs|ns)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+
+_SHORTEST = 1.0
+"""Seconds: a shorter pull has found the image on the node, or is over before anybody asks how long it will take."""
+_REMEMBERED = 16
+"""Pulls of one node."""
+_FADING = 0.85
+"""The weight of a pull, compared with that of the next one."""
+_LONGEST = timedelta(hours=1)
+"""Events live so long. What began before, and has no end, has been given up."""
+_TOGETHER = timedelta(seconds=1.5)
+"""Events have whole seconds: pulls that overlap by more have run side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullEvent:
+    """What one Event says of a pull. `seconds`, without waiting, and `size` in bytes are those of one that is over."""
+
+    pod_uid: str
+    pod_name: str
+    image: str
+    node: str
+    seen: datetime
+    seconds: float | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PullUnderWay:
+    """A pull that a pod waits for; 0: not known."""
+
+    image: str
+    node: str
+    since: datetime
+    size: int = 0
+    expected_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Sample:
+    ended: datetime
+    seconds: float
+    size: int
+
+    @property
+    def began(self) -> datetime:
+        return self.ended - timedelta(seconds=self.seconds)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Queued:
+    """A pull under way, in the order in which a kubelet makes them."""
+
+    since: datetime
+    image: str
+    pod_uid: str
+    pod_name: str = field(compare=False)
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """Pulls of one image for one pod: when the last one began, and when the last one succeeded."""
+
+    began: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when a pull is under way, if one is."""
+        return None if self.began and self.ended and self.ended >= self.began else self.began
+
+
+def decode(item: KubeObject) -> PullEvent | None:
+    """What an Event says of a pull, if it does. Raises ValueError when it does not have the form of an Event."""
+    return read(cluster_events.decode(item))
+
+
+def read(event: ClusterEvent) -> PullEvent | None:
+    """The only place where the kubelet's words about pulls are understood."""
+    if event.reason == "Pulling" and (match := _PULLING.match(event.note)):
+        return PullEvent(event.uid, event.name, match[1], event.host, event.seen)
+    if event.reason == "Pulled" and (match := _PULLED.match(event.note)):
+        seconds, size = _duration(match[2]), int(match[3] or 0)
+        return PullEvent(event.uid, event.name, match[1], event.host, event.seen, seconds, size)
+    return None
+
+
+class Pulls:
+    """What is known of pulls, from Events in any order. Bounded; all of it may be lost, and is as old as Events are."""
+
+    def __init__(self) -> None:
+        self._pods: dict[str, dict[str, _Attempts]] = {}
+        """By UID and image."""
+        self._queues: dict[str, dict[tuple[str, str], _Queued]] = {}
+        """Pulls under way by node, there by the pod's UID and image."""
+        self._samples: dict[str, list[_Sample]] = {}
+        """By node, the oldest first."""
+        self._sizes: dict[str, int] = {}
+        """Of images, as kubelets have reported them."""
+
+    def see(self, event: PullEvent) -> None:
+        """Take in what an Event says."""
+        attempts = self._pods.get(event.pod_uid, {}).get(event.image, _Attempts())
+        if event.seconds is None:
+            attempts.began = max(event.seen, attempts.began or event.seen)
+        else:
+            attempts.ended = max(event.seen, attempts.ended or event.seen)
+            self._learn(event, event.seconds)
+        remember(self._pods, event.pod_uid, {**self._pods.get(event.pod_uid, {}), event.image: attempts})
+        queue = self._queues.get(event.node, {})
+        if attempts.since:
+            pull = _Queued(attempts.since, event.image, event.pod_uid, event.pod_name)
+            remember(queue, (event.pod_uid, event.image), pull)
+        else:
+            queue.pop((event.pod_uid, event.image), None)
+        remember(self._queues, event.node, queue)
+
+    def _learn(self, event: PullEvent, seconds: float) -> None:
+        if not event.size:
+            return
+        remember(self._sizes, event.image, event.size)
+        sample, samples = _Sample(event.seen, seconds, event.size), self._samples.get(event.node, [])
+        if seconds >= _SHORTEST and sample not in samples:
+            remember(self._samples, event.node, sorted([*samples, sample])[-_REMEMBERED:])
+
+    def of(
+        self, pod_uid: str, node: str, waits: Callable[[str, str], bool], now: datetime, sizes: Mapping[str, int]
+    ) -> PullUnderWay | None:
+        """The pull that a pod on this node waits for; None when there is none.
+
+        `waits` says of a name and a UID whether this pod still waits for its containers. `sizes` are those that the
+        caller knows by image. Without a size there is no prediction.
+        """
+        under_way = {
+            since: image for image, attempts in self._pods.get(pod_uid, {}).items() if (since := attempts.since)
+        }
+        if not under_way:
+            return None
+        since = max(under_way)
+        image = under_way[since]
+        size = sizes.get(image, 0) or self._sizes.get(image, 0)
+        end = self._end(_Queued(since, image, pod_uid, ""), size, node, waits, now) if size else None
+        return PullUnderWay(image, node, since, size, (end - since).total_seconds() if end else 0.0)
+
+    def _end(
+        self, own: _Queued, size: int, node: str, waits: Callable[[str, str], bool], now: datetime
+    ) -> datetime | None:
+        """When the pull will probably be over; None when no other pull is known."""
+        seconds = self._seconds(node, size)
+        if seconds is None:
+            return None
+        samples = self._samples.get(node, [])
+        if _side_by_side(samples):
+            return own.since + timedelta(seconds=seconds)
+        # The kubelet turns to the next image when the last one is there. It pulls nothing twice.
+        free = max((sample.ended for sample in samples), default=own.since)
+        images = {own.image}
+        for other in self._before(own, node, waits, now):
+            if other.image not in images:
+                images.add(other.image)
+                first = self._seconds(node, self._sizes.get(other.image, size)) or seconds
+                free = max(max(free, other.since) + timedelta(seconds=first), now)
+        return max(free, own.since) + timedelta(seconds=seconds)
+
+    def _before(self, own: _Queued, node: str, waits: Callable[[str, str], bool], now: datetime) -> list[_Queued]:
+        """Pulls for other pods on the same node that are under way for longer."""
+        queue = self._queues.get(node, {})
+        for key in [key for key, pull in queue.items() if pull.since < now - _LONGEST]:
+            del queue[key]
+        return sorted(pull for pull in queue.values() if pull < own and waits(pull.pod_name, pull.pod_uid))
+
+    def _seconds(self, node: str, size: int) -> float | None:
+        """How long a pull of so many bytes takes on this node, or on others when it has no pulls yet."""
+        samples = self._samples.get(node)
+        if samples is None:
+            everywhere = sorted(sample for known in self._samples.values() for sample in known)
+            samples = everywhere[-_REMEMBERED:]
+        return estimate([(sample.seconds, sample.size) for sample in reversed(samples)], size)
+
+
+def estimate(samples: Iterable[tuple[float, int]], size: int) -> float | None:
+    """Seconds for a pull of this size, from (seconds, size) of others, the latest first; None without any.
+
+    The median of their rates, in which the latest count most, and those of images of about this size: a small image
+    costs more for each byte, and images that share a layer are mostly of one size.
+    """
+    rates: list[tuple[float, float]] = []
+    weight = 1.0
+    for seconds, sample in samples:
+        rates.append((sample / seconds, weight / (1 + math.log(sample / size) ** 2)))
+        weight *= _FADING
+    half = sum(weight for _, weight in rates) / 2
+    for rate, weight in sorted(rates):
+        half -= weight
+        if half <= 0:
+            return size / rate
+    return None
+
+
+def _side_by_side(samples: list[_Sample]) -> bool:
+    """Whether the node has pulled two images at the same time."""
+    latest: datetime | None = None
+    for sample in samples:
+        if latest and sample.began < latest - _TOGETHER:
+            return True
+        latest = sample.ended
+    return False
+
+
+def _duration(text: str) -> float:
+    """Seconds of a duration as Go writes it."""
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PARTS.findall(text))
