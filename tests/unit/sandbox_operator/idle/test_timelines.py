@@ -1,5 +1,6 @@
 """No busy sandbox is suspended, and no idle one kept: random timelines, a million in all, and others that shrink."""
 
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 
@@ -20,7 +21,8 @@ def test_random_timelines() -> None:
     # Worlds of two runs overlap only if their seeds are nearly the same.
     batches = range(seed() * TIMELINES, seed() * TIMELINES + TIMELINES // PLANS, BATCH)
     total = Tally()
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    # A fork of this process, which has threads, may hang.
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("forkserver")) as pool:
         for tally in pool.map(run_random_worlds, batches, [BATCH] * len(batches)):
             total.add(tally)
     print(total)
