@@ -22,6 +22,7 @@ from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.access_log import RequestLog, write_stdout
 from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.forwarded import TrustedProxies
+from sandbox_gateway.registry.images import Images
 from sandbox_gateway.routing.departures import Departures
 from sandbox_gateway.routing.lookup import CacheDirectory
 from sandbox_gateway.routing.wake import Wakes
@@ -32,7 +33,9 @@ from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import HealthChecks
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
+from sandbox_gateway.sandboxes.image_sizes import ImageSizes
 from sandbox_gateway.sandboxes.pools import Pools
+from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 from sandbox_gateway.settings import Settings
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -61,8 +64,20 @@ class Gateway:
         self._wakes = Wakes(sandboxes, self._held_calls, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._wakes, self.api_keys)
         self.pools = Pools(client, settings.namespace)
+        images = Images(settings.image_registries)
+        pull_secrets = PullSecrets(client, settings.namespace, self.classes)
+        self._image_sizes = ImageSizes(images, pull_secrets, keys.is_internal_token)
         self.app = control_plane(
-            settings, keys, client, sandboxes, self.classes, self._held_calls, self.api_keys, self.pools
+            settings,
+            keys,
+            client,
+            sandboxes,
+            self.classes,
+            self._held_calls,
+            self.api_keys,
+            self.pools,
+            images,
+            pull_secrets,
         )
         self._certificates = None if settings.tls_dir is None else Certificates(settings.tls_dir)
         self.ready = False
@@ -83,7 +98,9 @@ class Gateway:
             health_socket = tcp_socket(settings.listen_host, settings.health_port)
         else:
             health_socket = unix_socket(str(settings.worker_socket))
-        probes = AppServer(probes_app(lambda: self.ready, self._reports.route), health_socket, grace_seconds=1)
+        probes = AppServer(
+            probes_app(lambda: self.ready, self._reports.route, self._image_sizes.route), health_socket, grace_seconds=1
+        )
         followed = (self.cache, self.api_keys, self.classes, self.pools)
         async with asyncio.TaskGroup() as tasks:
             probing = tasks.create_task(probes.run())

@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     )
     listen_host: str = Field(default="0.0.0.0", description="Address of the listener for clients.")  # noqa: S104
     listen_port: Port = Field(default=8080, description="Port of the listener for clients.")
-    health_port: Port = Field(default=8081, description="Port of /healthz, /readyz, /metrics and /internal/activity.")
+    health_port: Port = Field(default=8081, description="Port of /healthz, /readyz, /metrics and /internal.")
     workers: Annotated[int, Field(ge=1, le=64), AfterValidator(_one_port)] = Field(
         default=1,
         description="Number of processes that share the clients' port, one per core. For several nodes, add replicas.",

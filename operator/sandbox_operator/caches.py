@@ -137,9 +137,11 @@ class Caches:
         if event.seconds is None and self.listener and pod and pod.uid == event.pod_uid and pod.sandbox:
             self.listener.sandbox_changed(pod.sandbox)
 
-    def pull_of(self, pod: Pod, now: datetime) -> PullUnderWay | None:
-        """The image pull that this pod waits for, if there is one."""
-        return self.pulls.of(pod.uid, pod.node, self._awaits_containers, now, {}) if pod.awaits_containers else None
+    def pull_of(self, pod: Pod, now: datetime, sizes: Mapping[str, int]) -> PullUnderWay | None:
+        """The image pull that this pod waits for, if there is one; `sizes` are known besides those of kubelets."""
+        if not pod.awaits_containers:
+            return None
+        return self.pulls.of(pod.uid, pod.node, self._awaits_containers, now, sizes)
 
     def _awaits_containers(self, name: str, uid: str) -> bool:
         pod = self.pods.get(name)

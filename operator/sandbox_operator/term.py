@@ -1,12 +1,15 @@
 """The work of a leader, and what it remembers. A standby has none of this."""
 
 import asyncio
+from datetime import datetime
 
 from sandbox_common import times
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, unreadable
 from sandbox_common.kube.resources import SANDBOXES
+from sandbox_crds.models import Sandbox
 from sandbox_operator.agents.agent_server import AgentServers
+from sandbox_operator.agents.image_sizes import ImageSizes
 from sandbox_operator.caches import Caches
 from sandbox_operator.idle.check import Gateways
 from sandbox_operator.idle.watch import IdleWatch
@@ -22,6 +25,7 @@ from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.reconciler import Reconciler
 from sandbox_operator.watching.pods import Pod
+from sandbox_operator.watching.pulls import PullUnderWay
 from sandbox_operator.watching.queue import WorkQueue
 
 
@@ -54,6 +58,7 @@ class Term:
         self._idle = IdleWatch(api, agents, gateways, caches.sandboxes, caches.classes, caches.pods)
         self._start_queue = StartQueue(caches.limits.of, self.queue.add)
         environments = ClientEnvironments(client, namespace, keys)
+        self._image_sizes = ImageSizes(gateways.image_size if gateways else None, self.queue.add)
         self._reconciler = Reconciler(
             api,
             keys,
@@ -65,10 +70,14 @@ class Term:
             AgentRequests(agents, Initializer(agents, environments), self.queue),
             self._start_queue,
             caches.services,
-            caches.pull_of,
+            self._pull_of,
             definitions=caches.definitions,
             pull_secrets=caches.pull_secrets.of,
         )
+
+    def _pull_of(self, sandbox: Sandbox, pod: Pod, now: datetime) -> PullUnderWay | None:
+        pull = self._caches.pull_of(pod, now, self._image_sizes.known)
+        return pull and self._image_sizes.asked(sandbox, pull, now)
 
     @property
     def held_back(self) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -39,10 +40,8 @@ class ActivityReports:
         await set_within(self._asked, min(at_most, _HAND_OVER_SECONDS))
 
     async def _answer(self, request: Request) -> Response:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not self._keys.is_internal_token(token.strip()):
-            detail = "This is only for the operator, which sends the internal token of the master key."
-            return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": "Bearer"})
+        if refused := refusal(request, self._keys.is_internal_token):
+            return refused
         try:
             within = _seconds(request)
         except ValueError:
@@ -51,6 +50,15 @@ class ActivityReports:
         self._asked_at = asyncio.get_running_loop().time()
         self._asked.set()
         return Response(body, media_type="application/json")
+
+
+def refusal(request: Request, is_token: Callable[[str], bool]) -> Response | None:
+    """The answer to a request without the internal token; None if it has the token, as `is_token` says."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and is_token(token.strip()):
+        return None
+    detail = "This is only for the operator, which sends the internal token of the master key."
+    return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": "Bearer"})
 
 
 def _seconds(request: Request) -> float | None:

@@ -35,6 +35,8 @@ def control_plane(
     held_calls: HeldCalls,
     api_keys: ApiKeys,
     pools: Pools,
+    images: Images,
+    pull_secrets: PullSecrets,
 ) -> FastAPI:
     """The application over this replica's cache. Must be made inside the event loop."""
     namespace, cache = settings.namespace, sandboxes.cache
@@ -60,8 +62,8 @@ def control_plane(
         Answers(keys, cache, classes, Addresses(settings.base_domain, public)),
         Explanations(service, ClusterEvents(client, namespace), keys, cache, classes, settings.base_domain),
         pools,
-        Images(settings.image_registries),
-        PullSecrets(client, namespace, classes),
+        images,
+        pull_secrets,
         api_keys,
         permissions,
         registry_prefix=settings.registry_prefix,

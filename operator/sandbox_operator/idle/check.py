@@ -44,7 +44,7 @@ class Idle:
     idle_seconds: float
 
 
-class Gateways(Protocol):
+class Replicas(Protocol):
     """The gateway's replicas."""
 
     async def reports(self, within: Callable[[str], float | None]) -> Mapping[str, Report | None]:
@@ -52,6 +52,14 @@ class Gateways(Protocol):
 
         `within(address)` gives the seconds to ask this replica for. The result is empty if no replica is found.
         """
+        ...
+
+
+class Gateways(Replicas, Protocol):
+    """The gateway's replicas, and all that they are asked."""
+
+    async def image_size(self, image: str, owner: str, class_name: str) -> int:
+        """Compressed bytes of an image that a sandbox of this owner and class needs; 0: unknown. Never raises."""
         ...
 
 
@@ -76,7 +84,7 @@ class IdleChecks:
 
     def __init__(
         self,
-        gateways: Gateways | None,
+        gateways: Replicas | None,
         agents: Agents,
         suspender: Suspender,
         clock: Callable[[], float],

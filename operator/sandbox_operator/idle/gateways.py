@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 
+from sandbox_common import image_size
 from sandbox_common.activity import PATH, Report, decode
 from sandbox_common.keys import MasterKeys
 from sandbox_operator.idle.last_uses import ANSWER_SECONDS
@@ -46,7 +48,7 @@ class GatewayReplicas:
         self._trouble = ""
 
     async def reports(self, within: Callable[[str], float | None]) -> Mapping[str, Report | None]:
-        """As `Gateways.reports`."""
+        """As `Replicas.reports`."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 addresses = await self._addresses()
@@ -60,6 +62,21 @@ class GatewayReplicas:
             for address, answer in zip(addresses, answers, strict=True)
         }
 
+    async def image_size(self, image: str, owner: str, class_name: str) -> int:
+        """As `Gateways.image_size`: the answer of the first replica that gives one."""
+        query = {"image": image, "owner": owner, "class": class_name}
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                addresses = await self._addresses()
+        except OSError:
+            return 0
+        for address in addresses:
+            answer = await self._get(address, image_size.PATH, query)
+            if isinstance(answer, bytes):
+                with suppress(ValueError):
+                    return image_size.decode(answer)
+        return 0
+
     async def _addresses(self) -> list[str]:
         loop = asyncio.get_running_loop()
         found = await asyncio.gather(
@@ -70,17 +87,26 @@ class GatewayReplicas:
 
     async def _ask(self, address: str, within: float | None) -> Report | str:
         """The replica's report, or why there is none."""
-        query = {} if within is None else {"within": f"{within:.3f}"}
+        answer = await self._get(address, PATH, {} if within is None else {"within": f"{within:.3f}"})
+        if isinstance(answer, str):
+            return answer
+        try:
+            return decode(answer)
+        except ValueError as error:
+            return f"{address}: {error}"
+
+    async def _get(self, address: str, path: str, query: Mapping[str, str]) -> bytes | str:
+        """What a replica answers, or why it does not."""
         headers = {"Authorization": f"Bearer {self._keys.internal_token()}"}
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         try:
             async with self._session.get(
-                f"http://{address}{PATH}", params=query, headers=headers, timeout=timeout, allow_redirects=False
+                f"http://{address}{path}", params=query, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status != 200:
                     return f"{address} answers {response.status}"
-                return decode(await response.read())
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+                return await response.read()
+        except (aiohttp.ClientError, OSError) as error:
             return f"{address}: {error or type(error).__name__}"
 
     def _log_trouble(self, trouble: str) -> None:

@@ -16,7 +16,7 @@ from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.builders.environment import idle_timeout
 from sandbox_operator.builders.event import EventReason, build_event
-from sandbox_operator.idle.check import Candidate, Gateways, Idle, IdleChecks
+from sandbox_operator.idle.check import Candidate, Idle, IdleChecks, Replicas
 from sandbox_operator.idle.clock import AgentAnswer
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.status import reports
@@ -38,7 +38,7 @@ class IdleWatch:
         self,
         api: Api,
         agents: AgentServers,
-        gateways: Gateways | None,
+        gateways: Replicas | None,
         sandboxes: Store[Sandbox],
         classes: Store[SandboxClass],
         pods: Informer[Pod],

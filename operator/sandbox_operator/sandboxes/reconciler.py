@@ -72,7 +72,7 @@ class Reconciler:
         requests: AgentRequests,
         start_queue: StartQueue,
         services: Services,
-        pull_of: Callable[[Pod, datetime], PullUnderWay | None],
+        pull_of: Callable[[Sandbox, Pod, datetime], PullUnderWay | None],
         now: Callable[[], datetime] = times.utc_now,
         definitions: Definitions | None = None,
         pull_secrets: Callable[[str], tuple[str, ...]] = lambda _: (),
@@ -168,7 +168,7 @@ class Reconciler:
             unreported=len(self._unreported) - (memory in self._unreported),
             service=self._services.get(turn.key),
             pull_secrets=self._pull_secrets(sandbox.spec.owner),
-            pull=self._pull_of(pod, self._now()) if pod else None,
+            pull=self._pull_of(sandbox, pod, self._now()) if pod else None,
         )
         turn.pod, turn.steps = pod, plan(world, self._keys)
 

@@ -32,6 +32,9 @@ from sandbox_operator.watching.pulls import PullUnderWay
 SILENCE = timedelta(seconds=5)
 """How long a pod must wait without a known cause before the Events about it are read."""
 
+SIZE_PATIENCE = timedelta(seconds=3)
+"""How much longer a pull lasts before it is reported while the size of its image is being asked for."""
+
 LOOK_INTERVAL = timedelta(seconds=5)
 """Between two reads of the Events about one pod."""
 
@@ -100,6 +103,8 @@ def _pulls(situation: Situation, pod: Pod, under_way: PullUnderWay) -> Plan:
     """Report which image the pod waits for, and once more if that takes longer than predicted."""
     world, status = situation.world, situation.world.sandbox.status
     finding = pulling(under_way, status.pull if reports(status, pod) else None, world.now)
+    if under_way.is_asked and finding.passing_since:
+        finding = replace(finding, passing_since=finding.passing_since + SIZE_PATIENCE)
     late = finding.pull and late_at(finding.pull)
     return situation.report(finding).again_at(late if late and late > world.now else None)
 

@@ -9,7 +9,7 @@ the whole image: also of layers that were on the node already.
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sandbox_common import cluster_events
@@ -30,7 +30,7 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-
 
 _SHORTEST = 1.0
 """Seconds: a shorter pull has found the image on the node, or is over before anybody asks how long it will take."""
-_REMEMBERED = 16
+_REMEMBERED = 32
 """Pulls of one node."""
 _FADING = 0.85
 """The weight of a pull, compared with that of the next one."""
@@ -55,18 +55,20 @@ class PullEvent:
 
 @dataclass(frozen=True, slots=True)
 class PullUnderWay:
-    """A pull that a pod waits for; 0: not known."""
+    """A pull that a pod waits for; 0: not known. `is_asked`: the size may be known in a moment."""
 
     image: str
     node: str
     since: datetime
     size: int = 0
     expected_seconds: float = 0.0
+    is_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Sample:
     ended: datetime
+    pod_uid: str
     seconds: float
     size: int
 
@@ -147,7 +149,7 @@ class Pulls:
         if not event.size:
             return
         remember(self._sizes, event.image, event.size)
-        sample, samples = _Sample(event.seen, seconds, event.size), self._samples.get(event.node, [])
+        sample, samples = _Sample(event.seen, event.pod_uid, seconds, event.size), self._samples.get(event.node, [])
         if seconds >= _SHORTEST and sample not in samples:
             remember(self._samples, event.node, sorted([*samples, sample])[-_REMEMBERED:])
 
@@ -166,44 +168,67 @@ class Pulls:
             return None
         since = max(under_way)
         image = under_way[since]
-        size = sizes.get(image, 0) or self._sizes.get(image, 0)
-        end = self._end(_Queued(since, image, pod_uid, ""), size, node, waits, now) if size else None
+        size = self._size(image, sizes)
+        end = self._end(_Queued(since, image, pod_uid, ""), node, waits, now, sizes) if size else None
         return PullUnderWay(image, node, since, size, (end - since).total_seconds() if end else 0.0)
 
     def _end(
-        self, own: _Queued, size: int, node: str, waits: Callable[[str, str], bool], now: datetime
+        self, own: _Queued, node: str, waits: Callable[[str, str], bool], now: datetime, sizes: Mapping[str, int]
     ) -> datetime | None:
         """When the pull will probably be over; None when no other pull is known."""
-        seconds = self._seconds(node, size)
-        if seconds is None:
-            return None
+        size = self._size(own.image, sizes)
         samples = self._samples.get(node, [])
-        if _side_by_side(samples):
-            return own.since + timedelta(seconds=seconds)
-        # The kubelet turns to the next image when the last one is there. It pulls nothing twice.
+        is_parallel = _side_by_side(samples)
+        others: dict[str, _Queued] = {}
+        for other in self._waiting(node, waits, now):
+            # The node pulls nothing twice, and one image after another those that are before this one.
+            if other.image != own.image and (is_parallel or other < own):
+                others.setdefault(other.image, other)
+        if is_parallel:
+            # All share what the node can pull, until the smaller one is there. Others will come as some go.
+            shared = sum(min(size, self._size(image, sizes) or size) for image in others)
+            seconds = self._seconds(node, size, now)
+            return None if seconds is None else own.since + timedelta(seconds=seconds * (1 + shared / size))
         free = max((sample.ended for sample in samples), default=own.since)
-        images = {own.image}
-        for other in self._before(own, node, waits, now):
-            if other.image not in images:
-                images.add(other.image)
-                first = self._seconds(node, self._sizes.get(other.image, size)) or seconds
-                free = max(max(free, other.since) + timedelta(seconds=first), now)
-        return max(free, own.since) + timedelta(seconds=seconds)
+        for other in (*others.values(), own):
+            seconds = self._seconds(node, self._size(other.image, sizes) or size, now)
+            if seconds is None:
+                return None
+            free = max(free, other.since) + timedelta(seconds=seconds)
+            # The first one may take longer than it should.
+            free = free if other is own else max(free, now)
+        return free
 
-    def _before(self, own: _Queued, node: str, waits: Callable[[str, str], bool], now: datetime) -> list[_Queued]:
-        """Pulls for other pods on the same node that are under way for longer."""
+    def _size(self, image: str, sizes: Mapping[str, int]) -> int:
+        return sizes.get(image, 0) or self._sizes.get(image, 0)
+
+    def _waiting(self, node: str, waits: Callable[[str, str], bool], now: datetime) -> list[_Queued]:
+        """The pulls that are under way on the node, in their order."""
         queue = self._queues.get(node, {})
         for key in [key for key, pull in queue.items() if pull.since < now - _LONGEST]:
             del queue[key]
-        return sorted(pull for pull in queue.values() if pull < own and waits(pull.pod_name, pull.pod_uid))
+        return sorted(pull for pull in queue.values() if waits(pull.pod_name, pull.pod_uid))
 
-    def _seconds(self, node: str, size: int) -> float | None:
-        """How long a pull of so many bytes takes on this node, or on others when it has no pulls yet."""
-        samples = self._samples.get(node)
-        if samples is None:
-            everywhere = sorted(sample for known in self._samples.values() for sample in known)
-            samples = everywhere[-_REMEMBERED:]
-        return estimate([(sample.seconds, sample.size) for sample in reversed(samples)], size)
+    def _seconds(self, node: str, size: int, now: datetime) -> float | None:
+        """How long a pull of this many bytes takes if it is the only one: on this node, or on others if it has none."""
+        nodes = [node] if node in self._samples else self._samples
+        alone = sorted(sample for each in nodes for sample in self._alone(each, now))
+        return estimate([(sample.seconds, sample.size) for sample in alone[: -_REMEMBERED - 1 : -1]], size)
+
+    def _alone(self, node: str, now: datetime) -> Iterable[_Sample]:
+        """The pulls of a node, each with the seconds that it would have taken if it had been the only one."""
+        samples = self._samples[node]
+        spans = [(sample.began, sample.ended) for sample in samples]
+        if _side_by_side(samples):
+            spans += [(pull.since, now) for pull in self._queues.get(node, {}).values()]
+        for sample in samples:
+            # The sum includes the pull itself.
+            together = sum(_overlap(sample.began, sample.ended, *span) for span in spans)
+            yield replace(sample, seconds=sample.seconds / max(1.0, together / sample.seconds))
+
+
+def _overlap(began: datetime, ended: datetime, other_began: datetime, other_ended: datetime) -> float:
+    return max(0.0, (min(ended, other_ended) - max(began, other_began)).total_seconds())
 
 
 def estimate(samples: Iterable[tuple[float, int]], size: int) -> float | None:

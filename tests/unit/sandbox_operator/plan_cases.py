@@ -10,7 +10,7 @@ from sandbox_common.times import rfc3339
 from sandbox_crds.models import Pull
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.ending import SHORTEST_LIFE
-from sandbox_operator.sandboxes.running import LOOK_INTERVAL, SILENCE
+from sandbox_operator.sandboxes.running import LOOK_INTERVAL, SILENCE, SIZE_PATIENCE
 from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.sandboxes.world import Made
 from sandbox_operator.watching.pulls import PullUnderWay
@@ -126,6 +126,23 @@ CASES = {
         now=LATER,
         pull=replace(UNDER_WAY, expected_seconds=300.0),
         requeue_at=PULL_LATE,
+    ),
+    "image is pulled, and its size is being asked for": Case(
+        sandbox(),
+        NETWORKED,
+        made=MADE,
+        now=PULLED_SINCE + PATIENCE,
+        pull=replace(UNDER_WAY, size=0, expected_seconds=0.0, is_asked=True),
+        requeue_at=PULLED_SINCE + PATIENCE + SIZE_PATIENCE,
+    ),
+    "image is pulled, and nobody says its size": Case(
+        sandbox(),
+        NETWORKED,
+        made=MADE,
+        now=PULLED_SINCE + PATIENCE + SIZE_PATIENCE,
+        pull=replace(UNDER_WAY, size=0, expected_seconds=0.0, is_asked=True),
+        told=Reason.STARTING,
+        message=pull_words(PULL.model_copy(update={"size_bytes": 0, "expected_seconds": 0}), late=False),
     ),
     "image of a long name is still pulled": Case(
         sandbox(status=status(Reason.STARTING, pull_words(LONG_PULL, late=False), pull=LONG_PULL)),

@@ -103,7 +103,7 @@ class Scene:
             AgentRequests(self.agents, Initializer(self.agents, environments), self.queue),
             self.start_queue,
             self.services,
-            lambda _, __: self.pull,
+            lambda _, __, ___: self.pull,
             lambda: self.now,
         )
 

@@ -131,7 +131,7 @@ async def _break(request: web.Request) -> web.StreamResponse:
 async def answering(answer: Answer) -> AsyncGenerator[Peer]:
     """Something else at a replica's port."""
     app = web.Application()
-    app.router.add_get("/internal/activity", answer)
+    app.router.add_get("/internal/{what}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -191,3 +191,24 @@ def test_peers_are_read(text: str, peers: tuple[Peer, ...]) -> None:
 def test_what_is_no_peer_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"host:port|[Pp]ort"):
         parse_peers(text)
+
+
+async def test_the_first_replica_that_knows_says_how_large_an_image_is() -> None:
+    asked: list[dict[str, str]] = []
+
+    async def ignorant(_: web.Request) -> web.Response:
+        return web.json_response({"bytes": "many"})
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == f"Bearer {KEYS.internal_token()}"
+        asked.append(dict(request.query))
+        return web.json_response({"bytes": 812})
+
+    async with answering(ignorant) as one, answering(answer) as two, asking(one, two) as peers:
+        assert await peers.image_size("a:1", "team", "default") == 812
+    assert asked == [{"image": "a:1", "owner": "team", "class": "default"}]
+
+
+async def test_without_a_replica_no_image_has_a_size() -> None:
+    async with asking(Peer("127.0.0.1", 1)) as peers:
+        assert await peers.image_size("a:1", "", "default") == 0

@@ -183,12 +183,16 @@ def test_pulls_wait_for_one_another() -> None:
     assert found.expected_seconds == 10
 
 
-def test_pulls_side_by_side_do_not_wait() -> None:
-    learned = [ended(10, 10, 100 * MB, "y", "uid-8"), ended(12, 10, 100 * MB, "z", "uid-9")]
-    pulls = known(*learned, began(20, "b", "uid-1"), began(20, "other", "uid-2"))
-    found = under_way(pulls, "uid-2", 21, ["uid-1", "uid-2"])
+def test_pulls_side_by_side_share_the_network() -> None:
+    # Two at a time, 100 MB each in 20 s: 10 MB/s in all.
+    learned = [ended(20, 20, 100 * MB, "y", "uid-8"), ended(20, 20, 100 * MB, "z", "uid-9")]
+    alone = under_way(known(*learned, began(30, "other", "uid-2")), "uid-2", 31, ["uid-2"])
+    assert alone
+    assert alone.expected_seconds == 10
+    pulls = known(*learned, began(30, "y", "uid-1", "node-1"), began(30, "small", "uid-3"), began(30, "other", "uid-2"))
+    found = pulls.of("uid-2", "node-1", lambda _, __: True, at(31), {**SIZES, "small": 20 * MB})
     assert found
-    assert found.expected_seconds == 10
+    assert found.expected_seconds == 22
 
 
 def test_a_pull_that_takes_too_long_moves_those_behind_it() -> None:

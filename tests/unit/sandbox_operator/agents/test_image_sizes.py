@@ -1,0 +1,63 @@
+"""A registry is asked once for each image whose pull lasts, and never for others."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from sandbox_operator.agents.image_sizes import ImageSizes
+from sandbox_operator.watching.pulls import PullUnderWay
+from unit.sandbox_operator.samples import NOW, sandbox
+
+PULL = PullUnderWay("a:1", "node-1", NOW)
+LONG = NOW + timedelta(seconds=2)
+
+
+class Gateway:
+    """Answers once it is allowed to."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.asked: list[tuple[str, str, str]] = []
+        self.answered: list[str] = []
+        self.sizes = ImageSizes(self.ask, self.answered.append)
+
+    async def ask(self, image: str, owner: str, class_name: str) -> int:
+        self.asked.append((image, owner, class_name))
+        if self.size < 0:
+            raise ConnectionError
+        return self.size
+
+    async def settled(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+async def test_a_pull_that_lasts_is_asked_for_once() -> None:
+    gateway, one = Gateway(812), sandbox(owner="team")
+    for _ in range(3):
+        assert gateway.sizes.asked(one, PULL, LONG) == replace(PULL, is_asked=True)
+    await gateway.settled()
+    assert gateway.asked == [("a:1", "team", "default")]
+    assert gateway.sizes.known == {"a:1": 812}
+    assert gateway.answered == ["one"]
+    assert gateway.sizes.asked(one, PULL, LONG) == PULL
+
+
+async def test_what_the_gateway_does_not_know_is_not_asked_for_again() -> None:
+    for size in (0, -1):
+        gateway = Gateway(size)
+        gateway.sizes.asked(sandbox(), PULL, LONG)
+        await gateway.settled()
+        assert gateway.answered == ["one"]
+        assert gateway.sizes.asked(sandbox(), PULL, LONG) == PULL
+        assert len(gateway.asked) == 1
+
+
+async def test_a_short_pull_and_a_known_size_need_no_question() -> None:
+    gateway = Gateway(1)
+    known = replace(PULL, size=5)
+    assert gateway.sizes.asked(sandbox(), PULL, LONG - timedelta(milliseconds=1)) == PULL
+    assert gateway.sizes.asked(sandbox(), known, LONG) == known
+    assert ImageSizes(None, gateway.answered.append).asked(sandbox(), PULL, LONG) == PULL
+    await gateway.settled()
+    assert gateway.asked == []
