@@ -22,8 +22,11 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     STARTING = "Starting"
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
+    REGISTRY_UNAVAILABLE = "RegistryUnavailable"
+    REGISTRY_RATE_LIMITED = "RegistryRateLimited"
     IMAGE_NOT_FOUND = "ImageNotFound"
     IMAGE_PULL_DENIED = "ImagePullDenied"
+    PULL_CREDENTIALS_REFUSED = "PullCredentialsRefused"
     INVALID_IMAGE_NAME = "InvalidImageName"
     CREATE_CONTAINER_ERROR = "CreateContainerError"
     RUNTIME_HANDLER_NOT_FOUND = "RuntimeHandlerNotFound"
@@ -127,6 +130,20 @@ MEANINGS: dict[Reason, Meaning] = {
         passing=True,
         remedy="Check whether the nodes can reach the image's registry, and what it answers.",
     ),
+    Reason.REGISTRY_UNAVAILABLE: Meaning(
+        "The image's registry does not answer, or has an error of its own. The kubelet tries again.",
+        "starting",
+        "pending",
+        passing=True,
+        remedy="If it lasts, check whether the registry works and whether the nodes can reach it.",
+    ),
+    Reason.REGISTRY_RATE_LIMITED: Meaning(
+        "The image's registry allows no more pulls at the moment. The kubelet tries again.",
+        "starting",
+        "pending",
+        passing=True,
+        remedy="If it lasts, pull with credentials that allow more (a pull Secret), or use a mirror of the registry.",
+    ),
     Reason.IMAGE_NOT_FOUND: Meaning(
         "The image does not exist, or does not support the node's platform.",
         "error",
@@ -139,6 +156,13 @@ MEANINGS: dict[Reason, Meaning] = {
         "failed",
         remedy="Check spec.image. A private registry needs a Secret in pod.imagePullSecrets of the SandboxClass, or a "
         "pull Secret of the sandbox's owner. Then start the sandbox again.",
+    ),
+    Reason.PULL_CREDENTIALS_REFUSED: Meaning(
+        "The registry refuses the user or the password with which the node pulls the image.",
+        "error",
+        "failed",
+        remedy="Correct the Secret in pod.imagePullSecrets of the SandboxClass, or the pull Secret of the sandbox's "
+        "owner. The kubelet then uses it at its next attempt.",
     ),
     Reason.INVALID_IMAGE_NAME: Meaning(
         "The image reference is malformed.", "error", "failed", remedy="Correct spec.image."

@@ -139,9 +139,10 @@ class Caches:
 
     def pull_of(self, pod: Pod, now: datetime, sizes: Mapping[str, int]) -> PullUnderWay | None:
         """The image pull that this pod waits for, if there is one; `sizes` are known besides those of kubelets."""
-        if not pod.awaits_containers:
+        if not pod.awaits_containers and not pod.awaits_pull:
             return None
-        return self.pulls.of(pod.uid, pod.node, self._awaits_containers, now, sizes)
+        pull = self.pulls.of(pod.uid, pod.node, self._awaits_containers, now, sizes)
+        return pull if pull and (pod.awaits_containers or pod.has_begun_again(pull.since)) else None
 
     def _awaits_containers(self, name: str, uid: str) -> bool:
         pod = self.pods.get(name)

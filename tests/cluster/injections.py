@@ -57,7 +57,7 @@ INJECTIONS: dict[str, Injection] = {
         class_={"resources": {"requests": {"cpu": "64"}}},
     ),
     "image-missing": Injection(
-        Reason.IMAGE_PULL_BACK_OFF,
+        Reason.REGISTRY_UNAVAILABLE,
         ("ImagePullBackOff", MISSING_IMAGE),
         PODS,
         waits("ErrImagePull", "ImagePullBackOff"),

@@ -11,26 +11,45 @@ import re
 
 from sandbox_common.reasons import Reason
 
-_FINAL_WAITS = {
+_WAITS = {
+    "RegistryUnavailable": Reason.REGISTRY_UNAVAILABLE,
     "ErrImageNeverPull": Reason.IMAGE_NOT_FOUND,
     "SignatureValidationFailed": Reason.IMAGE_PULL_DENIED,
     "InvalidImageName": Reason.INVALID_IMAGE_NAME,
 }
 
-IMAGE_TROUBLES = frozenset({Reason.IMAGE_PULL_BACK_OFF, Reason.IMAGE_PULL_DENIED, Reason.IMAGE_NOT_FOUND})
+PASSING_PULLS = frozenset({Reason.IMAGE_PULL_BACK_OFF, Reason.REGISTRY_UNAVAILABLE, Reason.REGISTRY_RATE_LIMITED})
+"""Results of `of_image` after which the next attempt may succeed."""
+
+IMAGE_TROUBLES = PASSING_PULLS | {
+    Reason.IMAGE_PULL_DENIED,
+    Reason.IMAGE_NOT_FOUND,
+    Reason.PULL_CREDENTIALS_REFUSED,
+}
 """Results of `of_image` for a well-formed reference."""
 
 _NAMES = re.compile(r'"(?:[^"\\]|\\.)*"|\S*/\S*')
 """Quoted text, references and URLs: names that people have chosen, which may contain any word."""
 
-_MAY_PASS = re.compile(
-    r"\b(?:408|429|5\d\d)\b|too ?many ?requests|time-?out|timed out|deadline exceeded|connection (?:reset|refused)"
-    r"|no such host|server misbehaving|\btls\b|x509|\bEOF\b|unreachable|no route to host|broken pipe|cancell?ed",
+_OF_RUNTIME = re.compile(
+    r"code = (?:Unavailable|DeadlineExceeded|Canceled) desc = (?!failed to pull)|\btls: |x509|cancell?ed"
+)
+"""The container runtime itself, or its trust in a certificate."""
+_RATE_LIMITED = re.compile(r"\b429\b|too ?many ?requests", re.IGNORECASE)
+_UNAVAILABLE = re.compile(
+    r"\b(?:408|5\d\d)\b|time-?out|timed out|deadline exceeded|connection (?:reset|refused)|no such host"
+    r"|server misbehaving|failure in name resolution|\bEOF\b|unreachable|no route to host|broken pipe",
     re.IGNORECASE,
 )
 _MALFORMED = re.compile(
     r"invalid reference format|failed to parse image reference|must be lowercase|could ?n[o']t parse image",
     re.IGNORECASE,
+)
+_CREDENTIALS_REFUSED = re.compile(
+    r"unable to retrieve auth token: invalid\b|incorrect username or password|failed to fetch oauth token\b.*\b401\b"
+    # A registry that has got no credentials asks for some, and containerd then says that it has none.
+    r"|failed to resolve (?:reference|image)\b[\s:]*unexpected status from \w+ request to\s+401\b",
+    re.DOTALL,
 )
 _DENIED = re.compile(
     r"(?:pull )?access denied|access to the resource is denied|\bunauthorized\b|\b401\b|\b403\b|authorization failed"
@@ -56,13 +75,16 @@ _NO_STORAGE_CLASS = re.compile(r"storageclass\.storage\.k8s\.io \S+ not found")
 
 def of_image(waiting_reason: str, message: str) -> Reason:
     """The reason for a container that waits for its image, from the kubelet's reason and message."""
-    if final := _FINAL_WAITS.get(waiting_reason):
-        return final
+    if known := _WAITS.get(waiting_reason):
+        return known
     words = _NAMES.sub(" ", message)
-    if _MAY_PASS.search(words):
-        return Reason.IMAGE_PULL_BACK_OFF
+    # What may pass comes first: the next attempt may get another answer, or another registry's.
     verdicts = (
+        (_RATE_LIMITED, Reason.REGISTRY_RATE_LIMITED),
+        (_OF_RUNTIME, Reason.IMAGE_PULL_BACK_OFF),
+        (_UNAVAILABLE, Reason.REGISTRY_UNAVAILABLE),
         (_MALFORMED, Reason.INVALID_IMAGE_NAME),
+        (_CREDENTIALS_REFUSED, Reason.PULL_CREDENTIALS_REFUSED),
         (_DENIED, Reason.IMAGE_PULL_DENIED),
         (_NOT_FOUND, Reason.IMAGE_NOT_FOUND),
     )

@@ -9,6 +9,7 @@ from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_common.remedies import with_remedy
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 from sandbox_operator.reporting.conditions import EXPIRING, READY, ready
+from sandbox_operator.reporting.finality import IMAGE_TROUBLES
 from sandbox_operator.reporting.findings import Finding, restart_log, restart_reason
 from sandbox_operator.watching.pods import Pod
 
@@ -17,9 +18,7 @@ _STARTS_AGAIN = frozenset(
     {
         Reason.CRASH_LOOP_BACK_OFF,
         Reason.OOM_KILLED,
-        Reason.IMAGE_PULL_BACK_OFF,
-        Reason.IMAGE_NOT_FOUND,
-        Reason.IMAGE_PULL_DENIED,
+        *IMAGE_TROUBLES,
         Reason.INVALID_IMAGE_NAME,
         Reason.CREATE_CONTAINER_ERROR,
         Reason.COMMAND_CANNOT_RUN,

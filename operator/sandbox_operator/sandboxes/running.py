@@ -19,7 +19,7 @@ from sandbox_operator.builders.volume import build_volume_claim
 from sandbox_operator.pools.claim_patch import is_first_start
 from sandbox_operator.pools.deferred import Initialization, needs_init
 from sandbox_operator.reporting.conditions import READY
-from sandbox_operator.reporting.finality import IMAGE_TROUBLES
+from sandbox_operator.reporting.finality import IMAGE_TROUBLES, PASSING_PULLS
 from sandbox_operator.reporting.findings import Finding, examine, is_without_cause, pulling
 from sandbox_operator.reporting.pod_events import find, is_needed
 from sandbox_operator.reporting.status import reports
@@ -89,7 +89,7 @@ def follow(situation: Situation, pod: Pod) -> Plan:
     if needs_init(world.sandbox, pod) and world.initialization != Initialization():
         return _initialize(situation, pod)
     finding = _cause(situation, pod)
-    if finding.reason is Reason.STARTING and world.pull:
+    if world.pull and (finding.reason is Reason.STARTING or finding.reason in PASSING_PULLS):
         return _pulls(situation, pod, world.pull)
     if not is_needed(pod):
         return situation.report(finding)

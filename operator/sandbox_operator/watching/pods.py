@@ -42,6 +42,9 @@ BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons of `state.waiting` of a container that is being started."""
 
 
+_PULL_AGAIN = frozenset({"ErrImagePull", "ImagePullBackOff"})
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run of the container that has ended."""
@@ -94,8 +97,8 @@ class Pod:
     `disruption` is the condition `DisruptionTarget`: who ends or has ended the pod. `has_network`: the kubelet has
     mounted the volumes and set up the network; kubelets before Kubernetes 1.29 do not report this. `is_local`: all
     volumes are deleted with the pod. `sandbox` is the name of its Sandbox, "" for a free warm pod. `pool`, `template`,
-    `claimed` and `deferred` are set only on warm pods, `key_id` on those and on pods with the key of a warm pod. Two
-    states with the same fields are equal, whatever else has changed.
+    `claimed` and `deferred` are set only on warm pods, `key_id` on those and on pods with the key of a warm pod.
+    `reported` is when its status was last written. Two states with the same fields are equal, whatever else changed.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Pod:
     server_image: str = ""
     """Image that brings the agent server, if the container's own does not."""
     resource_version: str = field(default="", compare=False)
+    reported: datetime | None = field(default=None, compare=False)
     restarted_at: str = ""
     sandbox: str = ""
     pool: str = ""
@@ -163,6 +167,18 @@ class Pod:
         return container is None or (container.running_since is None and container.waiting_reason in BENIGN_WAITS)
 
     @property
+    def awaits_pull(self) -> bool:
+        """Whether the kubelet has failed to pull the image, and goes on trying."""
+        return self.container is not None and self.container.waiting_reason in _PULL_AGAIN
+
+    def has_begun_again(self, since: datetime) -> bool:
+        """Whether a pull that began at `since` follows the last failure, about which nothing is reported meanwhile.
+
+        Events of failures may be suppressed, when there are many about one pod; the kubelet's report of one is not.
+        """
+        return self.reported is not None and since > self.reported
+
+    @property
     def is_finished(self) -> bool:
         """Whether all its containers have ended for good."""
         return self.phase in {"Failed", "Succeeded"}
@@ -187,6 +203,7 @@ def decode(item: KubeObject) -> Pod:
         image=own.get("image", ""),
         server_image=_server_image(spec),
         resource_version=metadata.get("resourceVersion", ""),
+        reported=_reported(metadata),
         restarted_at=annotations.get(RESTARTED_ANNOTATION, ""),
         sandbox=labels.get(SANDBOX_LABEL, ""),
         pool=labels.get(POOL_LABEL, ""),
@@ -303,6 +320,12 @@ def _part(item: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _parts(item: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return item.get(name) or []
+
+
+def _reported(metadata: dict[str, Any]) -> datetime | None:
+    """When the pod's status was last written; on a node, that is the kubelet's work."""
+    fields = _parts(metadata, "managedFields")
+    return max((times.parse(part["time"]) for part in fields if part.get("subresource") == "status"), default=None)
 
 
 def _time(item: dict[str, Any], name: str) -> datetime | None:

@@ -87,3 +87,20 @@ async def test_a_pull_that_takes_longer_than_predicted_says_so(world: World, kub
     late = await world.until(Reason.STARTING, keep=lambda it: "takes longer" in it.status.conditions[0].message)
     assert late.status.pull
     assert late.status.pull.start_time == rfc3339(began)
+
+
+async def test_a_pull_that_is_tried_again_is_no_failure(world: World, kubelet: Kubelet) -> None:
+    """As long as it goes on, the kubelet still reports the failure before."""
+    pod = await world.pod(await world.add())
+    name = pod["metadata"]["name"]
+    await kubelet.bind(name)
+    first = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=5)
+    await post(world, pod, "Pulling", 'Pulling image "busy:1"', first)
+    failure = {"waiting": {"reason": "ImagePullBackOff", "message": "429 Too Many Requests"}}
+    await kubelet.report(name, phase="Pending", state=failure)
+    await world.until(Reason.REGISTRY_RATE_LIMITED)
+    # Times in Events and reports are whole seconds.
+    again = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    await post(world, pod, "Pulling", 'Pulling image "busy:1"', again)
+    _, pull, _ = await until_pulling(world)
+    assert pull.start_time == rfc3339(again)

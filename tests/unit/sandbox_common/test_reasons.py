@@ -49,6 +49,7 @@ def test_final_is_only_what_repetition_cannot_mend() -> None:
         Reason.TERMINATING,
         Reason.IMAGE_NOT_FOUND,
         Reason.IMAGE_PULL_DENIED,
+        Reason.PULL_CREDENTIALS_REFUSED,
         Reason.INVALID_IMAGE_NAME,
         Reason.RUNTIME_HANDLER_NOT_FOUND,
         Reason.COMMAND_CANNOT_RUN,

@@ -53,6 +53,7 @@ UNDER_WAY = PullUnderWay("python:3.12", "node-1", PULLED_SINCE, 812_000_000, 90.
 PULL = Pull(
     image="python:3.12", node="node-1", start_time=rfc3339(PULLED_SINCE), size_bytes=812_000_000, expected_seconds=90
 )
+MISSING = f'failed to resolve reference "{IMAGE}": {IMAGE}: not found'
 PULLING = pull_words(PULL, late=False)
 LONG_PULL = PULL.model_copy(update={"image": "…" + "x" * 255})
 PULL_LATE = late_at(PULL)
@@ -189,13 +190,22 @@ CASES = {
     "image was pulled, and the pod is ready": Case(
         sandbox(status=status(Reason.STARTING, PULLING, pull=PULL)), ready(), now=LATER, told=Reason.READY
     ),
-    "image cannot be pulled, whatever the Events say": Case(
+    "image is missing, whatever the Events say": Case(
         sandbox(status=status(Reason.STARTING, PULLING, pull=PULL)),
-        waits("ErrImagePull", "reset by peer"),
+        waits("ErrImagePull", MISSING),
         now=LATER,
         pull=UNDER_WAY,
-        told=Reason.IMAGE_PULL_BACK_OFF,
-        message=f"ImagePullBackOff: the image {IMAGE} cannot be pulled: reset by peer",
+        told=Reason.IMAGE_NOT_FOUND,
+        message=f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {MISSING}",
+    ),
+    "image is pulled again after a failure": Case(
+        sandbox(status=status(Reason.REGISTRY_UNAVAILABLE, "503", remedy="Wait.")),
+        waits("ImagePullBackOff", "503"),
+        now=LATER,
+        pull=UNDER_WAY,
+        told=Reason.STARTING,
+        message=PULLING,
+        requeue_at=late_at(PULL),
     ),
     "container is made for long": Case(sandbox(), CREATING, made=MADE, now=LATER, writes=("look",)),
     "container cannot be made, as an event says": Case(

@@ -12,7 +12,27 @@ RESOLVE = f'{PULL}failed to resolve reference "{REF}": '
 TOKEN = f"{RESOLVE}failed to authorize: failed to fetch anonymous token: unexpected status from GET request to {URL}: "
 HEAD = f'{RESOLVE}failed to do request: Head "{URL}": '
 
+LOCAL = "198.18.0.2:5000/team/agent:1"
+LOCAL_URL = "https://198.18.0.2:5000/v2/team/agent/manifests/1"
+LOCAL_PULL = f'failed to pull and unpack image "{LOCAL}": '
+LOCAL_ASKED = f"{LOCAL_PULL}failed to resolve image: unexpected status from HEAD request to {LOCAL_URL}: "
+
 PULLS: dict[str, Reason] = {
+    # containerd 2.4 and Kubernetes 1.36 with the CNCF distribution registry, as they were on a node
+    f"rpc error: code = NotFound desc = {LOCAL_PULL}failed to resolve image: {LOCAL}: not found": (
+        Reason.IMAGE_NOT_FOUND
+    ),
+    f'Back-off pulling image "{LOCAL}": ErrImagePull: rpc error: code = NotFound desc = {LOCAL_PULL}failed to resolve '
+    f"image: {LOCAL}: not found": Reason.IMAGE_NOT_FOUND,
+    f"{LOCAL_PULL}failed to resolve image: pull access denied, repository does not exist or may require authorization: "
+    "authorization failed: no basic auth credentials": Reason.IMAGE_PULL_DENIED,
+    f"{LOCAL_ASKED}401 Unauthorized": Reason.PULL_CREDENTIALS_REFUSED,
+    f"{LOCAL_ASKED}403 Forbidden": Reason.IMAGE_PULL_DENIED,
+    f"{LOCAL_ASKED}408 Request Timeout": Reason.REGISTRY_UNAVAILABLE,
+    f"{LOCAL_ASKED}429 Too Many Requests": Reason.REGISTRY_RATE_LIMITED,
+    f"{LOCAL_ASKED}500 Internal Server Error": Reason.REGISTRY_UNAVAILABLE,
+    f"{LOCAL_ASKED}502 Bad Gateway": Reason.REGISTRY_UNAVAILABLE,
+    f"{LOCAL_ASKED}503 Service Unavailable": Reason.REGISTRY_UNAVAILABLE,
     # containerd
     f"rpc error: code = NotFound desc = {RESOLVE}{REF}: not found": Reason.IMAGE_NOT_FOUND,
     f"rpc error: code = NotFound desc = {PULL}no match for platform in manifest: not found": Reason.IMAGE_NOT_FOUND,
@@ -23,32 +43,32 @@ PULLS: dict[str, Reason] = {
     "insufficient_scope: authorization failed": Reason.IMAGE_PULL_DENIED,
     f"{RESOLVE}pull access denied, repository does not exist or may require authorization: authorization failed: "
     "no basic auth credentials": Reason.IMAGE_PULL_DENIED,
-    f"{RESOLVE}unexpected status from HEAD request to {URL}: 401 Unauthorized": Reason.IMAGE_PULL_DENIED,
+    f"{RESOLVE}unexpected status from HEAD request to {URL}: 401 Unauthorized": Reason.PULL_CREDENTIALS_REFUSED,
     f"{RESOLVE}unexpected status from HEAD request to {URL}: 403 Forbidden": Reason.IMAGE_PULL_DENIED,
     f"{TOKEN}401 Unauthorized": Reason.IMAGE_PULL_DENIED,
     f"{TOKEN}403 Forbidden\ndenied: denied": Reason.IMAGE_PULL_DENIED,
     f'failed to parse image reference "{REF}": invalid reference format': Reason.INVALID_IMAGE_NAME,
-    f"{RESOLVE}unexpected status from HEAD request to {URL}: 500 Internal Server Error": Reason.IMAGE_PULL_BACK_OFF,
-    f"{RESOLVE}unexpected status from HEAD request to {URL}: 503 Service Unavailable": Reason.IMAGE_PULL_BACK_OFF,
-    f"{RESOLVE}unexpected status from HEAD request to {URL}: 429 Too Many Requests": Reason.IMAGE_PULL_BACK_OFF,
+    f"{RESOLVE}unexpected status from HEAD request to {URL}: 500 Internal Server Error": Reason.REGISTRY_UNAVAILABLE,
+    f"{RESOLVE}unexpected status from HEAD request to {URL}: 503 Service Unavailable": Reason.REGISTRY_UNAVAILABLE,
+    f"{RESOLVE}unexpected status from HEAD request to {URL}: 429 Too Many Requests": Reason.REGISTRY_RATE_LIMITED,
     f"{RESOLVE}unexpected status from HEAD request to {URL}: 418 I'm a teapot": Reason.IMAGE_PULL_BACK_OFF,
     f"{PULL}failed to copy: httpReadSeeker: failed open: unexpected status from GET request to {URL}: "
     "429 Too Many Requests\ntoomanyrequests: You have reached your unauthenticated pull rate limit.": (
-        Reason.IMAGE_PULL_BACK_OFF
+        Reason.REGISTRY_RATE_LIMITED
     ),
-    f"{TOKEN}503 Service Unavailable": Reason.IMAGE_PULL_BACK_OFF,
+    f"{TOKEN}503 Service Unavailable": Reason.REGISTRY_UNAVAILABLE,
     f"{TOKEN}404 Not Found": Reason.IMAGE_PULL_BACK_OFF,
-    f"{HEAD}dial tcp: lookup registry.example on 10.96.0.10:53: no such host": Reason.IMAGE_PULL_BACK_OFF,
-    f"{HEAD}dial tcp: lookup registry.example: Temporary failure in name resolution": Reason.IMAGE_PULL_BACK_OFF,
-    f"{HEAD}dial tcp 192.0.2.7:5000: connect: connection refused": Reason.IMAGE_PULL_BACK_OFF,
-    f"{HEAD}dial tcp 192.0.2.7:5000: i/o timeout": Reason.IMAGE_PULL_BACK_OFF,
-    f"{HEAD}read tcp 10.0.0.1:4242->192.0.2.7:5000: read: connection reset by peer": Reason.IMAGE_PULL_BACK_OFF,
-    f"{HEAD}net/http: TLS handshake timeout": Reason.IMAGE_PULL_BACK_OFF,
+    f"{HEAD}dial tcp: lookup registry.example on 10.96.0.10:53: no such host": Reason.REGISTRY_UNAVAILABLE,
+    f"{HEAD}dial tcp: lookup registry.example: Temporary failure in name resolution": Reason.REGISTRY_UNAVAILABLE,
+    f"{HEAD}dial tcp 192.0.2.7:5000: connect: connection refused": Reason.REGISTRY_UNAVAILABLE,
+    f"{HEAD}dial tcp 192.0.2.7:5000: i/o timeout": Reason.REGISTRY_UNAVAILABLE,
+    f"{HEAD}read tcp 10.0.0.1:4242->192.0.2.7:5000: read: connection reset by peer": Reason.REGISTRY_UNAVAILABLE,
+    f"{HEAD}net/http: TLS handshake timeout": Reason.REGISTRY_UNAVAILABLE,
     f"{HEAD}tls: failed to verify certificate: x509: certificate signed by unknown authority": (
         Reason.IMAGE_PULL_BACK_OFF
     ),
     f"{HEAD}http: server gave HTTP response to HTTPS client": Reason.IMAGE_PULL_BACK_OFF,
-    f"{HEAD}EOF": Reason.IMAGE_PULL_BACK_OFF,
+    f"{HEAD}EOF": Reason.REGISTRY_UNAVAILABLE,
     f"{PULL}failed to extract layer sha256:0af1: failed to get reader from content store: content digest sha256:0af1: "
     "not found": Reason.IMAGE_PULL_BACK_OFF,
     f"{PULL}failed to copy: httpReadSeeker: failed open: could not fetch content descriptor sha256:0af1 "
@@ -59,13 +79,17 @@ PULLS: dict[str, Reason] = {
     f"{PULL}write /var/lib/containerd/x: no space left on device": Reason.IMAGE_PULL_BACK_OFF,
     "rpc error: code = DeadlineExceeded desc = context deadline exceeded": Reason.IMAGE_PULL_BACK_OFF,
     "rpc error: code = Unavailable desc = error reading from server: EOF": Reason.IMAGE_PULL_BACK_OFF,
+    f"rpc error: code = Unavailable desc = {RESOLVE}unexpected status from HEAD request to {URL}: "
+    "503 Service Unavailable": Reason.REGISTRY_UNAVAILABLE,
+    f"{RESOLVE}failed to authorize: failed to fetch oauth token: unexpected status from POST request to {URL}: "
+    "401 Unauthorized": Reason.PULL_CREDENTIALS_REFUSED,
     # The kubelet
     "pull QPS exceeded": Reason.IMAGE_PULL_BACK_OFF,
     f'Back-off pulling image "{REF}"': Reason.IMAGE_PULL_BACK_OFF,
     f'Back-off pulling image "{REF}": ErrImagePull: {RESOLVE}{REF}: not found': Reason.IMAGE_NOT_FOUND,
     # Several credentials, or registries, of which one may still answer
     f"[{RESOLVE}{REF}: not found, {RESOLVE}unexpected status from HEAD request to {URL}: 502 Bad Gateway]": (
-        Reason.IMAGE_PULL_BACK_OFF
+        Reason.REGISTRY_UNAVAILABLE
     ),
     # Names hold any words
     'failed to pull and unpack image "registry.example/unauthorized/denied:manifest-unknown": failed to resolve '
@@ -85,9 +109,9 @@ PULLS: dict[str, Reason] = {
         Reason.IMAGE_PULL_DENIED
     ),
     "initializing source docker://x/y:1: unable to retrieve auth token: invalid username/password: unauthorized: "
-    "authentication required": Reason.IMAGE_PULL_DENIED,
+    "authentication required": Reason.PULL_CREDENTIALS_REFUSED,
     "initializing source docker://x/y:1: pinging container registry x: received unexpected HTTP status: "
-    "502 Bad Gateway": Reason.IMAGE_PULL_BACK_OFF,
+    "502 Bad Gateway": Reason.REGISTRY_UNAVAILABLE,
     # Docker, by cri-dockerd
     "Error response from daemon: manifest for x/y:1 not found: manifest unknown: manifest unknown": (
         Reason.IMAGE_NOT_FOUND
@@ -113,7 +137,7 @@ def test_pulls(message: str) -> None:
         ("ErrImageNeverPull", Reason.IMAGE_NOT_FOUND),
         ("InvalidImageName", Reason.INVALID_IMAGE_NAME),
         ("SignatureValidationFailed", Reason.IMAGE_PULL_DENIED),
-        ("RegistryUnavailable", Reason.IMAGE_PULL_BACK_OFF),
+        ("RegistryUnavailable", Reason.REGISTRY_UNAVAILABLE),
         ("ImageInspectError", Reason.IMAGE_PULL_BACK_OFF),
     ],
 )

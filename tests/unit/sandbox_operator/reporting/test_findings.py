@@ -88,12 +88,12 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
     ),
     "cannot pull now": (
         waits("ErrImagePull", BUSY),
-        Reason.IMAGE_PULL_BACK_OFF,
+        Reason.REGISTRY_UNAVAILABLE,
         f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {BUSY}",
     ),
     "could not pull, and waits": (
         waits("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {BUSY}'),
-        Reason.IMAGE_PULL_BACK_OFF,
+        Reason.REGISTRY_UNAVAILABLE,
         f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {BUSY}",
     ),
     "cannot pull": (
