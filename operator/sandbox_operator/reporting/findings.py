@@ -23,6 +23,7 @@ _IMAGE_CHARACTERS = 256
 _RESTART_CHARACTERS = 512
 
 _LONGEST_PULL = 7 * 24 * 3600
+_CLOCKS_DIFFER = timedelta(seconds=5)
 
 _VOLUME_IS_MADE = timedelta(seconds=4)
 
@@ -245,7 +246,9 @@ def pulling(pull: PullUnderWay, reported: Pull | None, now: datetime) -> Finding
         )
     late = late_at(reported)
     words = pull_words(reported, late=late is not None and now >= late)
-    return Finding(Reason.STARTING, words, passing_since=pull.since, pull=reported)
+    # A kubelet's clock may be far ahead, and nobody is to wait for it.
+    is_ahead = pull.since > now + _CLOCKS_DIFFER
+    return Finding(Reason.STARTING, words, passing_since=None if is_ahead else pull.since, pull=reported)
 
 
 def lost_node(pod: Pod, now: datetime) -> Finding | None:

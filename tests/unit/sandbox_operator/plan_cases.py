@@ -21,6 +21,7 @@ from unit.sandbox_operator.samples import (
     LATER,
     NOW,
     POD_UID,
+    SOON,
     class_,
     condition,
     container,
@@ -127,6 +128,15 @@ CASES = {
         now=LATER,
         pull=replace(UNDER_WAY, expected_seconds=300.0),
         requeue_at=PULL_LATE,
+    ),
+    "image is pulled, by a kubelet whose clock is ahead": Case(
+        sandbox(),
+        NETWORKED,
+        made=MADE,
+        now=SOON,
+        pull=PullUnderWay("second", "node-1", LATER),
+        told=Reason.STARTING,
+        message=f"Node node-1 has been pulling image second since {rfc3339(LATER)}. Then the agent server boots.",
     ),
     "image is pulled, and its size is being asked for": Case(
         sandbox(),
