@@ -102,8 +102,8 @@ class Settings(BaseSettings):
     )
     image_registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_registries)] = Field(
         default=(),
-        description="Registries that GET /image_exists may ask, over https: hosts, separated by commas, such as "
-        "docker.io,ghcr.io. For other registries it answers that it does not know.",
+        description="Registries that the gateway may ask, over https, for GET /image_exists and for the size of images "
+        "that nodes pull: hosts, separated by commas, such as docker.io,ghcr.io. Of others it knows nothing.",
     )
     allowed_images: Annotated[tuple[PatternText, ...], NoDecode, BeforeValidator(_items)] = Field(
         default=(),

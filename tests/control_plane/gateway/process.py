@@ -25,6 +25,7 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process, port: int, health_port: int, log: IO[bytes]) -> None:
         self._process = process
         self.url = f"http://127.0.0.1:{port}"
+        self.health_port = health_port
         self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{health_port}", trust_env=False)
         self._log = log
 

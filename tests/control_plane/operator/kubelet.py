@@ -65,6 +65,22 @@ class Kubelet:
         }
         await self._client.patch(PODS, self._namespace, pod, {"status": body}, subresource="status")
 
+    async def say(self, pod: KubeObject, reason: str, message: str, seen: datetime) -> None:
+        """Post an Event about the pod, as kubelets do."""
+        name, uid, time = pod["metadata"]["name"], pod["metadata"]["uid"], rfc3339(seen)
+        body = {
+            "metadata": {"name": f"{name}.{reason.lower()}.{seen.timestamp():.0f}", "namespace": self._namespace},
+            "involvedObject": {"kind": "Pod", "namespace": self._namespace, "name": name, "uid": uid},
+            "reason": reason,
+            "message": message,
+            "type": "Normal",
+            "source": {"component": "kubelet", "host": NODE},
+            "firstTimestamp": time,
+            "lastTimestamp": time,
+            "count": 1,
+        }
+        await self._client.create(Resource("", "v1", "events", "Event"), self._namespace, body)
+
     async def run(self, pod: str) -> None:
         """Schedule the pod; the agent server answers at once."""
         await self.bind(pod)

@@ -1,14 +1,12 @@
 """An image is pulled, as the kubelet's Events say: what the Sandbox says meanwhile, and what that costs."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from control_plane.audit import Audit
 from control_plane.operator.kubelet import NODE, Kubelet
 from control_plane.operator.world import IMAGE, World
-from sandbox_common.kube import KubeObject, Resource
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Pull, Sandbox
@@ -16,27 +14,7 @@ from sandbox_operator.app import USER_AGENT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EVENTS = Resource("", "v1", "events", "Event")
-"""As kubelets post them."""
 CREATING = {"waiting": {"reason": "ContainerCreating"}}
-
-
-async def post(world: World, pod: KubeObject, reason: str, message: str, seen: datetime) -> None:
-    metadata = pod["metadata"]
-    time, name = rfc3339(seen), f"{metadata['name']}.{reason.lower()}.{seen.timestamp():.0f}"
-    about = {"kind": "Pod", "namespace": world.namespace, "name": metadata["name"], "uid": metadata["uid"]}
-    body: dict[str, Any] = {
-        "metadata": {"name": name, "namespace": world.namespace},
-        "involvedObject": {"apiVersion": "v1", **about},
-        "reason": reason,
-        "message": message,
-        "type": "Normal",
-        "source": {"component": "kubelet", "host": NODE},
-        "firstTimestamp": time,
-        "lastTimestamp": time,
-        "count": 1,
-    }
-    await world.client.create(EVENTS, world.namespace, body)
 
 
 async def until_pulling(world: World) -> tuple[Sandbox, Pull, str]:
@@ -54,10 +32,10 @@ async def test_a_pull_is_reported_with_its_size_and_a_prediction(world: World, k
     # What the node has managed before, for a pod that is gone.
     gone = {"metadata": {"name": "gone", "uid": "gone"}}
     words = f'Successfully pulled image "{IMAGE}" in 50s (1m0s including waiting). Image size: 500000000 bytes.'
-    await post(world, gone, "Pulled", words, now - timedelta(minutes=5))
+    await kubelet.say(gone, "Pulled", words, now - timedelta(minutes=5))
     await kubelet.bind(name)
     await kubelet.report(name, phase="Pending", state=CREATING)
-    await post(world, pod, "Pulling", f'Pulling image "{IMAGE}"', now)
+    await kubelet.say(pod, "Pulling", f'Pulling image "{IMAGE}"', now)
     _, pull, message = await until_pulling(world)
     expected = Pull(image=IMAGE, node=NODE, start_time=rfc3339(now), size_bytes=500_000_000, expected_seconds=50)
     assert pull == expected
@@ -67,7 +45,7 @@ async def test_a_pull_is_reported_with_its_size_and_a_prediction(world: World, k
     )
     # Its end, and the boot, are worth no write of their own.
     words = f'Successfully pulled image "{IMAGE}" in 2s (2s including waiting). Image size: 500000000 bytes.'
-    await post(world, pod, "Pulled", words, now + timedelta(seconds=2))
+    await kubelet.say(pod, "Pulled", words, now + timedelta(seconds=2))
     await kubelet.report(name)
     await kubelet.report(name, ready=True)
     ready = await world.until(Reason.READY)
@@ -81,9 +59,9 @@ async def test_a_pull_that_takes_longer_than_predicted_says_so(world: World, kub
     began = datetime.now(UTC).replace(microsecond=0)
     gone = {"metadata": {"name": "quick", "uid": "quick"}}
     words = 'Successfully pulled image "slow:1" in 1s (1s including waiting). Image size: 1000000 bytes.'
-    await post(world, gone, "Pulled", words, began - timedelta(minutes=4))
+    await kubelet.say(gone, "Pulled", words, began - timedelta(minutes=4))
     await kubelet.bind(pod["metadata"]["name"])
-    await post(world, pod, "Pulling", 'Pulling image "slow:1"', began)
+    await kubelet.say(pod, "Pulling", 'Pulling image "slow:1"', began)
     late = await world.until(Reason.STARTING, keep=lambda it: "takes longer" in it.status.conditions[0].message)
     assert late.status.pull
     assert late.status.pull.start_time == rfc3339(began)
@@ -95,12 +73,12 @@ async def test_a_pull_that_is_tried_again_is_no_failure(world: World, kubelet: K
     name = pod["metadata"]["name"]
     await kubelet.bind(name)
     first = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=5)
-    await post(world, pod, "Pulling", 'Pulling image "busy:1"', first)
+    await kubelet.say(pod, "Pulling", 'Pulling image "busy:1"', first)
     failure = {"waiting": {"reason": "ImagePullBackOff", "message": "429 Too Many Requests"}}
     await kubelet.report(name, phase="Pending", state=failure)
     await world.until(Reason.REGISTRY_RATE_LIMITED)
     # Times in Events and reports are whole seconds.
     again = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
-    await post(world, pod, "Pulling", 'Pulling image "busy:1"', again)
+    await kubelet.say(pod, "Pulling", 'Pulling image "busy:1"', again)
     _, pull, _ = await until_pulling(world)
     assert pull.start_time == rfc3339(again)

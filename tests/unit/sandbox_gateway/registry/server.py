@@ -23,6 +23,8 @@ class Registry:
 
     tls: ssl.SSLContext
     """For its clients: trusts its certificate."""
+    authority: Path
+    """Of its certificate, as a file."""
     port: int = 0
     answers: dict[str, web.Response | list[web.Response]] = field(default_factory=dict[str, Any])
     """A list is used up from its beginning; its last entry stays."""
@@ -85,7 +87,7 @@ async def running_registry(directory: Path) -> AsyncGenerator[Registry]:
     """Serves until the end; its certificate authority is made in `directory`."""
     pki = Pki(directory / "pki")
     pki.create([Identity("registry", "registry", hosts=HOSTS)])
-    registry = Registry(ssl.create_default_context(cafile=pki.ca))
+    registry = Registry(ssl.create_default_context(cafile=pki.ca), pki.ca)
     app = web.Application()
     app.router.add_get("/{path:.*}", registry.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
