@@ -66,7 +66,9 @@ class Registry:
         return json.loads(self.settings.read_text())["password"]
 
     def start(self, progress: Progress) -> None:
-        """Start it, unless it runs. What was pushed before is still there."""
+        """Start it, unless it runs. What was pushed before is still there. Raises ClusterError on an older cluster."""
+        if not self._pki.certificate(pki.REGISTRY).exists():
+            raise ClusterError("this cluster was made without a registry", remedy="take it down and bring it up anew")
         build.ensure([FAMILY], progress)
         if self._daemons.alive(FAMILY):
             return

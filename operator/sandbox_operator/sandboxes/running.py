@@ -89,8 +89,10 @@ def follow(situation: Situation, pod: Pod) -> Plan:
     if needs_init(world.sandbox, pod) and world.initialization != Initialization():
         return _initialize(situation, pod)
     finding = _cause(situation, pod)
-    if world.pull and (finding.reason is Reason.STARTING or finding.reason in PASSING_PULLS):
+    if world.pull and finding.reason is Reason.STARTING:
         return _pulls(situation, pod, world.pull)
+    if world.pull and finding.reason in PASSING_PULLS:
+        return _pulls_again(situation, pod, world.pull, finding)
     if not is_needed(pod):
         return situation.report(finding)
     due = (world.looked + LOOK_INTERVAL) if world.looked else pod.created + SILENCE
@@ -107,6 +109,19 @@ def _pulls(situation: Situation, pod: Pod, under_way: PullUnderWay) -> Plan:
         finding = replace(finding, passing_since=finding.passing_since + SIZE_PATIENCE)
     late = finding.pull and late_at(finding.pull)
     return situation.report(finding).again_at(late if late and late > world.now else None)
+
+
+def _pulls_again(situation: Situation, pod: Pod, begun: PullUnderWay, failure: Finding) -> Plan:
+    """Report a pull that follows one that failed, once Events show that it goes on.
+
+    The kubelet reports how it ended only some seconds after its end.
+    """
+    world, due = situation.world, begun.since + SILENCE
+    about = {seen.reason for seen in world.pod_events if seen.uid == pod.uid and seen.seen >= begun.since}
+    if world.looked and world.looked >= due and about:
+        return situation.report(failure) if "Failed" in about else _pulls(situation, pod, begun)
+    due = max(due, world.looked + LOOK_INTERVAL) if world.looked else due
+    return Plan(look=pod) if world.now >= due else situation.report(failure).again_at(due)
 
 
 def _cause(situation: Situation, pod: Pod) -> Finding:

@@ -172,11 +172,11 @@ class Pod:
         return self.container is not None and self.container.waiting_reason in _PULL_AGAIN
 
     def has_begun_again(self, since: datetime) -> bool:
-        """Whether a pull that began at `since` follows the last failure, about which nothing is reported meanwhile.
+        """Whether a pull that began at `since` may go on: the kubelet has reported nothing since, with whole seconds.
 
-        Events of failures may be suppressed, when there are many about one pod; the kubelet's report of one is not.
+        Events of failures alone do not tell: many of them about one pod are suppressed.
         """
-        return self.reported is not None and since > self.reported
+        return self.reported is not None and since >= self.reported
 
     @property
     def is_finished(self) -> bool:

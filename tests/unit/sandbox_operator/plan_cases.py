@@ -56,6 +56,11 @@ PULL = Pull(
 )
 MISSING = f'failed to resolve reference "{IMAGE}": {IMAGE}: not found'
 PULLING = pull_words(PULL, late=False)
+BUSY = sandbox(status=status(Reason.REGISTRY_UNAVAILABLE, f"ImagePullBackOff: the image {IMAGE} cannot be pulled: 503"))
+AGAIN = LATER
+BEGUN_AGAIN = replace(UNDER_WAY, since=AGAIN)
+FAILED_BEFORE = ClusterEvent("Failed", "Failed to pull image", "Pod", POD_UID, NOW)
+PULLS_AGAIN = ClusterEvent("Pulling", "", "Pod", POD_UID, AGAIN)
 LONG_PULL = PULL.model_copy(update={"image": "…" + "x" * 255})
 PULL_LATE = late_at(PULL)
 assert PULL_LATE
@@ -208,14 +213,39 @@ CASES = {
         told=Reason.IMAGE_NOT_FOUND,
         message=f"ImagePullBackOff: the image {IMAGE} cannot be pulled: {MISSING}",
     ),
+    "image is pulled again after a failure, maybe": Case(
+        BUSY, waits("ImagePullBackOff", "503"), now=AGAIN, pull=BEGUN_AGAIN, requeue_at=AGAIN + SILENCE
+    ),
+    "image is pulled again after a failure, as Events may say": Case(
+        BUSY, waits("ImagePullBackOff", "503"), now=AGAIN + SILENCE, pull=BEGUN_AGAIN, writes=("look",)
+    ),
     "image is pulled again after a failure": Case(
-        sandbox(status=status(Reason.REGISTRY_UNAVAILABLE, "503", remedy="Wait.")),
+        BUSY,
         waits("ImagePullBackOff", "503"),
-        now=LATER,
-        pull=UNDER_WAY,
+        now=AGAIN + SILENCE,
+        looked=AGAIN + SILENCE,
+        pod_events=(FAILED_BEFORE, PULLS_AGAIN),
+        pull=BEGUN_AGAIN,
         told=Reason.STARTING,
-        message=PULLING,
-        requeue_at=late_at(PULL),
+        message=pull_words(PULL.model_copy(update={"start_time": rfc3339(AGAIN)}), late=False),
+        requeue_at=late_at(PULL.model_copy(update={"start_time": rfc3339(AGAIN)})),
+    ),
+    "image was pulled again, which failed at once": Case(
+        BUSY,
+        waits("ImagePullBackOff", "503"),
+        now=AGAIN + SILENCE,
+        looked=AGAIN + SILENCE,
+        pod_events=(FAILED_BEFORE, PULLS_AGAIN, replace(FAILED_BEFORE, seen=AGAIN)),
+        pull=BEGUN_AGAIN,
+    ),
+    "image is pulled again, and the Events could not be read": Case(
+        BUSY,
+        waits("ImagePullBackOff", "503"),
+        now=AGAIN + SILENCE,
+        looked=AGAIN + SILENCE,
+        pod_events=(FAILED_BEFORE,),
+        pull=BEGUN_AGAIN,
+        requeue_at=AGAIN + SILENCE + LOOK_INTERVAL,
     ),
     "container is made for long": Case(sandbox(), CREATING, made=MADE, now=LATER, writes=("look",)),
     "container cannot be made, as an event says": Case(

@@ -6,6 +6,7 @@ from local_cluster.daemons import Daemons
 from local_cluster.errors import ClusterError
 from local_cluster.paths import State
 from local_cluster.pki import Pki
+from local_cluster.progress import Progress
 from local_cluster.registry import Registry, hosts_toml
 from local_cluster.registry_images import Blob, Image
 
@@ -30,6 +31,11 @@ def test_what_is_no_name_is_refused(registry: Registry, repository: str, tag: st
 def test_a_registry_that_does_not_run_says_so(registry: Registry) -> None:
     with pytest.raises(ClusterError, match="does not run"):
         registry.push(IMAGE, "public/agent")
+
+
+def test_a_cluster_without_a_certificate_for_it_says_so(registry: Registry) -> None:
+    with pytest.raises(ClusterError, match="was made without a registry"):
+        registry.start(Progress())
 
 
 def test_containerd_is_told_whose_certificates_to_trust() -> None:
