@@ -76,6 +76,19 @@ class PoolReason(StrEnum):
     PERSISTENT_WORKSPACE = "PersistentWorkspace"
 
 
+class ImagesReason(StrEnum):
+    """Reason of the condition `Ready` of a SandboxImages."""
+
+    KEPT = "Kept"
+    PULLING = "Pulling"
+    PULLS_FAILING = "PullsFailing"
+    UNSCHEDULABLE = "Unschedulable"
+    POD_REFUSED = "PodRefused"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    NO_NODES = "NoNodes"
+    NODES_UNKNOWN = "NodesUnknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What a reason means to clients.
@@ -388,5 +401,35 @@ POOL_MEANINGS: dict[PoolReason, PoolMeaning] = {
     PoolReason.PERSISTENT_WORKSPACE: PoolMeaning(
         "The SandboxClass gives each sandbox its own volume, so pods cannot exist before their sandboxes.",
         "Set spec.className to a SandboxClass without workspace.persistent.",
+    ),
+}
+
+IMAGES_MEANINGS: dict[ImagesReason, PoolMeaning] = {
+    ImagesReason.KEPT: PoolMeaning("All images that are wanted now are on all nodes, and stay there."),
+    ImagesReason.PULLING: PoolMeaning("Nodes pull images, or are about to."),
+    ImagesReason.PULLS_FAILING: PoolMeaning(
+        "Some images cannot be pulled; `status.failures` says which, and why. The others are kept or on their way. The "
+        "operator tries each again after 30 s to 30 min.",
+        "Correct the list, its imagePullSecrets or the registry. A change of the spec tries all of them at once.",
+    ),
+    ImagesReason.UNSCHEDULABLE: PoolMeaning(
+        "A node has no room for another pod that keeps images.",
+        "Stop other pods there, or choose other nodes by spec.nodeSelector.",
+    ),
+    ImagesReason.POD_REFUSED: PoolMeaning(
+        "The cluster refuses the pods that keep images. The operator retries every 10 s to 1 min.",
+        "Change what the message names in the SandboxImages or the namespace's policy.",
+    ),
+    ImagesReason.QUOTA_EXCEEDED: PoolMeaning(
+        "A ResourceQuota leaves no room for more pods. The operator retries every 10 s to 1 min.",
+        "Raise the ResourceQuota: `kubectl describe resourcequota`.",
+    ),
+    ImagesReason.NO_NODES: PoolMeaning(
+        "No node has the labels of spec.nodeSelector and accepts pods with spec.tolerations.",
+        "Correct spec.nodeSelector and spec.tolerations.",
+    ),
+    ImagesReason.NODES_UNKNOWN: PoolMeaning(
+        "The operator does not see the nodes, so it pulls nothing.",
+        "Set the chart's value operator.readNodes to true. It needs a ClusterRole.",
     ),
 }

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from sandbox_common.losses import LOSSES
-from sandbox_common.reasons import EXPIRIES, MEANINGS, POOL_MEANINGS, Meaning
+from sandbox_common.reasons import EXPIRIES, IMAGES_MEANINGS, MEANINGS, POOL_MEANINGS, Meaning
 
 _HEAD = """\
 # Reasons
@@ -55,6 +55,16 @@ The condition is `True` when all free pods exist and are ready. Claimed pods do 
 |---|---|---|
 """
 
+_IMAGES = """
+## Ready, of a SandboxImages
+
+The condition is `True` when all images that are wanted now are on all nodes. A second condition, `Duplicates`, names
+images that the list has more than once.
+
+| Reason | Meaning | Remedy |
+|---|---|---|
+"""
+
 
 def page() -> str:
     """The page as Markdown."""
@@ -66,7 +76,8 @@ def page() -> str:
     expiring = [f"| `{reason}` | {expiry.text} | {expiry.remedy} |\n" for reason, expiry in EXPIRIES.items()]
     losses = [f"| `{reason}` | {meaning.text} | {meaning.remedy} |\n" for reason, meaning in LOSSES.items()]
     pools = [f"| `{reason}` | {meaning.text} | {meaning.remedy} |\n" for reason, meaning in POOL_MEANINGS.items()]
-    return "".join([_HEAD, *ready, _EXPIRING, *expiring, _LOSSES, *losses, _POOLS, *pools])
+    images = [f"| `{reason}` | {meaning.text} | {meaning.remedy} |\n" for reason, meaning in IMAGES_MEANINGS.items()]
+    return "".join([_HEAD, *ready, _EXPIRING, *expiring, _LOSSES, *losses, _POOLS, *pools, _IMAGES, *images])
 
 
 def _persistence(meaning: Meaning) -> str:

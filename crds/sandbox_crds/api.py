@@ -12,6 +12,9 @@ claims the pod, so that policies for sandboxes' pods apply from the beginning.""
 POOL_LABEL = f"{GROUP}/pool"
 """On pods that a SandboxPool has made, claimed or not; the value is the SandboxPool's name."""
 
+IMAGES_LABEL = f"{GROUP}/images"
+"""On pods that keep images on nodes; the value is the name of their SandboxImages. They are no sandboxes' pods."""
+
 EGRESS_LABEL = f"{GROUP}/egress"
 """On pods of sandboxes, warm ones too; the value is their class's egress profile. NetworkPolicies select them by it."""
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from sandbox_crds.api import CATEGORY, GROUP, VERSION
-from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxImages, SandboxPool
 from sandbox_crds.models.sandbox import NAME_RULE as SANDBOX_NAME_RULE
 from sandbox_crds.models.sandbox_pool import NAME_RULE as POOL_NAME_RULE
 
@@ -42,6 +42,17 @@ POOL_COLUMNS = [
     {"name": "Reason", "type": "string", "jsonPath": f"{_READY}.reason"},
     {"name": "Class", "type": "string", "jsonPath": ".spec.className", "priority": 1},
     {"name": "Image", "type": "string", "jsonPath": ".spec.image", "priority": 1},
+    {"name": "Message", "type": "string", "jsonPath": f"{_READY}.message", "priority": 1},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+IMAGES_COLUMNS = [
+    {"name": "Images", "type": "integer", "jsonPath": ".status.images"},
+    {"name": "Nodes", "type": "integer", "jsonPath": ".status.nodes"},
+    {"name": "Wanted", "type": "integer", "jsonPath": ".status.wanted"},
+    {"name": "Ready", "type": "integer", "jsonPath": ".status.ready"},
+    {"name": "Pulling", "type": "integer", "jsonPath": ".status.pulling"},
+    {"name": "Failed", "type": "integer", "jsonPath": ".status.failed"},
+    {"name": "Reason", "type": "string", "jsonPath": f"{_READY}.reason"},
     {"name": "Message", "type": "string", "jsonPath": f"{_READY}.message", "priority": 1},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
@@ -167,6 +178,7 @@ def definitions() -> dict[str, dict[str, Any]]:
         "sandboxpools.yaml": crd(
             SandboxPool, "sandboxpools", "ohsp", POOL_COLUMNS, name_rule=POOL_NAME_RULE, scale=SCALE
         ),
+        "sandboximages.yaml": crd(SandboxImages, "sandboximages", "ohsi", IMAGES_COLUMNS, name_rule=POOL_NAME_RULE),
     }
 
 

@@ -30,8 +30,8 @@ class Target:
 
 
 @asynccontextmanager
-async def connect(target: Target) -> AsyncGenerator[tuple[KubeClient, str]]:
-    """A client, and the namespace. Errors of the API server become a Refusal."""
+async def connect(target: Target, resource: str = "secrets") -> AsyncGenerator[tuple[KubeClient, str]]:
+    """A client for this resource, and the namespace. Errors of the API server become a Refusal."""
     path = _kubeconfig(target)
     namespace = target.namespace or _namespace(path, target.context)
     try:
@@ -41,7 +41,7 @@ async def connect(target: Target) -> AsyncGenerator[tuple[KubeClient, str]]:
     try:
         yield client, namespace
     except ApiError as error:
-        raise Refusal(_refused(error)) from None
+        raise Refusal(_refused(error, resource)) from None
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         host = client.configuration.host
         raise Refusal(
@@ -87,10 +87,10 @@ def _unusable(path: str | None, error: Exception) -> str:
     return f"the kubeconfig {path or 'of this pod'} cannot be used ({reason}): check --kubeconfig and --context"
 
 
-def _refused(error: ApiError) -> str:
+def _refused(error: ApiError, resource: str) -> str:
     remedy = {
         401: ": check the credentials of the kubeconfig",
-        403: ": ask for rights to get, list, create, patch and delete secrets there, or name another with --namespace",
+        403: f": ask for rights to get, list, create, patch and delete {resource}, or use --namespace",
         404: ": check --namespace",
     }.get(error.code, "")
     return f"the API server refuses this ({error.code} {error.reason}): {error.message}{remedy}"

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from kubectl_ohsb.images import images
 from kubectl_ohsb.keys import keys
 from sandbox_common import logs
 
@@ -14,6 +15,7 @@ def ohsb() -> None:
 
 
 ohsb.add_command(keys)
+ohsb.add_command(images)
 
 
 def main() -> None:

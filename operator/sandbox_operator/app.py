@@ -49,6 +49,7 @@ class Operator:
         workers: int = 32,
         *,
         read_nodes: bool = False,
+        pause_image: str = "",
     ) -> None:
         self.caches = Caches(client, namespace, read_nodes=read_nodes)
         self._namespace = namespace
@@ -56,11 +57,12 @@ class Operator:
         self._agents = agents
         self._gateways = gateways
         self._workers = workers
+        self._pause_image = pause_image
 
     async def lead(self, client: KubeClient) -> None:
         """Work for one term, until cancelled. All writes use `client`."""
         await self.caches.wait_synced()
-        term = Term(self.caches, client, self._namespace, self._keys, self._agents, self._gateways)
+        term = Term(self.caches, client, self._namespace, self._keys, self._agents, self._gateways, self._pause_image)
         metrics.QUEUE_DEPTH.set_function(term.queue.__len__)
         metrics.HELD_BACK.set_function(lambda: term.held_back)
         try:
@@ -86,7 +88,14 @@ async def run(settings: Settings) -> None:
             gateways = GatewayReplicas(session, keys, peers) if peers else None
             agents = AgentServers(session, keys)
             operator = Operator(
-                client, settings.namespace, keys, agents, gateways, settings.workers, read_nodes=settings.read_nodes
+                client,
+                settings.namespace,
+                keys,
+                agents,
+                gateways,
+                settings.workers,
+                read_nodes=settings.read_nodes,
+                pause_image=settings.pause_image,
             )
             if not settings.read_nodes:
                 _log.info("nodes are not read: warm pods on cordoned nodes are claimed like others")

@@ -12,6 +12,7 @@ from sandbox_common.kube import Informer, KubeClient
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.images.watch import ImageWatch
 from sandbox_operator.limits.owners import OwnerLimits
 from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.sandboxes.pull_secrets import PullSecrets
@@ -41,6 +42,14 @@ class ChangeListener(Protocol):
         """Called for a SandboxPool that is new, changed or gone, or whose pods have changed."""
         ...
 
+    def image_pulled(self, image: str, size: int) -> None:
+        """A node has pulled this image, which has so many bytes."""
+        ...
+
+    def images_changed(self, name: str) -> None:
+        """The SandboxImages of this name is new, changed or gone, or has other pods or nodes than before."""
+        ...
+
     def pod_changed(self, name: str, before: Pod | None, pod: Pod | None) -> None:
         """Called for a pod that has changed from `before` to `pod`; None: it does not exist."""
         ...
@@ -61,7 +70,7 @@ class Caches:
         self.sandboxes = Store(SANDBOXES, Sandbox, self._sandbox_changed)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, self._class_changed)
         self.pools = Store(SANDBOX_POOLS, SandboxPool, self._pool_changed)
-        self.nodes = Nodes(client, self._node_changed)
+        self.nodes = Nodes(client, self._node_changed, self._node_reported)
         self.pod_index = PodIndex(self._pool_changed, self.nodes.unfit)
         self.pods: Informer[Pod] = Informer(
             client, PODS, namespace, decode, label_selector=SANDBOX_LABEL, on_change=self._pod_changed
@@ -73,6 +82,7 @@ class Caches:
         )
         self.services = Services(client, namespace, self._sandbox_changed)
         self.pull_secrets = PullSecrets(client, namespace)
+        self.images = ImageWatch(client, namespace, self._images_changed)
         self.limits = OwnerLimits(client, namespace, self._limits_changed)
         # Classes come first: a sandbox would be refused if its class were not known yet.
         self.stores: list[AnyStore] = [self.classes, self.pools, self.sandboxes]
@@ -106,6 +116,8 @@ class Caches:
             for following in (
                 *(informer.run() for informer in self.informers.values()),
                 self._pull_events.run(),
+                self.images.lists.run(),
+                self.images.pods.run(),
                 self.sweeper.run(),
                 self.definitions.follow(self._client, self.sweeper.read_again),
             ):
@@ -133,6 +145,8 @@ class Caches:
         if event is None:
             return
         self.pulls.see(event)
+        if event.size and self.listener:
+            self.listener.image_pulled(event.image, event.size)
         pod = self.pods.get(event.pod_name)
         if event.seconds is None and self.listener and pod and pod.uid == event.pod_uid and pod.sandbox:
             self.listener.sandbox_changed(pod.sandbox)
@@ -151,6 +165,13 @@ class Caches:
     def _node_changed(self, _: str) -> None:
         for pool in self.pod_index.pools():
             self._pool_changed(pool)
+
+    def _node_reported(self, _: str) -> None:
+        self.images.nodes_changed()
+
+    def _images_changed(self, name: str) -> None:
+        if self.listener:
+            self.listener.images_changed(name)
 
     def _limits_changed(self) -> None:
         if self.listener:

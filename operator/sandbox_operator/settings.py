@@ -65,6 +65,11 @@ class Settings(BaseSettings):
             "their node is cordoned, not ready, or has a taint that the pods do not tolerate."
         ),
     )
+    pause_image: str = Field(
+        default="registry.k8s.io/pause:3.10.1",
+        min_length=1,
+        description="Image of the program in pods that keep images on nodes. It does nothing until it is killed.",
+    )
     workers: int = Field(
         default=32, ge=1, le=512, description="Number of sandboxes that are processed at the same time."
     )

@@ -13,6 +13,8 @@ from sandbox_operator.agents.image_sizes import ImageSizes
 from sandbox_operator.caches import Caches
 from sandbox_operator.idle.check import Gateways
 from sandbox_operator.idle.watch import IdleWatch
+from sandbox_operator.images.api import ImagesApi
+from sandbox_operator.images.reconciler import ImagesReconciler
 from sandbox_operator.limits.start_queue import StartQueue
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.claims import Claims
@@ -40,6 +42,7 @@ class Term:
         keys: MasterKeys,
         agents: AgentServers,
         gateways: Gateways | None,
+        pause_image: str = "",
     ) -> None:
         api = Api(client, namespace)
         self.queue = WorkQueue(metrics.RECONCILE_SECONDS.observe)
@@ -54,6 +57,9 @@ class Term:
             caches.pod_index,
             lambda: caches.pods.version,
             definitions=caches.definitions,
+        )
+        self._images = ImagesReconciler(
+            ImagesApi(client, namespace), caches.images, caches.nodes, caches.pods, pause_image
         )
         self._idle = IdleWatch(api, agents, gateways, caches.sandboxes, caches.classes, caches.pods)
         self._start_queue = StartQueue(caches.limits.of, self.queue.add)
@@ -104,6 +110,7 @@ class Term:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._idle.run())
                 group.create_task(self._pools.run())
+                group.create_task(self._images.run())
                 for _ in range(workers):
                     group.create_task(self._reconciler.work())
         finally:
@@ -125,6 +132,14 @@ class Term:
         """See ChangeListener."""
         self._pools.changed(name)
 
+    def image_pulled(self, image: str, size: int) -> None:
+        """Implements ChangeListener."""
+        self._images.pulled(image, size)
+
+    def images_changed(self, name: str) -> None:
+        """Implements ChangeListener."""
+        self._images.changed(name)
+
     def limits_changed(self) -> None:
         """See ChangeListener."""
         self._start_queue.limits_changed()
@@ -136,3 +151,4 @@ class Term:
         for sandbox in {known.sandbox for known in (before, pod) if known and known.sandbox}:
             self.queue.add(sandbox)
         self._idle.pod_changed(name, pod)
+        self._images.pod_changed(pod)

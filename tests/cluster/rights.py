@@ -18,9 +18,12 @@ class Right:
     resource: str
     verb: str
     name: str = ""
+    everywhere: bool = False
+    """Outside of namespaces, by a ClusterRole."""
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (self.account, self.verb, f"{self.resource}.{self.group}".strip("."), self.name)))
+        what = f"{self.resource}.{self.group}".strip(".")
+        return " ".join(filter(None, (self.account, self.verb, what, self.name, "everywhere" * self.everywhere)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Comparison:
 
 
 def granted(bindings: Iterable[Mapping[str, Any]], roles: Iterable[Mapping[str, Any]]) -> set[Right]:
-    """What RoleBindings give to service accounts, of the Roles of the same namespace.
+    """What RoleBindings give to service accounts, of the Roles of the same namespace, and ClusterRoleBindings.
 
     Raises KeyError when a Role is missing, ValueError when a right is not an exact one.
     """
@@ -66,18 +69,18 @@ def granted(bindings: Iterable[Mapping[str, Any]], roles: Iterable[Mapping[str, 
         for binding in bindings
         for subject in binding["subjects"]
         for rule in rules[binding["roleRef"]["name"]]
-        for right in _of_rule(subject["name"], rule)
+        for right in _of_rule(subject["name"], rule, everywhere=binding["kind"] == "ClusterRoleBinding")
     }
 
 
-def _of_rule(account: str, rule: Mapping[str, Any]) -> Iterator[Right]:
+def _of_rule(account: str, rule: Mapping[str, Any], *, everywhere: bool) -> Iterator[Right]:
     for group in rule["apiGroups"]:
         for resource in rule["resources"]:
             for verb in rule["verbs"]:
                 if "*" in {group, resource, verb}:
                     raise ValueError(f"{account} has a right with a wildcard: {rule}")
                 for name in rule.get("resourceNames") or [""]:
-                    yield Right(account, group, resource, verb, name)
+                    yield Right(account, group, resource, verb, name, everywhere)
 
 
 def requests(events: Iterable[Mapping[str, Any]], accounts: set[str], namespaces: str) -> Iterator[Request]:
@@ -105,9 +108,10 @@ def requests(events: Iterable[Mapping[str, Any]], accounts: set[str], namespaces
         if not allowed and namespace in ended:
             continue
         resource = "/".join(filter(None, (target["resource"], target.get("subresource"))))
-        right = Right(account, target.get("apiGroup", ""), resource, event["verb"], target.get("name", ""))
-        where = target.get("namespace", "the cluster")
-        yield Request(right, allowed, "" if where == namespace else where)
+        where = target.get("namespace", "")
+        group, name = target.get("apiGroup", ""), target.get("name", "")
+        right = Right(account, group, resource, event["verb"], name, everywhere=not where)
+        yield Request(right, allowed, "" if where in {"", namespace} else where)
 
 
 def _follow(ended: set[str], verb: str, name: str, event: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from demo.local_target import LocalTarget, node_port_url
 from demo.release import CHART, NAME, Release, install
 from demo.targets import Images
 from demo.workloads import deploy_model
+from local_cluster.images import PAUSE
 from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
@@ -81,6 +82,7 @@ def installed(
     """
     values: dict[str, Any] = yaml.safe_load((source / VALUES).read_text())
     values["gateway"] |= gateway
+    values["operator"] |= {"readNodes": True, "pauseImage": PAUSE.reference}
     values["sandboxPools"] = dict(pools or {})
     values["anyImage"] = {"agentServerImage": images.agent_server}
     try:
@@ -94,3 +96,5 @@ def installed(
     finally:
         # A cluster that is taken down afterwards need not wait for it; the fixture `target` waits for one that stays.
         target.kubectl("delete", "namespace", namespace, "--wait=false")
+        wide = "clusterroles,clusterrolebindings"
+        target.kubectl("delete", wide, f"{NAME}-operator.{namespace}", "--ignore-not-found")

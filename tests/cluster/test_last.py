@@ -30,7 +30,7 @@ def test_no_right_is_missing_and_none_is_too_much(
 ) -> None:
     bindings, roles = (
         site.kubectl("get", kind, "--selector=app.kubernetes.io/managed-by=Helm", "--output", "json")["items"]
-        for kind in ("rolebindings", "roles")
+        for kind in ("rolebindings,clusterrolebindings", "roles,clusterroles")
     )
     rights = granted(bindings, roles)
     accounts = {right.account for right in rights}

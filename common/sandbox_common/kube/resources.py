@@ -44,5 +44,6 @@ VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeCl
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 SANDBOXES = Resource(GROUP, VERSION, "sandboxes", "Sandbox")
 SANDBOX_CLASSES = Resource(GROUP, VERSION, "sandboxclasses", "SandboxClass")
+SANDBOX_IMAGES = Resource(GROUP, VERSION, "sandboximages", "SandboxImages")
 SANDBOX_POOLS = Resource(GROUP, VERSION, "sandboxpools", "SandboxPool")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")

@@ -26,7 +26,7 @@ def malformed[T](kind: str) -> Callable[[Callable[[KubeObject], T]], Callable[[K
         def checked(item: KubeObject) -> T:
             try:
                 return decode(item)
-            except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            except (LookupError, TypeError, AttributeError, OverflowError) as error:
                 raise ValueError(f"not {kind}: {error!r}") from error
 
         return checked

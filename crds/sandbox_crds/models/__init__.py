@@ -2,16 +2,28 @@
 
 from sandbox_crds.models.sandbox import Condition, EnvVar, Loss, Pull, Sandbox, SandboxSpec, SandboxStatus
 from sandbox_crds.models.sandbox_class import SandboxClass, SandboxClassSpec
+from sandbox_crds.models.sandbox_images import (
+    ImageFailure,
+    NodeImages,
+    SandboxImages,
+    SandboxImagesSpec,
+    SandboxImagesStatus,
+)
 from sandbox_crds.models.sandbox_pool import SandboxPool, SandboxPoolSpec, SandboxPoolStatus
 
 __all__ = [
     "Condition",
     "EnvVar",
+    "ImageFailure",
     "Loss",
+    "NodeImages",
     "Pull",
     "Sandbox",
     "SandboxClass",
     "SandboxClassSpec",
+    "SandboxImages",
+    "SandboxImagesSpec",
+    "SandboxImagesStatus",
     "SandboxPool",
     "SandboxPoolSpec",
     "SandboxPoolStatus",

@@ -32,6 +32,14 @@ def is_less(one: str, other: str) -> bool:
     return first is not None and second is not None and first < second
 
 
+def whole(quantity: str) -> int:
+    """The quantity as a whole number. Raises ValueError if it is not a quantity."""
+    amount = _amount(quantity)
+    if amount is None:
+        raise ValueError(f"{quantity!r} is not a quantity")
+    return int(amount)
+
+
 def _amount(quantity: str) -> Decimal | None:
     match = _QUANTITY.fullmatch(quantity)
     factor = _FACTORS.get(match[2] or "") if match else None

@@ -8,11 +8,12 @@ from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.builders import template_of
-from sandbox_operator.pools.expectations import PoolExpectations
 from sandbox_operator.pools.free_pods import FreePods, PodState, sort_free_pods
 from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.pools.refill_history import RefillHistory
 from sandbox_operator.pools.sizing import Sizer
+from sandbox_operator.watching.pod_expectations import PodExpectations
+from sandbox_operator.watching.pods import Pod
 
 LULL = 0.05
 """Seconds without a claim before pods are made, if the last claims came in quicker succession."""
@@ -30,7 +31,7 @@ class PoolMemory:
     """Memory of one pool. `secrets` has the UIDs of pods whose Secret exists. `clock` is monotonic, in seconds."""
 
     uid: str
-    expectations: PoolExpectations
+    expectations: PodExpectations[Pod]
     clock: Callable[[], float]
     history: RefillHistory = field(default_factory=RefillHistory)
     secrets: set[str] = field(default_factory=set[str])

@@ -16,7 +16,6 @@ from sandbox_operator.builders.refusals import refused
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.api import PoolApi
 from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, new_name
-from sandbox_operator.pools.expectations import PoolExpectations
 from sandbox_operator.pools.free_pods import FreePods
 from sandbox_operator.pools.memory import BREATH, PoolMemory
 from sandbox_operator.pools.plan import PoolPlan, PoolWorld, plan
@@ -25,6 +24,7 @@ from sandbox_operator.pools.status import is_urgent, next_status
 from sandbox_operator.reporting.conditions import patch
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.definitions import Definitions
+from sandbox_operator.watching.pod_expectations import PodExpectations
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.queue import WorkQueue
 from sandbox_operator.watching.store import Store
@@ -134,7 +134,7 @@ class PoolReconciler:
         name, uid = pool.metadata.name, pool.metadata.uid
         memory = self._memories.get(name)
         if memory is None or memory.uid != uid:
-            memory = self._memories[name] = PoolMemory(uid, PoolExpectations(self._seen), self._clock)
+            memory = self._memories[name] = PoolMemory(uid, PodExpectations(self._seen), self._clock)
         return memory
 
     def _forget(self, name: str) -> None:

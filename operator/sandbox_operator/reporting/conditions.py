@@ -15,11 +15,16 @@ EXPIRING = "Expiring"
 
 
 def ready(old: Condition | None, *, holds: bool, reason: str, message: str, now: datetime) -> Condition:
-    """The condition `Ready`. The time of its last transition stays while status and reason stay the same."""
+    """The condition `Ready`."""
+    return condition(READY, old, holds=holds, reason=reason, message=message, now=now)
+
+
+def condition(type_: str, old: Condition | None, *, holds: bool, reason: str, message: str, now: datetime) -> Condition:
+    """A condition. The time of its last transition stays while status and reason stay the same."""
     status = "True" if holds else "False"
     unchanged = old is not None and old.status == status and old.reason == reason
     return Condition(
-        type=READY,
+        type=type_,
         status=status,
         reason=reason,
         message=message,

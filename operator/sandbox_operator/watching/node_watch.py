@@ -1,7 +1,7 @@
 """Follows the nodes if a ClusterRole allows it. Without one, all nodes count as fit."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import aiohttp
 import structlog
@@ -19,10 +19,19 @@ _NO_RIGHT_SECONDS = 600.0
 
 
 class Nodes:
-    """The nodes as last seen. `on_change(name)` is called when a node is new or gone, or when its fitness changes."""
+    """The nodes as last seen. `on_change(name)` is called when a node is new or gone, or when its fitness changes.
 
-    def __init__(self, client: KubeClient, on_change: Callable[[str], None] = lambda _: None) -> None:
+    `on_report(name)` is called for each report of a node, too.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        on_change: Callable[[str], None] = lambda _: None,
+        on_report: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._client = client
+        self._on_report = on_report
         self._on_change = on_change
         self._known: dict[str, Node] = {}
         self.informer: Informer[Node] = Informer(client, NODES, "", decode, on_change=self._changed)
@@ -31,6 +40,11 @@ class Nodes:
         """Why the pod's node takes no more such pods, in a few words; "" if it does, or is unknown."""
         node = self._known.get(pod.node)
         return node.unfit(pod.tolerations) if node else ""
+
+    def matching(self, labels: Mapping[str, str]) -> list[Node]:
+        """The nodes with these labels, by name."""
+        found = [node for node in self._known.values() if labels.items() <= node.labels.items()]
+        return sorted(found, key=lambda node: node.name)
 
     async def run(self) -> None:
         """Follow the nodes until cancelled, once the right to read them exists."""
@@ -64,3 +78,4 @@ class Nodes:
             self._known[name] = node
         if before != node:
             self._on_change(name)
+        self._on_report(name)

@@ -1,7 +1,8 @@
 """Nodes that are about to go, or are gone, as their objects show. Pure."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox_common.kube import KubeObject
@@ -9,6 +10,9 @@ from sandbox_common.kube.unreadable import malformed
 
 _STAYS_AWAY = frozenset({"NoSchedule", "NoExecute"})
 """Effects of taints because of which the scheduler puts no pod on a node."""
+
+_MOST_IMAGES = 200
+"""Of a node. Kubelets report 50, unless they are told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,16 @@ class Toleration:
         return self.key == taint.key and (self.exists or self.value == taint.value)
 
 
+def toleration(part: Mapping[str, Any]) -> Toleration:
+    """A toleration of a pod."""
+    return Toleration(
+        key=part.get("key", ""),
+        exists=part.get("operator") == "Exists",
+        value=part.get("value", ""),
+        effect=part.get("effect", ""),
+    )
+
+
 _CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 _NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")
 """Taints that follow from the node's fields. Kubernetes adds the taints themselves a little later."""
@@ -48,12 +62,17 @@ _NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The fields of a node that decisions use. Two states with the same fields are equal."""
+    """The fields of a node that decisions use. Two states with the same fields are equal, whatever `images` they have.
+
+    `images` are the sizes of those that the node reports, by each of their names.
+    """
 
     name: str
     taints: tuple[Taint, ...] = ()
     cordoned: bool = False
     ready: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    images: Mapping[str, int] = field(default_factory=dict[str, int], compare=False)
 
     def unfit(self, tolerations: Collection[Toleration]) -> str:
         """Why the scheduler puts no pod with these tolerations here now, in a few words; "" if it does."""
@@ -73,12 +92,19 @@ def decode(item: KubeObject) -> Node:
     status: dict[str, Any] = item.get("status") or {}
     taints: list[dict[str, str]] = spec.get("taints") or []
     conditions: list[dict[str, str]] = status.get("conditions") or []
+    images: list[dict[str, Any]] = status.get("images") or []
     return Node(
         name=item["metadata"]["name"],
         taints=tuple(Taint(taint["key"], taint.get("value", ""), taint["effect"]) for taint in taints),
         cordoned=bool(spec.get("unschedulable")),
         # A new node has no condition yet, and no pods.
         ready=all(condition["status"] == "True" for condition in conditions if condition["type"] == "Ready"),
+        labels=item["metadata"].get("labels") or {},
+        images={
+            sys.intern(name): image.get("sizeBytes", 0)
+            for image in images[:_MOST_IMAGES]
+            for name in image.get("names") or ()
+        },
     )
 
 

@@ -9,7 +9,7 @@ from sandbox_common import times
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.unreadable import malformed
 from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
-from sandbox_operator.watching.nodes import Toleration
+from sandbox_operator.watching.nodes import Toleration, toleration
 
 CONTAINER = "agent-server"
 """Name of the container with the agent server. Others may have been injected."""
@@ -219,7 +219,7 @@ def decode(item: KubeObject) -> Pod:
         ip=status.get("podIP", ""),
         ports=_shared(tuple((part["name"], part["containerPort"]) for part in _parts(own, "ports") if "name" in part)),
         node=spec.get("nodeName", ""),
-        tolerations=_shared(tuple(_toleration(part) for part in _parts(spec, "tolerations"))),
+        tolerations=_shared(tuple(toleration(part) for part in _parts(spec, "tolerations"))),
         is_local=all(_is_local(volume) for volume in _parts(spec, "volumes")),
         scheduled=_condition(conditions.get("PodScheduled")),
         ready=_condition(conditions.get("Ready")),
@@ -251,15 +251,6 @@ def _shared[T: tuple[object, ...]](parts: T) -> T:
 
 def _is_local(volume: dict[str, Any]) -> bool:
     return volume.keys() - {"name"} <= _LOCAL_VOLUMES
-
-
-def _toleration(part: dict[str, Any]) -> Toleration:
-    return Toleration(
-        key=part.get("key", ""),
-        exists=part.get("operator") == "Exists",
-        value=part.get("value", ""),
-        effect=part.get("effect", ""),
-    )
 
 
 def _deletion_requested(metadata: dict[str, Any]) -> datetime | None:

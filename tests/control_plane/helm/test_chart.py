@@ -222,6 +222,8 @@ RIGHTS = [
     (OPERATOR, "patch", "pods", True),
     (OPERATOR, "patch", "sandboxpools.sandbox.openhands.dev/status", True),
     (OPERATOR, "patch", "sandboxpools.sandbox.openhands.dev", False),
+    (OPERATOR, "patch", "sandboximages.sandbox.openhands.dev/status", True),
+    (OPERATOR, "patch", "sandboximages.sandbox.openhands.dev", False),
     (OPERATOR, "create", "leases.coordination.k8s.io", True),
     (OPERATOR, "patch", "leases.coordination.k8s.io", False),
     (OPERATOR, "patch", "sandboxes.sandbox.openhands.dev/status", True),

@@ -17,8 +17,8 @@ def rule(group: str, resources: list[str], verbs: list[str], **more: Any) -> dic
     return {"apiGroups": [group], "resources": resources, "verbs": verbs, **more}
 
 
-def binding(account: str = ACCOUNT, name: str = "r") -> dict[str, Any]:
-    return {"roleRef": {"name": name}, "subjects": [{"kind": "ServiceAccount", "name": account}]}
+def binding(account: str = ACCOUNT, name: str = "r", kind: str = "RoleBinding") -> dict[str, Any]:
+    return {"kind": kind, "roleRef": {"name": name}, "subjects": [{"kind": "ServiceAccount", "name": account}]}
 
 
 def event(verb: str, resource: str, *, code: int = 200, namespace: str = "t", **changed: Any) -> dict[str, Any]:
@@ -50,6 +50,16 @@ def test_rights_are_those_of_the_accounts_roles() -> None:
         Right(ACCOUNT, "g", "leases", "get", "x"),
         Right(ACCOUNT, "g", "leases", "get", "y"),
     }
+
+
+def test_a_right_outside_of_namespaces_is_another_one() -> None:
+    roles = [role(rule("", ["nodes"], ["list"]))]
+    [right] = granted([binding(kind="ClusterRoleBinding")], roles)
+    assert right == Right(ACCOUNT, "", "nodes", "list", everywhere=True)
+    there = event("list", "nodes", ref={"resource": "nodes"})
+    assert compared({right}, there) == Comparison([], [], [])
+    [narrow] = granted([binding()], roles)
+    assert compared({narrow}, there).not_granted == [f"{ACCOUNT} list nodes everywhere"]
 
 
 @pytest.mark.parametrize("wild", [rule("*", ["pods"], ["get"]), rule("", ["*"], ["get"]), rule("", ["pods"], ["*"])])

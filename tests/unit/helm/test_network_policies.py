@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox_common import service_ports
-from sandbox_crds.api import EGRESS_LABEL, SANDBOX_LABEL
+from sandbox_crds.api import EGRESS_LABEL, IMAGES_LABEL, SANDBOX_LABEL
 from unit.helm.rendering import Helm, Manifest, find, pod_templates
 
 ANY_SANDBOX = {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}
@@ -49,9 +49,15 @@ def test_a_policy_selects_its_component_and_no_other(defaults: list[Manifest], c
 def test_every_pod_is_closed_both_ways_and_profiles_only_add(defaults: list[Manifest]) -> None:
     policies = {item["metadata"]["name"]: item["spec"] for item in defaults if item["kind"] == "NetworkPolicy"}
     profiles = {name: spec for name, spec in policies.items() if "-egress-" in name}
-    assert (len(policies), len(profiles)) == (4, 1)
+    assert (len(policies), len(profiles)) == (5, 1)
     for name, spec in policies.items():
         assert spec["policyTypes"] == (["Egress"] if name in profiles else ["Ingress", "Egress"])
+
+
+def test_pods_that_keep_images_reach_nothing_and_nothing_reaches_them(defaults: list[Manifest]) -> None:
+    selector = {"matchExpressions": [{"key": IMAGES_LABEL, "operator": "Exists"}]}
+    closed = {"podSelector": selector, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
+    assert policy(defaults, "images") == closed
 
 
 def test_only_gateway_and_operator_reach_sandboxes(defaults: list[Manifest]) -> None:

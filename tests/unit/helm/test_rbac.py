@@ -12,6 +12,8 @@ EXPECTED = {
     "operator": {
         ("sandbox.openhands.dev", "sandboxes"): {"get", "list", "watch", "patch", "delete"},
         ("sandbox.openhands.dev", "sandboxclasses"): {"list", "watch"},
+        ("sandbox.openhands.dev", "sandboximages"): {"list", "watch"},
+        ("sandbox.openhands.dev", "sandboximages/status"): {"patch"},
         ("sandbox.openhands.dev", "sandboxpools"): {"list", "watch"},
         ("sandbox.openhands.dev", "sandboxes/status"): {"patch"},
         ("sandbox.openhands.dev", "sandboxpools/status"): {"patch"},

@@ -224,6 +224,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["127.0.0.1/32"]}}}}, "name a narrower"),
     ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["FE80::/16"]}}}}, "link-local"),
     ({"networkPolicy": {"sandbox": {"extraIngress": [{"to": []}]}}}, "/networkPolicy/sandbox/extraIngress/0"),
+    ({"operator": {"pauseImage": ""}}, "/operator/pauseImage"),
     ({"test": {"agentServerImage": ""}}, "/test/agentServerImage"),
     ({"test": {"startTimeoutSeconds": 0}}, "/test/startTimeoutSeconds"),
 ]

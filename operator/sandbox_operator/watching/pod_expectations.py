@@ -1,37 +1,49 @@
-"""Changes that this process has just made to a pool's pods, until its cache shows them."""
+"""Changes that this process has just made to pods of one object, until its cache shows them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import Field, replace
 from datetime import datetime
+from typing import Any, ClassVar, Protocol
 
-from sandbox_operator.watching.pods import Pod
+
+class Seen(Protocol):
+    """A pod in decoded form."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def resource_version(self) -> str: ...
 
 
-class PoolExpectations:
-    """Pods of one pool that were created or deleted.
+class PodExpectations[T: Seen]:
+    """Pods of one object that were created or deleted.
 
     `seen()` returns the resource version up to which the cache of pods is complete.
     """
 
     def __init__(self, seen: Callable[[], int]) -> None:
         self._seen = seen
-        self._created: dict[str, Pod] = {}
+        self._created: dict[str, T] = {}
         self._deleted: dict[str, str] = {}
 
-    def created(self, pod: Pod) -> None:
+    def created(self, pod: T) -> None:
         """Note a new pod, as the API server has stored it."""
         self._created[pod.uid] = pod
 
-    def deleted(self, pod: Pod) -> None:
+    def deleted(self, pod: T) -> None:
         """Note that the API server has deleted the pod in this state, or marked it as being deleted."""
         self._deleted[pod.uid] = pod.resource_version
 
-    def overlay(self, free: Iterable[Pod], get: Callable[[str], Pod | None], now: datetime) -> list[Pod]:
-        """The cached free pods, corrected by what this process knows.
+    def overlay(self, cached: Iterable[T], get: Callable[[str], T | None], now: datetime) -> list[T]:
+        """The cached pods, corrected by what this process knows.
 
-        `get(name)` returns a cached pod, free or not.
+        `get(name)` returns a cached pod, also one that is not among them.
         """
-        pods = list(free)
+        pods = list(cached)
         # If the cache has passed a pod's version and does not show the pod, the pod is gone.
         self._created = {
             uid: pod

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sandbox_operator.pools.expectations import PoolExpectations
+from sandbox_operator.watching.pod_expectations import PodExpectations
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.samples import free
 from unit.sandbox_operator.samples import NOW
@@ -12,7 +12,7 @@ class Cache:
     def __init__(self) -> None:
         self.version = 0
         self.pods: dict[str, Pod] = {}
-        self.expectations = PoolExpectations(lambda: self.version)
+        self.expectations = PodExpectations[Pod](lambda: self.version)
 
     def put(self, pod: Pod) -> None:
         self.pods[pod.name] = pod
