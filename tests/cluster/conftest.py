@@ -24,6 +24,7 @@ from demo.release import NAME, Release, apply_custom_resources
 from demo.targets import Images
 from local_cluster.cluster import Cluster
 from local_cluster.dns import SANDBOX_DOMAIN, Wildcard
+from local_cluster.images import PAUSE
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.remains import leftovers
@@ -162,7 +163,9 @@ def images(target: LocalTarget, lanes: Lanes, progress: Progress, request: pytes
 
 @pytest.fixture(scope="session")
 def site(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Site]:
-    with installed(target, images, progress, NAMESPACE) as site:
+    # Lists of images need both.
+    operator = {"readNodes": True, "pauseImage": PAUSE.reference}
+    with installed(target, images, progress, NAMESPACE, operator=operator) as site:
         yield site
 
 

@@ -15,7 +15,6 @@ from demo.local_target import LocalTarget, node_port_url
 from demo.release import CHART, NAME, Release, install
 from demo.targets import Images
 from demo.workloads import deploy_model
-from local_cluster.images import PAUSE
 from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
@@ -73,16 +72,18 @@ def installed(
     namespace: str,
     *,
     pools: Mapping[str, object] | None = None,
+    operator: Mapping[str, object] | None = None,
     source: Path = ROOT,
     **gateway: object,
 ) -> Generator[Site]:
-    """A release with the model of the examples, while the context lasts. `pools` and `gateway` are values of it.
+    """A release with the model of the examples, while the context lasts.
 
-    `source` is the checkout whose chart it is.
+    `pools`, `operator` and `gateway` are values of it. `source` is the checkout whose chart it is.
     """
     values: dict[str, Any] = yaml.safe_load((source / VALUES).read_text())
     values["gateway"] |= gateway
-    values["operator"] |= {"readNodes": True, "pauseImage": PAUSE.reference}
+    if operator:
+        values["operator"] |= operator
     values["sandboxPools"] = dict(pools or {})
     values["anyImage"] = {"agentServerImage": images.agent_server}
     try:
