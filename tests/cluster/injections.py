@@ -5,13 +5,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.other_images import FOREIGN
 from cluster.site import Site
 from cluster.support import NAMESPACE, eventually
-from failures.observer import Knows, exists, has_condition, is_event, waits
+from failures.observer import Knows, exists, has_condition, has_ended, is_event, waits
+from local_cluster.images import PAUSE
 from sandbox_common.kube import Resource
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES
 from sandbox_common.reasons import Reason
 from sandbox_crds.names import runtime_id
+from sandbox_operator.reporting import delivery
 
 OWNER = "default"
 """Of the sandboxes, by the API key that the chart makes."""
@@ -38,6 +41,8 @@ class Injection:
     class_: Mapping[str, Any] = field(default_factory=dict[str, Any])
     sandbox: Mapping[str, Any] = field(default_factory=dict[str, Any])
     patience: float = 30
+    remedy: str = ""
+    """The one of this case, if it is not that of the reason."""
 
 
 def volume(storage_class: str) -> dict[str, Any]:
@@ -69,6 +74,47 @@ INJECTIONS: dict[str, Injection] = {
         PODS,
         waits("ErrImageNeverPull"),
         sandbox={"image": MISSING_IMAGE, "imagePullPolicy": "Never"},
+    ),
+    "agent-server-absent": Injection(
+        Reason.IMAGE_NOT_FOUND,
+        ("ImagePullBackOff", MISSING_IMAGE, "is not present"),
+        PODS,
+        waits("ErrImageNeverPull"),
+        class_={"agentServer": {"image": MISSING_IMAGE, "imagePullPolicy": "Never"}},
+        sandbox={"command": []},
+        remedy=delivery.REMEDIES[Reason.IMAGE_NOT_FOUND],
+    ),
+    "agent-server-missing": Injection(
+        Reason.AGENT_SERVER_UNUSABLE,
+        ("does not run", PAUSE.reference, "no such file"),
+        PODS,
+        waits("RunContainerError", "CrashLoopBackOff"),
+        class_={"agentServer": {"image": PAUSE.reference, "imagePullPolicy": "Never"}},
+        sandbox={"command": []},
+    ),
+    "agent-server-foreign": Injection(
+        Reason.AGENT_SERVER_UNUSABLE,
+        ("does not run", FOREIGN, "exec format error"),
+        PODS,
+        has_ended,
+        class_={"agentServer": {"image": FOREIGN, "imagePullPolicy": "Never"}},
+        sandbox={"command": []},
+    ),
+    "agent-server-not-to-copy": Injection(
+        Reason.AGENT_SERVER_UNUSABLE,
+        ("does not run", FOREIGN),
+        PODS,
+        waits("RunContainerError", "CrashLoopBackOff"),
+        class_={"agentServer": {"image": FOREIGN, "imagePullPolicy": "Never", "delivery": "Copy"}},
+        sandbox={"command": []},
+    ),
+    "image-of-root": Injection(
+        Reason.IMAGE_USER_REFUSED,
+        ("runAsNonRoot", "root"),
+        PODS,
+        waits("CreateContainerConfigError"),
+        class_={"pod": {"omitIds": True}},
+        sandbox={"image": FOREIGN},
     ),
     "image-malformed": Injection(
         Reason.INVALID_IMAGE_NAME,

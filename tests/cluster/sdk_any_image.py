@@ -6,7 +6,8 @@
 
 Standard input has `items`, objects with `name`, `image`, `key` and `command`, and `kept`, the name of one that is
 paused and resumed. Standard output is the list of what was seen of each: `own`, what the command printed, and `kept`,
-what was left of that; `variables` of a command; `counted`, as by the example.
+what was left of that; `variables` of a command; whether one has `changed` the agent server; `counted`, as by the
+example.
 """
 
 import contextlib
@@ -33,6 +34,7 @@ def use(url: str, model: str, item: dict[str, str], pauses: bool) -> dict[str, A
         command = f"({item['command']}) > own.txt; cat own.txt"
         seen["own"] = workspace.execute_command(command, cwd=workspace.working_dir).stdout
         seen["variables"] = workspace.execute_command("env").stdout.splitlines()
+        seen["changed"] = workspace.execute_command("echo > /oh/any/launch.py").exit_code == 0
         example.upload_project(workspace)
         seen["counted"] = example.converse(workspace, llm, example.Clock())
         if pauses:

@@ -22,10 +22,11 @@ from local_cluster.paths import State
 from sandbox_common.keys import api_key_hash
 from sandbox_crds.api import API_KEY_LABEL, API_VERSION
 
-CLASS, KEEPING = "any-image", "keeping"
-"""The chart's, and one like it with a volume, for which the agent server is copied."""
+CLASS, KEEPING, COPYING = "any-image", "keeping", "copying"
+"""The chart's, one like it with a volume, and one for which the agent server is copied."""
 POOLED = OTHERS[1]
-KEPT, ITSELF = "shell-less", "agent-server"
+KEPT, COPIED, ITSELF = "shell-less", "root", "agent-server"
+CLASSES = {KEPT: KEEPING, COPIED: COPYING}
 COMMAND = ["/usr/local/bin/openhands-agent-server", "--port", "60000"]
 """As the SDK asks for it."""
 TIMEOUT = 600
@@ -49,17 +50,19 @@ def keys(site: Site, images: Images) -> Iterator[dict[str, str]]:
     cluster = Cluster(State.from_environment())
     for other in OTHERS:
         cluster.load_image(other.archive())
-    keys = {name: secrets.token_urlsafe(32) for name in (CLASS, KEEPING)}
+    keys = {name: secrets.token_urlsafe(32) for name in (CLASS, KEEPING, COPYING)}
     spec = site.kubectl("get", "sandboxclass", CLASS, "--output", "json")["spec"]
-    keeping = {
-        **spec,
-        "agentServer": {**spec["agentServer"], "delivery": "Copy"},
-        "workspace": {"persistent": True, "size": "1Gi"},
+    others = {
+        KEEPING: {**spec, "workspace": {"persistent": True, "size": "1Gi"}},
+        COPYING: {**spec, "agentServer": {**spec["agentServer"], "delivery": "Copy"}},
     }
-    pool = {"image": POOLED.reference, "command": COMMAND, "workingDir": "/", "className": CLASS}
+    pool = {"image": POOLED.reference, "command": COMMAND, "workingDir": "/", "className": CLASS, "deferredInit": True}
     items = [
         *(key_body(name, key) for name, key in keys.items()),
-        {"apiVersion": API_VERSION, "kind": "SandboxClass", "metadata": {"name": KEEPING}, "spec": keeping},
+        *(
+            {"apiVersion": API_VERSION, "kind": "SandboxClass", "metadata": {"name": name}, "spec": other}
+            for name, other in others.items()
+        ),
         {"apiVersion": API_VERSION, "kind": "SandboxPool", "metadata": {"name": CLASS}, "spec": pool},
     ]
     body = {"apiVersion": "v1", "kind": "List", "items": items}
@@ -75,7 +78,7 @@ def seen(site: Site, images: Images, sdk: Path, keys: dict[str, str]) -> Seen:
     items = [{"name": each.name, "image": each.reference, "command": each.command} for each in OTHERS]
     items.append({"name": ITSELF, "image": images.agent_server, "command": "id -u"})
     for item in items:
-        item["key"] = keys[KEEPING if item["name"] == KEPT else CLASS]
+        item["key"] = keys[CLASSES.get(item["name"], CLASS)]
     environment = site.sdk_environment() | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'examples'}"}
     command = [str(sdk), "-m", "cluster.sdk_any_image", site.url, model_url(site.release.namespace)]
     launches: dict[str, set[str]] = {}
@@ -130,10 +133,16 @@ def test_an_agent_works_in_it(name: str, seen: Seen) -> None:
     assert counted["events_over_websocket"] == counted["events"] > 0
 
 
+def test_no_command_changes_the_agent_server(seen: Seen) -> None:
+    # The one whose files belong to the sandbox's user is among them: the one that is copied.
+    assert {name: image["changed"] for name, image in seen.images.items()} == dict.fromkeys(seen.images, False)
+
+
 def test_files_are_kept_over_a_pause(seen: Seen) -> None:
     assert seen.images[KEPT]["kept"] == seen.images[KEPT]["own"]
 
 
 def test_a_pool_of_such_an_image_serves_its_sandbox(seen: Seen) -> None:
+    # Its pod waits for an environment, like that of any pool with deferredInit.
     assert seen.launches[POOLED.reference] - {""} == {"Warm"}
     assert seen.launches[OTHERS[0].reference] - {""} == {"Cold"}

@@ -12,11 +12,14 @@ import pytest
 
 from cluster.injections import INJECTIONS, OWNER, class_body, sandbox_body, surrounded
 from cluster.observing import observing
+from cluster.other_images import foreign_archive
 from cluster.site import Site
 from cluster.support import NAMESPACE, eventually
 from demo.local_target import LocalTarget
 from demo.targets import Images
 from failures.observer import Observer
+from local_cluster.cluster import Cluster
+from local_cluster.paths import State
 from sandbox_common.reasons import MEANINGS
 from sandbox_crds.names import runtime_id
 
@@ -41,6 +44,7 @@ def observer(site: Site, target: LocalTarget) -> Iterator[Observer]:
 @pytest.fixture(scope="module")
 def injected(site: Site, images: Images, observer: Observer) -> Iterator[Site]:
     """The release with a sandbox for each failure, all made at once."""
+    Cluster(State.from_environment()).load_image(foreign_archive())
     items: list[dict[str, Any]] = []
     for case, injection in INJECTIONS.items():
         spec = {"image": images.agent_server, "className": case, **injection.sandbox}
@@ -61,13 +65,13 @@ def condition(site: Site, name: str) -> dict[str, str]:
 @pytest.mark.parametrize("case", INJECTIONS)
 def test_each_failure_has_its_name_and_remedy(injected: Site, observer: Observer, case: str) -> None:
     injection, name = INJECTIONS[case], name_of(case)
-    meaning = MEANINGS[injection.reason]
+    remedy = injection.remedy or MEANINGS[injection.reason].remedy
     told = eventually(
         lambda: condition(injected, name),
         lambda seen: seen["reason"] == injection.reason and all(word in seen["message"] for word in injection.words),
         injection.patience,
     )
-    cause = told["message"].removesuffix(f" Remedy: {meaning.remedy}")
+    cause = told["message"].removesuffix(f" Remedy: {remedy}")
     assert cause != told["message"]
 
     seen = injected.gateway.get(f"/sessions/{session_of(case)}").json()
@@ -83,7 +87,7 @@ def test_each_failure_has_its_name_and_remedy(injected: Site, observer: Observer
     why = eventually(
         lambda: injected.gateway.get(f"/explain/{name}").json(), lambda why: why["reason"] == injection.reason, 10
     )
-    assert why["remedy"] == meaning.remedy
+    assert why["remedy"] == remedy
     for word in injection.words:
         assert any(word in text for text in (why["cause"], *(entry["text"] for entry in why["evidence"])))
     assert any(entry["source"] == "condition" for entry in why["evidence"])

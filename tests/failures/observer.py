@@ -77,10 +77,17 @@ def waits(*reasons: str) -> Knows:
     """Whether a container of the pod waits for one of these reasons."""
 
     def knows(pod: KubeObject) -> bool:
-        waiting = [status.get("state", {}).get("waiting", {}) for status in _of_status(pod, "containerStatuses")]
+        statuses = [*_of_status(pod, "initContainerStatuses"), *_of_status(pod, "containerStatuses")]
+        waiting = [status.get("state", {}).get("waiting", {}) for status in statuses]
         return any(state.get("reason") in reasons for state in waiting)
 
     return knows
+
+
+def has_ended(pod: KubeObject) -> bool:
+    """Whether a container of the pod has ended, in this run or the one before."""
+    statuses = _of_status(pod, "containerStatuses")
+    return any(status.get(part, {}).get("terminated") for status in statuses for part in ("state", "lastState"))
 
 
 def has_condition(type_: str, status: str) -> Knows:

@@ -143,6 +143,30 @@ async def test_a_class_that_is_not_allowed_is_refused_and_one_that_is_can_be_had
     assert (found["spec"]["className"], found["metadata"]["uid"]) == ("small", sandbox["metadata"]["uid"])
 
 
+async def test_the_image_that_a_class_brings_the_agent_server_from_must_be_allowed_too(
+    strict: tuple[Replica, Key], operator: Operator, client: KubeClient, namespace: str
+) -> None:
+    gateway, key = strict
+    for name, image in (("ours", ALLOWED), ("theirs", "docker.io/library/agent-server")):
+        body = {"apiVersion": SANDBOX_CLASSES.api_version, "kind": SANDBOX_CLASSES.kind, "metadata": {"name": name}}
+        await client.create(SANDBOX_CLASSES, namespace, {**body, "spec": {"agentServer": {"image": image}}})
+
+    async def known() -> bool:
+        return all(gateway.gateway.classes.spec(name).agent_server for name in ("ours", "theirs"))
+
+    await eventually(known)
+    await key.allows(classes=["ours", "theirs"])
+    started = await gateway.start("s", image="quay.io/a")
+    detail = await refused(gateway, session_id="another", sandbox_class="theirs")
+    assert "agentServer.image of SandboxClass theirs: 'docker.io/library/agent-server' is not allowed" in detail
+    await key.allows(classes=["ours", "theirs"], images=["quay.io/*"])
+    assert "your API key's list" in await refused(gateway, image="quay.io/b", session_id="another")
+    # What is there stays.
+    await gateway.post("/pause", started["runtime_id"])
+    await gateway.start("s", image="quay.io/a")
+    assert (await operator.only())["spec"]["suspend"] is False
+
+
 async def test_a_keys_limit_of_life_is_written_and_holds_for_what_is_started_again(
     strict: tuple[Replica, Key], operator: Operator, client: KubeClient, namespace: str
 ) -> None:
