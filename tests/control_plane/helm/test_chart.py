@@ -41,6 +41,7 @@ def test_the_api_server_takes_every_value(cluster: Cluster) -> None:
     cluster.install("--values", str(values))
     assert set(cluster.run("kubectl", "get", "ohsc", "--output", "name").split()) == {
         "sandboxclass.sandbox.openhands.dev/bare",
+        "sandboxclass.sandbox.openhands.dev/any-image",
         "sandboxclass.sandbox.openhands.dev/persistent",
     }
     assert set(cluster.run("kubectl", "get", "ohsp", "--output", "name").split()) == {

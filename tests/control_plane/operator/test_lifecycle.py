@@ -262,7 +262,7 @@ async def test_a_pod_that_vanishes_is_replaced_and_told_of_once(
         second = await world.until(Reason.READY, keep=lambda it: it.status.pod_uid != first.status.pod_uid)
     [lost] = await world.events("PodLost")
     assert lost["type"] == "Warning"
-    assert lost["note"].startswith(f"Pod {first.status.pod_name} is ")
+    assert lost["note"].startswith(f"Pod {first.status.pod_name} ")
     # The watch may have told of the deletion or, at once, of the end.
     assert "was deleted, but not by the operator." in lost["note"] or "was not deleted by the operator." in lost["note"]
     assert f"The workspace {kept}" in lost["note"]
