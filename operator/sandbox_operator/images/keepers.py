@@ -1,4 +1,7 @@
-"""Keepers: pods that run nothing but a pause program and mount images, so that kubelets pull and keep these images."""
+"""Keepers: pods that run nothing but a pause program and mount images, so that kubelets pull and keep these images.
+
+A kubelet deletes no image that a container mounts (Kubernetes 1.36, pkg/kubelet/images/image_gc_manager.go).
+"""
 
 import re
 from dataclasses import dataclass, field

@@ -180,6 +180,30 @@ async def test_a_window_moves_on_as_sandboxes_use_its_images(shelf: Shelf, kubel
     assert item.status.bytes == 3 * SIZE
 
 
+async def test_another_operator_goes_on_from_what_is_there_and_writes_nothing(
+    control_plane: ControlPlane, master_key_dir: Path, tmp_path: Path, shelf: Shelf, kubelets: Kubelets, audit: Audit
+) -> None:
+    await shelf.list(images=TEN, maxDisk="250M", nodeSelector={"disk": "one"})
+    await shelf.reports(ImagesReason.KEPT, ready=2)
+    sandbox = await shelf.add("user", image=TEN[1])
+    await kubelets.bind((await shelf.pod(sandbox))["metadata"]["name"], "one")
+    await shelf.reports(ImagesReason.KEPT, ready=2, used="2")
+    before = await audit.writes(shelf.client, shelf.namespace, USER_AGENT)
+    flags = ("--read-nodes=true", "--lease-name=another")
+    log = tmp_path / "another"
+    async with OperatorProcess.running(control_plane.kubeconfig, shelf.namespace, master_key_dir, log, *flags) as other:
+        await eventually(lambda: _leads(other))
+        await asyncio.sleep(2)
+    after = await audit.writes(shelf.client, shelf.namespace, USER_AGENT)
+    new = {write.what for write in after if write not in before}
+    assert new.isdisjoint({"create pods", "delete pods", "patch sandboximages/status"})
+    assert await shelf.kept("one") == {TEN[0], TEN[2]}
+
+
+async def _leads(operator: OperatorProcess) -> bool:
+    return '"leading"' in operator.log
+
+
 async def test_a_list_without_a_bound_that_holds_is_refused_by_name(shelf: Shelf) -> None:
     too_many = [f"a:{number}" for number in range(10_000)]
     for images, message in (
