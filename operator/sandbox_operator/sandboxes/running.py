@@ -86,6 +86,8 @@ def without_class(situation: Situation) -> Plan:
 def follow(situation: Situation, pod: Pod) -> Plan:
     """Report what the pod does, once its agent server belongs to the sandbox."""
     world = situation.world
+    if _lags(world, pod):
+        return Plan()
     if needs_init(world.sandbox, pod) and world.initialization != Initialization():
         return _initialize(situation, pod)
     finding = _cause(situation, pod)
@@ -99,6 +101,13 @@ def follow(situation: Situation, pod: Pod) -> Plan:
     if world.now >= due:
         return Plan(look=pod)
     return situation.report(find(pod, world.pod_events) or finding).again_at(due)
+
+
+def _lags(world: World, pod: Pod) -> bool:
+    """Whether the cached pod is older than what has been reported of it, perhaps by the previous leader."""
+    status = world.sandbox.status
+    reported = status.condition(READY) if reports(status, pod) else None
+    return reported is not None and reported.reason == Reason.READY and not (pod.has_begun or pod.is_ready)
 
 
 def _pulls(situation: Situation, pod: Pod, under_way: PullUnderWay) -> Plan:

@@ -167,6 +167,14 @@ class Pod:
         return container is None or (container.running_since is None and container.waiting_reason in BENIGN_WAITS)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the kubelet has reported more than that it makes the agent server's container for the first time."""
+        container = self.container
+        if not self.node or container is None:
+            return False
+        return not self.awaits_containers or container.last_run is not None or container.restarts > 0
+
+    @property
     def awaits_pull(self) -> bool:
         """Whether the kubelet has failed to pull the image, and goes on trying."""
         return self.container is not None and self.container.waiting_reason in _PULL_AGAIN

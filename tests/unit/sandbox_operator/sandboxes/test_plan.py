@@ -14,7 +14,7 @@ from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.situation import LONGEST_PATIENCE, PATIENCE, patience
 from sandbox_operator.sandboxes.world import Made, Plan, Prepare
-from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod
 from unit.sandbox_operator.cases import MADE, Case, decide, writes
 from unit.sandbox_operator.claim_cases import CLAIMED, CLAIMS, EMPTY, WARM_KEY
 from unit.sandbox_operator.limit_cases import LIMITS
@@ -132,7 +132,7 @@ def test_only_what_has_changed_is_written() -> None:
     assert fields(decide(sandbox(status=READY), restarted, now=LATER)) == {"restartCount": 1}
 
 
-def test_the_cause_of_the_last_restart_is_of_statusas_long_as_the_pod_lives() -> None:
+def test_the_cause_of_the_last_restart_is_reported_as_long_as_the_pod_lives() -> None:
     restarted = container(
         waiting_reason="", running_since=NOW, ready=True, restarts=1, last_run=run(137, message="bye")
     )
@@ -140,14 +140,14 @@ def test_the_cause_of_the_last_restart_is_of_statusas_long_as_the_pod_lives() ->
     first = fields(decide(sandbox(status=READY), seen, now=LATER))
     why = "The agent server ended with exit code 137 (SIGKILL)"
     assert first == {"restartCount": 1, "restartReason": f"{why}: bye", "log": "bye"}
-    of_statusof = sandbox(status=applied(READY, first))
+    reported = sandbox(status=applied(READY, first))
     # Its words may be lost or change while nothing has happened; that is not worth a write.
     forgotten = replace(ready(), container=replace(restarted, last_run=None))
-    assert decide(of_statusof, forgotten, now=LATER).status is None
+    assert decide(reported, forgotten, now=LATER).status is None
     of_before = sandbox(status=applied(READY, {**first, "log": ""}))
     assert decide(of_before, seen, now=LATER).status is None
     other = ready(uid="another", created=LATER)
-    fresh = fields(decide(of_statusof, other, now=LATER, made=Made(KEY_ID, "another")))
+    fresh = fields(decide(reported, other, now=LATER, made=Made(KEY_ID, "another")))
     assert (fresh["restartReason"], fresh["log"]) == ("", "")
 
 
@@ -266,7 +266,7 @@ def test_a_start_that_is_given_up_says_what_it_lacked() -> None:
 
 
 @pytest.mark.parametrize("name", ["too old", "suspended for too long", "start takes too long"])
-def test_the_end_is_announced_and_of_statuswith_its_reason(name: str) -> None:
+def test_the_end_is_announced_and_reported_with_its_reason(name: str) -> None:
     ends = LIMITS[name]
     [ended] = ends.plan().afterwards
     announced = ends.sandbox.status.condition("Expiring")
@@ -309,6 +309,18 @@ def test_a_container_that_must_be_made_again_starts_again() -> None:
     assert fields(decide(at_work, waits("ErrImagePull", "503"), now=LATER))["startingSince"] == rfc3339(LATER)
 
 
+@pytest.mark.parametrize(
+    "late",
+    [pod(), pod(node="node-1"), waits("ContainerCreating")],
+    ids=["waits for a node", "has a node", "its container is made"],
+)
+def test_a_ready_sandbox_stays_so_while_the_cache_lags_behind_what_another_leader_has_reported(late: Pod) -> None:
+    at_work = sandbox(status=status(Reason.READY, readyTime=rfc3339(NOW)))
+    for seconds in (2, 60):
+        made = decide(at_work, late, now=NOW + timedelta(seconds=seconds))
+        assert (made.status, made.look) == (None, None)
+
+
 def test_conditions_of_others_stay() -> None:
     other = condition_of("Archived")
     old = status(Reason.STARTING, BOOTING)
@@ -321,7 +333,7 @@ def condition_of(type_: str) -> Any:
     return status(Reason.READY).conditions[0].model_copy(update={"type": type_})
 
 
-def test_an_address_that_does_not_answer_stays_known_and_a_new_pod_s_is_of_statuswhen_it_does() -> None:
+def test_an_address_that_does_not_answer_stays_known_and_a_new_pod_s_is_reported_when_it_does() -> None:
     silent = on_node(
         container(waiting_reason="", running_since=NOW), ip="10.244.0.7", ready=condition(False, since=LATER)
     )
@@ -380,12 +392,12 @@ def test_messages_fit_into_the_schema() -> None:
     ("asked", "known", "dropped"),
     [("", {}, False), ("vm", {"vm": "kata"}, False), ("vm", {"vm": ""}, False), ("vm", {"other": "kata"}, True)],
 )
-def test_a_runtime_class_that_is_not_listed_is_of_statusonce_a_pod(
+def test_a_runtime_class_that_is_not_listed_is_reported_once_a_pod(
     asked: str, known: dict[str, str], dropped: bool
 ) -> None:
     made = decide(sandbox(runtimeClassName=asked), class_=class_(runtimeClasses=known))
-    of_statusof = [create.event["reason"] for create in made.creates if create.event]
-    assert of_statusof == ["RuntimeClassDropped"] * dropped
+    reported = [create.event["reason"] for create in made.creates if create.event]
+    assert reported == ["RuntimeClassDropped"] * dropped
     again = decide(sandbox(runtimeClassName=asked), runs(), class_=class_(runtimeClasses=known))
     assert [create.event for create in again.creates] == [None]
 
