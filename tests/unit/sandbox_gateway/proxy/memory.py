@@ -38,6 +38,7 @@ class MemoryTransport(asyncio.Transport):
         self.block_after_next_write = False
         self.closed = False
         self.sent_eof = False
+        self.peer_ended = False
         self._protocol = protocol
         self._incoming: deque[bytes] = deque()
         self._reading = True
@@ -57,6 +58,7 @@ class MemoryTransport(asyncio.Transport):
 
     def end(self) -> None:
         """The peer sends no more."""
+        self.peer_ended = True
         self._protocol.eof_received()
 
     def lose(self) -> None:

@@ -195,9 +195,9 @@ async def happen(asleep: Asleep, one: MemoryClient, what: str, data: bytes) -> N
     upstreams = [upstream for _, upstream in one.pool.opened if not upstream.closed]
     open_here = not here.closed and not here.sent_eof
     match what:
-        case "send" if open_here:
+        case "send" if open_here and not here.peer_ended:
             here.deliver(data)
-        case "end" if open_here:
+        case "end" if open_here and not here.peer_ended:
             here.end()
         case "lose":
             here.lose()
@@ -205,9 +205,9 @@ async def happen(asleep: Asleep, one: MemoryClient, what: str, data: bytes) -> N
             here.block_writes()
         case "unblock" if open_here:
             here.unblock_writes()
-        case "answer" if upstreams:
+        case "answer" if upstreams and not upstreams[-1].peer_ended:
             upstreams[-1].deliver(data)
-        case "upstream ends" if upstreams:
+        case "upstream ends" if upstreams and not upstreams[-1].peer_ended:
             upstreams[-1].end()
         case "upstream loses" if upstreams:
             upstreams[-1].lose()
