@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from sandbox_common.reasons import Reason
+from sandbox_crds.image_references import Reference
 from sandbox_operator.reporting import finality
 from sandbox_operator.reporting.redaction import tail
 from sandbox_operator.watching.pods import COPIER, Pod
@@ -15,15 +16,26 @@ _WORDS_CHARACTERS = 1024
 
 REMEDIES = {
     Reason.IMAGE_PULL_BACK_OFF: "Check whether the nodes can reach the registry of agentServer.image.",
+    Reason.REGISTRY_UNAVAILABLE: (
+        "If it lasts, check whether the registry of agentServer.image works and whether the nodes can reach it."
+    ),
+    Reason.REGISTRY_RATE_LIMITED: (
+        "If it lasts, pull agentServer.image with credentials that allow more, by a Secret in the SandboxClass's "
+        "pod.imagePullSecrets, or use a mirror of the registry."
+    ),
+    Reason.PULL_CREDENTIALS_REFUSED: (
+        "Correct the Secret in the SandboxClass's pod.imagePullSecrets, or the pull Secret of the sandbox's owner, "
+        "for the registry of agentServer.image."
+    ),
     Reason.IMAGE_NOT_FOUND: "Correct agentServer.image of the SandboxClass, or push the image.",
     Reason.IMAGE_PULL_DENIED: (
         "Check agentServer.image of the SandboxClass. A private registry needs a Secret in its pod.imagePullSecrets."
     ),
     Reason.INVALID_IMAGE_NAME: "Correct agentServer.image of the SandboxClass.",
 }
-"""What helps if it is the agent server's image that cannot be pulled."""
-_PULLS = re.compile("Image")
-"""In all reasons of a container that waits for an image."""
+"""What helps if it is the agent server's image that cannot be pulled: for each result of `finality.of_image`."""
+_NAMES = re.compile(r'[^\s"\\,;()]+')
+"""Words of a message that may be references: kubelets and container runtimes quote some of them."""
 
 _CANNOT_RUN = re.compile(
     r"/oh/any/\S*: (?:no such file|exec format error|permission denied|is a directory|.*not found)"
@@ -54,14 +66,21 @@ def trouble(pod: Pod) -> Trouble | None:
 def is_awaited(pod: Pod) -> bool:
     """Whether the container waits for the agent server's image, and not for its own."""
     image, container = pod.server_image, pod.container
-    return bool(image) and image != pod.image and container is not None and f'"{image}"' in container.waiting_message
+    if not image or container is None:
+        return False
+    wanted = _reference(image)
+    if wanted == _reference(pod.image):
+        return False
+    said = container.waiting_message
+    # Kubelets repeat the text of the pod; container runtimes have a spelling of their own.
+    return f'"{image}"' in said or any(_reference(name) == wanted for name in _NAMES.findall(said))
 
 
 def _of_copier(pod: Pod) -> Trouble | None:
     obstacle = pod.obstacle
     if obstacle is None or obstacle.container != COPIER:
         return None
-    if _PULLS.search(obstacle.reason):
+    if obstacle.reason in finality.IMAGE_WAITS:
         return _of_image(pod, obstacle.reason, obstacle.message)
     if _CANNOT_COPY.search(obstacle.message):
         return _unusable(pod, obstacle.message)
@@ -85,6 +104,15 @@ def _of_image(pod: Pod, reason: str, message: str) -> Trouble:
     found = finality.of_image(reason, message)
     what = f"The image {_cut(pod.server_image)} of the agent server cannot be pulled"
     return Trouble(found, f"{what}: {_cut(message)}", REMEDIES[found])
+
+
+def _reference(text: str) -> str:
+    """The one spelling of an image; the text itself if it is no reference."""
+    text = text.removeprefix("docker://").rstrip(":.]")
+    try:
+        return str(Reference.parse(text))
+    except ValueError:
+        return text
 
 
 def _unusable(pod: Pod, message: str) -> Trouble:

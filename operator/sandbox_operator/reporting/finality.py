@@ -18,15 +18,11 @@ _WAITS = {
     "InvalidImageName": Reason.INVALID_IMAGE_NAME,
 }
 
+IMAGE_WAITS = frozenset({"ImagePullBackOff", "ErrImagePull", "ImageInspectError", *_WAITS})
+"""All reasons of a container that waits for an image."""
+
 PASSING_PULLS = frozenset({Reason.IMAGE_PULL_BACK_OFF, Reason.REGISTRY_UNAVAILABLE, Reason.REGISTRY_RATE_LIMITED})
 """Results of `of_image` after which the next attempt may succeed."""
-
-IMAGE_TROUBLES = PASSING_PULLS | {
-    Reason.IMAGE_PULL_DENIED,
-    Reason.IMAGE_NOT_FOUND,
-    Reason.PULL_CREDENTIALS_REFUSED,
-}
-"""Results of `of_image` for a well-formed reference."""
 
 _NAMES = re.compile(r'"(?:[^"\\]|\\.)*"|\S*/\S*')
 """Quoted text, references and URLs: names that people have chosen, which may contain any word."""
@@ -61,6 +57,23 @@ _NOT_FOUND = re.compile(
     r"|no match for platform|no image found in (?:image index|manifest list)|\bnot found: manifest",
     re.DOTALL,
 )
+_VERDICTS = (
+    # What may pass comes first: the next attempt may get another answer, or another registry's.
+    (_RATE_LIMITED, Reason.REGISTRY_RATE_LIMITED),
+    (_OF_RUNTIME, Reason.IMAGE_PULL_BACK_OFF),
+    (_UNAVAILABLE, Reason.REGISTRY_UNAVAILABLE),
+    (_MALFORMED, Reason.INVALID_IMAGE_NAME),
+    (_CREDENTIALS_REFUSED, Reason.PULL_CREDENTIALS_REFUSED),
+    (_DENIED, Reason.IMAGE_PULL_DENIED),
+    (_NOT_FOUND, Reason.IMAGE_NOT_FOUND),
+)
+
+OF_IMAGE = frozenset({Reason.IMAGE_PULL_BACK_OFF, *_WAITS.values(), *(reason for _, reason in _VERDICTS)})
+"""All results of `of_image`."""
+
+IMAGE_TROUBLES = OF_IMAGE - {Reason.INVALID_IMAGE_NAME}
+"""Results of `of_image` for a well-formed reference."""
+
 _NO_PROGRAM = re.compile(
     r"(?<!fork/)\bexec(?:utable)?\b.*(?:not found|no such file|permission denied|exec format error|is a directory)"
     r"|exec format error|chdir to cwd",
@@ -78,17 +91,7 @@ def of_image(waiting_reason: str, message: str) -> Reason:
     if known := _WAITS.get(waiting_reason):
         return known
     words = _NAMES.sub(" ", message)
-    # What may pass comes first: the next attempt may get another answer, or another registry's.
-    verdicts = (
-        (_RATE_LIMITED, Reason.REGISTRY_RATE_LIMITED),
-        (_OF_RUNTIME, Reason.IMAGE_PULL_BACK_OFF),
-        (_UNAVAILABLE, Reason.REGISTRY_UNAVAILABLE),
-        (_MALFORMED, Reason.INVALID_IMAGE_NAME),
-        (_CREDENTIALS_REFUSED, Reason.PULL_CREDENTIALS_REFUSED),
-        (_DENIED, Reason.IMAGE_PULL_DENIED),
-        (_NOT_FOUND, Reason.IMAGE_NOT_FOUND),
-    )
-    return next((reason for pattern, reason in verdicts if pattern.search(words)), Reason.IMAGE_PULL_BACK_OFF)
+    return next((reason for pattern, reason in _VERDICTS if pattern.search(words)), Reason.IMAGE_PULL_BACK_OFF)
 
 
 def of_command(message: str) -> Reason:

@@ -42,16 +42,6 @@ _NOT_RUN = frozenset({126, 127})
 """Exit codes of a shell that cannot execute a command, or does not find it (builders/launch.py)."""
 _START_ERROR = "StartError"
 _INVALID_IMAGE = "InvalidImageName"
-_IMAGE_WAITS = frozenset(
-    {
-        "ImagePullBackOff",
-        "ErrImagePull",
-        "ErrImageNeverPull",
-        "ImageInspectError",
-        "RegistryUnavailable",
-        "SignatureValidationFailed",
-    }
-)
 # Reasons of the condition `Ready` that kubelets give (pkg/kubelet/status/generate.go).
 _KUBELET_UNREADY = frozenset({"ContainersNotReady", "ReadinessGatesNotReady", "PodCompleted", "PodFailed"})
 # Messages of a pod that fits no node only because of its volume claim (pkg/scheduler, volumebinding).
@@ -106,18 +96,17 @@ def _waits_for_node(pod: Pod) -> Finding | None:
 def _has_invalid_image(pod: Pod) -> Finding | None:
     if pod.container is None or pod.container.waiting_reason != _INVALID_IMAGE:
         return None
-    return Finding(Reason.INVALID_IMAGE_NAME, _sentence(f"InvalidImageName: {_image(pod)}", pod.container))
+    image, remedy = _awaited(pod, Reason.INVALID_IMAGE_NAME)
+    return Finding(Reason.INVALID_IMAGE_NAME, _sentence(f"{_INVALID_IMAGE}: {image}", pod.container), remedy=remedy)
 
 
 def _cannot_pull_image(pod: Pod) -> Finding | None:
-    if pod.container is None or pod.container.waiting_reason not in _IMAGE_WAITS:
+    if pod.container is None or pod.container.waiting_reason not in finality.IMAGE_WAITS:
         return None
     reason = finality.of_image(pod.container.waiting_reason, pod.container.waiting_message)
-    image, remedy = pod.image, ""
-    if delivery.is_awaited(pod):
-        image, remedy = pod.server_image, delivery.REMEDIES[reason]
+    image, remedy = _awaited(pod, reason)
     # The kubelet alternates between trying and waiting. Both get the same message, so it is written once.
-    what = f"ImagePullBackOff: the image {tail(image, _IMAGE_CHARACTERS)} cannot be pulled"
+    what = f"ImagePullBackOff: the image {image} cannot be pulled"
     return Finding(reason, _sentence(what, pod.container), remedy=remedy)
 
 
@@ -371,13 +360,16 @@ def _signal_name(exit_code: int) -> str:
         return ""
 
 
-def _image(pod: Pod) -> str:
-    return tail(pod.image, _IMAGE_CHARACTERS)
+def _awaited(pod: Pod, reason: Reason) -> tuple[str, str]:
+    """The image that the container waits for, and what helps if it is the agent server's."""
+    is_server = delivery.is_awaited(pod)
+    image, remedy = (pod.server_image, delivery.REMEDIES[reason]) if is_server else (pod.image, "")
+    return tail(image, _IMAGE_CHARACTERS), remedy
 
 
 def _sentence(what: str, container: Container) -> str:
     why = _BACK_OFF.sub("", container.waiting_message, count=1)
-    for reason in _IMAGE_WAITS:
+    for reason in finality.IMAGE_WAITS:
         why = why.removeprefix(f"{reason}: ")
     return _words(what, why)
 

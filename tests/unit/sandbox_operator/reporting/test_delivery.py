@@ -6,7 +6,7 @@ import pytest
 
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import MEANINGS, Reason
-from sandbox_operator.reporting import finality
+from sandbox_operator.reporting import delivery, finality
 from sandbox_operator.reporting.findings import examine
 from sandbox_operator.reporting.refusals import refusal_of
 from sandbox_operator.watching.pods import COPIER, Obstacle, Pod, decode
@@ -114,6 +114,54 @@ def test_without_such_an_image_nothing_is_said_of_it(name: str) -> None:
 )
 def test_other_troubles_are_those_of_the_sandbox(pod: Pod) -> None:
     assert examine(replace(pod, server_image=SERVER)) == examine(pod)
+
+
+ASKED = f'failed to resolve reference "{SERVER}": unexpected status from HEAD request to https://registry.example/v2/: '
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "429 Too Many Requests", "503 Service Unavailable"])
+@pytest.mark.parametrize("pod", [waits("ImagePullBackOff"), copying("ImagePullBackOff", "")])
+def test_its_registry_may_give_any_answer(pod: Pod, status: str) -> None:
+    if pod.obstacle:
+        pod = replace(pod, obstacle=replace(pod.obstacle, message=ASKED + status))
+    elif pod.container:
+        pod = replace(pod, container=replace(pod.container, waiting_message=ASKED + status))
+    finding = examine(replace(pod, server_image=SERVER))
+    assert SERVER in finding.message
+    assert status in finding.message
+
+
+@pytest.mark.parametrize("reason", sorted(finality.IMAGE_WAITS))
+def test_it_is_named_for_each_reason_to_wait_for_an_image(reason: str) -> None:
+    for pod in (waits(reason, f"image pull failed for {SERVER} because of x"), copying(reason, "any words")):
+        finding = examine(replace(pod, server_image=SERVER))
+        assert finding.reason is finality.of_image(reason, "any words")
+        assert SERVER in finding.message
+        assert finding.remedy == delivery.REMEDIES[finding.reason]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("team/agent", 'failed to resolve reference "docker.io/team/agent:latest": not found'),
+        ("agent:2", "failed to resolve image: docker.io/library/agent:2: not found"),
+        ("index.docker.io/team/agent:1", "initializing source docker://docker.io/team/agent:1: manifest unknown"),
+        ("[::1]:5000/agent:1", 'Back-off pulling image "[::1]:5000/agent:1"'),
+        ("no reference", 'couldn\'t parse image name "no reference": invalid reference format'),
+        ("x/y:1", '[failed to resolve image: docker.io/x/y:1: not found, failed to pull "docker.io/x/y:1"]'),
+    ],
+)
+def test_its_image_is_known_in_any_spelling(image: str, message: str) -> None:
+    pod = replace(waits("ErrImagePull", message), server_image=image)
+    assert examine(pod).message.startswith(f"ImagePullBackOff: the image {image} ")
+    own = examine(replace(waits("ErrImagePull", message), image=image, server_image=SERVER))
+    assert own.remedy == ""
+    assert examine(replace(pod, image=f"{image}", server_image=image)).remedy == ""
+
+
+def test_each_trouble_with_its_image_has_a_remedy() -> None:
+    assert delivery.REMEDIES.keys() == finality.OF_IMAGE
+    assert all("agentServer.image" in remedy for remedy in delivery.REMEDIES.values())
 
 
 def test_its_image_is_known_however_it_is_delivered() -> None:
