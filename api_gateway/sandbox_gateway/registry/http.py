@@ -34,6 +34,8 @@ class Answer:
     status: int
     headers: httpx.Headers
     body: bytes
+    host: str
+    """Authority of the server that gave it, after redirects."""
 
 
 class RegistryClient:
@@ -46,6 +48,7 @@ class RegistryClient:
         self, registry: str, trusted: Collection[str], tls: ssl.SSLContext, credentials: Credentials | None = None
     ) -> None:
         self._origin = httpx.URL(f"https://{registry}")
+        self._host = authority(registry)
         self._trusted = {authority(name) for name in trusted}
         # An explicit transport ignores the proxies of the environment, which would resolve names themselves. No
         # connection is reused: pools would mix up two servers that have different names at one address.
@@ -65,7 +68,9 @@ class RegistryClient:
         """The answer to GET of an absolute path, after redirects, with a token of this scope if one is required."""
         url = self._origin.join(path)
         answer = await self._follow(url, accept)
-        if answer.status == 401 and not self._authorization:
+        # Credentials go where the registry's own challenge says, and never where the target of a redirect says.
+        is_own = answer.host == self._host
+        if answer.status == 401 and is_own and not self._authorization:
             self._authorization = await self._authorize(answer.headers.get("www-authenticate", ""), scope)
             if self._authorization:
                 answer = await self._follow(url, accept)
@@ -111,14 +116,15 @@ class RegistryClient:
             raise RegistryError("it leads to a URL that is not plain https")
         # Not compressed: a few bytes could expand to gigabytes.
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
-        if url.netloc == self._origin.netloc:
+        asked = url.netloc.decode()
+        if asked == self._host:
             authorization = authorization or self._authorization
         if authorization:
             headers["Authorization"] = authorization
         extensions: dict[str, Any] = {}
-        if url.netloc.decode() not in self._trusted:
+        if asked not in self._trusted:
             host = url.raw_host.decode()
-            headers["Host"] = url.netloc.decode()
+            headers["Host"] = asked
             extensions["sni_hostname"] = host
             url = url.copy_with(host=await public_address(host, url.port or 443))
         body = bytearray()
@@ -127,7 +133,7 @@ class RegistryClient:
                 body += chunk
                 if len(body) > _MAXIMUM_BYTES:
                     raise RegistryError(f"it answers with more than {_MAXIMUM_BYTES} bytes")
-        return Answer(response.status_code, response.headers, bytes(body))
+        return Answer(response.status_code, response.headers, bytes(body), asked)
 
 
 def authority(registry: str) -> str:
