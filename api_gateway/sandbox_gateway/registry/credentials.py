@@ -1,7 +1,6 @@
 """Credentials of registries, as pull Secrets hold them (`.dockerconfigjson`). Pure."""
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -68,7 +67,7 @@ def _read(login: _Login) -> Iterator[Credentials]:
     if login.auth:
         try:
             user, _, password = base64.b64decode(login.auth, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return
     if user and password:
         yield Credentials(user, password)

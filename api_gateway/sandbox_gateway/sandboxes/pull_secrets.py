@@ -1,7 +1,6 @@
 """The pull Secrets with which an owner's images are pulled, read when they are needed."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 
 import structlog
@@ -39,5 +38,5 @@ def _content(secret: KubeObject) -> Sequence[bytes]:
     data: dict[str, str] = secret.get("data") or {}
     try:
         return [base64.b64decode(data.get(".dockerconfigjson", ""), validate=True)]
-    except binascii.Error:
+    except ValueError:
         return []

@@ -60,13 +60,24 @@ def test_the_longest_path_comes_first() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [b"", b"[]", b"{}", b'{"auths": []}', b'{"auths": {"r.example": 5}}', b'{"auths": {"r.example": {}}}', b"\xff"],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"auths": {"r.example": {"username": "\\ud800", "password": "p"}}}',
+        b'{"auths": []}',
+        b'{"auths": {"r.example": 5}}',
+        b'{"auths": {"r.example": {}}}',
+        b"\xff",
+    ],
 )
 def test_what_holds_none(config: bytes) -> None:
     assert matching(config, Reference.parse("r.example/a")) == []
 
 
-@pytest.mark.parametrize("auth", ["not base64!", base64.b64encode(b"\xff").decode(), base64.b64encode(b"x").decode()])
+@pytest.mark.parametrize(
+    "auth", ["not base64!", "\u00e9", base64.b64encode(b"\xff").decode(), base64.b64encode(b"x").decode()]
+)
 def test_what_is_no_login(auth: str) -> None:
     assert found({"r.example": {"auth": auth}}, "r.example/a") == []
 
