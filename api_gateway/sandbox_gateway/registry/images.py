@@ -40,11 +40,11 @@ type ReadSecrets = Callable[[], Awaitable[Sequence[bytes]]]
 """Reads the `.dockerconfigjson` of pull Secrets."""
 
 
-class _HiddenError(Exception):
+class _HiddenError(RegistryError):
     """The registry does not show the image without credentials, or with these."""
 
     def __init__(self, status: int) -> None:
-        super().__init__()
+        super().__init__(f"it refuses the pull Secrets (status {status})")
         self.status = status
 
 
@@ -100,27 +100,35 @@ class Images:
         return _unknown(f"The gateway asked {registry}, but {problem}.")
 
     async def _ask(self, image: Reference, read: ReadSecrets, tls: ssl.SSLContext) -> ImageExistsResponse:
-        """The first answer that the image exists; without one, the last answer."""
+        """The first answer that the image exists; without one, that it is missing, if no credentials were refused.
+
+        Registries may answer 404 for an image that they hide, so credentials that do not work leave it unknown.
+        """
         trusted = [_API_HOSTS.get(name, name) for name in self._registries]
         host = _API_HOSTS.get(image.registry, image.registry)
 
-        async def ask(credentials: Credentials | None) -> ImageExistsResponse | _HiddenError:
+        async def ask(credentials: Credentials | None) -> ImageExistsResponse:
             async with RegistryClient(host, trusted, tls, credentials) as client:
-                try:
-                    return await _ask(client, image)
-                except _HiddenError as error:
-                    return error
+                return await _ask(client, image)
 
-        answer = await ask(None)
-        if isinstance(answer, _HiddenError) or not answer.exists:
-            logins = [login for config in await read() for login in matching(config, image)]
-            for login in logins[:_MOST_LOGINS]:
+        try:
+            answer, status = await ask(None), 404
+        except _HiddenError as error:
+            answer, status = None, error.status
+        if answer and answer.exists:
+            return answer
+        problems = [f"it does not show the image without credentials (status {status})"]
+        logins = [login for config in await read() for login in matching(config, image)]
+        for login in logins[:_MOST_LOGINS]:
+            try:
                 answer = await ask(login)
-                if isinstance(answer, ImageExistsResponse) and answer.exists:
-                    break
-            if isinstance(answer, _HiddenError):
-                does = "refuses the pull Secrets" if logins else "does not show the image without credentials"
-                raise RegistryError(f"it {does} (status {answer.status})")
+            except RegistryError as error:
+                problems.append(str(error))
+            else:
+                if answer.exists:
+                    return answer
+        if answer is None or len(problems) > 1:
+            raise RegistryError(", and ".join(dict.fromkeys(problems)))
         return answer
 
 

@@ -1,5 +1,6 @@
 """The Runtime API's endpoints for images, which only clients of OpenHands before its version 1 use."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -57,15 +58,21 @@ def image_routes(
     ) -> ImageExistsResponse:
         """Ask the registry, if the gateway is set up to ask that one.
 
-        If the registry hides the image, the gateway asks again with the pull Secrets of the owner and of the API key's
-        default class. Where it cannot know, `exists` is true, `known` is false and `detail` says why.
+        If the registry hides the image, and the API key may start it, the gateway asks again with the pull Secrets of
+        the owner and of the key's default class. Where it cannot know, `exists` is true, `known` is false and `detail`
+        says why.
         """
         try:
             reference = Reference.parse(image)
         except ValueError as error:
             raise InvalidRequestError(f"image: {error}") from None
-        class_name = permissions.default_class(key.policy)
-        return await images.look(reference, lambda: pull_secrets.read(key.owner, class_name))
+
+        async def read() -> Sequence[bytes]:
+            if not permissions.allows_image(image, key.policy):
+                return ()
+            return await pull_secrets.read(key.owner, permissions.default_class(key.policy))
+
+        return await images.look(reference, read)
 
     @router.post("/build", summary="Build an image", status_code=501, responses=refusals(501))
     async def build() -> None:

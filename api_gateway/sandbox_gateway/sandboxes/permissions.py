@@ -37,6 +37,14 @@ class Permissions:
         if class_.agent_server:
             self._check_image(f"agentServer.image of SandboxClass {class_name}", class_.agent_server.image, policy)
 
+    def allows_image(self, image: str, policy: Policy) -> bool:
+        """Whether the key may start this image."""
+        try:
+            self._check_image("image", image, policy)
+        except NotAllowedError:
+            return False
+        return True
+
     def _check_image(self, field: str, image: str, policy: Policy) -> None:
         _check_image(field, image, self.images, "this gateway's list (allowedImages of its chart)")
         _check_image(field, image, policy.images, "your API key's list (images in its policy)")

@@ -206,11 +206,67 @@ async def test_an_image_that_is_missing_for_whoever_may_look_is_missing(registry
     assert (answer.exists, answer.known) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ([web.Response(status=404), BASIC], "without credentials (status 404), and it refuses the pull Secrets"),
+        ([web.Response(status=404), web.Response(status=503)], "(status 404), and it answers with status 503"),
+        ([BASIC, web.Response(status=503)], "(status 401), and it answers with status 503"),
+        # The other credentials might have shown it.
+        ([web.Response(status=404), BASIC, BASIC, web.Response(status=404)], "it refuses the pull Secrets"),
+        ([web.Response(status=404), web.Response(status=404), BASIC], "it refuses the pull Secrets"),
+    ],
+)
+async def test_an_image_that_is_missing_may_be_hidden_if_credentials_do_not_work(
+    registry: Registry, answers: list[web.Response], words: str
+) -> None:
+    registry.answers[MANIFEST] = answers
+    unknown(await look(registry, secrets=[login(registry), login(registry, "other")]), words)
+
+
+async def test_credentials_that_do_not_work_hinder_no_others(registry: Registry) -> None:
+    registry.push("a/b", "1")
+    whole = registry.answers[MANIFEST]
+    assert isinstance(whole, web.Response)
+    registry.answers[MANIFEST] = [web.Response(status=404), web.Response(status=503), whole]
+    answer = await look(registry, secrets=[login(registry, "wrong"), login(registry)])
+    assert (answer.exists, answer.known) == (True, True)
+
+
+async def test_an_image_that_is_missing_with_and_without_credentials_is_missing(registry: Registry) -> None:
+    answer = await look(registry, secrets=[login(registry)])
+    assert (answer.exists, answer.known) == (False, True)
+
+
 async def test_credentials_of_another_registry_stay_where_they_are(registry: Registry) -> None:
     registry.answers[MANIFEST] = BASIC
     other = json.dumps({"auths": {"127.0.0.1:1": {"username": "me", "password": "pass:word"}}}).encode()
     unknown(await look(registry, secrets=[other]), "without credentials")
     assert {request.headers.get("Authorization") for request in registry.asked} == {None}
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
+async def test_no_challenge_of_another_host_gets_credentials(registry: Registry, scheme: str) -> None:
+    elsewhere = f"localhost:{registry.port}"
+    asks = f'{scheme} realm="https://{elsewhere}/token"'
+    registry.answers[MANIFEST] = redirect(f"https://{elsewhere}/elsewhere")
+    registry.answers["/elsewhere"] = web.Response(status=401, headers={"WWW-Authenticate": asks})
+    registry.answers["/token"] = web.json_response({"token": TOKEN})
+    unknown(await look(registry, "a/b:1", elsewhere, secrets=[login(registry)]), "refuses the pull Secrets")
+    assert {request.headers.get("Authorization") for request in registry.asked} == {None}
+    assert "/token" not in {request.path for request in registry.asked}
+
+
+async def test_the_registry_may_name_another_host_for_its_tokens(registry: Registry) -> None:
+    registry.push("a/b", "1")
+    elsewhere = f"localhost:{registry.port}"
+    whole, asks = registry.answers[MANIFEST], challenge(realm=f"https://{elsewhere}/token")
+    assert isinstance(whole, web.Response)
+    registry.answers[MANIFEST] = [BASIC, asks, whole]
+    registry.answers["/token"] = web.json_response({"token": TOKEN})
+    assert (await look(registry, "a/b:1", elsewhere, secrets=[login(registry)])).known
+    [asked] = [request for request in registry.asked if request.path == "/token"]
+    assert (asked.headers["Host"], asked.headers["Authorization"]) == (elsewhere, LOGIN)
 
 
 async def test_credentials_follow_no_redirect(registry: Registry) -> None:
