@@ -10,7 +10,7 @@ from sandbox_common.reasons import Reason
 from sandbox_crds.image_references import Reference
 from sandbox_operator.reporting import finality
 from sandbox_operator.reporting.redaction import tail
-from sandbox_operator.watching.pods import COPIER, Pod
+from sandbox_operator.watching.pods import COPIER, START_ERROR, Pod
 
 _WORDS_CHARACTERS = 1024
 
@@ -42,7 +42,20 @@ _CANNOT_RUN = re.compile(
     r"|/oh/any/\S*\"?: (?:stat|permission)",
     re.IGNORECASE,
 )
-_CANNOT_COPY = re.compile(r"/usr/bin/cp|^cp: ", re.MULTILINE)
+_NOT_EXECUTED = re.compile(
+    r"/oh/any/bin/python: (?:.*: )?(?:no such file|exec format error|permission denied|is a directory|.*not found)",
+    re.IGNORECASE,
+)
+"""In the log of a container that another program starts, such as a shell or the init process of runc."""
+_NOT_STARTED = frozenset({126, 127, 255})
+"""Exit codes of these programs. An agent server that has run may log the same words, but ends otherwise."""
+_OF_COPY = re.compile(r"/usr/bin/cp\b|^cp: ")
+_CANNOT_COPY = re.compile(
+    r"no such file|not found|exec format error|permission denied|operation not permitted|is a directory|not a directory"
+    r"|(?:unrecognized|invalid) option",
+    re.IGNORECASE,
+)
+"""What cannot pass by itself, unlike a full disk."""
 _NO_IMAGE_VOLUMES = re.compile(r'failed to mkdir ""')
 """What containerd before 2.1 makes of an image volume: a mount without a source."""
 
@@ -82,17 +95,19 @@ def _of_copier(pod: Pod) -> Trouble | None:
         return None
     if obstacle.reason in finality.IMAGE_WAITS:
         return _of_image(pod, obstacle.reason, obstacle.message)
-    if _CANNOT_COPY.search(obstacle.message):
-        return _unusable(pod, obstacle.message)
-    return None
+    lines = [line for line in obstacle.message.splitlines() if _OF_COPY.search(line)]
+    return _unusable(pod, obstacle.message) if lines and all(map(_CANNOT_COPY.search, lines)) else None
 
 
 def _of_container(pod: Pod) -> Trouble | None:
     container = pod.container
     if container is None or container.running_since is not None:
         return None
-    words = (container.waiting_message, container.last_run.message if container.last_run else "")
-    for said in words:
+    run = container.last_run
+    if run and run.reason != START_ERROR and run.exit_code in _NOT_STARTED and _NOT_EXECUTED.search(run.message):
+        return _unusable(pod, run.message)
+    # The message of a run that had begun is the agent server's log.
+    for said in (container.waiting_message, run.message if run and run.reason == START_ERROR else ""):
         if _CANNOT_RUN.search(said):
             return _unusable(pod, said)
         if _NO_IMAGE_VOLUMES.search(said):

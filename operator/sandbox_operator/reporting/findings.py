@@ -14,7 +14,7 @@ from sandbox_crds.models import Pull
 from sandbox_operator.reporting import delivery, finality
 from sandbox_operator.reporting.losses import cause
 from sandbox_operator.reporting.redaction import tail
-from sandbox_operator.watching.pods import BENIGN_WAITS, Container, Pod, Run
+from sandbox_operator.watching.pods import BENIGN_WAITS, START_ERROR, Container, Pod, Run
 from sandbox_operator.watching.pulls import PullUnderWay
 
 _SHORT_RUN_SECONDS = 60.0
@@ -40,7 +40,6 @@ _RUN_ERROR = "RunContainerError"
 _NO_RUN = "The command cannot be run"
 _NOT_RUN = frozenset({126, 127})
 """Exit codes of a shell that cannot execute a command, or does not find it (builders/launch.py)."""
-_START_ERROR = "StartError"
 _INVALID_IMAGE = "InvalidImageName"
 # Reasons of the condition `Ready` that kubelets give (pkg/kubelet/status/generate.go).
 _KUBELET_UNREADY = frozenset({"ContainersNotReady", "ReadinessGatesNotReady", "PodCompleted", "PodFailed"})
@@ -149,7 +148,7 @@ def _cannot_run(pod: Pod) -> Finding | None:
         return None
     if container.waiting_reason == _RUN_ERROR:
         words = container.waiting_message
-    elif container.last_run and container.last_run.reason == _START_ERROR:
+    elif container.last_run and container.last_run.reason == START_ERROR:
         # This shows between two attempts, with the same message.
         words = container.last_run.message
     else:
@@ -333,7 +332,7 @@ def _obstacle(container: Container) -> str:
 
 
 def _cause(run: Run, limit: int = _LOG_CHARACTERS) -> str:
-    if run.reason == _START_ERROR:
+    if run.reason == START_ERROR:
         how = "It could not be started"
     elif run.exit_code in _NOT_RUN:
         how = _NO_RUN
@@ -349,7 +348,7 @@ def _cause(run: Run, limit: int = _LOG_CHARACTERS) -> str:
 
 def _log(run: Run) -> str:
     """The end of the agent server's log. If the agent server has not run, the message is not its log."""
-    return "" if run.reason == _START_ERROR or run.exit_code in _NOT_RUN else tail(run.message, _LOG_CHARACTERS)
+    return "" if run.reason == START_ERROR or run.exit_code in _NOT_RUN else tail(run.message, _LOG_CHARACTERS)
 
 
 def _signal_name(exit_code: int) -> str:

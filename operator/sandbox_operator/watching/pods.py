@@ -41,6 +41,8 @@ _LONGEST_GRACE = 366 * 24 * 3600
 BENIGN_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons of `state.waiting` of a container that is being started."""
 
+START_ERROR = "StartError"
+"""Reason of a run that did not begin: its message is the container runtime's, and not the end of a log."""
 
 _PULL_AGAIN = frozenset({"ErrImagePull", "ImagePullBackOff"})
 

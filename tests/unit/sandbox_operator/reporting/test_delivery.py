@@ -28,6 +28,10 @@ def copying(reason: str, message: str) -> Pod:
     return replace(on_node(container(waiting_reason="PodInitializing")), obstacle=Obstacle(COPIER, reason, message))
 
 
+MAY_PASS = ("No space left on device", "Disk quota exceeded", "Input/output error", "Cannot allocate memory")
+NO_COPY = "/usr/bin/cp: cannot stat '/any': No such file or directory"
+
+
 CASES: dict[str, tuple[Pod, Reason, str]] = {
     "no agent server": (waits("RunContainerError", NO_FILE), UNUSABLE, SAYS + NO_FILE),
     "no agent server, in between": (
@@ -75,6 +79,11 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
         UNUSABLE,
         SAYS + "/usr/bin/cp: cannot stat '/any': No such file or directory",
     ),
+    "nothing to copy with": (
+        copying("RunContainerError", NO_FILE.replace("/oh/any/bin/python", "/usr/bin/cp")),
+        UNUSABLE,
+        SAYS + NO_FILE.replace("/oh/any/bin/python", "/usr/bin/cp"),
+    ),
     "cannot be pulled to copy": (
         copying("ImagePullBackOff", NOT_PULLED),
         Reason.IMAGE_NOT_FOUND,
@@ -110,6 +119,15 @@ def test_without_such_an_image_nothing_is_said_of_it(name: str) -> None:
         waits("CrashLoopBackOff", restarts=2, last_run=run(1, message="no such file: /workspace/x")),
         waits("RunContainerError", 'exec: "/entrypoint.sh": stat /entrypoint.sh: no such file or directory'),
         replace(on_node(container()), obstacle=Obstacle("mesh", "CrashLoopBackOff", "cp: no")),
+        *(copying("CrashLoopBackOff", f"/usr/bin/cp: error writing '/oh/any/x': {what}") for what in MAY_PASS),
+        copying("CrashLoopBackOff", f"{NO_COPY}\n/usr/bin/cp: cannot create directory '/oh/x': {MAY_PASS[0]}"),
+        copying("RunContainerError", 'exec: "/usr/bin/cp": context deadline exceeded'),
+        *(
+            waits("CrashLoopBackOff", restarts=1, last_run=run(code, reason, log))
+            for code, reason in ((137, "OOMKilled"), (1, "Error"), (127, "Error"))
+            for log in ("/oh/any/path/bash: line 1: node: command not found", 'failed to mkdir ""')
+        ),
+        waits("CrashLoopBackOff", restarts=1, last_run=run(137, "OOMKilled", "/oh/any/bin/python: not found")),
     ],
 )
 def test_other_troubles_are_those_of_the_sandbox(pod: Pod) -> None:
