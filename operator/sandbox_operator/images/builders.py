@@ -10,6 +10,7 @@ from sandbox_common.kube.resources import PODS, SANDBOX_IMAGES
 from sandbox_crds.api import IMAGES_LABEL, MANAGED_BY_LABEL, MANAGER
 from sandbox_crds.models import SandboxImages
 from sandbox_operator.builders.eviction import SAFE_TO_EVICT
+from sandbox_operator.images.keepers import CONTAINER
 
 _NOBODY = 65535
 """User and group of the pause program, as in Kubernetes' own pause image."""
@@ -58,7 +59,7 @@ def build_keeper(of: SandboxImages, node: str, images: Sequence[str], pause_imag
         },
         "containers": [
             {
-                "name": "keeper",
+                "name": CONTAINER,
                 "image": pause_image,
                 "imagePullPolicy": "IfNotPresent",
                 "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"memory": "32Mi"}},

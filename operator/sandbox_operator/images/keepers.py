@@ -20,7 +20,9 @@ from sandbox_crds.image_references import Reference
 from sandbox_operator.reporting import finality
 from sandbox_operator.watching.pods import BENIGN_WAITS, controller_uid
 
-_MESSAGE_CHARACTERS = 512
+CONTAINER = "keeper"
+"""Name of the container that mounts the images."""
+MESSAGE_CHARACTERS = 512
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@|\?[^\s\"]+")
 """In URLs: a name and password, and what follows the path, such as the signature of a storage service."""
 _NOT_THE_IMAGE = frozenset({"CreateContainerError", "CreateContainerConfigError", "RunContainerError"})
@@ -88,7 +90,7 @@ def decode(item: KubeObject) -> Keeper:
         state=state,
         since=since,
         reason=reason,
-        message=redacted(_CREDENTIALS.sub("", message))[:_MESSAGE_CHARACTERS],
+        message=redacted(_CREDENTIALS.sub("", message))[:MESSAGE_CHARACTERS],
         deletion_requested=times.parse(deleted) if deleted else None,
         resource_version=metadata.get("resourceVersion", ""),
     )
@@ -99,7 +101,9 @@ def _state(spec: dict[str, Any], status: dict[str, Any]) -> tuple[State, datetim
     if status.get("phase") in {"Failed", "Succeeded"}:
         return State.FAILED, None, status.get("reason") or Reason.POD_FAILED, status.get("message", "")
     reported: list[dict[str, Any]] = status.get("containerStatuses") or []
-    now: dict[str, Any] = reported[0].get("state") or {} if reported else {}
+    # Webhooks may have added others.
+    own = [each for each in reported if each["name"] == CONTAINER]
+    now: dict[str, Any] = own[0].get("state") or {} if own else {}
     if running := now.get("running"):
         return State.READY, times.parse(running["startedAt"]), "", ""
     waiting: dict[str, str] = now.get("waiting") or {}

@@ -1,14 +1,15 @@
 """What this process remembers of one list of images; all of it may be lost."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sandbox_common import times
 from sandbox_common.backoff import doubled
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import SandboxImages
 from sandbox_operator.images import passes
-from sandbox_operator.images.keepers import Keeper, State, full
+from sandbox_operator.images.keepers import MESSAGE_CHARACTERS, Keeper, State, full
 from sandbox_operator.images.sizes import Sizes
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.pod_expectations import PodExpectations
@@ -22,12 +23,21 @@ _SETTLED = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failed pull of an image to a node. The next one may begin at `until`; None: only with another spec."""
+    """Why an image is not on a node: the last failed pull, or refused pod. `until`: it rests; None: for this spec."""
 
     reason: str
     message: str
     until: datetime | None
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The API server has made a pod for these images on a node; or why it refuses the pod."""
+
+    node: str
+    images: tuple[str, ...]
+    refusal: Refusal | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +91,7 @@ class Memory:
         self.pass_started = self.pass_started or now.replace(microsecond=0)
         # A changed list is a new attempt.
         self.failures.clear()
+        self._refused(None, now)
         return True
 
     def order(self) -> tuple[list[str], list[str]]:
@@ -112,19 +123,28 @@ class Memory:
         """Remember what has become of a node's pods, and which images are too large for it."""
         failures = self.failures.setdefault(node, {})
         for keeper in keepers:
+            # The end of a pod that is being deleted is no failure.
+            if keeper.deletion_requested:
+                continue
             if keeper.state is State.READY:
                 for image in keeper.images:
                     failures.pop(image, None)
             elif keeper.state is State.FAILED and keeper.uid not in self._failed:
                 self._failed.add(keeper.uid)
-                if keeper.is_batch:
-                    self._merges_from[node] = now + LONGEST_REST
-                    continue
-                attempts = failures[keeper.images[0]].attempts + 1 if keeper.images[0] in failures else 1
-                until = now + doubled(attempts, SHORTEST_REST, LONGEST_REST)
-                failures[keeper.images[0]] = Failure(keeper.reason, keeper.message, until, attempts)
+                self._rest(node, keeper.images, keeper.reason, keeper.message, now)
         for image, size in self.sizes.too_large():
             failures[image] = Failure(TOO_LARGE, f"It has {size} bytes, more than maxDisk.", None, 1)
+
+    def _rest(self, node: str, images: Sequence[str], reason: str, message: str, now: datetime) -> None:
+        """Count a failure of a pod with these images: its one image is left alone for a while, or all merging is."""
+        if len(images) != 1:
+            self._merges_from[node] = now + LONGEST_REST
+            return
+        failures = self.failures.setdefault(node, {})
+        [image] = images
+        attempts = failures[image].attempts + 1 if image in failures else 1
+        until = now + doubled(attempts, SHORTEST_REST, LONGEST_REST)
+        failures[image] = Failure(reason, message[:MESSAGE_CHARACTERS], until, attempts)
 
     def forget_others(self, nodes: Collection[str], pods: Collection[str]) -> None:
         """Keep what belongs to these nodes and to pods with these UIDs."""
@@ -149,8 +169,16 @@ class Memory:
         }
         return lambda image: self.sizes.of(image, settled, on_node)
 
-    def answered(self, refusal: Refusal | None, now: datetime) -> None:
-        """The API server has made the pods, or refuses one."""
+    def answered(self, answers: Collection[Answer], now: datetime) -> None:
+        """Take in what became of new pods. All others wait if none was made, or if all share the cause."""
+        refused = [(answer, answer.refusal) for answer in answers if answer.refusal]
+        shared = next((refusal for _, refusal in refused if refusal.reason is not Reason.POD_REFUSED), None)
+        for answer, refusal in refused:
+            if refusal.reason is Reason.POD_REFUSED:
+                self._rest(answer.node, answer.images, refusal.reason, refusal.message, now)
+        self._refused(shared or (refused[0][1] if len(refused) == len(answers) else None), now)
+
+    def _refused(self, refusal: Refusal | None, now: datetime) -> None:
         self.refusal = refusal
         self.refusals = self.refusals + 1 if refusal else 0
         self.refused_until = (

@@ -15,7 +15,7 @@ from sandbox_operator.builders.quantity import whole
 from sandbox_operator.images.api import ImagesApi
 from sandbox_operator.images.builders import build_keeper, new_name
 from sandbox_operator.images.keepers import Keeper, State, full
-from sandbox_operator.images.memory import Memory
+from sandbox_operator.images.memory import Answer, Memory
 from sandbox_operator.images.plan import World, plan
 from sandbox_operator.images.status import OnNode, is_urgent, next_status
 from sandbox_operator.images.watch import ImageWatch
@@ -165,9 +165,8 @@ class ImagesReconciler:
         creates = [] if is_refused else creates[: _MOST_WRITES - len(deletes)]
         answers = await together([self._create(item, memory, node, images) for node, images in creates])
         if creates:
-            refusal = next(filter(None, answers), None)
-            memory.answered(refusal, self._now())
-            if refusal:
+            memory.answered(answers, self._now())
+            if refusal := next(filter(None, (answer.refusal for answer in answers)), None):
                 _log.warning("refused", images=item.metadata.name, reason=refusal.reason, error=refusal.message)
         return bool(deletes or creates)
 
@@ -175,13 +174,13 @@ class ImagesReconciler:
         await self._api.delete(keeper)
         memory.expectations.deleted(keeper)
 
-    async def _create(self, item: SandboxImages, memory: Memory, node: str, images: tuple[str, ...]) -> Refusal | None:
+    async def _create(self, item: SandboxImages, memory: Memory, node: str, images: tuple[str, ...]) -> Answer:
         texts = [memory.texts[image] for image in images]
         made = await self._api.create(build_keeper(item, node, texts, self._pause_image, new_name(item)))
         if isinstance(made, Refusal):
-            return made
+            return Answer(node, images, made)
         memory.expectations.created(made)
-        return None
+        return Answer(node, images)
 
     async def _report(self, item: SandboxImages, memory: Memory, found: list[OnNode] | None) -> None:
         """Write the status, if it has changed and is due."""

@@ -116,7 +116,7 @@ def _reason(memory: Memory, nodes: Sequence[OnNode] | None, counts: SandboxImage
     if not nodes:
         return ImagesReason.NO_NODES, "No node is to have the images."
     progress = f"{counts.ready} of {counts.wanted} images on {counts.nodes} nodes are ready."
-    if memory.refusal:
+    if memory.refusal and counts.ready < counts.wanted:
         over_quota = memory.refusal.reason is Reason.QUOTA_EXCEEDED
         return ImagesReason.QUOTA_EXCEEDED if over_quota else ImagesReason.POD_REFUSED, memory.refusal.message
     if counts.ready + counts.failed < counts.wanted:

@@ -49,6 +49,14 @@ def test_states(status: dict[str, Any], state: State, reason: str) -> None:
     assert (found.since == NOW) == (state is State.READY)
 
 
+def test_containers_of_others_say_nothing_of_the_images() -> None:
+    injected = {"name": "a-sidecar", "state": {"running": {"startedAt": "2026-11-23T11:00:00Z"}}}
+    own = {"name": "keeper", "state": {"waiting": {"reason": "ErrImagePull", "message": DENIED}}}
+    found = decode(stored("registry.example/a:1", node=NODE, containerStatuses=[injected, own]))
+    assert (found.state, found.reason) == (State.FAILED, "ImagePullDenied")
+    assert decode(stored("registry.example/a:1", node=NODE, containerStatuses=[injected])).state is State.PULLING
+
+
 def test_a_pod_without_a_place_says_why() -> None:
     refusal = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Too many pods"}
     found = decode(stored("registry.example/a:1", conditions=[refusal]))

@@ -1,16 +1,21 @@
 """What is remembered of a list: sizes, failures, and what sandboxes have used."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+from sandbox_common.reasons import Reason
 from sandbox_crds.models import SandboxImages
 from sandbox_operator.images.keepers import Keeper, State
-from sandbox_operator.images.memory import LONGEST_REST, SHORTEST_REST, TOO_LARGE, Memory
+from sandbox_operator.images.memory import LONGEST_REST, SHORTEST_REST, TOO_LARGE, Answer, Memory
 from sandbox_operator.images.sizes import Sizes
+from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.pod_expectations import PodExpectations
 from unit.sandbox_operator.images.samples import LIST_UID, NODE, image, images, keeper, listed
 from unit.sandbox_operator.samples import NOW
 
 SECOND = timedelta(seconds=1)
+FORBIDDEN = Refusal(Reason.POD_REFUSED, "forbidden")
+OVER_QUOTA = Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota")
 
 
 def memory(item: SandboxImages, room: int | None = None) -> Memory:
@@ -49,6 +54,51 @@ def test_another_spec_tries_all_at_once() -> None:
     found.look(NODE, [keeper(image(1), state=State.FAILED)], NOW)
     assert found.read(listed(*images(3), generation=2), None, NOW)
     assert found.resting(NODE, NOW) == set()
+
+
+def test_a_pod_that_is_being_deleted_is_no_failure() -> None:
+    found = memory(listed(*images(4)))
+    ends = [keeper(image(1), state=State.FAILED), keeper(*images(4), state=State.FAILED)]
+    found.look(NODE, [replace(pod, deletion_requested=NOW) for pod in ends], NOW)
+    assert (found.failures[NODE], found.may_merge(NODE, NOW)) == ({}, True)
+
+
+def test_a_refused_image_rests_and_the_next_one_need_not_wait() -> None:
+    found = memory(listed(*images(2)))
+    found.answered([Answer(NODE, (image(1),), FORBIDDEN), Answer(NODE, (image(2),))], NOW)
+    assert found.resting(NODE, NOW) == {image(1)}
+    assert (found.refusal, found.refused_until) == (None, None)
+    assert found.failures[NODE][image(1)].reason == Reason.POD_REFUSED
+    assert found.due(NOW) == NOW + SHORTEST_REST
+
+
+def test_all_pods_wait_when_all_are_refused() -> None:
+    found = memory(listed(*images(2)))
+    for seconds in (10, 20, 40, 60):
+        found.answered([Answer(NODE, (image(1),), FORBIDDEN)], NOW)
+        assert (found.refusal, found.refused_until) == (FORBIDDEN, NOW + timedelta(seconds=seconds))
+    found.answered([Answer(NODE, (image(2),))], NOW)
+    assert (found.refusal, found.refused_until) == (None, None)
+
+
+def test_a_full_quota_is_the_fault_of_no_image() -> None:
+    found = memory(listed(*images(2)))
+    found.answered([Answer(NODE, (image(1),)), Answer(NODE, (image(2),), OVER_QUOTA)], NOW)
+    assert (found.refusal, found.resting(NODE, NOW)) == (OVER_QUOTA, set())
+    assert found.refused_until == NOW + timedelta(seconds=10)
+
+
+def test_a_refused_merged_pod_rests_and_its_images_do_not() -> None:
+    found = memory(listed(*images(4)))
+    found.answered([Answer(NODE, tuple(images(4)), FORBIDDEN)], NOW)
+    assert (found.may_merge(NODE, NOW), found.resting(NODE, NOW)) == (False, set())
+
+
+def test_another_spec_forgets_what_was_refused() -> None:
+    found = memory(listed(*images(2)))
+    found.answered([Answer(NODE, (image(1),), FORBIDDEN)], NOW)
+    found.read(listed(*images(2), generation=2), None, NOW)
+    assert (found.refusal, found.refused_until, found.resting(NODE, NOW)) == (None, None, set())
 
 
 def test_merging_rests_after_a_merged_pod_has_failed() -> None:

@@ -60,6 +60,12 @@ def test_every_reason_comes_with_its_remedy(reason: ImagesReason) -> None:
     assert CASES[reason].observed_generation == 1
 
 
+def test_a_refusal_is_not_reported_once_all_is_there() -> None:
+    condition = status(listed(*images(2)), [keeper(*images(2))], refusal=REFUSED).condition("Ready")
+    assert condition
+    assert condition.reason == ImagesReason.KEPT
+
+
 def test_numbers_of_all_nodes_and_of_each() -> None:
     found = status(listed(*images(3)), [keeper(image(1)), FAILED, keeper(image(3))], [keeper(image(1), name="other")])
     assert (found.images, found.nodes, found.wanted) == (3, 2, 6)
