@@ -1,7 +1,7 @@
 """What an operator knows about its namespace, as leader or standby: custom resources and pods as last seen."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from sandbox_common.kube import Informer, KubeClient
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
+from sandbox_operator.images.keepers import State
 from sandbox_operator.images.watch import ImageWatch
 from sandbox_operator.limits.owners import OwnerLimits
 from sandbox_operator.pools.pod_index import PodIndex
@@ -151,16 +152,19 @@ class Caches:
         if event.seconds is None and self.listener and pod and pod.uid == event.pod_uid and pod.sandbox:
             self.listener.sandbox_changed(pod.sandbox)
 
-    def pull_of(self, pod: Pod, now: datetime, sizes: Mapping[str, int]) -> PullUnderWay | None:
-        """The image pull that this pod waits for, if there is one; `sizes` are known besides those of kubelets."""
+    def pull_of(self, pod: Pod, now: datetime, size_of: Callable[[str], int]) -> PullUnderWay | None:
+        """The image pull that this pod waits for, if there is one; `size_of` knows sizes besides those of kubelets."""
         if not pod.awaits_containers and not pod.awaits_pull:
             return None
-        pull = self.pulls.of(pod.uid, pod.node, self._awaits_containers, now, sizes)
+        pull = self.pulls.of(pod.uid, pod.node, self._awaits_containers, now, size_of)
         return pull if pull and (pod.awaits_containers or pod.has_begun_again(pull.since)) else None
 
     def _awaits_containers(self, name: str, uid: str) -> bool:
         pod = self.pods.get(name)
-        return pod is not None and pod.uid == uid and pod.awaits_containers
+        if pod is not None:
+            return pod.uid == uid and pod.awaits_containers
+        keeper = self.images.pods.get(name)
+        return keeper is not None and keeper.uid == uid and keeper.state is State.PULLING
 
     def _node_changed(self, _: str) -> None:
         for pool in self.pod_index.pools():

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from functools import partial
 
 from sandbox_common import times
 from sandbox_common.keys import MasterKeys
@@ -82,7 +83,7 @@ class Term:
         )
 
     def _pull_of(self, sandbox: Sandbox, pod: Pod, now: datetime) -> PullUnderWay | None:
-        pull = self._caches.pull_of(pod, now, self._image_sizes.known)
+        pull = self._caches.pull_of(pod, now, partial(self._image_sizes.of, sandbox.spec.owner))
         return pull and self._image_sizes.asked(sandbox, pull, now)
 
     @property

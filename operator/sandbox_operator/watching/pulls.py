@@ -8,7 +8,7 @@ the whole image: also of layers that were on the node already.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -36,6 +36,10 @@ _FADING = 0.85
 """The weight of a pull, compared with that of the next one."""
 _LONGEST = timedelta(hours=1)
 """Events live so long. What began before, and has no end, has been given up."""
+_MOST_SECONDS = 86400.0
+"""What an Event says of a longer pull is not true, and nobody waits for longer."""
+_YEARS = range(2000, 3000)
+"""Events of others teach nothing. They would break the arithmetic of times."""
 _TOGETHER = timedelta(seconds=1.5)
 """Events have whole seconds: pulls that overlap by more have run side by side."""
 
@@ -107,6 +111,8 @@ def decode(item: KubeObject) -> PullEvent | None:
 
 def read(event: ClusterEvent) -> PullEvent | None:
     """The only place where the kubelet's words about pulls are understood."""
+    if event.seen.year not in _YEARS:
+        return None
     if event.reason == "Pulling" and (match := _PULLING.match(event.note)):
         return PullEvent(event.uid, event.name, match[1], event.host, event.seen)
     if event.reason == "Pulled" and (match := _PULLED.match(event.note)):
@@ -146,7 +152,7 @@ class Pulls:
         remember(self._queues, event.node, queue)
 
     def _learn(self, event: PullEvent, seconds: float) -> None:
-        if not event.size:
+        if not event.size or seconds > _MOST_SECONDS:
             return
         remember(self._sizes, event.image, event.size)
         sample, samples = _Sample(event.seen, event.pod_uid, seconds, event.size), self._samples.get(event.node, [])
@@ -154,12 +160,12 @@ class Pulls:
             remember(self._samples, event.node, sorted([*samples, sample])[-_REMEMBERED:])
 
     def of(
-        self, pod_uid: str, node: str, waits: Callable[[str, str], bool], now: datetime, sizes: Mapping[str, int]
+        self, pod_uid: str, node: str, waits: Callable[[str, str], bool], now: datetime, size_of: Callable[[str], int]
     ) -> PullUnderWay | None:
         """The pull that a pod on this node waits for; None when there is none.
 
-        `waits` says of a name and a UID whether this pod still waits for its containers. `sizes` are those that the
-        caller knows by image. Without a size there is no prediction.
+        `waits` says of a name and a UID whether this pod still waits for its containers. `size_of` gives the
+        bytes of an image that the caller knows, or 0. Without a size there is no prediction.
         """
         under_way = {
             since: image for image, attempts in self._pods.get(pod_uid, {}).items() if (since := attempts.since)
@@ -168,15 +174,15 @@ class Pulls:
             return None
         since = max(under_way)
         image = under_way[since]
-        size = self._size(image, sizes)
-        end = self._end(_Queued(since, image, pod_uid, ""), node, waits, now, sizes) if size else None
+        size = self._size(image, size_of)
+        end = self._end(_Queued(since, image, pod_uid, ""), node, waits, now, size_of) if size else None
         return PullUnderWay(image, node, since, size, (end - since).total_seconds() if end else 0.0)
 
     def _end(
-        self, own: _Queued, node: str, waits: Callable[[str, str], bool], now: datetime, sizes: Mapping[str, int]
+        self, own: _Queued, node: str, waits: Callable[[str, str], bool], now: datetime, size_of: Callable[[str], int]
     ) -> datetime | None:
         """When the pull will probably be over; None when no other pull is known."""
-        size = self._size(own.image, sizes)
+        size = self._size(own.image, size_of)
         samples = self._samples.get(node, [])
         is_parallel = _side_by_side(samples)
         others: dict[str, _Queued] = {}
@@ -186,12 +192,12 @@ class Pulls:
                 others.setdefault(other.image, other)
         if is_parallel:
             # All share what the node can pull, until the smaller one is there. Others will come as some go.
-            shared = sum(min(size, self._size(image, sizes) or size) for image in others)
-            seconds = self._seconds(node, size, now)
+            shared = sum(min(size, self._size(image, size_of) or size) for image in others)
+            seconds = self._seconds(node, size, waits, now)
             return None if seconds is None else own.since + timedelta(seconds=seconds * (1 + shared / size))
         free = max((sample.ended for sample in samples), default=own.since)
         for other in (*others.values(), own):
-            seconds = self._seconds(node, self._size(other.image, sizes) or size, now)
+            seconds = self._seconds(node, self._size(other.image, size_of) or size, waits, now)
             if seconds is None:
                 return None
             free = max(free, other.since) + timedelta(seconds=seconds)
@@ -199,8 +205,8 @@ class Pulls:
             free = free if other is own else max(free, now)
         return free
 
-    def _size(self, image: str, sizes: Mapping[str, int]) -> int:
-        return sizes.get(image, 0) or self._sizes.get(image, 0)
+    def _size(self, image: str, size_of: Callable[[str], int]) -> int:
+        return size_of(image) or self._sizes.get(image, 0)
 
     def _waiting(self, node: str, waits: Callable[[str, str], bool], now: datetime) -> list[_Queued]:
         """The pulls that are under way on the node, in their order."""
@@ -209,18 +215,19 @@ class Pulls:
             del queue[key]
         return sorted(pull for pull in queue.values() if waits(pull.pod_name, pull.pod_uid))
 
-    def _seconds(self, node: str, size: int, now: datetime) -> float | None:
+    def _seconds(self, node: str, size: int, waits: Callable[[str, str], bool], now: datetime) -> float | None:
         """How long a pull of this many bytes takes if it is the only one: on this node, or on others if it has none."""
         nodes = [node] if node in self._samples else self._samples
-        alone = sorted(sample for each in nodes for sample in self._alone(each, now))
-        return estimate([(sample.seconds, sample.size) for sample in alone[: -_REMEMBERED - 1 : -1]], size)
+        alone = sorted(sample for each in nodes for sample in self._alone(each, waits, now))
+        seconds = estimate([(sample.seconds, sample.size) for sample in alone[: -_REMEMBERED - 1 : -1]], size)
+        return None if seconds is None else min(seconds, _MOST_SECONDS)
 
-    def _alone(self, node: str, now: datetime) -> Iterable[_Sample]:
+    def _alone(self, node: str, waits: Callable[[str, str], bool], now: datetime) -> Iterable[_Sample]:
         """The pulls of a node, each with the seconds that it would have taken if it had been the only one."""
         samples = self._samples[node]
         spans = [(sample.began, sample.ended) for sample in samples]
         if _side_by_side(samples):
-            spans += [(pull.since, now) for pull in self._queues.get(node, {}).values()]
+            spans += [(pull.since, now) for pull in self._waiting(node, waits, now)]
         for sample in samples:
             # The sum includes the pull itself.
             together = sum(_overlap(sample.began, sample.ended, *span) for span in spans)

@@ -1,4 +1,4 @@
-"""A registry is asked once for each image whose pull lasts, and never for others."""
+"""A registry is asked for each image whose pull lasts, and never for others."""
 
 import asyncio
 from dataclasses import replace
@@ -38,12 +38,12 @@ async def test_a_pull_that_lasts_is_asked_for_once() -> None:
         assert gateway.sizes.asked(one, PULL, LONG) == replace(PULL, is_asked=True)
     await gateway.settled()
     assert gateway.asked == [("a:1", "team", "default")]
-    assert gateway.sizes.known == {"a:1": 812}
+    assert (gateway.sizes.of("team", "a:1"), gateway.sizes.of("team", "b:1")) == (812, 0)
     assert gateway.answered == ["one"]
     assert gateway.sizes.asked(one, PULL, LONG) == PULL
 
 
-async def test_what_the_gateway_does_not_know_is_not_asked_for_again() -> None:
+async def test_what_the_gateway_does_not_know_is_not_asked_for_at_once_again() -> None:
     for size in (0, -1):
         gateway = Gateway(size)
         gateway.sizes.asked(sandbox(), PULL, LONG)
@@ -51,6 +51,30 @@ async def test_what_the_gateway_does_not_know_is_not_asked_for_again() -> None:
         assert gateway.answered == ["one"]
         assert gateway.sizes.asked(sandbox(), PULL, LONG) == PULL
         assert len(gateway.asked) == 1
+
+
+async def test_what_nobody_knew_is_asked_for_again_after_some_minutes() -> None:
+    gateway = Gateway(0)
+    gateway.sizes.asked(sandbox(), PULL, LONG)
+    await gateway.settled()
+    gateway.size = 812
+    later = LONG + timedelta(minutes=5)
+    assert gateway.sizes.asked(sandbox(), PULL, later - timedelta(seconds=1)) == PULL
+    assert gateway.sizes.asked(sandbox(), PULL, later).is_asked
+    await gateway.settled()
+    assert gateway.sizes.of(sandbox().spec.owner, "a:1") == 812
+    assert gateway.sizes.asked(sandbox(), PULL, later + timedelta(days=1)) == PULL
+    assert len(gateway.asked) == 2
+
+
+async def test_each_owner_has_answers_of_its_own() -> None:
+    gateway, without_a_secret, with_one = Gateway(0), sandbox(owner="a"), sandbox(owner="b")
+    gateway.sizes.asked(without_a_secret, PULL, LONG)
+    await gateway.settled()
+    gateway.size = 812
+    assert gateway.sizes.asked(with_one, PULL, LONG).is_asked
+    await gateway.settled()
+    assert (gateway.sizes.of("a", "a:1"), gateway.sizes.of("b", "a:1")) == (0, 812)
 
 
 async def test_a_short_pull_and_a_known_size_need_no_question() -> None:

@@ -26,7 +26,7 @@ class Pull:
 def errors(pulls: Sequence[Pull]) -> list[float]:
     """The relative errors of all predictions, in the order in which the pulls began."""
     events = [event for number, pull in enumerate(pulls) for event in _events(number, pull)]
-    sizes = {f"image-{number}": pull.size for number, pull in enumerate(pulls)}
+    sizes = {f"image-{number}": pull.size for number, pull in enumerate(pulls)}.__getitem__
     found: list[float] = []
     for number, pull in enumerate(pulls):
         now = pull.asked + _LOOK_SECONDS

@@ -14,6 +14,7 @@ from sandbox_operator.watching.pulls import PullEvent, Pulls, PullUnderWay, deco
 START = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 MB = 10**6
 SIZES = {"other": 100 * MB}
+DAY = 86400
 
 
 def at(seconds: float) -> datetime:
@@ -49,9 +50,13 @@ def known(*events: PullEvent) -> Pulls:
     return pulls
 
 
+def size_of(image: str) -> int:
+    return SIZES.get(image, 0)
+
+
 def under_way(pulls: Pulls, pod: str, now: float, waiting: Iterable[str] = ()) -> PullUnderWay | None:
     all_waiting = set(waiting)
-    return pulls.of(pod, "node-1", lambda _, uid: uid in all_waiting, at(now), SIZES)
+    return pulls.of(pod, "node-1", lambda _, uid: uid in all_waiting, at(now), size_of)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +109,28 @@ def test_the_words_of_kubelets(reason: str, note: str, image: str, seconds: floa
 def test_other_words(reason: str, note: str) -> None:
     event = decode(body(reason, note))
     assert event is None or (event.seconds == 2 and event.size == 0)
+
+
+@pytest.mark.parametrize("words", ["9999999999999s", "9" * 400 + "h", "9" * 5000 + "ns", "172800s", "0s"])
+def test_an_absurd_duration_teaches_nothing(words: str) -> None:
+    note = f'Successfully pulled image "other" in {words} (1s including waiting). Image size: 1 bytes.'
+    event = decode(body("Pulled", note))
+    assert event
+    pulls = known(event, began(1, "other", "uid-2"))
+    assert under_way(pulls, "uid-2", 2, ["uid-2"]) == PullUnderWay("other", "node-1", at(1), 100 * MB)
+
+
+def test_an_absurd_size_makes_no_absurd_time() -> None:
+    pulls = known(ended(0, 3000, 1, "z", "uid-0"), began(1, "other", "uid-2"))
+    found = pulls.of("uid-2", "node-1", lambda _, __: True, at(2), lambda _: 10**30)
+    assert found
+    assert found.expected_seconds <= DAY
+
+
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_an_event_of_an_absurd_year_is_none_of_a_pull(year: str) -> None:
+    time = f"{year}-01-01T00:00:00Z"
+    assert decode(body("Pulling", 'Pulling image "x"', deprecatedLastTimestamp=time)) is None
 
 
 def test_what_is_no_event_is_refused() -> None:
@@ -190,9 +217,18 @@ def test_pulls_side_by_side_share_the_network() -> None:
     assert alone
     assert alone.expected_seconds == 10
     pulls = known(*learned, began(30, "y", "uid-1", "node-1"), began(30, "small", "uid-3"), began(30, "other", "uid-2"))
-    found = pulls.of("uid-2", "node-1", lambda _, __: True, at(31), {**SIZES, "small": 20 * MB})
+    found = pulls.of("uid-2", "node-1", lambda _, __: True, at(31), {**SIZES, "y": 0, "small": 20 * MB}.__getitem__)
     assert found
     assert found.expected_seconds == 22
+
+
+def test_a_pull_that_has_failed_makes_no_other_look_faster() -> None:
+    # Two at a time, 100 MB each in 20 s: 10 MB/s in all.
+    learned = [ended(20, 20, 100 * MB, "y", "uid-8"), ended(20, 20, 100 * MB, "z", "uid-9")]
+    failed = [began(0, "bad", f"uid-bad-{number}") for number in range(8)]
+    found = under_way(known(*learned, *failed, began(30, "other", "uid-2")), "uid-2", 31, ["uid-2"])
+    assert found
+    assert found.expected_seconds == 10
 
 
 def test_a_pull_that_takes_too_long_moves_those_behind_it() -> None:
