@@ -2,7 +2,7 @@
 
     /oh/any/bin/python -I /oh/any/launch.py SETTINGS [option of the agent server ...]
 
-SETTINGS is a JSON object. `directory` is where to start, "" for the container's own; it is made if it is missing.
+SETTINGS is a JSON object. `directory` is where to start, "" for the container's own. Below the workspace, it is made.
 `ignored` names directories of the agent server's own files: by the variable that may lead elsewhere, each a pair of its
 path and of what git leaves alone in it.
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ANY = Path(__file__).parent
+WORKSPACE = Path("/workspace")
 
 _DURING_IMPORT = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LOG_JSON": "true"}
 _DEFAULTS = {"OH_ENABLE_BROWSER": "false", "OH_ENABLE_VSCODE": "false", "OH_PRELOAD_TOOLS": "false"}
@@ -32,8 +33,9 @@ def main() -> None:
         if os.environ.get(variable, "").rstrip("/") == path:
             _ignore(Path(path), patterns)
     _allow_git_everywhere(os.environ)
-    if directory := settings["directory"]:
-        _enter(Path(directory))
+    directory = Path(settings["directory"] or Path.cwd())
+    if WORKSPACE in directory.parents:
+        _enter(directory)
     _offer_programs(os.environ)
     zoneinfo.reset_tzpath([*zoneinfo.TZPATH, str(ANY / "zoneinfo")])
     for name, value in _DEFAULTS.items():

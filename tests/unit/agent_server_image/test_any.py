@@ -1,8 +1,10 @@
 """What is done in a container of another image before the agent server starts."""
 
 import importlib.util
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,34 @@ def test_the_working_directory_is_made(launch: Any, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     launch._enter(tmp_path / "a" / "b")
     assert Path.cwd() == tmp_path / "a" / "b"
+
+
+@pytest.mark.parametrize(("given", "below"), [(True, True), (False, True), (False, False)])
+def test_a_directory_that_a_container_runtime_has_made_in_the_workspace_is_made_anew(
+    launch: Any, given: bool, below: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "project"
+    own.mkdir(mode=0o555)
+    monkeypatch.chdir(own)
+    monkeypatch.setattr(launch, "WORKSPACE", tmp_path if below else tmp_path / "workspace")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "none")
+    monkeypatch.setattr(launch, "_offer_programs", _stop)
+    settings: dict[str, Any] = {"directory": str(own) if given else "", "ignored": {}}
+    monkeypatch.setattr(sys, "argv", ["launch.py", json.dumps(settings)])
+    monkeypatch.setattr(os, "access", _is_root_s)
+    monkeypatch.setattr(os, "getuid", lambda: own.stat().st_uid + 1)
+    with pytest.raises(InterruptedError):
+        launch.main()
+    assert (own.stat().st_mode & 0o777 != 0o555) is below
+    assert Path.cwd() == own
+
+
+def _stop(_: object) -> None:
+    raise InterruptedError
+
+
+def _is_root_s(_file: object, _mode: int) -> bool:
+    return False
 
 
 @pytest.mark.parametrize("path", ["", "/bin:/own"])
