@@ -36,8 +36,8 @@ _MOST_LOGINS = 4
 _NOTHING_KNOWN = ImageFacts(upload_time="", image_size_bytes=0)
 
 
-type ReadSecrets = Callable[[], Awaitable[Sequence[bytes]]]
-"""Reads the `.dockerconfigjson` of pull Secrets."""
+type ReadSecrets = Callable[[], Awaitable[Sequence[bytes] | None]]
+"""Reads the `.dockerconfigjson` of pull Secrets; None if they cannot be read."""
 
 
 class _HiddenError(RegistryError):
@@ -100,7 +100,7 @@ class Images:
         return _unknown(f"The gateway asked {registry}, but {problem}.")
 
     async def _ask(self, image: Reference, read: ReadSecrets, tls: ssl.SSLContext) -> ImageExistsResponse:
-        """The first answer that the image exists; without one, that it is missing, if no credentials were refused.
+        """The first answer that the image exists; without one, that it is missing, if all credentials were accepted.
 
         Registries may answer 404 for an image that they hide, so credentials that do not work leave it unknown.
         """
@@ -118,7 +118,10 @@ class Images:
         if answer and answer.exists:
             return answer
         problems = [f"it does not show the image without credentials (status {status})"]
-        logins = [login for config in await read() for login in matching(config, image)]
+        configs = await read()
+        if configs is None:
+            problems.append("the gateway cannot read the pull Secrets now")
+        logins = [login for config in configs or () for login in matching(config, image)]
         for login in logins[:_MOST_LOGINS]:
             try:
                 answer = await ask(login)

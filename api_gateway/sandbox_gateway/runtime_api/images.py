@@ -67,7 +67,7 @@ def image_routes(
         except ValueError as error:
             raise InvalidRequestError(f"image: {error}") from None
 
-        async def read() -> Sequence[bytes]:
+        async def read() -> Sequence[bytes] | None:
             if not permissions.allows_image(image, key.policy):
                 return ()
             return await pull_secrets.read(key.owner, permissions.default_class(key.policy))

@@ -21,8 +21,8 @@ class PullSecrets:
         self._namespace = namespace
         self._classes = classes
 
-    async def read(self, owner: str, class_name: str) -> Sequence[bytes]:
-        """`.dockerconfigjson` of the Secrets that a pod of this owner and class has; none if they cannot be read."""
+    async def read(self, owner: str, class_name: str) -> Sequence[bytes] | None:
+        """`.dockerconfigjson` of the Secrets that a pod of this owner and class has; None if they cannot be read."""
         names = self._classes.spec(class_name).pod.image_pull_secrets
         selectors = [{"fieldSelector": f"{OF_TYPE},metadata.name={name}"} for name in names]
         selectors.append({"fieldSelector": OF_TYPE, "labelSelector": of_owner(owner), "limit": str(MOST)})
@@ -30,7 +30,7 @@ class PullSecrets:
             lists = [await self._client.list(SECRETS, self._namespace, **selector) for selector in selectors]
         except FAILURES as error:
             _log.warning("pull secrets not read", error=str(error) or type(error).__name__)
-            return ()
+            return None
         return [content for found in lists for secret in found["items"] for content in _content(secret)]
 
 

@@ -33,9 +33,9 @@ async def no_secrets() -> Sequence[bytes]:
 
 
 async def look(
-    registry: Registry, image: str = "a/b:1", *trusted: str, secrets: Sequence[bytes] = ()
+    registry: Registry, image: str = "a/b:1", *trusted: str, secrets: Sequence[bytes] | None = ()
 ) -> ImageExistsResponse:
-    async def read() -> Sequence[bytes]:
+    async def read() -> Sequence[bytes] | None:
         return secrets
 
     asked = Images((registry.name, *trusted), registry.tls)
@@ -222,6 +222,13 @@ async def test_an_image_that_is_missing_may_be_hidden_if_credentials_do_not_work
 ) -> None:
     registry.answers[MANIFEST] = answers
     unknown(await look(registry, secrets=[login(registry), login(registry, "other")]), words)
+
+
+@pytest.mark.parametrize("first", [BASIC, web.Response(status=404)])
+async def test_an_image_may_be_hidden_if_pull_secrets_cannot_be_read(registry: Registry, first: web.Response) -> None:
+    registry.answers[MANIFEST] = first
+    words = f"(status {first.status}), and the gateway cannot read the pull Secrets"
+    unknown(await look(registry, secrets=None), words)
 
 
 async def test_credentials_that_do_not_work_hinder_no_others(registry: Registry) -> None:
