@@ -40,6 +40,7 @@ def decode(event: KubeObject) -> ClusterEvent:
         or event.get("eventTime")
         or event["metadata"]["creationTimestamp"]
     )
+    source: KubeObject = event.get("deprecatedSource") or {}
     return ClusterEvent(
         reason=event.get("reason") or "",
         note=event.get("note") or "",
@@ -49,5 +50,5 @@ def decode(event: KubeObject) -> ClusterEvent:
         type=event.get("type") or "Normal",
         name=regarding.get("name") or "",
         count=series.get("count") or event.get("deprecatedCount") or 1,
-        host=(event.get("deprecatedSource") or {}).get("host") or event.get("reportingInstance") or "",
+        host=source.get("host") or event.get("reportingInstance") or "",
     )

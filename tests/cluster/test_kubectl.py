@@ -65,7 +65,7 @@ def test_suspend_keeps_the_volume(kubectl: Kubectl, images: Images, belongings: 
     kubectl("patch", "sandboxclass", "persistent", "--type", "merge", "--patch", enlarge % size)
     events = kubectl("get", "events", "--field-selector", f"involvedObject.name={name}", "--output", "json")["items"]
     [kept] = [event["message"] for event in events if event["reason"] == "VolumeSizeKept"]
-    assert "the class asks for 100Gi now" in kept
+    assert "the class now asks for 100Gi" in kept
     status = kubectl("get", "ohsb", name, "--output", "json")["status"]
     assert status["launch"] == "Resume"
     assert kubectl("exec", status["podName"], "--", "cat", "/workspace/note.txt") == "kept\n"

@@ -54,12 +54,13 @@ async def test_a_life_ends(world: World, kubelet: Kubelet, ledger: Ledger) -> No
 
 async def test_a_life_that_is_prolonged_goes_on(world: World, kubelet: Kubelet, ledger: Ledger) -> None:
     async with kubelet.running_all():
-        await world.add(maximumLifeSeconds=15)
-        await announced(world)
+        await world.add(maximumLifeSeconds=20)
+        await world.until(Reason.READY)
         await ledger.new()
+        await announced(world)
         await world.edit(maximumLifeSeconds=0)
         ready = await world.until(Reason.READY, keep=lambda it: it.status.condition(EXPIRING) is None)
-    assert await ledger.new() == ["patch sandboxes/status"]
+    assert await ledger.new() == ["patch sandboxes/status", "patch sandboxes/status"]
     assert await world.events("Expired") == []
     assert ready.status.observed_generation == ready.metadata.generation
 
