@@ -64,8 +64,8 @@ class Memory:
     """Time of the clock since which the status has something to report that is not written yet."""
     _merges_from: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """By node: when pods may be merged again after a merged one has failed."""
-    _failed: set[str] = field(default_factory=set[str])
-    """UIDs of pods whose failure has been counted."""
+    _counted: dict[str, State] = field(default_factory=dict[str, State])
+    """By UID of a pod: the state that has been taken in."""
 
     def read(self, item: SandboxImages, room: int | None, now: datetime) -> bool:
         """Take over the spec, if it has changed, and at first the status; whether it has changed."""
@@ -82,7 +82,6 @@ class Memory:
         self.generation, self.images, self.texts = item.metadata.generation, tuple(texts), texts
         self.duplicates = tuple(texts[image] for image in duplicates)
         self.sizes.room = room
-        self.sizes.forget_others(texts)
         if first and item.status.pass_started and item.status.observed_generation == self.generation:
             self.used = passes.decode(self.images, item.status.used)
             self.pass_started = times.parse(item.status.pass_started)
@@ -119,20 +118,27 @@ class Memory:
         self.pass_started = now.replace(microsecond=0)
         return True
 
+    def learn(self, on_nodes: Iterable[Mapping[str, int]], keepers: Iterable[Keeper]) -> None:
+        """Take over the sizes that nodes report: of the list's images, and of those that pods still hold."""
+        images = self.texts.keys() | {image for keeper in keepers for image in keeper.images}
+        self.sizes.forget_others(images)
+        for on_node in on_nodes:
+            self.sizes.learn(images, on_node)
+
     def look(self, node: str, keepers: Iterable[Keeper], now: datetime) -> None:
         """Remember what has become of a node's pods, and which images are too large for it."""
         failures = self.failures.setdefault(node, {})
         for keeper in keepers:
             # The end of a pod that is being deleted is no failure.
-            if keeper.deletion_requested:
+            if keeper.deletion_requested or self._counted.get(keeper.uid) is keeper.state:
                 continue
+            self._counted[keeper.uid] = keeper.state
             if keeper.state is State.READY:
                 for image in keeper.images:
                     failures.pop(image, None)
-            elif keeper.state is State.FAILED and keeper.uid not in self._failed:
-                self._failed.add(keeper.uid)
+            elif keeper.state is State.FAILED:
                 self._rest(node, keeper.images, keeper.reason, keeper.message, now)
-        for image, size in self.sizes.too_large():
+        for image, size in self.sizes.too_large(self.texts):
             failures[image] = Failure(TOO_LARGE, f"It has {size} bytes, more than maxDisk.", None, 1)
 
     def _rest(self, node: str, images: Sequence[str], reason: str, message: str, now: datetime) -> None:
@@ -150,7 +156,7 @@ class Memory:
         """Keep what belongs to these nodes and to pods with these UIDs."""
         self.failures = {node: failures for node, failures in self.failures.items() if node in nodes}
         self._merges_from = {node: time for node, time in self._merges_from.items() if node in nodes}
-        self._failed &= set(pods)
+        self._counted = {uid: state for uid, state in self._counted.items() if uid in pods}
 
     def resting(self, node: str, now: datetime) -> set[str]:
         """The images that are not to be tried on this node now."""

@@ -2,7 +2,8 @@
 
 Each image gets a pod of its own that pulls and then holds it, so that a failure is that of one image. A pod for each of
 many images would use up the pods that a node may have. So many of them are merged: one pod mounts the images of
-`BATCH`, and then those are deleted.
+`BATCH`, and then those are deleted. Once less than half of these are listed, the merged pod is worn: pods of one image
+replace it, so that it does not hold the others for good.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -51,7 +52,7 @@ def plan(world: World) -> Plan:
     """The next steps; to be asked again whenever a pod has changed."""
     wanted = _wanted(world)
     places = {image: place for place, image in enumerate([*world.images, *world.spares])}
-    kept, deletes = _sorted(world, places)
+    kept, deletes = _sorted(world, places, wanted)
     holding = _Holding(world, kept)
     releasable = _by_urgency((keeper for keeper in kept if not set(wanted) & set(keeper.images)), places)
     deletes += holding.release_until(lambda: holding.is_within(0), releasable)
@@ -61,10 +62,11 @@ def plan(world: World) -> Plan:
     # It pulls nothing, and frees the places of many pods.
     if world.is_fit and slots > 0 and (batch := _batch(world, wanted, holding.keepers)):
         creates.append(batch)
-    for image in (image for image in wanted if not holding.has(image)):
+    held = {image for keeper in holding.keepers if not _is_worn(keeper, places) for image in keeper.images}
+    for image in (image for image in wanted if image not in held):
         if not world.is_fit or len(creates) >= slots:
             break
-        size = world.size(image)
+        size = 0 if holding.has(image) else world.size(image)
         deletes += holding.release_until(lambda size=size: holding.is_within(size), releasable)
         if not holding.is_within(size):
             break
@@ -87,17 +89,29 @@ def _wanted(world: World) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def _sorted(world: World, places: Collection[str]) -> tuple[list[Keeper], list[Keeper]]:
+def _is_worn(keeper: Keeper, places: Collection[str]) -> bool:
+    return keeper.is_batch and 2 * sum(image in places for image in keeper.images) < len(keeper.images)
+
+
+def _sorted(world: World, places: Collection[str], wanted: Collection[str]) -> tuple[list[Keeper], list[Keeper]]:
     """The pods that hold something of the list, and those that are of no use."""
     kept: list[Keeper] = []
     useless: list[Keeper] = []
     held: set[str] = set()
-    # Of pods for the same image, the one that is ready and holds more is kept.
-    order = sorted(world.keepers, key=lambda one: (one.state is not State.READY, -len(one.images), one.name))
+    needed = {*wanted, *world.resting}
+    # Of pods for the same image, the one that is ready and holds more is kept; a worn one until another is ready.
+    order = sorted(
+        world.keepers,
+        key=lambda one: (one.state is not State.READY, _is_worn(one, places), -len(one.images), one.name),
+    )
     for keeper in order:
         if keeper.deletion_requested:
             continue
         listed = {image for image in keeper.images if image in places}
+        if _is_worn(keeper, places):
+            is_needed = keeper.state is State.READY and not listed & needed <= held
+            (kept if is_needed else useless).append(keeper)
+            continue
         merges = keeper.is_batch and keeper.state is not State.READY
         if keeper.state is State.FAILED or not listed or (listed <= held and not merges):
             useless.append(keeper)

@@ -138,8 +138,8 @@ class ImagesReconciler:
         tolerations = [toleration(part) for part in item.spec.tolerations]
         nodes = self._nodes.matching(item.spec.node_selector)
         memory.forget_others({node.name for node in nodes}, {keeper.uid for keeper in keepers})
+        memory.learn((node.images for node in nodes), keepers)
         for node in nodes:
-            memory.sizes.learn(memory.texts, node.images)
             memory.look(node.name, on.get(node.name, ()), now)
         if memory.order()[1]:
             memory.begin_next_pass(now)

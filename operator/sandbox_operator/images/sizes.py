@@ -11,7 +11,7 @@ _REPORTED = 50
 
 
 class Sizes:
-    """Of the images of one list. What is not known counts as much as the largest one that is."""
+    """Of the images of one list, and of its pods. What is not known counts as much as the largest one that is."""
 
     def __init__(self, room: int | None) -> None:
         self.room = room
@@ -39,9 +39,10 @@ class Sizes:
             return 0
         return max(self._known.values(), default=self.room or 0)
 
-    def too_large(self) -> list[tuple[str, int]]:
-        """Images that no node has room for, and their bytes."""
-        return [(image, size) for image, size in self._known.items() if self.room is not None and size > self.room]
+    def too_large(self, images: Collection[str]) -> list[tuple[str, int]]:
+        """Those of these images that no node has room for, and their bytes."""
+        large = [(image, size) for image, size in self._known.items() if self.room is not None and size > self.room]
+        return [(image, size) for image, size in large if image in images]
 
     def known(self, image: str) -> int | None:
         """The bytes of an image, if a node has reported them."""

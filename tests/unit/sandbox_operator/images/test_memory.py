@@ -49,6 +49,14 @@ def test_a_failed_image_rests_longer_each_time() -> None:
     assert found.failures[NODE] == {}
 
 
+def test_a_pod_that_has_been_ready_for_long_ends_no_rest() -> None:
+    found = memory(listed(*images(2)))
+    merged = keeper(*images(2))
+    found.look(NODE, [merged], NOW)
+    found.look(NODE, [keeper(image(1), state=State.FAILED), merged], NOW)
+    assert found.resting(NODE, NOW) == {image(1)}
+
+
 def test_another_spec_tries_all_at_once() -> None:
     found = memory(listed(*images(2)))
     found.look(NODE, [keeper(image(1), state=State.FAILED)], NOW)
@@ -163,6 +171,18 @@ def test_what_a_node_does_not_report_after_a_while_is_smaller_than_all_that_it_r
     assert found.size(held, few, NOW + timedelta(minutes=1))(image(1)) == 0, "what was there before is not given up"
     found.sizes.learn(found.texts, {image(2): 30})
     assert found.size(held, few, NOW + timedelta(minutes=1))(image(1)) == 30
+
+
+def test_the_size_of_a_held_image_is_known_after_it_has_left_the_list() -> None:
+    found = memory(listed(*images(2)), room=20)
+    found.learn([{image(1): 10, image(2): 30, image(9): 50}], [keeper(image(1)), keeper(*images(2))])
+    assert found.read(listed(image(1), generation=2), 20, NOW)
+    found.learn([], [keeper(*images(2))])
+    assert [found.sizes.known(image(number)) for number in (1, 2, 9)] == [10, 30, None]
+    found.look(NODE, [], NOW)
+    assert found.failures[NODE] == {}, "what is not listed fails nowhere"
+    found.learn([], [])
+    assert found.sizes.known(image(2)) is None
 
 
 def test_what_is_larger_than_the_disk_is_not_tried() -> None:

@@ -98,6 +98,47 @@ def test_a_merged_pod_of_which_little_is_needed_does_not_break_the_bound() -> No
     assert plan(world).deletes == (merged,)
 
 
+def test_a_merged_pod_of_which_little_is_listed_is_replaced() -> None:
+    worn = keeper(*images(4), name="worn")
+    world = World([image(1), image(9)], [worn, keeper(image(9))], parallelism=1, room=40, size=lambda _: 8)
+    assert plan(world) == Plan((image(1), image(9)), ((image(1),),))
+    pulling = keeper(image(1), state=State.PULLING, name="new")
+    assert not plan(replace(world, keepers=[*world.keepers, pulling]))
+    ready = replace(pulling, state=State.READY)
+    assert plan(replace(world, keepers=[*world.keepers, ready])).deletes == (worn,)
+
+
+def test_a_merged_pod_stays_while_half_of_it_is_listed_or_the_node_takes_no_other() -> None:
+    merged = keeper(*images(4))
+    assert not plan(World(images(2), [merged], parallelism=1))
+    assert not plan(World(images(1), [merged], parallelism=1, is_fit=False))
+
+
+def test_a_pod_of_little_use_goes_first_when_there_is_no_room_for_its_image_alone() -> None:
+    worn = keeper(*images(4), name="worn")
+    steps = plan(World(images(1), [worn], parallelism=1, room=20, size=lambda _: 10))
+    assert (names(steps.deletes), steps.creates) == ({"worn"}, ((image(1),),))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), left=st.sets(st.integers(1, 20)), parallelism=st.integers(1, 4))
+def test_what_leaves_the_list_leaves_the_node_for_the_most_part(seed: int, left: set[int], parallelism: int) -> None:
+    disk = Disk(random.Random(seed), dict.fromkeys(images(20), 1), set(), parallelism, None)
+    for _ in range(300):
+        disk.pass_()
+        disk.kubelet()
+    kept = {image(number) for number in left}
+    disk.removed = disk.sizes.keys() - kept
+    for _ in range(300):
+        held = disk.pinned
+        disk.pass_()
+        assert held & kept <= disk.pinned, "an image that is still listed is given up"
+        disk.kubelet()
+    assert not disk.pass_()
+    assert disk.pinned >= kept
+    assert not any(map(disk.is_worn, disk.keepers.values()))
+
+
 @dataclass
 class Disk:
     """A node, and what a kubelet does there."""
@@ -112,14 +153,22 @@ class Disk:
     used: list[str] = field(default_factory=list[str])
     resting: set[str] = field(default_factory=set[str])
     count: int = 0
+    removed: set[str] = field(default_factory=set[str])
+
+    @property
+    def listed(self) -> list[str]:
+        return [each for each in self.sizes if each not in self.removed]
 
     @property
     def pinned(self) -> set[str]:
         return {each for one in self.keepers.values() for each in one.images}
 
+    def is_worn(self, one: Keeper) -> bool:
+        return 2 * len(set(one.images) & set(self.listed)) < len(one.images)
+
     def pass_(self) -> Plan:
         fits = self.room is None or sum(self.sizes.values()) <= self.room
-        unused = list(self.sizes) if fits else [each for each in self.sizes if each not in self.used]
+        unused = self.listed if fits else [each for each in self.listed if each not in self.used]
         world = World(
             images=unused,
             keepers=list(self.keepers.values()),
@@ -133,7 +182,8 @@ class Disk:
         steps = plan(world)
         assert not set(map(tuple, steps.creates)) & {one.images for one in self.keepers.values()}
         alone = [each for [each, *more] in steps.creates if not more]
-        assert not set(alone) & self.pinned, "an image that is held is pulled again"
+        lasting = {each for one in self.keepers.values() if not self.is_worn(one) for each in one.images}
+        assert not set(alone) & lasting, "an image that is held is pulled again"
         places = [unused.index(each) for each in alone]
         assert places == sorted(places)
         ahead = unused[: max(places)] if places else []
