@@ -12,6 +12,7 @@ from kubernetes.aio import config as _kube_config
 
 from kubectl_ohsb.errors import Refusal
 from sandbox_common.kube import ApiError, KubeClient
+from sandbox_common.kube.resources import SANDBOX_IMAGES
 
 # It has no type annotations.
 _config: Any = _kube_config
@@ -41,7 +42,7 @@ async def connect(target: Target, resource: str = "secrets") -> AsyncGenerator[t
     try:
         yield client, namespace
     except ApiError as error:
-        raise Refusal(_refused(error, resource)) from None
+        raise Refusal(refused(error, resource)) from None
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         host = client.configuration.host
         raise Refusal(
@@ -87,10 +88,16 @@ def _unusable(path: str | None, error: Exception) -> str:
     return f"the kubeconfig {path or 'of this pod'} cannot be used ({reason}): check --kubeconfig and --context"
 
 
-def _refused(error: ApiError, resource: str) -> str:
+def refused(error: ApiError, resource: str) -> str:
+    """What to say of an error of the API server, with the remedy."""
     remedy = {
         401: ": check the credentials of the kubeconfig",
         403: f": ask for rights to get, list, create, patch and delete {resource}, or use --namespace",
         404: ": check --namespace",
     }.get(error.code, "")
+    if error.code == 404 and resource == SANDBOX_IMAGES.plural and not error.message.startswith("namespaces "):
+        remedy = (
+            f": the CustomResourceDefinition {resource}.{SANDBOX_IMAGES.group} is not installed; install it: "
+            "kubectl apply --server-side --field-manager=helm -f helm/openhands-sandbox/crds/"
+        )
     return f"the API server refuses this ({error.code} {error.reason}): {error.message}{remedy}"

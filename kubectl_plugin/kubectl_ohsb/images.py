@@ -57,11 +57,11 @@ def images(context: click.Context) -> None:
 
 @images.command()
 @click.option(
-    "-f", "--filename", type=click.File(), required=True, help="File with one image in each line; - is stdin."
+    "-f", "--filename", type=click.File("rb"), required=True, help="File with one image in each line; - is stdin."
 )
 @click.option(
     "--name",
-    type=options.NEW_NAME,
+    type=options.LIST_NAME,
     default="images",
     show_default=True,
     shell_complete=_names,
@@ -82,7 +82,7 @@ def add(
     secrets: tuple[str, ...],
 ) -> None:
     """Add images to the end of a list. It is created if it does not exist."""
-    found = lists.read(filename.read())
+    found = lists.read(lists.decoded(filename.read()))
     spec: dict[str, Any] = {
         "parallelism": parallelism,
         "maxDisk": max_disk,

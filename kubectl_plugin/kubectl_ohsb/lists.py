@@ -28,6 +28,15 @@ class Added:
     known: int
 
 
+def decoded(content: bytes) -> str:
+    """The text of a file. Raises Refusal if it is not in UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise Refusal(f"line {line} is not in UTF-8: save the file in this encoding") from None
+
+
 def read(text: str) -> list[str]:
     """The images of a file: one in each line; empty lines and those that begin with # do not count. Raises Refusal."""
     images: list[str] = []

@@ -35,6 +35,7 @@ class Text[T](click.ParamType[T]):
 
 OWNER = Text("TEXT", texts.owner)
 NEW_NAME = Text("NAME", texts.new_name)
+LIST_NAME = Text("NAME", texts.list_name)
 NAME = Text("NAME", texts.name)
 IMAGE = Text("PATTERN", texts.image)
 DURATION = Text("DURATION", texts.duration)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import ValidationError
 
 from sandbox_common.api_keys import OWNER, Limits, Policy
+from sandbox_crds.names import SANDBOX_NAME
 
 LONGEST = timedelta(days=3650)
 """The latest possible expiry. A key without an expiry lasts without end."""
@@ -83,6 +84,16 @@ def new_name(text: str) -> str:
     if not _LABEL.fullmatch(text):
         raise ValueError(
             f"{text[:80]!r} is not a name: give 1 to 63 lower-case letters, digits and hyphens, no hyphen at either end"
+        )
+    return text
+
+
+def list_name(text: str) -> str:
+    """The name of a list of images that may be a new one: names of pods begin so."""
+    if not re.fullmatch(SANDBOX_NAME, text):
+        raise ValueError(
+            f"{text[:80]!r} is not a name: give 1 to 50 lower-case letters, digits and hyphens, a letter first and no "
+            "hyphen at the end"
         )
     return text
 

@@ -3,10 +3,12 @@
 import pytest
 from click.testing import CliRunner
 
+from kubectl_ohsb.connection import refused
 from kubectl_ohsb.errors import Refusal
 from kubectl_ohsb.images import document, page, progress, row, size
-from kubectl_ohsb.lists import is_settled, joined, read
+from kubectl_ohsb.lists import decoded, is_settled, joined, read
 from kubectl_ohsb.main import ohsb
+from sandbox_common.kube import ApiError
 from sandbox_crds.models import SandboxImages
 from sandbox_crds.models.sandbox_images import MOST_IMAGES
 
@@ -60,6 +62,29 @@ def test_what_is_wrong_in_a_file_is_named_with_its_line(text: str, named: str) -
     assert named in refusal.value.message
 
 
+@pytest.mark.parametrize("content", [b"a:1\nb\xff:2\n", "a:1\n\u00fc".encode("latin-1")])
+def test_a_file_in_another_encoding_is_refused_with_its_line(content: bytes) -> None:
+    result = CliRunner().invoke(ohsb, ["images", "add", "-f", "-"], input=content)
+    assert result.exit_code == 1
+    assert "line 2 is not in UTF-8" in result.output
+
+
+def test_a_byte_order_mark_is_no_part_of_an_image() -> None:
+    assert read(decoded(b"\xef\xbb\xbfa:1\r\n")) == ["a:1"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "message", "remedy"),
+    [
+        ("sandboximages", "404 page not found", "sandboximages.sandbox.openhands.dev is not installed"),
+        ("sandboximages", 'namespaces "absent" not found', "check --namespace"),
+        ("secrets", 'namespaces "absent" not found', "check --namespace"),
+    ],
+)
+def test_what_the_cluster_has_not_is_named(resource: str, message: str, remedy: str) -> None:
+    assert remedy in refused(ApiError(404, "NotFound", message), resource)
+
+
 def test_a_list_keeps_its_order_and_each_image_once() -> None:
     assert joined(["b", "a:1"], ["docker.io/library/b:latest", "c", "c"]) == ["b", "a:1", "c"]
 
@@ -102,6 +127,8 @@ def test_sizes(bytes_: int, text: str) -> None:
         (["images", "add"], "--filename"),
         (["images", "add", "-f", "-", "--node-selector", "disk"], "--node-selector"),
         (["images", "add", "-f", "-", "--parallelism", "0"], "--parallelism"),
+        (["images", "add", "-f", "-", "--name", "1st"], "a letter first"),
+        (["images", "add", "-f", "-", "--name", "a" * 51], "1 to 50"),
         (["images", "show"], "NAME"),
         (["images", "show", "tasks", "--timeout", "soon"], "--timeout"),
     ],
