@@ -60,7 +60,7 @@ async def test_a_life_that_is_prolonged_goes_on(world: World, kubelet: Kubelet, 
         await announced(world)
         await world.edit(maximumLifeSeconds=0)
         ready = await world.until(Reason.READY, keep=lambda it: it.status.condition(EXPIRING) is None)
-    assert await ledger.new() == ["patch sandboxes/status", "patch sandboxes/status"]
+    assert await ledger.new() == ["create events", "patch sandboxes/status", "patch sandboxes/status"]
     assert await world.events("Expired") == []
     assert ready.status.observed_generation == ready.metadata.generation
 
