@@ -1,9 +1,15 @@
-"""The seed of what is sampled. Workers of a run inherit it."""
+"""The seed of what is sampled, which workers of a run inherit, and that no example fails for being slow."""
 
 import os
 import secrets
 
+from hypothesis import HealthCheck, settings
+
 import sampling
+
+# A busy machine is slow at any example.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure() -> None:

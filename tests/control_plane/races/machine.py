@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Literal, cast
 
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
@@ -145,7 +145,5 @@ def run_races(arena: Arena, first: int, examples: int) -> None:
             stateful_step_count=STEPS,
             phases=(Phase.generate,),
             database=None,
-            deadline=None,
-            suppress_health_check=(HealthCheck.too_slow,),
         ),
     )

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_gateway.proxy.framing import Body, ChunkedBody, FixedBody, UntilCloseBody, request_body, response_body
@@ -88,7 +88,6 @@ def test_bad_framing_of_responses_is_refused(fields: bytes, version: bytes) -> N
         response_body(response(b"200", fields, version), request=request())
 
 
-@settings(deadline=None)
 @given(st.integers(0, 20), st.binary(max_size=40), st.integers(0, 40))
 def test_a_fixed_body_ends_at_its_length(length: int, data: bytes, cut: int) -> None:
     body = FixedBody(length)
@@ -125,7 +124,6 @@ def test_bad_chunks_are_refused(data: bytes) -> None:
             feed(ChunkedBody(), [data[:cut], data[cut:]])
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=6), st.lists(st.integers(0, 200), max_size=6))
 def test_chunked_bodies_of_any_content(chunks: list[bytes], cuts: list[int]) -> None:
     sent = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"

@@ -42,14 +42,13 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(actions)
 def test_any_bytes_in_any_order(steps: Steps) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         judge(steps, *runner.run(perform(steps)))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_of_a_client(data: bytes) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

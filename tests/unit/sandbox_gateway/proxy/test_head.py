@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_gateway.proxy.head import BadMessageError, RequestHead, RequestReader, ResponseReader
@@ -84,7 +84,6 @@ def test_bad_heads_are_refused(status: int, data: bytes) -> None:
         assert status_of([data[:cut], data[cut:]]) == status
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=5))
 def test_the_outcome_does_not_depend_on_the_cuts(tail: bytes, cuts: list[int]) -> None:
     data = b"GET /x HTTP/1.1\r\nHost: a\r\nX: " + tail + b"\r\n\r\nbody"

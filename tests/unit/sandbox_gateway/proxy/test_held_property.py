@@ -152,7 +152,7 @@ async def perform(steps: list[Step]) -> None:
     assert not failures
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(STEPS)
 def test_exactly_one_answer_each(steps: list[Step]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -38,7 +38,7 @@ def by_bytes(reader: RequestReader | ResponseReader, data: bytes) -> object:
     return None
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(
     st.sampled_from(_HEADS),
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2), st.binary(max_size=3)), max_size=3),
@@ -119,7 +119,6 @@ def test_a_head_that_comes_again_is_not_read_again() -> None:
     assert recall(REQUEST_HEADS, data[:-1]) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 200), max_size=6))
 def test_one_reader_reads_one_head_after_the_other(cuts: list[int]) -> None:
     sent = [b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % i for i in (1, 2, 1, 3)]

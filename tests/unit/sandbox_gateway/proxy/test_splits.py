@@ -84,7 +84,7 @@ async def play(exchange: Exchange, cuts: list[int], choices: list[int]) -> tuple
     return got
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.sampled_from(sorted(EXCHANGES)),
     st.lists(st.integers(0, 600), max_size=12),

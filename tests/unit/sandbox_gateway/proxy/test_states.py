@@ -243,7 +243,7 @@ async def perform(steps: list[tuple[str, bytes]]) -> None:
     assert not failures
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STEPS)
 def test_any_order_of_events_follows_the_tables(steps: list[tuple[str, bytes]]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

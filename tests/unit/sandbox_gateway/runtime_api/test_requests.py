@@ -435,7 +435,7 @@ async def test_without_ids_it_is_the_session_called_batch(
     assert service.asked == ["batch" + path.removeprefix("/sessions/batch").removeprefix("/sessions/%62atch")]
 
 
-@settings(deadline=None, max_examples=50)  # each makes an application
+@settings(max_examples=50)  # each makes an application
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=300))
 async def test_any_session_id_arrives_as_it_was_sent(session_id: str) -> None:
     service = ScriptedService()

@@ -5,7 +5,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampling import WHOLE, count, seed
@@ -92,7 +92,7 @@ def _worlds(draw: st.DrawFn) -> World:
     )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(_worlds())
 def test_timelines_that_shrink(world: World) -> None:
     Simulation(world, Tally()).run()

@@ -120,7 +120,7 @@ def test_a_pod_of_little_use_goes_first_when_there_is_no_room_for_its_image_alon
     assert (names(steps.deletes), steps.creates) == ({"worn"}, ((image(1),),))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), left=st.sets(st.integers(1, 20)), parallelism=st.integers(1, 4))
 def test_what_leaves_the_list_leaves_the_node_for_the_most_part(seed: int, left: set[int], parallelism: int) -> None:
     disk = Disk(random.Random(seed), dict.fromkeys(images(20), 1), set(), parallelism, None)
@@ -226,7 +226,7 @@ class Disk:
                 self.used.append(each)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(1, 5 * FEW),

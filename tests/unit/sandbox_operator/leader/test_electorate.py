@@ -37,7 +37,7 @@ def play(seed: int, timing: Timing, trouble: float, number: int, seconds: float)
     return candidates, terms
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     timing=st.sampled_from(TIMINGS),

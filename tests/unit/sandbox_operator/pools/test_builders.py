@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_common.service_ports import named_in
@@ -109,7 +109,6 @@ def renamed(pod: dict[str, Any], made: Sandbox) -> dict[str, Any]:
     return spec
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(spec=SPECS, of_class=CLASSES, environment=VARIABLES)
 def test_a_warm_pod_is_the_cold_pod_but_for_names(
     spec: dict[str, Any], of_class: dict[str, Any], environment: dict[str, str]
@@ -136,7 +135,6 @@ def test_a_warm_pod_is_the_cold_pod_but_for_names(
     assert brought == expected
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(one=st.tuples(SPECS, CLASSES, VARIABLES), other=st.tuples(SPECS, CLASSES, VARIABLES), deferred=st.booleans())
 def test_templates_are_equal_only_for_equal_pods(
     one: tuple[dict[str, Any], dict[str, Any], dict[str, str]],

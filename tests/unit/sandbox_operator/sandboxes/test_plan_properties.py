@@ -331,4 +331,4 @@ def _does_nothing(steps: Plan) -> bool:
 
 
 class TestCluster(Cluster.TestCase):
-    settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+    settings = settings(max_examples=200, stateful_step_count=30)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import uvloop
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_operator.watching.queue import BACKLOG_SHARE, WorkQueue
@@ -180,7 +180,6 @@ async def test_the_server_s_wish_is_heeded(monkeypatch: pytest.MonkeyPatch) -> N
     assert 7 <= seen[0] <= 8.75
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["add", "backlog", "take", "done"]), st.sampled_from("abc"))))
 def test_no_key_is_lost_and_none_is_in_work_twice(steps: list[tuple[str, str]]) -> None:
     async def play() -> None:
