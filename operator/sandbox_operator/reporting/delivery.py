@@ -10,7 +10,7 @@ from sandbox_common.reasons import Reason
 from sandbox_crds.image_references import Reference
 from sandbox_operator.reporting import finality
 from sandbox_operator.reporting.redaction import tail
-from sandbox_operator.watching.pods import COPIER, START_ERROR, Pod
+from sandbox_operator.watching.pods import COPIER, START_ERROR, Pod, Run
 
 _WORDS_CHARACTERS = 1024
 
@@ -49,6 +49,8 @@ _NOT_EXECUTED = re.compile(
 """In the log of a container that another program starts, such as a shell or the init process of runc."""
 _NOT_STARTED = frozenset({126, 127, 255})
 """Exit codes of these programs. An agent server that has run may log the same words, but ends otherwise."""
+_WHOLE_LOG = re.compile(r"\s*exec /oh/any/bin/python: [^\n]*\s*")
+"""All that is logged if the init process of runc fails. It ends with 1 then, as an agent server may."""
 _OF_COPY = re.compile(r"/usr/bin/cp\b|^cp: ")
 _CANNOT_COPY = re.compile(
     r"no such file|not found|exec format error|permission denied|operation not permitted|is a directory|not a directory"
@@ -104,7 +106,7 @@ def _of_container(pod: Pod) -> Trouble | None:
     if container is None or container.running_since is not None:
         return None
     run = container.last_run
-    if run and run.reason != START_ERROR and run.exit_code in _NOT_STARTED and _NOT_EXECUTED.search(run.message):
+    if run and run.reason != START_ERROR and _was_not_executed(run):
         return _unusable(pod, run.message)
     # The message of a run that had begun is the agent server's log.
     for said in (container.waiting_message, run.message if run and run.reason == START_ERROR else ""):
@@ -113,6 +115,11 @@ def _of_container(pod: Pod) -> Trouble | None:
         if _NO_IMAGE_VOLUMES.search(said):
             return Trouble(Reason.IMAGE_VOLUMES_UNSUPPORTED, f"The node cannot mount an image: {_cut(said)}")
     return None
+
+
+def _was_not_executed(run: Run) -> bool:
+    ended = run.exit_code in _NOT_STARTED or _WHOLE_LOG.fullmatch(run.message) is not None
+    return ended and _NOT_EXECUTED.search(run.message) is not None
 
 
 def _of_image(pod: Pod, reason: str, message: str) -> Trouble:

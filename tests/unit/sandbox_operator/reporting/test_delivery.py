@@ -44,7 +44,7 @@ CASES: dict[str, tuple[Pod, Reason, str]] = {
             "CrashLoopBackOff",
             "back-off 10s restarting",
             restarts=1,
-            last_run=run(255, message="exec /oh/any/bin/python: exec format error"),
+            last_run=run(1, message="exec /oh/any/bin/python: exec format error"),
         ),
         UNUSABLE,
         SAYS + "exec /oh/any/bin/python: exec format error",
