@@ -7,7 +7,7 @@ from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOX_IMAGES
 from sandbox_crds.models import SandboxImages
 from sandbox_operator.images.keepers import Keeper, decode
-from sandbox_operator.reporting.refusals import Refusal, refusal_of
+from sandbox_operator.reporting.refusals import Refusal, create_pod
 
 
 class ImagesApi:
@@ -19,15 +19,7 @@ class ImagesApi:
 
     async def create(self, body: KubeObject) -> Keeper | Refusal:
         """Create a pod; gives it as stored, or why the API server refuses it. Its name must be a new one."""
-        try:
-            return decode(await self._client.create(PODS, self._namespace, body))
-        except ApiError as error:
-            if error.reason == "AlreadyExists" and error.uncertain:
-                # By an attempt whose answer was lost.
-                return decode(await self._client.get(PODS, self._namespace, body["metadata"]["name"]))
-            if refusal := refusal_of(error):
-                return refusal
-            raise
+        return await create_pod(self._client, self._namespace, body, decode)
 
     async def delete(self, keeper: Keeper) -> None:
         """Delete the pod; one of the same name and another UID stays."""

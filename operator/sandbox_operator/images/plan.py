@@ -51,10 +51,11 @@ class Plan:
 def plan(world: World) -> Plan:
     """The next steps; to be asked again whenever a pod has changed."""
     wanted = _wanted(world)
+    needed = set(wanted)
     places = {image: place for place, image in enumerate([*world.images, *world.spares])}
     kept, deletes = _sorted(world, places, wanted)
     holding = _Holding(world, kept)
-    releasable = _by_urgency((keeper for keeper in kept if not set(wanted) & set(keeper.images)), places)
+    releasable = _by_urgency((keeper for keeper in kept if needed.isdisjoint(keeper.images)), places)
     deletes += holding.release_until(lambda: holding.is_within(0), releasable)
     deletes += holding.release_until(lambda: holding.is_within(0), _by_urgency(holding.keepers, places))
     creates: list[tuple[str, ...]] = []

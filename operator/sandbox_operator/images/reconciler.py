@@ -141,9 +141,9 @@ class ImagesReconciler:
         memory.learn((node.images for node in nodes), keepers)
         for node in nodes:
             memory.look(node.name, on.get(node.name, ()), now)
-        if memory.order()[1]:
-            memory.begin_next_pass(now)
         order = memory.order()
+        if order[1] and memory.begin_next_pass(now):
+            order = memory.order()
         found: list[OnNode] = []
         left: list[OnNode] = []
         for node in nodes:

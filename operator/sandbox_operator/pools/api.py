@@ -8,7 +8,7 @@ from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOX_POOLS, SECRETS
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.pools.claim_patch import claim_patch
-from sandbox_operator.reporting.refusals import Refusal, refusal_of
+from sandbox_operator.reporting.refusals import Refusal, create_pod, refusal_of
 from sandbox_operator.watching.pods import Pod, decode
 
 _TAKEN = frozenset({404, 409, 422})
@@ -24,15 +24,7 @@ class PoolApi:
 
     async def create_pod(self, body: KubeObject) -> Pod | Refusal:
         """POST a pod with a new name. Returns it as stored, or why the API server refuses it."""
-        try:
-            return decode(await self._client.create(PODS, self._namespace, body))
-        except ApiError as error:
-            if error.reason == "AlreadyExists" and error.uncertain:
-                # An attempt whose answer was lost has created it.
-                return decode(await self._client.get(PODS, self._namespace, body["metadata"]["name"]))
-            if refusal := refusal_of(error):
-                return refusal
-            raise
+        return await create_pod(self._client, self._namespace, body, decode)
 
     async def create_secret(self, body: KubeObject) -> Refusal | None:
         """POST a pod's Secret. An existing one is as good, since nobody else knows the name of a new pod."""

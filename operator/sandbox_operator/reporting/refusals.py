@@ -1,9 +1,11 @@
 """Requests that the API server will refuse again, unless something changes."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox_common.kube import ApiError
+from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube.resources import PODS
 from sandbox_common.reasons import Reason
 
 _REFUSALS = frozenset({400, 403, 413, 422})
@@ -28,3 +30,21 @@ def refusal_of(error: ApiError) -> Refusal | None:
     if _NO_IMAGE_VOLUMES.search(error.message):
         return Refusal(Reason.IMAGE_VOLUMES_UNSUPPORTED, error.message)
     return Refusal(Reason.QUOTA_EXCEEDED if error.over_quota else Reason.POD_REFUSED, error.message)
+
+
+async def create_pod[T](
+    client: KubeClient, namespace: str, body: KubeObject, decode: Callable[[KubeObject], T]
+) -> T | Refusal:
+    """POST a pod with a new name. Returns it as stored, or why the API server refuses it.
+
+    Raises what KubeClient raises for failures that may pass, and what `decode` raises.
+    """
+    try:
+        return decode(await client.create(PODS, namespace, body))
+    except ApiError as error:
+        if error.reason == "AlreadyExists" and error.uncertain:
+            # An attempt whose answer was lost has created it.
+            return decode(await client.get(PODS, namespace, body["metadata"]["name"]))
+        if refusal := refusal_of(error):
+            return refusal
+        raise

@@ -40,7 +40,7 @@ class World:
     were read at `looked`, if ever. `initialization` is the result of initializing the agent server in its present run.
     `unreported` is the number of other sandboxes in a passing state that is not reported yet. `service` is the Service
     with the sandbox's name, whoever owns it. `pull_secrets` has the names of its owner's pull
-    Secrets.
+    Secrets. `pull` is the pull that the pod waits for.
     """
 
     sandbox: Sandbox

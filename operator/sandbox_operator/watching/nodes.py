@@ -12,7 +12,7 @@ _STAYS_AWAY = frozenset({"NoSchedule", "NoExecute"})
 """Effects of taints because of which the scheduler puts no pod on a node."""
 
 _MOST_IMAGES = 200
-"""Of a node. Kubelets report 50, unless they are told otherwise."""
+"""Of a node. Kubelets report 50 by default."""
 
 
 @dataclass(frozen=True, slots=True)
