@@ -1,7 +1,8 @@
 """The cluster and the namespace that kubectl would use with the same options."""
 
+import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ _config: Any = _kube_config
 
 _IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _USUAL = Path("~/.kube/config")
+_COMPLETION_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,19 @@ async def connect(target: Target, resource: str = "secrets") -> AsyncGenerator[t
         ) from None
     finally:
         await client.close()
+
+
+def for_completion[T](ask: Callable[[], Awaitable[Sequence[T]]]) -> Sequence[T]:
+    """What the cluster answers; nothing when it does not answer soon, since a completion reports no errors."""
+
+    async def in_time() -> Sequence[T]:
+        async with asyncio.timeout(_COMPLETION_SECONDS):
+            return await ask()
+
+    try:
+        return asyncio.run(in_time())
+    except (Refusal, TimeoutError):
+        return []
 
 
 def _kubeconfig(target: Target) -> str | None:

@@ -9,37 +9,29 @@ import click
 from click.shell_completion import CompletionItem
 
 from kubectl_ohsb import lists, options
-from kubectl_ohsb.connection import Target, connect
-from kubectl_ohsb.errors import Refusal
+from kubectl_ohsb.connection import Target, connect, for_completion
 from kubectl_ohsb.lists import Lists
 from kubectl_ohsb.views import columns
 from sandbox_crds.models import SandboxImages
 
 _RESOURCE = "sandboximages"
-_COMPLETION_SECONDS = 5
 _UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 _COLUMNS = ("NAME", "IMAGES", "NODES", "READY", "PULLING", "FAILED", "SIZE", "REASON")
 
 
-def _run[T](target: Target, do: Callable[[Lists], Awaitable[T]]) -> T:
-    async def connected() -> T:
-        async with connect(target, _RESOURCE) as (client, namespace):
-            return await do(Lists(client, namespace))
+async def _connected[T](target: Target, do: Callable[[Lists], Awaitable[T]]) -> T:
+    async with connect(target, _RESOURCE) as (client, namespace):
+        return await do(Lists(client, namespace))
 
-    return asyncio.run(connected())
+
+def _run[T](target: Target, do: Callable[[Lists], Awaitable[T]]) -> T:
+    return asyncio.run(_connected(target, do))
 
 
 def _names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of lists. Completion says nothing of what goes wrong."""
-
-    async def ask(store: Lists) -> list[SandboxImages]:
-        async with asyncio.timeout(_COMPLETION_SECONDS):
-            return await store.all()
-
-    try:
-        found = _run(options.target_of(dict(context.params)), ask)
-    except (Refusal, TimeoutError):
-        return []
+    target = options.target_of(dict(context.params))
+    found = for_completion(lambda: _connected(target, Lists.all))
     return [
         CompletionItem(item.metadata.name, help=f"{len(item.spec.images)} images")
         for item in found

@@ -11,14 +11,11 @@ from click.shell_completion import CompletionItem
 
 from kubectl_ohsb import options, views
 from kubectl_ohsb.changes import Change, clear_key, policy, rotated, when
-from kubectl_ohsb.connection import Target, connect
-from kubectl_ohsb.errors import Refusal
+from kubectl_ohsb.connection import Target, connect, for_completion
 from kubectl_ohsb.key_secrets import KeySecrets, StoredKey
 from kubectl_ohsb.texts import Given
 from sandbox_common.api_keys import ApiKey, Hash, Policy
 from sandbox_common.keys import api_key_hash
-
-_COMPLETION_SECONDS = 5
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,14 +33,10 @@ def _known_names(context: click.Context, _: click.Parameter, incomplete: str) ->
     target = options.target_of(dict(context.params))
 
     async def ask() -> list[StoredKey]:
-        async with asyncio.timeout(_COMPLETION_SECONDS), connect(target) as (client, namespace):
+        async with connect(target) as (client, namespace):
             return await KeySecrets(client, namespace).all()
 
-    try:
-        found = asyncio.run(ask())
-    except (Refusal, TimeoutError):
-        return []
-    return [CompletionItem(stored.name) for stored in found if stored.name.startswith(incomplete)]
+    return [CompletionItem(stored.name) for stored in for_completion(ask) if stored.name.startswith(incomplete)]
 
 
 _existing = click.argument("name", type=options.NAME, shell_complete=_known_names)
