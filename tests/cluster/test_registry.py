@@ -1,6 +1,6 @@
 """Images of a real registry: private ones, and what goes wrong with a pull. All starts are made at once.
 
-Sandboxes are never ready here, since they only sleep: what counts is whether the node gets the image, and what is told.
+Sandboxes only sleep here and are never ready. The tests look at whether the node gets the image, and at the reasons.
 """
 
 import json
@@ -40,7 +40,7 @@ PATIENCE = 90
 
 @dataclass(frozen=True)
 class Start:
-    """A sandbox of this image, and the reason that is told of it; None if the node gets the image."""
+    """A sandbox of this image, and the reason that the condition gets; None if the node gets the image."""
 
     image: str
     reason: Reason | None = None

@@ -181,7 +181,7 @@ CASES = {
         now=PULL_LATE + LOOK_INTERVAL,
         pull=UNDER_WAY,
     ),
-    "pull was found after the start was told": Case(
+    "pull was found after the start was reported": Case(
         sandbox(status=status(Reason.STARTING, BOOTING)),
         NETWORKED,
         now=LATER,
