@@ -28,6 +28,7 @@ from sandbox_crds.api import IMAGES_LABEL
 from sandbox_crds.models import SandboxImages
 from sandbox_crds.models.sandbox_images import MOST_IMAGES
 from sandbox_operator.app import USER_AGENT
+from sandbox_operator.images.keepers import CONTAINER
 
 TEN = [f"registry.example/task:{number}" for number in range(10)]
 MISSING = "registry.example/missing:1"
@@ -61,12 +62,13 @@ class Kubelets(Kubelet):
         await self.bind(pod, node)
         if MISSING in images:
             message = f'failed to resolve reference "{MISSING}": {MISSING}: not found'
-            await self.report(pod, phase="Pending", state={"waiting": {"reason": "ErrImagePull", "message": message}})
+            waiting = {"reason": "ErrImagePull", "message": message}
+            await self.report(pod, name=CONTAINER, phase="Pending", state={"waiting": waiting})
             return
         self.pulled[node] += images
         reported = [{"names": [image], "sizeBytes": SIZE} for image in self.pulled[node]]
         await self._client.patch(NODES, "", node, {"status": {"images": reported}}, subresource="status")
-        await self.report(pod, ready=True)
+        await self.report(pod, name=CONTAINER, ready=True)
 
 
 def node_of(pod: KubeObject) -> str:
@@ -237,7 +239,7 @@ async def test_the_plugin_adds_to_a_list_and_shows_its_progress(
     file.write_text("\n".join([*TEN[1:3], MISSING]))
     code, said = await plugin("add", "-f", str(file), "--name", shelf.name, "--parallelism", "4")
     assert (code, said) == (0, "Added 2 images to the list tasks. 1 were in it, or given, already.\n")
-    code, said = await plugin("show", shelf.name, "--wait")
+    code, said = await plugin("show", shelf.name, "--wait", "--timeout", "1m")
     assert code == 1, "an image is missing"
     assert MISSING in said
     code, said = await plugin("list", "--output", "json")

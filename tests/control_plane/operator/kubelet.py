@@ -38,12 +38,13 @@ class Kubelet:
         last: dict[str, Any] | None = None,
         restarts: int = 0,
         phase: str = "Running",
+        name: str = CONTAINER,
         **status: Any,
     ) -> None:
-        """Write the pod's status. `state` and `last` are those of the agent server's container."""
+        """Write the pod's status. `state` and `last` are those of the container of this name."""
         now = rfc3339(datetime.now(UTC))
         container: dict[str, Any] = {
-            "name": CONTAINER,
+            "name": name,
             "image": "image",
             "imageID": "",
             "ready": ready,
