@@ -17,6 +17,7 @@ from control_plane.races.history import GONE, UNKNOWN, Alive, Call, Kind, State,
 from control_plane.races.lag import lagging
 from control_plane.races.node import Node
 from control_plane.races.operators import Operators
+from control_plane.races.pulse import Pulse
 from control_plane.races.reading import is_failed, is_ready, outcome_of, words
 from control_plane.races.session import Proof, Session
 from control_plane.races.storm import Storm
@@ -43,6 +44,7 @@ class Arena:
         node: Node,
         gateways: Gateways,
         operators: Operators,
+        pulse: Pulse,
         storm: Storm | None,
     ) -> None:
         self.world = world
@@ -52,6 +54,7 @@ class Arena:
         self.loop = asyncio.get_running_loop()
         """Where all of it runs; time passes for the node only while it does."""
         self._storm = storm
+        self._pulse = pulse
         self._keys = keys
         self._uids: dict[str, str] = {}
         self._sessions: dict[str, Session] = {}
@@ -85,7 +88,9 @@ class Arena:
                 await stack.enter_async_context(operators.running())
                 gateways = await stack.enter_async_context(Gateways.running(others, *arguments))
                 node = await stack.enter_async_context(Node(client, namespace, keys).running())
-                arena = cls(world, keys, node, gateways, operators, storm)
+                pulse = Pulse(client, namespace)
+                await stack.enter_async_context(pulse.beating())
+                arena = cls(world, keys, node, gateways, operators, pulse, storm)
                 await stack.enter_async_context(arena._following(client, namespace))
                 yield arena
 
@@ -178,8 +183,9 @@ class Arena:
     def _note(self, session: Session, kind: Kind, sent: float, answer: Answer | None, key: str) -> Call:
         session.tell(f"{kind}, sent at {sent:.3f}, is answered: {words(answer)}")
         ended = answer is not None and self.gateways.is_ended(answer.replica)
+        may_refuse = ended or self._storm is not None or self._pulse.stalled(sent)
         try:
-            outcome = outcome_of(session.name, kind, answer, may_refuse=ended or self._storm is not None)
+            outcome = outcome_of(session.name, kind, answer, may_refuse=may_refuse)
         except AssertionError as error:
             raise AssertionError(f"not an answer to {kind}: {error}\n{session.story}") from error
         replica, answered = (answer.replica, _time()) if answer else (_NOBODY, inf)
