@@ -425,8 +425,9 @@ IMAGES_MEANINGS: dict[ImagesReason, PoolMeaning] = {
         "Raise the ResourceQuota: `kubectl describe resourcequota`.",
     ),
     ImagesReason.NO_NODES: PoolMeaning(
-        "No node has the labels of spec.nodeSelector and accepts pods with spec.tolerations.",
-        "Correct spec.nodeSelector and spec.tolerations.",
+        "No node has the labels of spec.nodeSelector, or those that have them take no pods now: they are cordoned, not "
+        "ready, or have a taint that spec.tolerations does not match.",
+        "Correct spec.nodeSelector and spec.tolerations, or uncordon or repair the nodes. They then get the images.",
     ),
     ImagesReason.NODES_UNKNOWN: PoolMeaning(
         "The operator does not see the nodes, so it pulls nothing.",

@@ -22,7 +22,7 @@ from sandbox_operator.images.watch import ImageWatch
 from sandbox_operator.reporting.conditions import patch
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.node_watch import Nodes
-from sandbox_operator.watching.nodes import Node, toleration
+from sandbox_operator.watching.nodes import Node, Toleration, toleration
 from sandbox_operator.watching.pod_expectations import PodExpectations
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.queue import WorkQueue
@@ -135,7 +135,7 @@ class ImagesReconciler:
         on: dict[str, list[Keeper]] = {}
         for keeper in keepers:
             on.setdefault(keeper.node, []).append(keeper)
-        tolerations = [toleration(part) for part in item.spec.tolerations]
+        tolerations = _tolerations(item)
         nodes = self._nodes.matching(item.spec.node_selector)
         memory.forget_others({node.name for node in nodes}, {keeper.uid for keeper in keepers})
         memory.learn((node.images for node in nodes), keepers)
@@ -155,6 +155,12 @@ class ImagesReconciler:
         for name, there in on.items():
             left.append(OnNode.of(name, plan(World((), there, item.spec.parallelism)), there, {}, 0))
         return found, left
+
+    def _unfit(self, item: SandboxImages) -> list[str]:
+        """Like `node-1 is cordoned`: the nodes that would have the images if they took pods."""
+        tolerations = _tolerations(item)
+        reasons = ((node.name, node.unfit(tolerations)) for node in self._nodes.matching(item.spec.node_selector))
+        return [f"{name} {reason}" for name, reason in reasons if reason]
 
     async def _apply(self, item: SandboxImages, memory: Memory, found: Collection[OnNode], now: datetime) -> bool:
         """Do the next steps; whether there were any."""
@@ -184,7 +190,7 @@ class ImagesReconciler:
 
     async def _report(self, item: SandboxImages, memory: Memory, found: list[OnNode] | None) -> None:
         """Write the status, if it has changed and is due."""
-        status = next_status(item, memory, found, self._now())
+        status = next_status(item, memory, found, [] if found else self._unfit(item), self._now())
         changes = patch(item.status, status)
         if not changes:
             memory.changed_at = None
@@ -201,6 +207,10 @@ class ImagesReconciler:
         except ApiError as error:
             if error.code != 404:
                 raise
+
+
+def _tolerations(item: SandboxImages) -> list[Toleration]:
+    return [toleration(part) for part in item.spec.tolerations]
 
 
 def _on_node(

@@ -17,7 +17,7 @@ from sandbox_operator.reporting.conditions import READY, condition, ready
 
 DUPLICATES = "Duplicates"
 _NAMED = 5
-"""Images that a message names."""
+"""Images or nodes that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,12 @@ class OnNode:
 
 
 def next_status(
-    item: SandboxImages, memory: Memory, nodes: Sequence[OnNode] | None, now: datetime
+    item: SandboxImages, memory: Memory, nodes: Sequence[OnNode] | None, unfit: Sequence[str], now: datetime
 ) -> SandboxImagesStatus:
-    """The whole status; `nodes` is None if they cannot be read. Conditions of other types stay as they are."""
+    """The whole status; `nodes` is None if they cannot be read. Conditions of other types stay as they are.
+
+    `unfit` has, for each node that spec.nodeSelector selects and that takes no pods now, the reason, with its name.
+    """
     old = item.status
     known = nodes or ()
     rows = [node.row for node in known]
@@ -77,7 +80,7 @@ def next_status(
         failed=failed,
         bytes=sum(row.bytes for row in rows),
     )
-    reason, message = _reason(memory, nodes, counts)
+    reason, message = _reason(memory, nodes, unfit, counts)
     others = [each for each in old.conditions if each.type not in {READY, DUPLICATES}]
     holds = ready(
         old.condition(READY),
@@ -109,12 +112,17 @@ def is_urgent(old: SandboxImagesStatus, new: SandboxImagesStatus) -> bool:
     )
 
 
-def _reason(memory: Memory, nodes: Sequence[OnNode] | None, counts: SandboxImagesStatus) -> tuple[ImagesReason, str]:
+def _reason(
+    memory: Memory, nodes: Sequence[OnNode] | None, unfit: Sequence[str], counts: SandboxImagesStatus
+) -> tuple[ImagesReason, str]:
     """The first reason that applies, with its message."""
     if nodes is None:
         return ImagesReason.NODES_UNKNOWN, "The operator does not see the nodes."
     if not nodes:
-        return ImagesReason.NO_NODES, "No node is to have the images."
+        if not unfit:
+            return ImagesReason.NO_NODES, "No node has the labels of spec.nodeSelector."
+        more = f", and {len(unfit) - _NAMED} more" if len(unfit) > _NAMED else ""
+        return ImagesReason.NO_NODES, f"No node takes pods now: {', '.join(unfit[:_NAMED])}{more}."
     progress = f"{counts.ready} of {counts.wanted} images on {counts.nodes} nodes are ready."
     if memory.refusal and counts.ready < counts.wanted:
         over_quota = memory.refusal.reason is Reason.QUOTA_EXCEEDED

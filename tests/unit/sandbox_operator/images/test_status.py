@@ -34,7 +34,7 @@ def status(
         memory.look(name, keepers, NOW)
         world = World(memory.images, list(keepers), 2, resting=memory.resting(name, NOW))
         found.append(OnNode.of(name, plan(world), keepers, memory.failures[name], 10))
-    return next_status(item, memory, found if known else None, NOW)
+    return next_status(item, memory, found if known else None, [], NOW)
 
 
 FAILED = keeper(image(2), state=State.FAILED, reason="ImageNotFound", message="not found")
@@ -49,6 +49,23 @@ CASES = {
     ImagesReason.NO_NODES: status(listed(*images(2))),
     ImagesReason.NODES_UNKNOWN: status(listed(*images(2)), known=False),
 }
+
+
+@pytest.mark.parametrize(
+    ("unfit", "message"),
+    [
+        ([], "No node has the labels of spec.nodeSelector."),
+        (["a is cordoned", "b is not ready"], "No node takes pods now: a is cordoned, b is not ready."),
+        ([f"{name} is not ready" for name in "abcdefg"], "d is not ready, e is not ready, and 2 more."),
+    ],
+)
+def test_no_nodes_says_which_take_no_pods(unfit: list[str], message: str) -> None:
+    memory = Memory(LIST_UID, PodExpectations[Keeper](lambda: 0))
+    item = listed(*images(2))
+    memory.read(item, None, NOW)
+    condition = next_status(item, memory, [], unfit, NOW).condition("Ready")
+    assert condition
+    assert message in condition.message
 
 
 @pytest.mark.parametrize("reason", ImagesReason)
@@ -117,4 +134,4 @@ def test_the_time_of_a_transition_stays_with_the_reason() -> None:
     memory.read(item, None, NOW)
     held = [keeper(*images(2))]
     node = OnNode.of(NODE, plan(World(memory.images, held, 2)), held, {}, 10)
-    assert next_status(item, memory, [node], NOW + timedelta(hours=1)) == before
+    assert next_status(item, memory, [node], [], NOW + timedelta(hours=1)) == before
