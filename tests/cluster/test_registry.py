@@ -22,7 +22,7 @@ from local_cluster.images import PAUSE
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.registry import AUTHORITY, PUBLIC, Registry, Trouble
-from local_cluster.registry_images import Image
+from local_cluster.registry_images import Blob, Image
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_crds.api import PULL_SECRET_LABEL
 from sandbox_crds.names import owner_label, runtime_id
@@ -93,7 +93,7 @@ def registry(site: Site, progress: Progress) -> Iterator[Registry]:
 
 def light(size: int = 0) -> Image:
     """An image without a shell, which no sandbox can run, with so many bytes that the node must read."""
-    return Image.of_archive(PAUSE.archive(), label=uuid.uuid4().hex, files={"random": os.urandom(size)})
+    return Image.of_archive(PAUSE.archive(), label=uuid.uuid4().hex, more=[Blob.layer({"random": os.urandom(size)})])
 
 
 @pytest.fixture(scope="module")

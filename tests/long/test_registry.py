@@ -19,7 +19,7 @@ from local_cluster.cluster import Cluster
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.registry import AUTHORITY, PUBLIC, Registry, Trouble
-from local_cluster.registry_images import Image
+from local_cluster.registry_images import Blob, Image
 from sandbox_common.reasons import Reason
 
 AWAY = 45
@@ -54,8 +54,8 @@ def push(registry: Registry, progress: Progress, repository: str, size: int = 0)
     """An image of the agent server that no node has had, of whose bytes the node lacks so many."""
     archive = build(ImageName.AGENT_SERVER, progress=progress).archive
     assert archive
-    files = {"random": os.urandom(size)} if size else None
-    registry.push(Image.of_archive(archive, label=uuid.uuid4().hex, files=files), repository, "1")
+    more = [Blob.layer({"random": os.urandom(size)})] if size else []
+    registry.push(Image.of_archive(archive, label=uuid.uuid4().hex, more=more), repository, "1")
     return f"{AUTHORITY}/{repository}:1"
 
 

@@ -85,12 +85,13 @@ FAMILIES: Mapping[str, Family] = {
         Family("volume-helper", ("volume-helper",), packages="."),
         Family("kwok", ("kwok",)),
         Family("registry", ("registry",), packages="."),
+        Family("light-agent", ("light-agent",), packages="."),
         Family("cyclonus", ("cyclonus",), packages="."),
     )
 }
 
-# What a cluster needs, the longest build first. kwok (simulated nodes), cyclonus (simulated NetworkPolicies), Helm 3
-# and the registry are built on demand.
+# What a cluster needs, the longest build first. kwok (simulated nodes), cyclonus (simulated NetworkPolicies), Helm 3,
+# the registry and the light agent server of measurements are built on demand.
 CLUSTER_FAMILIES = (
     "kubernetes",
     "containerd",

@@ -28,6 +28,11 @@ class Blob:
     def of(cls, content: bytes) -> "Blob":
         return cls(_digest(content), len(content), partial(io.BytesIO, content))
 
+    @classmethod
+    def layer(cls, files: Mapping[str, bytes], mode: int = 0o644) -> "Blob":
+        """A layer of these files."""
+        return cls.of(tar(files, mode))
+
 
 @dataclass(frozen=True)
 class Image:
@@ -41,9 +46,14 @@ class Image:
     def digest(self) -> str:
         return _digest(self.manifest)
 
+    @property
+    def size(self) -> int:
+        """Bytes that a node without any of its blobs reads."""
+        return len(self.manifest) + sum(blob.size for blob in self.blobs)
+
     @classmethod
-    def of_archive(cls, path: Path, *, label: str = "", files: Mapping[str, bytes] | None = None) -> "Image":
-        """The image of a docker-archive, with `files` in a layer more.
+    def of_archive(cls, path: Path, *, label: str = "", more: Sequence[Blob] = ()) -> "Image":
+        """The image of a docker-archive, with `more` layers, which are tars.
 
         A node knows images by their configuration: `label` makes it another one than the archive's. Raises ClusterError
         when the file is no docker-archive of one image.
@@ -55,12 +65,11 @@ class Image:
         with tarfile.open(path) as archive:
             [described] = json.loads(_member(archive, "manifest.json"))
             config: dict[str, Any] = json.loads(_member(archive, described["Config"]))
-            layers = [_layer(path, archive.getmember(name)) for name in described["Layers"]]
+            layers = [_layer(path, archive.getmember(name)) for name in described["Layers"]] + [*more]
         if label:
             config["author"] = label
-        if files:
-            layers.append(Blob.of(tar(files, mode=0o644)))
-            config["rootfs"]["diff_ids"].append(layers[-1].digest)
+        for layer in more:
+            config["rootfs"]["diff_ids"].append(layer.digest)
             config["history"].append({"created": "1970-01-01T00:00:00Z", "created_by": "local_cluster"})
         configuration = Blob.of(json.dumps(config).encode())
         manifest = {

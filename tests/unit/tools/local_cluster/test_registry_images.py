@@ -6,7 +6,7 @@ import pytest
 
 from local_cluster.errors import ClusterError
 from local_cluster.images import write_archive
-from local_cluster.registry_images import Image
+from local_cluster.registry_images import Blob, Image
 
 NAME = "localhost/test/image:1"
 
@@ -26,20 +26,21 @@ def content(image: Image) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("files", [None, {"more": b"other bytes"}])
-def test_each_blob_has_its_digest_and_size_in_the_manifest(archive: Path, files: dict[str, bytes] | None) -> None:
-    image = Image.of_archive(archive, files=files)
+@pytest.mark.parametrize("more", [[], [Blob.layer({"more": b"other bytes"})]])
+def test_each_blob_has_its_digest_and_size_in_the_manifest(archive: Path, more: list[Blob]) -> None:
+    image = Image.of_archive(archive, more=more)
     manifest = json.loads(image.manifest)
     described = [manifest["config"], *manifest["layers"]]
     for blob, part, entry in zip(image.blobs, content(image), described, strict=True):
         assert blob.digest == entry["digest"] == f"sha256:{hashlib.sha256(part).hexdigest()}"
         assert blob.size == entry["size"] == len(part)
     assert image.digest == f"sha256:{hashlib.sha256(image.manifest).hexdigest()}"
-    assert len(manifest["layers"]) == (2 if files else 1)
+    assert len(manifest["layers"]) == 1 + len(more)
+    assert image.size == len(image.manifest) + sum(len(part) for part in content(image))
 
 
 def test_the_configuration_names_all_layers(archive: Path) -> None:
-    image = Image.of_archive(archive, files={"more": b"other bytes"})
+    image = Image.of_archive(archive, more=[Blob.layer({"more": b"other bytes"})])
     config = json.loads(content(image)[0])
     assert config["rootfs"]["diff_ids"] == [blob.digest for blob in image.blobs[1:]]
     assert config["config"] == {"Entrypoint": ["/agent"]}

@@ -1,0 +1,3 @@
+module openhands-sandbox/local-cluster/light-agent
+
+go 1.26.0
