@@ -15,18 +15,21 @@ type Ask = Callable[[str, str, str], Awaitable[int]]
 
 _WORTH_ASKING = timedelta(seconds=2)
 """A registry may count what it is asked: a pull that is over sooner is not worth it."""
-
-
-_ASKED_AGAIN = timedelta(minutes=5)
-"""After so long, what nobody knew may be known: a Secret was missing, or the registry did not answer."""
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
+"""What nobody knew may be known later: the registry was slow, or a Secret was missing. The pause doubles each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """0: nobody knows the size."""
+    """`size` 0: nobody knew it; it is asked for again after the `pause`."""
 
     size: int
     asked: datetime
+    pause: timedelta
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether to ask again."""
+        return not self.size and now >= self.asked + self.pause
 
 
 class ImageSizes:
@@ -52,11 +55,14 @@ class ImageSizes:
             return pull
         key = (sandbox.spec.owner, pull.image)
         answer = self._answers.get(key)
-        if answer and (answer.size or now < answer.asked + _ASKED_AGAIN):
+        if answer and not answer.is_due(now):
             return pull
         ask = partial(self._ask, pull.image, sandbox.spec.owner, sandbox.spec.class_name)
         return replace(pull, is_asked=self._requests.begin(key, ask, partial(self._over, sandbox, pull.image, now)))
 
     def _over(self, sandbox: Sandbox, image: str, asked: datetime, size: int | None) -> None:
-        remember(self._answers, (sandbox.spec.owner, image), _Answer(size or 0, asked))
+        key = (sandbox.spec.owner, image)
+        before = self._answers.get(key)
+        pause = min(2 * before.pause, _LONGEST_PAUSE) if before else _FIRST_PAUSE
+        remember(self._answers, key, _Answer(size or 0, asked, pause))
         self._answered(sandbox.metadata.name)

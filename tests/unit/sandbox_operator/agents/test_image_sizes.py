@@ -53,18 +53,20 @@ async def test_what_the_gateway_does_not_know_is_not_asked_for_at_once_again() -
         assert len(gateway.asked) == 1
 
 
-async def test_what_nobody_knew_is_asked_for_again_after_some_minutes() -> None:
+async def test_what_nobody_knew_is_asked_for_again_after_pauses_that_grow() -> None:
     gateway = Gateway(0)
-    gateway.sizes.asked(sandbox(), PULL, LONG)
-    await gateway.settled()
+    at = LONG
+    for pause in (5, 10, 20, 40, 80, 160, 300, 300):
+        assert gateway.sizes.asked(sandbox(), PULL, at).is_asked
+        await gateway.settled()
+        assert gateway.sizes.asked(sandbox(), PULL, at + timedelta(seconds=pause - 1)) == PULL
+        at += timedelta(seconds=pause)
     gateway.size = 812
-    later = LONG + timedelta(minutes=5)
-    assert gateway.sizes.asked(sandbox(), PULL, later - timedelta(seconds=1)) == PULL
-    assert gateway.sizes.asked(sandbox(), PULL, later).is_asked
+    assert gateway.sizes.asked(sandbox(), PULL, at).is_asked
     await gateway.settled()
     assert gateway.sizes.of(sandbox().spec.owner, "a:1") == 812
-    assert gateway.sizes.asked(sandbox(), PULL, later + timedelta(days=1)) == PULL
-    assert len(gateway.asked) == 2
+    assert gateway.sizes.asked(sandbox(), PULL, at + timedelta(days=1)) == PULL
+    assert len(gateway.asked) == 9
 
 
 async def test_each_owner_has_answers_of_its_own() -> None:
