@@ -21,6 +21,7 @@ Path = Annotated[str, Field(max_length=1024, pattern=r"^/[^:]*$")]
 
 _NAMES = ("workspace", "tmp", "home", "shm", "ca-bundle", "agent-server")
 _PATHS = ("/workspace", "/tmp", "/home/openhands", "/dev/shm", "/etc/openhands-ca", "/root", "/oh")  # noqa: S108
+_READ_ONLY = ("/etc/openhands-ca", "/oh")
 
 _SOURCES = ("configMap", "secret", "persistentVolumeClaim", "emptyDir", "hostPath")
 _VOLUME_RULES = rules(
@@ -34,6 +35,10 @@ _VOLUME_RULES = rules(
         "!self.mountPath.matches('^/+$|//|/$|/[.][.]?(/|$)|^/(proc|sys|dev|etc|usr|bin|sbin|lib|lib64)$')",
         "mountPath must be a plain path that hides no directory of the operator's or the image's own: "
         f"{', '.join(_PATHS)}",
+    ),
+    (
+        f"!{list(_READ_ONLY)}.exists(own, self.mountPath.startsWith(own + '/'))",
+        f"mountPath must not be below {' or '.join(_READ_ONLY)}, which are mounted read-only",
     ),
 )
 

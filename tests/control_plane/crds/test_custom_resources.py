@@ -263,6 +263,8 @@ async def test_a_class_may_be_empty(client: KubeClient, namespace: str) -> None:
                 ({"mountPath": "/usr"}, "mountPath must be a plain path"),
                 ({"mountPath": "/root"}, "mountPath must be a plain path"),
                 ({"mountPath": "/oh"}, "mountPath must be a plain path"),
+                ({"mountPath": "/oh/data"}, "mountPath must not be below /etc/openhands-ca or /oh"),
+                ({"mountPath": "/etc/openhands-ca/more"}, "mountPath must not be below /etc/openhands-ca or /oh"),
                 ({"name": "agent-server"}, "these names are the operator's own"),
                 ({"mountPath": "a"}, "mountPath"),
             )
