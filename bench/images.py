@@ -6,6 +6,7 @@ a window. `light`: a program that only runs commands is in the images. `mounted`
 """
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from cluster.support import eventually
 from demo.local_target import LocalTarget
 from demo.outside import sdk_python
 from local_cluster import build
-from local_cluster.audit_log import events, request_kind
+from local_cluster.audit_log import events
 from local_cluster.cluster import Cluster
 from local_cluster.paths import ROOT, State
 from local_cluster.progress import Progress
@@ -44,7 +45,7 @@ NAMESPACE = CLASS = "bench-images"
 LIST = "tasks"
 PROGRAM = Path(__file__).with_name("image_client.py")
 RESOURCES = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}}
-SAMPLES = 10
+SAMPLES = 5
 """Layers that are read to measure the network."""
 PARALLELISM = 4
 _EMPTY_SECONDS = 120
@@ -149,8 +150,9 @@ class Bench:
     @contextmanager
     def _kept(self, phase: Phase, images: ImageSet, window: int) -> Generator[None]:
         # A node counts shared layers with each image.
-        phase.bound = window * images.largest
-        spec = {"images": [*images.references], "parallelism": PARALLELISM, "maxDisk": str(phase.bound)}
+        megabytes = window * math.ceil(images.largest / 1e6)
+        phase.bound = megabytes * 10**6
+        spec = {"images": [*images.references], "parallelism": PARALLELISM, "maxDisk": f"{megabytes}M"}
         body = {"apiVersion": API_VERSION, "kind": "SandboxImages", "metadata": {"name": LIST}, "spec": spec}
         self._site.kubectl("apply", "--server-side", "--filename", "-", body=body)
         ended = threading.Event()
@@ -179,10 +181,11 @@ class Bench:
         number = 0
         for event in events(self._log, offset, NAMESPACE.encode()):
             target: Mapping[str, str] = event.get("objectRef") or {}
-            is_ours = event.get("userAgent", "").partition("/")[0] in OURS and target.get("namespace") == NAMESPACE
-            is_write = event["stage"] == "ResponseComplete" and event["verb"] not in _READS
-            is_of_list = target.get("name", "").startswith(LIST) or "sandboximages" in request_kind(event)
-            number += is_ours and is_write and not is_of_list and target.get("resource") != "leases"
+            if target.get("namespace") != NAMESPACE or event["stage"] != "ResponseComplete":
+                continue
+            is_write = event["verb"] not in _READS and target["resource"] != "leases"
+            is_of_list = target.get("name", "").startswith(LIST)
+            number += is_write and not is_of_list and event.get("userAgent", "").partition("/")[0] in OURS
         return number
 
 
@@ -247,14 +250,17 @@ def main(
     images: Annotated[int, typer.Option(min=SAMPLES, help="different images of each way")] = 500,
     workers: Annotated[int, typer.Option(min=1, help="how many sandboxes at a time")] = 32,
     megabytes: Annotated[float, typer.Option(min=0.1, help="of each image's own layer")] = 2,
-    rate: Annotated[float, typer.Option(min=0.1, help="megabytes that the registry gives in a second")] = 1,
+    rate: Annotated[float, typer.Option(min=0.1, help="megabytes that the registry gives in a second")] = 2,
     window: Annotated[int, typer.Option(min=1, help="images that SandboxImages may keep")] = 64,
-    alone: Annotated[int, typer.Option(min=SAMPLES, help="images that one worker uses, one after the other")] = 12,
+    alone: Annotated[int, typer.Option(min=0, help="images that one worker uses, one after the other")] = 10,
+    alone_megabytes: Annotated[float, typer.Option(min=0.1, help="of the own layer of each of these")] = 20,
     directory: Annotated[Path, typer.Option(help="where tables, numbers and plot go")] = ROOT / "docs",
 ) -> None:
     """Start sandboxes of many different images from a slow registry; write a table, the numbers and a plot."""
     target, progress = LocalTarget(egress=False), Progress()
     target.up(progress)
+    # One of a measurement that was stopped may still be going.
+    target.kubectl("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=180s")
     build.ensure([LIGHT_AGENT], progress)
     built = target.build_images(progress)
     target.load_images(built)
@@ -263,7 +269,8 @@ def main(
     size, command = int(megabytes * 1e6), "echo $((6 * 7))"
     try:
         with installed(target, built, progress, NAMESPACE, operator={"readNodes": True}, sandboxClass=CLASS) as site:
-            spec: dict[str, Any] = {"resources": RESOURCES}
+            # The SDK asks for this runtime class.
+            spec: dict[str, Any] = {"resources": RESOURCES, "runtimeClasses": {"sysbox-runc": ""}}
             if agent is Agent.MOUNTED:
                 spec["agentServer"] = {"image": built.agent_server}
             site.kubectl("apply", "--filename", "-", body=class_body(CLASS, spec))
@@ -273,10 +280,12 @@ def main(
             kept = bench.images(images, size, agent)
             many.append(bench.measure("with SandboxImages", kept, workers, command, window=window))
             # Work that takes as long as the pull of an image.
-            works = f"sleep {size / (rate * 1e6):.1f}; {command}"
-            one = [bench.measure("one worker, cold", bench.images(alone, size, agent), 1, works)]
-            kept = bench.images(alone, size, agent)
-            one.append(bench.measure("one worker, with SandboxImages", kept, 1, works, window=window))
+            works, large = f"sleep {alone_megabytes / rate:.1f}; {command}", int(alone_megabytes * 1e6)
+            one: list[Phase] = []
+            if alone:
+                one.append(bench.measure("one worker, cold", bench.images(alone, large, agent), 1, works))
+                kept = bench.images(alone, large, agent)
+                one.append(bench.measure("one worker, with SandboxImages", kept, 1, works, window=window))
     finally:
         registry.stop()
     phases = [*many, *one]
