@@ -290,7 +290,7 @@ class SandboxStatus(Status):
     restart_reason: str = Field(default="", max_length=1024, description="Cause of the last restart.")
     log: str = Field(default="", max_length=1024, description="End of the agent server's log before it last ended.")
     remedy: Shared = Field(default="", max_length=512, description="Remedy in the message of `Ready`.")
-    workspace_kept: bool | None = Field(default=None, description="Whether a suspended sandbox has kept /workspace.")
+    workspace_kept: bool | None = Field(default=None, description="Whether /workspace outlives the pod.")
     lost_pods: int = Field(default=0, description="Number of lost pods.")
     last_loss: Loss | None = Field(default=None, description="The latest loss.")
     first_ready_time: str = Field(default="", description="When the sandbox was first ready.")

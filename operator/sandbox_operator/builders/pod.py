@@ -16,7 +16,7 @@ from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.launch import container_dir, launched
 from sandbox_operator.builders.owned import name_of, owned
 from sandbox_operator.builders.quantity import scaled
-from sandbox_operator.watching.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION
+from sandbox_operator.watching.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION, WORKSPACE_VOLUME
 
 _ALL_SANDBOXES = {"labelSelector": {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}}
 
@@ -176,7 +176,7 @@ def _volumes(class_: SandboxClass, name: str) -> list[dict[str, Any]]:
         else {"emptyDir": {"sizeLimit": workspace.size}}
     )
     volumes: list[dict[str, Any]] = [
-        {"name": "workspace", **source},
+        {"name": WORKSPACE_VOLUME, **source},
         {"name": "tmp", "emptyDir": {"sizeLimit": overlay.tmp_size}},
     ]
     if environment.has_home_volume(class_):

@@ -58,7 +58,8 @@ class Finding:
 
     `passing_since` marks a state that usually passes within milliseconds, so it is written only after it has lasted.
     `remedy` is specific to this case; "" for the remedy of the reason. `stands` keeps the old message if the reason is
-    still the same. `log`, `workspace_kept` and `pull` are parts of the message, as data.
+    still the same. `log`, `workspace_kept` and `pull` are parts of the message, as data; if there is a pod, its own
+    volumes say what is kept.
     """
 
     reason: Reason

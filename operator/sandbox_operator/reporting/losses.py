@@ -13,6 +13,7 @@ from sandbox_common.remedies import said
 from sandbox_crds.models import Loss, Sandbox, SandboxClass, SandboxStatus
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.redaction import tail
+from sandbox_operator.reporting.suspension import workspace_kept
 from sandbox_operator.watching.pods import Pod
 
 _MESSAGE_CHARACTERS = 512
@@ -66,7 +67,8 @@ def lost_pod(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datet
         return None
     was_ready = pod.is_ready or (sandbox.status.pod_uid == pod.uid and bool(sandbox.status.ready_time))
     by_others = pod.disruption.message if pod.disruption and pod.disruption.status else ""
-    return _loss(cause(pod), pod.message or by_others, class_, pod.uid, now, was_ready=was_ready)
+    kept = workspace_kept(sandbox, class_, pod)
+    return _loss(cause(pod), pod.message or by_others, pod.uid, now, kept=kept, was_ready=was_ready)
 
 
 def vanished_pod(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -> Loss | None:
@@ -78,7 +80,8 @@ def vanished_pod(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -
     reason, words = LossReason.GONE, ""
     if condition and condition.reason == Reason.NODE_LOST:
         reason, words = LossReason.NODE_LOST, said(status, condition)
-    return _loss(reason, words, class_, status.pod_uid, now, was_ready=bool(status.ready_time))
+    kept = workspace_kept(sandbox, class_, None)
+    return _loss(reason, words, status.pod_uid, now, kept=kept, was_ready=bool(status.ready_time))
 
 
 def lost_volume(sandbox: Sandbox, made: datetime | None, now: datetime) -> Loss | None:
@@ -109,14 +112,11 @@ def _was_rejected(pod: Pod) -> bool:
     return pod.reason == _EVICTED and pod.message.startswith(_REJECTED_UNDER_PRESSURE)
 
 
-def _loss(
-    reason: LossReason, message: str, class_: SandboxClass | None, uid: str, now: datetime, *, was_ready: bool
-) -> Loss:
-    kept = class_ is not None and class_.spec.workspace.persistent
+def _loss(reason: LossReason, message: str, uid: str, now: datetime, *, kept: bool | None, was_ready: bool) -> Loss:
     return Loss(
         time=times.rfc3339(now),
         reason=reason,
         message=tail(message, _MESSAGE_CHARACTERS),
-        workspace="Kept" if kept else "Lost" if class_ and was_ready else "",
+        workspace="Kept" if kept else "Lost" if kept is False and was_ready else "",
         podUID=uid,
     )

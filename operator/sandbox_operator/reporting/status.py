@@ -48,7 +48,7 @@ def next_status(
     old = sandbox.status
     others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
     of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
-    message, words = _words(old, finding)
+    message, words = _words(old, pod, finding)
     starts = finding.reason in _STARTS_AGAIN or (finding.reason not in _PAUSED and not of_pod["ready_time"])
     condition = ready(
         _same_suspension(sandbox, finding),
@@ -79,7 +79,7 @@ def with_expiring(status: SandboxStatus, expiring: Condition | None) -> SandboxS
     return status.model_copy(update={"conditions": conditions})
 
 
-def _words(old: SandboxStatus, finding: Finding) -> tuple[str, dict[str, Any]]:
+def _words(old: SandboxStatus, pod: Pod | None, finding: Finding) -> tuple[str, dict[str, Any]]:
     """The message, and its parts that the status has as data; no parts if the message stays the same."""
     before = old.condition(READY)
     remedy = finding.remedy or MEANINGS[finding.reason].remedy
@@ -87,7 +87,7 @@ def _words(old: SandboxStatus, finding: Finding) -> tuple[str, dict[str, Any]]:
     if before and (finding.stands or message == before.message):
         # An earlier version may not have written the parts. That is not worth a write.
         return before.message, {}
-    return message, {"remedy": remedy, "workspace_kept": finding.workspace_kept}
+    return message, {"remedy": remedy, "workspace_kept": pod.keeps_workspace if pod else finding.workspace_kept}
 
 
 _WITHOUT_POD: dict[str, Any] = {
@@ -126,6 +126,8 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
         "log": old.log if is_reported else restart_log(pod),
         "start_time": times.rfc3339(pod.created),
         "ready_time": ready_time,
+        # That of a pod which an earlier version has reported is not worth a write.
+        "workspace_kept": old.workspace_kept if same else pod.keeps_workspace,
     }
 
 

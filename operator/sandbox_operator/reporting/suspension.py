@@ -35,31 +35,33 @@ def suspension_patch(sandbox: Sandbox, reason: Literal["Idle", "StartTimeout"], 
 
 
 def workspace_kept(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> bool | None:
-    """Whether a suspended sandbox keeps its workspace; None if it never had one, or if unknown."""
-    # The state at the time of the suspension counts, even if the class has changed since.
-    if _suspended(sandbox):
-        return sandbox.status.workspace_kept
-    has_worked = pod is not None or sandbox.status.launch
-    return class_.spec.workspace.persistent if class_ and has_worked else None
+    """Whether the workspace outlives its pod, or has outlived it; None if there never was one, or if unknown."""
+    # The pod counts, even if the class has changed since it was made.
+    if pod:
+        return pod.keeps_workspace
+    status = sandbox.status
+    if _suspended(sandbox) or status.workspace_kept is not None:
+        return status.workspace_kept
+    return class_.spec.workspace.persistent if class_ and status.launch else None
 
 
 def suspended_message(sandbox: Sandbox, kept: bool | None) -> str:
     """Why a sandbox is suspended and, if it ever had a pod, whether its workspace is kept."""
     condition = _suspended(sandbox)
     if condition is None or kept is not None or not sandbox.status.launch:
-        return _joined(_why(sandbox), workspace_sentence(sandbox, kept))
+        return _joined(_why(sandbox), workspace_sentence(kept))
     # Versions before `status.workspaceKept` said this only in the message.
     is_same = condition.reason == SUSPENSIONS[sandbox.spec.suspend_reason]
     return _joined("" if is_same else _why(sandbox), said(sandbox.status, condition))
 
 
-def workspace_sentence(sandbox: Sandbox, kept: bool | None) -> str:
+def workspace_sentence(kept: bool | None) -> str:
     """A sentence on whether the workspace outlives the pod; "" if unknown."""
     if kept is None:
         return ""
     if kept:
         return "The workspace is kept."
-    return f"The workspace was not kept: the class {sandbox.spec.class_name} has no persistent workspace."
+    return "The workspace was not kept, because it was not on a volume."
 
 
 def _suspended(sandbox: Sandbox) -> Condition | None:

@@ -39,7 +39,7 @@ def suspend(situation: Situation) -> Plan:
     what = f"The pod cannot end. {lost.message.rstrip('.')}." if lost else "The pod ends."
     # A pod must have been reported once: it may have a volume, and its sandbox counts for its owner's limits.
     since = None if lost or not sandbox.status.launch else pod.deletion_requested or world.now
-    suspending = Finding(Reason.SUSPENDING, f"{what} {message}", since, workspace_kept=kept)
+    suspending = Finding(Reason.SUSPENDING, f"{what} {message}", since)
     return _end(situation, situation.report(suspending), pod)
 
 

@@ -11,7 +11,7 @@ from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.findings import disrupted_by, ended_by, finished
 from sandbox_operator.reporting.status import may_have_been_suspended, reports
-from sandbox_operator.reporting.suspension import workspace_sentence
+from sandbox_operator.reporting.suspension import workspace_kept, workspace_sentence
 from sandbox_operator.watching.pods import Pod
 
 _ENDS = frozenset({Reason.SUSPENDING, Reason.POD_TERMINATING, Reason.POD_FAILED, Reason.EVICTED})
@@ -37,13 +37,13 @@ def is_unasked(sandbox: Sandbox, pod: Pod) -> bool:
 def deletion_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> KubeObject:
     """The Event that others have deleted this pod."""
     what = f"Pod {pod.name} was deleted, but not by the operator. {disrupted_by(pod)}".strip()
-    return _event(sandbox, class_, now, pod.uid, what)
+    return _event(sandbox, workspace_kept(sandbox, class_, pod), now, pod.uid, what)
 
 
 def end_event(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod, now: datetime) -> KubeObject:
     """The Event that this pod has ended, and why."""
     what = f"Pod {pod.name} has ended. {ended_by(pod)}"
-    return _event(sandbox, class_, now, pod.uid, what, finished(pod).remedy)
+    return _event(sandbox, workspace_kept(sandbox, class_, pod), now, pod.uid, what, finished(pod).remedy)
 
 
 def has_vanished(sandbox: Sandbox) -> bool:
@@ -60,7 +60,7 @@ def vanishing_event(sandbox: Sandbox, class_: SandboxClass | None, now: datetime
     condition = status.condition(READY)
     last = f" {said(status, condition)}" if condition and condition.reason == Reason.NODE_LOST else ""
     gone = f"Pod {status.pod_name} is gone, but was not deleted by the operator."
-    return _event(sandbox, class_, now, status.pod_uid, f"{gone}{last}")
+    return _event(sandbox, workspace_kept(sandbox, class_, None), now, status.pod_uid, f"{gone}{last}")
 
 
 def _ends(sandbox: Sandbox) -> bool:
@@ -68,11 +68,8 @@ def _ends(sandbox: Sandbox) -> bool:
     return condition is not None and condition.reason in _ENDS
 
 
-def _event(
-    sandbox: Sandbox, class_: SandboxClass | None, now: datetime, pod_uid: str, what: str, remedy: str = ""
-) -> KubeObject:
-    kept = class_.spec.workspace.persistent if class_ else None
-    note = f"{what} A new one follows. {workspace_sentence(sandbox, kept)}".strip()
+def _event(sandbox: Sandbox, kept: bool | None, now: datetime, pod_uid: str, what: str, remedy: str = "") -> KubeObject:
+    note = f"{what} A new one follows. {workspace_sentence(kept)}".strip()
     return build_event(
         sandbox,
         now,

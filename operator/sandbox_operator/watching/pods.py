@@ -14,6 +14,9 @@ from sandbox_operator.watching.nodes import Toleration, toleration
 CONTAINER = "agent-server"
 """Name of the container with the agent server. Others may have been injected."""
 
+WORKSPACE_VOLUME = "workspace"
+"""Name of the volume at /workspace. A class's own volumes have other names."""
+
 COPIER, DELIVERY_VOLUME = "agent-server-copy", "agent-server"
 """Names of the init container and of the volume that bring the agent server into pods of images that have none."""
 
@@ -98,7 +101,8 @@ class Pod:
 
     `disruption` is the condition `DisruptionTarget`: who ends or has ended the pod. `has_network`: the kubelet has
     mounted the volumes and set up the network; kubelets before Kubernetes 1.29 do not report this. `is_local`: all
-    volumes are deleted with the pod. `sandbox` is the name of its Sandbox, "" for a free warm pod. `pool`, `template`,
+    volumes are deleted with the pod. `keeps_workspace`: /workspace is on a volume, so it is not deleted with the pod.
+    `sandbox` is the name of its Sandbox, "" for a free warm pod. `pool`, `template`,
     `claimed` and `deferred` are set only on warm pods, `key_id` on those and on pods with the key of a warm pod.
     `reported` is when its status was last written. Two states with the same fields are equal, whatever else changed.
     """
@@ -129,6 +133,7 @@ class Pod:
     node: str = ""
     tolerations: tuple[Toleration, ...] = ()
     is_local: bool = False
+    keeps_workspace: bool = False
     scheduled: PodCondition | None = None
     ready: PodCondition | None = None
     disruption: PodCondition | None = None
@@ -231,6 +236,7 @@ def decode(item: KubeObject) -> Pod:
         node=spec.get("nodeName", ""),
         tolerations=_shared(tuple(toleration(part) for part in _parts(spec, "tolerations"))),
         is_local=all(_is_local(volume) for volume in _parts(spec, "volumes")),
+        keeps_workspace=any(_keeps_workspace(volume) for volume in _parts(spec, "volumes")),
         scheduled=_condition(conditions.get("PodScheduled")),
         ready=_condition(conditions.get("Ready")),
         disruption=_condition(conditions.get("DisruptionTarget")),
@@ -261,6 +267,10 @@ def _shared[T: tuple[object, ...]](parts: T) -> T:
 
 def _is_local(volume: dict[str, Any]) -> bool:
     return volume.keys() - {"name"} <= _LOCAL_VOLUMES
+
+
+def _keeps_workspace(volume: dict[str, Any]) -> bool:
+    return volume["name"] == WORKSPACE_VOLUME and "persistentVolumeClaim" in volume
 
 
 def _deletion_requested(metadata: dict[str, Any]) -> datetime | None:

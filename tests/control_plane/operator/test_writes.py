@@ -93,7 +93,7 @@ async def test_a_workspace_that_was_not_kept_is_said_to_be_lost(world: World, ku
     await world.pod(sandbox, keep=lambda pod: "deletionTimestamp" in pod["metadata"])
     # The containers take their time: that is told.
     [condition] = (await world.until(Reason.SUSPENDING)).status.conditions
-    lost = "Suspended on request. The workspace was not kept: the class default has no persistent workspace."
+    lost = "Suspended on request. The workspace was not kept, because it was not on a volume."
     assert condition.message == f"The pod ends. {lost}"
     await kubelet.end(sandbox.status.pod_name)
     suspended = await world.until(Reason.SUSPENDED)

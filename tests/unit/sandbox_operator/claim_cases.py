@@ -89,10 +89,7 @@ CLAIMS = {
         now=LATER,
         writes=("prepare",),
         told=Reason.SUSPENDING,
-        message=(
-            "The pod ends. Suspended on request. "
-            "The workspace was not kept: the class default has no persistent workspace."
-        ),
+        message=("The pod ends. Suspended on request. The workspace was not kept, because it was not on a volume."),
     ),
     # Pods that are too many
     "surplus": Case(sandbox(status=TOLD), CLAIMED, surplus=(pod(uid="cold"),), now=LATER, writes=("delete surplus",)),

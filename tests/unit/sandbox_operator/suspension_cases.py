@@ -23,7 +23,7 @@ from unit.sandbox_operator.samples import (
 
 REQUESTED = "Suspended on request."
 IS_KEPT = "The workspace is kept."
-NOT_KEPT = "The workspace was not kept: the class default has no persistent workspace."
+NOT_KEPT = "The workspace was not kept, because it was not on a volume."
 SUSPENDED = podless(
     Reason.SUSPENDED, f"{REQUESTED} {IS_KEPT}", launch="Cold", first_ready_time=rfc3339(NOW), workspace_kept=True
 )
@@ -77,8 +77,7 @@ SUSPENSIONS = {
     ),
     "suspending on a lost node": Case(
         sandbox(status=SUSPENDING, suspend=True),
-        ENDING,
-        class_=KEPT,
+        replace(ENDING, keeps_workspace=True),
         now=LOST_AT,
         told=Reason.SUSPENDING,
         message=(
@@ -88,8 +87,7 @@ SUSPENSIONS = {
     ),
     "suspended on a lost node before anything was told": Case(
         sandbox(suspend=True),
-        SILENT,
-        class_=KEPT,
+        replace(SILENT, keeps_workspace=True),
         now=LATER,
         writes=("delete pods",),
         told=Reason.SUSPENDING,
@@ -97,6 +95,15 @@ SUSPENSIONS = {
     ),
     "suspended": Case(
         sandbox(status=READY, suspend=True), class_=KEPT, told=Reason.SUSPENDED, message=f"{REQUESTED} {IS_KEPT}"
+    ),
+    "suspending, and its class gets volumes": Case(
+        sandbox(status=READY, suspend=True, suspendReason="Requested"),
+        ENDING,
+        class_=KEPT,
+        now=LATER + PATIENCE,
+        told=Reason.SUSPENDING,
+        message=f"The pod ends. {REQUESTED} {NOT_KEPT}",
+        requeue_at=LOST_AT,
     ),
     "suspended without a volume": Case(
         sandbox(status=READY, suspend=True), told=Reason.SUSPENDED, message=f"{REQUESTED} {NOT_KEPT}"

@@ -8,7 +8,7 @@ import pytest
 from sandbox_common.losses import LOSSES, LossReason, loss_words, losses_words
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
-from sandbox_crds.models import Loss, SandboxStatus
+from sandbox_crds.models import Loss, SandboxClass, SandboxStatus
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.reporting.findings import finished
 from sandbox_operator.reporting.losses import cause, lost_pod, vanished_pod, with_loss
@@ -138,8 +138,23 @@ def test_nothing_is_lost_with_a_pod_that_its_node_has_rejected(seen: Pod) -> Non
 
 def test_what_becomes_of_the_workspace() -> None:
     never_ready = sandbox(status=status(Reason.STARTING))
-    for known, kept, told in ((READY, KEPT, "Kept"), (READY, LOST, "Lost"), (READY, None, ""), (never_ready, LOST, "")):
-        for loss in (lost_pod(known, kept, pod(phase="Failed"), LATER), vanished_pod(known, kept, LATER)):
+    for known, of_class, told in (
+        (READY, KEPT, "Kept"),
+        (READY, LOST, "Lost"),
+        (READY, None, ""),
+        (never_ready, LOST, ""),
+    ):
+        loss = vanished_pod(known, of_class, LATER)
+        assert loss
+        assert loss.workspace == told
+
+
+@pytest.mark.parametrize("of_class", [KEPT, LOST, None])
+def test_the_pod_says_what_becomes_of_the_workspace_whatever_its_class_is_now(of_class: SandboxClass | None) -> None:
+    for kept, told in ((True, "Kept"), (False, "Lost")):
+        of_pod = sandbox(status=status(Reason.READY, workspace_kept=kept))
+        failed = pod(phase="Failed", keeps_workspace=kept)
+        for loss in (lost_pod(READY, of_class, failed, LATER), vanished_pod(of_pod, of_class, LATER)):
             assert loss
             assert loss.workspace == told
 

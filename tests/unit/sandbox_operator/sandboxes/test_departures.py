@@ -161,5 +161,5 @@ def test_the_reason_of_a_restart_fits_into_its_field() -> None:
 )
 def test_the_event_about_a_deleted_pod_says_who_did_it_if_it_is_known(seen: Pod, who: str) -> None:
     event = deletion_event(sandbox(status=status(Reason.READY)), class_(), deleted(seen), LATER)
-    told = f"Pod {seen.name} was deleted, but not by the operator.{who} A new one follows. The workspace was not kept: "
+    told = f"Pod {seen.name} was deleted, but not by the operator.{who} A new one follows. The workspace was not kept, "
     assert event["note"].startswith(told)

@@ -41,7 +41,7 @@ from unit.sandbox_operator.samples import (
     status,
     waits,
 )
-from unit.sandbox_operator.suspension_cases import ASLEEP, ENDING, SUSPENDED, SUSPENSIONS
+from unit.sandbox_operator.suspension_cases import ASLEEP, ENDING, IS_KEPT, NOT_KEPT, REQUESTED, SUSPENDED, SUSPENSIONS
 
 ALL = {
     **CASES,
@@ -124,6 +124,7 @@ def test_the_first_status_has_everything_at_once() -> None:
         "startTime": rfc3339(NOW),
         "readyTime": rfc3339(SOON),
         "firstReadyTime": rfc3339(SOON),
+        "workspaceKept": False,
     }
 
 
@@ -236,12 +237,34 @@ def test_a_status_of_the_version_before_leads_to_the_same(name: str) -> None:
 QUOTED = with_remedy("Suspended on request. Idle for long. The workspace is kept.", MEANINGS[Reason.SUSPENDED].remedy)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_status_says_whether_the_workspace_outlives_the_pod(kept: bool) -> None:
+    """Whatever the class has become since. A pod that an earlier version has reported costs no write."""
+    running, of_class = ready(keeps_workspace=kept), class_(workspace={"persistent": not kept})
+    first = decide(sandbox(), running, class_=of_class, made=MADE).status
+    assert first
+    assert first["workspaceKept"] is kept
+    assert decide(sandbox(status=READY), running, class_=of_class, now=LATER).status is None
+    another = replace(running, uid="another")
+    renewed = decide(sandbox(status=READY), another, class_=of_class, made=Made(KEY_ID, "another"), now=LATER)
+    assert fields(renewed)["workspaceKept"] is kept
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_suspension_says_of_the_workspace_what_was_true_for_the_pod(kept: bool) -> None:
+    of_pod = READY.model_copy(update={"workspace_kept": kept})
+    of_class = class_(workspace={"persistent": not kept})
+    gone = decide(sandbox(status=of_pod, suspend=True), class_=of_class, now=LATER)
+    assert told(gone, of_pod).message.startswith(f"{REQUESTED} {IS_KEPT if kept else NOT_KEPT}")
+    assert applied(of_pod, fields(gone)).workspace_kept is kept
+
+
 def test_whether_the_workspace_was_kept_is_quoted_from_a_version_that_only_said_so() -> None:
     before = ASLEEP.model_copy(update={"remedy": "", "workspace_kept": None})
     paused = sandbox(status=before, suspend=True, suspendReason="Requested")
     assert told(decide(paused, now=LATER), before).message == QUOTED
-    ends = told(decide(paused, ENDING, now=LATER + PATIENCE), before)
-    assert ends.message == "The pod ends. Suspended on request. Idle for long. The workspace is kept."
+    ends = told(decide(paused, replace(ENDING, keeps_workspace=True), now=LATER + PATIENCE), before)
+    assert ends.message == "The pod ends. Suspended on request. The workspace is kept."
 
 
 @pytest.mark.parametrize(("persistent", "kept"), [(True, "The workspace is kept."), (False, "was not kept")])

@@ -82,6 +82,14 @@ def test_whether_its_volumes_go_with_it(source: dict[str, Any], local: bool) -> 
     assert decode(pod).is_local is local
 
 
+@pytest.mark.parametrize("name", ["workspace", "x"])
+@pytest.mark.parametrize("source", ["emptyDir", "persistentVolumeClaim"])
+def test_whether_the_workspace_outlives_it(name: str, source: str) -> None:
+    pod = copy.deepcopy(POD)
+    pod["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}, {"name": name, source: {}}]
+    assert decode(pod).keeps_workspace is (name == "workspace" and source == "persistentVolumeClaim")
+
+
 def test_a_running_pod() -> None:
     pod = decode(POD)
     assert (pod.name, pod.uid, pod.owner_uid, pod.image) == ("one-abcdefgh", "pod-uid", "owner", "agent")
