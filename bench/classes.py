@@ -13,6 +13,9 @@ from sandbox_operator.builders.pod import pod_spec
 LEAN: dict[str, Any] = {"runtimeClasses": {"sysbox-runc": ""}}
 """The defaults of the API."""
 
+DISCARDING: dict[str, Any] = {"workspace": {"discardOnSuspension": True}}
+"""For measurements that suspend sandboxes, or let their idle clocks run: there is no work to lose."""
+
 
 def chart() -> dict[str, Any]:
     """The class `default` of the chart: with resources, environment and idle timeout."""

@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.classes import DISCARDING
 from bench.crowd import Crowd
 from bench.plane import Plane, plane
 from bench.processes import Measured, Usage
@@ -196,7 +197,7 @@ async def measure(size: int, rest_seconds: float, storm: int, progress: Progress
     # Clocks for idleness run, and nothing is due.
     requests = {"cpu": "100m", "memory": "256Mi"}
     async with (
-        plane(progress, idleTimeoutSeconds=3600, resources={"requests": requests}) as made,
+        plane(progress, **DISCARDING, idleTimeoutSeconds=3600, resources={"requests": requests}) as made,
         Crowd.of(made) as crowd,
     ):
         scale = Scale(made, crowd, size, rest_seconds, progress)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from bench.classes import LEAN
+from bench.classes import DISCARDING, LEAN
 from bench.crowd import side_by_side
 from bench.plane import plane
 from bench.product import OURS, Product, running
@@ -97,7 +97,7 @@ def main(
 
 async def whole(count: int, progress: Progress) -> dict[str, tuple[int, Tally]]:
     """All steps on one control plane."""
-    async with plane(progress, **LEAN) as here, running(here) as product:
+    async with plane(progress, **LEAN, **DISCARDING) as here, running(here) as product:
         return await measure(product, count, progress)
 
 

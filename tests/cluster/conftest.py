@@ -181,7 +181,16 @@ def host_mode(target: LocalTarget, images: Images, progress: Progress) -> Iterat
     """A release in host mode, whose domain the cluster's DNS leads to its gateway."""
     namespace = f"{NAMESPACE}-host-mode"
     # All requests are logged: here keys travel in cookies and queries, too.
-    with installed(target, images, progress, namespace, replicas=1, baseDomain=SANDBOX_DOMAIN, accessLog="all") as site:
+    with installed(
+        target,
+        images,
+        progress,
+        namespace,
+        discards=True,
+        replicas=1,
+        baseDomain=SANDBOX_DOMAIN,
+        accessLog="all",
+    ) as site:
         service = site.kubectl("get", "service", f"{NAME}-gateway", "--output", "json")
         Cluster(State.from_environment()).set_dns(Wildcard(SANDBOX_DOMAIN, service["spec"]["clusterIP"]))
         yield site

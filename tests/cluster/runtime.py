@@ -71,6 +71,10 @@ class Runtime:
         eventually(lambda: self.condition()["reason"], lambda reason: reason == "Suspended", 60)
         return answer
 
+    def try_pause(self) -> httpx.Response:
+        """What /pause answers, which may be a refusal."""
+        return self.site.gateway.post("/pause", json={"runtime_id": self.id})
+
     def resume(self) -> None:
         assert identity(self.call("resume")) == self.identity
         assert identity(self.await_ready()) == self.identity

@@ -74,16 +74,20 @@ def installed(
     pools: Mapping[str, object] | None = None,
     operator: Mapping[str, object] | None = None,
     source: Path = ROOT,
+    discards: bool = False,
     **gateway: object,
 ) -> Generator[Site]:
     """A release with the model of the examples, while the context lasts.
 
-    `pools`, `operator` and `gateway` are values of it. `source` is the checkout whose chart it is.
+    `pools`, `operator` and `gateway` are values of it. `source` is the checkout whose chart it is. `discards`: its
+    class `default`, which has no volume, accepts that suspensions lose /workspace.
     """
     values: dict[str, Any] = yaml.safe_load((source / VALUES).read_text())
     values["gateway"] |= gateway
     if operator:
         values["operator"] |= operator
+    if discards:
+        values["sandboxClasses"]["default"]["workspace"] = {"discardOnSuspension": True}
     values["sandboxPools"] = dict(pools or {})
     values["anyImage"] = {"agentServerImage": images.agent_server}
     try:

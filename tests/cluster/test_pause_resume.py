@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cluster.injections import class_body
 from cluster.runtime import Runtime, identity
 from cluster.site import Site
 from cluster.support import eventually
@@ -15,6 +16,7 @@ from demo.targets import Images
 from demo.workloads import model_url
 from sampling import count
 
+DISCARDING = "discarding"
 HOOK = "/api/conversations/prepare-for-sandbox-pause"
 CYCLES = count(3, 20)
 # 2,000 files of many sizes in 40 directories, some links, some with other modes.
@@ -200,9 +202,19 @@ def test_a_pod_that_somebody_deletes_is_replaced_with_its_data(runtime: Runtime)
     assert runtime.run("cat note.txt") == "kept\n"
 
 
-def test_without_a_volume_it_is_said_that_the_disk_is_lost(site: Site, images: Images) -> None:
+def test_without_a_volume_a_pause_is_refused_unless_the_class_accepts_the_loss(site: Site, images: Images) -> None:
     with Runtime(site, images.agent_server) as runtime:
         runtime.await_ready()
-        answer = runtime.pause()
+        runtime.run("echo kept > note.txt")
+        refused = runtime.try_pause()
+        assert refused.status_code == 409
+        assert "workspace.discardOnSuspension" in refused.json()["detail"]
+        assert runtime.run("cat note.txt") == "kept\n"
+        discarding = class_body(DISCARDING, {"workspace": {"discardOnSuspension": True}})
+        site.kubectl("apply", "--filename", "-", body=discarding)
+        of_class = json.dumps({"spec": {"className": DISCARDING}})
+        site.kubectl("patch", "ohsb", runtime.id, "--type=merge", f"--patch={of_class}")
+        answer = eventually(runtime.try_pause, lambda answer: answer.status_code == 200, 60).json()
+        eventually(lambda: runtime.condition()["reason"], lambda reason: reason == "Suspended", 60)
         assert "not kept" in json.dumps(answer)
         assert "not kept" in runtime.condition()["message"]

@@ -77,7 +77,7 @@ def pooled(target: LocalTarget, images: Images, progress: Progress) -> Iterator[
             "deferredInit": True,
         },
     }
-    with installed(target, images, progress, f"{NAMESPACE}-pools", pools=pools) as site:
+    with installed(target, images, progress, f"{NAMESPACE}-pools", pools=pools, discards=True) as site:
         short = site.kubectl("get", "ohsc", "default", "--output", "json")
         metadata = {"name": "short", "namespace": site.release.namespace}
         spec = {**short["spec"], "idleTimeoutSeconds": IDLE_SECONDS}

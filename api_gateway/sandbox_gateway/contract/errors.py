@@ -45,6 +45,20 @@ class NotResumableError(GatewayError):
         super().__init__("The sandbox is being deleted, so it cannot be resumed. Start one with POST /start.")
 
 
+class WouldLoseWorkspaceError(GatewayError):
+    """A pause would delete the sandbox's only copy of its workspace."""
+
+    status = 409
+
+    def __init__(self, class_name: str) -> None:
+        super().__init__(
+            "A pause would lose /workspace and its conversations, because this sandbox has no volume. It runs on, and "
+            "nothing was changed. To pause sandboxes, start them with a SandboxClass that has workspace.persistent, or "
+            f"have an administrator accept the loss: workspace.discardOnSuspension of SandboxClass {class_name}. "
+            "POST /stop ends this sandbox with its workspace."
+        )
+
+
 class TakenError(GatewayError):
     """Another Sandbox has the name that the session's Sandbox needs."""
 

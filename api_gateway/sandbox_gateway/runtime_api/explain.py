@@ -42,6 +42,8 @@ class Surroundings:
     """Port by service."""
     secrets: Collection[str] = ()
     """Secrets that no text may have, besides everything that looks like a session key."""
+    would_lose_workspace: bool = False
+    """Whether a suspension would lose its workspace, and its class does not accept this."""
 
 
 def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainResponse:
@@ -57,6 +59,7 @@ def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainRespon
     evidence = [
         *(_of_condition(sandbox.status, condition) for condition in sandbox.status.conditions),
         *_of_launch(sandbox.status),
+        *_of_workspace(sandbox, around),
         *_of_losses(sandbox.status),
         *_of_log(sandbox.status, is_cause=cause != message),
         *_of_events(around.events),
@@ -166,6 +169,17 @@ def _of_launch(status: SandboxStatus) -> Iterable[Evidence]:
         case _:
             return
     yield Evidence(source="launch", text=text, time=time)
+
+
+def _of_workspace(sandbox: Sandbox, around: Surroundings) -> Iterable[Evidence]:
+    """That it is never suspended for idleness, whatever its timeout is."""
+    if around.would_lose_workspace:
+        text = (
+            "Its pod has no volume for /workspace, and workspace.discardOnSuspension of SandboxClass "
+            f"{sandbox.spec.class_name} is not true. So no idle timeout applies, POST /pause is refused, and it runs "
+            "until it is stopped"
+        )
+        yield Evidence(source="launch", text=text, time=sandbox.status.start_time)
 
 
 def _of_losses(status: SandboxStatus) -> Iterable[Evidence]:

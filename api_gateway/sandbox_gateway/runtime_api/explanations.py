@@ -12,6 +12,7 @@ from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.events import ClusterEvents
 from sandbox_gateway.sandboxes.service import SandboxService
+from sandbox_gateway.sandboxes.workspaces import would_lose_workspace
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -45,7 +46,8 @@ class Explanations:
             _log.warning("events not read", sandbox=runtime_id, error=str(error) or type(error).__name__)
             events, problem = [], "The Events about it could not be read. The gateway's log says why."
         ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))
-        around = Surroundings(events, problem, self._base_domain, ports, self._secrets(sandbox))
+        would_lose = would_lose_workspace(sandbox, self._classes.find(sandbox.spec.class_name))
+        around = Surroundings(events, problem, self._base_domain, ports, self._secrets(sandbox), would_lose)
         return explain(sandbox, seen, around)
 
     def _secrets(self, sandbox: Sandbox) -> tuple[str, ...]:

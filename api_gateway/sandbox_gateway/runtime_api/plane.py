@@ -48,6 +48,7 @@ def control_plane(
     starter = Starter(sandboxes, environment_secrets, keys, classes, pools, permissions, limit_checks, starts)
     service = SandboxService(
         sandboxes,
+        classes,
         starter,
         held_calls,
         limit_checks,

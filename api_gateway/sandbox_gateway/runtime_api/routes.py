@@ -150,12 +150,12 @@ def sandbox_routes(
         runtimes = [entry for entry in known if entry is not None]
         return ListResponse(runtimes=runtimes, total=len(runtimes))
 
-    @router.post("/pause", summary="Pause a sandbox", responses=described(404, 408, 413, paused=examples.PAUSED))
+    @router.post("/pause", summary="Pause a sandbox", responses=described(404, 408, 409, 413, paused=examples.PAUSED))
     async def pause(request: Request, owner: Owner, body: Runtime) -> RuntimeResponse:
-        """Delete its pod; keep its URL, its key and, if its class has one, its volume.
+        """Delete its pod; keep its URL, its key and its volume.
 
-        `events` say whether the workspace is kept. After this, only /resume and /start run it again, even if it had
-        been paused as idle before.
+        Without a volume, this is refused (409), unless the class accepts that `/workspace` is lost. `events` say
+        whether it is kept. After this, only /resume and /start run it again, even if it had been paused as idle before.
         """
         return answer(request, await service.pause(owner, body.runtime_id))
 

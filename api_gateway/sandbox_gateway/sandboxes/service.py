@@ -19,12 +19,18 @@ from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.reasons import Reason
 from sandbox_crds import names
 from sandbox_crds.models import Sandbox
-from sandbox_gateway.contract.errors import BeingDeletedError, NoSandboxError, NotResumableError
+from sandbox_gateway.contract.errors import (
+    BeingDeletedError,
+    NoSandboxError,
+    NotResumableError,
+    WouldLoseWorkspaceError,
+)
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.process.metrics import STARTS
 from sandbox_gateway.proxy.steps import in_steps
 from sandbox_gateway.sandboxes.api import Sandboxes, is_settled
 from sandbox_gateway.sandboxes.builders import PAUSED, RUNNING, restart_spec
+from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.notices import Notices
@@ -32,6 +38,7 @@ from sandbox_gateway.sandboxes.starting import Starter
 from sandbox_gateway.sandboxes.starts import Starts
 from sandbox_gateway.sandboxes.suspensions import is_idle
 from sandbox_gateway.sandboxes.view import View
+from sandbox_gateway.sandboxes.workspaces import would_lose_workspace
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -47,6 +54,7 @@ class SandboxService:
     def __init__(
         self,
         sandboxes: Sandboxes,
+        classes: SandboxClasses,
         starter: Starter,
         held_calls: HeldCalls,
         limit_checks: LimitChecks,
@@ -57,6 +65,7 @@ class SandboxService:
         poll_hold_seconds: float,
     ) -> None:
         self._sandboxes = sandboxes
+        self._classes = classes
         self._starter = starter
         self._held_calls = held_calls
         self._limit_checks = limit_checks
@@ -131,7 +140,10 @@ class SandboxService:
         return [by_name.get(name) for name in wanted]
 
     async def pause(self, owner: str, runtime_id: str) -> Found:
-        """Suspend it, held until its pod is gone. Then no request wakes it, even if it had been suspended as idle."""
+        """Suspend it, held until its pod is gone. Then no request wakes it, even if it had been suspended as idle.
+
+        Raises WouldLoseWorkspaceError when this would lose its workspace and its class does not accept that.
+        """
         deadline = asyncio.get_running_loop().time() + self._start_hold
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             while not await self._suspend(owner, runtime_id):
@@ -141,14 +153,22 @@ class SandboxService:
     async def _suspend(self, owner: str, runtime_id: str) -> bool:
         """Whether it is suspended or will be; False when the caller must look again."""
         sandbox = await self._sandboxes.owned(owner, runtime_id)
-        if _is_paused(sandbox):
+        if _is_paused(sandbox) or await self._would_lose_workspace(sandbox):
             sandbox = await self._sandboxes.read_owned(owner, runtime_id)
         if _is_paused(sandbox):
             return True
+        if await self._would_lose_workspace(sandbox):
+            raise WouldLoseWorkspaceError(sandbox.spec.class_name)
         paused = await self._sandboxes.set_spec(sandbox, PAUSED)
         if paused:
             _log.info("sandbox paused", sandbox=runtime_id)
         return bool(paused)
+
+    async def _would_lose_workspace(self, sandbox: Sandbox) -> bool:
+        if not would_lose_workspace(sandbox, None):
+            return False
+        await self._classes.informer.wait_synced()
+        return would_lose_workspace(sandbox, self._classes.find(sandbox.spec.class_name))
 
     async def resume(self, owner: str, runtime_id: str) -> Found:
         """Run it again, held until it is ready or has failed.

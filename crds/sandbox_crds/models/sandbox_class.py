@@ -54,6 +54,14 @@ class Workspace(Model):
     storage_class_name: str = Field(
         default="", max_length=253, description="StorageClass of the volume. Empty: the cluster's default."
     )
+    discard_on_suspension: bool = Field(
+        default=False,
+        description=(
+            "True accepts that the suspension of a sandbox without a volume loses /workspace and its conversations. "
+            "False: such a sandbox is not suspended for idleness or a slow start, and clients cannot pause it. Only "
+            "spec.suspend, set with kubectl, suspends it. No effect on sandboxes with a volume."
+        ),
+    )
 
 
 _NOT_OF_THE_RELEASE = rules(
@@ -217,7 +225,8 @@ class SandboxClassSpec(Model):
         le=LONGEST_START,
         description=(
             "Maximum seconds of a start; 0: no limit. Beyond it, a sandbox that was never ready is deleted, because "
-            "its client has given up. A sandbox that was ready before is suspended and keeps its volume."
+            "its client has given up. A sandbox that was ready before is suspended, unless this would lose /workspace: "
+            "without a volume, only if `workspace.discardOnSuspension` is true."
         ),
     )
     idle_timeout_seconds: int = Field(
@@ -226,7 +235,8 @@ class SandboxClassSpec(Model):
         le=31536000,
         description=(
             "Seconds of inactivity before suspension; 0 disables. A sandbox's own value takes precedence. If the "
-            "sandbox has an owner, this value is also the maximum."
+            "sandbox has an owner, this value is also the maximum. It applies only to sandboxes with a volume, unless "
+            "`workspace.discardOnSuspension` is true."
         ),
     )
     wake_on_web_socket: bool = Field(

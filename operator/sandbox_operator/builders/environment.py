@@ -11,6 +11,8 @@ from sandbox_common import service_ports
 from sandbox_common.environment import is_reserved
 from sandbox_crds.models import EnvVar, Sandbox, SandboxClass
 from sandbox_crds.names import environment_secret_name
+from sandbox_operator.builders.volume import would_lose_workspace
+from sandbox_operator.watching.pods import Pod
 
 SESSION_KEY = "OH_SESSION_API_KEYS_0"
 OLD_SESSION_KEY = "SESSION_API_KEY"
@@ -38,11 +40,14 @@ _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_S
 """OpenSSL and Python, requests, curl, git and Node.js."""
 
 
-def idle_timeout(sandbox: Sandbox, class_: SandboxClass | None) -> int:
+def idle_timeout(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None = None) -> int:
     """Seconds of inactivity before the sandbox is suspended; 0: never.
 
-    Its own value overrides its class's. For a sandbox with an owner, the class's value is also the maximum.
+    Its own value overrides its class's. For a sandbox with an owner, the class's value is also the maximum. Neither
+    applies if the suspension would lose the workspace of this pod, or of the next one if there is none.
     """
+    if would_lose_workspace(class_, pod):
+        return 0
     own, of_class = sandbox.spec.idle_timeout_seconds, class_.spec.idle_timeout_seconds if class_ else 0
     if own is None:
         return of_class

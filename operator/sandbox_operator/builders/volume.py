@@ -1,4 +1,4 @@
-"""The volume claim of a workspace that outlives its pod."""
+"""Workspaces that outlive their pod: their volume claim, and what a suspension would lose without one."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.owned import name_of, owned
+from sandbox_operator.watching.pods import Pod
 
 
 def build_volume_claim(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
@@ -18,3 +19,14 @@ def build_volume_claim(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
     if workspace.storage_class_name:
         spec["storageClassName"] = workspace.storage_class_name
     return owned(VOLUME_CLAIMS, sandbox, name_of(sandbox)) | {"spec": spec}
+
+
+def would_lose_workspace(class_: SandboxClass | None, pod: Pod | None = None) -> bool:
+    """Whether a suspension loses /workspace, and the class does not accept this.
+
+    The present pod counts, since the class may have changed since it was made. Without one, the class says what the
+    next pod will have.
+    """
+    workspace = class_.spec.workspace if class_ else None
+    keeps = pod.keeps_workspace if pod else workspace is not None and workspace.persistent
+    return not (keeps or (workspace is not None and workspace.discard_on_suspension))

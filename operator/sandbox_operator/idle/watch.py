@@ -111,7 +111,7 @@ class IdleWatch:
             return None
         if sandbox.spec.suspend or sandbox.metadata.deletion_timestamp:
             return None
-        timeout = idle_timeout(sandbox, self._classes.get(sandbox.spec.class_name))
+        timeout = idle_timeout(sandbox, self._classes.get(sandbox.spec.class_name), pod)
         return Candidate(sandbox.metadata.name, pod.run_id, self._readiness(sandbox, pod), timeout)
 
     def _readiness(self, sandbox: Sandbox, pod: Pod) -> float | None:

@@ -10,8 +10,9 @@ from sandbox_common.reasons import EXPIRIES, SUSPENSIONS, ExpiryReason
 from sandbox_common.remedies import said, with_remedy
 from sandbox_crds.models import Condition, Sandbox, SandboxClass
 from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.builders.volume import would_lose_workspace
 from sandbox_operator.reporting.conditions import EXPIRING, READY
-from sandbox_operator.reporting.status import may_have_been_suspended
+from sandbox_operator.reporting.status import may_have_been_suspended, reports
 from sandbox_operator.watching.pods import Pod
 
 _LONGEST_NOTICE = timedelta(minutes=5)
@@ -117,7 +118,12 @@ def start_timeout_event(sandbox: Sandbox, note: str, now: datetime) -> KubeObjec
 
 
 def start_deadline(sandbox: Sandbox, class_: SandboxClass | None, pod: Pod | None) -> datetime | None:
-    """When the start of a sandbox that was ready before is given up and the sandbox is suspended; None: never."""
+    """When the start of a sandbox that was ready before is given up and the sandbox is suspended; None: never.
+
+    Never if the pod itself was ready before, and its end would lose what is in /workspace since then.
+    """
+    if pod and _was_ready(sandbox, pod) and would_lose_workspace(class_, pod):
+        return None
     seconds = _start_seconds(sandbox, class_, pod)
     since = _starting_since(sandbox)
     if not seconds or since is None or not sandbox.status.first_ready_time:
@@ -163,6 +169,10 @@ def _starting_since(sandbox: Sandbox) -> datetime | None:
         return max(since, times.parse(sandbox.spec.restarted_at))
     except ValueError:
         return since
+
+
+def _was_ready(sandbox: Sandbox, pod: Pod) -> bool:
+    return reports(sandbox.status, pod) and bool(sandbox.status.ready_time)
 
 
 def _announced(sandbox: Sandbox, limit: TimeLimit) -> Condition | None:

@@ -1,13 +1,15 @@
 """Who has paused a sandbox, and what the answers say of its workspace."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from control_plane.audit import Audit, kinds
-from control_plane.gateway.support import USER_AGENT, Operator, Replica
+from control_plane.gateway.support import USER_AGENT, Operator, Replica, refusal
+from control_plane.waiting import eventually
 from sandbox_common.kube import KubeClient
-from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOXES
 from sandbox_common.reasons import SUSPENSIONS, Reason
 
 KEPT = "Suspended on request. The workspace is kept. Remedy: Resume it."
@@ -37,6 +39,37 @@ async def test_pause_says_whether_the_workspace_is_kept(gateway: Replica, operat
     for found in (await gateway.post("/pause", runtime_id), await gateway.session("s")):
         assert found["events"] == [{"type": "Normal", "reason": "Suspended", "message": KEPT}]
         assert (found["status"], found["pod_status"], found["pod_logs"]) == ("paused", "not found", "")
+
+
+async def test_a_pause_that_would_lose_the_workspace_is_refused(
+    gateway: Replica, operator: Operator, client: KubeClient, namespace: str, audit: Audit
+) -> None:
+    runtime_id = (await gateway.start("s"))["runtime_id"]
+    await gateway.catch_up(await operator.report(Reason.READY, readyTime="2026-01-02T03:04:05Z", workspaceKept=False))
+    written = len(await audit.writes(client, namespace, USER_AGENT))
+    before = await operator.only()
+    classes = gateway.gateway.classes
+    following = asyncio.create_task(classes.informer.run())
+    detail = refusal(await gateway.http.post("/pause", json={"runtime_id": runtime_id}), 409)
+    for remedy in ("workspace.persistent", "workspace.discardOnSuspension of SandboxClass default", "POST /stop"):
+        assert remedy in detail
+    assert await operator.only() == before
+    assert (await audit.writes(client, namespace, USER_AGENT))[written:] == []
+    # kubectl users who suspend it have asked for it, and then there is nothing left to lose.
+    await client.patch(SANDBOXES, namespace, runtime_id, {"spec": {"suspend": True}})
+    assert (await gateway.post("/pause", runtime_id))["status"] == "paused"
+    await client.patch(SANDBOXES, namespace, runtime_id, {"spec": {"suspend": False}})
+    body = {"apiVersion": SANDBOX_CLASSES.api_version, "kind": SANDBOX_CLASSES.kind, "metadata": {"name": "default"}}
+    spec = {"workspace": {"discardOnSuspension": True}}
+    await client.create(SANDBOX_CLASSES, namespace, {**body, "spec": spec})
+
+    async def known() -> bool:
+        return classes.find("default") is not None
+
+    await eventually(known)
+    assert (await gateway.post("/pause", runtime_id))["status"] == "paused"
+    assert intent(await operator.only()) == (True, "Requested")
+    following.cancel()
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ NO_CLASS = SandboxClass()
 async def basin(client: KubeClient, namespace: str) -> Basin:
     """The test's namespace with a class; its Sandbox is called `one`."""
     basin = Basin(client, namespace, "one")
-    await basin.add_class()
+    # Otherwise no idle timeout applies, so none differs.
+    await basin.add_class(workspace={"discardOnSuspension": True})
     return basin
 
 

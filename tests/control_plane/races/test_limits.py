@@ -41,7 +41,8 @@ class Site:
         cls, control_plane: ControlPlane, client: KubeClient, namespace: str, master_key_dir: Path, log: Path, hold: int
     ) -> "AsyncGenerator[Site]":
         world = World(client, namespace, "limits")
-        await world.add_class()
+        # A client pauses one of its sandboxes.
+        await world.add_class(workspace={"discardOnSuspension": True})
         arguments = (
             f"--namespace={namespace}",
             f"--master-key-dir={master_key_dir}",

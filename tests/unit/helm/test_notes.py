@@ -60,6 +60,19 @@ def test_classes_whose_egress_profile_is_missing_are_named(helm: Helm) -> None:
     assert "has no modle (its egress)" in notes
 
 
+def test_classes_whose_sandboxes_are_never_suspended_for_idleness_are_named(helm: Helm) -> None:
+    classes = {
+        "bare": {},
+        "gone": None,
+        "kept": {"workspace": {"persistent": True}},
+        "discarded": {"workspace": {"discardOnSuspension": True}},
+    }
+    lines = helm.notes({"sandboxClasses": classes}).splitlines()
+    told = [line.partition(" have no volume")[0] for line in lines if "have no volume" in line]
+    assert told == [f"NOTE: sandboxes of SandboxClass {name}" for name in ("bare", "default")]
+    assert any("sandboxClasses.default.workspace.persistent" in line for line in lines)
+
+
 def test_the_key_itself_is_not_shown(helm: Helm) -> None:
     key = "a-key-of-the-tests-0123456789abcdef"
     assert key not in helm.notes({"apiKey": {"value": key}})

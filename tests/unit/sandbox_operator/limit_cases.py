@@ -19,6 +19,7 @@ from unit.sandbox_operator.samples import (
     runs,
     sandbox,
     status,
+    waits,
 )
 from unit.sandbox_operator.suspension_cases import (
     ASLEEP,
@@ -34,6 +35,14 @@ LIMITED = class_(maximumLifeSeconds=1000, maximumSuspendedSeconds=2000, progress
 STARTED_LATE = status(Reason.STARTING, BOOTING, first_ready_time=rfc3339(NOW))
 NEVER_STARTED = status(Reason.STARTING, BOOTING)
 UNTIMED = class_(progressDeadlineSeconds=100)
+CRASHED = waits("CrashLoopBackOff", restarts=2)
+CRASHING = status(
+    Reason.CRASH_LOOP_BACK_OFF,
+    "CrashLoopBackOff",
+    ready_time=rfc3339(NOW),
+    first_ready_time=rfc3339(NOW),
+    restart_count=2,
+)
 OLD = NOW + timedelta(seconds=900)
 """When the sandbox's end for its age is announced."""
 END = NOW + timedelta(seconds=1000)
@@ -195,6 +204,37 @@ LIMITS = {
         NOW + timedelta(seconds=100),
         writes=("suspend",),
         events=("StartTimeout",),
+    ),
+    "restart of one with work in its pod takes too long": Case(
+        sandbox(status=CRASHING),
+        CRASHED,
+        UNTIMED,
+        NOW + timedelta(seconds=100),
+    ),
+    "restart of one with work on a volume takes too long": Case(
+        sandbox(status=CRASHING),
+        replace(CRASHED, keeps_workspace=True),
+        UNTIMED,
+        NOW + timedelta(seconds=100),
+        writes=("suspend",),
+        events=("StartTimeout",),
+    ),
+    "restart of one with work on a volume, class gone": Case(
+        sandbox(status=CRASHING), replace(CRASHED, keeps_workspace=True), None, NOW + timedelta(seconds=100)
+    ),
+    "restart of one whose class accepts the loss takes too long": Case(
+        sandbox(status=CRASHING),
+        CRASHED,
+        class_(progressDeadlineSeconds=100, workspace={"discardOnSuspension": True}),
+        NOW + timedelta(seconds=100),
+        writes=("suspend",),
+        events=("StartTimeout",),
+    ),
+    "restart of one whose class got volumes after its pod takes too long": Case(
+        sandbox(status=CRASHING),
+        CRASHED,
+        class_(progressDeadlineSeconds=100, workspace={"persistent": True}),
+        NOW + timedelta(seconds=100),
     ),
     "resumed at once after that": Case(
         sandbox(status=STARTED_LATE, generation=3),

@@ -9,6 +9,7 @@ from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import ExpiryReason, Reason
 from sandbox_common.times import parse, rfc3339
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
+from sandbox_operator.builders.volume import would_lose_workspace
 from sandbox_operator.pools.matching import Miss, obstacle
 from sandbox_operator.reporting.findings import OVERDUE
 from sandbox_operator.reporting.lifetime import nearest_limit
@@ -159,9 +160,15 @@ class MadeUpCluster:
         self.pods_made += 1
         restarted_at = self.sandbox.spec.restarted_at
         created = self.now.replace(microsecond=0)
+        kept = "persistentvolumeclaims" in by_kind
         foreign = by_kind["pods"].body["metadata"].get("annotations", {}).get(KEY_ID_ANNOTATION, "")
         self.pod = replace(
-            pod(), uid=f"pod-{self.pods_made}", created=created, restarted_at=restarted_at, key_id=foreign
+            pod(),
+            uid=f"pod-{self.pods_made}",
+            created=created,
+            restarted_at=restarted_at,
+            key_id=foreign,
+            keeps_workspace=kept,
         )
         self.keys[self.pod.uid] = self.secret
         return None
@@ -206,6 +213,8 @@ class MadeUpCluster:
             self.pod = None
             writes += 1
         if steps.suspend:
+            has_work = self.pod and self._is_of_pod(self.sandbox.status.pod_uid) and self.sandbox.status.ready_time
+            assert not has_work or not would_lose_workspace(self.class_, self.pod), "its work is lost"
             self._suspend(steps.suspend)
             writes += 1
         if steps.expire:

@@ -46,6 +46,14 @@ def test_a_failure_is_taken_apart_into_cause_and_remedy(reason: Reason) -> None:
     assert answer.evidence[0].time == "2026-01-02T03:04:05Z"
 
 
+@pytest.mark.parametrize("would_lose", [True, False])
+def test_one_that_is_never_suspended_for_idleness_says_so(would_lose: bool) -> None:
+    up = sandbox(spec={"idleTimeoutSeconds": 60}, status=status(Reason.READY, launch="Cold"))
+    found = texts(explained(up, Surroundings(would_lose_workspace=would_lose)), "launch")
+    assert [text for text in found if "discardOnSuspension of SandboxClass default" in text] == found[1:]
+    assert len(found) == 1 + would_lose
+
+
 @pytest.mark.parametrize("reason", [reason for reason in Reason if MEANINGS[reason].lifecycle in {"starting", "error"}])
 def test_a_condition_without_words_is_explained_by_the_table(reason: Reason) -> None:
     for message in ("", f"Remedy: {MEANINGS[reason].remedy}" if MEANINGS[reason].remedy else ""):

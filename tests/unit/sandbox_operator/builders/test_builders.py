@@ -234,8 +234,10 @@ def test_an_event_fits_into_its_schema() -> None:
     [(None, 0, []), (None, 1200, ["1200"]), (0, 1200, []), (60, 1200, ["60"]), (60, 0, ["60"])],
 )
 def test_the_agent_server_knows_its_idle_timeout(own: int | None, of_class: int, told: list[str]) -> None:
-    entries = variables(sandbox(idleTimeoutSeconds=own), class_(idleTimeoutSeconds=of_class), "keys")
-    assert [entry["value"] for entry in entries if entry["name"] == IDLE_TIMEOUT] == told
+    for workspace, values in (({"persistent": True}, told), ({"discardOnSuspension": True}, told), ({}, [])):
+        of_workspace = class_(idleTimeoutSeconds=of_class, workspace=workspace)
+        entries = variables(sandbox(idleTimeoutSeconds=own), of_workspace, "keys")
+        assert [entry["value"] for entry in entries if entry["name"] == IDLE_TIMEOUT] == values
 
 
 def test_an_idle_timeout_that_is_told_to_the_agent_server_otherwise_stays() -> None:

@@ -92,7 +92,9 @@ class World:
         since = datetime.now(UTC) - timedelta(seconds=5010)
         container = Container(True, 0, "", "", since, None)
         ready = PodCondition(True, "", "", since)
-        made = replace(pod(), uid=POD_UID, phase="Running", container=container, ready=ready, **fields)
+        made = replace(
+            pod(), uid=POD_UID, phase="Running", container=container, ready=ready, **{"keeps_workspace": True, **fields}
+        )
         self.pods.known[made.name] = made
         if self.begun:
             self.watch.pod_changed(made.name, made)
@@ -166,6 +168,31 @@ async def test_a_write_that_fails_is_tried_again(world: World, error: Exception)
     assert not world.server.objects["sandboxes", "one"]["spec"]["suspend"]
     await world.watch.check()
     assert world.server.objects["sandboxes", "one"]["spec"]["suspend"]
+
+
+@pytest.mark.parametrize(
+    ("workspace", "kept", "suspended"),
+    [
+        pytest.param({}, False, False, id="it would be lost"),
+        pytest.param({"persistent": True}, False, False, id="it would be lost, the class has volumes only now"),
+        pytest.param({"discardOnSuspension": True}, False, True, id="the class accepts the loss"),
+        pytest.param({"persistent": True}, True, True, id="it is kept"),
+        pytest.param({}, True, True, id="it is kept, the class has no volumes any longer"),
+        pytest.param(None, False, False, id="it would be lost, no class"),
+    ],
+)
+async def test_no_workspace_is_lost_unless_the_class_accepts_it(
+    world: World, workspace: dict[str, Any] | None, kept: bool, suspended: bool
+) -> None:
+    if workspace is not None:
+        metadata = {"name": "default", "uid": "class", "resourceVersion": "1"}
+        world.classes.put({"metadata": metadata, "spec": {"workspace": workspace}})
+    world.add()
+    world.see(keeps_workspace=kept)
+    await world.watch.check()
+    assert world.is_suspended is suspended
+    if not suspended:
+        assert (world.server.seen, world.asked) == ([], 0)
 
 
 async def test_a_busy_sandbox_costs_no_write(world: World) -> None:

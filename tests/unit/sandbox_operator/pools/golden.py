@@ -39,7 +39,11 @@ CASES: dict[str, tuple[SandboxPool, SandboxClass]] = {
     "everything_of_the_class": (
         pool(runtimeClassName="strong"),
         SANDBOXES["everything"][1].model_copy(
-            update={"spec": SANDBOXES["everything"][1].spec.model_copy(update={"workspace": class_().spec.workspace})}
+            update={
+                "spec": SANDBOXES["everything"][1].spec.model_copy(
+                    update={"workspace": class_(workspace={"discardOnSuspension": True}).spec.workspace}
+                )
+            }
         ),
     ),
 }

@@ -75,6 +75,7 @@ CLASSES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "egress": st.sampled_from(["None", "model"]),
         "servicePorts": st.sampled_from([{"vscode": 0}, {"work-1": 3000}]),
         "idleTimeoutSeconds": st.sampled_from([60, 1200]),
+        "workspace": st.just({"discardOnSuspension": True}),
         "terminationGracePeriodSeconds": st.integers(0, 2),
         "pod": st.fixed_dictionaries(
             {},

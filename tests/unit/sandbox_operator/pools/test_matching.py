@@ -16,6 +16,7 @@ CLASS = class_(
     resources={"requests": {"cpu": "1"}},
     runtimeClasses={"gvisor": "runsc", "sysbox-runc": ""},
     idleTimeoutSeconds=600,
+    workspace={"discardOnSuspension": True},
 )
 ENVIRONMENT = {"A": "b"}
 HASH = KEYS.environment_hash(ENVIRONMENT)

@@ -58,6 +58,8 @@ CLASSES = [
     class_(),
     class_(workspace={"persistent": True}),
     class_(progressDeadlineSeconds=60),
+    class_(progressDeadlineSeconds=60, workspace={"discardOnSuspension": True}),
+    class_(progressDeadlineSeconds=60, workspace={"persistent": True}),
     class_(maximumLifeSeconds=300, maximumSuspendedSeconds=200),
     class_(maximumLifeSeconds=5000, maximumSuspendedSeconds=20, progressDeadlineSeconds=3),
 ]
@@ -134,6 +136,7 @@ class Cluster(RuleBasedStateMachine):
             sandbox=seen.sandbox,
             pool=seen.pool,
             key_id=seen.key_id,
+            keeps_workspace=seen.keeps_workspace,
             claimed=seen.claimed,
         )
 
