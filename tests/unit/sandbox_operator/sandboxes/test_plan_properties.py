@@ -127,7 +127,7 @@ class Cluster(RuleBasedStateMachine):
     def kubelet_reports(self, report: Report) -> None:
         seen = self.cluster.pod
         assert seen
-        self.cluster.pod = replace(
+        reported = replace(
             report(seen, self.cluster.now),
             name=seen.name,
             uid=seen.uid,
@@ -139,6 +139,10 @@ class Cluster(RuleBasedStateMachine):
             keeps_workspace=seen.keeps_workspace,
             claimed=seen.claimed,
         )
+        # A pod that has begun stays so until its end.
+        has_begun, begins = (each.has_begun or each.is_ready for each in (seen, reported))
+        if begins or reported.is_finished or not has_begun:
+            self.cluster.pod = reported
 
     @precondition(lambda self: self.cluster.pod is not None)
     @rule()
