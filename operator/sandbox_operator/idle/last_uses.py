@@ -72,8 +72,8 @@ class LastUses:
         if self._complete_at == math.inf and listed and not self.silent:
             self._complete_at = answered_at
         if answered_at < self._complete_at + _PAUSE_SECONDS:
-            # The successor of a replica may be listed only after that replica is gone.
-            self._youngest = max((replica.since for replica in self._replicas.values()), default=-math.inf)
+            # The successor of a replica may be listed only after that replica is gone, and may itself be gone soon.
+            self._youngest = max([self._youngest, *(replica.since for replica in self._replicas.values())])
 
     def _answered(self, address: str, report: Report, asked_at: float, answered_at: float) -> None:
         since = answered_at - report.uptime_seconds

@@ -151,6 +151,15 @@ def test_a_replica_that_is_listed_soon_after_may_have_replaced_another(at: float
     assert last_uses.used_at("s", TIMEOUT) == used_at
 
 
+@pytest.mark.parametrize("uptime", [1.0, OLD])
+def test_a_young_replica_that_is_gone_soon_may_have_replaced_another(uptime: float) -> None:
+    last_uses = LastUses()
+    heard(last_uses, 10, a=report(1), b=report(OLD))
+    heard(last_uses, 24, b=report(OLD + 14))
+    heard(last_uses, 38, b=report(OLD + 28), c=report(uptime))
+    assert last_uses.used_at("s", TIMEOUT) == 10
+
+
 def test_its_beginning_is_when_all_have_answered() -> None:
     last_uses = LastUses()
     heard(last_uses, 10, a=report(1), b=None)

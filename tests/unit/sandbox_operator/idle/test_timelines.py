@@ -34,7 +34,7 @@ def test_random_timelines() -> None:
     assert WHOLE <= total.hidden_by_move < 0.001 * TIMELINES
 
 
-@pytest.mark.parametrize("world", [40138878650115])
+@pytest.mark.parametrize("world", [40138878650115, 185379176600869])
 def test_worlds_that_were_judged_wrongly_once(world: int) -> None:
     run_random_worlds(world, 1)
 
