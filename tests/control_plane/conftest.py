@@ -5,7 +5,7 @@ outside of namespaces, is the test's alone.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from control_plane.audit import Audit
 from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
+from control_plane.pulse import Pulse
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
@@ -27,6 +28,9 @@ _SHARING = frozenset({"helm", "races"})
 
 _NO_POD_GC = "--controllers=*,-pod-garbage-collector-controller"
 """The tests' pods are bound to a node that does not exist, for which that controller deletes them after 40 s."""
+
+
+_PULSE = Pulse()
 
 
 class Together(LoadScopeScheduling):
@@ -43,12 +47,33 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     return Together(config, log)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None]:
+    """What a test waits for before it begins is judged, too."""
+    with _PULSE.judging():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """A test that fails while the API server stands still is run again."""
+    with _PULSE.judging():
+        return (yield)
+
+
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """etcd, kube-apiserver and kube-controller-manager, which follows ownerReferences. `.kubeconfig` is the admin's."""
     with ControlPlane(controller_manager=True, manager_flags=[_NO_POD_GC]) as running:
         asyncio.run(_install(running))
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pulse(control_plane: ControlPlane) -> Iterator[Pulse]:
+    """Whether the API server stands still."""
+    with _PULSE.beating(control_plane):
+        yield _PULSE
 
 
 async def _install(running: ControlPlane) -> None:

@@ -12,12 +12,12 @@ from typing import Any, Self
 from control_plane.cluster_scope import connected, fresh_namespace
 from control_plane.gateway.support import API_KEY, add_api_key
 from control_plane.operator.world import World
+from control_plane.pulse import Pulse
 from control_plane.races.gateways import OWNER, REPLICAS, Answer, Gateways
 from control_plane.races.history import GONE, UNKNOWN, Alive, Call, Kind, State, Told
 from control_plane.races.lag import lagging
 from control_plane.races.node import Node
 from control_plane.races.operators import Operators
-from control_plane.races.pulse import Pulse
 from control_plane.races.reading import is_failed, is_ready, outcome_of, words
 from control_plane.races.session import Proof, Session
 from control_plane.races.storm import Storm
@@ -63,7 +63,12 @@ class Arena:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, control_plane: ControlPlane, master_key_dir: Path, directory: Path, storm: Storm | None = None
+        cls,
+        control_plane: ControlPlane,
+        pulse: Pulse,
+        master_key_dir: Path,
+        directory: Path,
+        storm: Storm | None = None,
     ) -> AsyncGenerator[Self]:
         """Everything runs; the news of each process lags, or it is in the storm.
 
@@ -88,8 +93,6 @@ class Arena:
                 await stack.enter_async_context(operators.running())
                 gateways = await stack.enter_async_context(Gateways.running(others, *arguments))
                 node = await stack.enter_async_context(Node(client, namespace, keys).running())
-                pulse = Pulse(client, namespace)
-                await stack.enter_async_context(pulse.beating())
                 arena = cls(world, keys, node, gateways, operators, pulse, storm)
                 await stack.enter_async_context(arena._following(client, namespace))
                 yield arena

@@ -1,0 +1,74 @@
+"""Whether the API server stood still for a while, as on a busy machine.
+
+What needs an answer in time proves nothing then: a gateway may say that it got none, a leader loses its Lease. A test
+that fails meanwhile is run again (pytest-rerunfailures) and listed as RERUN.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+import aiohttp
+
+from control_plane.cluster_scope import NAMESPACES, connected
+from local_cluster.control_plane import ControlPlane
+from sandbox_common.kube import ApiError, KubeClient
+
+_EVERY_SECONDS = 0.25
+_STALL_SECONDS = 1.0
+"""Half of what a gateway waits before it gives up, and of the tests' shortest Lease."""
+
+
+class StalledError(Exception):
+    """A test has failed while the API server stood still."""
+
+
+class Pulse:
+    """Reads one small object again and again, in a thread of its own. Times are monotonic, in seconds."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._last_end = 0.0
+        self._over = False
+
+    @contextmanager
+    def beating(self, control_plane: ControlPlane) -> Generator[None]:
+        """Meanwhile stalls are noted."""
+        thread = threading.Thread(target=asyncio.run, args=(self._beat(control_plane),))
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over = True
+            thread.join()
+
+    def stalled(self, since: float) -> bool:
+        """Whether there was a stall after this time, or is one now."""
+        now = time.monotonic()
+        return now > self._began + _STALL_SECONDS or self._last_end > since
+
+    @contextmanager
+    def judging(self) -> Generator[None]:
+        """Raises StalledError instead of whatever fails after a stall."""
+        since = time.monotonic()
+        try:
+            yield
+        except Exception as error:
+            if not self.stalled(since):
+                raise
+            raise StalledError(f"the API server stood still meanwhile: {error}") from error
+
+    async def _beat(self, control_plane: ControlPlane) -> None:
+        async with connected(control_plane) as client:
+            while not self._over:
+                await self._once(client)
+
+    async def _once(self, client: KubeClient) -> None:
+        self._began = time.monotonic()
+        with suppress(ApiError, aiohttp.ClientError, TimeoutError):
+            await client.get(NAMESPACES, "", "default")
+        await asyncio.sleep(_EVERY_SECONDS)
+        if (now := time.monotonic()) > self._began + _STALL_SECONDS:
+            self._last_end = now
