@@ -57,15 +57,12 @@ audit: venv ## Compare all dependencies with known vulnerabilities (PyPI's, or t
 sbom: venv ## Write bills of material of images and chart, CycloneDX, to dist/sbom (ARGS=--locks-only: no build)
 	@$(BIN)/python -m supply_chain sbom $(ARGS)
 
+CAN_RUN_CLUSTER = $(filter Linux-0,$(shell uname -s)-$(shell id -u))
+
 .PHONY: prepare
 prepare: venv ## Build what the tests need: binaries and, as root on Linux, images and environments
-	@$(BIN)/python -m local_cluster build helm cyclonus kubernetes helm3
-	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then \
-		$(BIN)/python -m local_cluster build \
-		&& $(BIN)/python -m local_cluster build registry \
-		&& $(BIN)/python -m images build controller \
-		&& $(BIN)/python -m images build agent-server; \
-	fi
+	@$(BIN)/python -m local_cluster build helm kubernetes cyclonus helm3 $(if $(CAN_RUN_CLUSTER),containerd coredns local-path-provisioner pause volume-helper registry)
+	@$(if $(CAN_RUN_CLUSTER),$(BIN)/python -m images build controller && $(BIN)/python -m images build agent-server)
 
 PROXY := tests/unit/sandbox_gateway/proxy
 INTERPRETED := $(if $(TEST_WHOLE),$(PROXY),$(addprefix $(PROXY)/test_,exchanges.py framing.py head.py routing.py websocket.py))
@@ -87,13 +84,15 @@ test-control-plane: venv ## Tests against a real API server and etcd
 
 .PHONY: test-cluster
 test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
-	@if [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ]; then \
+	@if [ -n "$(CAN_RUN_CLUSTER)" ]; then \
 		$(BIN)/pytest --numprocesses=2 tests/cluster; \
 	else \
 		printf '\n%s\n%s\n\n' '!!! THE CLUSTER TIER DID NOT RUN: it needs root on Linux.' '!!! Nothing has been tried with a kubelet, an agent server or the SDK. Run: sudo make test-cluster'; \
 	fi
 
 .PHONY: test-long
+# At full count some need far longer than a test that does not hang otherwise.
+test-long: export PYTEST_TIMEOUT := 10800
 test-long: venv ## Run all tests at full count, and those that last: an hour and more (root on Linux)
 	@TEST_WHOLE=1 tools/run-tiers 'check test-unit test-control-plane' 'prepare test-cluster test-lasting'
 

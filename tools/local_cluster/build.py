@@ -12,14 +12,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from threading import Event
 
 from local_cluster.errors import ClusterError, tail
 from local_cluster.locks import locked
 from local_cluster.paths import TOOLS, cache_dir
 from local_cluster.progress import Progress
-
-# Parallel builds: linking uses one core, so the second build uses the other.
-SIDE_BY_SIDE = 2
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,8 @@ class Family:
     """The binaries of one Go module.
 
     `version_of` is the required module whose version goes into the variables `stamp` by linker flag: binaries built
-    from a module proxy know no git tag. `renames` maps the name Go gives a binary to the usual one.
+    from a module proxy know no git tag. `renames` maps the name Go gives a binary to the usual one. The families of one
+    `track` require the same versions of what several of them import, so the second one finds most packages compiled.
     """
 
     name: str
@@ -36,6 +35,7 @@ class Family:
     stamp: tuple[str, ...] = ()
     renames: Mapping[str, str] = field(default_factory=dict[str, str])
     packages: str = "tool"
+    track: str = "libraries"
 
     @property
     def source(self) -> Path:
@@ -59,6 +59,7 @@ FAMILIES: Mapping[str, Family] = {
             version_of="k8s.io/kubernetes",
             stamp=("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"),
             renames={"server": "etcd"},
+            track="kubernetes",
         ),
         Family(
             "containerd",
@@ -123,20 +124,33 @@ def binary(name: str) -> Path:
 
 
 def ensure(names: Sequence[str], progress: Progress) -> None:
-    """Build the families that are not in the cache, two at a time. Raises ClusterError with a failed build's log."""
+    """Build the families that are not in the cache. Raises ClusterError with a failed build's log.
+
+    Tracks are built side by side: linking uses one core, so the other track uses the other.
+    """
     missing = [FAMILIES[name] for name in names if not directory(name).exists()]
     if not missing:
         return
+    tracks = {family.track: [each for each in missing if each.track == family.track] for family in missing}
     progress.say(
         f"Building {', '.join(family.name for family in missing)} from Go modules;"
         " all of them take ten to twenty minutes on two cores, once"
     )
-    pool = ThreadPoolExecutor(SIDE_BY_SIDE)
-    try:
-        for result in as_completed([pool.submit(_build, family, progress) for family in missing]):
+    failed = Event()
+
+    def build(families: Sequence[Family]) -> None:
+        for family in families:
+            if failed.is_set():  # only the build in progress has continued
+                return
+            try:
+                _build(family, progress)
+            except ClusterError:
+                failed.set()
+                raise
+
+    with ThreadPoolExecutor() as pool:
+        for result in as_completed([pool.submit(build, families) for families in tracks.values()]):
             result.result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # after a failure, only the builds in progress continue
 
 
 def module_source(name: str, module: str) -> Path:
@@ -152,13 +166,13 @@ def _build(family: Family, progress: Progress) -> None:
     final = directory(family.name)
     final.parent.mkdir(parents=True, exist_ok=True)
     log = final.parent / f"{final.name}.log"
-    with progress.step(f"build {family.name}", lambda: _current(log)), locked(final.parent / f"{family.name}.lock"):
+    with progress.step(f"build {family.name}", lambda: _current(log)), locked(final.parent / f"{family.track}.lock"):
         if final.exists():  # another process built it meanwhile
             return
         with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{family.name}-") as temporary:
             target = Path(temporary) / "bin"
             target.mkdir()
-            command = ["nice", "-n", "10", _go(), *_arguments(family), "-v", "-o", f"{target}/", family.packages]
+            command = [_go(), *_arguments(family), "-v", "-o", f"{target}/", family.packages]
             with log.open("wb") as output:
                 code = subprocess.run(command, cwd=family.source, env=_environment(), stdout=output, stderr=output)
             if code.returncode != 0:

@@ -1,5 +1,6 @@
 """Building from Go modules, with small modules of the tests' own."""
 
+import contextlib
 import io
 import shutil
 import subprocess
@@ -64,6 +65,23 @@ def test_every_real_family_is_a_pinned_module_with_a_version_to_stamp() -> None:
         assert family.packages == "." or ("tool " in text and (family.source / "go.sum").exists())
         if family.version_of:
             assert build.required_version(text, family.version_of).startswith("v")
+
+
+def test_families_of_one_track_share_what_they_compile_of_kubernetes() -> None:
+    """Raise a version everywhere: `go get MODULE@VERSION` and `go mod tidy` in each directory that requires it."""
+    wanted: dict[tuple[str, str], set[str]] = {}
+    for family in build.FAMILIES.values():
+        for name in ("api", "apimachinery", "client-go"):
+            with contextlib.suppress(ValueError):
+                version = build.required_version((family.source / "go.mod").read_text(), f"k8s.io/{name}")
+                wanted.setdefault((family.track, name), set()).add(version)
+    assert {len(versions) for versions in wanted.values()} == {1}, wanted
+
+
+def test_a_failed_build_begins_no_other_of_its_track(modules: Path) -> None:
+    with pytest.raises(ClusterError, match="building bad failed"):
+        build.ensure(["bad", "good"], quiet())
+    assert not build.directory("good").exists()
 
 
 def test_what_is_built_runs_and_is_not_built_again(modules: Path) -> None:
