@@ -70,10 +70,10 @@ def control_plane() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def pulse(control_plane: ControlPlane) -> Iterator[Pulse]:
-    """Whether the API server stands still."""
-    with _PULSE.beating(control_plane):
-        yield _PULSE
+def _pulse(control_plane: ControlPlane) -> Iterator[None]:
+    """Whether the API server stands still is watched all the time."""
+    with _PULSE.beating_apart(control_plane):
+        yield
 
 
 async def _install(running: ControlPlane) -> None:

@@ -7,14 +7,14 @@ that fails meanwhile is run again (pytest-rerunfailures) and listed as RERUN.
 import asyncio
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import aiohttp
 
 from control_plane.cluster_scope import NAMESPACES, connected
 from local_cluster.control_plane import ControlPlane
-from sandbox_common.kube import ApiError, KubeClient
+from sandbox_common.kube import ApiError
 
 _EVERY_SECONDS = 0.25
 _STALL_SECONDS = 1.0
@@ -26,16 +26,26 @@ class StalledError(Exception):
 
 
 class Pulse:
-    """Reads one small object again and again, in a thread of its own. Times are monotonic, in seconds."""
+    """Reads one small object again and again. Times are monotonic, in seconds."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._last_end = 0.0
         self._over = False
 
+    @asynccontextmanager
+    async def beating(self, control_plane: ControlPlane) -> AsyncGenerator[None]:
+        """Meanwhile stalls are noted, of this event loop as well."""
+        task = asyncio.create_task(self._beat(control_plane))
+        try:
+            yield
+        finally:
+            self._over = True
+            await task
+
     @contextmanager
-    def beating(self, control_plane: ControlPlane) -> Generator[None]:
-        """Meanwhile stalls are noted."""
+    def beating_apart(self, control_plane: ControlPlane) -> Generator[None]:
+        """Meanwhile stalls are noted, whatever this thread does."""
         thread = threading.Thread(target=asyncio.run, args=(self._beat(control_plane),))
         thread.start()
         try:
@@ -63,12 +73,9 @@ class Pulse:
     async def _beat(self, control_plane: ControlPlane) -> None:
         async with connected(control_plane) as client:
             while not self._over:
-                await self._once(client)
-
-    async def _once(self, client: KubeClient) -> None:
-        self._began = time.monotonic()
-        with suppress(ApiError, aiohttp.ClientError, TimeoutError):
-            await client.get(NAMESPACES, "", "default")
-        await asyncio.sleep(_EVERY_SECONDS)
-        if (now := time.monotonic()) > self._began + _STALL_SECONDS:
-            self._last_end = now
+                self._began = time.monotonic()
+                with suppress(ApiError, aiohttp.ClientError, TimeoutError):
+                    await client.get(NAMESPACES, "", "default")
+                await asyncio.sleep(_EVERY_SECONDS)
+                if (now := time.monotonic()) > self._began + _STALL_SECONDS:
+                    self._last_end = now

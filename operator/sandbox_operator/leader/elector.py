@@ -138,7 +138,6 @@ class Elector:
 
     async def _lead(self, term: RunTerm) -> None:
         _log.info("leading", identity=self.identity)
-        metrics.LEADER.set(1)
         metrics.TERMS.inc()
         client = self._writer.guarded(self._guard)
         task = asyncio.ensure_future(term(client))
@@ -149,7 +148,6 @@ class Elector:
         finally:
             # From here on, nothing is sent, whatever the term does before it ends.
             self._election.resign()
-            metrics.LEADER.set(0)
             task.cancel()
             await asyncio.wait([task])
             _log.info("leading no more")

@@ -13,7 +13,7 @@ import yaml
 from aiohttp.connector import Connection
 
 from control_plane.cluster_scope import connected
-from control_plane.waiting import eventually
+from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject, Resource, repetition
 from sandbox_common.kube import client as module
@@ -36,7 +36,7 @@ def data_keys(item: KubeObject) -> list[str]:
 async def following(informer: Informer[Any]) -> AsyncGenerator[None]:
     task = asyncio.create_task(informer.run())
     try:
-        await asyncio.wait_for(informer.wait_synced(), 10)
+        await asyncio.wait_for(informer.wait_synced(), PATIENCE)
         yield
     finally:
         task.cancel()

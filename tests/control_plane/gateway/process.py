@@ -12,7 +12,7 @@ from typing import IO, Self
 import httpx
 
 from control_plane.resident import resident
-from control_plane.waiting import eventually
+from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
 
@@ -79,7 +79,7 @@ class Process:
 
         try:
             # Its imports alone take seconds of CPU, and a busy machine gives it a tenth of one.
-            await eventually(ready, timeout=120)
+            await eventually(ready)
         except TimeoutError:
             raise AssertionError(f"the gateway does not become ready:\n{self.log}") from None
 
@@ -95,7 +95,7 @@ class Process:
 
     async def ended(self) -> tuple[int, str]:
         """Exit code and log."""
-        return await asyncio.wait_for(self._process.wait(), 20), self.log
+        return await asyncio.wait_for(self._process.wait(), PATIENCE), self.log
 
     async def die(self) -> None:
         """End it without a word, if it has not ended."""

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from control_plane.audit import Audit
 from control_plane.gateway.support import API_KEY, USER_AGENT, Operator, answer
-from control_plane.waiting import eventually
+from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
 from sandbox_common.kube import KubeClient, KubeObject
@@ -99,7 +99,7 @@ async def listening(control_plane: ControlPlane, namespace: str, **settings: Any
     await eventually(listens)
     yield f"http://127.0.0.1:{port}"
     stop.set()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, PATIENCE)
 
 
 class Sleeper:

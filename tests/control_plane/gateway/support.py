@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from control_plane.waiting import eventually
+from control_plane.waiting import PATIENCE, eventually
 from sandbox_common.keys import MasterKeys, api_key_hash
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.kube.client import CALL_SECONDS
@@ -98,7 +98,7 @@ async def replica(kubeconfig: Path, namespace: str, keys: MasterKeys, **settings
         asyncio.create_task(gateway.cache.informer.run()),
         asyncio.create_task(gateway.api_keys.informer.run()),
     ]
-    await asyncio.wait_for(gateway.wait_synced(), 10)
+    await asyncio.wait_for(gateway.wait_synced(), PATIENCE)
     transport = httpx.ASGITransport(gateway.app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://gateway.test:8080", headers={"X-API-Key": API_KEY}, timeout=30

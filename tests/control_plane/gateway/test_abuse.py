@@ -137,5 +137,5 @@ async def test_memory_is_bounded_and_others_are_served(
             await asyncio.sleep(0.5)
             return seen > 2 * FLOODED * len(PIECE) and flood.sent == seen
 
-        await eventually(stands, timeout=120)
+        await eventually(stands)
         await others_are_served()

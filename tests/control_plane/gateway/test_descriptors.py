@@ -9,7 +9,7 @@ import orjson
 
 from control_plane.gateway.process import serving
 from control_plane.gateway.support import API_KEY, add_api_key
-from control_plane.waiting import eventually
+from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.kube import KubeClient
 from sandbox_gateway.process.descriptors import connections
@@ -38,7 +38,7 @@ async def test_what_is_open_lives_on_when_all_descriptors_are_asked_for(
     await add_api_key(client, namespace, API_KEY, "alice")
     async with serving(control_plane, namespace, master_key_dir, open_files=OPEN_FILES) as gateway:
         port = urlsplit(gateway.url).port
-        async with asyncio.timeout(60), contextlib.AsyncExitStack() as stack:
+        async with asyncio.timeout(PATIENCE), contextlib.AsyncExitStack() as stack:
 
             async def connect() -> Streams:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -64,7 +64,7 @@ async def test_what_is_open_lives_on_when_all_descriptors_are_asked_for(
                 return counted in (await gateway.ask("/metrics")).text
 
             await eventually(all_are_counted)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:  # those that were refused are gone after a while
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(HEALTH)

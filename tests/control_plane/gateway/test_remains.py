@@ -50,6 +50,6 @@ async def test_nothing_is_held_of_a_sandbox_that_is_gone(
 
     left: list[str] = []
     try:
-        await eventually(gone, timeout=5)
+        await eventually(gone)
     except TimeoutError:
         pytest.fail("\n".join(left))

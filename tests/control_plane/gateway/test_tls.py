@@ -71,13 +71,13 @@ async def test_two_workers_renew_the_certificate_under_open_connections(
                     assert await websocket.recv() == "still here"
                     assert (await http.get("/health", headers=key)).status_code == 200
 
-                await eventually(both_serve, timeout=120)
+                await eventually(both_serve)
                 secret.store(new.certificate, old.key)
 
                 async def refused() -> bool:
                     return process.log.count("new TLS certificate refused") >= 2
 
-                await eventually(refused, timeout=30)
+                await eventually(refused)
                 assert await shows(process, old)
                 await usable()
                 secret.store(new.certificate, new.key)
@@ -85,7 +85,7 @@ async def test_two_workers_renew_the_certificate_under_open_connections(
                 async def renewed() -> bool:
                     return process.log.count("TLS certificate renewed") >= 2
 
-                await eventually(renewed, timeout=30)
+                await eventually(renewed)
                 for _ in range(8):  # whichever worker it is
                     assert await shows(process, new)
                 assert not await shows(process, old)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("api_keys")
 @pytest.fixture
 async def process(control_plane: ControlPlane, namespace: str, master_key_dir: Path) -> AsyncIterator[Process]:
     async with serving(control_plane, namespace, master_key_dir, "--workers=2") as process:
-        await eventually(lambda: _both_serve(process), timeout=60)
+        await eventually(lambda: _both_serve(process))
         yield process
 
 
@@ -70,7 +70,7 @@ async def until_gone(pids: list[int]) -> None:
     async def gone() -> bool:
         return not alive(pids)
 
-    await eventually(gone, timeout=20)
+    await eventually(gone)
 
 
 def open_sockets(pid: int) -> int:
@@ -110,7 +110,7 @@ async def test_one_that_dies_is_replaced_while_the_other_serves(
     assert await process.readyz() == 200
     assert (await process.ask("/healthz")).status_code == 200
     assert set(await served(process.url, key, 20)) == {200}
-    await eventually(lambda: _both_serve(process), timeout=60)
+    await eventually(lambda: _both_serve(process))
     assert victim not in process.workers
     assert other in process.workers
     assert len(process.workers) == 2

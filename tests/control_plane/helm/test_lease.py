@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from control_plane.helm.release import NAME, Cluster
+from control_plane.waiting import PATIENCE
 from sandbox_common.kube import KubeClient
 from sandbox_operator.leader.election import Timing
 from sandbox_operator.leader.elector import Elector
@@ -36,7 +37,7 @@ async def leading(cluster: Cluster, directory: Path, identity: str) -> AsyncGene
 
     running = asyncio.create_task(Elector(client, cluster.namespace, ACCOUNT, NEVER, identity).run(work))
     try:
-        await asyncio.wait_for(begun.wait(), 30)
+        await asyncio.wait_for(begun.wait(), PATIENCE)
         yield
     finally:
         running.cancel()

@@ -99,7 +99,7 @@ class Shelf(World):
             return item if condition and condition.reason == reason and same and current else None
 
         try:
-            return await eventually(look, timeout=60)
+            return await eventually(look)
         except TimeoutError:
             found = await self.client.get(SANDBOX_IMAGES, self.namespace, self.name)
             raise AssertionError(f"no {reason} {status} but {found.get('status')}") from None

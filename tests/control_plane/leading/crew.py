@@ -46,7 +46,7 @@ class Member:
                 self._process = await OperatorProcess.start(*self._arguments, *self._flags)
             return await self._process.status("/readyz") == 200
 
-        await eventually(look, timeout=60)
+        await eventually(look)
 
     async def leads(self) -> bool:
         """Whether it says that it leads."""

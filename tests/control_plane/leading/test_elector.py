@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from control_plane.waiting import eventually
+from control_plane.waiting import PATIENCE, eventually
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.kube.resources import LEASES, SECRETS
 from sandbox_operator.leader.election import Timing
@@ -53,7 +53,7 @@ async def test_a_lease_is_made_renewed_and_given_back(
 ) -> None:
     term = Term()
     running = asyncio.create_task(elector("me").run(term.work))
-    await asyncio.wait_for(term.begun.wait(), 10)
+    await asyncio.wait_for(term.begun.wait(), PATIENCE)
     made = await spec(client, namespace)
     assert (made["holderIdentity"], made["leaseDurationSeconds"], made["leaseTransitions"]) == ("me", 2, 0)
     assert datetime.now(UTC) - datetime.fromisoformat(made["acquireTime"]) < timedelta(seconds=30)
@@ -75,12 +75,12 @@ async def test_who_loses_the_lease_writes_no_more(
     term = Term()
     me = elector("me")
     running = asyncio.create_task(me.run(term.work))
-    await asyncio.wait_for(term.begun.wait(), 10)
+    await asyncio.wait_for(term.begun.wait(), PATIENCE)
     assert term.client
     assert me.leads
     await term.client.create(SECRETS, namespace, secret())
     await client.patch(LEASES, namespace, NAME, {"spec": {"holderIdentity": "a usurper"}})
-    await asyncio.wait_for(term.ended.wait(), 10)
+    await asyncio.wait_for(term.ended.wait(), PATIENCE)
     assert not me.leads
     with pytest.raises(NotLeadingError):
         await term.client.delete(SECRETS, namespace, "written-by-a-leader")
@@ -95,12 +95,12 @@ async def test_the_next_one_takes_over_and_counts(
 ) -> None:
     first, second = Term(), Term()
     leading = asyncio.create_task(elector("one").run(first.work))
-    await asyncio.wait_for(first.begun.wait(), 10)
+    await asyncio.wait_for(first.begun.wait(), PATIENCE)
     standing_by = asyncio.create_task(elector("two").run(second.work))
     await asyncio.sleep(0.5)
     assert not second.begun.is_set()
     leading.cancel()
-    await asyncio.wait_for(second.begun.wait(), 10)
+    await asyncio.wait_for(second.begun.wait(), PATIENCE)
     taken = await spec(client, namespace)
     assert (taken["holderIdentity"], taken["leaseTransitions"]) == ("two", 1)
     standing_by.cancel()
@@ -124,5 +124,5 @@ async def test_work_that_ends_by_itself_ends_the_candidacy_too(
     error: type[Exception],
 ) -> None:
     with pytest.raises(error):
-        await asyncio.wait_for(elector("me").run(work), 10)
+        await asyncio.wait_for(elector("me").run(work), PATIENCE)
     assert not (await spec(client, namespace)).get("holderIdentity")

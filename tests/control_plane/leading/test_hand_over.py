@@ -132,6 +132,7 @@ async def test_a_leader_that_was_frozen_writes_nothing_afterwards(basin: Basin, 
 async def test_a_leader_that_is_cut_off_stops_before_another_begins(basin: Basin, start: Start, audit: Audit) -> None:
     async with start(2, SHORT) as crew:
         leader = await crew.leader()
+        await works(basin, "before")
         async with load(basin):
             await asyncio.sleep(0.5)
             leader.link.cut()
@@ -139,6 +140,7 @@ async def test_a_leader_that_is_cut_off_stops_before_another_begins(basin: Basin
             replaced = datetime.now(UTC)
             assert not await leader.leads()
             leader.link.mend()
+            await works(basin, "meanwhile")
             await asyncio.sleep(1)
         await _is_still(basin, audit, leader, replaced)
         writes = await audit.writes(basin.client, basin.namespace, USER_AGENT)

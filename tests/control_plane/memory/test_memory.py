@@ -67,6 +67,6 @@ async def test_memory_returns_after_deletes(
 
         last: dict[str, str] = {}
         try:
-            await eventually(returned, timeout=90)
+            await eventually(returned)
         except TimeoutError:
             pytest.fail(f"memory stays: {last}")

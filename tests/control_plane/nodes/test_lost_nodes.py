@@ -60,7 +60,7 @@ async def world(town: Town, request: pytest.FixtureRequest) -> AsyncIterator[Wor
     town.frail.speak()
     await world.delete()
     # The garbage collector looks for new kinds, such as ours, every 30 s.
-    await eventually(lambda: _is_free(town.client, FRAIL), timeout=90)
+    await eventually(lambda: _is_free(town.client, FRAIL))
 
 
 async def _is_free(client: KubeClient, name: str) -> bool:

@@ -50,7 +50,7 @@ async def leaves_a_cordoned_node(town: Town, basin: Basin) -> None:
     async def moved() -> bool:
         return await nodes(basin) == [STEADY, STEADY]
 
-    await eventually(moved, timeout=30)
+    await eventually(moved)
     await basin.told(PoolReason.FILLED, ready_replicas=2)
     sandbox = await basin.add(owner=OWNER, sessionID="warm", className="spread")
     ready = await basin.until(Reason.READY)

@@ -11,7 +11,7 @@ from control_plane.audit import Audit
 from control_plane.cluster_scope import connected
 from control_plane.operator.mortal import DyingClient, operator
 from control_plane.pools.basin import Basin, Node
-from control_plane.waiting import eventually
+from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
@@ -244,7 +244,7 @@ async def dies(
         async with (
             DyingClient.dying(control_plane, left, last_is_sent, only="one") as dying,
             operator(dying, basin.namespace, keys),
-            asyncio.timeout(30),
+            asyncio.timeout(PATIENCE),
         ):
             await basin.add(service=service)
             await dying.dead.wait()

@@ -11,6 +11,7 @@ from control_plane.audit import Audit
 from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.mortal import DyingClient, deaths, operator
 from control_plane.operator.world import World
+from control_plane.waiting import PATIENCE
 from local_cluster.control_plane import ControlPlane
 from sampling import drawn
 from sandbox_common.keys import MasterKeys
@@ -66,7 +67,7 @@ async def test_the_next_operator_goes_on(
     await world.add_class("kept", workspace={"persistent": True, "size": "1Gi"})
     async with DyingClient.dying(control_plane, left, last_is_sent) as dying, kubelet.running_all():
         life = asyncio.create_task(live(world))
-        async with operator(dying, namespace, master_keys), asyncio.timeout(30):
+        async with operator(dying, namespace, master_keys), asyncio.timeout(PATIENCE):
             await dying.dead.wait()
         async with operator(second, namespace, master_keys):
             sandbox = await life
@@ -149,7 +150,7 @@ async def test_the_next_operator_goes_on_with_what_it_had_begun(
     await world.add_class()
     async with DyingClient.dying(control_plane, left, last_is_sent) as dying:
         living = asyncio.create_task(life(world, kubelet))
-        async with operator(dying, namespace, master_keys), asyncio.timeout(30):
+        async with operator(dying, namespace, master_keys), asyncio.timeout(PATIENCE):
             await dying.dead.wait()
         async with operator(second, namespace, master_keys):
             sandbox = await living

@@ -11,7 +11,7 @@ from aiohttp import web
 from control_plane.operator.kubelet import POD_IP
 from control_plane.operator.mortal import operator
 from control_plane.pools.basin import Basin, Node
-from control_plane.waiting import eventually
+from control_plane.waiting import PATIENCE, eventually
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import PODS, SECRETS
@@ -144,7 +144,7 @@ async def test_it_gets_its_environment_before_it_is_ready(
     agent.hold = hold
     async with operator(client, basin.namespace, master_keys):
         await start(basin, master_keys, agent, environment)
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
         claimed = decode(await client.get(PODS, basin.namespace, warm.name))
         assert claimed.sandbox == "one"
         assert (await basin.sandbox()).status.condition("Ready") is None
@@ -166,7 +166,7 @@ async def test_the_next_operator_goes_on(
     agent.hold = never
     async with operator(client, basin.namespace, master_keys):
         await start(basin, master_keys, agent)
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
     agent.hold = _at_once
     async with operator(client, basin.namespace, master_keys):
         sandbox = await basin.until(Reason.READY)

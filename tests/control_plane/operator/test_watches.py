@@ -43,8 +43,10 @@ async def test_the_operator_hears_again(
     faults: dict[Asked, Fault],
     ends: int,
 ) -> None:
+    left = dict(faults)
+
     def plan(what: Asked) -> Fault | None:
-        return faults.pop(Asked(what.verb, what.resource, what.user_agent.split("/")[0]), None)
+        return left.pop(Asked(what.verb, what.resource, what.user_agent.split("/")[0]), None)
 
     async with faulty(control_plane, tmp_path) as (proxy, kubeconfig):
         proxy.plan = plan
@@ -52,7 +54,7 @@ async def test_the_operator_hears_again(
         async with OperatorProcess.running(kubeconfig, namespace, master_key_dir, log) as operator:
 
             async def has_met_them() -> bool:
-                met = not faults and operator.log.count("kopf has ended and is begun again") >= ends
+                met = not left and operator.log.count("kopf has ended and is begun again") >= ends
                 return met and await operator.status("/readyz") == 200
 
             await eventually(has_met_them)

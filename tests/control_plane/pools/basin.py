@@ -53,7 +53,7 @@ class Basin(World):
             return pool if condition and condition.reason == reason and current and same else None
 
         try:
-            return await eventually(look, timeout=60)
+            return await eventually(look)
         except TimeoutError:
             raise AssertionError(f"no {reason} {status} but {(await self.pool(name)).status}") from None
 

@@ -8,7 +8,7 @@ import pytest
 from control_plane.audit import Audit
 from control_plane.operator.mortal import DyingClient, deaths, operator
 from control_plane.pools.basin import Basin, Node
-from control_plane.waiting import eventually
+from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
@@ -40,7 +40,7 @@ async def live(basin: Basin) -> None:
         free = await basin.free()
         return len(free) == 2 and {pod["spec"]["containers"][0]["image"] for pod in free} == {NEXT_IMAGE}
 
-    await eventually(rolled, timeout=60)
+    await eventually(rolled)
     await basin.told(PoolReason.FILLED, ready_replicas=2, replicas=2)
 
 
@@ -62,7 +62,7 @@ async def test_the_next_operator_goes_on(
     await basin.add_class()
     async with DyingClient.dying(control_plane, left, last_is_sent) as dying, node.running_all():
         life = asyncio.create_task(live(basin))
-        async with operator(dying, namespace, master_keys), asyncio.timeout(30):
+        async with operator(dying, namespace, master_keys), asyncio.timeout(PATIENCE):
             await dying.dead.wait()
         async with operator(second, namespace, master_keys):
             await life

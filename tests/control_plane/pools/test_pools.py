@@ -108,7 +108,7 @@ async def test_a_changed_pool_rolls_its_free_pods_alone(basin: Basin, node: Node
         counts.append(len(free))
         return images(free) == {"registry.example/agent-server:2"} and len(free) == 6
 
-    await eventually(rolled, timeout=60)
+    await eventually(rolled)
     # Some were always there to be claimed: the new ones come first, and few at a time.
     assert min(counts) >= 5
     assert max(counts) <= 6 + BATCH
@@ -130,7 +130,7 @@ async def test_a_changed_class_rolls_its_pools(basin: Basin, node: Node) -> None
         free = await basin.free()
         return len(free) == 2 and not uids(old) & uids(free)
 
-    await eventually(rolled, timeout=60)
+    await eventually(rolled)
     assert {pod["spec"]["terminationGracePeriodSeconds"] for pod in await basin.free()} == {7}
     assert uids(await basin.free("bystander")) == uids(untouched)
 
@@ -272,7 +272,7 @@ async def test_with_a_pool_its_free_pods_and_their_secrets_go(basin: Basin, node
     async def alone() -> bool:
         return uids(await basin.pods()) == uids([claimed]) and len(await basin.secrets()) == 1
 
-    await eventually(alone, timeout=60)
+    await eventually(alone)
     await basin.client.get(SECRETS, basin.namespace, claimed["metadata"]["name"])
     # A new pool of the same name has pods of its own.
     await basin.add_pool(replicas=1)

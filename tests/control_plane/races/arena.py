@@ -63,12 +63,7 @@ class Arena:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls,
-        control_plane: ControlPlane,
-        pulse: Pulse,
-        master_key_dir: Path,
-        directory: Path,
-        storm: Storm | None = None,
+        cls, control_plane: ControlPlane, master_key_dir: Path, directory: Path, storm: Storm | None = None
     ) -> AsyncGenerator[Self]:
         """Everything runs; the news of each process lags, or it is in the storm.
 
@@ -93,6 +88,9 @@ class Arena:
                 await stack.enter_async_context(operators.running())
                 gateways = await stack.enter_async_context(Gateways.running(others, *arguments))
                 node = await stack.enter_async_context(Node(client, namespace, keys).running())
+                # The links are in this loop: what keeps it busy delays the answers of the API server, too.
+                pulse = Pulse()
+                await stack.enter_async_context(pulse.beating(control_plane))
                 arena = cls(world, keys, node, gateways, operators, pulse, storm)
                 await stack.enter_async_context(arena._following(client, namespace))
                 yield arena

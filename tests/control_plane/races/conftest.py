@@ -6,15 +6,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from control_plane.pulse import Pulse
 from control_plane.races.arena import Arena
 from local_cluster.control_plane import ControlPlane
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def arena(
-    control_plane: ControlPlane, pulse: Pulse, master_key_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    control_plane: ControlPlane, master_key_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Arena]:
     """API server, operator, two gateway replicas and a node."""
-    async with Arena.open(control_plane, pulse, master_key_dir, tmp_path_factory.mktemp("arena")) as opened:
+    async with Arena.open(control_plane, master_key_dir, tmp_path_factory.mktemp("arena")) as opened:
         yield opened

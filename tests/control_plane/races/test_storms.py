@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from control_plane.pulse import Pulse
 from control_plane.races.arena import Arena
 from control_plane.races.machine import run_races
 from control_plane.races.storm import Storm
@@ -27,15 +26,11 @@ def storm() -> Storm:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stormy(
-    control_plane: ControlPlane,
-    pulse: Pulse,
-    master_key_dir: Path,
-    storm: Storm,
-    tmp_path_factory: pytest.TempPathFactory,
+    control_plane: ControlPlane, master_key_dir: Path, storm: Storm, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Arena]:
     """An arena whose processes reach the API server through the storm."""
     directory = tmp_path_factory.mktemp("stormy")
-    async with Arena.open(control_plane, pulse, master_key_dir, directory, storm) as opened:
+    async with Arena.open(control_plane, master_key_dir, directory, storm) as opened:
         yield opened
 
 
