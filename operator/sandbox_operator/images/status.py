@@ -121,8 +121,7 @@ def _reason(
     if not nodes:
         if not unfit:
             return ImagesReason.NO_NODES, "No node has the labels of spec.nodeSelector."
-        more = f", and {len(unfit) - _NAMED} more" if len(unfit) > _NAMED else ""
-        return ImagesReason.NO_NODES, f"No node takes pods now: {', '.join(unfit[:_NAMED])}{more}."
+        return ImagesReason.NO_NODES, f"No node takes pods now: {_named(unfit)}."
     progress = f"{counts.ready} of {counts.wanted} images on {counts.nodes} nodes are ready."
     if memory.refusal and counts.ready < counts.wanted:
         over_quota = memory.refusal.reason is Reason.QUOTA_EXCEEDED
@@ -139,9 +138,13 @@ def _reason(
 def _duplicates(old: Condition | None, duplicates: Sequence[str], now: datetime) -> list[Condition]:
     if not duplicates:
         return []
-    more = f" and {len(duplicates) - _NAMED} more" if len(duplicates) > _NAMED else ""
-    message = f"The list has these images more than once: {', '.join(duplicates[:_NAMED])}{more}."
+    message = f"The list has these images more than once: {_named(duplicates)}."
     return [condition(DUPLICATES, old, holds=True, reason="DuplicateImages", message=message, now=now)]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return ", ".join([*names[:_NAMED], *more])
 
 
 def _failures(memory: Memory, nodes: Sequence[OnNode]) -> list[ImageFailure]:
