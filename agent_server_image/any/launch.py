@@ -42,13 +42,15 @@ def main() -> None:
         os.environ.setdefault(name, value)
     for name, value in _DURING_IMPORT.items():
         os.environ.setdefault(name, value)
+    import agent_server_boot
+
+    agent_server = agent_server_boot.load()
     import litellm  # noqa: F401
-    from openhands.agent_server import __main__
 
     for name in {"LC_CTYPE", *_DURING_IMPORT} - _given_variables():
         os.environ.pop(name, None)
     sys.argv = ["agent-server", *options]
-    __main__.main()
+    agent_server.main()
 
 
 def _ignore(directory: Path, patterns: Sequence[str]) -> None:
