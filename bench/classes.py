@@ -26,6 +26,5 @@ def chart() -> dict[str, Any]:
 def spec_of(class_spec: dict[str, Any], sandboxes: Sandboxes) -> KubeObject:
     """Spec of the pods that the operator makes for the load's sandboxes with a class of this spec."""
     body = sandboxes.body(COLD_IMAGE, "any")
-    return pod_spec(
-        Sandbox.model_validate(body), SandboxClass.model_validate({"spec": class_spec}), "a-pod-of-the-load"
-    )
+    name = "a-pod-of-the-load"
+    return pod_spec(Sandbox.model_validate(body), SandboxClass.model_validate({"spec": class_spec}), name, name)

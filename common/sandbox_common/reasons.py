@@ -73,7 +73,7 @@ class PoolReason(StrEnum):
     POD_REFUSED = "PodRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
     SANDBOX_CLASS_NOT_FOUND = "SandboxClassNotFound"
-    PERSISTENT_WORKSPACE = "PersistentWorkspace"
+    VOLUME_NOT_BOUND = "VolumeNotBound"
 
 
 class ImagesReason(StrEnum):
@@ -398,9 +398,10 @@ POOL_MEANINGS: dict[PoolReason, PoolMeaning] = {
         "The SandboxClass does not exist. Free pods stay, but sandboxes cannot claim them.",
         "Create it, or set spec.className to one of `kubectl get sandboxclasses`.",
     ),
-    PoolReason.PERSISTENT_WORKSPACE: PoolMeaning(
-        "The SandboxClass gives each sandbox its own volume, so pods cannot exist before their sandboxes.",
-        "Set spec.className to a SandboxClass without workspace.persistent.",
+    PoolReason.VOLUME_NOT_BOUND: PoolMeaning(
+        "Free pods wait for their volumes. A few pods wait; the operator makes no more.",
+        "See `kubectl describe pvc -l sandbox.openhands.dev/pool`. workspace.storageClassName of the SandboxClass must "
+        "name a StorageClass whose provisioner runs and has room.",
     ),
 }
 

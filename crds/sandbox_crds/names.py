@@ -57,7 +57,7 @@ def owner_label(owner: str) -> str:
 
 @lru_cache(256)
 def pod_name(sandbox: str, uid: str) -> str:
-    """Name of the pod, its keys' Secret and its volume claim.
+    """Name of the pod, its keys' Secret and its volume claim, unless the claim came with a warm pod.
 
     It depends on the Sandbox's UID, so a new Sandbox with an old name never gets the old one's pod.
     """

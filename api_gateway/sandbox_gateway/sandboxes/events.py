@@ -56,8 +56,8 @@ class ClusterEvents:
 
     async def _read(self, sandbox: Sandbox) -> list[ClusterEvent]:
         name, uid = sandbox.metadata.name, sandbox.metadata.uid
-        # The name that depends on the Sandbox's UID, and that of a pod claimed from a pool.
-        names = {pod_name(name, uid), sandbox.status.pod_name} - {""}
+        # The name that depends on the Sandbox's UID, and those of a pod claimed from a pool and of its volume claim.
+        names = {pod_name(name, uid), sandbox.status.pod_name, sandbox.status.volume_claim} - {""}
         own, *of_pods = await asyncio.gather(*map(self._regarding, (name, *names)))
         # Another Sandbox may have had this name before.
         return [*(event for event in own if event.uid == uid), *chain(*of_pods)]

@@ -135,7 +135,7 @@ class SandboxSpec(Model):
     runtime_class_name: str = Field(
         default="",
         max_length=253,
-        description="Requested runtime class. Ignored unless `runtimeClasses` of the class has it.",
+        description="Runtime class. Ignored unless `runtimeClasses` of the class has it.",
     )
     image_pull_policy: PullPolicy = Field(default="IfNotPresent", description="When the kubelet pulls the image.")
     warm_start: Literal["Allowed", "Never"] = Field(
@@ -155,7 +155,7 @@ class SandboxSpec(Model):
         ge=0,
         le=31536000,
         description=(
-            "Seconds of inactivity before suspension; 0 disables. Default: the class's value, which is also the "
+            "Seconds of inactivity before suspension; 0 disables. Default: the class's value, also the "
             "maximum for sandboxes that have an owner."
         ),
     )
@@ -183,7 +183,7 @@ class SandboxSpec(Model):
         default=ServicePorts(),
         description=(
             "Overrides the class's ports of VSCode and web servers; 0: not reachable. The gateway takes them from the "
-            "client's variables OH_VSCODE_PORT, WORKER_1 and WORKER_2."
+            "client's OH_VSCODE_PORT, WORKER_1 and WORKER_2."
         ),
     )
     service: Literal["None", "Headless"] = Field(
@@ -273,14 +273,14 @@ class SandboxStatus(Status):
     ports: Ports = Field(
         default={},
         max_length=16,
-        description="Ports of the current pod by name. http: the agent server.",
+        description="Ports of the pod by name. http: the agent server.",
     )
     key_id: str = Field(default="", alias="keyID", description="Id of the session key.")
     launch: Literal["", "Cold", "Warm", "Resume"] = Field(
         default="",
         description=("How the pod was made. Warm: claimed from a pool. Resume: not the first one."),
     )
-    pool: Shared = Field(default="", description="SandboxPool that the current pod comes from.")
+    pool: Shared = Field(default="", description="SandboxPool that the pod comes from.")
     pool_miss: str = Field(
         default="",
         max_length=512,
@@ -291,12 +291,13 @@ class SandboxStatus(Status):
     log: str = Field(default="", max_length=1024, description="End of the agent server's log before it last ended.")
     remedy: Shared = Field(default="", max_length=512, description="Remedy in the message of `Ready`.")
     workspace_kept: bool | None = Field(default=None, description="Whether /workspace outlives the pod.")
-    lost_pods: int = Field(default=0, description="Number of lost pods.")
+    volume_claim: str = Field(default="", description="Volume claim that came with a warm pod.")
+    lost_pods: int = 0
     last_loss: Loss | None = Field(default=None, description="The latest loss.")
     first_ready_time: str = Field(default="", description="When the sandbox was first ready.")
     starting_since: str = Field(
         default="",
-        description="Beginning of the start or crash loop under way; time limits count from it.",
+        description="Beginning of the present start or crash loop; time limits count from it.",
     )
     pull: Pull | None = None
     start_time: str = Field(default="", description="When this pod was made.")

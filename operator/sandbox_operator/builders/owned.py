@@ -10,8 +10,13 @@ from sandbox_crds.names import pod_name
 
 
 def name_of(sandbox: Sandbox) -> str:
-    """Name of the pod, its keys' Secret and its volume claim."""
+    """Name of the pod, its keys' Secret and its own volume claim."""
     return pod_name(sandbox.metadata.name, sandbox.metadata.uid)
+
+
+def volume_claim_of(sandbox: Sandbox) -> str:
+    """Name of the volume claim: the sandbox's own, or the one of the warm pod in which it first started."""
+    return sandbox.status.volume_claim or name_of(sandbox)
 
 
 def owned(
@@ -26,16 +31,17 @@ def owned(
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": sandbox.metadata.namespace,
-        "labels": {
-            **(labels or {}),
-            SANDBOX_LABEL: sandbox.metadata.name,
-            MANAGED_BY_LABEL: MANAGER,
-        },
+        "labels": {**(labels or {}), **own_labels(sandbox)},
         "ownerReferences": [owner_reference(sandbox)],
     }
     if annotations:
         metadata["annotations"] = dict(annotations)
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+
+
+def own_labels(sandbox: Sandbox) -> dict[str, str]:
+    """The labels that all objects of this sandbox have."""
+    return {SANDBOX_LABEL: sandbox.metadata.name, MANAGED_BY_LABEL: MANAGER}
 
 
 def owner_reference(sandbox: Sandbox) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sandbox_operator.builders.additions import extra_mounts, extra_volumes, sid
 from sandbox_operator.builders.confinement import confinement
 from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.launch import container_dir, launched
-from sandbox_operator.builders.owned import name_of, owned
+from sandbox_operator.builders.owned import name_of, owned, volume_claim_of
 from sandbox_operator.builders.quantity import scaled
 from sandbox_operator.watching.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION, WORKSPACE_VOLUME
 
@@ -60,11 +60,16 @@ def build_pod(
     foreign = {KEY_ID_ANNOTATION: foreign_key_id} if foreign_key_id else {}
     annotations = {**overlay.annotations, **eviction_annotation(class_, free=False), **restarted, **foreign}
     pod = owned(PODS, sandbox, name_of(sandbox), labels=pod_labels(class_), annotations=annotations)
-    return pod | {"spec": pod_spec(sandbox, class_, name_of(sandbox), pull_secrets)}
+    return pod | {"spec": pod_spec(sandbox, class_, name_of(sandbox), volume_claim_of(sandbox), pull_secrets)}
 
 
-def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str, pull_secrets: Sequence[str] = ()) -> dict[str, Any]:
-    """The spec of a pod with this name, which the Secret with its keys has, too."""
+def pod_spec(
+    sandbox: Sandbox, class_: SandboxClass, name: str, volume_claim: str, pull_secrets: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The spec of a pod with this name, which the Secret with its keys has, too.
+
+    `volume_claim` is the name of the claim of /workspace if the class has volumes.
+    """
     overlay = class_.spec.pod
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -74,7 +79,7 @@ def pod_spec(sandbox: Sandbox, class_: SandboxClass, name: str, pull_secrets: Se
         "terminationGracePeriodSeconds": class_.spec.termination_grace_period_seconds,
         "securityContext": _pod_security(sandbox, class_),
         "containers": [_container(sandbox, class_, name)],
-        "volumes": _volumes(class_, name),
+        "volumes": _volumes(class_, volume_claim),
     }
     if first := [*delivery.copiers(class_), *sidecars(class_)]:
         spec["initContainers"] = first
@@ -168,10 +173,10 @@ def _privileges(class_: SandboxClass) -> dict[str, Any]:
     return {"allowPrivilegeEscalation": True, "capabilities": {"drop": ["ALL"], "add": _SUDO_CAPABILITIES}}
 
 
-def _volumes(class_: SandboxClass, name: str) -> list[dict[str, Any]]:
+def _volumes(class_: SandboxClass, volume_claim: str) -> list[dict[str, Any]]:
     workspace, overlay = class_.spec.workspace, class_.spec.pod
     source: dict[str, Any] = (
-        {"persistentVolumeClaim": {"claimName": name}}
+        {"persistentVolumeClaim": {"claimName": volume_claim}}
         if workspace.persistent
         else {"emptyDir": {"sizeLimit": workspace.size}}
     )

@@ -5,12 +5,17 @@ from typing import Any
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.builders.owned import name_of, owned
+from sandbox_operator.builders.owned import owned, volume_claim_of
 from sandbox_operator.watching.pods import Pod
 
 
 def build_volume_claim(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
-    """A claim with the size and StorageClass of the class."""
+    """The sandbox's claim, with the properties that the class gives it."""
+    return owned(VOLUME_CLAIMS, sandbox, volume_claim_of(sandbox)) | {"spec": volume_spec(class_)}
+
+
+def volume_spec(class_: SandboxClass) -> dict[str, Any]:
+    """The spec of a claim: size, StorageClass and access mode of the class's volumes."""
     workspace = class_.spec.workspace
     spec: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
@@ -18,7 +23,7 @@ def build_volume_claim(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:
     }
     if workspace.storage_class_name:
         spec["storageClassName"] = workspace.storage_class_name
-    return owned(VOLUME_CLAIMS, sandbox, name_of(sandbox)) | {"spec": spec}
+    return spec
 
 
 def would_lose_workspace(class_: SandboxClass | None, pod: Pod | None = None) -> bool:

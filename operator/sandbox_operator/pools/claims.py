@@ -46,7 +46,7 @@ class Claims:
 
         Raises what PoolApi raises. The claim may have succeeded nevertheless; the cache will show that.
         """
-        reason = obstacle(sandbox, class_) if len(self._pools) else Miss(MissReason.NO_POOL)
+        reason = obstacle(sandbox) if len(self._pools) else Miss(MissReason.NO_POOL)
         outcome = reason or await self._claim(sandbox, class_, now)
         if isinstance(outcome, Miss):
             MISSES.labels(outcome.reason).inc()
@@ -55,6 +55,18 @@ class Claims:
         if outcome.pool:
             self._started(outcome.pool)
         return outcome
+
+    async def take_volume(self, pod: Pod, sandbox: Sandbox) -> Miss | None:
+        """Take over the volume of the sandbox's claimed pod. None if the sandbox has it; otherwise the pod is lost.
+
+        Raises what PoolApi raises. It may have succeeded nevertheless; call it again.
+        """
+        failure = await self._api.take_volume(pod, sandbox)
+        return Miss(MissReason.VOLUME_FAILED, failure) if failure else None
+
+    async def return_volume(self, pod: Pod, sandbox: Sandbox) -> None:
+        """Let the volume of a claimed pod that is about to be deleted go with it. Raises what PoolApi raises."""
+        await self._api.return_volume(pod, sandbox)
 
     async def _claim(self, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | Miss:
         late: dict[str, tuple[str, ...]] = {}

@@ -1,12 +1,15 @@
 """The free pods of a pool, sorted by their state."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.keys import MasterKeys
 from sandbox_common.reasons import Reason
+from sandbox_operator.reporting import pod_events
 from sandbox_operator.reporting.findings import Finding, examine, finished
 from sandbox_operator.reporting.redaction import redacted_pod
 from sandbox_operator.watching.pods import Pod
@@ -14,15 +17,20 @@ from sandbox_operator.watching.pods import Pod
 LONGEST_START = timedelta(minutes=10)
 """A pod that is not ready after this time counts as failing, even without a known cause."""
 
+VOLUME_IS_MADE = timedelta(seconds=15)
+"""A pod that has no node after this time, and has a volume, may wait for the volume. Slow provisioners are usual."""
+
+_UNBOUND = frozenset({Reason.VOLUME_NOT_BOUND, Reason.STORAGE_CLASS_NOT_FOUND})
 _UNDER_WAY = frozenset({Reason.PENDING, Reason.STARTING, Reason.CONTAINER_RESTARTING, Reason.VOLUME_NOT_BOUND})
 
 
 class PodState(StrEnum):
-    """State of a free pod. `WAITING`: no node has room for it."""
+    """State of a free pod. `WAITING`: no node has room for it. `UNBOUND`: its volume is not bound."""
 
     READY = "ready"
     STARTING = "starting"
     WAITING = "waiting"
+    UNBOUND = "unbound"
     FAILING = "failing"
 
 
@@ -60,15 +68,28 @@ class FreePods:
         return self.current.count(*states) + self.outdated.count(*states) + leaving
 
 
+def lacks_volume(pod: Pod, now: datetime) -> bool:
+    """Whether the pod has waited for a node for so long that its volume may be the cause."""
+    return bool(pod.volume_claim) and not pod.node and now >= pod.created + VOLUME_IS_MADE
+
+
 def sort_free_pods(
-    pods: Iterable[Pod], template: str, keys: MasterKeys, now: datetime, unfit: Callable[[Pod], str] = lambda _: ""
+    pods: Iterable[Pod],
+    template: str,
+    keys: MasterKeys,
+    now: datetime,
+    unfit: Callable[[Pod], str] = lambda _: "",
+    volume_events: Mapping[str, Sequence[ClusterEvent]] = MappingProxyType({}),
 ) -> FreePods:
-    """Sort a pool's free pods. `template` is that of new pods; `unfit(pod)` says why its node takes no more."""
+    """Sort a pool's free pods. `template` is that of new pods; `unfit(pod)` says why its node takes no more.
+
+    `volume_events` has the Events about volume claims by the claim's name.
+    """
     free_pods = FreePods()
     for pod in pods:
         if pod.deletion_requested:
             continue
-        state, finding = _state(pod, keys, now)
+        state, finding = _state(pod, keys, now, volume_events.get(pod.volume_claim, ()))
         if finding:
             free_pods.findings[pod.uid] = finding
         if not (pod.template == template and keys.knows(pod.key_id)):
@@ -81,12 +102,18 @@ def sort_free_pods(
     return free_pods
 
 
-def _state(pod: Pod, keys: MasterKeys, now: datetime) -> tuple[PodState, Finding | None]:
+def _state(
+    pod: Pod, keys: MasterKeys, now: datetime, volume_events: Sequence[ClusterEvent]
+) -> tuple[PodState, Finding | None]:
     if pod.is_finished:
         return PodState.FAILING, finished(_without_keys(pod, keys))
     if pod.is_ready:
         return PodState.READY, None
     finding = examine(pod)
+    if lacks_volume(pod, now):
+        cause = pod_events.find(pod, volume_events) or finding
+        if cause.reason in _UNBOUND:
+            return PodState.UNBOUND, cause
     if finding.reason not in _UNDER_WAY:
         state = PodState.WAITING if finding.reason is Reason.UNSCHEDULABLE else PodState.FAILING
         return state, examine(_without_keys(pod, keys))

@@ -22,7 +22,6 @@ class MissReason(StrEnum):
 
     NO_POOL = "NoPool"
     NOT_ALLOWED = "NotAllowed"
-    PERSISTENT = "Persistent"
     IMAGE_DIFFERS = "ImageDiffers"
     CLASS_DIFFERS = "ClassDiffers"
     COMMAND_DIFFERS = "CommandDiffers"
@@ -36,6 +35,7 @@ class MissReason(StrEnum):
     IDLE_TIMEOUT_DIFFERS = "IdleTimeoutDiffers"
     POOL_EMPTY = "PoolEmpty"
     INIT_FAILED = "InitFailed"
+    VOLUME_FAILED = "VolumeFailed"
     OTHER = "Other"
 
 
@@ -121,13 +121,10 @@ _TRAITS = (
 )
 
 
-def obstacle(sandbox: Sandbox, class_: SandboxClass) -> Miss | None:
+def obstacle(sandbox: Sandbox) -> Miss | None:
     """Why this sandbox cannot claim any warm pod; None if it can."""
     if sandbox.spec.warm_start == "Never":
         return Miss(MissReason.NOT_ALLOWED, "spec.warmStart is Never: a client has the key, or no pool existed.")
-    if class_.spec.workspace.persistent:
-        details = f"Each sandbox of class {sandbox.spec.class_name} has its own volume, which a warm pod cannot have."
-        return Miss(MissReason.PERSISTENT, details)
     return None
 
 

@@ -1,14 +1,15 @@
 """What this process remembers about one pool between passes. Losing it does no harm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.builders import template_of
-from sandbox_operator.pools.free_pods import FreePods, PodState, sort_free_pods
+from sandbox_operator.pools.free_pods import FreePods, PodState, lacks_volume, sort_free_pods
 from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.pools.refill_history import RefillHistory
 from sandbox_operator.pools.sizing import Sizer
@@ -22,19 +23,28 @@ BREATH = 0.02
 """The same otherwise: enough to write the status of the sandbox that claimed, and to make a pod before the next claim.
 """
 
+LOOK_INTERVAL = 30.0
+"""Seconds between two reads of the Events about volume claims, while pods wait for their volumes."""
+
 LONGEST_WAIT = 1.0
 """Seconds that a full pool waits for a lull. A nearly empty pool hardly waits."""
 
 
 @dataclass(slots=True)
 class PoolMemory:
-    """Memory of one pool. `secrets` has the UIDs of pods whose Secret exists. `clock` is monotonic, in seconds."""
+    """Memory of one pool. `clock` is monotonic, in seconds.
+
+    `equipped` has the UIDs of pods whose Secret and volume claim exist. `volume_events` are the Events about volume
+    claims, by the claim's name, that were read at `looked_at`.
+    """
 
     uid: str
     expectations: PodExpectations[Pod]
     clock: Callable[[], float]
     history: RefillHistory = field(default_factory=RefillHistory)
-    secrets: set[str] = field(default_factory=set[str])
+    equipped: set[str] = field(default_factory=set[str])
+    volume_events: Mapping[str, Sequence[ClusterEvent]] = field(default_factory=dict[str, Sequence[ClusterEvent]])
+    looked_at: float | None = None
     sizer: Sizer | None = None
     counted: set[str] = field(default_factory=set[str])
     """UIDs of free pods that have been ready once. Only the first readiness shows how long a start takes."""
@@ -51,11 +61,11 @@ class PoolMemory:
         free = [pod for pod in pod_index.free(name) if pod.owner_uid == self.uid]
         pods = self.expectations.overlay(free, pod_index.get, now)
         there = {pod.uid for pod in pods}
-        self.secrets &= there
+        self.equipped &= there
         self.counted &= there
         # Without the class, the template of a new pod is unknown.
         template = self._template_of(pool, class_, keys) if class_ else self.history.template
-        free_pods = sort_free_pods(pods, template, keys, now, pod_index.unfit)
+        free_pods = sort_free_pods(pods, template, keys, now, pod_index.unfit, self.volume_events)
         before, self.history = self.history, self.history.observed(template, free_pods, pod_index.claimed(name), now)
         self._count(name, before, free_pods)
         return free_pods
@@ -71,6 +81,21 @@ class PoolMemory:
             self.sizer = Sizer(limits, pool.status.desired_replicas if has_status else pool.spec.replicas)
         self.sizer.limit(limits)
         return self.sizer.size(self.clock())
+
+    def is_to_look(self, free_pods: FreePods, now: datetime) -> bool:
+        """Whether to read the Events about volume claims, because a pod may wait for its volume."""
+        current = free_pods.current
+        pods = [*current[PodState.STARTING], *current[PodState.UNBOUND]]
+        if not any(lacks_volume(pod, now) for pod in pods):
+            return False
+        return self.looked_at is None or self.clock() >= self.looked_at + LOOK_INTERVAL
+
+    def looked(self, events: Iterable[ClusterEvent]) -> None:
+        """Note the Events about volume claims."""
+        by_name: dict[str, list[ClusterEvent]] = {}
+        for event in events:
+            by_name.setdefault(event.name, []).append(event)
+        self.volume_events = by_name
 
     @property
     def waits(self) -> bool:

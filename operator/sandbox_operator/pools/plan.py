@@ -5,66 +5,70 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sandbox_common.reasons import Reason
-from sandbox_operator.pools.free_pods import LONGEST_START, FreePods, PodsByState, PodState
+from sandbox_operator.pools.free_pods import LONGEST_START, VOLUME_IS_MADE, FreePods, PodsByState, PodState
 from sandbox_operator.pools.refill_history import SHORTEST_DELAY, RefillHistory
 from sandbox_operator.watching.pods import Pod
 
 BATCH = 4
 """How many pods are made or deleted at the same time. Also how many are made from a template that has had no ready pod
-yet, how many may wait for room on a node, and by how many a pool grows while its pods are replaced."""
+yet, how many may wait for room on a node or for a volume, and by how many a pool grows while its pods are replaced."""
 
 MOST_UNPLACED = 16
 """How many pods may be without a node, so that few pods wait if there is no room. A scheduler takes milliseconds for
 each."""
 
-_LEAST_USEFUL_FIRST = (PodState.FAILING, PodState.WAITING, PodState.STARTING, PodState.READY)
+_LEAST_USEFUL_FIRST = (PodState.FAILING, PodState.UNBOUND, PodState.WAITING, PodState.STARTING, PodState.READY)
 
 
 @dataclass(frozen=True, slots=True)
 class PoolWorld:
     """What is known about one pool.
 
-    `wanted` is the desired number of free pods, `secrets` has the UIDs of pods whose Secret this process has made.
+    `wanted` is the desired number of free pods, `equipped` has the UIDs of pods whose Secret, and volume claim if they
+    need one, this process has made.
     """
 
     wanted: int
     free_pods: FreePods
     history: RefillHistory
     now: datetime
-    secrets: Collection[str] = ()
+    equipped: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PoolPlan:
-    """Delete the pods `deletes` if they have not changed, make the Secrets of `secrets`, and make `creates` pods."""
+    """Delete the pods `deletes` if they have not changed, make the objects that `equips` lack, make `creates` pods."""
 
     deletes: tuple[Pod, ...] = ()
-    secrets: tuple[Pod, ...] = ()
+    equips: tuple[Pod, ...] = ()
     creates: int = 0
     requeue_at: datetime | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.deletes or self.secrets or self.creates)
+        return bool(self.deletes or self.equips or self.creates)
 
 
 def plan(world: PoolWorld) -> PoolPlan:
     """The next few steps for one pool. Plan again when they are done."""
     deletes = [*_outdated(world), *(_surplus(world) or _failed(world))][:BATCH]
-    creates = min(_missing(world, deletes), *_bounds(world, deletes))
-    return PoolPlan(tuple(deletes), _without_secret(world, deletes), max(creates, 0), _again_at(world))
+    equips = _without_objects(world, deletes)
+    # The refusal may have been about these.
+    is_refused = equips and world.history.refusals.level
+    creates = 0 if is_refused else min(_missing(world, deletes), *_bounds(world, deletes))
+    return PoolPlan(tuple(deletes), equips, max(creates, 0), _again_at(world))
 
 
-def _without_secret(world: PoolWorld, deletes: Collection[Pod]) -> tuple[Pod, ...]:
+def _without_objects(world: PoolWorld, deletes: Collection[Pod]) -> tuple[Pod, ...]:
     if not world.history.refusals.is_over(world.now):
         return ()
     current = world.free_pods.current
-    pods = [*current[PodState.STARTING], *current[PodState.WAITING], *current[PodState.FAILING]]
-    known = {*world.secrets, *(pod.uid for pod in deletes)}
+    pods = [pod for state in PodState if state is not PodState.READY for pod in current[state]]
+    known = {*world.equipped, *(pod.uid for pod in deletes)}
     return tuple(pod for pod in pods if pod.uid not in known and not _has_run(pod))[:BATCH]
 
 
 def _has_run(pod: Pod) -> bool:
-    """Whether the container has run, so that its Secret must exist."""
+    """Whether the container has run, so that all its objects must exist."""
     container = pod.container
     return pod.is_finished or (
         container is not None and (container.running_since is not None or container.last_run is not None)
@@ -124,7 +128,7 @@ def _missing(world: PoolWorld, deletes: Collection[Pod]) -> int:
 def _bounds(world: PoolWorld, deletes: Collection[Pod]) -> tuple[int, ...]:
     """Upper bounds of the number of pods to make."""
     history, current, now = world.history, world.free_pods.current, world.now
-    waiting = current.count(PodState.WAITING)
+    waiting = current.count(PodState.WAITING, PodState.UNBOUND)
     unplaced = waiting + sum(not pod.node for pod in current[PodState.STARTING])
     bounds = [BATCH, BATCH - waiting, MOST_UNPLACED - unplaced]
     if not history.proven:
@@ -150,4 +154,5 @@ def _again_at(world: PoolWorld) -> datetime | None:
     times = [since + SHORTEST_DELAY for since in history.failing.values()]
     times += [backoff.until for backoff in (history.failures, history.refusals) if backoff.until]
     times += [pod.created + LONGEST_START for pod in current[PodState.STARTING]]
+    times += [pod.created + VOLUME_IS_MADE for pod in current[PodState.STARTING] if pod.volume_claim and not pod.node]
     return min((time for time in times if time > world.now), default=None)

@@ -9,15 +9,15 @@ import structlog
 
 from sandbox_common import times
 from sandbox_common.keys import MasterKeys
-from sandbox_common.kube import ApiError
+from sandbox_common.kube import FAILURES, ApiError
 from sandbox_common.waiting import together
 from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_operator.builders.refusals import refused
 from sandbox_operator.pools import metrics
 from sandbox_operator.pools.api import PoolApi
-from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, new_name
+from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, build_warm_volume_claim, new_name
 from sandbox_operator.pools.free_pods import FreePods
-from sandbox_operator.pools.memory import BREATH, PoolMemory
+from sandbox_operator.pools.memory import BREATH, LOOK_INTERVAL, PoolMemory
 from sandbox_operator.pools.plan import PoolPlan, PoolWorld, plan
 from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.pools.status import is_urgent, next_status
@@ -117,6 +117,9 @@ class PoolReconciler:
             self._queue.add_after(name, BREATH)
             return
         steps, free_pods = self._plan(memory, pool, class_, wanted)
+        if memory.is_to_look(free_pods, self._now()):
+            await self._look(memory, name)
+            steps, free_pods = self._plan(memory, pool, class_, wanted)
         await self._report(memory, pool, class_, wanted, free_pods)
         if steps and not has_waited and memory.is_to_wait(self._pod_index, wanted):
             self._queue.add_after(name, BREATH)
@@ -149,9 +152,17 @@ class PoolReconciler:
         free_pods = memory.look(pool, class_, self._pod_index, self._keys, now)
         if class_ is None:
             return PoolPlan(), free_pods
-        # A volume belongs to one sandbox, so a pod cannot have it in advance.
-        count = 0 if class_.spec.workspace.persistent or refused(pool.spec, class_) else wanted
-        return plan(PoolWorld(count, free_pods, memory.history, now, memory.secrets)), free_pods
+        count = 0 if refused(pool.spec, class_) else wanted
+        return plan(PoolWorld(count, free_pods, memory.history, now, memory.equipped)), free_pods
+
+    async def _look(self, memory: PoolMemory, name: str) -> None:
+        """Read the Events about volume claims. Without them, the status only says less."""
+        memory.looked_at = self._clock()
+        try:
+            memory.looked(await self._api.volume_events())
+        except FAILURES as error:
+            _log.warning("events not read", pool=name, error=str(error) or type(error).__name__)
+        self._queue.add_after(name, LOOK_INTERVAL)
 
     async def _apply(self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass, steps: PoolPlan) -> None:
         kept = await together([self._delete(memory, pod) for pod in steps.deletes])
@@ -161,7 +172,7 @@ class PoolReconciler:
             memory.history = memory.history.tried(self._now())
         answers = await together(
             [
-                *(self._create_secret(memory, pool, class_, pod) for pod in steps.secrets),
+                *(self._equip(memory, pool, class_, pod) for pod in steps.equips),
                 *(self._create(memory, pool, class_) for _ in range(creates)),
             ]
         )
@@ -185,15 +196,17 @@ class PoolReconciler:
         if isinstance(made, Refusal):
             return made
         memory.expectations.created(made)
-        # The Secret is deleted with the pod, so it needs the pod's UID.
-        return await self._create_secret(memory, pool, class_, made)
+        # Its other objects are deleted with the pod, so they need the pod's UID.
+        return await self._equip(memory, pool, class_, made)
 
-    async def _create_secret(
-        self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass, pod: Pod
-    ) -> Refusal | None:
-        refusal = await self._api.create_secret(build_warm_secret(pool, class_, self._keys, pod))
+    async def _equip(self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass, pod: Pod) -> Refusal | None:
+        """Make the pod's Secret, and its volume claim if it needs one."""
+        creates = [self._api.create_secret(build_warm_secret(pool, class_, self._keys, pod))]
+        if pod.volume_claim:
+            creates.append(self._api.create_volume_claim(build_warm_volume_claim(pool, class_, pod)))
+        refusal = next(filter(None, await together(creates)), None)
         if refusal is None:
-            memory.secrets.add(pod.uid)
+            memory.equipped.add(pod.uid)
         return refusal
 
     async def _report(

@@ -69,8 +69,6 @@ def _reason(
     name = pool.spec.class_name
     if class_ is None:
         return _with_remedy(PoolReason.SANDBOX_CLASS_NOT_FOUND, f"There is no SandboxClass {name} in this namespace.")
-    if class_.spec.workspace.persistent:
-        return _with_remedy(PoolReason.PERSISTENT_WORKSPACE, f"SandboxClass {name} has workspace.persistent.")
     if why := refused(pool.spec, class_):
         return _with_remedy(PoolReason.POD_REFUSED, why)
     ready_pods = free_pods.current.count(PodState.READY)
@@ -84,6 +82,9 @@ def _reason(
         return _with_remedy(reason, history.refusal.message)
     if history.finding:
         return PoolReason.PODS_FAILING, *_failing(history.finding)
+    unbound = free_pods.current[PodState.UNBOUND]
+    if unbound:
+        return _with_remedy(PoolReason.VOLUME_NOT_BOUND, free_pods.findings[unbound[0].uid].message)
     waiting = free_pods.current[PodState.WAITING]
     if waiting:
         return _with_remedy(PoolReason.UNSCHEDULABLE, free_pods.findings[waiting[0].uid].message)

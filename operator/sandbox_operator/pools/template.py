@@ -12,22 +12,25 @@ from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool, SandboxSpec
 from sandbox_crds.models.service_ports import ServicePorts
 from sandbox_operator.builders import environment
 from sandbox_operator.builders.pod import pod_labels, pod_spec
+from sandbox_operator.builders.volume import volume_spec
 
 
 def template(spec: SandboxSpec, class_: SandboxClass, *, deferred: bool = False) -> str:
     """A hash of 32 hex digits. It is equal for two sandboxes if their pods are equal, except for names and keys.
 
+    This includes the properties of their volumes, if they have any.
     `deferred`: the pod's agent server boots dormant, so the template differs.
     """
     update = {"environment_hash": "", "restarted_at": "", "working_dir": working_dir(spec.working_dir)}
     plain = spec.model_copy(update=update)
     parts = [
-        pod_spec(Sandbox(spec=plain), class_, ""),
+        pod_spec(Sandbox(spec=plain), class_, "", ""),
         pod_labels(class_),
         dict(class_.spec.pod.annotations),
         environment.defaults(class_),
         spec.environment_hash,
         deferred,
+        *([volume_spec(class_)] if class_.spec.workspace.persistent else []),
     ]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 

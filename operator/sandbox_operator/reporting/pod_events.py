@@ -46,8 +46,13 @@ def is_needed(pod: Pod) -> bool:
     return not pod.node or not (pod.has_network or (pod.container and not _is_being_made(pod)))
 
 
+def regarding(pod: Pod) -> str:
+    """Name of the object whose Events may have the cause: the pod's, or before it has a node, its volume claim's."""
+    return pod.name if pod.node else pod.volume_claim or pod.name
+
+
 def find(pod: Pod, pod_events: Collection[ClusterEvent]) -> Finding | None:
-    """The finding from the Events about a pod's name; None if the pod itself shows the cause, or Events do not.
+    """The finding from the Events about `regarding(pod)`; None if the pod itself shows the cause, or Events do not.
 
     Events about an earlier pod of the same name, and about failures that are over, do not count.
     """

@@ -61,6 +61,7 @@ def next_status(
         "observed_generation": sandbox.metadata.generation,
         "conditions": [condition, *others],
         "key_id": key_id,
+        "volume_claim": old.volume_claim or (pod.volume_claim if pod and pod.claimed else ""),
         "pool_miss": old.pool_miss or pool_miss,
         "first_ready_time": old.first_ready_time or of_pod["ready_time"],
         "starting_since": _starting_since(sandbox, finding, now) if starts else "",

@@ -23,6 +23,10 @@ class Memory:
     miss: Miss | None = None
     """Why no warm pod was claimed, until the status reports it."""
     made: Made | None = None
+    taken: str = ""
+    """UID of the claimed pod whose volume the sandbox has taken over."""
+    unusable: str = ""
+    """UID of the claimed pod whose volume the sandbox cannot have."""
     looked: tuple[str, datetime, tuple[ClusterEvent, ...]] | None = None
     """UID of the pod whose Events were read last, when that was, and the Events."""
     prepared: str = ""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from sandbox_common.keys import MasterKeys
+from sandbox_operator.pools.claim_patch import brings_volume
 from sandbox_operator.reporting.findings import Finding
 from sandbox_operator.reporting.lifetime import (
     expired_event,
@@ -31,7 +32,7 @@ def plan(world: World, keys: MasterKeys) -> Plan:
     if world.surplus:
         steps = replace(steps, surplus=world.surplus)
     # The refusal may be about the Service itself, if it was to be made with the pod.
-    if not (steps.claim or steps.creates or world.refusal) and (
+    if not (steps.claim or steps.take or steps.creates or world.refusal) and (
         served := change(world.sandbox, world.pod, world.service)
     ):
         steps = replace(steps, service=served)
@@ -55,6 +56,9 @@ def _within_limits(situation: Situation) -> Plan:
 def _phase(situation: Situation) -> Plan:
     """The steps for a sandbox within its time limits: the first phase that applies."""
     world, sandbox, pod = situation.world, situation.world.sandbox, situation.world.pod
+    if pod and brings_volume(sandbox, pod) and world.taken != pod.uid:
+        # Before the status names the pod: until then nobody uses the volume, and it may still go with the pod.
+        return Plan(take=pod)
     if refusal := world.refusal:
         return situation.report_without_pod(Finding(refusal.reason, refusal.message))
     if sandbox.spec.suspend:

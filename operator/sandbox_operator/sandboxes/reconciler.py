@@ -15,9 +15,11 @@ from sandbox_common.kube import FAILURES, ApiError, KubeObject
 from sandbox_common.kube.resources import PODS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.limits.start_queue import StartQueue
+from sandbox_operator.pools.claim_patch import brings_volume
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.pools.pod_index import PodIndex
+from sandbox_operator.reporting.pod_events import regarding
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.agent_requests import AgentRequests
 from sandbox_operator.sandboxes.api import Api
@@ -40,6 +42,8 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _REFUSED_RETRY_SECONDS = 1.0
 _FULL_RETRY_SECONDS = 1.0
 _SERVICE_RETRY_SECONDS = 60.0
+_VOLUME_CLAIM = "Sandbox.status.volumeClaim"
+"""Without this field, a sandbox would not find its volume again after a suspension."""
 _LOOKS_SHARE = 0.1
 """Share of the time for reading Events. When thousands of sandboxes start, all wait long enough for their Events."""
 
@@ -128,6 +132,8 @@ class Reconciler:
                 self._decide(turn)
         if turn.steps.claim:
             await self._claim(turn)
+        if turn.steps.take:
+            await self._take(turn, turn.steps.take)
         if turn.steps.creates:
             await self._create(turn)
         if turn.steps.look:
@@ -148,7 +154,7 @@ class Reconciler:
         sandbox, memory = turn.sandbox, turn.memory
         cached = self._pod_index.owned_by(sandbox.metadata.uid)
         pods = memory.expectations.overlay(cached, self._now(), time.monotonic())
-        pod, surplus = choose(sandbox, pods, self._keys)
+        pod, surplus = choose(sandbox, pods, self._keys, memory.unusable)
         self._start_queue.look(turn.key, sandbox, pod)
         looked, pod_events = memory.pod_events(pod)
         world = World(
@@ -169,6 +175,7 @@ class Reconciler:
             service=self._services.get(turn.key),
             pull_secrets=self._pull_secrets(sandbox.spec.owner),
             pull=self._pull_of(sandbox, pod, self._now()) if pod else None,
+            taken=memory.taken,
         )
         turn.pod, turn.steps = pod, plan(world, self._keys)
 
@@ -176,12 +183,25 @@ class Reconciler:
         class_ = self._classes.get(turn.sandbox.spec.class_name)
         if class_ is None:
             return
-        claimed = await self._claims.claim(turn.sandbox, class_, self._now())
+        if class_.spec.workspace.persistent and _VOLUME_CLAIM in self._definitions.missing:
+            claimed = Miss(MissReason.OTHER, f"The definition of Sandboxes lacks {_VOLUME_CLAIM}.")
+        else:
+            claimed = await self._claims.claim(turn.sandbox, class_, self._now())
         if isinstance(claimed, Miss):
             turn.memory.miss = claimed
         else:
             turn.memory.expectations.gained(claimed, time.monotonic())
             await self._api.post(*turn.steps.afterwards)
+        self._decide(turn)
+
+    async def _take(self, turn: Turn, pod: Pod) -> None:
+        """Take over the volume of the claimed pod. If that is impossible, the next pass starts without the pod."""
+        if miss := await self._claims.take_volume(pod, turn.sandbox):
+            _log.warning("pod lost", sandbox=turn.key, pod=pod.name, error=miss.details)
+            turn.memory.miss, turn.memory.unusable = miss, pod.uid
+            self._queue.add(turn.key)
+            raise _OutdatedError
+        turn.memory.taken = pod.uid
         self._decide(turn)
 
     async def _create(self, turn: Turn) -> None:
@@ -200,7 +220,7 @@ class Reconciler:
         _, pod_events = turn.memory.pod_events(pod)
         with self._looks.turn() as is_mine, _optional("events not read", turn.key):
             # The API server reads all Events of the namespace to find those of one pod.
-            pod_events = await self._api.pod_events(pod.name) if is_mine else pod_events
+            pod_events = await self._api.pod_events(regarding(pod)) if is_mine else pod_events
         turn.memory.looked = pod.uid, self._now(), pod_events
         self._decide(turn)
 
@@ -237,6 +257,9 @@ class Reconciler:
             turn.memory.miss = Miss(MissReason.INIT_FAILED, steps.unfit)
         if steps.surplus:
             await self._confirm(sandbox)
+        for pod in steps.surplus:
+            if brings_volume(sandbox, pod):
+                await self._claims.return_volume(pod, sandbox)
         for pod in (*steps.surplus, *([steps.delete] if steps.delete else ())):
             await self._api.delete_pod(pod)
             turn.memory.expectations.deleted(pod, time.monotonic())

@@ -40,7 +40,8 @@ class World:
     were read at `looked`, if ever. `initialization` is the result of initializing the agent server in its present run.
     `unreported` is the number of other sandboxes in a passing state that is not reported yet. `service` is the Service
     with the sandbox's name, whoever owns it. `pull_secrets` has the names of its owner's pull
-    Secrets. `pull` is the pull that the pod waits for.
+    Secrets. `pull` is the pull that the pod waits for. `taken` is the UID of the claimed pod whose volume the sandbox
+    has taken over.
     """
 
     sandbox: Sandbox
@@ -60,6 +61,7 @@ class World:
     service: Service | None = None
     pull_secrets: tuple[str, ...] = ()
     pull: PullUnderWay | None = None
+    taken: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +91,19 @@ class Prepare:
 class Plan:
     """The steps, in this order.
 
-    `claim`: claim a warm pod if there is one. `look`: read the Events about this pod. `events`: post them. `creates`:
-    make these objects at the same time. `status`: write this merge patch. `initialize`: initialize the agent server of
-    this pod, which has this class. `surplus`: delete these pods. `prepare`: make this pod's agent server save its work.
-    `delete`: delete this pod; `unfit` says why it could not be used. `abandon`: delete this pod without waiting for its
-    node. `suspend`: suspend the sandbox with this note, because it did not start in time. `expire`: delete the sandbox.
-    `afterwards`: post these Events; after a claim, only if it succeeded. After `claim`, `look`, `creates` and `prepare`
-    the next plan is made with the result, after `initialize` some time later. `service`: change the Service.
-    `unreported`: there is a passing state that is not worth a write yet.
+    `claim`: claim a warm pod if there is one. `take`: take over the volume of this claimed pod. `look`: read the Events
+    about this pod. `events`: post them. `creates`: make these objects at the same time. `status`: write this merge
+    patch. `initialize`: initialize the agent server of this pod, which has this class. `surplus`: delete these pods.
+    `prepare`: make this pod's agent server save its work. `delete`: delete this pod; `unfit` says why it could not be
+    used. `abandon`: delete this pod without waiting for its node. `suspend`: suspend the sandbox with this note,
+    because it did not start in time. `expire`: delete the sandbox. `afterwards`: post these Events; after a claim, only
+    if it succeeded. After `claim`, `take`, `look`, `creates` and `prepare` the next plan is made with the result, after
+    `initialize` some time later. `service`: change the Service. `unreported`: there is a passing state that is not
+    worth a write yet.
     """
 
     claim: bool = False
+    take: Pod | None = None
     look: Pod | None = None
     events: tuple[KubeObject, ...] = ()
     creates: tuple[Create, ...] = ()

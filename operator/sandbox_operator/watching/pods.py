@@ -101,7 +101,7 @@ class Pod:
 
     `disruption` is the condition `DisruptionTarget`: who ends or has ended the pod. `has_network`: the kubelet has
     mounted the volumes and set up the network; kubelets before Kubernetes 1.29 do not report this. `is_local`: all
-    volumes are deleted with the pod. `keeps_workspace`: /workspace is on a volume, so it is not deleted with the pod.
+    volumes are deleted with the pod. `volume_claim` is the name of the claim of /workspace, "" if it has no volume.
     `sandbox` is the name of its Sandbox, "" for a free warm pod. `pool`, `template`,
     `claimed` and `deferred` are set only on warm pods, `key_id` on those and on pods with the key of a warm pod.
     `reported` is when its status was last written. Two states with the same fields are equal, whatever else changed.
@@ -133,7 +133,7 @@ class Pod:
     node: str = ""
     tolerations: tuple[Toleration, ...] = ()
     is_local: bool = False
-    keeps_workspace: bool = False
+    volume_claim: str = ""
     scheduled: PodCondition | None = None
     ready: PodCondition | None = None
     disruption: PodCondition | None = None
@@ -154,6 +154,11 @@ class Pod:
     def run_id(self) -> RunId:
         """Identifies the present run of the agent server: it changes with each restart."""
         return self.uid, self.restarts
+
+    @property
+    def keeps_workspace(self) -> bool:
+        """Whether /workspace is on a volume, so that it is not deleted with the pod."""
+        return bool(self.volume_claim)
 
     @property
     def is_free(self) -> bool:
@@ -236,7 +241,7 @@ def decode(item: KubeObject) -> Pod:
         node=spec.get("nodeName", ""),
         tolerations=_shared(tuple(toleration(part) for part in _parts(spec, "tolerations"))),
         is_local=all(_is_local(volume) for volume in _parts(spec, "volumes")),
-        keeps_workspace=any(_keeps_workspace(volume) for volume in _parts(spec, "volumes")),
+        volume_claim=_volume_claim(spec),
         scheduled=_condition(conditions.get("PodScheduled")),
         ready=_condition(conditions.get("Ready")),
         disruption=_condition(conditions.get("DisruptionTarget")),
@@ -269,8 +274,9 @@ def _is_local(volume: dict[str, Any]) -> bool:
     return volume.keys() - {"name"} <= _LOCAL_VOLUMES
 
 
-def _keeps_workspace(volume: dict[str, Any]) -> bool:
-    return volume["name"] == WORKSPACE_VOLUME and "persistentVolumeClaim" in volume
+def _volume_claim(spec: dict[str, Any]) -> str:
+    workspace = next((part for part in _parts(spec, "volumes") if part["name"] == WORKSPACE_VOLUME), dict[str, Any]())
+    return _part(workspace, "persistentVolumeClaim").get("claimName", "")
 
 
 def _deletion_requested(metadata: dict[str, Any]) -> datetime | None:

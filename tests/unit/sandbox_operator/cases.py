@@ -42,6 +42,7 @@ class Case:
     looked: datetime | None = None
     initialization: Initialization | None = None
     pull: PullUnderWay | None = None
+    taken: str = ""
     writes: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     told: Reason | None = None
@@ -65,6 +66,7 @@ class Case:
             self.looked,
             self.initialization,
             pull=self.pull,
+            taken=self.taken,
         )
         return plan(world, KEYS)
 
@@ -86,6 +88,7 @@ def writes(plan: Plan) -> tuple[str, ...]:
     """All that is done, but the status."""
     acts = {
         "claim": plan.claim,
+        "take": plan.take,
         "look": plan.look,
         "initialize": plan.initialize,
         "prepare": plan.prepare,

@@ -17,6 +17,7 @@ from unit.sandbox_operator.samples import (
     LATER,
     NOW,
     POD_UID,
+    VOLUME,
     condition,
     pod,
     podless,
@@ -36,6 +37,8 @@ CLAIMED: Pod = replace(
     key_id=WARM_KEY,
     claimed=NOW,
 )
+BRINGS = replace(CLAIMED, volume_claim=VOLUME)
+"""With a volume that no status names."""
 TOLD = status(
     Reason.READY,
     launch="Warm",
@@ -90,6 +93,22 @@ CLAIMS = {
         writes=("prepare",),
         told=Reason.SUSPENDING,
         message=("The pod ends. Suspended on request. The workspace was not kept, because it was not on a volume."),
+    ),
+    # Volumes that came with the pod
+    "claimed with a volume": Case(sandbox(), BRINGS, miss=None, writes=("take",)),
+    "claimed with a volume, class gone": Case(sandbox(), BRINGS, miss=None, class_=None, writes=("take",)),
+    "suspended before its volume is taken": Case(sandbox(suspend=True, generation=2), BRINGS, writes=("take",)),
+    "deleted before its volume is taken": Case(
+        sandbox(deleted=True),
+        BRINGS,
+        writes=("prepare",),
+        told=Reason.TERMINATING,
+        message="The Sandbox is being deleted.",
+    ),
+    "its volume is taken": Case(sandbox(), BRINGS, miss=None, taken=POD_UID, told=Reason.READY),
+    "its volume was taken for another pod": Case(sandbox(), BRINGS, taken="another", writes=("take",)),
+    "its volume is told": Case(
+        sandbox(status=TOLD.model_copy(update={"volume_claim": VOLUME, "workspace_kept": True})), BRINGS, now=LATER
     ),
     # Pods that are too many
     "surplus": Case(sandbox(status=TOLD), CLAIMED, surplus=(pod(uid="cold"),), now=LATER, writes=("delete surplus",)),

@@ -11,6 +11,18 @@ type Key = tuple[str, str]
 ALREADY_EXISTS = ApiError(409, "AlreadyExists", "it is there")
 
 
+def _merged(value: Any, change: Any) -> Any:
+    """As a JSON merge patch (RFC 7386) does."""
+    if not isinstance(change, Mapping):
+        return change
+    before = cast(Mapping[str, Any], value if isinstance(value, Mapping) else {})
+    after = {
+        **before,
+        **{name: _merged(before.get(name), part) for name, part in cast(Mapping[str, Any], change).items()},
+    }
+    return {name: part for name, part in after.items() if part is not None}
+
+
 class Server:
     """Stands in for KubeClient. `fail["create pods"]` is raised instead of the answer, once for each entry."""
 
@@ -49,7 +61,7 @@ class Server:
         version = int(found["metadata"]["resourceVersion"])
         if body["metadata"]["resourceVersion"] != str(version):
             raise ApiError(409, "Conflict", "the object has been modified")
-        changes = {part: {**found.get(part, {}), **change} for part, change in body.items() if part != "metadata"}
+        changes = {part: _merged(found.get(part), change) for part, change in body.items() if part != "metadata"}
         metadata: KubeObject = {**found["metadata"], **body["metadata"], "resourceVersion": str(version + 1)}
         if "spec" in changes:
             metadata["generation"] += 1
@@ -64,9 +76,9 @@ class Server:
         found = deepcopy(self._find(resource, name))
         for operation in operations:
             *path, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
-            parent = found
+            parent: Any = found
             for part in path:
-                parent = parent[part]
+                parent = parent[int(part)] if isinstance(parent, list) else parent[part]
             if operation["op"] != "test":
                 parent[last] = operation["value"]
             elif parent.get(last) != operation["value"]:

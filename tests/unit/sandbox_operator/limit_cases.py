@@ -12,6 +12,7 @@ from unit.sandbox_operator.plan_cases import BOOTING, CREATING, READY
 from unit.sandbox_operator.samples import (
     LATER,
     NOW,
+    VOLUME,
     class_,
     condition,
     pod,
@@ -213,14 +214,14 @@ LIMITS = {
     ),
     "restart of one with work on a volume takes too long": Case(
         sandbox(status=CRASHING),
-        replace(CRASHED, keeps_workspace=True),
+        replace(CRASHED, volume_claim=VOLUME),
         UNTIMED,
         NOW + timedelta(seconds=100),
         writes=("suspend",),
         events=("StartTimeout",),
     ),
     "restart of one with work on a volume, class gone": Case(
-        sandbox(status=CRASHING), replace(CRASHED, keeps_workspace=True), None, NOW + timedelta(seconds=100)
+        sandbox(status=CRASHING), replace(CRASHED, volume_claim=VOLUME), None, NOW + timedelta(seconds=100)
     ),
     "restart of one whose class accepts the loss takes too long": Case(
         sandbox(status=CRASHING),

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox_common.cluster_events import ClusterEvent
+from sandbox_common.kube import KubeObject
 from sandbox_common.reasons import ExpiryReason, Reason
 from sandbox_common.times import parse, rfc3339
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxStatus
 from sandbox_operator.builders.volume import would_lose_workspace
-from sandbox_operator.pools.matching import Miss, obstacle
+from sandbox_operator.pools.claim_patch import brings_volume
+from sandbox_operator.pools.matching import Miss, MissReason, obstacle
 from sandbox_operator.reporting.findings import OVERDUE
 from sandbox_operator.reporting.lifetime import nearest_limit
 from sandbox_operator.reporting.refusals import Refusal
@@ -18,13 +20,17 @@ from sandbox_operator.reporting.suspension import suspension_patch
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.world import Create, Made, Plan, Prepare, World
-from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, decode
 from unit.sandbox_operator.cases import NO_POOL
-from unit.sandbox_operator.samples import KEYS, NOW, class_, condition, pod, ready, sandbox
+from unit.sandbox_operator.samples import KEYS, NOW, UID, class_, condition, pod, ready, sandbox
 
 NO_CONFIG = ClusterEvent("FailedMount", 'configmap "x" not found', "Pod", "", NOW)
 GRACE = timedelta(seconds=30)
 HOUR = timedelta(hours=1)
+
+
+def _stored(body: KubeObject) -> KubeObject:
+    return body | {"metadata": {**body["metadata"], "uid": "any", "creationTimestamp": rfc3339(NOW)}}
 
 
 class MadeUpCluster:
@@ -44,6 +50,11 @@ class MadeUpCluster:
         """Warm pods."""
         self.others: list[Pod] = []
         """Further pods that the sandbox owns, by way of another operator."""
+        self.volumes: dict[str, str] = {}
+        """UIDs of the owners of volume claims, by the claim's name."""
+        self.left_over: set[str] = set()
+        """Volumes of pods that went after their volume was taken over, and before anybody was told."""
+        self.taken = self.unusable = ""
         self.keys: dict[str, str] = {}
         """Ids of the keys that pods hold, by the pod's UID."""
         self.miss: Miss | None = None
@@ -75,11 +86,19 @@ class MadeUpCluster:
     def restart_operator(self) -> None:
         """The next one knows what the objects say."""
         self.made = self.looked = self.miss = None
+        self.taken = self.unusable = ""
 
     def obstacle(self) -> Miss | None:
         """Why the sandbox gets no warm pod."""
-        assert self.class_
-        return obstacle(self.sandbox, self.class_) or (None if self.free else NO_POOL)
+        return obstacle(self.sandbox) or (None if self.free else NO_POOL)
+
+    def lose_pod(self) -> None:
+        """The pod is gone, and with it what it owns."""
+        assert self.pod
+        claim = self.pod.volume_claim
+        if self.pod.claimed and self.volumes.get(claim) == UID and claim != self.sandbox.status.volume_claim:
+            self.left_over.add(claim)
+        self.pod = None
 
     def claim(self) -> Pod:
         """A warm pod is the sandbox's from now on."""
@@ -89,7 +108,10 @@ class MadeUpCluster:
         key_id = self.keys[name] = KEYS.key_id(name)
         now = self.now.replace(microsecond=0)
         seen = ready(ready=condition(True, since=now - HOUR))
-        claimed = {"claimed": now, "restarted_at": self.sandbox.spec.restarted_at, "sandbox": "one"}
+        claimed: dict[str, Any] = {"claimed": now, "restarted_at": self.sandbox.spec.restarted_at, "sandbox": "one"}
+        if self.class_ and self.class_.spec.workspace.persistent:
+            claimed["volume_claim"] = name
+            self.volumes[name] = name
         return replace(seen, name=name, uid=name, pool="pool", key_id=key_id, created=now - HOUR, **claimed)
 
     # What the operator does
@@ -110,6 +132,7 @@ class MadeUpCluster:
             prepared=prepared,
             pod_events=pod_events,
             looked=looked,
+            taken=self.taken,
         )
         return plan(world, KEYS)
 
@@ -123,6 +146,10 @@ class MadeUpCluster:
                 writes += 1
             steps = self.plan()
             assert not steps.claim
+        if steps.take:
+            writes += self.take(steps.take)
+            steps = self.plan()
+            assert not steps.take
         if steps.creates:
             self.tell(steps)
             refusal = self.create(steps.creates)
@@ -143,6 +170,16 @@ class MadeUpCluster:
             assert self.now < steps.requeue_at
         return writes
 
+    def take(self, claimed: Pod) -> int:
+        """Take over the volume of the claimed pod, or find that this is impossible; gives the number of writes."""
+        owner = self.volumes.get(claimed.volume_claim)
+        assert owner in {UID, claimed.uid, None}
+        if owner is None:
+            self.unusable, self.miss = claimed.uid, Miss(MissReason.VOLUME_FAILED)
+            return 0
+        self.volumes[claimed.volume_claim], self.taken = UID, claimed.uid
+        return int(owner != UID)
+
     def create(self, creates: Collection[Create]) -> Refusal | None:
         """Make the objects; the pod only if there is room."""
         by_kind = {create.resource.plural: create for create in creates}
@@ -150,6 +187,11 @@ class MadeUpCluster:
             assert secret.key_ids
             if self.secret not in secret.key_ids:
                 self.secret = secret.body["metadata"]["annotations"][KEY_ID_ANNOTATION]
+        claim = (
+            by_kind["persistentvolumeclaims"].body["metadata"]["name"] if "persistentvolumeclaims" in by_kind else ""
+        )
+        if claim:
+            assert self.volumes.setdefault(claim, UID) == UID
         if "pods" not in by_kind:
             return None
         assert self.pod is None, "a pod is made while there is one"
@@ -160,7 +202,10 @@ class MadeUpCluster:
         self.pods_made += 1
         restarted_at = self.sandbox.spec.restarted_at
         created = self.now.replace(microsecond=0)
-        kept = "persistentvolumeclaims" in by_kind
+        mounted = decode(_stored(by_kind["pods"].body)).volume_claim
+        if mounted:
+            assert self.volumes.get(mounted, UID) == UID
+            assert mounted == self.sandbox.status.volume_claim or not self.sandbox.status.volume_claim
         foreign = by_kind["pods"].body["metadata"].get("annotations", {}).get(KEY_ID_ANNOTATION, "")
         self.pod = replace(
             pod(),
@@ -168,7 +213,7 @@ class MadeUpCluster:
             created=created,
             restarted_at=restarted_at,
             key_id=foreign,
-            keeps_workspace=kept,
+            volume_claim=mounted,
         )
         self.keys[self.pod.uid] = self.secret
         return None
@@ -196,6 +241,8 @@ class MadeUpCluster:
             assert self.sandbox.status.pod_uid != other.uid, "somebody has been told of it"
             self.ended_by_operator.add(other.uid)
             self.others.remove(other)
+            if brings_volume(self.sandbox, other) and other.volume_claim in self.volumes:
+                self.volumes[other.volume_claim] = other.uid
             writes += 1
         if steps.delete:
             assert self.pod
@@ -239,7 +286,9 @@ class MadeUpCluster:
     def _choose(self) -> tuple[Pod, ...]:
         """Have `pod` be the sandbox's own; gives those that are too many."""
         pods = [*([self.pod] if self.pod else []), *self.others]
-        self.pod, surplus = choose(self.sandbox, pods, KEYS)
+        there = {UID, *(seen.uid for seen in pods)}
+        self.volumes = {name: owner for name, owner in self.volumes.items() if owner in there}
+        self.pod, surplus = choose(self.sandbox, pods, KEYS, self.unusable)
         self.others = [other for other in pods if other is not self.pod]
         return surplus
 
@@ -276,5 +325,7 @@ class MadeUpCluster:
         self.sandbox = sandbox().model_copy(update={"metadata": metadata})
         self.pod = None
         self.others.clear()
+        self.volumes.clear()
+        self.left_over.clear()
         self.secret = ""
         self.restart_operator()

@@ -15,6 +15,8 @@ from sandbox_operator.watching.pods import Container, Pod, PodCondition, Run
 KEYS = MasterKeys.of({1: b"m" * 32})
 UID = "6a1f0000-0000-4000-8000-000000000001"
 KEY_ID = KEYS.key_id(UID)
+VOLUME = "one-abcdefgh"
+"""Name of a volume claim."""
 POD_UID = "6a1f0000-0000-4000-8000-000000000002"
 IMAGE = "registry.example/agent-server:1"
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sandbox_common.api_keys import Limits
@@ -12,6 +13,7 @@ from sandbox_crds.names import pod_name
 from sandbox_operator.agents.agent_server import Address, AgentServers
 from sandbox_operator.limits.start_queue import StartQueue
 from sandbox_operator.pools.api import PoolApi
+from sandbox_operator.pools.builders import build_warm_pod, build_warm_volume_claim
 from sandbox_operator.pools.claims import Claims
 from sandbox_operator.pools.client_environments import ClientEnvironments
 from sandbox_operator.pools.initializer import Initializer
@@ -20,6 +22,7 @@ from sandbox_operator.sandboxes.agent_requests import AgentRequests
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.reconciler import Reconciler
 from sandbox_operator.sandboxes.services import Services
+from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.pods import Pod, decode
 from sandbox_operator.watching.pulls import PullUnderWay
 from sandbox_operator.watching.queue import WorkQueue
@@ -30,8 +33,15 @@ from unit.sandbox_operator.samples import (
     KEYS,
     NOW,
     UID,
+    condition,
+    container,
     ready,
 )
+
+POOL: dict[str, Any] = {
+    "metadata": {"name": "pool", "namespace": "here", "uid": "of the pool", "resourceVersion": "1"},
+    "spec": {"image": IMAGE},
+}
 
 
 class Queue(WorkQueue):
@@ -90,6 +100,7 @@ class Scene:
         """Those of every owner."""
         self.start_queue = StartQueue(lambda _: self.limits, self.queue.add)
         self.services = Services(self.server.client, "here")
+        self.definitions = Definitions()
         pool_api = PoolApi(self.server.client, "here")
         api, environments = Api(self.server.client, "here"), ClientEnvironments(self.server.client, "here", KEYS)
         self.reconciler = Reconciler(
@@ -105,6 +116,7 @@ class Scene:
             self.services,
             lambda _, __, ___: self.pull,
             lambda: self.now,
+            self.definitions,
         )
 
     def add(self, owner: str = "", **status: Any) -> None:
@@ -210,3 +222,47 @@ class Scene:
 
 def answering(pod: Pod) -> Pod:
     return ready(uid=pod.uid, created=pod.created)
+
+
+def as_ready(pod: Pod) -> Pod:
+    """The pod when its agent server answers."""
+    answering = container(waiting_reason="", running_since=NOW, ready=True)
+    return replace(pod, phase="Running", ip="10.244.0.7", ready=condition(True), container=answering)
+
+
+class WarmScene(Scene):
+    """The same with the pool `pool`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pools.put(POOL)
+
+    async def stock_up(self, *names: str) -> None:
+        """Have free pods of these names, ready ones, with volumes if the class has them."""
+        for name in names:
+            pool, class_ = SandboxPool.model_validate(POOL), self.classes.get("default")
+            assert class_
+            body = build_warm_pod(pool, class_, KEYS, name)
+            status = {
+                "phase": "Running",
+                "podIP": "10.244.0.7",
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-23T12:00:00Z"}],
+            }
+            metadata = {"uid": f"uid-of-{name}", "creationTimestamp": "2026-11-23T11:00:00Z", "resourceVersion": "1"}
+            stored = {**body, "status": status, "metadata": {**body["metadata"], **metadata}}
+            self.server.objects["pods", name] = stored
+            if (made := decode(stored)).volume_claim:
+                claim = build_warm_volume_claim(pool, class_, made)
+                brought = {"metadata": {**claim["metadata"], **metadata, "uid": f"uid-of-volume-{name}"}}
+                self.server.objects["persistentvolumeclaims", name] = claim | brought
+            self.see(name)
+
+    def see(self, name: str) -> None:
+        """Let the cache see this pod as it is now."""
+        body = self.server.objects.get(("pods", name))
+        self.pod_index.changed(name, decode(body) if body else None)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The Sandbox's status as the API server has it."""
+        return self.stored["status"]

@@ -9,17 +9,7 @@ from sandbox_operator.reporting.findings import OVERDUE
 from sandbox_operator.sandboxes.situation import PATIENCE
 from unit.sandbox_operator.cases import KEPT, Case
 from unit.sandbox_operator.plan_cases import BOOTING, READY
-from unit.sandbox_operator.samples import (
-    LATER,
-    NOW,
-    POD_UID,
-    condition,
-    podless,
-    ready,
-    runs,
-    sandbox,
-    status,
-)
+from unit.sandbox_operator.samples import LATER, NOW, POD_UID, VOLUME, condition, podless, ready, runs, sandbox, status
 
 REQUESTED = "Suspended on request."
 IS_KEPT = "The workspace is kept."
@@ -77,7 +67,7 @@ SUSPENSIONS = {
     ),
     "suspending on a lost node": Case(
         sandbox(status=SUSPENDING, suspend=True),
-        replace(ENDING, keeps_workspace=True),
+        replace(ENDING, volume_claim=VOLUME),
         now=LOST_AT,
         told=Reason.SUSPENDING,
         message=(
@@ -87,7 +77,7 @@ SUSPENSIONS = {
     ),
     "suspended on a lost node before anything was told": Case(
         sandbox(suspend=True),
-        replace(SILENT, keeps_workspace=True),
+        replace(SILENT, volume_claim=VOLUME),
         now=LATER,
         writes=("delete pods",),
         told=Reason.SUSPENDING,

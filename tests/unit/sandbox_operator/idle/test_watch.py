@@ -25,7 +25,7 @@ from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.watching.pods import Container, Pod, PodCondition
 from sandbox_operator.watching.store import Store
 from unit.sandbox_operator.faults import Server
-from unit.sandbox_operator.samples import KEYS, POD_UID, pod, sandbox, status
+from unit.sandbox_operator.samples import KEYS, POD_UID, VOLUME, pod, sandbox, status
 
 TIMEOUT = 100
 
@@ -93,7 +93,7 @@ class World:
         container = Container(True, 0, "", "", since, None)
         ready = PodCondition(True, "", "", since)
         made = replace(
-            pod(), uid=POD_UID, phase="Running", container=container, ready=ready, **{"keeps_workspace": True, **fields}
+            pod(), uid=POD_UID, phase="Running", container=container, ready=ready, **{"volume_claim": VOLUME, **fields}
         )
         self.pods.known[made.name] = made
         if self.begun:
@@ -188,7 +188,7 @@ async def test_no_workspace_is_lost_unless_the_class_accepts_it(
         metadata = {"name": "default", "uid": "class", "resourceVersion": "1"}
         world.classes.put({"metadata": metadata, "spec": {"workspace": workspace}})
     world.add()
-    world.see(keeps_workspace=kept)
+    world.see(volume_claim=VOLUME if kept else "")
     await world.watch.check()
     assert world.is_suspended is suspended
     if not suspended:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, override
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS
 from sandbox_common.times import rfc3339
@@ -23,30 +24,33 @@ POOL = "warm"
 
 
 class Cluster(PoolApi):
-    """One pool, its pods and their Secrets.
+    """One pool, its pods, their Secrets and volume claims.
 
     `faults` are raised by the next requests, one each; None: that one goes well. With `loses_answers` that comes after
-    the request has been done; `lost` are pods that were made so.
+    the request has been done; `lost` are pods that were made so. `events` are those about volume claims.
     """
 
     def __init__(self, replicas: int) -> None:
         self.now = NOW
+        self._version = itertools.count(100)
         self.pods: dict[str, Pod] = {}
         self.secrets: set[str] = set()
+        self.volumes: set[str] = set()
+        self.events: list[ClusterEvent] = []
+        self.looks = 0
         self.refusal: Refusal | None = None
+        self.volume_refusal: Refusal | None = None
         self.faults: list[Exception | None] = []
         self.loses_answers = False
         self.lost: set[str] = set()
         self._deleted = False
         self.writes: list[str] = []
         self.seen = 0
-        self._version = itertools.count(100)
         self._events: deque[tuple[int, str, Pod | None]] = deque()
         self.pod_index = PodIndex(clock=self._clock)
         self.pools = Store(SANDBOX_POOLS, SandboxPool, lambda _: None)
         self.classes = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
-        metadata = {"name": "default", "namespace": "here", "uid": "class", "resourceVersion": "1"}
-        self.classes.put({"metadata": metadata, "spec": {"egress": "Internet"}})
+        self.set_class()
         self._pool: dict[str, Any] = {
             "metadata": {
                 "name": POOL,
@@ -77,6 +81,11 @@ class Cluster(PoolApi):
 
     def _clock(self) -> float:
         return self.now.timestamp()
+
+    def set_class(self, **spec: Any) -> None:
+        """Make or change the pool's class."""
+        metadata = {"name": "default", "namespace": "here", "uid": "class", "resourceVersion": str(next(self._version))}
+        self.classes.put({"metadata": metadata, "spec": {"egress": "Internet", **spec}})
 
     def edit(self, **spec: Any) -> None:
         """Change the pool's spec."""
@@ -116,9 +125,10 @@ class Cluster(PoolApi):
         self._events.append((version, name, self.pods[name]))
 
     def vanish(self, name: str) -> None:
-        """The pod of this name is gone, and its Secret with it."""
+        """The pod of this name is gone, and all that it owns."""
         del self.pods[name]
         self.secrets.discard(name)
+        self.volumes.discard(name)
         self._events.append((next(self._version), name, None))
 
     def become_ready(self, name: str) -> None:
@@ -181,13 +191,31 @@ class Cluster(PoolApi):
     @override
     async def create_secret(self, body: KubeObject) -> Refusal | None:
         self._fault("create secret")
+        self._own(self.secrets, body)
+        self._lose()
+        return None
+
+    @override
+    async def create_volume_claim(self, body: KubeObject) -> Refusal | None:
+        self._fault("create volume claim")
+        if self.volume_refusal:
+            return self.volume_refusal
+        self._own(self.volumes, body)
+        self._lose()
+        return None
+
+    def _own(self, objects: set[str], body: KubeObject) -> None:
         metadata = body["metadata"]
         pod = self.pods.get(metadata["name"])
         # The garbage collector deletes what nobody owns.
         if pod and metadata["ownerReferences"][0]["uid"] == pod.uid:
-            self.secrets.add(metadata["name"])
+            objects.add(metadata["name"])
+
+    @override
+    async def volume_events(self) -> tuple[ClusterEvent, ...]:
+        self.looks += 1
         self._lose()
-        return None
+        return tuple(self.events)
 
     @override
     async def delete_pod(self, pod: Pod) -> bool:

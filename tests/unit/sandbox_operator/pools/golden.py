@@ -1,4 +1,4 @@
-"""Warm pods and their Secrets, kept as YAML for people to read and tests to compare.
+"""Warm pods, their Secrets and their volume claims, kept as YAML for people to read and tests to compare.
 
 After a wanted change write them anew: `python -m unit.sandbox_operator.pools.golden`.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from sandbox_crds.models import SandboxClass, SandboxPool
-from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret
+from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, build_warm_volume_claim
 from sandbox_operator.watching.pods import decode
 from unit.sandbox_operator.golden import CASES as SANDBOXES
 from unit.sandbox_operator.golden import Plain
@@ -36,30 +36,22 @@ CASES: dict[str, tuple[SandboxPool, SandboxClass]] = {
         ),
         SANDBOXES["from_the_sdk"][1],
     ),
-    "everything_of_the_class": (
-        pool(runtimeClassName="strong"),
-        SANDBOXES["everything"][1].model_copy(
-            update={
-                "spec": SANDBOXES["everything"][1].spec.model_copy(
-                    update={"workspace": class_(workspace={"discardOnSuspension": True}).spec.workspace}
-                )
-            }
-        ),
-    ),
+    "everything_of_the_class": (pool(runtimeClassName="strong"), SANDBOXES["everything"][1]),
 }
 
 
 def objects(name: str) -> list[dict[str, Any]]:
-    """The pod and its Secret, with the derived keys left out."""
+    """The pod, its Secret and its volume claim if it has one, with the derived keys left out."""
     of_pool, of_class = CASES[name]
     pod = build_warm_pod(of_pool, of_class, KEYS, NAME)
     stored = {**pod["metadata"], "uid": "uid-of-the-pod", "creationTimestamp": "2026-11-23T12:00:00Z"}
-    secret = build_warm_secret(of_pool, of_class, KEYS, decode({**pod, "metadata": stored}))
+    made = decode({**pod, "metadata": stored})
+    secret = build_warm_secret(of_pool, of_class, KEYS, made)
     key_id = KEYS.key_id(NAME)
     for entry, value in secret["stringData"].items():
         if value in (KEYS.session_key(key_id), KEYS.secret_key(key_id)):
             secret["stringData"][entry] = "(derived)"
-    return [pod, secret]
+    return [pod, secret, *([build_warm_volume_claim(of_pool, of_class, made)] if made.volume_claim else [])]
 
 
 def text(name: str) -> str:

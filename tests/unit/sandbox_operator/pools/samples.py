@@ -52,6 +52,13 @@ def ready(name: str, created: datetime = NOW, **fields: Any) -> Pod:
     return free(name, created, **{**on_node, **fields})
 
 
+def unbound(name: str, created: datetime = NOW, **fields: Any) -> Pod:
+    """A free pod that waits for its volume, as the scheduler says of volumes that do not wait for a node."""
+    words = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    waits: dict[str, Any] = {"volume_claim": f"warm-{name}", "scheduled": condition(False, "Unschedulable", words)}
+    return free(name, created, **{**waits, **fields})
+
+
 def failing(name: str, created: datetime = NOW, **fields: Any) -> Pod:
     """A free pod whose image cannot be pulled."""
     waits = container(waiting_reason="ImagePullBackOff", waiting_message="not found")

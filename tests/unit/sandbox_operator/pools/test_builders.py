@@ -15,10 +15,17 @@ from sandbox_operator.builders.eviction import SAFE_TO_EVICT
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.builders.secret import build_secret
-from sandbox_operator.pools.builders import build_warm_pod, build_warm_secret, new_name, template_of
+from sandbox_operator.builders.volume import build_volume_claim
+from sandbox_operator.pools.builders import (
+    build_warm_pod,
+    build_warm_secret,
+    build_warm_volume_claim,
+    new_name,
+    template_of,
+)
 from sandbox_operator.pools.deferred import DORMANT
 from sandbox_operator.pools.template import template
-from sandbox_operator.watching.pods import controller_uid, decode
+from sandbox_operator.watching.pods import WORKSPACE_VOLUME, controller_uid, decode
 from unit.sandbox_operator.pools.golden import CASES, DIRECTORY, NAME, objects, text
 from unit.sandbox_operator.pools.samples import POOL_UID, free, pool
 from unit.sandbox_operator.samples import IMAGE, KEYS, UID, class_, sandbox
@@ -30,11 +37,12 @@ def test_objects_are_those_that_were_agreed_on(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_pod_belongs_to_the_pool_and_the_secret_to_the_pod(name: str) -> None:
-    pod, secret = objects(name)
+def test_the_pod_belongs_to_the_pool_and_all_else_to_the_pod(name: str) -> None:
+    pod, *others = objects(name)
     assert controller_uid(pod) == POOL_UID
-    assert controller_uid(secret) == "uid-of-the-pod"
-    assert pod["metadata"]["name"] == secret["metadata"]["name"] == NAME
+    assert {controller_uid(other) for other in others} == {"uid-of-the-pod"}
+    assert {each["metadata"]["name"] for each in (pod, *others)} == {NAME}
+    assert len(others) == 1 + CASES[name][1].spec.workspace.persistent
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -75,7 +83,14 @@ CLASSES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "egress": st.sampled_from(["None", "model"]),
         "servicePorts": st.sampled_from([{"vscode": 0}, {"work-1": 3000}]),
         "idleTimeoutSeconds": st.sampled_from([60, 1200]),
-        "workspace": st.just({"discardOnSuspension": True}),
+        "workspace": st.sampled_from(
+            [
+                {"discardOnSuspension": True},
+                {"persistent": True},
+                {"persistent": True, "size": "20Gi"},
+                {"persistent": True, "storageClassName": "fast"},
+            ]
+        ),
         "terminationGracePeriodSeconds": st.integers(0, 2),
         "pod": st.fixed_dictionaries(
             {},
@@ -107,6 +122,9 @@ def renamed(pod: dict[str, Any], made: Sandbox) -> dict[str, Any]:
         reference = entry.get("secretRef") or entry.get("secretKeyRef")
         if reference and reference["name"] == name_of(made):
             reference["name"] = NAME
+    for volume in spec["volumes"]:
+        if volume["name"] == WORKSPACE_VOLUME and "persistentVolumeClaim" in volume:
+            volume["persistentVolumeClaim"]["claimName"] = NAME
     return spec
 
 
@@ -131,9 +149,12 @@ def test_a_warm_pod_is_the_cold_pod_but_for_names(
     assert template_of(warm, klass, KEYS) == template(made.spec, klass)
     # And what its Secret brings is what the cold pod would get of both its Secrets.
     stored = {**body["metadata"], "uid": "u", "creationTimestamp": "2026-11-23T12:00:00Z"}
-    brought = build_warm_secret(warm, klass, KEYS, decode({**body, "metadata": stored}))["stringData"]
+    of_pool = decode({**body, "metadata": stored})
+    brought = build_warm_secret(warm, klass, KEYS, of_pool)["stringData"]
     expected = {**build_secret(made, klass, KEYS, KEYS.key_id(NAME))["stringData"], **usable}
     assert brought == expected
+    # So does its volume.
+    assert build_warm_volume_claim(warm, klass, of_pool)["spec"] == build_volume_claim(made, klass)["spec"]
 
 
 @given(one=st.tuples(SPECS, CLASSES, VARIABLES), other=st.tuples(SPECS, CLASSES, VARIABLES), deferred=st.booleans())
@@ -142,14 +163,16 @@ def test_templates_are_equal_only_for_equal_pods(
     other: tuple[dict[str, Any], dict[str, Any], dict[str, str]],
     deferred: bool,
 ) -> None:
-    def built(spec: dict[str, Any], klass: dict[str, Any], environment: dict[str, str]) -> tuple[str, Any, Any]:
+    def built(spec: dict[str, Any], klass: dict[str, Any], environment: dict[str, str]) -> tuple[str, Any, Any, Any]:
         of_pool: SandboxPool = pool(**spec, environment=environment, deferredInit=deferred)
         of_class = class_(**klass)
         body = build_warm_pod(of_pool, of_class, KEYS, NAME)
         stored = {**body["metadata"], "uid": "u", "creationTimestamp": "2026-11-23T12:00:00Z"}
-        secret = build_warm_secret(of_pool, of_class, KEYS, decode({**body, "metadata": stored}))
+        made = decode({**body, "metadata": stored})
+        secret = build_warm_secret(of_pool, of_class, KEYS, made)
+        volume = made.volume_claim and build_warm_volume_claim(of_pool, of_class, made)
         del body["metadata"]["annotations"]["sandbox.openhands.dev/template"]
-        return template_of(of_pool, of_class, KEYS), body, secret["stringData"]
+        return template_of(of_pool, of_class, KEYS), body, secret["stringData"], volume
 
     first, second = built(*one), built(*other)
     if first[0] == second[0]:
@@ -162,6 +185,16 @@ def test_a_dormant_pod_says_so_and_is_for_those_who_know() -> None:
     assert DORMANT in body["spec"]["containers"][0]["env"]
     assert DORMANT not in build_warm_pod(plain, class_(), KEYS, NAME)["spec"]["containers"][0]["env"]
     assert template_of(plain, class_(), KEYS) != template_of(deferred, class_(), KEYS)
+
+
+def test_templates_differ_with_each_property_of_the_volume() -> None:
+    workspaces: list[dict[str, Any]] = [
+        {},
+        {"persistent": True},
+        {"persistent": True, "size": "20Gi"},
+        {"persistent": True, "storageClassName": "fast"},
+    ]
+    assert len({template_of(pool(), class_(workspace=workspace), KEYS) for workspace in workspaces}) == 4
 
 
 def test_names_are_labels_that_are_used_once() -> None:

@@ -1,13 +1,16 @@
 """What can be expected of a free pod."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import Reason
-from sandbox_operator.pools.free_pods import LONGEST_START, PodState, sort_free_pods
+from sandbox_operator.pools.free_pods import LONGEST_START, VOLUME_IS_MADE, PodState, sort_free_pods
 from sandbox_operator.watching.pods import Pod, Run
-from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready, waiting
+from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready, unbound, waiting
 from unit.sandbox_operator.samples import KEYS, NOW, SOON, condition, container
 
 LATE = NOW + LONGEST_START
@@ -44,6 +47,62 @@ def test_states(name: str) -> None:
     assert free_pods.current[state] == [pod]
     assert free_pods.count() == free_pods.current.count() == 1
     assert [finding.reason for finding in free_pods.findings.values()] == ([reason] if reason else [])
+
+
+NOT_MADE = NOW + VOLUME_IS_MADE
+VOLUME: dict[str, Any] = {"volume_claim": "warm-a"}
+
+
+def about(reason: str, note: str = "", claim: str = "warm-a", seen: datetime = NOW) -> ClusterEvent:
+    return ClusterEvent(reason, note, "PersistentVolumeClaim", "uid", seen, name=claim)
+
+
+NO_CLASS = about("ProvisioningFailed", 'storageclass.storage.k8s.io "gone" not found')
+VOLUMES: dict[str, tuple[Pod, list[ClusterEvent], PodState, Reason | None]] = {
+    "the scheduler says so": (unbound("a"), [], PodState.UNBOUND, Reason.VOLUME_NOT_BOUND),
+    "nobody says why it has no node": (free("a", **VOLUME), [], PodState.STARTING, None),
+    "an Event says so": (free("a", **VOLUME), [about("FailedBinding")], PodState.UNBOUND, Reason.VOLUME_NOT_BOUND),
+    "an Event says why": (unbound("a"), [NO_CLASS], PodState.UNBOUND, Reason.STORAGE_CLASS_NOT_FOUND),
+    "an Event about another volume": (
+        free("a", **VOLUME),
+        [replace(NO_CLASS, name="warm-b")],
+        PodState.STARTING,
+        None,
+    ),
+    "it is being made by now": (
+        free("a", **VOLUME),
+        [NO_CLASS, about("Provisioning", seen=SOON)],
+        PodState.STARTING,
+        None,
+    ),
+    "there is no room": (waiting("a", **VOLUME), [NO_CLASS], PodState.WAITING, Reason.UNSCHEDULABLE),
+    "it has a node": (
+        free("a", node="node-1", ready=condition(False), container=container(), **VOLUME),
+        [NO_CLASS],
+        PodState.STARTING,
+        None,
+    ),
+    "it has none": (free("a"), [NO_CLASS], PodState.STARTING, None),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_pods_that_wait_for_a_volume(name: str) -> None:
+    pod, events, state, reason = VOLUMES[name]
+    by_claim = {claim: [event for event in events if event.name == claim] for claim in ("warm-a", "warm-b")}
+    free_pods = sort_free_pods([pod], TEMPLATE, KEYS, NOT_MADE, volume_events=by_claim)
+    assert free_pods.current[state] == [pod]
+    assert [finding.reason for finding in free_pods.findings.values()] == ([reason] if reason else [])
+
+
+def test_a_volume_may_take_some_time() -> None:
+    early = NOT_MADE - timedelta(seconds=1)
+    free_pods = sort_free_pods([unbound("a")], TEMPLATE, KEYS, early, volume_events={"warm-a": [NO_CLASS]})
+    assert free_pods.current.count(PodState.STARTING) == 1
+
+
+def test_a_pod_without_its_volume_never_fails() -> None:
+    assert sort_free_pods([unbound("a")], TEMPLATE, KEYS, LATE).current.count(PodState.UNBOUND) == 1
 
 
 def test_a_pod_that_starts_for_ever_fails_in_the_end() -> None:

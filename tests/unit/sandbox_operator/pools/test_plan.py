@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from sandbox_common.reasons import Reason
-from sandbox_operator.pools.free_pods import LONGEST_START, sort_free_pods
+from sandbox_operator.pools.free_pods import LONGEST_START, VOLUME_IS_MADE, sort_free_pods
 from sandbox_operator.pools.plan import BATCH, MOST_UNPLACED, PoolPlan, PoolWorld, plan
 from sandbox_operator.pools.refill_history import Backoff, RefillHistory
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.pods import Pod
-from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready, waiting
+from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, ready, unbound, waiting
 from unit.sandbox_operator.samples import KEYS, NOW, condition, container
 
 EARLIER = NOW - timedelta(hours=1)
@@ -35,6 +35,11 @@ def leaving(name: str) -> Pod:
     return ready(name, EARLIER, node=CORDONED)
 
 
+def lacking(name: str) -> Pod:
+    """A pod that has waited for its volume for long."""
+    return unbound(name, EARLIER)
+
+
 def many(make: Callable[[str], Pod], number: int) -> list[Pod]:
     return [make(f"{index:02}") for index in range(number)]
 
@@ -45,7 +50,7 @@ class Case:
     wanted: int
     creates: int = 0
     deletes: Sequence[str] = ()
-    secrets: Sequence[str] = ()
+    equips: Sequence[str] = ()
     history: RefillHistory = PROVEN
     known: frozenset[str] = frozenset()
     now: datetime = NOW
@@ -83,9 +88,9 @@ CASES: dict[str, Case] = {
         deletes=["e", "d", "c", "b"],
     ),
     "a few at a time": Case(many(ready, 10), 0, deletes=["09", "08", "07", "06"]),
-    "a pod without its Secret gets it": Case([free("a"), free("b")], 2, secrets=["b"], known=frozenset({"uid-of-a"})),
+    "a pod without its Secret gets it": Case([free("a"), free("b")], 2, equips=["b"], known=frozenset({"uid-of-a"})),
     "also one that waits for a node, or fails for it": Case(
-        [waiting("a"), failing("b")], 2, secrets=["a", "b"], known=frozenset()
+        [waiting("a"), failing("b")], 2, equips=["a", "b"], known=frozenset()
     ),
     "one that ran had it": Case([starting("a")], 1),
     "nothing is made while others failed": Case([failing("a")], 3, history=FAILED, known=frozenset({"uid-of-a"})),
@@ -119,6 +124,18 @@ CASES: dict[str, Case] = {
     "a refused Secret is not asked for again at once": Case([free("a")], 1, history=PROVEN.answered(NO_QUOTA, NOW)),
     "few wait for room": Case(many(waiting, 3), 100, creates=1, known=frozenset(f"uid-of-{i:02}" for i in range(3))),
     "and then no more are made": Case(many(waiting, 4), 100, known=frozenset(f"uid-of-{i:02}" for i in range(4))),
+    "nor while four wait for their volumes": Case(
+        [*map(lacking, "abcd")], 100, known=frozenset(f"uid-of-{name}" for name in "abcd")
+    ),
+    "those that wait for their volumes go early": Case(
+        [ready("a"), waiting("b"), lacking("c")], 1, deletes=["c", "b"], known=frozenset({"uid-of-b", "uid-of-c"})
+    ),
+    "while there is no volume for new ones, old ones stay": Case(
+        [*many(old, 8), *map(lacking, "abcd")], 8, known=frozenset(f"uid-of-{name}" for name in "abcd")
+    ),
+    "after a refusal, pods get what they lack before others are made": Case(
+        [free("a")], 3, equips=["a"], history=PROVEN.answered(NO_QUOTA, NOW), now=LATER
+    ),
     "nor while many have no node yet": Case(
         many(free, MOST_UNPLACED), 100, known=frozenset(f"uid-of-{i:02}" for i in range(MOST_UNPLACED))
     ),
@@ -173,8 +190,8 @@ def test_plan(name: str) -> None:
     steps = decide(case)
     assert steps.creates == case.creates
     assert [pod.name.removeprefix("warm-") for pod in steps.deletes] == list(case.deletes)
-    assert [pod.name.removeprefix("warm-") for pod in steps.secrets] == list(case.secrets)
-    assert bool(steps) is bool(case.creates or case.deletes or case.secrets)
+    assert [pod.name.removeprefix("warm-") for pod in steps.equips] == list(case.equips)
+    assert bool(steps) is bool(case.creates or case.deletes or case.equips)
 
 
 def test_it_comes_back_when_a_wait_is_over() -> None:
@@ -185,6 +202,11 @@ def test_it_comes_back_when_a_wait_is_over() -> None:
 
 def test_it_comes_back_when_a_start_has_taken_too_long() -> None:
     assert decide(Case([starting("a")], 1)).requeue_at == NOW + LONGEST_START
+
+
+def test_it_comes_back_when_a_volume_should_have_been_made() -> None:
+    assert decide(Case([free("a", volume_claim="warm-a")], 1)).requeue_at == NOW + VOLUME_IS_MADE
+    assert decide(Case([free("a")], 1)).requeue_at == NOW + LONGEST_START
 
 
 def test_at_rest_it_does_not_come_back() -> None:

@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
+from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import PoolReason, Reason
-from sandbox_operator.pools.memory import BREATH, LONGEST_WAIT, LULL
+from sandbox_operator.pools.memory import BREATH, LONGEST_WAIT, LOOK_INTERVAL, LULL
 from sandbox_operator.pools.plan import BATCH
 from sandbox_operator.pools.reconciler import STATUS_SECONDS
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.pools.cluster import POOL, Cluster
+from unit.sandbox_operator.samples import NOW, condition
 
 type Fate = Callable[[Cluster, Pod], None]
 
@@ -183,6 +186,119 @@ async def test_a_pod_that_was_made_just_before_a_crash_gets_its_secret() -> None
     await step(cluster)
     assert cluster.secrets == set(cluster.pods)
     assert cluster.writes.count("create pod") == 0
+
+
+KEPT: dict[str, Any] = {"workspace": {"persistent": True}}
+
+
+def volumes(replicas: int) -> Cluster:
+    """A pool of a class with volumes."""
+    cluster = Cluster(replicas)
+    cluster.set_class(**KEPT)
+    return cluster
+
+
+def lacks_volume(cluster: Cluster, pod: Pod) -> None:
+    """No volume is bound, as the scheduler says once."""
+    if pod.scheduled is None:
+        words = "pod has unbound immediate PersistentVolumeClaims"
+        cluster.change(pod.name, scheduled=condition(False, "Unschedulable", words))
+
+
+def lives_with_its_volume(cluster: Cluster, pod: Pod) -> None:
+    if pod.name in cluster.volumes:
+        lives(cluster, pod)
+
+
+def says_nothing(cluster: Cluster, pod: Pod) -> None:
+    """The scheduler has chosen a node, and waits for the volume."""
+
+
+def of_claim(name: str, reason: str, note: str) -> ClusterEvent:
+    return ClusterEvent(reason, note, "PersistentVolumeClaim", "uid", NOW, name=name)
+
+
+async def test_a_pod_with_a_volume_costs_three_writes() -> None:
+    cluster = volumes(5)
+    await run(cluster, lives, 10)
+    assert cluster.writes.count("create pod") == cluster.writes.count("create secret") == 5
+    assert cluster.writes.count("create volume claim") == 5
+    assert cluster.secrets == cluster.volumes == set(cluster.pods)
+    assert cluster.looks == 0
+
+
+async def test_a_pod_that_was_made_just_before_a_crash_gets_its_volume() -> None:
+    cluster = volumes(1)
+    # The status, the pod and its Secret are written.
+    cluster.faults = [None, None, None, TimeoutError()]
+    with pytest.raises(TimeoutError):
+        await cluster.reconciler.reconcile(POOL)
+    assert (len(cluster.pods), len(cluster.secrets), len(cluster.volumes)) == (1, 1, 0)
+    cluster.restart()
+    cluster.writes.clear()
+    await step(cluster)
+    assert cluster.volumes == cluster.secrets == set(cluster.pods)
+    assert cluster.writes.count("create pod") == 0
+
+
+async def test_a_pool_without_quota_for_volumes_makes_few_pods() -> None:
+    cluster = volumes(50)
+    cluster.volume_refusal = Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota: storage")
+    await run(cluster, lacks_volume, 900)
+    assert len(cluster.pods) == BATCH
+    assert cluster.pool.status.conditions[0].reason == PoolReason.QUOTA_EXCEEDED
+    cluster.volume_refusal = None
+    await run(cluster, lives_with_its_volume, 70)
+    assert len(cluster.volumes) == 50
+
+
+@pytest.mark.parametrize("fate", [lacks_volume, says_nothing])
+async def test_pods_that_wait_for_their_volumes_are_few_and_the_status_says_why(fate: Fate) -> None:
+    cluster = volumes(50)
+    await run(cluster, fate, 10)
+    assert cluster.looks == 0
+    cluster.events = [
+        of_claim(name, "ProvisioningFailed", 'storageclass.storage.k8s.io "gone" not found') for name in cluster.pods
+    ]
+    await run(cluster, fate, 10)
+    assert len(cluster.pods) == BATCH
+    [told] = cluster.pool.status.conditions
+    assert told.reason == PoolReason.VOLUME_NOT_BOUND
+    assert 'ProvisioningFailed: storageclass.storage.k8s.io "gone" not found' in told.message
+    assert cluster.looks == 1
+    cluster.events = [of_claim(name, "ProvisioningFailed", "no space left") for name in cluster.pods]
+    cluster.writes.clear()
+    await run(cluster, fate, 3600)
+    # No pod is given up: the same volumes are bound once they can be.
+    assert set(cluster.writes) == {"patch status"}
+    assert "no space left" in cluster.pool.status.conditions[0].message
+    assert cluster.looks == pytest.approx(3600 / LOOK_INTERVAL, abs=5)
+    await run(cluster, lives, 60)
+    assert cluster.pool.status.conditions[0].reason == PoolReason.FILLED
+
+
+async def test_events_that_cannot_be_read_are_not_needed() -> None:
+    cluster = volumes(1)
+    await run(cluster, lacks_volume, 15)
+    cluster.faults, cluster.loses_answers = [ApiError(403, "Forbidden", "")], True
+    await step(cluster, lacks_volume)
+    assert cluster.looks == 1
+    [told] = cluster.pool.status.conditions
+    assert told.reason == PoolReason.VOLUME_NOT_BOUND
+    assert "unbound immediate" in told.message
+
+
+async def test_a_class_that_gets_volumes_rolls_its_pools() -> None:
+    cluster = Cluster(3)
+    await run(cluster, lives, 10)
+    before = set(cluster.pods)
+    cluster.set_class(**KEPT)
+    await run(cluster, lives, 20)
+    assert not before & set(cluster.pods)
+    assert cluster.volumes == set(cluster.pods)
+    cluster.set_class()
+    await run(cluster, lives, 20)
+    assert (len(cluster.live), cluster.volumes) == (3, set())
 
 
 async def test_demand_sizes_a_pool_and_the_size_outlives_the_operator() -> None:

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from sandbox_common.reasons import POOL_MEANINGS, PoolReason, Reason
-from sandbox_crds.models import SandboxClass, SandboxPoolStatus
-from sandbox_operator.pools.free_pods import sort_free_pods
+from sandbox_crds.models import SandboxPoolStatus
+from sandbox_operator.pools.free_pods import VOLUME_IS_MADE, sort_free_pods
 from sandbox_operator.pools.refill_history import RefillHistory
 from sandbox_operator.pools.status import is_urgent, next_status
 from sandbox_operator.reporting.conditions import patch
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.watching.pods import Pod
-from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, pool, ready, waiting
+from unit.sandbox_operator.pools.samples import OLD_TEMPLATE, TEMPLATE, failing, free, pool, ready, unbound, waiting
 from unit.sandbox_operator.samples import KEYS, NOW, SOON, class_
 
 
@@ -20,7 +20,6 @@ def status(
     pods: list[Pod],
     wanted: int,
     *,
-    of_class: SandboxClass | None = None,
     missing: bool = False,
     refusal: Refusal | None = None,
     old: dict[str, Any] | None = None,
@@ -32,9 +31,10 @@ def status(
     if refusal:
         history = history.answered(refusal, NOW)
     of_pool = pool(replicas=wanted, status=old, **spec)
-    return next_status(of_pool, None if missing else of_class or class_(), wanted, free_pods, history, claimed, SOON)
+    return next_status(of_pool, None if missing else class_(), wanted, free_pods, history, claimed, SOON)
 
 
+EARLIER = NOW - VOLUME_IS_MADE
 REFUSED = Refusal(Reason.POD_REFUSED, 'pods "a" is forbidden')
 OVER = Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota: few")
 
@@ -59,10 +59,11 @@ CASES: dict[str, tuple[SandboxPoolStatus, PoolReason, str]] = {
     ),
     "over quota": (status([ready("a")], 2, refusal=OVER), PoolReason.QUOTA_EXCEEDED, "exceeded quota: few"),
     "no class": (status([ready("a")], 1, missing=True), PoolReason.SANDBOX_CLASS_NOT_FOUND, "SandboxClass default"),
-    "a class with a volume": (
-        status([], 1, of_class=class_(workspace={"persistent": True})),
-        PoolReason.PERSISTENT_WORKSPACE,
-        "SandboxClass default",
+    "no volume": (status([unbound("a", EARLIER), ready("b")], 2), PoolReason.VOLUME_NOT_BOUND, "unbound immediate"),
+    "no volume, since there is no quota": (
+        status([unbound("a", EARLIER)], 2, refusal=OVER),
+        PoolReason.QUOTA_EXCEEDED,
+        "exceeded quota: few",
     ),
 }
 

@@ -9,9 +9,9 @@ from sandbox_common.times import rfc3339
 from sandbox_operator.builders.environment import idle_timeout
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.limit_cases import LIMITS
-from unit.sandbox_operator.samples import NOW, class_, ready, sandbox
+from unit.sandbox_operator.samples import NOW, VOLUME, class_, ready, sandbox
 
-KEEPS, LOSES = ready(keeps_workspace=True), ready()
+KEEPS, LOSES = ready(volume_claim=VOLUME), ready()
 
 
 @pytest.mark.parametrize(

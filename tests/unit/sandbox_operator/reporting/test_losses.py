@@ -21,6 +21,7 @@ from unit.sandbox_operator.samples import (
     LATER,
     NOW,
     POD_UID,
+    VOLUME,
     class_,
     condition,
     pod,
@@ -153,7 +154,7 @@ def test_what_becomes_of_the_workspace() -> None:
 def test_the_pod_says_what_becomes_of_the_workspace_whatever_its_class_is_now(of_class: SandboxClass | None) -> None:
     for kept, told in ((True, "Kept"), (False, "Lost")):
         of_pod = sandbox(status=status(Reason.READY, workspace_kept=kept))
-        failed = pod(phase="Failed", keeps_workspace=kept)
+        failed = pod(phase="Failed", volume_claim=VOLUME if kept else "")
         for loss in (lost_pod(READY, of_class, failed, LATER), vanished_pod(of_pod, of_class, LATER)):
             assert loss
             assert loss.workspace == told

@@ -32,7 +32,9 @@ FIRST, SECOND = claimed("pool-a"), claimed("pool-b", claimed=LATER)
 RESUMED = pod(uid="resumed", key_id=WARM_KEY)
 GOING = {"deletion_requested": LATER}
 
-CASES: dict[str, tuple[Sandbox, Sequence[Pod], Pod | None, Sequence[Pod]]] = {
+BRINGS = claimed("pool-a", volume_claim="pool-a")
+
+CASES: dict[str, tuple[Sandbox, Sequence[Pod], Pod | None, Sequence[Pod], *tuple[str, ...]]] = {
     "none": (one(), [], None, []),
     "cold": (one(), [COLD], COLD, []),
     "claimed": (one(), [FIRST], FIRST, []),
@@ -62,6 +64,13 @@ CASES: dict[str, tuple[Sandbox, Sequence[Pod], Pod | None, Sequence[Pod]]] = {
         None,
         [claimed(key_id="v9-" + "a" * 26)],
     ),
+    "claimed, with a volume": (one(), [BRINGS], BRINGS, []),
+    "claimed, with a volume that cannot be taken": (one(), [BRINGS], None, [BRINGS], "pool-a"),
+    "claimed, with a volume, and it ends": (one(), [replace(BRINGS, **GOING)], None, []),
+    "so it ends": (one(), [replace(BRINGS, **GOING)], None, [], "pool-a"),
+    "so a cold one follows": (one(), [BRINGS, COLD], COLD, [BRINGS], "pool-a"),
+    "so another one is claimed": (one(), [BRINGS, SECOND], SECOND, [BRINGS], "pool-a"),
+    "a key was told that nobody can derive, and a volume is brought": (one("v9-" + "a" * 26), [BRINGS], None, [BRINGS]),
     "a key was told that nobody can derive": (one("v9-" + "a" * 26), [COLD], COLD, []),
     "somebody else's pod": (one(), [replace(COLD, name="stranger")], None, []),
 }
@@ -69,8 +78,8 @@ CASES: dict[str, tuple[Sandbox, Sequence[Pod], Pod | None, Sequence[Pod]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_cases(name: str) -> None:
-    sandbox_, pods, chosen, surplus = CASES[name]
-    assert choose(sandbox_, pods, KEYS) == (chosen, tuple(surplus))
+    sandbox_, pods, chosen, surplus, *unusable = CASES[name]
+    assert choose(sandbox_, pods, KEYS, *unusable) == (chosen, tuple(surplus))
 
 
 @st.composite

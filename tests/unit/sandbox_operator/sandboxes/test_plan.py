@@ -28,6 +28,7 @@ from unit.sandbox_operator.samples import (
     POD_UID,
     SOON,
     UID,
+    VOLUME,
     class_,
     condition,
     container,
@@ -240,7 +241,7 @@ QUOTED = with_remedy("Suspended on request. Idle for long. The workspace is kept
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_status_says_whether_the_workspace_outlives_the_pod(kept: bool) -> None:
     """Whatever the class has become since. A pod that an earlier version has reported costs no write."""
-    running, of_class = ready(keeps_workspace=kept), class_(workspace={"persistent": not kept})
+    running, of_class = ready(volume_claim=VOLUME if kept else ""), class_(workspace={"persistent": not kept})
     first = decide(sandbox(), running, class_=of_class, made=MADE).status
     assert first
     assert first["workspaceKept"] is kept
@@ -263,7 +264,7 @@ def test_whether_the_workspace_was_kept_is_quoted_from_a_version_that_only_said_
     before = ASLEEP.model_copy(update={"remedy": "", "workspace_kept": None})
     paused = sandbox(status=before, suspend=True, suspendReason="Requested")
     assert told(decide(paused, now=LATER), before).message == QUOTED
-    ends = told(decide(paused, replace(ENDING, keeps_workspace=True), now=LATER + PATIENCE), before)
+    ends = told(decide(paused, replace(ENDING, volume_claim=VOLUME), now=LATER + PATIENCE), before)
     assert ends.message == "The pod ends. Suspended on request. The workspace is kept."
 
 

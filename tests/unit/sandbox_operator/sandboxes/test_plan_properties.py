@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_common.times import rfc3339
+from sandbox_crds.models import SandboxClass
 from sandbox_operator.pools.claim_patch import is_first_start
 from sandbox_operator.reporting.status import may_have_been_suspended
 from sandbox_operator.sandboxes.situation import PATIENCE
@@ -17,7 +18,7 @@ from sandbox_operator.sandboxes.world import Plan
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.cases import writes
 from unit.sandbox_operator.made_up_cluster import MadeUpCluster
-from unit.sandbox_operator.samples import KEY_ID, class_, condition, pod, ready, run, runs, waits
+from unit.sandbox_operator.samples import KEY_ID, UID, class_, condition, pod, ready, run, runs, waits
 
 type Report = Callable[[Pod, datetime], Pod]
 
@@ -53,7 +54,7 @@ REPORTS: list[Report] = [
     lambda seen, now: waits("CrashLoopBackOff", restarts=2, last_run=run(137, "OOMKilled")),
     lambda seen, now: replace(pod(), phase="Failed", reason="Evicted"),
 ]
-CLASSES = [
+CLASSES: list[SandboxClass | None] = [
     None,
     class_(),
     class_(workspace={"persistent": True}),
@@ -76,6 +77,10 @@ class Cluster(RuleBasedStateMachine):
         """Pods whose loss must be told, unless the sandbox is suspended before anybody looks."""
         self.told_key = ""
         self.turns = 0
+
+    @initialize(class_=st.sampled_from(CLASSES), free=st.integers(0, 2))
+    def sandbox_is_made(self, class_: SandboxClass | None, free: int) -> None:
+        self.cluster.class_, self.cluster.free = class_, free
 
     # What others do
 
@@ -111,8 +116,8 @@ class Cluster(RuleBasedStateMachine):
         self.cluster.edit(maximum_life_seconds=seconds)
 
     @rule(class_=st.sampled_from(CLASSES))
-    def class_changes(self, class_: object) -> None:
-        self.cluster.class_ = class_  # type: ignore[assignment]
+    def class_changes(self, class_: SandboxClass | None) -> None:
+        self.cluster.class_ = class_
 
     @rule()
     def quota_comes_or_goes(self) -> None:
@@ -136,7 +141,7 @@ class Cluster(RuleBasedStateMachine):
             sandbox=seen.sandbox,
             pool=seen.pool,
             key_id=seen.key_id,
-            keeps_workspace=seen.keeps_workspace,
+            volume_claim=seen.volume_claim,
             claimed=seen.claimed,
         )
         # A pod that has begun stays so until its end.
@@ -153,13 +158,13 @@ class Cluster(RuleBasedStateMachine):
     @precondition(lambda self: self.cluster.pod is not None and self.cluster.pod.deletion_requested is not None)
     @rule()
     def pod_ends(self) -> None:
-        self.cluster.pod = None
+        self.cluster.lose_pod()
 
     @precondition(lambda self: self.cluster.pod is not None)
     @rule()
     def pod_vanishes(self) -> None:
         self._note_loss()
-        self.cluster.pod = None
+        self.cluster.lose_pod()
 
     def _note_loss(self) -> None:
         """A loss must be told of a pod that the status speaks well of, when nobody has asked for its end."""
@@ -176,10 +181,18 @@ class Cluster(RuleBasedStateMachine):
         self.cluster.free += 1
 
     @precondition(lambda self: self.cluster.free > 0 and self.is_unsettled)
-    @rule()
-    def another_operator_claims(self) -> None:
+    @rule(takes=st.booleans())
+    def another_operator_claims(self, takes: bool) -> None:
         """One that has not heard of what this one does; the status is the arbiter."""
-        self.cluster.others.append(self.cluster.claim())
+        claimed = self.cluster.claim()
+        self.cluster.others.append(claimed)
+        if takes and claimed.volume_claim:
+            self.cluster.volumes[claimed.volume_claim] = UID
+
+    @rule()
+    def somebody_deletes_the_volumes_of_pods(self) -> None:
+        volumes = self.cluster.volumes
+        self.cluster.volumes = {name: owner for name, owner in volumes.items() if owner == UID}
 
     @precondition(lambda self: self.is_unsettled)
     @rule()
@@ -235,10 +248,12 @@ class Cluster(RuleBasedStateMachine):
         self.cluster.restart_operator()
 
     @precondition(lambda self: self.cluster.free > 0)
-    @rule()
-    def operator_dies_once_it_has_claimed(self) -> None:
+    @rule(takes=st.booleans())
+    def operator_dies_once_it_has_claimed(self, takes: bool) -> None:
         if self.cluster.plan().claim and not self.cluster.obstacle():
             self.cluster.pod = self.cluster.claim()
+            if takes and (steps := self.cluster.plan()).take:
+                self.cluster.take(steps.take)
         self.cluster.restart_operator()
 
     @rule(done=st.sampled_from(["events", "status", "prepare"]))
@@ -266,7 +281,7 @@ class Cluster(RuleBasedStateMachine):
             quiet = 0 if self.cluster.act() else quiet + 1
             self.cluster.now += PATIENCE
             if self.cluster.pod and self.cluster.pod.deletion_requested:
-                self.cluster.pod = None
+                self.cluster.lose_pod()
                 quiet = 0
             self.cluster.others = [other for other in self.cluster.others if not other.deletion_requested]
             if quiet > 3:
@@ -295,6 +310,8 @@ class Cluster(RuleBasedStateMachine):
             assert (status.launch == "Warm", status.pool) == (cluster.pod.claimed is not None, cluster.pod.pool)
         else:
             assert told.reason == Reason.QUOTA_EXCEEDED
+        status_names = {status.volume_claim, pod().name}
+        assert cluster.volumes.keys() <= status_names | cluster.left_over
         told_of = {name.rpartition(".")[2] for name, reason in cluster.events.items() if reason == "PodLost"}
         assert self.lost <= told_of
         self.lost.clear()
@@ -315,6 +332,16 @@ class Cluster(RuleBasedStateMachine):
             assert status.ready_time
             assert status.first_ready_time
             assert status.starting_since == ""
+
+    @invariant()
+    def a_pod_told_to_be_ready_has_the_volume_of_its_sandbox(self) -> None:
+        cluster, status = self.cluster, self.cluster.sandbox.status
+        told = status.condition("Ready")
+        if told and told.status == "True" and cluster.pod and cluster.pod.uid == status.pod_uid:
+            claim = cluster.pod.volume_claim
+            assert claim in {"", status.volume_claim or pod().name}
+            # A predecessor may have died between the pod and its claim. The pod of a pool has had one.
+            assert not claim or cluster.volumes.get(claim, "" if cluster.pod.claimed else UID) == UID
 
     @invariant()
     def a_key_that_was_told_stays(self) -> None:

@@ -1,6 +1,5 @@
 """Passes over a sandbox that may have a warm pod, when the API server fails and caches lag."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,57 +7,13 @@ from prometheus_client import REGISTRY
 
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
-from sandbox_crds.models import SandboxClass, SandboxPool
 from sandbox_crds.names import pod_name
-from sandbox_operator.pools.builders import build_warm_pod
-from sandbox_operator.watching.pods import Pod, decode
-from unit.sandbox_operator.samples import IMAGE, KEYS, NOW, UID, condition, container
-from unit.sandbox_operator.scene import Scene
+from sandbox_operator.watching.pods import decode
+from unit.sandbox_operator.samples import KEYS, UID
+from unit.sandbox_operator.scene import WarmScene, as_ready
 
 HIT = ["claim pods", "patch sandboxes"]
 COLD = ["create secrets", "create pods"]
-POOL: dict[str, Any] = {
-    "metadata": {"name": "pool", "namespace": "here", "uid": "of the pool", "resourceVersion": "1"},
-    "spec": {"image": IMAGE},
-}
-
-
-def as_ready(pod: Pod) -> Pod:
-    """The pod when its agent server answers."""
-    answering = container(waiting_reason="", running_since=NOW, ready=True)
-    return replace(pod, phase="Running", ip="10.244.0.7", ready=condition(True), container=answering)
-
-
-class WarmScene(Scene):
-    """The same with the pool `pool`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pools.put(POOL)
-
-    async def stock_up(self, *names: str) -> None:
-        """Have free pods of these names, ready ones."""
-        for name in names:
-            body = build_warm_pod(SandboxPool.model_validate(POOL), SandboxClass(), KEYS, name)
-            status = {
-                "phase": "Running",
-                "podIP": "10.244.0.7",
-                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-23T12:00:00Z"}],
-            }
-            metadata = {"uid": f"uid-of-{name}", "creationTimestamp": "2026-11-23T11:00:00Z", "resourceVersion": "1"}
-            stored = {**body, "status": status, "metadata": {**body["metadata"], **metadata}}
-            self.server.objects["pods", name] = stored
-            self.see(name)
-
-    def see(self, name: str) -> None:
-        """Let the cache see this pod as it is now."""
-        body = self.server.objects.get(("pods", name))
-        self.pod_index.changed(name, decode(body) if body else None)
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """The Sandbox's status as the API server has it."""
-        return self.stored["status"]
 
 
 @pytest.fixture

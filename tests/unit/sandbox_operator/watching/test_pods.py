@@ -82,12 +82,19 @@ def test_whether_its_volumes_go_with_it(source: dict[str, Any], local: bool) -> 
     assert decode(pod).is_local is local
 
 
-@pytest.mark.parametrize("name", ["workspace", "x"])
-@pytest.mark.parametrize("source", ["emptyDir", "persistentVolumeClaim"])
-def test_whether_the_workspace_outlives_it(name: str, source: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "source", "claim"),
+    [
+        ("workspace", {"persistentVolumeClaim": {"claimName": "a"}}, "a"),
+        ("workspace", {"emptyDir": {}}, ""),
+        ("x", {"persistentVolumeClaim": {"claimName": "a"}}, ""),
+    ],
+)
+def test_which_claim_its_workspace_has(name: str, source: dict[str, Any], claim: str) -> None:
     pod = copy.deepcopy(POD)
-    pod["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}, {"name": name, source: {}}]
-    assert decode(pod).keeps_workspace is (name == "workspace" and source == "persistentVolumeClaim")
+    pod["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}, {"name": name, **source}]
+    assert decode(pod).volume_claim == claim
+    assert decode(pod).keeps_workspace is bool(claim)
 
 
 def test_a_running_pod() -> None:
