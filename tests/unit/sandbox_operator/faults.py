@@ -11,6 +11,21 @@ type Key = tuple[str, str]
 ALREADY_EXISTS = ApiError(409, "AlreadyExists", "it is there")
 
 
+def patched(body: KubeObject, operations: Sequence[Mapping[str, Any]]) -> KubeObject:
+    """The object after a JSON patch (RFC 6902). As for the API server, a missing field is null in a test."""
+    after = deepcopy(body)
+    for operation in operations:
+        *path, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
+        parent: Any = after
+        for part in path:
+            parent = parent[int(part) if part.isdigit() else part]
+        if operation["op"] != "test":
+            parent[last] = operation["value"]
+        elif parent.get(last) != operation["value"]:
+            raise ApiError(422, "Invalid", "the test failed")
+    return after
+
+
 def _merged(value: Any, change: Any) -> Any:
     """As a JSON merge patch (RFC 7386) does."""
     if not isinstance(change, Mapping):
@@ -73,16 +88,7 @@ class Server:
         self, resource: Resource, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
     ) -> KubeObject:
         self._answer("claim", resource)
-        found = deepcopy(self._find(resource, name))
-        for operation in operations:
-            *path, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
-            parent: Any = found
-            for part in path:
-                parent = parent[int(part)] if isinstance(parent, list) else parent[part]
-            if operation["op"] != "test":
-                parent[last] = operation["value"]
-            elif parent.get(last) != operation["value"]:
-                raise ApiError(422, "Invalid", "the test failed")
+        found = patched(self._find(resource, name), operations)
         self.objects[resource.plural, name] = found
         return found
 

@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from jsonpatch import JsonPatch, JsonPatchTestFailed
 
-from sandbox_common.kube import KubeObject
+from sandbox_common.kube import ApiError
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import SandboxStatus
 from sandbox_operator.builders.eviction import SAFE_TO_EVICT
@@ -16,18 +15,11 @@ from sandbox_operator.builders.volume import build_volume_claim
 from sandbox_operator.pools.builders import build_warm_pod, build_warm_volume_claim
 from sandbox_operator.pools.claim_patch import brings_volume, claim_patch, is_first_start, return_patch, volume_patch
 from sandbox_operator.watching.pods import controller_uid, decode
+from unit.sandbox_operator.faults import patched
 from unit.sandbox_operator.pools.samples import free, pool
 from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, UID, class_, pod, sandbox
 
 LABEL = "/metadata/labels/sandbox.openhands.dev~1sandbox"
-
-
-def applied(body: KubeObject, operations: list[dict[str, Any]]) -> KubeObject:
-    """As the API server does, for which a field that is missing is null in a test."""
-    present = {"metadata": {"deletionTimestamp": None, **body["metadata"]}}
-    patched: KubeObject = JsonPatch(operations).apply(body | present)
-    metadata = {name: value for name, value in patched["metadata"].items() if value is not None}
-    return patched | {"metadata": metadata}
 
 
 FREE = pod(name="pool-a", owner_uid="of the pool", pool="pool")
@@ -72,10 +64,10 @@ def test_what_is_written_is_read_back(restarted_at: str) -> None:
 def test_a_volume_goes_from_its_pod_to_the_sandbox_and_back() -> None:
     warm = free("a", volume_claim="warm-a")
     claim = build_warm_volume_claim(pool(), class_(workspace={"persistent": True}), warm)
-    taken = applied(claim, volume_patch(warm, sandbox()))
+    taken = patched(claim, volume_patch(warm, sandbox()))
     own = build_volume_claim(sandbox(), class_(workspace={"persistent": True}))
     assert taken == own | {"metadata": {**own["metadata"], "name": "warm-a"}}
-    assert controller_uid(applied(taken, return_patch(warm, sandbox()))) == warm.uid
+    assert controller_uid(patched(taken, return_patch(warm, sandbox()))) == warm.uid
 
 
 @pytest.mark.parametrize(
@@ -88,15 +80,15 @@ def test_a_volume_goes_from_its_pod_to_the_sandbox_and_back() -> None:
 def test_only_a_volume_that_is_its_pod_s_and_stays_is_taken(metadata: dict[str, Any]) -> None:
     warm = free("a", volume_claim="warm-a")
     claim = build_warm_volume_claim(pool(), class_(), warm)
-    with pytest.raises(JsonPatchTestFailed):
-        applied(claim | {"metadata": claim["metadata"] | metadata}, volume_patch(warm, sandbox()))
+    with pytest.raises(ApiError, match="the test failed"):
+        patched(claim | {"metadata": claim["metadata"] | metadata}, volume_patch(warm, sandbox()))
 
 
 def test_only_a_volume_of_the_sandbox_is_given_back() -> None:
     warm = free("a", volume_claim="warm-a")
     claim = build_warm_volume_claim(pool(), class_(), warm)
-    with pytest.raises(JsonPatchTestFailed):
-        applied(claim, return_patch(warm, sandbox()))
+    with pytest.raises(ApiError, match="the test failed"):
+        patched(claim, return_patch(warm, sandbox()))
 
 
 @pytest.mark.parametrize(

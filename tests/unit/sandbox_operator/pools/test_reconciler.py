@@ -280,7 +280,8 @@ async def test_pods_that_wait_for_their_volumes_are_few_and_the_status_says_why(
 async def test_events_that_cannot_be_read_are_not_needed() -> None:
     cluster = volumes(1)
     await run(cluster, lacks_volume, 15)
-    cluster.faults, cluster.loses_answers = [ApiError(403, "Forbidden", "")], True
+    cluster.faults.append(ApiError(403, "Forbidden", ""))
+    cluster.loses_answers = True
     await step(cluster, lacks_volume)
     assert cluster.looks == 1
     [told] = cluster.pool.status.conditions
