@@ -12,7 +12,7 @@ from local_cluster.control_plane import ControlPlane
 from sampling import drawn
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject, Resource
-from sandbox_common.kube.resources import PODS
+from sandbox_common.kube.resources import PODS, VOLUME_CLAIMS
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.app import USER_AGENT, Operator
 from sandbox_operator.watching.store import AnyStore
@@ -61,7 +61,7 @@ class DyingClient(KubeClient):
     async def json_patch(
         self, resource: Resource, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
     ) -> KubeObject:
-        assert resource == PODS
+        assert resource in {PODS, VOLUME_CLAIMS}
         send = super().json_patch
         return await self._write(self.only, lambda: send(resource, namespace, name, operations))
 

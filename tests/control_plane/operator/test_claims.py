@@ -15,19 +15,21 @@ from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
-from sandbox_common.kube.resources import PODS, SECRETS, SERVICES
+from sandbox_common.kube.resources import PODS, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import PoolReason, Reason
 from sandbox_common.times import rfc3339
-from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.app import USER_AGENT
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.pools.claim_patch import claim_patch
 from sandbox_operator.pools.matching import MissReason
-from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, decode
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, controller_uid, decode
 
 POOL = "pool"
+KEPT = "kept"
+"""A class with volumes."""
 NO_CLASS = SandboxClass()
 
 
@@ -37,6 +39,7 @@ async def basin(client: KubeClient, namespace: str) -> Basin:
     basin = Basin(client, namespace, "one")
     # Otherwise no idle timeout applies, so none differs.
     await basin.add_class(workspace={"discardOnSuspension": True})
+    await basin.add_class(KEPT, workspace={"persistent": True, "size": "1Gi"})
     return basin
 
 
@@ -53,21 +56,21 @@ async def second(control_plane: ControlPlane) -> AsyncIterator[KubeClient]:
     await client.close()
 
 
-async def fill(basin: Basin, node: Node, replicas: int) -> list[Pod]:
+async def fill(basin: Basin, node: Node, replicas: int, class_name: str) -> list[Pod]:
     """Make the pool, under a running operator; gives its pods. What refills it does not run."""
     async with node.running_all():
-        await basin.add_pool(POOL, replicas=replicas)
+        await basin.add_pool(POOL, replicas=replicas, className=class_name)
         await basin.told(PoolReason.FILLED, POOL)
     return [decode(pod) for pod in await basin.free(POOL)]
 
 
 @asynccontextmanager
 async def filled(
-    basin: Basin, node: Node, client: KubeClient, keys: MasterKeys, replicas: int = 1
+    basin: Basin, node: Node, client: KubeClient, keys: MasterKeys, replicas: int = 1, class_name: str = "default"
 ) -> AsyncGenerator[list[Pod]]:
     """An operator, and a pool that it has filled."""
     async with operator(client, basin.namespace, keys):
-        yield await fill(basin, node, replicas)
+        yield await fill(basin, node, replicas, class_name)
 
 
 async def pods_of(basin: Basin, sandbox: Sandbox) -> list[Pod]:
@@ -89,19 +92,37 @@ async def is_whole(basin: Basin, sandbox: Sandbox) -> Pod:
     assert (status.launch == "Warm", status.pool) == (bool(pod.claimed), pod.pool)
     secret = await basin.client.get(SECRETS, basin.namespace, pod.name)
     assert secret["metadata"]["annotations"][KEY_ID_ANNOTATION] == status.key_id
+    if pod.volume_claim:
+        assert pod.volume_claim == (status.volume_claim or name_of(sandbox))
+        volume = await basin.client.get(VOLUME_CLAIMS, basin.namespace, pod.volume_claim)
+        assert controller_uid(volume) == sandbox.metadata.uid
+        assert POOL_LABEL not in volume["metadata"]["labels"]
     return pod
+
+
+async def volumes_of(basin: Basin, sandbox: Sandbox) -> set[str]:
+    """Names of the volume claims that the Sandbox owns."""
+    answer = await basin.client.list(VOLUME_CLAIMS, basin.namespace)
+    return {item["metadata"]["name"] for item in answer["items"] if controller_uid(item) == sandbox.metadata.uid}
 
 
 def derived(sandbox: Sandbox, keys: MasterKeys) -> str:
     return keys.key_id(sandbox.metadata.uid)
 
 
-async def test_a_hit_costs_three_writes(
-    basin: Basin, node: Node, second: KubeClient, master_keys: MasterKeys, audit: Audit
+@pytest.mark.parametrize(("class_name", "more"), [("default", []), (KEPT, [("patch persistentvolumeclaims", 200)])])
+async def test_a_hit_costs_three_writes_and_one_more_with_a_volume(
+    class_name: str,
+    more: list[tuple[str, int]],
+    basin: Basin,
+    node: Node,
+    second: KubeClient,
+    master_keys: MasterKeys,
+    audit: Audit,
 ) -> None:
-    async with filled(basin, node, second, master_keys) as [warm]:
+    async with filled(basin, node, second, master_keys, class_name=class_name) as [warm]:
         before = len(await audit.writes(basin.client, basin.namespace))
-        await basin.add()
+        await basin.add(className=class_name)
         sandbox = await basin.until(Reason.READY)
         writes = (await audit.writes(basin.client, basin.namespace))[before:]
         assert (await is_whole(basin, sandbox)).uid == warm.uid
@@ -113,7 +134,8 @@ async def test_a_hit_costs_three_writes(
     assert pod.template == warm.template
     # Besides what the pool does: its refill, and its own status now and then.
     own = [(write.what, write.code) for write in writes if write.name in {"one", warm.name}]
-    assert own == [("create sandboxes", 201), ("patch pods", 200), ("patch sandboxes/status", 200)]
+    assert own == [("create sandboxes", 201), ("patch pods", 200), *more, ("patch sandboxes/status", 200)]
+    assert status.volume_claim == warm.volume_claim == (warm.name if more else "")
 
 
 async def test_a_service_is_made_for_who_wants_one(
@@ -129,7 +151,6 @@ async def test_a_service_is_made_for_who_wants_one(
 
 
 async def test_misses_have_their_reason(basin: Basin, node: Node, second: KubeClient, master_keys: MasterKeys) -> None:
-    await basin.add_class("kept", workspace={"persistent": True, "size": "1Gi"})
     wanted = {
         MissReason.IMAGE_DIFFERS: {"image": "another"},
         MissReason.COMMAND_DIFFERS: {"command": ["another"]},
@@ -138,7 +159,7 @@ async def test_misses_have_their_reason(basin: Basin, node: Node, second: KubeCl
         MissReason.RUN_AS_DIFFERS: {"runAsUser": 1234},
         MissReason.IDLE_TIMEOUT_DIFFERS: {"idleTimeoutSeconds": 77},
         MissReason.NOT_ALLOWED: {"warmStart": "Never"},
-        MissReason.PERSISTENT: {"className": "kept"},
+        MissReason.CLASS_DIFFERS: {"className": KEPT},
     }
     async with filled(basin, node, second, master_keys) as [warm]:
         async with node.running_all():
@@ -160,9 +181,10 @@ async def test_without_a_pool_nothing_is_said_of_pools(
         assert (await basin.until(Reason.READY)).status.pool_miss == ""
 
 
-@pytest.mark.parametrize("operators", [1, 2])
+@pytest.mark.parametrize(("operators", "class_name"), [(1, "default"), (2, "default"), (2, KEPT)])
 async def test_many_sandboxes_race_for_few_pods(
     operators: int,
+    class_name: str,
     basin: Basin,
     node: Node,
     client: KubeClient,
@@ -173,16 +195,18 @@ async def test_many_sandboxes_race_for_few_pods(
     names = [f"racer-{number}" for number in range(24)]
     async with (
         connected(control_plane) as third,
-        filled(basin, node, second, master_keys, 6) as warm,
+        filled(basin, node, second, master_keys, 6, class_name) as warm,
         another(third, basin.namespace, master_keys, operators),
     ):
-        await asyncio.gather(*(basin.add(name) for name in names))
+        await asyncio.gather(*(basin.add(name, className=class_name) for name in names))
         # Only then is the pool refilled.
         await eventually(lambda: have_begun(basin, names))
         async with node.running_all():
             sandboxes = [await settled(basin, name) for name in names]
         pods = [await is_whole(basin, sandbox) for sandbox in sandboxes]
     assert len({pod.uid for pod in pods}) == len(names)
+    if class_name == KEPT:
+        assert len({pod.volume_claim for pod in pods}) == len(names)
     claimed = {pod.uid for pod in pods if pod.claimed}
     if operators == 1:
         assert claimed == {pod.uid for pod in warm}
@@ -233,32 +257,40 @@ async def dies(
     left: int,
     last_is_sent: bool,
     service: str = "None",
+    class_name: str = "default",
 ) -> AsyncGenerator[tuple[KubeClient, Pod]]:
     """A pool of one pod, and an operator that has died on the start of the test's Sandbox.
 
     Gives the next operator's client and the warm pod.
     """
     async with connected(control_plane) as client:
-        async with filled(basin, node, client, keys) as [warm]:
+        async with filled(basin, node, client, keys, class_name=class_name) as [warm]:
             pass
         async with (
             DyingClient.dying(control_plane, left, last_is_sent, only="one") as dying,
             operator(dying, basin.namespace, keys),
             asyncio.timeout(PATIENCE),
         ):
-            await basin.add(service=service)
+            await basin.add(service=service, className=class_name)
             await dying.dead.wait()
         yield client, warm
 
 
-CRASHES = [("None", left) for left in range(2)] + [("Headless", left) for left in range(3)]
-"""The claim, the Service, if one is wanted, and the status are what the operator writes."""
+CRASHES = [
+    *(("None", "default", left) for left in range(2)),
+    *(("Headless", "default", left) for left in range(3)),
+    *(("None", KEPT, left) for left in range(3)),
+    *(("Headless", KEPT, left) for left in range(4)),
+]
+"""The claim, the volume's new owner, if the class has volumes, the Service, if one is wanted, and the status are what
+the operator writes."""
 
 
-@pytest.mark.parametrize(("service", "left"), CRASHES)
+@pytest.mark.parametrize(("service", "class_name", "left"), CRASHES)
 @pytest.mark.parametrize("last_is_sent", [False, True])
 async def test_the_next_operator_goes_on_with_a_claim(
     service: str,
+    class_name: str,
     left: int,
     last_is_sent: bool,
     basin: Basin,
@@ -267,38 +299,45 @@ async def test_the_next_operator_goes_on_with_a_claim(
     master_keys: MasterKeys,
 ) -> None:
     async with (
-        dies(basin, node, control_plane, master_keys, left, last_is_sent, service) as (client, warm),
+        dies(basin, node, control_plane, master_keys, left, last_is_sent, service, class_name) as (client, warm),
         operator(client, basin.namespace, master_keys),
     ):
         sandbox = await basin.until(Reason.READY)
         assert (await is_whole(basin, sandbox)).uid == warm.uid
-    assert sandbox.status.key_id == warm.key_id
+    assert (sandbox.status.key_id, sandbox.status.volume_claim) == (warm.key_id, warm.volume_claim)
+    assert await volumes_of(basin, sandbox) == ({warm.volume_claim} if class_name == KEPT else set())
     if service == "Headless":
         await basin.client.get(SERVICES, basin.namespace, "one")
 
 
+@pytest.mark.parametrize(("class_name", "left"), [("default", 1), (KEPT, 1), (KEPT, 2)])
 async def test_a_claim_that_comes_to_nothing_since_the_key_was_told_is_thrown_away(
-    basin: Basin, node: Node, control_plane: ControlPlane, master_keys: MasterKeys
+    class_name: str, left: int, basin: Basin, node: Node, control_plane: ControlPlane, master_keys: MasterKeys
 ) -> None:
     """Between the claim and the status the gateway has told a client the key that the Sandbox has by itself."""
-    async with dies(basin, node, control_plane, master_keys, 1, False) as (client, warm):
+    async with dies(basin, node, control_plane, master_keys, left, False, class_name=class_name) as (client, warm):
         await basin.edit(warmStart="Never")
         async with operator(client, basin.namespace, master_keys), node.running_all():
             sandbox = await basin.until(Reason.READY)
             pod = await is_whole(basin, sandbox)
             await basin.gone(PODS, warm.name)
+            # With its volume, whoever owned that meanwhile.
+            await basin.gone(VOLUME_CLAIMS, warm.name)
     assert (pod.name, sandbox.status.launch) == (name_of(sandbox), "Cold")
     assert sandbox.status.key_id == derived(sandbox, master_keys)
 
 
+@pytest.mark.parametrize("class_name", ["default", KEPT])
 async def test_a_claimed_pod_that_is_lost_before_anybody_was_told_is_replaced(
-    basin: Basin, node: Node, control_plane: ControlPlane, master_keys: MasterKeys
+    class_name: str, basin: Basin, node: Node, control_plane: ControlPlane, master_keys: MasterKeys
 ) -> None:
-    async with dies(basin, node, control_plane, master_keys, 1, False) as (client, warm):
+    async with dies(basin, node, control_plane, master_keys, 1, False, class_name=class_name) as (client, warm):
         await node.end(warm.name)
         async with operator(client, basin.namespace, master_keys), node.running_all():
             sandbox = await basin.until(Reason.READY)
             pod = await is_whole(basin, sandbox)
+            # Its volume went with it, since nobody had used it.
+            await basin.gone(VOLUME_CLAIMS, warm.name)
     assert pod.uid != warm.uid
 
 

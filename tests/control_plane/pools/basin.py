@@ -8,15 +8,17 @@ from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.world import IMAGE, World
 from control_plane.waiting import eventually
 from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource
-from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SECRETS
+from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SECRETS, VOLUME_CLAIMS
 from sandbox_common.reasons import PoolReason
 from sandbox_common.times import rfc3339
 from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
 from sandbox_crds.models import SandboxPool
 from sandbox_operator.reporting.conditions import READY
-from sandbox_operator.watching.pods import CLAIMED_ANNOTATION
+from sandbox_operator.watching.pods import CLAIMED_ANNOTATION, decode
 
 BAD_IMAGE = "registry.example/no-such-image:1"
+NO_STORAGE = "no-such-storage"
+"""A StorageClass that does not exist."""
 
 _OWNERS = Resource("", "v1", "configmaps", "ConfigMap")
 
@@ -71,6 +73,13 @@ class Basin(World):
         answer = await self.client.list(SECRETS, self.namespace, labelSelector=f"{POOL_LABEL}={name or self.name}")
         return answer["items"]
 
+    async def volumes(self, name: str = "") -> set[str]:
+        """Names of the volume claims that only the pool's pods have."""
+        answer = await self.client.list(
+            VOLUME_CLAIMS, self.namespace, labelSelector=f"{POOL_LABEL}={name or self.name}"
+        )
+        return {item["metadata"]["name"] for item in answer["items"]}
+
     async def claim(self, pod: KubeObject) -> None:
         """Claim a pod as an operator does, for somebody whom no operator knows."""
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"owner-of-{pod['metadata']['name']}"}}
@@ -93,7 +102,10 @@ class Basin(World):
 
 
 class Node(Kubelet):
-    """Runs pods that have their Secret; cannot pull BAD_IMAGE, and has room for `room` pods."""
+    """Runs pods that have their Secret and their volume claim; cannot pull BAD_IMAGE, and has room for `room` pods.
+
+    It plays the binder of volumes, too: it runs no pod with a volume of NO_STORAGE.
+    """
 
     def __init__(self, client: KubeClient, namespace: str, room: int = 1000) -> None:
         super().__init__(client, namespace)
@@ -106,6 +118,10 @@ class Node(Kubelet):
             await self._refuse(pod)
             return
         await self._client.get(SECRETS, self._namespace, pod)
+        if claim := decode(found).volume_claim:
+            volume = await self._client.get(VOLUME_CLAIMS, self._namespace, claim)
+            if volume["spec"].get("storageClassName") == NO_STORAGE:
+                return
         await self.bind(pod)
         if found["spec"]["containers"][0]["image"] == BAD_IMAGE:
             why = {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{BAD_IMAGE}": not found'}

@@ -19,6 +19,9 @@ from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
 WRITES = 14
 """Two pods with their Secrets, and the status before and after; the same and two deletions for the next image."""
 
+VOLUMES = 4
+"""What volumes add."""
+
 NEXT_IMAGE = "registry.example/agent-server:2"
 
 
@@ -30,9 +33,9 @@ async def second(control_plane: ControlPlane) -> AsyncIterator[KubeClient]:
     await client.close()
 
 
-async def live(basin: Basin) -> None:
+async def live(basin: Basin, class_name: str) -> None:
     """Fill the pool, and roll it."""
-    await basin.add_pool(replicas=2)
+    await basin.add_pool(replicas=2, className=class_name)
     await basin.told(PoolReason.FILLED, ready_replicas=2)
     await basin.edit_pool(image=NEXT_IMAGE)
 
@@ -45,10 +48,14 @@ async def live(basin: Basin) -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "last_is_sent"),
-    deaths(WRITES, 5),
+    ("class_name", "left", "last_is_sent"),
+    [
+        *(("default", *death) for death in deaths(WRITES, 5)),
+        *(("kept", *death) for death in deaths(WRITES + VOLUMES, 5)),
+    ],
 )
 async def test_the_next_operator_goes_on(
+    class_name: str,
     left: int,
     last_is_sent: bool,
     control_plane: ControlPlane,
@@ -60,8 +67,9 @@ async def test_the_next_operator_goes_on(
 ) -> None:
     basin, node = Basin(client, namespace, "pool"), Node(client, namespace)
     await basin.add_class()
+    await basin.add_class("kept", workspace={"persistent": True, "size": "1Gi"})
     async with DyingClient.dying(control_plane, left, last_is_sent) as dying, node.running_all():
-        life = asyncio.create_task(live(basin))
+        life = asyncio.create_task(live(basin, class_name))
         async with operator(dying, namespace, master_keys), asyncio.timeout(PATIENCE):
             await dying.dead.wait()
         async with operator(second, namespace, master_keys):
@@ -72,6 +80,13 @@ async def test_the_next_operator_goes_on(
             for pod in pods:
                 annotations = secrets[pod["metadata"]["name"]]["metadata"]["annotations"]
                 assert annotations[KEY_ID_ANNOTATION] == pod["metadata"]["annotations"][KEY_ID_ANNOTATION]
+            names = {pod["metadata"]["name"] for pod in pods} if class_name == "kept" else set[str]()
+
+            async def only_theirs() -> bool:
+                return await basin.volumes() == names
+
+            # The garbage collector deletes those of former pods.
+            await eventually(only_theirs)
         before = await audit.writes(client, namespace, USER_AGENT)
         # A third one finds nothing to do for this pool.
         async with operator(second, namespace, master_keys):

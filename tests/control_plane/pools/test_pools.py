@@ -162,15 +162,6 @@ async def test_a_pool_of_a_missing_class_waits_for_it(basin: Basin, node: Node) 
     await basin.told(PoolReason.FILLED, ready_replicas=2)
 
 
-async def test_a_class_with_a_volume_can_have_no_warm_pods(basin: Basin, node: Node) -> None:
-    await basin.add_class("kept")
-    await basin.add_pool(className="kept", replicas=2)
-    await basin.told(PoolReason.FILLED)
-    await basin.edit_class("kept", workspace={"persistent": True})
-    await basin.told(PoolReason.PERSISTENT_WORKSPACE, replicas=0)
-    assert not await basin.pods()
-
-
 async def test_pods_that_admission_refuses_are_told_and_disturb_no_other_pool(basin: Basin, node: Node) -> None:
     await basin.add_class("lax", pod={"allowPrivilegeEscalation": True})
     await basin.add_pool(className="lax", replicas=3)

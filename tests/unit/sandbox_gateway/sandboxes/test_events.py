@@ -8,6 +8,7 @@ import pytest
 
 from sandbox_common.kube import KubeClient
 from sandbox_crds.models import Sandbox
+from sandbox_crds.names import pod_name
 from sandbox_gateway.sandboxes import events
 from sandbox_gateway.sandboxes.events import ClusterEvents
 from unit.sandbox_gateway.support import sandbox
@@ -50,6 +51,13 @@ async def test_who_asks_again_within_a_second_gets_what_was_read(monkeypatch: py
     assert server.lists.total() == 2
     await server.events.about(of("alice", 2))
     assert server.lists.total() == 4
+
+
+async def test_events_are_about_all_that_the_sandbox_has() -> None:
+    server = Server()
+    warm = {"podName": "pool-a", "volumeClaim": "pool-b"}
+    await server.events.about(sandbox(name="one", uid="uid", status=warm))
+    assert server.lists.keys() == {"one", pod_name("one", "uid"), "pool-a", "pool-b"}
 
 
 async def test_what_was_read_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
