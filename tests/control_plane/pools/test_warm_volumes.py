@@ -34,13 +34,24 @@ def names(objects: list[KubeObject]) -> set[str]:
     return {item["metadata"]["name"] for item in objects}
 
 
-async def has_only(basin: Basin, wanted: set[str]) -> None:
-    """Return once the pool's pods have exactly these volumes."""
+async def without_volumes(basin: Basin) -> None:
+    """Return once no volume is the pool's."""
 
     async def look() -> bool:
-        return await basin.volumes() == wanted
+        return not await basin.volumes()
 
     await eventually(look, timeout=60)
+
+
+async def a_volume_each(basin: Basin, pods: int, but: set[str] | None = None) -> set[str]:
+    """Return once the pool has so many free pods, others than these, and only their volumes; gives their names."""
+
+    async def look() -> set[str] | None:
+        free = names(await basin.free())
+        same = len(free) == pods and not free & (but or set()) and await basin.volumes() == free
+        return free if same else None
+
+    return await eventually(look, timeout=60)
 
 
 async def start(basin: Basin, name: str = "one") -> Sandbox:
@@ -100,36 +111,24 @@ async def test_only_unclaimed_volumes_go_with_what_shrinks_rolls_or_is_deleted(b
     await basin.told(PoolReason.FILLED, ready_replicas=3, claimed_pods=1)
 
     await basin.edit_pool(replicas=1)
-    await basin.told(PoolReason.FILLED, replicas=1)
-    await has_only(basin, names(await basin.free()))
+    before = await a_volume_each(basin, 1)
 
-    before = names(await basin.free())
     await basin.edit_class(KEPT, workspace={"size": "2Gi"})
-
-    async def rolled() -> bool:
-        free = names(await basin.free())
-        return len(free) == 1 and not free & before
-
-    await eventually(rolled, timeout=60)
-    after = names(await basin.free())
-    await has_only(basin, after)
-    [name] = after
+    [name] = await a_volume_each(basin, 1, but=before)
     assert (await volume(basin, name))["spec"]["resources"]["requests"] == {"storage": "2Gi"}
 
     await basin.edit_class(KEPT, workspace={"persistent": False})
-    await has_only(basin, set())
+    await without_volumes(basin)
     await basin.edit_class(KEPT, workspace={"persistent": True})
-    await basin.told(PoolReason.FILLED, ready_replicas=1, replicas=1)
-    assert len(await basin.volumes()) == 1
+    await a_volume_each(basin, 1)
 
     await basin.edit_pool(replicas=0)
-    await basin.told(PoolReason.FILLED, replicas=0)
-    await has_only(basin, set())
+    await without_volumes(basin)
 
     await basin.edit_pool(replicas=2)
-    await basin.told(PoolReason.FILLED, ready_replicas=2)
+    await a_volume_each(basin, 2)
     await basin.client.delete(SANDBOX_POOLS, basin.namespace, "pool")
-    await has_only(basin, set())
+    await without_volumes(basin)
     # The sandbox has kept its volume all the time.
     claim = await volume(basin, warm)
     assert "deletionTimestamp" not in claim["metadata"]
