@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ PROJECT = "/workspace/project"
 POOLED = {"POOLED": "yes", "OH_CONVERSATIONS_PATH": "/workspace/conversations"}
 SECRET = {"CLIENT_TOKEN": f"{MARK}{uuid.uuid4().hex}"}
 IDLE_SECONDS = 20
+LASTING = "lasting"
+"""A class with volumes, and its pool."""
+WORKSPACE = {"persistent": True, "size": "1Gi"}
 MISSING_IMAGE = "localhost/not-there:1"
 KILL = "for p in /proc/[0-9]*; do grep -qa 'openhands[-]agent-server' $p/cmdline && kill -9 ${p#/proc/}; done; true"
 
@@ -83,6 +86,9 @@ def pooled(target: LocalTarget, images: Images, progress: Progress) -> Iterator[
         spec = {**short["spec"], "idleTimeoutSeconds": IDLE_SECONDS}
         site.kubectl("apply", "--filename", "-", body={**short, "metadata": metadata, "spec": spec})
         site.kubectl("apply", "--filename", "-", body=sandbox_pool("short", image=image, className="short", replicas=0))
+        body = {**short, "metadata": {**metadata, "name": LASTING}, "spec": {**short["spec"], "workspace": WORKSPACE}}
+        site.kubectl("apply", "--filename", "-", body=body)
+        site.kubectl("apply", "--filename", "-", body=sandbox_pool(LASTING, image=image, className=LASTING, replicas=0))
         # Not among the values: Helm waits until pools are filled.
         site.kubectl("apply", "--filename", "-", body=sandbox_pool("broken", image=MISSING_IMAGE, replicas=2))
         yield site
@@ -294,6 +300,75 @@ def test_idle_time_begins_at_the_claim(pooled: Site) -> None:
     finally:
         pooled.kubectl("delete", "ohsb", "short", "--ignore-not-found")
         pooled.kubectl("scale", "ohsp", "short", "--replicas=0")
+
+
+def volume_claims(site: Site, selector: str) -> dict[str, str]:
+    """Names of the PersistentVolumes of these claims, by the claim's name."""
+    claims = site.kubectl("get", "pvc", "--selector", selector, "--output", "json")["items"]
+    return {claim["metadata"]["name"]: claim["spec"].get("volumeName", "") for claim in claims}
+
+
+def await_no_volume(site: Site, volumes: Collection[str]) -> None:
+    """Return once these PersistentVolumes are gone."""
+
+    def left() -> set[str]:
+        found = site.kubectl("get", "pv", "--output", "json")["items"]
+        return {item["metadata"]["name"] for item in found} & set(volumes)
+
+    eventually(left, lambda found: not found, 120)
+
+
+def sandbox_status(site: Site, name: str, reason: str) -> dict[str, Any]:
+    """The Sandbox's status, once its condition has this reason."""
+
+    def is_so(status: dict[str, Any]) -> bool:
+        return any(seen["type"] == "Ready" and seen["reason"] == reason for seen in status.get("conditions", []))
+
+    return eventually(
+        lambda: site.kubectl("get", "ohsb", name, "--output", "json").get("status", {}), is_so, READY_SECONDS
+    )
+
+
+def test_a_warm_volume_keeps_what_is_written(pooled: Site) -> None:
+    of_pool = f"{POOL_LABEL}={LASTING}"
+    pooled.kubectl("scale", "ohsp", LASTING, "--replicas=1")
+    try:
+        [free] = await_free(pooled, LASTING)
+        name = free["metadata"]["name"]
+        [volume] = volume_claims(pooled, of_pool).values()
+        assert volume
+        body = {
+            "apiVersion": "sandbox.openhands.dev/v1alpha1",
+            "kind": "Sandbox",
+            "metadata": {"name": LASTING},
+            "spec": {"image": free["spec"]["containers"][0]["image"], "className": LASTING, "service": "None"},
+        }
+        pooled.kubectl("create", "--filename", "-", body=body)
+        status = sandbox_status(pooled, LASTING, "Ready")
+        assert (status["launch"], status["podName"], status["volumeClaim"]) == ("Warm", name, name)
+        assert volume_claims(pooled, f"{SANDBOX_LABEL}={LASTING}") == {name: volume}
+        pooled.kubectl("exec", name, "--", "sh", "-c", "echo work > /workspace/file")
+
+        pooled.kubectl("patch", "ohsb", LASTING, "--type=merge", '--patch={"spec": {"suspend": true}}')
+        assert sandbox_status(pooled, LASTING, "Suspended")["workspaceKept"]
+        pooled.kubectl("patch", "ohsb", LASTING, "--type=merge", '--patch={"spec": {"suspend": false}}')
+        status = sandbox_status(pooled, LASTING, "Ready")
+        assert (status["launch"], status["volumeClaim"]) == ("Resume", name)
+        assert pooled.kubectl("exec", status["podName"], "--", "cat", "/workspace/file") == "work\n"
+        assert volume_claims(pooled, f"{SANDBOX_LABEL}={LASTING}") == {name: volume}
+
+        pooled.kubectl("delete", "ohsb", LASTING)
+        await_no_volume(pooled, {volume})
+
+        await_free(pooled, LASTING)
+        unused = volume_claims(pooled, of_pool)
+        assert len(unused) == 1
+        pooled.kubectl("scale", "ohsp", LASTING, "--replicas=0")
+        await_no_volume(pooled, unused.values())
+        assert volume_claims(pooled, of_pool) == {}
+    finally:
+        pooled.kubectl("delete", "ohsb", LASTING, "--ignore-not-found")
+        pooled.kubectl("scale", "ohsp", LASTING, "--replicas=0")
 
 
 def test_a_pool_that_cannot_start_disturbs_nothing(full: Site) -> None:

@@ -1,5 +1,6 @@
 """Passes over a sandbox that may have a warm pod with a volume, when the API server fails and caches lag."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -93,6 +94,21 @@ async def test_after_a_suspension_the_sandbox_has_the_same_volume(scene: VolumeS
     pod = decode(scene.server.objects["pods", OWN])
     assert (pod.volume_claim, scene.status["volumeClaim"]) == ("pool-a", "pool-a")
     assert ("persistentvolumeclaims", OWN) not in scene.server.objects
+
+
+async def test_events_about_a_volume_are_found_by_its_own_name(scene: VolumeScene) -> None:
+    await scene.stock_up("pool-a")
+    scene.add()
+    await scene.step()
+    del scene.server.objects["pods", "pool-a"]
+    scene.see("pool-a")
+    scene.start_anew()
+    await scene.step()
+    scene.show()
+    scene.now += timedelta(minutes=1)
+    scene.server.queries.clear()
+    await scene.step()
+    assert scene.server.queries == [{"fieldSelector": "regarding.name=pool-a"}]
 
 
 async def test_the_next_operator_takes_the_volume_of_a_claimed_pod(scene: VolumeScene) -> None:
