@@ -62,6 +62,8 @@ class PoolMemory:
         pods = self.expectations.overlay(free, pod_index.get, now)
         there = {pod.uid for pod in pods}
         self.equipped &= there
+        claims = {pod.volume_claim for pod in pods}
+        self.volume_events = {claim: events for claim, events in self.volume_events.items() if claim in claims}
         self.counted &= there
         # Without the class, the template of a new pod is unknown.
         template = self._template_of(pool, class_, keys) if class_ else self.history.template
