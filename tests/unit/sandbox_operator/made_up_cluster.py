@@ -95,10 +95,12 @@ class MadeUpCluster:
     def lose_pod(self) -> None:
         """The pod is gone, and with it what it owns."""
         assert self.pod
-        claim = self.pod.volume_claim
-        if self.pod.claimed and self.volumes.get(claim) == UID and claim != self.sandbox.status.volume_claim:
-            self.left_over.add(claim)
+        self._note_left_over(self.pod)
         self.pod = None
+
+    def _note_left_over(self, ends: Pod) -> None:
+        if brings_volume(self.sandbox, ends) and self.volumes.get(ends.volume_claim) == UID:
+            self.left_over.add(ends.volume_claim)
 
     def claim(self) -> Pod:
         """A warm pod is the sandbox's from now on."""
@@ -290,6 +292,9 @@ class MadeUpCluster:
         self.volumes = {name: owner for name, owner in self.volumes.items() if owner in there}
         self.pod, surplus = choose(self.sandbox, pods, KEYS, self.unusable)
         self.others = [other for other in pods if other is not self.pod]
+        for other in self.others:
+            if other.deletion_requested:
+                self._note_left_over(other)
         return surplus
 
     def _is_of_pod(self, uid: str) -> bool:
