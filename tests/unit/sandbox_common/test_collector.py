@@ -13,6 +13,7 @@ from sandbox_common import collector
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     thresholds = gc.get_threshold()
+    gc.freeze()  # what other tests have left takes a second to search, each time
     yield
     gc.unfreeze()
     gc.set_threshold(*thresholds)
