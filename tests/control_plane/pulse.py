@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import ClassVar
 
 import aiohttp
 
@@ -28,9 +29,11 @@ class StalledError(Exception):
 class Pulse:
     """Reads one small object again and again. Times are monotonic, in seconds."""
 
+    _last_end: ClassVar[float] = 0.0
+    """Of the last stall that any pulse of this process has seen."""
+
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._last_end = 0.0
         self._over = False
 
     @asynccontextmanager
@@ -78,4 +81,4 @@ class Pulse:
                     await client.get(NAMESPACES, "", "default")
                 await asyncio.sleep(_EVERY_SECONDS)
                 if (now := time.monotonic()) > self._began + _STALL_SECONDS:
-                    self._last_end = now
+                    Pulse._last_end = now

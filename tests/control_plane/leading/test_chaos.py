@@ -17,7 +17,7 @@ from sandbox_common.kube.resources import SANDBOXES
 LOSSES = count(12, 50)
 LANES = 16
 POOL = 4
-SETTLE_SECONDS = 60
+SETTLE_SECONDS = 120
 HOWS = ("SIGKILL", "SIGTERM", "SIGSTOP", "SIGSTOP")
 """A process that is only stopped need not start again, which is what takes long here."""
 

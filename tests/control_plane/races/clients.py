@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from control_plane.races.arena import Arena
 from control_plane.races.gateways import REPLICAS
-from control_plane.races.history import NOT_LIVE, Alive, Call, Kind, State, Told
+from control_plane.races.history import NOT_LIVE, UNKNOWN, Alive, Call, Kind, State, Told
 from control_plane.races.session import Session
 from control_plane.races.settling import settle
 from control_plane.waiting import eventually
 
 SESSIONS = 3
 _APART_SECONDS = (0.0, 0.0, 0.02, 0.3)
+_AGAIN_SECONDS = 0.5
 
 Incident = Literal["end of life", "restart", "loss of its pod", "idleness"]
 Stage = Literal["nothing", "running", "paused", "idle"]
@@ -32,6 +33,14 @@ class Client:
         """Send a request through any replica; a visit comes with the newest session key."""
         key = self.session.keys[-1] if kind == "visit" else ""
         return await self.arena.call(self.session, kind, self._random.randrange(REPLICAS), key=key)
+
+    async def insist(self, kind: Kind) -> Call:
+        """Send a request again until there is an answer that tells, as clients do after a 503."""
+        call = await self.ask(kind)
+        if call.outcome is not UNKNOWN:
+            return call
+        await asyncio.sleep(_AGAIN_SECONDS)
+        return await self.insist(kind)
 
     async def ask_at_once(self, *kinds: Kind) -> list[Call]:
         """Several requests, hardly apart, in any order."""
@@ -51,7 +60,7 @@ class Client:
             return
         await self.run()
         if stage == "paused":
-            await self.ask("pause")
+            await self.insist("pause")
         elif stage == "idle":
             await self.become_idle()
         await settle(self.arena, self.session)
@@ -64,7 +73,7 @@ class Client:
 
     async def run(self) -> Alive:
         """Start it, and wait until it is ready."""
-        call = await self.ask("start")
+        call = await self.insist("start")
         await settle(self.arena, self.session)
         now = self.session.now
         assert isinstance(now, Alive)
