@@ -65,7 +65,7 @@ class Term:
         self._idle = IdleWatch(api, agents, gateways, caches.sandboxes, caches.classes, caches.pods)
         self._start_queue = StartQueue(caches.limits.of, self.queue.add)
         environments = ClientEnvironments(client, namespace, keys)
-        self._image_sizes = ImageSizes(gateways.image_size if gateways else None, self.queue.add)
+        self._image_sizes = ImageSizes(gateways.image_size if gateways else None, self.queue.add, self.queue.add_after)
         self._reconciler = Reconciler(
             api,
             keys,

@@ -35,12 +35,16 @@ class _Answer:
 class ImageSizes:
     """Asks for each image of an owner. `answered` is called with the name of the sandbox that needed it.
 
+    If nobody knew, `look_again` is called with this name and the seconds after which it is worth asking once more.
     An owner's Secrets decide what is found, so that one owner learns nothing from the answer to another.
     """
 
-    def __init__(self, ask: Ask | None, answered: Callable[[str], None]) -> None:
+    def __init__(
+        self, ask: Ask | None, answered: Callable[[str], None], look_again: Callable[[str, float], None]
+    ) -> None:
         self._ask = ask
         self._answered = answered
+        self._look_again = look_again
         self._requests = BackgroundRequests()
         self._answers: dict[tuple[str, str], _Answer] = {}
 
@@ -66,3 +70,5 @@ class ImageSizes:
         pause = min(2 * before.pause, _LONGEST_PAUSE) if before else _FIRST_PAUSE
         remember(self._answers, key, _Answer(size or 0, asked, pause))
         self._answered(sandbox.metadata.name)
+        if not size:
+            self._look_again(sandbox.metadata.name, pause.total_seconds())

@@ -19,7 +19,11 @@ class Gateway:
         self.size = size
         self.asked: list[tuple[str, str, str]] = []
         self.answered: list[str] = []
-        self.sizes = ImageSizes(self.ask, self.answered.append)
+        self.again: list[tuple[str, float]] = []
+        self.sizes = ImageSizes(self.ask, self.answered.append, self.look_again)
+
+    def look_again(self, name: str, seconds: float) -> None:
+        self.again.append((name, seconds))
 
     async def ask(self, image: str, owner: str, class_name: str) -> int:
         self.asked.append((image, owner, class_name))
@@ -39,7 +43,7 @@ async def test_a_pull_that_lasts_is_asked_for_once() -> None:
     await gateway.settled()
     assert gateway.asked == [("a:1", "team", "default")]
     assert (gateway.sizes.of("team", "a:1"), gateway.sizes.of("team", "b:1")) == (812, 0)
-    assert gateway.answered == ["one"]
+    assert (gateway.answered, gateway.again) == (["one"], [])
     assert gateway.sizes.asked(one, PULL, LONG) == PULL
 
 
@@ -59,6 +63,7 @@ async def test_what_nobody_knew_is_asked_for_again_after_pauses_that_grow() -> N
     for pause in (5, 10, 20, 40, 80, 160, 300, 300):
         assert gateway.sizes.asked(sandbox(), PULL, at).is_asked
         await gateway.settled()
+        assert gateway.again.pop() == ("one", pause)
         assert gateway.sizes.asked(sandbox(), PULL, at + timedelta(seconds=pause - 1)) == PULL
         at += timedelta(seconds=pause)
     gateway.size = 812
@@ -84,6 +89,6 @@ async def test_a_short_pull_and_a_known_size_need_no_question() -> None:
     known = replace(PULL, size=5)
     assert gateway.sizes.asked(sandbox(), PULL, LONG - timedelta(milliseconds=1)) == PULL
     assert gateway.sizes.asked(sandbox(), known, LONG) == known
-    assert ImageSizes(None, gateway.answered.append).asked(sandbox(), PULL, LONG) == PULL
+    assert ImageSizes(None, gateway.answered.append, gateway.look_again).asked(sandbox(), PULL, LONG) == PULL
     await gateway.settled()
     assert gateway.asked == []
