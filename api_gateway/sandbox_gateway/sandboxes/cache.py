@@ -101,11 +101,12 @@ class SandboxCache:
         return _watching(self._watchers, name)
 
     def _newest(self, name: str) -> Sandbox | None:
-        ahead = self._ahead.get(name)
-        if ahead and _version(ahead) > self.informer.version:
+        ahead, seen = self._ahead.get(name), self.informer.get(name)
+        # While a list is read, its objects are newer than the informer's version.
+        if ahead and _version(ahead) > max(self.informer.version, _version(seen) if seen else 0):
             return ahead
         self._ahead.pop(name, None)
-        return self.informer.get(name)
+        return seen
 
     def _on_change(self, name: str, _: Sandbox | None) -> None:
         if name in self._deleted and self._newest(name) is None:

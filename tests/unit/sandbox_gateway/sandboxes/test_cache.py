@@ -40,6 +40,19 @@ async def test_a_deleted_one_is_gone_and_a_new_one_of_its_name_is_not() -> None:
     assert cache.find_by_key_id(KEYS.key_id("new")) is not None
 
 
+async def test_what_a_list_shows_is_found_by_its_key_although_an_older_answer_is_ahead_of_the_informer() -> None:
+    cache = unconnected_cache()
+    cache.remember(sandbox_object(version=5, uid="old", spec={"suspend": True}))
+    # As the informer does it: its own version follows at the end of the list.
+    cache.informer._put(sandbox_object(version=9, uid="new"))  # pyright: ignore[reportPrivateUsage]
+    cache.informer.version = 10
+    found = cache.get("sb-a")
+    assert found
+    assert found.metadata.uid == "new"
+    assert cache.find_by_key_id(KEYS.key_id("new")) is found
+    assert cache.find_by_key_id(KEYS.key_id("old")) is None
+
+
 @pytest.mark.parametrize("how", ["forgotten", "being deleted", "replaced", "another key"])
 async def test_key_ids_that_open_nothing_any_more_are_remembered(how: str) -> None:
     cache, key_id = unconnected_cache(), KEYS.key_id("old")
