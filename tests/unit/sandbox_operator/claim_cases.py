@@ -107,7 +107,7 @@ CLAIMS = {
     ),
     "its volume is taken": Case(sandbox(), BRINGS, miss=None, taken=POD_UID, told=Reason.READY),
     "its volume was taken for another pod": Case(sandbox(), BRINGS, taken="another", writes=("take",)),
-    "its volume is told": Case(
+    "the status names its volume": Case(
         sandbox(status=TOLD.model_copy(update={"volume_claim": VOLUME, "workspace_kept": True})), BRINGS, now=LATER
     ),
     # Pods that are too many

@@ -53,7 +53,7 @@ class MadeUpCluster:
         self.volumes: dict[str, str] = {}
         """UIDs of the owners of volume claims, by the claim's name."""
         self.left_over: set[str] = set()
-        """Volumes of pods that went after their volume was taken over, and before anybody was told."""
+        """Volumes that were taken over, and whose pods were deleted before the status named them."""
         self.taken = self.unusable = ""
         self.keys: dict[str, str] = {}
         """Ids of the keys that pods hold, by the pod's UID."""

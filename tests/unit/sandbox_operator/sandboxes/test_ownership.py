@@ -70,7 +70,7 @@ CASES: dict[str, tuple[Sandbox, Sequence[Pod], Pod | None, Sequence[Pod], *tuple
     "so it ends": (one(), [replace(BRINGS, **GOING)], None, [], "pool-a"),
     "so a cold one follows": (one(), [BRINGS, COLD], COLD, [BRINGS], "pool-a"),
     "so another one is claimed": (one(), [BRINGS, SECOND], SECOND, [BRINGS], "pool-a"),
-    "a key was told that nobody can derive, and a volume is brought": (one("v9-" + "a" * 26), [BRINGS], None, [BRINGS]),
+    "the reported key cannot be derived, and the pod has a volume": (one("v9-" + "a" * 26), [BRINGS], None, [BRINGS]),
     "a key was told that nobody can derive": (one("v9-" + "a" * 26), [COLD], COLD, []),
     "somebody else's pod": (one(), [replace(COLD, name="stranger")], None, []),
 }

@@ -45,6 +45,14 @@ class VolumeScene(WarmScene):
             await self.step()
         self.start_anew()
 
+    async def take_without_status(self) -> None:
+        """Claim `pool-a` and take over its volume. The status is refused."""
+        await self.stock_up("pool-a")
+        self.add()
+        self.server.fail["patch sandboxes"] = [CONFLICT]
+        with pytest.raises(ApiError):
+            await self.step()
+
 
 @pytest.fixture
 def scene() -> VolumeScene:
@@ -119,11 +127,7 @@ async def test_the_next_operator_takes_the_volume_of_a_claimed_pod(scene: Volume
 
 
 async def test_the_next_operator_reports_the_volume_that_was_taken(scene: VolumeScene) -> None:
-    await scene.stock_up("pool-a")
-    scene.add()
-    scene.server.fail["patch sandboxes"] = [CONFLICT]
-    with pytest.raises(ApiError):
-        await scene.step()
+    await scene.take_without_status()
     scene.start_anew()
     assert await scene.step() == [TAKE, "get persistentvolumeclaims", "patch sandboxes"]
     assert scene.status["volumeClaim"] == "pool-a"
@@ -181,11 +185,7 @@ async def test_a_failure_that_may_pass_is_tried_again(scene: VolumeScene) -> Non
 
 async def test_a_pod_that_the_sandbox_does_not_keep_gets_its_volume_back(scene: VolumeScene) -> None:
     """A client has got the sandbox's own key between the claim and the status."""
-    await scene.stock_up("pool-a")
-    scene.add()
-    scene.server.fail["patch sandboxes"] = [CONFLICT]
-    with pytest.raises(ApiError):
-        await scene.step()
+    await scene.take_without_status()
     assert controller_uid(scene.volume()) == UID
     scene.edit(warmStart="Never")
     scene.see("pool-a")
