@@ -16,7 +16,7 @@ WIDTH = LABELS + PLOT + 70
 def chart(title: str, rows: Mapping[str, Mapping[str, float]], steps: Mapping[str, str], unit: str = "s") -> str:
     """`rows` are seconds of each step by the row's name; `steps` the steps in order, with what they are."""
     longest = max(sum(row.values()) for row in rows.values())
-    tick = 2 if longest <= 30 else 10
+    tick = 2 if longest <= 30 else 10 * math.ceil(longest / 150)
     end = math.ceil(longest / tick) * tick
     scale = PLOT / end
     colours = dict(zip(steps, COLOURS, strict=False))

@@ -169,19 +169,19 @@ def newer(app: App, host_mode: Site) -> Iterator[Runtime]:
     configs = host_mode.gateway.get("/api/warm-runtime-configs").json()["configs"]
     [config] = [config for config in configs if config["name"] == "newer"]
     assert {config[name] for name in ("run_as_user", "run_as_group", "fs_group")} == {10001}
-    with Runtime(host_mode, config["image"], **newer_body(app, config)) as runtime:
+    with Runtime(host_mode, config["image"], **newer_body(app.url, config)) as runtime:
         runtime.await_ready()
         yield runtime
 
 
-def newer_body(app: App, config: dict[str, Any]) -> dict[str, Any]:
-    """The fields of /start that the newer app makes from a warm configuration, but for session and image."""
+def newer_body(url: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The fields of /start that the newer app at `url` makes from a warm configuration, but for session and image."""
     same = ("command", "working_dir", "run_as_user", "run_as_group", "fs_group")
     environment = {
         **config["environment"],
-        "OH_WEBHOOKS_0_BASE_URL": f"{app.url}/api/v1/webhooks",
-        "OH_ALLOW_CORS_ORIGINS_0": app.url,
-        "OH_LLM_API_KEY_REFRESH_URL": f"{app.url}/api/keys/llm/managed/current",
+        "OH_WEBHOOKS_0_BASE_URL": f"{url}/api/v1/webhooks",
+        "OH_ALLOW_CORS_ORIGINS_0": url,
+        "OH_LLM_API_KEY_REFRESH_URL": f"{url}/api/keys/llm/managed/current",
         "OH_LLM_API_KEY_REFRESH_HEADERS": json.dumps({"X-Session-API-Key": "${SESSION_API_KEY}"}),
         "OH_LLM_API_KEY_REFRESH_BASE_URLS": "http://llm-proxy.example",
         "WORKER_1": "12000",
@@ -221,7 +221,7 @@ def test_what_the_newer_app_reads(newer: Runtime) -> None:
 
 def test_the_newer_app_can_say_why_a_start_fails(app: App, host_mode: Site) -> None:
     config = {"command": COMMAND, "working_dir": "/workspace/project", "environment": NEWER}
-    body = newer_body(app, {**config, "run_as_user": 10001, "run_as_group": 10001, "fs_group": 10001})
+    body = newer_body(app.url, {**config, "run_as_user": 10001, "run_as_group": 10001, "fs_group": 10001})
     with Runtime(host_mode, "localhost/not-there:1", **body) as runtime:
         told = eventually(runtime.look, lambda seen: seen["status_detail"] is not None, 60)
         assert "ImagePull" in told["status_detail"]
