@@ -7,6 +7,7 @@ from typing import Any
 
 from cluster.other_images import FOREIGN
 from cluster.site import Site
+from cluster.storage import storage_class
 from cluster.support import NAMESPACE, eventually
 from failures.observer import Knows, exists, has_condition, has_ended, is_event, waits
 from local_cluster.images import PAUSE
@@ -221,13 +222,7 @@ def surrounded(site: Site) -> Generator[None]:
 
 def _surroundings() -> list[dict[str, Any]]:
     return [
-        {
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": {"name": UNDONE},
-            "provisioner": "example.com/nobody",
-            "volumeBindingMode": "WaitForFirstConsumer",
-        },
+        storage_class(UNDONE, "example.com/nobody"),
         {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": UNDONE}, "handler": UNDONE},
         *(
             {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 0}

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cluster.bad_storage import FULL, REASONS, unbound
 from cluster.needles import MARK
 from cluster.runtime import READY_SECONDS, Runtime, identity
 from cluster.site import Site, installed
@@ -67,8 +68,10 @@ assert done.stdout.strip() == "42", done
 
 
 @pytest.fixture(scope="module")
-def pooled(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Site]:
-    """A release with pools, one of them of no use."""
+def pooled(
+    target: LocalTarget, images: Images, progress: Progress, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A release with pools, some of them of no use."""
     image = images.agent_server
     pools = {
         "sdk": {"image": image, "command": COMMAND, "workingDir": "/"},
@@ -91,7 +94,8 @@ def pooled(target: LocalTarget, images: Images, progress: Progress) -> Iterator[
         site.kubectl("apply", "--filename", "-", body=sandbox_pool(LASTING, image=image, className=LASTING, replicas=0))
         # Not among the values: Helm waits until pools are filled.
         site.kubectl("apply", "--filename", "-", body=sandbox_pool("broken", image=MISSING_IMAGE, replicas=2))
-        yield site
+        with unbound(site, image, short["spec"], tmp_path_factory.mktemp("volume")):
+            yield site
 
 
 @pytest.fixture
@@ -376,6 +380,16 @@ def test_a_pool_that_cannot_start_disturbs_nothing(full: Site) -> None:
     assert told["status"] == "False"
     assert MISSING_IMAGE in told["message"] or "ImagePull" in told["message"]
     assert len(free_pods(full, "broken")) <= 2
+    assert pool_condition(full, "sdk")["reason"] == "Filled"
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_pool_without_its_volumes_says_why_and_disturbs_nothing(full: Site, name: str) -> None:
+    reason, words = REASONS[name]
+    told = eventually(lambda: pool_condition(full, name), lambda seen: seen["reason"] == reason, 60)
+    assert words in told["message"]
+    if name == FULL:
+        assert pool(full, name)["status"]["readyReplicas"] == 1, "the one that has a volume"
     assert pool_condition(full, "sdk")["reason"] == "Filled"
 
 

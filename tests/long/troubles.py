@@ -12,6 +12,7 @@ from typing import Any
 
 from cluster.injections import OWNER, class_body, quota, sandbox_body, volume
 from cluster.site import Site
+from cluster.storage import local_volume, storage_class
 from cluster.support import NAMESPACE, eventually
 from local_cluster.node import NODE_NAME
 from local_cluster.paths import State
@@ -89,7 +90,7 @@ def troubled(site: Site, state: State) -> Generator[Callable[[], None]]:
     items = [*_classes(), *_surroundings(directory)]
     remedies = [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": _LATE}, "data": {"mode": "late"}},
-        _local_volume(_NO_VOLUME, directory / _NO_VOLUME),
+        local_volume(_NO_VOLUME, _NO_VOLUME, directory / _NO_VOLUME),
     ]
 
     def mend() -> None:
@@ -134,17 +135,8 @@ def _classes() -> list[dict[str, Any]]:
 
 def _surroundings(directory: Path) -> list[dict[str, Any]]:
     return [
-        *(
-            {
-                "apiVersion": "storage.k8s.io/v1",
-                "kind": "StorageClass",
-                "metadata": {"name": name},
-                "provisioner": "kubernetes.io/no-provisioner",
-                "volumeBindingMode": "WaitForFirstConsumer",
-            }
-            for name in (_NO_VOLUME, _NO_DIRECTORY)
-        ),
-        _local_volume(_NO_DIRECTORY, directory / _NO_DIRECTORY),
+        *(storage_class(name, "kubernetes.io/no-provisioner") for name in (_NO_VOLUME, _NO_DIRECTORY)),
+        local_volume(_NO_DIRECTORY, _NO_DIRECTORY, directory / _NO_DIRECTORY),
         {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": _LATE}, "value": 0},
         quota(_LATE, {"pods": "0"}),
         {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": _LATE}, "handler": _LATE},
@@ -174,24 +166,6 @@ def _api_key(name: str, key: str, owner: str, policy: Mapping[str, Any]) -> dict
 
 def _named(name: str, body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "metadata": {"name": name}}
-
-
-def _local_volume(name: str, path: Path) -> dict[str, Any]:
-    """A volume in a directory of the node, for the StorageClass of its name."""
-    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]}
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": {
-            "storageClassName": name,
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "local": {"path": str(path)},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
-        },
-    }
 
 
 def _list(items: list[dict[str, Any]]) -> dict[str, Any]:
