@@ -35,7 +35,8 @@ server=$(pgrep -o -f openhands-agent-server)
 start=$(sed 's/.*) //' /proc/$server/stat | cut -d' ' -f20)
 echo $(date +%s.%N) $(cut -d' ' -f1 /proc/uptime) $start $(getconf CLK_TCK)
 """
-SERVING = "Uvicorn running on"
+IMPORTED, SERVING = "Started server process", "Uvicorn running on"
+"""What the agent server's log says then."""
 
 
 def timed(runtime: Runtime, audit: Audit, called: float, answered: float, *, new_volume: bool) -> dict[str, float]:
@@ -43,9 +44,7 @@ def timed(runtime: Runtime, audit: Audit, called: float, answered: float, *, new
     kubectl = runtime.site.release.kubectl
     pod = runtime.object()["status"]["podName"]  # the claim has this name, too
     lines = audit.requests(pod)
-    served = [line for line in kubectl("logs", "--timestamps", pod).splitlines() if SERVING in line]
-    if not served:
-        raise MissingTimeError(f"the log of {pod} does not say {SERVING!r}")
+    log = kubectl("logs", "--timestamps", pod).splitlines()
     scheduler = "kube-scheduler"
     chosen = request_time(lines, {"patch", "update"}, "persistentvolumeclaims", scheduler) if new_volume else None
     times = Times(
@@ -54,12 +53,21 @@ def timed(runtime: Runtime, audit: Audit, called: float, answered: float, *, new
         claimed=chosen,
         bound=request_time(lines, {"create"}, "pods/binding", scheduler),
         running=process_start(kubectl("exec", pod, "--", "sh", "-c", READ_START)),
-        serving=seconds(served[-1].split()[0]),
+        imported=logged(log, IMPORTED),
+        serving=logged(log, SERVING),
         # The kubelet writes a pod's status when it changes: the last change before the answer made it Ready.
         ready=request_time(lines, {"patch"}, "pods/status", "kubelet", until=answered),
         answered=answered,
     )
     return steps(times)
+
+
+def logged(log: Sequence[str], words: str) -> float:
+    """When the last line with these words was logged. Raises MissingTimeError."""
+    found = [line for line in log if words in line]
+    if not found:
+        raise MissingTimeError(f"the pod's log does not say {words!r}")
+    return seconds(found[-1].split()[0])
 
 
 def measure(site: Site, image: str, pauses: list[float], *, volume: bool) -> dict[str, dict[str, float]]:

@@ -12,7 +12,8 @@ STEPS: Mapping[str, str] = {
     "schedule": "until the pod has a node, less the volume",
     "volume": "from the scheduler's choice of a node until the volume is there",
     "container": "volume mounts, network and container, until the agent server's process runs",
-    "boot": "the agent server starts, until it serves",
+    "imports": "the agent server imports its libraries",
+    "startup": "the application starts, until it serves",
     "notice": "the kubelet's probe, until the pod is Ready",
     "seen": "operator and gateway, until the client has its answer",
 }
@@ -31,6 +32,7 @@ class Times:
     claimed: float | None
     bound: float
     running: float
+    imported: float
     serving: float
     ready: float
     answered: float
@@ -44,7 +46,8 @@ def steps(times: Times) -> dict[str, float]:
         "schedule": scheduled - times.made,
         "volume": times.bound - scheduled,
         "container": times.running - times.bound,
-        "boot": times.serving - times.running,
+        "imports": times.imported - times.running,
+        "startup": times.serving - times.imported,
         "notice": times.ready - times.serving,
         "seen": times.answered - times.ready,
     }

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from control_plane.pools.basin import Basin
 from sandbox_common.kube import ApiError
 
+KEPT = "kept"
+"""A class with volumes, and its pool."""
 _PAUSES = (0.0, 0.05, 0.3, 1.0)
 
 
@@ -44,8 +46,9 @@ class Churn:
 
     async def _step(self, name: str) -> None:
         if name not in self.alive:
-            kind = self._random.choice(["warm", "warm", "cold", "kept"])
-            spec = {"warm": {"warmStart": "Allowed"}, "cold": {}, "kept": {"className": "kept"}}[kind]
+            kind = self._random.choice(["warm", "cold", "warm kept", "cold kept"])
+            spec = {"warmStart": "Allowed" if "warm" in kind else "Never"}
+            spec |= {"className": KEPT} if "kept" in kind else {}
             try:
                 await self._basin.add(name, **spec)
             except ApiError as error:

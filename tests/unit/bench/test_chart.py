@@ -10,7 +10,7 @@ from bench.steps import STEPS
 SVG = "{http://www.w3.org/2000/svg}"
 ROWS = {
     "cold <start>": dict.fromkeys(STEPS, 1.0),
-    "resume": dict.fromkeys(STEPS, 0.0) | {"boot": 3.5},
+    "resume": dict.fromkeys(STEPS, 0.0) | {"imports": 3.5},
 }
 
 
@@ -28,7 +28,7 @@ def test_bars_are_as_long_as_their_steps() -> None:
     one = float(found[0].get("width", ""))
     widths = [float(bar.get("width", "")) for bar in found[len(STEPS) :]]
     assert one > 0
-    assert widths == [pytest.approx(one * 3.5 if name == "boot" else 0) for name in STEPS]
+    assert widths == [pytest.approx(one * 3.5 if name == "imports" else 0) for name in STEPS]
 
 
 def test_each_step_has_a_colour_of_its_own_and_its_seconds() -> None:
