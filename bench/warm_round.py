@@ -7,7 +7,7 @@ quota holds the refill off while they do: two cores cannot boot an agent server 
 import json
 import statistics
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ class Found:
 
 
 @contextmanager
-def full(site: Site, pool: str, size: int) -> Iterator[None]:
+def full(site: Site, pool: str, size: int) -> Generator[None]:
     """The pool has `size` ready pods and gets no others, while the context lasts. It is empty afterwards."""
     site.kubectl("scale", "ohsp", pool, f"--replicas={size}")
     await_free(site, pool, size)

@@ -15,11 +15,11 @@ from itertools import pairwise
 from typing import Any
 
 import httpx
-import openhands.workspace.remote_api.workspace as module
 from openhands.sdk import LLM, Conversation
 from openhands.sdk.event import MessageEvent
 from openhands.tools.preset.default import get_default_agent
 from openhands.workspace import APIRemoteWorkspace
+from openhands.workspace.remote_api import workspace as module
 
 _SEEN = threading.local()
 
@@ -28,8 +28,8 @@ def _watch() -> None:
     """Note when each request of a thread was answered."""
     send, urlopen = httpx.Client.send, module.urlopen
 
-    def noted(client: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
-        answer = send(client, request, **options)
+    def noted(self: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
+        answer = send(self, request, **options)
         if hasattr(_SEEN, "moments"):
             _SEEN.moments[_step(request.method, request.url.path)] = time.monotonic()
         return answer

@@ -108,10 +108,7 @@ class Books:
                 found.append(f"the pool {name} has {len(free)} pods")
         by_name = {secret["metadata"]["name"]: secret for secret in secrets}
         for sandbox in sandboxes:
-            mine = [
-                [item for item in items if controller_uid(item) == sandbox.metadata.uid] for items in (pods, volumes)
-            ]
-            found += _about(sandbox, *mine, by_name)
+            found += _about(sandbox, _of(sandbox, pods), _of(sandbox, volumes), by_name)
         return found
 
     async def _list(self, resource: Resource) -> list[KubeObject]:
