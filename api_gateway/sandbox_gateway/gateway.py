@@ -18,8 +18,9 @@ from sandbox_gateway.process.certificates import Certificates
 from sandbox_gateway.process.internal import ActivityReports
 from sandbox_gateway.process.metrics import PREFIX
 from sandbox_gateway.process.servers import AppServer, probes_app, tcp_socket, unix_socket
+from sandbox_gateway.process.stdout import write_stdout
 from sandbox_gateway.proxy import listener
-from sandbox_gateway.proxy.access_log import RequestLog, write_stdout
+from sandbox_gateway.proxy.access_log import RequestLog
 from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.registry.images import Images

@@ -5,17 +5,16 @@ long. A thread writes the lines, so a slow reader delays nobody. Entries that fi
 """
 
 import asyncio
-import os
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import structlog
 
 from sandbox_gateway.process.metrics import DROPPED_LINES
+from sandbox_gateway.process.stdout import pieces
 from sandbox_gateway.proxy.meter import Entry
 from sandbox_gateway.proxy.redaction import template
 
@@ -27,8 +26,6 @@ _FAILURES_A_SECOND = 100
 _BATCH = 50
 """Lines made before the event loop gets control again: about 0.3 ms."""
 _GATHER_SECONDS = 0.2
-_WHOLE = 4096
-"""Bytes that a pipe takes in one piece (PIPE_BUF). Longer writes may mix with those of other processes."""
 
 type _Render = Callable[[MutableMapping[str, Any]], bytes]
 
@@ -91,25 +88,6 @@ class RequestLog:
     def _write_all(self, lines: list[bytes]) -> None:
         for piece in pieces(lines):
             self._write(piece)
-
-
-def write_stdout(data: bytes) -> None:
-    """Write all of it. Raises OSError."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(sys.stdout.fileno(), rest) :]
-
-
-def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines in order, as many together as may be written at once."""
-    piece = b""
-    for line in lines:
-        if piece and len(piece) + len(line) > _WHOLE:
-            yield piece
-            piece = b""
-        piece += line
-    if piece:
-        yield piece
 
 
 def event(when: float, entry: Entry) -> dict[str, Any]:

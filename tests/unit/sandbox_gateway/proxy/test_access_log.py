@@ -4,18 +4,15 @@ import asyncio
 import json
 import threading
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from sandbox_common.logs import line_renderer
 from sandbox_gateway.process.tallies import Route
 from sandbox_gateway.proxy import access_log
-from sandbox_gateway.proxy.access_log import AccessLogMode, RequestLog, event, pieces
+from sandbox_gateway.proxy.access_log import AccessLogMode, RequestLog, event
 from sandbox_gateway.proxy.meter import Entry
 
 ENTRY = Entry(
@@ -175,11 +172,3 @@ async def test_it_writes_while_it_goes_on() -> None:
                 await asyncio.sleep(0.01)
     log.stop()
     await writing
-
-
-@given(st.lists(st.binary(min_size=1, max_size=3000).map(lambda line: line + b"\n")))
-def test_pieces_are_whole_lines_that_a_pipe_takes_at_once(lines: list[bytes]) -> None:
-    got = list(pieces(lines))
-    assert b"".join(got) == b"".join(lines)
-    assert all(piece.endswith(b"\n") and len(piece) <= 4096 for piece in got)
-    assert all(len(one) + len(other) > 4096 for one, other in pairwise(got))
