@@ -14,6 +14,7 @@ from sandbox_common import collector, core_dumps, logs
 from sandbox_common.keys import MasterKeyError
 from sandbox_gateway import gateway
 from sandbox_gateway.process.certificates import TlsError
+from sandbox_gateway.process.stdout import LogStream, write_stdout
 from sandbox_gateway.settings import Settings
 from sandbox_gateway.workers.lifeline import end_with_parent
 from sandbox_gateway.workers.supervisor import Supervisor, WorkerError
@@ -31,7 +32,7 @@ def main() -> None:
             print(f"sandbox-gateway: {field}: {entry['msg']}", file=sys.stderr)
         print("sandbox-gateway: see --help", file=sys.stderr)
         sys.exit(2)
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format, LogStream(write_stdout))
     core_dumps.forbid()
     collector.postpone()
     try:

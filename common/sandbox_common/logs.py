@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, MutableMapping
+from io import TextIOBase
 from typing import Any, Literal, TextIO
 
 import orjson
@@ -12,7 +13,7 @@ LogFormat = Literal["json", "console"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-def configure(level: LogLevel, format_: LogFormat, stream: TextIO | None = None) -> None:
+def configure(level: LogLevel, format_: LogFormat, stream: TextIO | TextIOBase | None = None) -> None:
     """Send all logs through one handler: one JSON object a line, or colored text for people.
 
     `stream` is standard output by default. Without this call, structlog would write to it, between a command's data.

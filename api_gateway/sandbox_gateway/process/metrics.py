@@ -40,6 +40,10 @@ DROPPED_LINES = Counter(
     f"{PREFIX}_access_log_dropped",
     "Requests that are missing in the access log, because there were too many or the reader was too slow.",
 )
+DROPPED_LOG_LINES = Counter(
+    f"{PREFIX}_log_dropped",
+    "Lines that are missing in the process's own log, because the reader was too slow or gone.",
+)
 
 
 def observe_start(launch: str, result: str, seconds: float) -> None:

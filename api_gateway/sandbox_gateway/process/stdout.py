@@ -2,10 +2,51 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import TextIOBase
+from threading import BoundedSemaphore
+from typing import override
+
+from sandbox_gateway.process.metrics import DROPPED_LOG_LINES
 
 WHOLE = 4096
 """Bytes that a pipe takes in one piece (PIPE_BUF). Longer writes may mix with those of other processes."""
+LOG_QUEUE = 10_000
+"""Lines of the process's own log that wait for the reader."""
+
+
+class LogStream(TextIOBase):
+    """A stream for the process's own log. It writes by calls of `write` in a thread, so a slow reader stops nothing.
+
+    At the end of the process, the lines that wait are written. Lines that find no room are dropped, and counted.
+    """
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._room = BoundedSemaphore(LOG_QUEUE)
+        self._thread = ThreadPoolExecutor(1, "log")
+
+    @override
+    def write(self, text: str, /) -> int:
+        """Write it soon, or drop it."""
+        line = text.encode(errors="backslashreplace")
+        if not self._room.acquire(blocking=False):
+            DROPPED_LOG_LINES.inc()
+            return len(text)
+        try:
+            self._thread.submit(self._write_one, line)
+        except RuntimeError:  # the interpreter is about to end
+            self._write_one(line)
+        return len(text)
+
+    def _write_one(self, line: bytes) -> None:
+        try:
+            self._write(line)
+        except OSError:  # there is no reader
+            DROPPED_LOG_LINES.inc()
+        finally:
+            self._room.release()
 
 
 def write_stdout(data: bytes) -> None:
