@@ -14,6 +14,7 @@ from sandbox_common.kube.requests import request_counter
 from sandbox_common.kube.startup import until_known
 from sandbox_gateway.process import descriptors
 from sandbox_gateway.process.activity import Activity
+from sandbox_gateway.process.audit_log import AuditLog
 from sandbox_gateway.process.certificates import Certificates
 from sandbox_gateway.process.internal import ActivityReports
 from sandbox_gateway.process.metrics import PREFIX
@@ -27,6 +28,7 @@ from sandbox_gateway.registry.images import Images
 from sandbox_gateway.routing.departures import Departures
 from sandbox_gateway.routing.lookup import CacheDirectory
 from sandbox_gateway.routing.wake import Wakes
+from sandbox_gateway.runtime_api.audit import Auditor, RefusedKeys
 from sandbox_gateway.runtime_api.plane import control_plane
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
@@ -68,6 +70,8 @@ class Gateway:
         images = Images(settings.image_registries)
         pull_secrets = PullSecrets(client, settings.namespace, self.classes)
         self._image_sizes = ImageSizes(images, pull_secrets, keys.is_internal_token)
+        self._audit_log = AuditLog(write_stdout)
+        self._auditor = Auditor(self._audit_log) if settings.audit_log else None
         self.app = control_plane(
             settings,
             keys,
@@ -79,6 +83,7 @@ class Gateway:
             self.pools,
             images,
             pull_secrets,
+            self._auditor,
         )
         self._certificates = None if settings.tls_dir is None else Certificates(settings.tls_dir)
         self.ready = False
@@ -138,7 +143,7 @@ class Gateway:
                 directory=self.directory,
                 activity=self.activity,
                 waker=self._wakes,
-                access_log=access_log,
+                access_log=access_log if self._auditor is None else RefusedKeys(access_log, self._auditor),
                 control_socket=path,
                 base_domain=settings.base_domain,
                 https=settings.public_url.startswith("https:") if settings.public_url else certificates is not None,
@@ -173,6 +178,7 @@ class Gateway:
             access_log.stop()
             await logging
             await self._reports.hand_over(deadline - asyncio.get_running_loop().time())
+            await self._audit_log.drain()
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

@@ -135,6 +135,10 @@ class Settings(BaseSettings):
         "answers of 500 and above, and sampled traces, W3C traceparent), at most 100 a second; or all, which takes "
         "about as much time as forwarding them.",
     )
+    audit_log: bool = Field(
+        default=True,
+        description="Whether calls of the Runtime API that change or reveal something are logged, one JSON line each.",
+    )
     shutdown_grace_seconds: float = Field(
         default=25, ge=0, description="Seconds for open connections to end after SIGTERM."
     )

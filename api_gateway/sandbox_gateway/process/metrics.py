@@ -44,6 +44,24 @@ DROPPED_LOG_LINES = Counter(
     f"{PREFIX}_log_dropped",
     "Lines that are missing in the process's own log, because the reader was too slow or gone.",
 )
+LOST_AUDIT_LINES = Counter(
+    f"{PREFIX}_audit_lines_lost",
+    "Lines that are missing in the audit log, because the reader was too slow or gone.",
+)
+LATE_AUDIT_LINES = Counter(
+    f"{PREFIX}_audit_lines_late",
+    "Answers that left before their line of the audit log was written, because the reader was too slow. If the process "
+    "is killed before it writes them, these lines are lost.",
+)
+OMITTED_REFUSALS = Counter(
+    f"{PREFIX}_audit_refusals_omitted",
+    "Calls with an unknown API key that have no line in the audit log, because there were too many in one second.",
+)
+AUDIT_WAIT_SECONDS = Histogram(
+    f"{PREFIX}_audit_wait_seconds",
+    "Seconds for which each answer of the Runtime API waited until its line of the audit log was written.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1),
+)
 
 
 def observe_start(launch: str, result: str, seconds: float) -> None:

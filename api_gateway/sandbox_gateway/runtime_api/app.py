@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
+from sandbox_gateway.runtime_api.audit import Audit, Auditor
 from sandbox_gateway.runtime_api.docs import docs_routes
 from sandbox_gateway.runtime_api.errors import add_error_handlers
 from sandbox_gateway.runtime_api.explanations import Explanations
@@ -42,8 +43,9 @@ def create_app(
     *,
     registry_prefix: str = "",
     requests_per_minute: int = 0,
+    auditor: Auditor | None = None,
 ) -> FastAPI:
-    """The Runtime API. It trusts X-Forwarded-Proto and -Host, so only the gateway's own listener may reach it."""
+    """The Runtime API. It trusts X-Forwarded-For, -Proto and -Host, so only the gateway's own listener may reach it."""
     app = FastAPI(
         title="OpenHands Runtime API",
         version=version("openhands-sandbox"),
@@ -52,7 +54,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(Gate, api_keys, requests_per_minute)],
+        middleware=[Middleware(Audit, auditor), Middleware(Gate, api_keys, requests_per_minute)],
     )
     add_error_handlers(app)
     api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 429, 503))

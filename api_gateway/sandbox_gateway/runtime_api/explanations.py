@@ -11,39 +11,36 @@ from sandbox_gateway.runtime_api.explain import Surroundings, explain
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.events import ClusterEvents
-from sandbox_gateway.sandboxes.service import SandboxService
+from sandbox_gateway.sandboxes.view import View
 from sandbox_gateway.sandboxes.workspaces import would_lose_workspace
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Explanations:
-    """Explains the sandboxes of one namespace. Raises what SandboxService does."""
+    """Explains the sandboxes of one namespace."""
 
     def __init__(
         self,
-        service: SandboxService,
         events: ClusterEvents,
         keys: MasterKeys,
         cache: SandboxCache,
         classes: SandboxClasses,
         base_domain: str,
     ) -> None:
-        self._service = service
         self._events = events
         self._keys = keys
         self._cache = cache
         self._classes = classes
         self._base_domain = base_domain
 
-    async def of(self, owner: str, runtime_id: str) -> ExplainResponse:
+    async def of(self, sandbox: Sandbox, seen: View) -> ExplainResponse:
         """Why this sandbox is as it is now. If the Events cannot be read, it says so."""
-        sandbox, seen = await self._service.look(owner, runtime_id)
         problem = ""
         try:
             events = await self._events.about(sandbox)
         except FAILURES as error:
-            _log.warning("events not read", sandbox=runtime_id, error=str(error) or type(error).__name__)
+            _log.warning("events not read", sandbox=sandbox.metadata.name, error=str(error) or type(error).__name__)
             events, problem = [], "The Events about it could not be read. The gateway's log says why."
         ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))
         would_lose = would_lose_workspace(sandbox, self._classes.find(sandbox.spec.class_name))

@@ -73,6 +73,7 @@ class Gate:
         headers = Headers(scope=scope)
         api_key = headers.get(API_KEY_HEADER, "")
         key = self._api_keys.find(api_key) if api_key else None
+        scope.setdefault("state", {})["api_key"] = key
         if key is None:
             answer = unknown_api_key(api_key)  # the data plane has already refused most of them
             await Response(answer.body, answer.status, media_type="application/json")(scope, receive, send)
@@ -82,7 +83,6 @@ class Gate:
             status, seconds = RETRY[Passing.TOO_MANY_OF_OWNER]
             await JSONResponse({"detail": _TOO_MANY}, status, {"Retry-After": str(seconds)})(scope, receive, send)
         else:
-            scope.setdefault("state", {})["api_key"] = key
             body = _Body(self, key.owner, receive, int(headers.get("content-length", "0")))
             self._calls.take(key.owner)
             try:

@@ -12,7 +12,7 @@ from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api import examples
 from sandbox_gateway.runtime_api.openapi import answers as described
 from sandbox_gateway.runtime_api.openapi import refusals
-from sandbox_gateway.runtime_api.routes import Key
+from sandbox_gateway.runtime_api.routes import Audited, Key
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 
@@ -46,6 +46,7 @@ def image_routes(
     )
     async def image_exists(
         key: Key,
+        noted: Audited,
         image: Annotated[
             str,
             Query(
@@ -62,6 +63,7 @@ def image_routes(
         the owner and of the key's default class. Where it cannot know, `exists` is true, `known` is false and `detail`
         says why.
         """
+        noted.image = image
         try:
             reference = Reference.parse(image)
         except ValueError as error:

@@ -8,6 +8,7 @@ from sandbox_gateway.contract.addresses import Addresses, Origin
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.app import create_app
+from sandbox_gateway.runtime_api.audit import Auditor
 from sandbox_gateway.runtime_api.explanations import Explanations
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
@@ -37,6 +38,7 @@ def control_plane(
     pools: Pools,
     images: Images,
     pull_secrets: PullSecrets,
+    auditor: Auditor | None,
 ) -> FastAPI:
     """The application over this replica's cache. Must be made inside the event loop."""
     namespace, cache = settings.namespace, sandboxes.cache
@@ -61,7 +63,7 @@ def control_plane(
     return create_app(
         service,
         Answers(keys, cache, classes, Addresses(settings.base_domain, public)),
-        Explanations(service, ClusterEvents(client, namespace), keys, cache, classes, settings.base_domain),
+        Explanations(ClusterEvents(client, namespace), keys, cache, classes, settings.base_domain),
         pools,
         images,
         pull_secrets,
@@ -69,4 +71,5 @@ def control_plane(
         permissions,
         registry_prefix=settings.registry_prefix,
         requests_per_minute=settings.requests_per_minute,
+        auditor=auditor,
     )

@@ -4,7 +4,6 @@ from typing import Annotated
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
-from starlette.convertors import Convertor, register_url_convertor
 
 from sandbox_common.api_keys import ApiKey
 from sandbox_gateway.contract.addresses import Origin
@@ -20,6 +19,7 @@ from sandbox_gateway.contract.responses import (
 from sandbox_gateway.proxy.steps import in_steps
 from sandbox_gateway.runtime_api import examples
 from sandbox_gateway.runtime_api.answers import Answers
+from sandbox_gateway.runtime_api.audit import Noted, noted_in
 from sandbox_gateway.runtime_api.explanations import Explanations
 from sandbox_gateway.runtime_api.gate import key_of, owner_of
 from sandbox_gateway.runtime_api.openapi import answers as described
@@ -30,23 +30,10 @@ from sandbox_gateway.sandboxes.service import Found, SandboxService
 
 Key = Annotated[ApiKey, Depends(key_of)]
 Owner = Annotated[str, Depends(owner_of)]
+Audited = Annotated[Noted, Depends(noted_in)]
 RuntimeId = Annotated[str, Path(description="`runtime_id` of its /start.", examples=[examples.RUNTIME_ID])]
 Runtime = Annotated[RuntimeRequest, Body(openapi_examples=bodies(a_sandbox=examples.RUNTIME))]
 
-
-class _Anything(Convertor[str]):
-    """The rest of a path; Starlette's own `path` stops at a newline."""
-
-    regex = r"[\s\S]*"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("anything", _Anything())
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _NO_ADMIN = (
@@ -61,8 +48,13 @@ def sandbox_routes(
     """The endpoints over one service."""
     router = APIRouter(tags=["sandboxes"])
 
-    def answer(request: Request, found: Found) -> RuntimeResponse:
+    def answer(request: Request, noted: Noted, found: Found) -> RuntimeResponse:
+        noted.sandbox(found[0])
         return answers.runtime(*found, _origin(request))
+
+    async def of_session(request: Request, owner: str, noted: Noted, session_id: str) -> RuntimeResponse:
+        noted.session(owner, session_id)
+        return answer(request, noted, await service.get_session(owner, session_id))
 
     @router.post(
         "/start",
@@ -72,6 +64,7 @@ def sandbox_routes(
     async def start(
         request: Request,
         key: Key,
+        noted: Audited,
         body: Annotated[
             StartRequest,
             Body(openapi_examples=bodies(as_the_SDK_sends_it=examples.SDK_START, as_the_app_does=examples.APP_START)),
@@ -83,7 +76,10 @@ def sandbox_routes(
         one is resumed with the fields that the request names. One that runs or starts does not change: `events` then
         name the fields that were not applied (`StartFieldsIgnored`).
         """
+        noted.session(key.owner, body.session_id)
+        noted.sandbox_class, noted.image = body.sandbox_class, body.image
         found, ignored = await service.start(key, body)
+        noted.sandbox(found[0])
         return answers.runtime(*found, _origin(request), ignored)
 
     @router.get(
@@ -96,6 +92,7 @@ def sandbox_routes(
     async def batch(
         request: Request,
         owner: Owner,
+        noted: Audited,
         ids: Annotated[
             list[str],
             Query(default_factory=list, description="A session id; give it once for each.", examples=[["a-session"]]),
@@ -108,11 +105,12 @@ def sandbox_routes(
         Without `ids`, the path means the session whose id is `batch`.
         """
         if not ids:
-            return answer(request, await service.get_session(owner, "batch" + _query(request)))
+            return await of_session(request, owner, noted, "batch" + _query(request))
         origin = _origin(request)
         found = await service.get_batch(owner, ids)
         # Each session is looked at once, even if `ids` names it a thousand times.
         known = {entry[0].metadata.name: entry for entry in found if entry}
+        noted.runtime_ids = list(known)
         made = {name: answers.one_of_several(*entry, origin) async for name, entry in in_steps(known.items())}
         return [entry and made[entry[0].metadata.name] for entry in found]
 
@@ -124,52 +122,59 @@ def sandbox_routes(
     async def session(
         request: Request,
         owner: Owner,
+        noted: Audited,
         session_id: Annotated[
             str, Path(description="The client's own handle.", examples=[examples.SDK_START["session_id"]])
         ],
     ) -> RuntimeResponse:
         """The session's sandbox, held for about 10 s while it starts. The rest of the path is the session id."""
-        return answer(request, await service.get_session(owner, session_id + _query(request)))
+        return await of_session(request, owner, noted, session_id + _query(request))
 
     @router.get(
         "/runtime/{runtime_id}", summary="Look at a sandbox", responses=described(404, running=examples.RUNNING)
     )
-    async def runtime(request: Request, owner: Owner, runtime_id: RuntimeId) -> RuntimeResponse:
+    async def runtime(request: Request, owner: Owner, noted: Audited, runtime_id: RuntimeId) -> RuntimeResponse:
         """As `/sessions/{session_id}`, by the sandbox's name."""
-        return answer(request, await service.get(owner, runtime_id))
+        noted.runtime_id = runtime_id
+        return answer(request, noted, await service.get(owner, runtime_id))
 
     @router.get(
         "/list",
         summary="List the sandboxes that start or run",
         responses=described(sandboxes={"runtimes": [examples.RUNNING], "total": 1}),
     )
-    async def list_live(request: Request, owner: Owner) -> ListResponse:
+    async def list_live(request: Request, owner: Owner, noted: Audited) -> ListResponse:
         """The starting and running sandboxes of the API key's owner, from memory, without cost for the cluster."""
         origin = _origin(request)
         known = [answers.one_of_several(*found, origin) async for found in in_steps(await service.list_live(owner))]
         runtimes = [entry for entry in known if entry is not None]
+        noted.runtime_ids = [entry.runtime_id for entry in runtimes]
         return ListResponse(runtimes=runtimes, total=len(runtimes))
 
     @router.post("/pause", summary="Pause a sandbox", responses=described(404, 408, 409, 413, paused=examples.PAUSED))
-    async def pause(request: Request, owner: Owner, body: Runtime) -> RuntimeResponse:
+    async def pause(request: Request, owner: Owner, noted: Audited, body: Runtime) -> RuntimeResponse:
         """Delete its pod; keep its URL, its key and its volume.
 
         Without a volume, this is refused (409), unless the class accepts that `/workspace` is lost. `events` say
         whether it is kept. After this, only /resume and /start run it again, even if it had been paused as idle before.
         """
-        return answer(request, await service.pause(owner, body.runtime_id))
+        noted.runtime_id = body.runtime_id
+        return answer(request, noted, await service.pause(owner, body.runtime_id))
 
     @router.post(
         "/resume", summary="Resume a sandbox", responses=described(404, 408, 409, 413, 429, running=examples.RUNNING)
     )
-    async def resume(request: Request, owner: Owner, body: Runtime) -> RuntimeResponse:
+    async def resume(request: Request, owner: Owner, noted: Audited, body: Runtime) -> RuntimeResponse:
         """Give a paused or failed sandbox a new pod with its workspace. A running one does not change."""
-        return answer(request, await service.resume(owner, body.runtime_id))
+        noted.runtime_id = body.runtime_id
+        return answer(request, noted, await service.resume(owner, body.runtime_id))
 
     @router.post("/stop", summary="Stop a sandbox", responses=described(404, 408, 413, stopped=examples.STOPPED))
-    async def stop(owner: Owner, body: Runtime) -> StopResponse:
+    async def stop(owner: Owner, noted: Audited, body: Runtime) -> StopResponse:
         """Delete it and everything that belongs to it, in the background."""
+        noted.runtime_id = body.runtime_id
         sandbox = await service.stop(owner, body.runtime_id)
+        noted.sandbox(sandbox)
         return StopResponse(runtime_id=sandbox.metadata.name, session_id=sandbox.spec.session_id)
 
     @router.get(
@@ -177,21 +182,25 @@ def sandbox_routes(
         summary="Say why a sandbox is as it is",
         responses=described(404, unschedulable=examples.EXPLAINED),
     )
-    async def explain(owner: Owner, runtime_id: RuntimeId) -> ExplainResponse:
+    async def explain(owner: Owner, noted: Audited, runtime_id: RuntimeId) -> ExplainResponse:
         """The cause in words, the evidence for it, and the remedy."""
-        return await explanations.of(owner, runtime_id)
+        noted.runtime_id = runtime_id
+        found = await service.look(owner, runtime_id)
+        noted.sandbox(found[0])
+        return await explanations.of(*found)
 
     @router.get(
         "/api/warm-runtime-configs",
         summary="List the pools of warm sandboxes",
         responses=described(a_pool={"configs": [examples.WARM_CONFIG]}, no_pools={"configs": []}),
     )
-    async def warm_runtime_configs(key: Key) -> WarmRuntimeConfigsResponse:
+    async def warm_runtime_configs(key: Key, noted: Audited) -> WarmRuntimeConfigsResponse:
         """What each pool of the key's default class keeps ready.
 
         A /start that asks for exactly that finds an agent server that already runs.
         """
-        return WarmRuntimeConfigsResponse(configs=await pools.configs(permissions.default_class(key.policy)))
+        noted.sandbox_class = class_name = permissions.default_class(key.policy)
+        return WarmRuntimeConfigsResponse(configs=await pools.configs(class_name))
 
     @router.api_route("/api/keys", methods=_METHODS, include_in_schema=False)
     @router.api_route("/api/keys/{path:anything}", methods=_METHODS, include_in_schema=False)

@@ -30,10 +30,10 @@ class Process:
         self._log = log
 
     @classmethod
-    async def start(cls, *arguments: str, open_files: int | None = None) -> Self:
+    async def start(cls, *arguments: str, open_files: int | None = None, stdout: int | None = None) -> Self:
         """One on free ports of loopback; it may not be ready yet. Kill it at the end.
 
-        It may have `open_files`, or as many as this process.
+        It may have `open_files`, or as many as this process. With a descriptor for `stdout`, `log` has only the rest.
         """
         limit = [] if open_files is None else ["prlimit", f"--nofile={open_files}"]
         port, health_port = free_port(), free_port()
@@ -42,7 +42,7 @@ class Process:
         process = await asyncio.create_subprocess_exec(
             *(*limit, _SCRIPT, "--listen-host=127.0.0.1"),
             *(f"--listen-port={port}", f"--health-port={health_port}", *arguments),
-            stdout=log,
+            stdout=log if stdout is None else stdout,
             stderr=log,
         )
         return cls(process, port, health_port, log)
@@ -111,9 +111,9 @@ class Process:
 
 
 @asynccontextmanager
-async def command(*arguments: str, open_files: int | None = None) -> AsyncGenerator[Process]:
+async def command(*arguments: str, open_files: int | None = None, stdout: int | None = None) -> AsyncGenerator[Process]:
     """Start `sandbox-gateway` on free ports of loopback; it is killed at the end."""
-    process = await Process.start(*arguments, open_files=open_files)
+    process = await Process.start(*arguments, open_files=open_files, stdout=stdout)
     try:
         yield process
     finally:
@@ -122,11 +122,16 @@ async def command(*arguments: str, open_files: int | None = None) -> AsyncGenera
 
 @asynccontextmanager
 async def serving(
-    control_plane: ControlPlane, namespace: str, master_key_dir: Path, *arguments: str, open_files: int | None = None
+    control_plane: ControlPlane,
+    namespace: str,
+    master_key_dir: Path,
+    *arguments: str,
+    open_files: int | None = None,
+    stdout: int | None = None,
 ) -> AsyncGenerator[Process]:
     """A gateway that is ready."""
     common = (f"--namespace={namespace}", f"--master-key-dir={master_key_dir}")
     kubeconfig = f"--kubeconfig={control_plane.kubeconfig}"
-    async with command(*common, kubeconfig, *arguments, open_files=open_files) as process:
+    async with command(*common, kubeconfig, *arguments, open_files=open_files, stdout=stdout) as process:
         await process.until_ready()
         yield process

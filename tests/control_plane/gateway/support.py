@@ -90,8 +90,8 @@ def refusal(response: httpx.Response, status: int) -> str:
 
 @asynccontextmanager
 async def replica(kubeconfig: Path, namespace: str, keys: MasterKeys, **settings: Any) -> AsyncGenerator[Replica]:
-    """A synced gateway without its listener. Holds last 0.3 s unless told otherwise."""
-    chosen: dict[str, Any] = {"start_hold_seconds": 0.3, "poll_hold_seconds": 0.3, **settings}
+    """A synced gateway without its listener. Holds last 0.3 s unless told otherwise. It writes no audit log."""
+    chosen: dict[str, Any] = {"start_hold_seconds": 0.3, "poll_hold_seconds": 0.3, "audit_log": False, **settings}
     client = await KubeClient.connect(str(kubeconfig), USER_AGENT, patience=CALL_SECONDS)
     gateway = Gateway(Settings(namespace=namespace, **chosen), keys, client)
     followers = [

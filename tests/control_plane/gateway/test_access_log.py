@@ -27,7 +27,7 @@ async def requests_in(process: Process) -> list[dict[str, Any]]:
 async def test_all_requests_without_what_they_carry(
     control_plane: ControlPlane, namespace: str, master_key_dir: Path, operator: Operator, agent: Agent
 ) -> None:
-    arguments = ("--workers=2", "--access-log=all")
+    arguments = ("--workers=2", "--access-log=all", "--audit-log=false")
     async with serving(control_plane, namespace, master_key_dir, *arguments) as process:
         async with httpx.AsyncClient(base_url=process.url, timeout=20, headers={"X-API-Key": API_KEY}) as http:
             body = {"image": "i", "session_id": "a-private-name", "command": agent.command}

@@ -61,6 +61,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"gateway": {"requestsPerSandbox": 0}}, "/gateway/requestsPerSandbox"),
     ({"gateway": {"websocketsPerSandbox": "many"}}, "/gateway/websocketsPerSandbox"),
     ({"gateway": {"accessLog": "some"}}, "/gateway/accessLog"),
+    ({"gateway": {"auditLog": "false"}}, "/gateway/auditLog"),
     ({"gateway": {"baseDomain": "*.example.com"}}, "/gateway/baseDomain"),
     ({"gateway": {"baseDomain": "example.com:80"}}, "/gateway/baseDomain"),
     ({"gateway": {"baseDomain": "Example.com"}}, "/gateway/baseDomain"),

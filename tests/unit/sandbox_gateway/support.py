@@ -131,11 +131,11 @@ class ScriptedService:
         return self._tell(key.owner), self.ignored
 
     async def get(self, owner: str, name: str) -> tuple[Sandbox, View]:
-        """Like SandboxService.get, .get_session, .pause and .resume."""
+        """Like SandboxService.get, .get_session, .look, .pause and .resume."""
         self.asked.append(name)
         return self._tell(owner)
 
-    get_session = pause = resume = get
+    get_session = look = pause = resume = get
 
     async def list_live(self, owner: str) -> list[tuple[Sandbox, View]]:
         """Like SandboxService.list_live: the one sandbox."""
@@ -159,14 +159,11 @@ class ScriptedService:
 
 
 class ScriptedExplanations:
-    """Explains the scripted service's sandbox, to which no Event has happened."""
+    """Explains sandboxes to which no Event has happened."""
 
-    def __init__(self, service: ScriptedService) -> None:
-        self._service = service
-
-    async def of(self, owner: str, runtime_id: str) -> ExplainResponse:
+    async def of(self, sandbox: Sandbox, seen: View) -> ExplainResponse:
         """Like Explanations.of."""
-        return explain(*await self._service.get(owner, runtime_id), Surroundings())
+        return explain(sandbox, seen, Surroundings())
 
 
 def scripted_app(
@@ -177,7 +174,7 @@ def scripted_app(
     return create_app(
         cast("SandboxService", service),
         answers,
-        cast("Explanations", ScriptedExplanations(service)),
+        cast("Explanations", ScriptedExplanations()),
         cast("Pools", FixedPools()),
         Images(()),
         cast("PullSecrets", None),

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from sandbox_common.api_keys import ApiKey, Policy
 from sandbox_gateway.registry.images import Images
+from sandbox_gateway.runtime_api.audit import Noted, noted_in
 from sandbox_gateway.runtime_api.gate import key_of
 from sandbox_gateway.runtime_api.images import image_routes
 from sandbox_gateway.sandboxes.permissions import Permissions
@@ -55,7 +56,7 @@ async def test_pull_secrets_are_used_only_for_images_that_the_key_may_start(
         secrets = cast("PullSecrets", Secrets(registry))
         app = FastAPI()
         app.include_router(image_routes(Images((registry.name,), registry.tls), secrets, permissions, ""))
-        app.dependency_overrides[key_of] = lambda: key
+        app.dependency_overrides |= {key_of: lambda: key, noted_in: Noted}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway.test") as http:
             answer = (await http.get("/image_exists", params={"image": f"{registry.name}/private/x:1"})).json()
         assert (answer["exists"], answer["known"]) == (True, uses)
