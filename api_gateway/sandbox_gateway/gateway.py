@@ -19,7 +19,7 @@ from sandbox_gateway.process.certificates import Certificates
 from sandbox_gateway.process.internal import ActivityReports
 from sandbox_gateway.process.metrics import PREFIX
 from sandbox_gateway.process.servers import AppServer, probes_app, tcp_socket, unix_socket
-from sandbox_gateway.process.stdout import write_stdout
+from sandbox_gateway.process.stdout import write_stdout, write_stdout_now
 from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.access_log import RequestLog
 from sandbox_gateway.proxy.context import Bounds
@@ -70,7 +70,7 @@ class Gateway:
         images = Images(settings.image_registries)
         pull_secrets = PullSecrets(client, settings.namespace, self.classes)
         self._image_sizes = ImageSizes(images, pull_secrets, keys.is_internal_token)
-        self._audit_log = AuditLog(write_stdout)
+        self._audit_log = AuditLog(write_stdout, write_stdout_now)
         self._auditor = Auditor(self._audit_log) if settings.audit_log else None
         self.app = control_plane(
             settings,

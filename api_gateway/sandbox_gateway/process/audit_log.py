@@ -1,8 +1,8 @@
 """The audit log: lines on standard output, in order, each written before the answer that it is about leaves.
 
-So if the process is killed, only calls without an answer may lack their line. A thread writes the lines, so a reader
-that is slow does not stop the process. Answers wait for their lines, but not for long, and all that a slow reader costs
-is counted.
+So if the process is killed, only calls without an answer may lack their line. A line that cannot be written at once is
+written in a thread, so a slow reader does not stop the process. Answers wait for their lines, but not for long, and all
+that a slow reader costs is counted.
 """
 
 import asyncio
@@ -24,10 +24,19 @@ type _Line = tuple[bytes, asyncio.Future[None]]
 
 
 class AuditLog:
-    """Writes lines by calls of `write` in a thread of its own. Use it in one event loop."""
+    """Writes lines by calls of `write_now`, or of `write` in a thread of its own. Use it in one event loop.
 
-    def __init__(self, write: Callable[[bytes], None], patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    `write_now` writes a whole line, or nothing and returns False if that would take time.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[bytes], None],
+        write_now: Callable[[bytes], bool] = lambda _: False,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
         self._write = write
+        self._write_now = write_now
         self._patience = patience_seconds
         # The default executor also resolves names, which may take all of its threads for seconds.
         self._thread = ThreadPoolExecutor(1, "audit-log")
@@ -47,6 +56,9 @@ class AuditLog:
             return None
         loop = asyncio.get_running_loop()
         written: asyncio.Future[None] = loop.create_future()
+        if self._writing is None and self._write_now(line):
+            written.set_result(None)
+            return written
         self._queue.append((line, written))
         if self._writing is None:
             self._writing = loop.create_task(self._write_queue())
@@ -58,7 +70,8 @@ class AuditLog:
         written = self.put(line)
         if written is None:
             return
-        await asyncio.wait({written}, timeout=self._patience)
+        if not written.done():
+            await asyncio.wait({written}, timeout=self._patience)
         AUDIT_WAIT_SECONDS.observe(perf_counter() - began)
         if not written.done():
             LATE_AUDIT_LINES.inc()

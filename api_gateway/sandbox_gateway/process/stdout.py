@@ -1,6 +1,7 @@
 """Lines on standard output that several threads and processes write."""
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,21 @@ def write_stdout(data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(sys.stdout.fileno(), rest) :]
+
+
+def write_stdout_now(line: bytes) -> bool:
+    """Write a line of at most WHOLE bytes, unless that would take time or standard output is no pipe.
+
+    Returns whether it was written.
+    """
+    descriptor = sys.stdout.fileno()
+    # Of other files, some would take a part of the line. Linux before 6.4 refuses the flag for pipes.
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        return False
+    try:
+        return os.pwritev(descriptor, [line], -1, os.RWF_NOWAIT) == len(line)
+    except OSError:
+        return False
 
 
 def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -55,6 +55,37 @@ async def test_a_line_is_written_when_its_caller_goes_on(quick: Reader) -> None:
     assert counted("wait_seconds_count") - waits == 3
 
 
+async def test_a_line_that_can_be_written_at_once_needs_no_thread_and_order_is_kept(slow: Reader) -> None:
+    got: list[bytes] = []
+    has_room = True
+
+    def write_now(data: bytes) -> bool:
+        if has_room:
+            got.append(data)
+        return has_room
+
+    def write(data: bytes) -> None:
+        slow.write(data)
+        got.append(data)
+
+    log, waits = AuditLog(write, write_now), counted("wait_seconds_count")
+    await log.write(line(0))
+    assert got == [line(0)]
+    has_room = False
+    waiting = asyncio.create_task(log.write(line(1)))
+    await asyncio.sleep(0.05)
+    has_room = True
+    # It must not overtake the one before it.
+    also = asyncio.create_task(log.write(line(2)))
+    await asyncio.sleep(0.05)
+    assert got == [line(0)]
+    slow.reads.set()
+    await asyncio.gather(waiting, also)
+    await log.write(line(3))
+    assert b"".join(got) == b"".join(map(line, range(4)))
+    assert counted("wait_seconds_count") - waits == 4
+
+
 async def test_lines_of_many_are_in_the_order_in_which_they_came(quick: Reader) -> None:
     log = AuditLog(quick.write)
     await asyncio.gather(*(log.write(line(number)) for number in range(2000)))
