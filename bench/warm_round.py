@@ -38,6 +38,7 @@ IDS = {"runAsUser": 4711, "runAsGroup": 4712, "fsGroup": 4713}
 ORIGIN = "http://app.example"
 """The app's, which the agent server reads while it boots. Nothing is there."""
 QUOTA = "no-refill"
+FILL_SECONDS = 900
 STEPS = {
     "find": "GET /sessions/ID: there is none yet",
     "start": "POST /start",
@@ -70,7 +71,7 @@ class Found:
 def full(site: Site, pool: str, size: int) -> Generator[None]:
     """The pool has `size` ready pods and gets no others, while the context lasts. It is empty afterwards."""
     site.kubectl("scale", "ohsp", pool, f"--replicas={size}")
-    await_free(site, pool, size)
+    await_free(site, pool, size, FILL_SECONDS)
     pods = site.kubectl("get", "pods", "--output", "json")["items"]
     kind = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": QUOTA}}
     site.kubectl("apply", "--filename", "-", body={**kind, "spec": {"hard": {"pods": str(len(pods))}}})
@@ -91,7 +92,7 @@ class Client:
         model = model_url(site.release.namespace)
         self._process = subprocess.Popen(
             [str(python), str(program), site.url, site.release.images.agent_server, model, str(rate)],
-            env=site.sdk_environment(),
+            env=site.sdk_environment() | {"LOG_LEVEL": "ERROR"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -134,10 +134,10 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-def await_free(site: Site, name: str, count: int = 1) -> list[dict[str, Any]]:
+def await_free(site: Site, name: str, count: int = 1, seconds: float = READY_SECONDS) -> list[dict[str, Any]]:
     """The pool's free pods, once as many are ready as it is to keep."""
     return eventually(
-        lambda: free_pods(site, name), lambda pods: sum(map(is_ready, pods)) == count == len(pods), READY_SECONDS
+        lambda: free_pods(site, name), lambda pods: sum(map(is_ready, pods)) == count == len(pods), seconds
     )
 
 
