@@ -14,6 +14,7 @@ from sandbox_common import collector
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import Informer, KubeClient
 from sandbox_common.kube.startup import until_known
+from sandbox_common.reasons import Reason
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.caches import Caches
 from sandbox_operator.idle.check import Gateways
@@ -100,7 +101,8 @@ async def run(settings: Settings) -> None:
             if not settings.read_nodes:
                 _log.info("nodes are not read: warm pods on cordoned nodes are claimed like others")
             caches = operator.caches
-            metrics.SANDBOXES.set_function(caches.sandboxes.__len__)
+            for reason in Reason:
+                metrics.SANDBOXES.labels(reason).set_function(partial(caches.lives.count, reason))
             metrics.PODS.set_function(caches.pods.__len__)
             elector = Elector(for_lease, settings.namespace, settings.lease_name, settings.timing, writer=client)
             # By the clock, so that it never says 1 when another operator may lead.

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from sandbox_common import collector
+from sandbox_common import collector, times
 from sandbox_common.kube import Informer, KubeClient
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOX_CLASSES, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.api import SANDBOX_LABEL
@@ -16,6 +16,7 @@ from sandbox_operator.images.keepers import State
 from sandbox_operator.images.watch import ImageWatch
 from sandbox_operator.limits.owners import OwnerLimits
 from sandbox_operator.pools.pod_index import PodIndex
+from sandbox_operator.sandboxes.lives import Lives
 from sandbox_operator.sandboxes.pull_secrets import PullSecrets
 from sandbox_operator.sandboxes.services import Services
 from sandbox_operator.watching import pulls
@@ -65,6 +66,7 @@ class Caches:
 
     def __init__(self, client: KubeClient, namespace: str, *, read_nodes: bool = False) -> None:
         self.listener: ChangeListener | None = None
+        self.lives = Lives()
         self._read_nodes = read_nodes
         self.definitions = Definitions()
         self._client = client
@@ -131,6 +133,7 @@ class Caches:
         collector.settle()
 
     def _sandbox_changed(self, name: str) -> None:
+        self.lives.sandbox_changed(name, self.sandboxes.get(name), times.utc_now())
         if self.listener:
             self.listener.sandbox_changed(name)
 
@@ -183,5 +186,6 @@ class Caches:
 
     def _pod_changed(self, name: str, pod: Pod | None) -> None:
         before = self.pod_index.changed(name, pod)
+        self.lives.pod_changed(before, pod, times.utc_now())
         if self.listener:
             self.listener.pod_changed(name, before, pod)

@@ -78,6 +78,7 @@ class Term:
             self._start_queue,
             caches.services,
             self._pull_of,
+            caches.lives,
             definitions=caches.definitions,
             pull_secrets=caches.pull_secrets.of,
         )
@@ -107,6 +108,7 @@ class Term:
             is_seen = sandbox.status.observed_generation == sandbox.metadata.generation
             (self.queue.add_backlog if is_seen else self.queue.add)(sandbox.metadata.name)
         self._caches.listener = self
+        self._caches.lives.leads = True
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._idle.run())
@@ -116,6 +118,7 @@ class Term:
                     group.create_task(self._reconciler.work())
         finally:
             self._caches.listener = None
+            self._caches.lives.leads = False
             self.queue.close()
 
     def sandbox_changed(self, name: str) -> None:

@@ -45,7 +45,7 @@ def _within_limits(situation: Situation) -> Plan:
     limit = nearest_limit(sandbox, class_, world.pod)
     end = limit and expires_at(sandbox, limit)
     if limit and end and world.now >= end:
-        return Plan(expire=True, afterwards=(expired_event(sandbox, limit, world.now),))
+        return Plan(expire=limit.reason, afterwards=(expired_event(sandbox, limit, world.now),))
     deadline = start_deadline(sandbox, class_, world.pod)
     if deadline and world.now >= deadline:
         note = start_timeout_note(sandbox, class_)

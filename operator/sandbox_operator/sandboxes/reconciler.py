@@ -23,6 +23,7 @@ from sandbox_operator.reporting.pod_events import regarding
 from sandbox_operator.reporting.refusals import Refusal
 from sandbox_operator.sandboxes.agent_requests import AgentRequests
 from sandbox_operator.sandboxes.api import Api
+from sandbox_operator.sandboxes.lives import Lives
 from sandbox_operator.sandboxes.memory import Memory, Turn
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.plan import plan
@@ -77,6 +78,7 @@ class Reconciler:
         start_queue: StartQueue,
         services: Services,
         pull_of: Callable[[Sandbox, Pod, datetime], PullUnderWay | None],
+        lives: Lives,
         now: Callable[[], datetime] = times.utc_now,
         definitions: Definitions | None = None,
         pull_secrets: Callable[[str], tuple[str, ...]] = lambda _: (),
@@ -94,6 +96,7 @@ class Reconciler:
         self._services = services
         self._pull_secrets = pull_secrets
         self._pull_of = pull_of
+        self._lives = lives
         self._now = now
         self._memories: dict[str, Memory] = {}
         self._unreported: WeakSet[Memory] = WeakSet()
@@ -269,7 +272,8 @@ class Reconciler:
         if steps.suspend:
             await self._write(sandbox, self._api.suspend(sandbox, "StartTimeout", steps.suspend))
         if steps.expire:
-            await self._api.delete_sandbox(sandbox)
+            with self._lives.expiring(sandbox, steps.expire, self._now()):
+                await self._api.delete_sandbox(sandbox)
             # With finalizers, the Sandbox still exists, and the watch shows that it is being deleted.
             if not sandbox.metadata.finalizers:
                 self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
@@ -347,11 +351,14 @@ class Reconciler:
         return answer
 
     async def _write(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> None:
-        """Await a write to the Sandbox, and take the answer into the cache."""
+        """Await a write to the Sandbox, take the answer into the cache, and count what has changed."""
+        start = self._lives.start(sandbox)
         try:
-            self._sandboxes.refresh(await writing)
+            stored = await writing
         except ApiError as error:
             if error.code != 404:
                 raise
             self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
             raise _OutdatedError from error
+        self._sandboxes.refresh(stored)
+        self._lives.written(sandbox, Sandbox.model_validate(stored), start, self._now())

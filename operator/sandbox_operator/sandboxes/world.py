@@ -8,6 +8,7 @@ from typing import Any
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.kube import KubeObject, Resource
 from sandbox_common.kube.resources import PODS
+from sandbox_common.reasons import ExpiryReason
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.limits.start_queue import HeldBack
 from sandbox_operator.pools.deferred import Initialization
@@ -96,10 +97,10 @@ class Plan:
     patch. `initialize`: initialize the agent server of this pod, which has this class. `surplus`: delete these pods.
     `prepare`: make this pod's agent server save its work. `delete`: delete this pod; `unfit` says why it could not be
     used. `abandon`: delete this pod without waiting for its node. `suspend`: suspend the sandbox with this note,
-    because it did not start in time. `expire`: delete the sandbox. `afterwards`: post these Events; after a claim, only
-    if it succeeded. After `claim`, `take`, `look`, `creates` and `prepare` the next plan is made with the result, after
-    `initialize` some time later. `service`: change the Service. `unreported`: there is a passing state that is not
-    worth a write yet.
+    because it did not start in time. `expire`: delete the sandbox at this limit. `afterwards`: post these Events; after
+    a claim, only if it succeeded. After `claim`, `take`, `look`, `creates` and `prepare` the next plan is made with the
+    result, after `initialize` some time later. `service`: change the Service. `unreported`: there is a passing state
+    that is not worth a write yet.
     """
 
     claim: bool = False
@@ -115,7 +116,7 @@ class Plan:
     abandon: Pod | None = None
     unfit: str = ""
     suspend: str = ""
-    expire: bool = False
+    expire: ExpiryReason | None = None
     afterwards: tuple[KubeObject, ...] = ()
     service: ServiceChange | None = None
     unreported: bool = False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from control_plane.resident import resident
 from control_plane.waiting import eventually
@@ -70,13 +71,14 @@ class OperatorProcess:
             return 0
 
     async def metric(self, name: str) -> float | None:
-        """Value of a metric without labels; None when the process does not answer."""
+        """Sum of a metric over all labels; None when the process does not answer, or has no such metric."""
         try:
             text = (await self._http.get("/metrics")).text
         except httpx.TransportError:
             return None
-        values = [line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")]
-        return float(values[0]) if values else None
+        families = text_string_to_metric_families(text)
+        values = [sample.value for family in families for sample in family.samples if sample.name == name]
+        return sum(values) if values else None
 
     @property
     def resident(self) -> int:

@@ -20,6 +20,7 @@ from sandbox_operator.pools.initializer import Initializer
 from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.sandboxes.agent_requests import AgentRequests
 from sandbox_operator.sandboxes.api import Api
+from sandbox_operator.sandboxes.lives import Lives
 from sandbox_operator.sandboxes.reconciler import Reconciler
 from sandbox_operator.sandboxes.services import Services
 from sandbox_operator.watching.definitions import Definitions
@@ -80,13 +81,14 @@ class Agents(AgentServers):
 
 
 class Scene:
-    """One Sandbox `one`, one class, and a cache of pods that shows what it is given."""
+    """One Sandbox `one`, one class, and a cache of pods that shows what it is given. Several may share a server."""
 
-    def __init__(self) -> None:
-        self.server = Server()
+    def __init__(self, server: Server | None = None) -> None:
+        self.server = server or Server()
         self.queue = Queue()
         self.pod_index = PodIndex()
-        self.sandboxes: Store[Sandbox] = Store(SANDBOXES, Sandbox, lambda _: None)
+        self.lives = Lives()
+        self.sandboxes: Store[Sandbox] = Store(SANDBOXES, Sandbox, self._sandbox_changed)
         self.classes: Store[SandboxClass] = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
         self.set_class(1)
         self.now = NOW
@@ -115,9 +117,13 @@ class Scene:
             self.start_queue,
             self.services,
             lambda _, __, ___: self.pull,
+            self.lives,
             lambda: self.now,
             self.definitions,
         )
+
+    def _sandbox_changed(self, name: str) -> None:
+        self.lives.sandbox_changed(name, self.sandboxes.get(name), self.now)
 
     def add(self, owner: str = "", **status: Any) -> None:
         metadata = {"name": "one", "namespace": "here", "uid": UID, "resourceVersion": "1", "generation": 1}
@@ -172,7 +178,7 @@ class Scene:
         """Let the cache see the pod."""
         [body] = [body for (plural, _), body in self.server.objects.items() if plural == "pods"]
         seen = change(decode(body))
-        self.pod_index.changed(seen.name, seen)
+        self.lives.pod_changed(self.pod_index.changed(seen.name, seen), seen, self.now)
 
     @property
     def pod(self) -> Pod:
@@ -221,7 +227,7 @@ class Scene:
 
 
 def answering(pod: Pod) -> Pod:
-    return ready(uid=pod.uid, created=pod.created)
+    return ready(uid=pod.uid, created=pod.created, sandbox=pod.sandbox)
 
 
 def as_ready(pod: Pod) -> Pod:

@@ -1,0 +1,240 @@
+"""The steps of sandboxes' lives, for metrics.
+
+Each write to a Sandbox names the version that it changes, so the API server accepts only one write for each version.
+The operator whose write is accepted counts what this write has changed, so nothing is counted twice, however many
+operators there are. If it does not get the answer, nobody counts the step.
+"""
+
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from itertools import product
+
+from sandbox_common import times
+from sandbox_common.losses import LossReason
+from sandbox_common.reasons import MEANINGS, SUSPENSIONS, ExpiryReason, Reason
+from sandbox_crds.models import Sandbox
+from sandbox_operator.process import metrics
+from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.reporting.status import may_have_been_suspended
+from sandbox_operator.watching.pods import Pod
+
+FAILURES = frozenset(
+    reason for reason, meaning in MEANINGS.items() if meaning.passing or meaning.lifecycle == "error"
+) - {Reason.QUEUED, Reason.TERMINATING}
+"""Reasons that report a failure: both those that retries cannot repair and those that may pass."""
+
+_INTERRUPTIONS = frozenset({Reason.NOT_RESPONDING, Reason.POD_NOT_READY, Reason.NODE_LOST, Reason.CONTAINER_RESTARTING})
+"""Reasons of a pod that has been ready and may be ready again."""
+
+_RESOLUTION = timedelta(seconds=1)
+"""Of times in the API."""
+
+
+class Phase(Enum):
+    """What a sandbox does."""
+
+    STARTING = auto()
+    RUNNING = auto()
+    FAILED = auto()
+    SUSPENDED = auto()
+    """It is suspended, or about to be."""
+    ENDING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What has changed between two versions of a Sandbox, as labels of metrics; "": nothing of this kind."""
+
+    start: str = ""
+    """The result of a start that has ended, `Ready` or `Failed`."""
+    suspension: str = ""
+    failure: str = ""
+    loss: str = ""
+
+
+@dataclass(slots=True)
+class Start:
+    """A start in progress. `began` is when this process saw it begin, or an earlier time from the API.
+
+    `again` is `Resume` or `Restart`, or "" for the first start. `answers_since` is when the watch showed that its pod
+    is ready.
+    """
+
+    began: datetime
+    again: str = ""
+    answers_since: datetime | None = None
+
+
+def reported_reason(sandbox: Sandbox) -> Reason:
+    """The reason of the condition `Ready`; `Pending` if there is none, or an unknown one."""
+    condition = sandbox.status.condition(READY)
+    return Reason(condition.reason) if condition and condition.reason in Reason else Reason.PENDING
+
+
+def phase(sandbox: Sandbox) -> Phase:
+    """What the sandbox does, by its spec and by what is reported of it."""
+    reason = reported_reason(sandbox)
+    if sandbox.metadata.deletion_timestamp:
+        return Phase.ENDING
+    if sandbox.spec.suspend:
+        return Phase.SUSPENDED
+    if reason is Reason.READY or (reason in _INTERRUPTIONS and sandbox.status.ready_time):
+        return Phase.RUNNING
+    return Phase.FAILED if MEANINGS[reason].lifecycle == "error" else Phase.STARTING
+
+
+def steps(before: Sandbox, after: Sandbox) -> Steps:
+    """What one write has changed, from one version to the next one."""
+    was, reason = reported_reason(before), reported_reason(after)
+    is_new = reason is not was
+    is_suspended = reason in SUSPENSIONS.values()
+    has_other_loss = after.status.last_loss is not None and after.status.last_loss != before.status.last_loss
+    return Steps(
+        start=_result(before, after),
+        suspension=after.spec.suspend_reason or "Requested"
+        if is_suspended and (was not in SUSPENSIONS.values() or may_have_been_suspended(before))
+        else "",
+        failure=reason if is_new and reason in FAILURES else "",
+        loss=after.status.last_loss.reason if after.status.last_loss and has_other_loss else "",
+    )
+
+
+def _result(before: Sandbox, after: Sandbox) -> str:
+    is_starting = phase(before) is Phase.STARTING
+    match phase(after):
+        case Phase.RUNNING if reported_reason(after) is Reason.READY:
+            # A lost pod may have been replaced before anything else was reported.
+            return "Ready" if is_starting or after.status.pod_uid != before.status.pod_uid else ""
+        case Phase.FAILED:
+            return "Failed" if is_starting else ""
+        case Phase.SUSPENDED:
+            return "Failed" if is_starting and after.spec.suspend_reason == "StartTimeout" else ""
+        case _:
+            return ""
+
+
+def began(sandbox: Sandbox, seen: datetime) -> datetime:
+    """When a start began that is in progress when this process sees the sandbox for the first time.
+
+    `seen` for a new sandbox, because times in the API have whole seconds; otherwise the time that the API has.
+    """
+    status = sandbox.status
+    if may_have_been_suspended(sandbox) or (status.first_ready_time and not status.starting_since):
+        return seen
+    stored = times.parse(status.starting_since or sandbox.metadata.creation_timestamp)
+    return seen if seen < stored + _RESOLUTION else stored
+
+
+class Lives:
+    """What is known of the lives of a namespace's sandboxes. Each change costs the same, however many there are.
+
+    Tell it every change of the cache, also while this operator stands by: a new leader then knows when starts began.
+    """
+
+    def __init__(self) -> None:
+        self.leads = False
+        """Whether this operator leads. Only then it counts deletions by others, which it sees in the watch."""
+        self._known: dict[str, tuple[str, Reason, Phase]] = {}
+        """UID, reason and phase by name."""
+        self._counts: Counter[Reason] = Counter()
+        self._starts: dict[str, Start] = {}
+        self._expiring: set[str] = set()
+        """UIDs of the sandboxes that this operator is about to delete."""
+        _begin_at_zero()
+
+    def count(self, reason: Reason) -> int:
+        """Number of sandboxes with this reason."""
+        return self._counts[reason]
+
+    def sandbox_changed(self, name: str, sandbox: Sandbox | None, now: datetime) -> None:
+        """Take the present version of a sandbox; None: it is gone."""
+        uid, reason, former = self._known.pop(name, ("", Reason.PENDING, None))
+        if former:
+            self._counts[reason] -= 1
+        if former and (sandbox is None or sandbox.metadata.uid != uid):
+            self._gone(name, uid)
+            former = None
+        if sandbox is None:
+            return
+        reason, present = reported_reason(sandbox), phase(sandbox)
+        self._known[name] = sandbox.metadata.uid, reason, present
+        self._counts[reason] += 1
+        if present is not Phase.STARTING:
+            self._starts.pop(name, None)
+        elif former is None:
+            again = "Resume" if sandbox.status.first_ready_time else ""
+            self._starts[name] = Start(began(sandbox, now), again)
+        elif former is not Phase.STARTING:
+            self._starts[name] = Start(now, "Resume" if former is Phase.SUSPENDED else "Restart")
+
+    def pod_changed(self, before: Pod | None, pod: Pod | None, now: datetime) -> None:
+        """Take a change of a pod."""
+        was_ready = before is not None and before.is_ready
+        start = self._starts.get(pod.sandbox) if pod else None
+        if start and pod and pod.is_ready != was_ready:
+            start.answers_since = now if pod.is_ready else None
+
+    def start(self, sandbox: Sandbox) -> Start | None:
+        """The start in progress. Ask before a write: the watch may show its end sooner than the answer comes."""
+        return self._starts.get(sandbox.metadata.name)
+
+    def written(self, before: Sandbox, after: Sandbox, start: Start | None, now: datetime) -> None:
+        """Count the steps that an accepted write has made. `start` was in progress before."""
+        made = steps(before, after)
+        if made.start:
+            self._count_start(after, made.start, start, now)
+        if made.suspension:
+            metrics.SUSPENSIONS.labels(made.suspension).inc()
+        if made.failure:
+            metrics.FAILURES.labels(made.failure).inc()
+        if made.loss:
+            metrics.LOSSES.labels(made.loss).inc()
+
+    @contextmanager
+    def expiring(self, sandbox: Sandbox, reason: ExpiryReason, now: datetime) -> Generator[None]:
+        """Count the sandbox's deletion by the operator itself, which happens inside."""
+        uid, start = sandbox.metadata.uid, self.start(sandbox)
+        # The watch may show the deletion sooner than the answer comes.
+        self._expiring.add(uid)
+        try:
+            yield
+        except BaseException:
+            self._expiring.discard(uid)
+            raise
+        metrics.DELETIONS.labels(reason).inc()
+        if reason is ExpiryReason.NEVER_READY and phase(sandbox) is Phase.STARTING:
+            self._count_start(sandbox, "Failed", start, now)
+
+    def _count_start(self, sandbox: Sandbox, result: str, start: Start | None, now: datetime) -> None:
+        status = sandbox.status
+        if start is None:
+            start = Start(times.parse(status.start_time) if status.start_time else now, "Restart")
+        seconds = max((now - start.began).total_seconds(), 0.0)
+        metrics.START_SECONDS.labels(start.again or status.launch or "Cold", result).observe(seconds)
+        if result == "Ready" and start.answers_since:
+            metrics.STATUS_LAG_SECONDS.observe(max((now - start.answers_since).total_seconds(), 0.0))
+
+    def _gone(self, name: str, uid: str) -> None:
+        self._starts.pop(name, None)
+        if uid in self._expiring:
+            self._expiring.discard(uid)
+        elif self.leads:
+            metrics.DELETIONS.labels("Requested").inc()
+
+
+def _begin_at_zero() -> None:
+    """Let all series exist. Prometheus does not see the first increase of one that begins with 1."""
+    for launch, result in product(("Cold", "Warm", "Resume", "Restart"), ("Ready", "Failed")):
+        metrics.START_SECONDS.labels(launch, result)
+    for counter, values in (
+        (metrics.SUSPENSIONS, ("Requested", "Idle", "StartTimeout")),
+        (metrics.DELETIONS, ("Requested", *ExpiryReason)),
+        (metrics.FAILURES, FAILURES),
+        (metrics.LOSSES, LossReason),
+    ):
+        for value in values:
+            counter.labels(value)
