@@ -152,8 +152,13 @@ class Caches:
         if event.size and self.listener:
             self.listener.image_pulled(event.image, event.size)
         pod = self.pods.get(event.pod_name)
-        if event.seconds is None and self.listener and pod and pod.uid == event.pod_uid and pod.sandbox:
+        if pod is None or pod.uid != event.pod_uid:
+            return
+        if event.seconds is None and self.listener and pod.sandbox:
             self.listener.sandbox_changed(pod.sandbox)
+        # The first list has pulls that an earlier process has counted.
+        if event.seconds is not None and self._pull_events.synced:
+            self.lives.pulled(event.seconds)
 
     def pull_of(self, pod: Pod, now: datetime, size_of: Callable[[str], int]) -> PullUnderWay | None:
         """The image pull that this pod waits for, if there is one; `size_of` knows sizes besides those of kubelets."""

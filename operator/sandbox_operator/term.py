@@ -46,7 +46,7 @@ class Term:
         pause_image: str = "",
     ) -> None:
         api = Api(client, namespace)
-        self.queue = WorkQueue(metrics.RECONCILE_SECONDS.observe)
+        self.queue = WorkQueue(metrics.RECONCILE_SECONDS.observe, metrics.QUEUE_SECONDS.observe)
         self._caches = caches
         self._keys = keys
         pool_api = PoolApi(client, namespace)

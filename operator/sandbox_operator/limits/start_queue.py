@@ -17,6 +17,7 @@ from sandbox_common.limits import reached
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox
 from sandbox_operator.limits.usage import MINUTE, OwnerUsage, shortage
+from sandbox_operator.process import metrics
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.status import may_have_been_suspended
 from sandbox_operator.watching.pods import Pod
@@ -114,18 +115,17 @@ class StartQueue:
             return None
         ahead = usage.ahead_of(name)
         lack = shortage(usage, self._limits(sandbox.spec.owner), name, ahead, now)
-        waited = name in usage.waiting
         if lack is None:
-            usage.waiting.pop(name, None)
             usage.running.add(name)
             usage.launched.add(name)
             usage.started.append((now, name))
-            if waited:
+            if waited := usage.waiting.pop(name, None):
+                metrics.HELD_BACK_SECONDS.observe((now - waited[0]).total_seconds())
                 self._call_next(usage)
             return None
         again, second = now + _ASK_AGAIN, now.replace(microsecond=0)
         message = reached(lack.limit, lack.value, sandbox.spec.owner)
-        if not (waited or sandbox.status.launch or len(ahead) < lack.places):
+        if not (name in usage.waiting or sandbox.status.launch or len(ahead) < lack.places):
             return HeldBack(Reason.LIMIT_REACHED, message, second, again)
         since, _ = usage.waiting.setdefault(name, (second, name))
         return HeldBack(Reason.QUEUED, message, since, min(again, lack.since + MINUTE) if lack.since else again)

@@ -8,8 +8,18 @@ _PREFIX = "openhands_sandbox_operator"
 
 LEADER = Gauge(f"{_PREFIX}_leader", "1 while this operator leads, 0 while it stands by.")
 TERMS = Counter(f"{_PREFIX}_terms", "How often this operator has become the leader.")
+QUEUE_SECONDS = Histogram(
+    f"{_PREFIX}_queue_seconds",
+    "Seconds for which a sandbox with a known change waited for a worker.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 QUEUE_DEPTH = Gauge(f"{_PREFIX}_queue_depth", "Sandboxes that wait for a worker.")
 HELD_BACK = Gauge(f"{_PREFIX}_held_back", "Sandboxes that wait because their owner has reached a limit.")
+HELD_BACK_SECONDS = Histogram(
+    f"{_PREFIX}_held_back_seconds",
+    "Seconds for which a sandbox was held back by a limit of its owner before it could start.",
+    buckets=(1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14400),
+)
 SANDBOXES = Gauge(
     f"{_PREFIX}_sandboxes",
     "Sandboxes in the cache, by the reason of the condition Ready; without one: Pending.",
@@ -46,5 +56,10 @@ STATUS_LAG_SECONDS = Histogram(
     f"{_PREFIX}_status_lag_seconds",
     "Seconds from when the watch showed that the pod of a start is ready until the sandbox was reported as Ready.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+PULL_SECONDS = Histogram(
+    f"{_PREFIX}_pull_seconds",
+    "Seconds of a pull for a pod of a sandbox or a pool, without its wait for other pulls, as the kubelet reports it.",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800),
 )
 count_request = request_counter(_PREFIX)

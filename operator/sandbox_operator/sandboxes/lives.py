@@ -137,7 +137,7 @@ class Lives:
 
     def __init__(self) -> None:
         self.leads = False
-        """Whether this operator leads. Only then it counts deletions by others, which it sees in the watch."""
+        """Whether this operator leads. Only then it counts pulls and deletions by others, which it sees in watches."""
         self._known: dict[str, tuple[str, Reason, Phase]] = {}
         """UID, reason and phase by name."""
         self._counts: Counter[Reason] = Counter()
@@ -177,6 +177,11 @@ class Lives:
         start = self._starts.get(pod.sandbox) if pod else None
         if start and pod and pod.is_ready != was_ready:
             start.answers_since = now if pod.is_ready else None
+
+    def pulled(self, seconds: float) -> None:
+        """Take a pull that is over."""
+        if self.leads:
+            metrics.PULL_SECONDS.observe(seconds)
 
     def start(self, sandbox: Sandbox) -> Start | None:
         """The start in progress. Ask before a write: the watch may show its end sooner than the answer comes."""

@@ -23,12 +23,16 @@ class WorkQueue:
     """Keys to process.
 
     A key that is added while it waits is processed once. One that is added while it is processed comes again. Call
-    `done` once after each `get`; `worked` is called with the seconds between the two.
+    `done` once after each `get`; `worked` is called with the seconds between the two. `waited` is called with the
+    seconds for which a key was due before `get` returned it, except for keys of the backlog.
     """
 
-    def __init__(self, worked: Callable[[float], None] = lambda _: None) -> None:
+    def __init__(
+        self, worked: Callable[[float], None] = lambda _: None, waited: Callable[[float], None] = lambda _: None
+    ) -> None:
         self._worked = worked
-        self._fresh: deque[str] = deque()
+        self._waited = waited
+        self._fresh: deque[tuple[str, float]] = deque()
         self._backlog: OrderedDict[str, None] = OrderedDict()
         self._dirty: set[str] = set()
         self._processing: dict[str, float] = {}
@@ -112,7 +116,9 @@ class WorkQueue:
     def _next(self) -> str:
         if self._fresh and (not self._backlog or self._in_a_row < BACKLOG_SHARE - 1):
             self._in_a_row += 1
-            return self._fresh.popleft()
+            key, since = self._fresh.popleft()
+            self._waited(time.monotonic() - since)
+            return key
         self._in_a_row = 0
         return self._backlog.popitem(last=False)[0]
 
@@ -121,5 +127,5 @@ class WorkQueue:
         self.add(key)
 
     def _enqueue(self, key: str) -> None:
-        self._fresh.append(key)
+        self._fresh.append((key, time.monotonic()))
         self._available.set()

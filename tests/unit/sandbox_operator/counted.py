@@ -10,7 +10,7 @@ _COUNTED = {
     f"{_PREFIX}{name}": name.removesuffix("_total").removesuffix("_count")
     for name in (
         *("start_seconds_count", "suspensions_total", "deletions_total", "failures_total", "losses_total"),
-        "status_lag_seconds_count",
+        *("status_lag_seconds_count", "held_back_seconds_count", "pull_seconds_count"),
     )
 }
 

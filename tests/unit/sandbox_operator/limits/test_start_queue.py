@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from prometheus_client import REGISTRY
 
 from sandbox_common.api_keys import Limits
 from sandbox_common.reasons import Reason
@@ -15,6 +16,7 @@ from sandbox_common.times import rfc3339
 from sandbox_crds.models import Sandbox, SandboxStatus
 from sandbox_operator.limits.start_queue import StartQueue
 from sandbox_operator.watching.pods import Pod
+from unit.sandbox_operator.counted import counted
 from unit.sandbox_operator.samples import LATER, NOW, pod, ready, status
 
 MINUTE = timedelta(minutes=1)
@@ -105,6 +107,21 @@ def test_they_start_in_the_order_of_asking() -> None:
     assert book.ask("b") == ""
     assert book.called == ["b", "c"]
     assert book.ask("c") == Reason.QUEUED
+
+
+def test_how_long_it_was_held_back_is_counted_when_it_may_start() -> None:
+    book = Book(running=1)
+    with counted() as found:
+        book.ask_all("a", "b")
+    assert found == {}
+    name = "openhands_sandbox_operator_held_back_seconds_sum"
+    before = REGISTRY.get_sample_value(name) or 0
+    book.limits = Limits(running=2)
+    with counted() as found:
+        assert book.ask("b", NOW + MINUTE) == ""
+        assert book.ask("b", NOW + MINUTE) == ""
+    assert found == {"held_back_seconds": 1}
+    assert (REGISTRY.get_sample_value(name) or 0) - before == 60
 
 
 def test_one_that_a_finalizer_keeps_counts_until_its_pod_ends() -> None:

@@ -143,6 +143,24 @@ async def test_the_time_of_the_work_is_told() -> None:
     assert seconds >= 0.01
 
 
+async def test_the_time_of_the_wait_is_told_but_not_of_the_backlog() -> None:
+    waits: list[float] = []
+    queue = WorkQueue(waited=waits.append)
+    queue.add("a")
+    queue.add_backlog("b")
+    await asyncio.sleep(0.02)
+    queue.add("a")
+    assert [await queue.get(), await queue.get()] == ["a", "b"]
+    # One that comes again waits from the end of the work on.
+    queue.add("a")
+    await asyncio.sleep(0.02)
+    queue.done("a")
+    assert await queue.get() == "a"
+    assert waits[0] >= 0.02
+    assert len(waits) == 2
+    assert waits[1] < 0.02
+
+
 async def test_a_closed_queue_forgets_what_was_to_come_later() -> None:
     queue = WorkQueue()
     queue.add_after("a", 0)
