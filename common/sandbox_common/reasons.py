@@ -341,6 +341,11 @@ SUSPENSIONS: dict[str, Reason] = {
 }
 """From a Sandbox's `suspendReason` to the reason of its condition once the pod is gone."""
 
+STALLED = frozenset(reason for reason, meaning in MEANINGS.items() if meaning.lifecycle == "error") - {
+    Reason.TERMINATING
+} | {Reason.START_TIMEOUT}
+"""Reasons of sandboxes that do not become ready until somebody acts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expiry:

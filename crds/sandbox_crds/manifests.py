@@ -146,7 +146,9 @@ def crd(
         "schema": {"openAPIV3Schema": schema},
     }
     if "status" in source["properties"]:
-        properties["status"] = without_defaults(structural(source["properties"]["status"], definitions))
+        status = without_defaults(structural(source["properties"]["status"], definitions))
+        # Otherwise tools that follow kstatus would take a new object, which has no conditions yet, for a finished one.
+        properties["status"] = {**status, "default": {"observedGeneration": 0}}
         version["subresources"] = {"status": {}, **({"scale": scale} if scale else {})}
     schema.update(name_rule or {})
     kind = model.__name__

@@ -211,7 +211,8 @@ class Condition(Model):
     status: Literal["True", "False", "Unknown"]
     reason: Shared = Field(max_length=128)
     message: str = Field(default="", max_length=4096)
-    last_transition_time: str = Field(description="RFC 3339.")
+    last_transition_time: str
+    observed_generation: int | None = Field(default=None, exclude_if=lambda generation: generation is None)
 
 
 @lru_cache(maxsize=1024)
@@ -230,13 +231,13 @@ Ports = Annotated[
 class Loss(Model):
     """A pod or volume that the sandbox lost."""
 
-    time: str = Field(max_length=32, description="When the operator saw it.")
+    time: str = Field(max_length=32)
     reason: Shared = Field(max_length=64, description="Cause; docs/reasons.md lists all.")
     message: str = Field(default="", max_length=1024, description="Evidence from Kubernetes.")
     workspace: Literal["", "Kept", "Lost"] = Field(
         default="", description="Whether /workspace survived; empty if unknown."
     )
-    pod_uid: str = Field(default="", alias="podUID", max_length=64, description="The pod that was lost.")
+    pod_uid: str = Field(default="", alias="podUID", max_length=64)
 
 
 class Pull(Model):
@@ -268,7 +269,7 @@ class SandboxStatus(Status):
     """The observed state, written by the operator."""
 
     pod_name: str = ""
-    pod_uid: str = Field(default="", alias="podUID", description="UID of that pod.")
+    pod_uid: str = Field(default="", alias="podUID")
     pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server.")
     ports: Ports = Field(
         default={},

@@ -13,7 +13,7 @@ from sandbox_operator.images import passes
 from sandbox_operator.images.keepers import Keeper, State
 from sandbox_operator.images.memory import Failure, Memory
 from sandbox_operator.images.plan import Plan
-from sandbox_operator.reporting.conditions import READY, condition, ready
+from sandbox_operator.reporting.conditions import READY, condition
 
 DUPLICATES = "Duplicates"
 _NAMED = 5
@@ -82,17 +82,24 @@ def next_status(
     )
     reason, message = _reason(memory, nodes, unfit, counts)
     others = [each for each in old.conditions if each.type not in {READY, DUPLICATES}]
-    holds = ready(
+    generation = item.metadata.generation
+    ready = condition(
+        READY,
         old.condition(READY),
         holds=reason is ImagesReason.KEPT,
         reason=reason,
         message=with_remedy(message, IMAGES_MEANINGS[reason].remedy),
+        generation=generation,
         now=now,
     )
     return counts.model_copy(
         update={
-            "observed_generation": item.metadata.generation,
-            "conditions": [holds, *_duplicates(old.condition(DUPLICATES), memory.duplicates, now), *others],
+            "observed_generation": generation,
+            "conditions": [
+                ready,
+                *_duplicates(old.condition(DUPLICATES), memory.duplicates, generation, now),
+                *others,
+            ],
             "used": passes.encode(memory.images, memory.used) if memory.sizes.room else "",
             "pass_started": times.rfc3339(memory.pass_started) if memory.pass_started and memory.sizes.room else "",
             "by_node": rows[:MOST_NODES],
@@ -135,11 +142,15 @@ def _reason(
     return ImagesReason.KEPT, progress
 
 
-def _duplicates(old: Condition | None, duplicates: Sequence[str], now: datetime) -> list[Condition]:
+def _duplicates(old: Condition | None, duplicates: Sequence[str], generation: int, now: datetime) -> list[Condition]:
     if not duplicates:
         return []
     message = f"The list has these images more than once: {_named(duplicates)}."
-    return [condition(DUPLICATES, old, holds=True, reason="DuplicateImages", message=message, now=now)]
+    return [
+        condition(
+            DUPLICATES, old, holds=True, reason="DuplicateImages", message=message, generation=generation, now=now
+        )
+    ]
 
 
 def _named(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from sandbox_crds.models import SandboxClass, SandboxPool, SandboxPoolStatus
 from sandbox_operator.builders.refusals import refused
 from sandbox_operator.pools.free_pods import FreePods, PodState
 from sandbox_operator.pools.refill_history import RefillHistory
-from sandbox_operator.reporting.conditions import READY, ready
+from sandbox_operator.reporting.conditions import READY, condition
 from sandbox_operator.reporting.findings import Finding
 
 _REFUSALS = {Reason.QUOTA_EXCEEDED: PoolReason.QUOTA_EXCEEDED}
@@ -27,18 +27,20 @@ def next_status(
     """The whole status. Conditions of other types stay unchanged."""
     old = pool.status
     reason, message, remedy = _reason(pool, class_, wanted, free_pods, history)
-    others = [condition for condition in old.conditions if condition.type != READY]
-    condition = ready(
+    others = [other for other in old.conditions if other.type != READY]
+    ready = condition(
+        READY,
         old.condition(READY),
         holds=reason is PoolReason.FILLED,
         reason=reason,
         message=with_remedy(message, remedy),
+        generation=pool.metadata.generation,
         now=now,
     )
     failing = free_pods.count(PodState.FAILING)
     return SandboxPoolStatus(
         observed_generation=pool.metadata.generation,
-        conditions=[condition, *others],
+        conditions=[ready, *others],
         desired_replicas=wanted,
         replicas=free_pods.count(),
         ready_replicas=free_pods.count(PodState.READY),

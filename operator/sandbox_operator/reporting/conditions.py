@@ -12,24 +12,26 @@ READY = "Ready"
 """Type of the condition that sums up a sandbox or a pool."""
 EXPIRING = "Expiring"
 """Type of the condition that announces a sandbox's deletion."""
+STALLED = "Stalled"
+"""Type of the condition that a sandbox has while it has failed for good, for tools that follow kstatus."""
 
 
-def ready(old: Condition | None, *, holds: bool, reason: str, message: str, now: datetime) -> Condition:
-    """The condition `Ready`."""
-    return condition(READY, old, holds=holds, reason=reason, message=message, now=now)
-
-
-def condition(type_: str, old: Condition | None, *, holds: bool, reason: str, message: str, now: datetime) -> Condition:
-    """A condition. The time of its last transition stays while status and reason stay the same."""
+def condition(
+    type_: str, old: Condition | None, *, holds: bool, reason: str, message: str, generation: int, now: datetime
+) -> Condition:
+    """A condition of this generation. The time of its last transition stays while status and reason stay the same."""
     status = "True" if holds else "False"
     unchanged = old is not None and old.status == status and old.reason == reason
-    return Condition(
+    made = Condition(
         type=type_,
         status=status,
         reason=reason,
         message=message,
         last_transition_time=old.last_transition_time if old and unchanged else times.rfc3339(now),
+        observed_generation=generation,
     )
+    # An earlier version did not write the generation. That alone is not worth a write.
+    return old if old and made.model_copy(update={"observed_generation": None}) == old else made
 
 
 def patch[Status: BaseModel](old: Status, new: Status) -> dict[str, Any]:

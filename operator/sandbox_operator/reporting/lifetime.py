@@ -11,7 +11,7 @@ from sandbox_common.remedies import said, with_remedy
 from sandbox_crds.models import Condition, Sandbox, SandboxClass
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.volume import would_lose_workspace
-from sandbox_operator.reporting.conditions import EXPIRING, READY
+from sandbox_operator.reporting.conditions import EXPIRING, READY, condition
 from sandbox_operator.reporting.status import may_have_been_suspended, reports
 from sandbox_operator.watching.pods import Pod
 
@@ -39,12 +39,14 @@ def announcement(sandbox: Sandbox, limit: TimeLimit | None, now: datetime) -> Co
     announced = _announced(sandbox, limit)
     since = announced.last_transition_time if announced else times.rfc3339(now)
     expiry = EXPIRIES[limit.reason]
-    return Condition(
-        type=EXPIRING,
-        status="True",
+    return condition(
+        EXPIRING,
+        announced,
+        holds=True,
         reason=limit.reason,
         message=with_remedy(f"It will be deleted at {times.rfc3339(_end(limit, since))}. {expiry.text}", expiry.remedy),
-        last_transition_time=since,
+        generation=sandbox.metadata.generation,
+        now=now,
     )
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sandbox_common import times
+from sandbox_common import reasons, times
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_common.remedies import with_remedy
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
-from sandbox_operator.reporting.conditions import EXPIRING, READY, ready
+from sandbox_operator.reporting.conditions import EXPIRING, READY, STALLED, condition
 from sandbox_operator.reporting.finality import IMAGE_TROUBLES
 from sandbox_operator.reporting.findings import Finding, restart_log, restart_reason
 from sandbox_operator.watching.pods import Pod
@@ -46,20 +46,32 @@ def next_status(
 ) -> SandboxStatus:
     """The whole status without the condition `Expiring`. Conditions of other types stay unchanged."""
     old = sandbox.status
-    others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING}]
+    others = [condition for condition in old.conditions if condition.type not in {READY, EXPIRING, STALLED}]
     of_pod = _of_pod(old, pod) if pod else _WITHOUT_POD
     message, words = _words(old, pod, finding)
     starts = finding.reason in _STARTS_AGAIN or (finding.reason not in _PAUSED and not of_pod["ready_time"])
-    condition = ready(
+    generation = sandbox.metadata.generation
+    ready = condition(
+        READY,
         _same_suspension(sandbox, finding),
         holds=finding.reason is Reason.READY,
         reason=finding.reason,
         message=message,
+        generation=generation,
+        now=now,
+    )
+    stalled = condition(
+        STALLED,
+        old.condition(STALLED),
+        holds=True,
+        reason=finding.reason,
+        message=message,
+        generation=generation,
         now=now,
     )
     update: dict[str, Any] = {
-        "observed_generation": sandbox.metadata.generation,
-        "conditions": [condition, *others],
+        "observed_generation": generation,
+        "conditions": [ready, *([stalled] if finding.reason in reasons.STALLED else []), *others],
         "key_id": key_id,
         "volume_claim": old.volume_claim or (pod.volume_claim if pod and pod.claimed else ""),
         "pool_miss": old.pool_miss or pool_miss,

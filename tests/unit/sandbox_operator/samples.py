@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox_common.keys import MasterKeys
-from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
+from sandbox_common.reasons import MEANINGS, STALLED, SUSPENSIONS, Reason
 from sandbox_common.remedies import with_remedy
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, Sandbox, SandboxClass, SandboxStatus
@@ -79,7 +79,8 @@ def status(reason: Reason, message: str = "", remedy: str = "", **fields: Any) -
         of_pod |= {"pod_ip": "10.244.0.7", "ready_time": rfc3339(SOON), "first_ready_time": rfc3339(SOON)}
     else:
         of_pod["starting_since"] = rfc3339(NOW)
-    return SandboxStatus.model_validate({**of_pod, "conditions": [condition], **fields})
+    stalled = [condition.model_copy(update={"type": "Stalled", "status": "True"})] if reason in STALLED else []
+    return SandboxStatus.model_validate({**of_pod, "conditions": [condition, *stalled], **fields})
 
 
 def pod(**fields: Any) -> Pod:

@@ -115,7 +115,14 @@ def test_the_first_status_has_everything_at_once() -> None:
     assert told == {
         "observedGeneration": 1,
         "conditions": [
-            {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": rfc3339(SOON)}
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Ready",
+                "message": "",
+                "lastTransitionTime": rfc3339(SOON),
+                "observedGeneration": 1,
+            }
         ],
         "podName": pod().name,
         "podUID": POD_UID,
