@@ -39,6 +39,7 @@ from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.image_sizes import ImageSizes
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
+from sandbox_gateway.sandboxes.starts import Starts
 from sandbox_gateway.settings import Settings
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -64,7 +65,8 @@ class Gateway:
         self._departures = Departures(self.cache)
         # Waking and the API use the same object, so they share reads.
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
-        self._wakes = Wakes(sandboxes, self._held_calls, hold_seconds=settings.wake_hold_seconds)
+        starts = Starts(self.cache, self.classes)
+        self._wakes = Wakes(sandboxes, self._held_calls, starts, hold_seconds=settings.wake_hold_seconds)
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._wakes, self.api_keys)
         self.pools = Pools(client, settings.namespace)
         images = Images(settings.image_registries)
@@ -79,6 +81,7 @@ class Gateway:
             sandboxes,
             self.classes,
             self._held_calls,
+            starts,
             self.api_keys,
             self.pools,
             images,

@@ -21,9 +21,10 @@ STARTS = Counter(
 )
 START_SECONDS = Histogram(
     f"{PREFIX}_start_seconds",
-    "Seconds of each start that a /start or /resume of this process began, from the call until the sandbox is Ready, "
-    "has Failed, or was Paused or Deleted before; this may be long after the answer. By launch: how its pod was "
-    "started. Without a pod: Cold, or Resume if the sandbox had been ready before.",
+    "Seconds of each start that a /start or /resume of this process began, or a request that woke an idle sandbox "
+    "(Wake), from the call until the sandbox is Ready, has Failed, or was Paused or Deleted before; this may be long "
+    "after the answer. By launch: how its pod was started. Without a pod: Cold, or Resume if the sandbox had been "
+    "ready before.",
     ["launch", "result"],
     buckets=(0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600),
 )

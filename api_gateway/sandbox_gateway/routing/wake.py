@@ -10,6 +10,7 @@ from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.builders import RUNNING
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
+from sandbox_gateway.sandboxes.starts import Starts
 from sandbox_gateway.sandboxes.suspensions import is_idle
 from sandbox_gateway.sandboxes.view import View
 
@@ -27,8 +28,9 @@ class Wakes:
     request gets the reason why the sandbox is not ready at once.
     """
 
-    def __init__(self, sandboxes: Sandboxes, held_calls: HeldCalls, *, hold_seconds: float) -> None:
+    def __init__(self, sandboxes: Sandboxes, held_calls: HeldCalls, starts: Starts, *, hold_seconds: float) -> None:
         self._sandboxes = sandboxes
+        self._starts = starts
         self._held_calls = held_calls
         self._hold_seconds = hold_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -62,9 +64,10 @@ class Wakes:
         self._joinable_until.pop(name, None)
 
     async def _wake(self, name: str) -> None:
+        requested_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._hold_seconds):
-                await self._resume(name)
+                await self._resume(name, requested_at)
             # Twice: the last request to join is held as long as the first.
             _, seen = await self._held_calls.until(name, _is_settled, 2 * self._hold_seconds, to_the_end=True)
         except (NoSandboxError, TimeoutError):
@@ -72,12 +75,13 @@ class Wakes:
         if _is_settled(seen):
             self._joinable_until.pop(name, None)
 
-    async def _resume(self, name: str) -> None:
+    async def _resume(self, name: str, requested_at: float) -> None:
         """End the suspension, if it still is one for idleness."""
         while (sandbox := self._sandboxes.cache.get(name)) is not None and is_idle(sandbox):
             try:
                 # None: another replica was faster, or the operator wrote the status.
-                if await self._sandboxes.set_spec(sandbox, RUNNING):
+                if resumed := await self._sandboxes.set_spec(sandbox, RUNNING):
+                    self._starts.begin(resumed, requested_at, wakes=True)
                     _log.info("sandbox woken", sandbox=name)
             except FAILURES as error:
                 _log.warning("sandbox cannot be woken", sandbox=name, error=str(error), retry_in=_AGAIN_SECONDS)

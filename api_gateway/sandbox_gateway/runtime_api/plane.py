@@ -34,6 +34,7 @@ def control_plane(
     sandboxes: Sandboxes,
     classes: SandboxClasses,
     held_calls: HeldCalls,
+    starts: Starts,
     api_keys: ApiKeys,
     pools: Pools,
     images: Images,
@@ -46,7 +47,6 @@ def control_plane(
     limit_checks = LimitChecks(cache, api_keys.limits_of)
     environment_secrets = EnvironmentSecrets(client, namespace)
     cache.listen(lambda name, sandbox: None if sandbox else environment_secrets.forget(name))
-    starts = Starts(cache, classes)
     starter = Starter(sandboxes, environment_secrets, keys, classes, pools, permissions, limit_checks, starts)
     service = SandboxService(
         sandboxes,

@@ -1,4 +1,4 @@
-"""Measures the starts that calls of this replica began: how long each one takes, and how it ends."""
+"""Measures the starts that calls and requests of this replica began: how long each one takes, and how it ends."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from sandbox_gateway.sandboxes.view import view
 
 _RESULTS: dict[Lifecycle, str] = {"running": "Ready", "error": "Failed", "paused": "Paused"}
 _DELETED = "Deleted"
+_WAKE = "Wake"
 
 
 @dataclass(slots=True)
@@ -28,7 +29,8 @@ class _Start:
 class Starts:
     """Observes each start once, when the cache shows its end, for `metrics.START_SECONDS`.
 
-    A start begins with the call whose write makes a sandbox run; calls that find it in progress do not count. It ends
+    A start begins with the call whose write makes a sandbox run, or with the request whose write wakes it; those that
+    find it in progress do not count. It ends
     when the sandbox is Ready, when it has failed for its clients, or when it is paused or deleted. Only starts in
     progress are remembered, so there is at most one for each Sandbox of the cache. They end with the process.
     """
@@ -39,10 +41,13 @@ class Starts:
         self._under_way: dict[str, _Start] = {}
         cache.listen(self._see)
 
-    def begin(self, sandbox: Sandbox, called_at: float) -> None:
-        """A call that came at `called_at` (loop time) makes this Sandbox run, which is now as that write left it."""
+    def begin(self, sandbox: Sandbox, called_at: float, *, wakes: bool = False) -> None:
+        """A call that came at `called_at` (loop time) makes this Sandbox run, which is now as that write left it.
+
+        `wakes`: it was a request to an idle sandbox, and no call of the Runtime API.
+        """
         name, status = sandbox.metadata.name, sandbox.status
-        launch = "Resume" if status.first_ready_time else "Cold"
+        launch = _WAKE if wakes else "Resume" if status.first_ready_time else "Cold"
         self._under_way.setdefault(name, _Start(sandbox.metadata.uid, status.pod_uid, called_at, launch))
         # The cache may already be ahead of the write's answer.
         self._see(name, self._cache.get(name))
@@ -56,7 +61,7 @@ class Starts:
         if sandbox is None or sandbox.metadata.uid != start.uid:
             self._end(name, start, _DELETED)
             return
-        if sandbox.status.pod_uid not in {"", start.former_pod}:
+        if start.launch != _WAKE and sandbox.status.pod_uid not in {"", start.former_pod}:
             start.launch = sandbox.status.launch or start.launch
         now = datetime.now(UTC)
         class_, left = self._classes.spec(sandbox.spec.class_name), self._cache.suspensions.has_left(sandbox)

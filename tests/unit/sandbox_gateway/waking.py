@@ -11,6 +11,7 @@ from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import HealthChecks
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
+from sandbox_gateway.sandboxes.starts import Starts
 from unit.sandbox_gateway.support import KEYS, Classes, FixedApiKeys, sandbox_object, unconnected_cache
 
 IDLE = {"suspend": True, "suspendReason": "Idle"}
@@ -71,7 +72,8 @@ class Plane:
         }
         classes = cast("SandboxClasses", Classes(**specs))
         self.held_calls = HeldCalls(self.cache, cast("HealthChecks", ReachedHealth()), classes)
-        self.wakes = Wakes(sandboxes, self.held_calls, hold_seconds=hold_seconds)
+        starts = Starts(self.cache, classes)
+        self.wakes = Wakes(sandboxes, self.held_calls, starts, hold_seconds=hold_seconds)
         self.directory = CacheDirectory(KEYS, self.cache, classes, self.wakes, cast("ApiKeys", FixedApiKeys()))
 
     def see(self, *, generation: int = 1, cached: bool = True, **fields: Any) -> KubeObject:

@@ -10,6 +10,7 @@ from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
 from sandbox_gateway.contract.retry import Passing
 from sandbox_gateway.routing import wake
+from sandbox_gateway.sandboxes import starts
 from unit.sandbox_gateway.support import status
 from unit.sandbox_gateway.waking import IDLE, Plane
 
@@ -21,6 +22,17 @@ READY: dict[str, Any] = {"status": status(Reason.READY)}
 @pytest.fixture
 def plane() -> Plane:
     return Plane()
+
+
+def observed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, float]]:
+    """Launch, result and seconds of each start that is observed from now on."""
+    told: list[tuple[str, str, float]] = []
+
+    def observe(launch: str, result: str, seconds: float) -> None:
+        told.append((launch, result, seconds))
+
+    monkeypatch.setattr(starts, "observe_start", observe)
+    return told
 
 
 async def settle() -> None:
@@ -45,6 +57,30 @@ async def test_a_hundred_ask_and_one_write_is_made(plane: Plane) -> None:
     plane.see(generation=2, status=status(Reason.READY, observedGeneration=2))
     async with asyncio.timeout(5):
         await asyncio.gather(*held)
+
+
+@pytest.mark.parametrize(
+    ("end", "result"),
+    [
+        ({"status": status(Reason.READY, podUID="p2", launch="Resume", observedGeneration=2)}, "Ready"),
+        ({"status": status(Reason.POD_REFUSED, podUID="", observedGeneration=2)}, "Failed"),
+        ({"deleting": True}, "Deleted"),
+    ],
+)
+async def test_a_wake_is_observed_once_however_many_ask(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, end: dict[str, Any], result: str
+) -> None:
+    told = observed(monkeypatch)
+    plane.see(**ASLEEP)
+    began = asyncio.get_running_loop().time()
+    held = [asyncio.create_task(plane.wakes.wake(NAME)) for _ in range(3)]
+    await settle()
+    assert not told
+    plane.see(generation=2, **end)
+    await asyncio.wait_for(asyncio.gather(*held), 5)
+    [(launch, found, seconds)] = told
+    assert (launch, found) == ("Wake", result)
+    assert 0 <= seconds <= asyncio.get_running_loop().time() - began
 
 
 async def test_the_old_pods_readiness_is_not_taken_for_the_new_ones(plane: Plane) -> None:
@@ -81,7 +117,8 @@ async def test_a_write_of_the_operator_comes_between(plane: Plane) -> None:
     held.cancel()
 
 
-async def test_another_replica_is_faster(plane: Plane) -> None:
+async def test_another_replica_is_faster(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = observed(monkeypatch)
     plane.see(**ASLEEP)
     plane.see(generation=2, cached=False, status=status(Reason.IDLE))
     held = asyncio.create_task(plane.wakes.wake(NAME))
@@ -90,6 +127,7 @@ async def test_another_replica_is_faster(plane: Plane) -> None:
     assert not held.done()
     plane.see(generation=2, status=status(Reason.READY, observedGeneration=2))
     await asyncio.wait_for(held, 5)
+    assert not told, "it is the other replica's wake"
 
 
 @pytest.mark.parametrize("cached", [True, False])
