@@ -2,7 +2,8 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from local_cluster.daemons import PATH
@@ -42,32 +43,58 @@ def ensure(log: Path, progress: Progress) -> None:
 
 def install(packages: Sequence[str], log: Path, progress: Progress) -> None:
     """Install Debian packages, one process at a time. Raises ClusterError when that fails, or without apt-get."""
-    if not packages:
-        return
+    if packages:
+        what = f"install {', '.join(packages)} (apt-get)"
+        _with_lists(packages, what, lambda: _apt(["install", *_QUIETLY, *packages], log), log, progress)
+
+
+def unpack(package: str, log: Path, progress: Progress) -> Path:
+    """The files of a Debian package, in the cache. Nothing is installed, so nothing is started, and no root is needed.
+
+    Raises ClusterError as `install` does.
+    """
+    files = cache_dir() / "debian" / package
+    files.parent.mkdir(parents=True, exist_ok=True)
+    with locked(files.with_suffix(".lock")):
+        if files.exists():
+            return files
+        with tempfile.TemporaryDirectory(dir=files.parent) as name:
+            directory = Path(name)
+            what = f"download {package} (apt-get)"
+            _with_lists([package], what, lambda: _apt(["download", package], log, directory), log, progress)
+            [archive] = directory.glob("*.deb")
+            subprocess.run(["dpkg-deb", "--extract", archive, directory / "files"], env={"PATH": PATH}, check=True)
+            return (directory / "files").rename(files)
+
+
+_QUIETLY = ("--yes", "--no-install-recommends")
+
+
+def _with_lists(packages: Sequence[str], what: str, attempt: Callable[[], bool], log: Path, progress: Progress) -> None:
+    """Run an attempt of apt-get, one process at a time, and once more with newer package lists if it fails."""
     if shutil.which("apt-get") is None:
         raise ClusterError(
             f"these are missing: {', '.join(packages)} (names of Debian packages)",
             remedy="install them with your distribution's package manager, then run this again",
         )
     log.parent.mkdir(parents=True, exist_ok=True)
-    with progress.step(f"install {', '.join(packages)} (apt-get)"), locked(cache_dir() / "apt.lock"):
+    with progress.step(what), locked(cache_dir() / "apt.lock"):
         # Fetch package lists only when the present ones do not suffice: it takes longer than the installation.
-        if not _install(packages, log):
+        if not attempt():
             _apt(["update"], log)
-            if not _install(packages, log):
-                raise ClusterError("apt-get install failed", log=log, remedy=f"apt-get install {' '.join(packages)}")
+            if not attempt():
+                raise ClusterError(
+                    f"apt-get {what.split()[0]} failed", log=log, remedy=f"apt-get install {' '.join(packages)}"
+                )
 
 
-def _install(packages: Iterable[str], log: Path) -> bool:
-    return _apt(["install", "--yes", "--no-install-recommends", *packages], log)
-
-
-def _apt(arguments: Iterable[str], log: Path) -> bool:
+def _apt(arguments: Iterable[str], log: Path, directory: Path | None = None) -> bool:
     environment = {"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     with log.open("ab") as output:
         return (
             subprocess.run(
                 ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300", *arguments],
+                cwd=directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -17,7 +17,15 @@ case "$*" in
     test -e "{root}/lists" || {{ echo "E: Unable to locate package ours"; exit 100; }}
     printf '#!/bin/sh\\n' > "{root}/our-runtime"
     chmod +x "{root}/our-runtime" ;;
+*download*)
+    test -e "{root}/lists" || {{ echo "E: Unable to locate package ours"; exit 100; }}
+    touch ours_1_all.deb ;;
 esac
+"""
+DPKG = """\
+#!/bin/sh
+mkdir -p "$3/usr/bin"
+cp "$2" "$3/usr/bin/ours"
 """
 
 
@@ -53,6 +61,22 @@ def test_missing_packages_are_installed_and_the_lists_fetched_when_needed(machin
     assert "install ours (apt-get)" in out.getvalue()
     ran = [line.split()[4] for line in (machine / "apt.log").read_text().splitlines() if line.startswith("apt-get")]
     assert ran == ["install", "update", "install"]
+
+
+def test_a_package_is_unpacked_once_and_not_installed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine / "cache"))
+    for name, script in (("apt-get", APT.format(root=machine)), ("dpkg-deb", DPKG)):
+        (machine / name).write_text(script)
+        (machine / name).chmod(0o755)
+    log, progress = machine / "apt.log", Progress(io.StringIO())
+
+    files = packages.unpack("ours", log, progress)
+    assert packages.unpack("ours", log, progress) == files
+
+    assert (files / "usr/bin/ours").exists()
+    assert list(files.parent.glob("tmp*")) == []
+    ran = [line.split()[4] for line in log.read_text().splitlines() if line.startswith("apt-get")]
+    assert ran == ["download", "update", "download"]
 
 
 def test_a_failed_installation_shows_what_apt_said(machine: Path) -> None:
