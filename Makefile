@@ -105,10 +105,11 @@ conformance: venv ## Test a server of the Runtime API: URL=…, RUNTIME_API_KEY 
 	@$(BIN)/python -m conformance $(if $(URL),--url $(URL)) $(ARGS)
 
 .PHONY: generate
-generate: venv ## Write what comes from the models: CRD manifests and the reference pages
+generate: venv ## Write what is generated: CRD manifests, the reference pages and the dashboard
 	@$(BIN)/python -m sandbox_crds.manifests crds helm/openhands-sandbox/crds
 	@$(BIN)/python -m sandbox_common.reference docs/reasons.md
 	@$(BIN)/python -m docs_site reference
+	@$(BIN)/python -m dashboard
 
 .PHONY: docs
 docs: venv ## Build the site of the documentation in build/docs/site, and check all links

@@ -164,6 +164,44 @@ capabilities:
     - ALL
 {{- end }}
 
+{{/* Annotations of a component's pods. Argument: (dict "root" $ "values" .Values.gateway). */}}
+{{- define "openhands-sandbox.podAnnotations" -}}
+{{- $annotations := dict }}
+{{- if .root.Values.monitoring.scrapeAnnotations }}
+{{- $annotations = dict "prometheus.io/scrape" "true" "prometheus.io/port" "8081" "prometheus.io/path" "/metrics" }}
+{{- end }}
+{{- with mergeOverwrite $annotations (.values.podAnnotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What Prometheus scrapes: operator and gateway, but not the pod of `helm test`. */}}
+{{- define "openhands-sandbox.scrapedSelector" -}}
+matchLabels:
+  app.kubernetes.io/name: {{ include "openhands-sandbox.name" . }}
+  app.kubernetes.io/instance: {{ .Release.Name }}
+matchExpressions:
+  - key: app.kubernetes.io/component
+    operator: In
+    values: [operator, gateway]
+{{- end }}
+
+{{/* How Prometheus scrapes it. Argument: values of a monitor. */}}
+{{- define "openhands-sandbox.scrape" -}}
+port: health
+interval: {{ .interval }}
+scrapeTimeout: {{ .scrapeTimeout }}
+{{- with .relabelings }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* Scheduling of one component. Argument: its values. */}}
 {{- define "openhands-sandbox.scheduling" -}}
 {{- with .priorityClassName }}
@@ -424,6 +462,11 @@ ipFamilies:
 {{- end }}
 {{- if and .Values.gateway.service.nodePort (eq .Values.gateway.service.type "ClusterIP") }}
 {{- fail "gateway.service.nodePort needs gateway.service.type NodePort or LoadBalancer" }}
+{{- end }}
+{{- with .Values.monitoring }}
+{{- if gt (len (compact (list .scrapeAnnotations .podMonitor.enabled .serviceMonitor.enabled))) 1 }}
+{{- fail "monitoring: enable one of scrapeAnnotations, podMonitor and serviceMonitor; a pod that is scraped twice counts twice" }}
+{{- end }}
 {{- end }}
 {{- if and .Values.apiKey.value .Values.apiKey.existingSecret }}
 {{- fail "apiKey.value and apiKey.existingSecret exclude each other: set one" }}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from control_plane.helm.gateway_api import install_gateway_api
+from control_plane.helm.prometheus_operator import install_prometheus_operator
 from control_plane.helm.release import Cluster
 from local_cluster.build import ensure
 from local_cluster.control_plane import ControlPlane
@@ -19,6 +20,7 @@ def bare() -> Iterator[ControlPlane]:
     ensure(["helm"], Progress())
     with ControlPlane(controller_manager=True) as running:
         install_gateway_api(running)
+        install_prometheus_operator(running)
         yield running
 
 

@@ -50,6 +50,13 @@ def test_the_api_server_takes_every_value(cluster: Cluster) -> None:
     }
 
 
+def test_without_the_prometheus_operator_helm_names_what_is_missing(control_plane: ControlPlane) -> None:
+    shared = Cluster(control_plane.kubeconfig, "default")
+    values = ("--skip-crds", "--dry-run=server", "--set", "monitoring.podMonitor.enabled=true")
+    refused = shared.try_to("helm", "install", NAME, str(CHART), *values)
+    assert 'no matches for kind "PodMonitor" in version "monitoring.coreos.com/v1"' in refused.stderr
+
+
 def test_an_upgrade_keeps_the_size_that_kubectl_gave_a_pool(cluster: Cluster) -> None:
     def pool() -> dict[str, Any]:
         return json.loads(cluster.run("kubectl", "get", "ohsp", "a-pool", "--output", "json"))["spec"]

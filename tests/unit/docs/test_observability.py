@@ -55,12 +55,17 @@ def exported_by(collector: Collector) -> Iterable[tuple[str, Exported]]:
             yield name, Exported(metric.type, metric.documentation, labels)
 
 
-@pytest.fixture(scope="module")
-def exported() -> dict[str, Exported]:
+def exported_metrics() -> dict[str, Exported]:
+    """All metrics of both processes, by name."""
     for module in EXPORTERS:
         importlib.import_module(module)
     collectors: set[Collector] = set(REGISTRY._names_to_collectors.values())  # pyright: ignore[reportPrivateUsage]
     return dict(pair for collector in collectors for pair in exported_by(collector))
+
+
+@pytest.fixture(scope="module")
+def exported() -> dict[str, Exported]:
+    return exported_metrics()
 
 
 def test_the_page_has_each_metric_with_its_labels_and_no_other(exported: dict[str, Exported]) -> None:

@@ -226,6 +226,19 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"networkPolicy": {"egressProfiles": {"M": {"cidrs": ["FE80::/16"]}}}}, "link-local"),
     ({"networkPolicy": {"sandbox": {"extraIngress": [{"to": []}]}}}, "/networkPolicy/sandbox/extraIngress/0"),
     ({"operator": {"pauseImage": ""}}, "/operator/pauseImage"),
+    ({"monitoring": {"podMonitor": {"interval": 30}}}, "/monitoring/podMonitor/interval"),
+    ({"monitoring": {"serviceMonitor": {"scrapeTimeout": "soon"}}}, "/monitoring/serviceMonitor/scrapeTimeout"),
+    ({"monitoring": {"podMonitor": {"relabelings": [{"target": "a"}]}}}, "'target' not allowed"),
+    ({"monitoring": {"prometheusRule": {"runbooksURL": "a b"}}}, "/monitoring/prometheusRule/runbooksURL"),
+    ({"monitoring": {"grafanaDashboard": {"labels": {"a": 1}}}}, "/monitoring/grafanaDashboard/labels/a"),
+    (
+        {"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
+        "monitoring: enable one of scrapeAnnotations, podMonitor and serviceMonitor",
+    ),
+    (
+        {"monitoring": {"podMonitor": {"enabled": True}, "scrapeAnnotations": True}},
+        "monitoring: enable one of scrapeAnnotations, podMonitor and serviceMonitor",
+    ),
     ({"test": {"agentServerImage": ""}}, "/test/agentServerImage"),
     ({"test": {"startTimeoutSeconds": 0}}, "/test/startTimeoutSeconds"),
 ]

@@ -1,0 +1,1 @@
+"""The Grafana dashboard of the chart, from a description of its panels."""
