@@ -97,6 +97,9 @@ class ExplainResponse(BaseModel):
     status: Lifecycle
     pod_status: PodStatus
     reason: str = Field(description="The cause in one word, as in the condition `Ready` of the Sandbox.")
+    launch: Literal["", "Cold", "Warm", "Resume"] = Field(
+        description="How its pod was made: for its first start, claimed from a pool, or for a resume. Empty without one."
+    )
     cause: str
     evidence: list[Evidence] = Field(
         description="Conditions first, then the launch, losses, the log, and Events, the newest first."
@@ -130,6 +133,7 @@ class WarmRuntimeConfig(BaseModel):
     """What the pods of one pool run, as fields of /start."""
 
     name: str = Field(description="Name of the SandboxPool.")
+    ready: int = Field(description="Number of its pods that a start can get now.")
     image: str
     command: list[str]
     environment: dict[str, str] = Field(description="Environment variables of the pool's pods; no secrets.")

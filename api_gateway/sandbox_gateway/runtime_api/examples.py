@@ -77,6 +77,7 @@ PAUSED: dict[str, Any] = {
 }
 WARM_CONFIG: dict[str, Any] = {
     "name": "agent-1-58",
+    "ready": 3,
     **{
         field: APP_START[field]
         for field in (
@@ -91,6 +92,7 @@ EXPLAINED: dict[str, Any] = {
     "status": "starting",
     "pod_status": "pending",
     "reason": "Unschedulable",
+    "launch": "Cold",
     "cause": "0/3 nodes are available: 3 Insufficient memory.",
     "evidence": [
         {

@@ -71,6 +71,7 @@ def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainRespon
         status=seen.status,
         pod_status=seen.pod_status,
         reason=seen.reason,
+        launch=sandbox.status.launch,
         cause=redacted(" ".join(causes), around.secrets),
         evidence=[entry.model_copy(update={"text": redacted(entry.text, around.secrets)}) for entry in evidence],
         remedy=redacted(" ".join(filter(None, remedies)), around.secrets),

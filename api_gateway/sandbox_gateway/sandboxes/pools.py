@@ -43,6 +43,7 @@ def config(pool: SandboxPool) -> WarmRuntimeConfig:
     spec = pool.spec
     return WarmRuntimeConfig(
         name=pool.metadata.name,
+        ready=pool.status.ready_replicas,
         image=spec.image,
         # Kubernetes writes a plain `$` as `$$`, /start does not.
         command=[word.replace("$$", "$") for word in spec.command],

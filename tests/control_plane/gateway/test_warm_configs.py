@@ -41,9 +41,18 @@ async def test_the_configs_are_those_of_the_pools_of_the_gateways_class(
         await eventually(both)
         ids = {"run_as_user": 10001, "run_as_group": 10001, "fs_group": 10001}
         assert await told() == [
-            {"name": "first", "image": "agent:1", "command": [], "environment": {}, "working_dir": "", **ids},
+            {
+                "name": "first",
+                "ready": 0,
+                "image": "agent:1",
+                "command": [],
+                "environment": {},
+                "working_dir": "",
+                **ids,
+            },
             {
                 "name": "second",
+                "ready": 0,
                 "image": "agent:1",
                 "command": ["serve"],
                 "environment": full["environment"],

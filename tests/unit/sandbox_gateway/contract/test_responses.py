@@ -196,8 +196,9 @@ async def test_one_whose_start_took_too_long_warns(http: httpx.AsyncClient, serv
 async def test_what_does_not_depend_on_a_sandbox(http: httpx.AsyncClient) -> None:
     assert (await http.get("/registry_prefix")).json() == {"registry_prefix": "registry.test/images"}
     ids = dict.fromkeys(("run_as_user", "run_as_group", "fs_group"), 10001)
-    pool: dict[str, Any] = {"name": "a-pool", "image": "agent:1", "command": [], "environment": {}, "working_dir": ""}
-    assert (await http.get("/api/warm-runtime-configs")).json() == {"configs": [pool | ids]}
+    runs: dict[str, Any] = {"image": "agent:1", "command": [], "environment": {}, "working_dir": ""}
+    pool = {"name": "a-pool", "ready": 0, **runs, **ids}
+    assert (await http.get("/api/warm-runtime-configs")).json() == {"configs": [pool]}
     image = (await http.get("/image_exists?image=ghcr.io/a/b:1")).json()
     assert (image["exists"], image["known"]) == (True, False)
     assert "image_registries" in image["detail"]

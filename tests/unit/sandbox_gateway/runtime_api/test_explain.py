@@ -141,6 +141,7 @@ def test_what_a_program_writes_into_its_log_is_no_remedy() -> None:
 def test_how_it_was_launched_is_evidence(launch: dict[str, Any], text: str, time: str) -> None:
     times = {"startTime": "2026-01-02T03:00:00Z", "readyTime": "2026-01-02T03:04:01Z"}
     answer = told(Reason.READY, "", **times, **launch)
+    assert answer.launch == launch["launch"]
     assert [(entry.text, entry.time) for entry in answer.evidence if entry.source == "launch"] == [(text, time)]
 
 

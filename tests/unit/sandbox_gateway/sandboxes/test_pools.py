@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox_crds.models import SandboxPool
+from sandbox_crds.models import SandboxPool, SandboxPoolStatus
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.sandboxes.builders import sandbox_body
 from sandbox_gateway.sandboxes.pools import config
@@ -14,8 +14,11 @@ def pool(**spec: Any) -> SandboxPool:
 
 def test_a_config_has_the_fields_of_start() -> None:
     spec = {"command": ["serve", "--port", "1"], "environment": {"A": "1"}, "workingDir": "/workspace"}
-    assert config(pool(**spec)).model_dump() == {
+    found = pool(**spec)
+    ready = found.model_copy(update={"status": SandboxPoolStatus(ready_replicas=2)})
+    assert config(ready).model_dump() == {
         "name": "a-pool",
+        "ready": 2,
         "image": "agent:1",
         "command": ["serve", "--port", "1"],
         "environment": {"A": "1"},
