@@ -1,13 +1,20 @@
 """The chart as installed: its own test, its notes, and what its images run."""
 
+import re
 import shlex
 
 from demo.local_target import LocalTarget
 from demo.release import NAME, Release
 
 
-def test_helm_test_passes(target: LocalTarget, release: Release) -> None:
-    target.helm("test", NAME, "--namespace", release.namespace, "--timeout", "5m", "--logs")
+def test_helm_test_measures_a_cold_and_a_warm_start(target: LocalTarget, release: Release) -> None:
+    output = target.helm("test", NAME, "--namespace", release.namespace, "--timeout", "5m", "--logs")
+    told = re.findall(
+        r"^  (Cold|Warm) +\d+\.\d\d s \(one start\); slowest step: \w+, \d+\.\d\d s$", output, re.MULTILINE
+    )
+    assert told == ["Cold", "Warm"], output
+    pools = target.kubectl("get", "ohsp", "--namespace", release.namespace, "--output", "name")
+    assert f"{NAME}-test" not in pools, "it exists during the test only"
 
 
 def test_the_notes_tell_how_to_see_that_policies_are_not_enforced(target: LocalTarget, release: Release) -> None:

@@ -133,7 +133,7 @@ class WarmRuntimeConfig(BaseModel):
     """What the pods of one pool run, as fields of /start."""
 
     name: str = Field(description="Name of the SandboxPool.")
-    ready: int = Field(description="Number of its pods that a start can get now.")
+    ready: int = Field(description="Number of its pods that a start can get, some seconds ago.")
     image: str
     command: list[str]
     environment: dict[str, str] = Field(description="Environment variables of the pool's pods; no secrets.")

@@ -240,6 +240,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "monitoring: enable one of scrapeAnnotations, podMonitor and serviceMonitor",
     ),
     ({"test": {"agentServerImage": ""}}, "/test/agentServerImage"),
+    ({"test": {"starts": 0}}, "/test/starts"),
     ({"test": {"startTimeoutSeconds": 0}}, "/test/startTimeoutSeconds"),
 ]
 
