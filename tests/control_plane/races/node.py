@@ -52,6 +52,8 @@ class Node:
         )
         self._servers: list[web.Server] = []
         self.port = free_port()
+        self.routes: list[web.RouteDef] = []
+        """What agent servers answer besides, from the next one on."""
         self.agents: dict[str, Agent] = {}
         """All agent servers there have been, by their pods' UID."""
         self.most_at_once = 0
@@ -167,6 +169,7 @@ class Node:
         app = web.Application()
         app.router.add_get("/health", health)
         app.router.add_get("/api/key", own_key)
+        app.add_routes(self.routes)
         agent.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
         await agent.runner.setup()
         assert agent.runner.server
