@@ -9,7 +9,7 @@ import pytest
 
 from dashboard.grafana import FILE, text
 from local_cluster.paths import ROOT
-from unit.docs.test_observability import exported_names
+from unit.docs.test_observability import exported_metrics
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_each_query_has_a_name_and_labels_that_its_series_have(panels: list[dict
 
 
 def test_the_queries_are_about_this_namespace_and_what_is_exported(panels: list[dict[str, Any]]) -> None:
-    exported = exported_names()
+    exported = set(exported_metrics())
     for expression in (target["expr"] for panel in panels for target in panel.get("targets", [])):
         names = re.findall(r"(openhands_sandbox_\w+)(\{[^}]*\})", expression)
         assert names
