@@ -121,8 +121,8 @@ docs-serve: venv ## Serve the site of the documentation on this machine
 
 .PHONY: lock
 lock: venv ## Resolve all Python dependencies anew
-	$(COMPILE) --universal --python-version 3.12 pyproject.toml -o requirements.lock.txt
-	$(COMPILE) --universal --python-version 3.12 --group dev -c requirements.lock.txt pyproject.toml -o requirements-dev.lock.txt
+	$(COMPILE) --universal --python-version 3.12 --extra tracing pyproject.toml -o requirements.lock.txt
+	$(COMPILE) --universal --python-version 3.12 --group dev --extra tracing -c requirements.lock.txt pyproject.toml -o requirements-dev.lock.txt
 	cd agent_server_image && ../$(COMPILE) --python-version 3.13 --python-platform linux --override overrides.txt requirements.in -o requirements.lock.txt
 	cd agent_server_image && ../$(COMPILE) --universal --python-version 3.13 build-tools.in -o build-tools.lock.txt
 	cd tests/cluster/openhands_app && ../../../$(COMPILE) --config-file uv.toml --python-version 3.13 --python-platform linux requirements.in -o requirements.lock.txt

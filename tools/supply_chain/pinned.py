@@ -85,11 +85,13 @@ def unsummed(mod: str, sums: str) -> Iterator[str]:
 
 def _wanted(lock: Lock, repository: Path) -> list[str]:
     project = tomllib.loads((repository / "pyproject.toml").read_text())
+    extras: dict[str, list[str]] = project["project"].get("optional-dependencies", {})
+    of_project = [*project["project"]["dependencies"], *(name for extra in extras.values() for name in extra)]
     match lock:
         case Lock.CONTROLLER:
-            return project["project"]["dependencies"]
+            return of_project
         case Lock.DEVELOPMENT:
-            return [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+            return [*of_project, *project["dependency-groups"]["dev"]]
         case Lock.AGENT_SERVER | Lock.BUILD_TOOLS | Lock.APP:
             lines = (repository / lock.replace(".lock.txt", ".in")).read_text().splitlines()
             return [line for line in lines if line and not line.startswith("#")]

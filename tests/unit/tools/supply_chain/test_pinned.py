@@ -75,6 +75,7 @@ def _without_sums(checkout: Path) -> None:
         pytest.param(_edit(Lock.CONTROLLER, "kopf==", "kopf>="), "not a name==version", id="range"),
         pytest.param(_edit("pyproject.toml", "kopf>=1.45,<1.46", "kopf>=99"), "kopf>=99 is asked for", id="lock"),
         pytest.param(_edit("pyproject.toml", '"kopf', '"zz-new>=1",\n"kopf'), "zz-new>=1 is asked for", id="new"),
+        pytest.param(_edit("pyproject.toml", "sdk>=1.45,<2", "sdk>=99"), "sdk>=99 is asked for", id="extra"),
         pytest.param(_edit("agent_server_image/requirements.in", "sdk==1.58.2", "sdk==1.58.1"), "1.58.1", id="agent"),
         pytest.param(_edit(Lock.APP.replace(".lock.txt", ".in"), "ai==1.11.0", "ai==1.10.0"), "1.10.0", id="app"),
         pytest.param(_edit("agent_server_image/build-tools.in", "uv", "uv>=99"), "uv>=99", id="build tools"),
