@@ -25,5 +25,8 @@ PULL_SECRET_LABEL = f"{GROUP}/pull-secret-of"
 """On Secrets of type `kubernetes.io/dockerconfigjson` with which images of one owner's sandboxes are pulled; the value
 is `names.owner_label` of that owner."""
 
+TRACE_PARENT_ANNOTATION = f"{GROUP}/traceparent"
+"""On a Sandbox whose first start is traced: the span of its /start, in the form of W3C's `traceparent`."""
+
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGER = "openhands-sandbox"
