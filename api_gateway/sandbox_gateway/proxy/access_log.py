@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import structlog
 
@@ -30,14 +30,29 @@ _GATHER_SECONDS = 0.2
 type _Render = Callable[[MutableMapping[str, Any]], bytes]
 
 
+class Spans(Protocol):
+    """Makes spans of the requests in sampled traces."""
+
+    def new(self) -> str:
+        """Id of a new span; "" if there are too many."""
+        ...
+
+    def take(self, when: float, entry: Entry) -> None:
+        """Make the span of a request that ended at `when`, in seconds since 1970."""
+        ...
+
+
 class RequestLog:
     """Implements `meter.AccessLog`. `run` writes the entries by calls of `write` in threads."""
 
-    def __init__(self, mode: AccessLogMode, render: _Render, write: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, mode: AccessLogMode, render: _Render, write: Callable[[bytes], None], spans: Spans | None = None
+    ) -> None:
         self.everything = mode == "all"
         self._silent = mode == "none"
         self._render = render
         self._write = write
+        self._spans = spans
         self._worker = structlog.contextvars.get_contextvars()
         self._queue = deque[tuple[float, Entry]]()
         self._queued = asyncio.Event()
@@ -45,11 +60,17 @@ class RequestLog:
         self._second = 0
         self._in_second = 0
 
+    def new_span(self) -> str:
+        """See AccessLog."""
+        return self._spans.new() if self._spans else ""
+
     def take(self, entry: Entry) -> None:
         """Write it soon, or drop it."""
+        now = time.time()
+        if self._spans and entry.trace and entry.trace.span_id:
+            self._spans.take(now, entry)
         if self._silent:
             return
-        now = time.time()
         if len(self._queue) >= _QUEUE or not (self.everything or self._in_rate(int(now))):
             DROPPED_LINES.inc()
             return
@@ -108,7 +129,7 @@ def event(when: float, entry: Entry) -> dict[str, Any]:
         "sent_bytes": entry.sent,
         "client_ip": entry.client_ip,
         "runtime_id": entry.runtime_id,
-        "trace_id": entry.trace_id,
+        "trace_id": entry.trace and entry.trace.trace_id,
         "detail": entry.detail or None,
     }
     return {key: value for key, value in fields.items() if value is not None}

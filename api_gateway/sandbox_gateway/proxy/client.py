@@ -232,7 +232,7 @@ class ClientConnection(ClientSide):
         self._deadline = None
         if self._is_proxy:
             head = self._from_outside(head)
-        self.meter.begin(head)
+        head = self.meter.begin(head)
         self._begin(head, request_body(head))
         return True
 

@@ -92,6 +92,22 @@ class RequestHead:
         """The same request, addressed to this host."""
         return RequestHead(self.method, self.target, host, self.http_1_0, self.fields, self.keep_alive, self.websocket)
 
+    def with_field(self, lower: bytes, value: bytes) -> "RequestHead":
+        """The same request, with another value of a field that it has once, and that means nothing to the gateway."""
+        old = self.fields
+        lines = [(name, sent, value if name == lower else former) for name, sent, former in old.lines]
+        fields = Fields(lines, {**old.joined, lower: value}, old.repeated, old.framing)
+        return RequestHead(
+            self.method,
+            self.target,
+            self.host,
+            self.http_1_0,
+            fields,
+            self.keep_alive,
+            self.websocket,
+            asked=self.asked,
+        )
+
     @property
     def size(self) -> int:
         """Its approximate size in bytes."""

@@ -1,6 +1,6 @@
 """Measures the requests of a client's connection, and reports each to the metrics and the access log when it ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Protocol
 
@@ -9,7 +9,7 @@ import orjson
 from sandbox_gateway.process.tallies import TALLIES, TIMED_OF, Route, Tally
 from sandbox_gateway.proxy.answers import Answer
 from sandbox_gateway.proxy.head import RequestHead
-from sandbox_gateway.proxy.redaction import sampled_trace
+from sandbox_gateway.proxy.traces import Trace, sampled_trace
 
 SERVICE_RESTART = 1012
 """A close code of IANA's registry."""
@@ -33,8 +33,8 @@ class Entry:
     sent: int
     client_ip: str
     runtime_id: str | None
-    trace_id: str | None
-    """Of a sampled trace."""
+    trace: Trace | None
+    """The sampled trace of which it is a part."""
     detail: str
     """Why the gateway refused it, or how it broke off."""
     close_code: int | None
@@ -46,6 +46,10 @@ class AccessLog(Protocol):
 
     everything: bool
     """Whether to log all requests, or only those that fail or are traced."""
+
+    def new_span(self) -> str:
+        """Id of a span to make of a request in a sampled trace; "" to make none."""
+        ...
 
     def take(self, entry: Entry) -> None: ...
 
@@ -74,6 +78,7 @@ class Meter:
         "status",
         "tally",
         "timed",
+        "trace",
     )
 
     def __init__(self, log: AccessLog, client_ip: str) -> None:
@@ -96,6 +101,8 @@ class Meter:
         """Whether to measure `added`: only for some, since reading clocks costs as much as the rest of a meter."""
         self.added = 0.0
         """Time that the gateway added."""
+        self.trace: Trace | None = None
+        """The sampled trace of which the request is a part."""
         self._time_next = log.everything
         self._special = False
         """Whether any of the following is set."""
@@ -105,11 +112,21 @@ class Meter:
         self.held = 0.0
         self._counted = False
 
-    def begin(self, request: RequestHead) -> None:
-        """The head of a request is complete."""
+    def begin(self, request: RequestHead) -> RequestHead:
+        """The head of a request is complete. Returns it as the upstream shall get it."""
         self.request = request
         self.began = perf_counter()
-        self.timed = self._time_next or b"traceparent" in request.fields.joined
+        trace_parent = request.fields.joined.get(b"traceparent")
+        if trace_parent is None:
+            self.timed = self._time_next
+            return request
+        self.timed = True
+        self.trace = trace = sampled_trace(trace_parent)
+        span_id = "" if trace is None else self._log.new_span()
+        if trace is None or not span_id:
+            return request
+        self.trace = trace = replace(trace, span_id=span_id)
+        return request.with_field(b"traceparent", trace.own.encode())
 
     def answered(self, answer: Answer) -> None:
         """The gateway itself answered it."""
@@ -146,6 +163,7 @@ class Meter:
             self._count(unread)
         if self.timed or self.status >= 500 or self._special:
             self._may_log(unread)
+            self.trace = None
         self.received, self.sent = unread, 0
         self.request, self.tally, self.runtime_id, self.status, self.added = None, _GATEWAY, None, 0, 0.0
         if self._special:
@@ -164,9 +182,8 @@ class Meter:
 
     def _may_log(self, unread: int) -> None:
         request = self.request
-        trace_id = None if request is None else sampled_trace(request.fields.joined.get(b"traceparent", b""))
         refused = self.status >= 400 and self.answer is not None
-        if self.status >= 500 or refused or self.failure or trace_id or self._log.everything:
+        if self.status >= 500 or refused or self.failure or self.trace or self._log.everything:
             self._log.take(
                 Entry(
                     route=self.tally.route,
@@ -179,7 +196,7 @@ class Meter:
                     sent=self.sent,
                     client_ip=self.client_ip,
                     runtime_id=self.runtime_id,
-                    trace_id=trace_id,
+                    trace=self.trace,
                     detail=self.failure or _detail(self.answer),
                     close_code=self.close_code,
                 )

@@ -1,7 +1,5 @@
 """What may be logged of a request: words of the known APIs. No name, key, id or query that a client chose."""
 
-import re
-
 _WORDS = frozenset(
     # The Runtime API, and the gateway's other paths
     b"start stop pause resume list sessions batch runtime explain registry_prefix image_exists build build_status api "
@@ -21,7 +19,6 @@ _WORDS = frozenset(
 _MOST = 10
 """The most segments that are logged."""
 _HOLE = "{}"
-_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]([0-9a-f])(?:-.*)?")
 
 
 def template(target: bytes) -> str:
@@ -34,14 +31,3 @@ def template(target: bytes) -> str:
     if len(segments) > _MOST:
         shown.append("...")
     return "/".join(["" if not first else _HOLE, *shown])
-
-
-def sampled_trace(trace_parent: bytes) -> str | None:
-    """The trace id in a `traceparent` whose sender records the trace, else None.
-
-    It reads version 00, and later versions that begin like it (W3C Trace Context, sections 3.2.2 and 4.3).
-    """
-    match = _TRACE_PARENT.fullmatch(trace_parent)
-    if match is None or trace_parent.startswith(b"ff") or (trace_parent.startswith(b"00") and len(trace_parent) != 55):
-        return None
-    return match[1].decode() if int(match[2], 16) & 1 else None

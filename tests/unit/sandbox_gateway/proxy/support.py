@@ -136,6 +136,11 @@ class KeptLog:
     def __init__(self) -> None:
         self.everything = True
         self.entries: list[Entry] = []
+        self.span = ""
+        """The id of the next spans."""
+
+    def new_span(self) -> str:
+        return self.span
 
     def take(self, entry: Entry) -> None:
         self.entries.append(entry)

@@ -14,6 +14,7 @@ from sandbox_gateway.process.tallies import Route
 from sandbox_gateway.proxy import access_log
 from sandbox_gateway.proxy.access_log import AccessLogMode, RequestLog, event
 from sandbox_gateway.proxy.meter import Entry
+from sandbox_gateway.proxy.traces import Trace
 
 ENTRY = Entry(
     route=Route.SANDBOX,
@@ -26,7 +27,7 @@ ENTRY = Entry(
     sent=200,
     client_ip="127.0.0.1",
     runtime_id="abc",
-    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+    trace=Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", flags=1),
     detail="Sandbox abc broke off before it answered.",
     close_code=None,
 )
@@ -94,7 +95,7 @@ def test_what_is_told_of_a_request() -> None:
 def test_what_was_no_request_has_no_path_and_no_time() -> None:
     left_out = ("method", "path", "seconds", "added_seconds", "runtime_id", "trace_id", "detail")
     nothing = replace(
-        ENTRY, method=None, target=b"", status=400, added_seconds=0.0, runtime_id=None, trace_id=None, detail=""
+        ENTRY, method=None, target=b"", status=400, added_seconds=0.0, runtime_id=None, trace=None, detail=""
     )
     assert event(WHEN, nothing) == {key: TOLD[key] for key in TOLD if key not in left_out} | {"status": 400}
 
@@ -172,3 +173,32 @@ async def test_it_writes_while_it_goes_on() -> None:
                 await asyncio.sleep(0.01)
     log.stop()
     await writing
+
+
+class KeptSpans:
+    """Implements `access_log.Spans`."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[float, Entry]] = []
+
+    def new(self) -> str:
+        return "1111111111111111"
+
+    def take(self, when: float, entry: Entry) -> None:
+        self.taken.append((when, entry))
+
+
+@pytest.mark.parametrize("mode", ["none", "failures", "all"])
+def test_a_span_is_made_of_each_request_that_has_its_id(mode: AccessLogMode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log.time, "time", lambda: WHEN)
+    spans = KeptSpans()
+    log = RequestLog(mode, line_renderer("json"), Reader().write, spans)
+    assert ENTRY.trace
+    traced = replace(ENTRY, trace=replace(ENTRY.trace, span_id=log.new_span()))
+    for entry in (ENTRY, traced, replace(ENTRY, trace=None)):
+        log.take(entry)
+    assert spans.taken == [(WHEN, traced)]
+
+
+def test_without_spans_there_is_no_id() -> None:
+    assert request_log("all", Reader()).new_span() == ""

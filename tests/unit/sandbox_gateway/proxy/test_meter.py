@@ -1,6 +1,6 @@
 """What each request comes to, as the access log and the metrics get it."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client import REGISTRY
@@ -127,7 +127,71 @@ async def test_a_sampled_trace_is_told(line: bytes, count: int) -> None:
     assert line in client.pool.written()
     client.pool.opened[0][1].deliver(OK)
     await client.close()
-    assert [entry.trace_id for entry in client.entries] == ["4bf92f3577b34da6a3ce929d0e0e4736"] * count
+    traces = [entry.trace and (entry.trace.trace_id, entry.trace.span_id) for entry in client.entries]
+    assert traces == [("4bf92f3577b34da6a3ce929d0e0e4736", "")] * count
+
+
+def spans_are_made() -> Any:
+    context = failures_only()
+    context.access_log.span = "1111111111111111"
+    return context
+
+
+def kept_log(client: MemoryClient) -> KeptLog:
+    return cast(KeptLog, client.context.access_log)
+
+
+async def test_a_span_becomes_the_parent_of_what_the_sandbox_does() -> None:
+    client = MemoryClient(spans_are_made())
+    traced = REQUEST[:-2] + SAMPLED + b"tracestate: a=1\r\nX-Other: traceparent\r\n\r\n"
+    client.transport.deliver(traced)
+    await client.settle()
+    forwarded = client.pool.written()
+    assert SAMPLED.replace(b"00f067aa0ba902b7", b"1111111111111111") in forwarded
+    assert b"00f067aa0ba902b7" not in forwarded
+    assert b"tracestate: a=1\r\n" in forwarded
+    client.pool.opened[0][1].deliver(OK)
+    await client.settle()
+    [entry] = client.entries
+    assert entry.trace
+    assert (entry.trace.parent_id, entry.trace.span_id) == ("00f067aa0ba902b7", "1111111111111111")
+    # The next request of the connection has no trace, and the same one again is its own.
+    client.transport.deliver(REQUEST)
+    await client.settle()
+    client.pool.opened[0][1].deliver(OK)
+    await client.settle()
+    assert len(client.entries) == 1
+    kept_log(client).span = "2222222222222222"
+    client.transport.deliver(traced)
+    await client.settle()
+    assert SAMPLED.replace(b"00f067aa0ba902b7", b"2222222222222222") in client.pool.written()[len(forwarded) :]
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    "line", [UNSAMPLED, b"traceparent: nonsense\r\n", SAMPLED * 2, SAMPLED.replace(b"-01\r\n", b"-0\r\n")]
+)
+async def test_other_contexts_pass_unchanged(line: bytes) -> None:
+    client = MemoryClient(spans_are_made())
+    client.transport.deliver(REQUEST[:-2] + line + b"\r\n")
+    await client.settle()
+    assert line in client.pool.written()
+    client.pool.opened[0][1].deliver(OK)
+    await client.close()
+    assert not client.entries
+
+
+async def test_the_span_of_a_websocket_is_its_parent_from_the_handshake_on() -> None:
+    client = MemoryClient(spans_are_made())
+    client.transport.deliver(UPGRADE[:-2] + SAMPLED + b"\r\n")
+    await client.settle()
+    assert SAMPLED.replace(b"00f067aa0ba902b7", b"1111111111111111") in client.pool.written()
+    client.pool.opened[0][1].deliver(SWITCHED)
+    await client.settle()
+    assert not client.entries
+    entry = await entry_of(client)
+    assert entry.trace
+    assert (entry.status, entry.trace.span_id) == (101, "1111111111111111")
 
 
 async def test_a_websocket_is_told_at_its_end() -> None:

@@ -1,12 +1,10 @@
-"""What is told of paths and trace contexts."""
+"""What is told of paths."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_gateway.proxy.redaction import sampled_trace, template
-
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+from sandbox_gateway.proxy.redaction import template
 
 
 @pytest.mark.parametrize(
@@ -37,25 +35,3 @@ def test_nothing_else_is_told(segment: bytes) -> None:
     first, second = told.removeprefix("/sessions/").split("/")
     assert first == second
     assert first == "{}" or template(b"/" + segment) == "/" + first
-
-
-@pytest.mark.parametrize(
-    ("trace_parent", "trace_id"),
-    [
-        (f"00-{TRACE}-00f067aa0ba902b7-01", TRACE),
-        (f"00-{TRACE}-00f067aa0ba902b7-03", TRACE),
-        (f"00-{TRACE}-00f067aa0ba902b7-00", None),
-        (f"00-{TRACE}-00f067aa0ba902b7-02", None),
-        (f"01-{TRACE}-00f067aa0ba902b7-01-more", TRACE),
-        (f"00-{TRACE}-00f067aa0ba902b7-01-more", None),
-        (f"ff-{TRACE}-00f067aa0ba902b7-01", None),
-        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
-        (f"00-{TRACE}-{'0' * 16}-01", None),
-        (f"00-{TRACE.upper()}-00f067aa0ba902b7-01", None),
-        (f"00-{TRACE}-00f067aa0ba902b7-01, 00-{TRACE}-00f067aa0ba902b7-01", None),
-        ("", None),
-        ("secret", None),
-    ],
-)
-def test_the_trace_of_those_that_are_recorded(trace_parent: str, trace_id: str | None) -> None:
-    assert sampled_trace(trace_parent.encode()) == trace_id
