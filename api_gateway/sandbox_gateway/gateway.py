@@ -12,6 +12,7 @@ from sandbox_common.kube import KubeClient
 from sandbox_common.kube.client import CALL_SECONDS
 from sandbox_common.kube.requests import request_counter
 from sandbox_common.kube.startup import until_known
+from sandbox_common.spans import Tracing, tracing_from_environment
 from sandbox_gateway.process import descriptors
 from sandbox_gateway.process.activity import Activity
 from sandbox_gateway.process.audit_log import AuditLog
@@ -27,6 +28,7 @@ from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.routing.departures import Departures
 from sandbox_gateway.routing.lookup import CacheDirectory
+from sandbox_gateway.routing.spans import RequestSpans
 from sandbox_gateway.routing.wake import Wakes
 from sandbox_gateway.runtime_api.audit import Auditor, RefusedKeys
 from sandbox_gateway.runtime_api.plane import control_plane
@@ -50,8 +52,11 @@ _count_request = request_counter(PREFIX)
 class Gateway:
     """One replica, or one worker of it. Must be made inside the event loop. Raises TlsError."""
 
-    def __init__(self, settings: Settings, keys: MasterKeys, client: KubeClient) -> None:
+    def __init__(
+        self, settings: Settings, keys: MasterKeys, client: KubeClient, tracing: Tracing | None = None
+    ) -> None:
         self._settings = settings
+        self._spans = RequestSpans(tracing) if tracing else None
         self._client = client
         self.cache = SandboxCache(client, settings.namespace, keys)
         self.api_keys = ApiKeys(client, settings.namespace)
@@ -87,6 +92,7 @@ class Gateway:
             images,
             pull_secrets,
             self._auditor,
+            tracing,
         )
         self._certificates = None if settings.tls_dir is None else Certificates(settings.tls_dir)
         self.ready = False
@@ -137,7 +143,9 @@ class Gateway:
             path = Path(directory, "control.sock")
             control = AppServer(self.app, unix_socket(str(path)), grace_seconds=settings.shutdown_grace_seconds)
             controlling = tasks.create_task(control.run())
-            access_log = RequestLog(settings.access_log, logs.line_renderer(settings.log_format), write_stdout)
+            access_log = RequestLog(
+                settings.access_log, logs.line_renderer(settings.log_format), write_stdout, self._spans
+            )
             logging = tasks.create_task(access_log.run())
             connections = descriptors.connections(descriptors.raise_limit(), tls=certificates is not None)
             front = await listener.serve(
@@ -192,7 +200,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     keys = MasterKeys.load(settings.master_key_dir)
     # A caller waits for each request, with its own time-out.
     client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", _count_request, patience=CALL_SECONDS)
+    tracing = tracing_from_environment("sandbox-gateway")
     try:
-        await Gateway(settings, keys, client).run(stop)
+        await Gateway(settings, keys, client, tracing).run(stop)
     finally:
+        if tracing:
+            await tracing.close()
         await client.close()

@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI, Security
 from fastapi.security import APIKeyHeader
 from starlette.middleware import Middleware
 
+from sandbox_common.spans import Tracing
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.audit import Audit, Auditor
@@ -44,6 +45,7 @@ def create_app(
     registry_prefix: str = "",
     requests_per_minute: int = 0,
     auditor: Auditor | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """The Runtime API. It trusts X-Forwarded-For, -Proto and -Host, so only the gateway's own listener may reach it."""
     app = FastAPI(
@@ -55,10 +57,12 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         middleware=[Middleware(Audit, auditor), Middleware(Gate, api_keys, requests_per_minute)],
+        # Its spans would have paths, and with them session ids.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     add_error_handlers(app)
     api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 429, 503))
-    api.include_router(sandbox_routes(service, answers, explanations, pools, permissions))
+    api.include_router(sandbox_routes(service, answers, explanations, pools, permissions, tracing))
     api.include_router(image_routes(images, pull_secrets, permissions, registry_prefix))
     app.include_router(api)
     app.router.routes.extend(docs_routes())

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
+from sandbox_common.spans import Tracing
 from sandbox_gateway.contract.addresses import Addresses, Origin
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
@@ -40,6 +41,7 @@ def control_plane(
     images: Images,
     pull_secrets: PullSecrets,
     auditor: Auditor | None,
+    tracing: Tracing | None,
 ) -> FastAPI:
     """The application over this replica's cache. Must be made inside the event loop."""
     namespace, cache = settings.namespace, sandboxes.cache
@@ -72,4 +74,5 @@ def control_plane(
         registry_prefix=settings.registry_prefix,
         requests_per_minute=settings.requests_per_minute,
         auditor=auditor,
+        tracing=tracing,
     )

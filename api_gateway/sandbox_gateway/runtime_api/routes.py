@@ -6,6 +6,7 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 
 from sandbox_common.api_keys import ApiKey
+from sandbox_common.spans import Tracing, attributes_of
 from sandbox_gateway.contract.addresses import Origin
 from sandbox_gateway.contract.errors import NotAllowedError
 from sandbox_gateway.contract.requests import RuntimeRequest, StartRequest
@@ -24,6 +25,7 @@ from sandbox_gateway.runtime_api.explanations import Explanations
 from sandbox_gateway.runtime_api.gate import key_of, owner_of
 from sandbox_gateway.runtime_api.openapi import answers as described
 from sandbox_gateway.runtime_api.openapi import bodies
+from sandbox_gateway.runtime_api.traced import traced
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.service import Found, SandboxService
@@ -43,7 +45,12 @@ _NO_ADMIN = (
 
 
 def sandbox_routes(
-    service: SandboxService, answers: Answers, explanations: Explanations, pools: Pools, permissions: Permissions
+    service: SandboxService,
+    answers: Answers,
+    explanations: Explanations,
+    pools: Pools,
+    permissions: Permissions,
+    tracing: Tracing | None,
 ) -> APIRouter:
     """The endpoints over one service."""
     router = APIRouter(tags=["sandboxes"])
@@ -78,8 +85,11 @@ def sandbox_routes(
         """
         noted.session(key.owner, body.session_id)
         noted.sandbox_class, noted.image = body.sandbox_class, body.image
-        found, ignored = await service.start(key, body)
-        noted.sandbox(found[0])
+        with traced(tracing, "start sandbox", request) as span:
+            found, ignored = await service.start(key, body, span)
+            noted.sandbox(found[0])
+            if span:
+                span.describe({**attributes_of(found[0]), "openhands.sandbox.status": found[1].status})
         return answers.runtime(*found, _origin(request), ignored)
 
     @router.get(

@@ -17,6 +17,7 @@ from sandbox_common.api_keys import ApiKey
 from sandbox_common.kube import unreadable
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.reasons import Reason
+from sandbox_common.spans import OpenSpan
 from sandbox_crds import names
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import (
@@ -74,27 +75,31 @@ class SandboxService:
         self._start_hold = start_hold_seconds
         self._poll_hold = poll_hold_seconds
 
-    async def start(self, key: ApiKey, request: StartRequest) -> tuple[Found, Sequence[str]]:
+    async def start(
+        self, key: ApiKey, request: StartRequest, span: OpenSpan | None = None
+    ) -> tuple[Found, Sequence[str]]:
         """The session's sandbox, made or resumed if necessary; held until it is ready or has failed.
 
-        Also the names of the request's fields that were not applied, since the pod exists already. Raises
-        LimitReachedError, and leaves no objects, when the owner's limits leave no room in time.
+        Also the names of the request's fields that were not applied, since the pod exists already. `span` is the
+        call's. Raises LimitReachedError, and leaves no objects, when the owner's limits leave no room in time.
         """
         deadline = asyncio.get_running_loop().time() + self._start_hold
         has_tried = False
         while True:
             try:
-                return await self._start(key, request, deadline)
+                return await self._start(key, request, deadline, span)
             except NoSandboxError:
                 # Somebody stopped it before this call was answered. So this call comes after that, and starts it again.
                 if has_tried and asyncio.get_running_loop().time() >= deadline:
                     raise BeingDeletedError from None
             has_tried = True
 
-    async def _start(self, key: ApiKey, request: StartRequest, deadline: float) -> tuple[Found, Sequence[str]]:
+    async def _start(
+        self, key: ApiKey, request: StartRequest, deadline: float, span: OpenSpan | None
+    ) -> tuple[Found, Sequence[str]]:
         before = self._sandboxes.cache.get(names.runtime_id(key.owner, request.session_id))
         async with asyncio.timeout_at(deadline + _API_SECONDS):
-            started = await self._starter.start(key, request, deadline)
+            started = await self._starter.start(key, request, deadline, span)
             if started.ignored:
                 await self._notices.fields_ignored(started.sandbox, started.ignored)
         while True:

@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 
 import structlog
 
+from sandbox_common import times
 from sandbox_common.api_keys import ApiKey, Policy
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
+from sandbox_common.spans import OpenSpan, Span, attributes_of
 from sandbox_crds import names
+from sandbox_crds.api import TRACE_PARENT_ANNOTATION
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import BeingDeletedError, NoSandboxError, TakenError
 from sandbox_gateway.contract.requests import StartRequest
@@ -72,10 +75,11 @@ class Starter:
         self._limit_checks = limit_checks
         self._starts = starts
 
-    async def start(self, key: ApiKey, request: StartRequest, deadline: float) -> Started:
+    async def start(self, key: ApiKey, request: StartRequest, deadline: float, span: OpenSpan | None = None) -> Started:
         """The session's Sandbox. Waits until `deadline` (loop time) for the end of an old one that is being deleted.
 
-        The permissions of gateway and API key apply to what is made or changed, not to what exists.
+        The permissions of gateway and API key apply to what is made or changed, not to what exists. `span` is the
+        call's; the operator continues its trace for a new Sandbox.
         """
         called_at = asyncio.get_running_loop().time()
         key = self._limit_checks.of_owner(key)
@@ -84,7 +88,7 @@ class Starter:
         known = await self._sandboxes.read(name) if self._sandboxes.cache.get(name) else None
         while True:
             if known is None:
-                if created := await self._create(name, key, request, environment, called_at):
+                if created := await self._create(name, key, request, environment, called_at, span):
                     return Started(created)
                 known = await self._sandboxes.read(name)
                 continue
@@ -104,7 +108,13 @@ class Starter:
             known = await self._sandboxes.read(name)
 
     async def _create(
-        self, name: str, key: ApiKey, request: StartRequest, environment: Mapping[str, str], called_at: float
+        self,
+        name: str,
+        key: ApiKey,
+        request: StartRequest,
+        environment: Mapping[str, str],
+        called_at: float,
+        span: OpenSpan | None,
     ) -> Sandbox | None:
         """The new Sandbox with its environment, or None when the name is taken."""
         self._permissions.check(request, key.policy)
@@ -116,10 +126,15 @@ class Starter:
         if not self._pools.may_fit(class_name):
             # Then its key is settled from the beginning, however late the operator looks at it.
             body["spec"]["warmStart"] = "Never"
+        if span:
+            body["metadata"]["annotations"] = {TRACE_PARENT_ANNOTATION: span.trace_parent}
+        began = times.utc_now()
         with self._limit_checks.starting(key.owner, name):
             created = await self._sandboxes.create(body)
         if created is None:
             return None
+        if span:
+            span.child(Span("create Sandbox", began, times.utc_now(), attributes_of(created)))
         self._starts.begin(created, called_at)
         _log.info("sandbox created", sandbox=name, owner=key.owner)
         try:

@@ -12,6 +12,7 @@ from sandbox_common.api_keys import ApiKey, Policy
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.reasons import Reason
+from sandbox_common.spans import OpenSpan
 from sandbox_crds.models import Sandbox, SandboxClassSpec, SandboxPool
 from sandbox_gateway.contract.addresses import Addresses
 from sandbox_gateway.contract.requests import StartRequest
@@ -119,15 +120,20 @@ class ScriptedService:
 
     def __init__(self) -> None:
         self.started: list[StartRequest] = []
+        self.spans: list[OpenSpan | None] = []
+        """Those of the starts."""
         self.asked: list[str] = []
         self.error: Exception | None = None
         self.found = sandbox(status=status(Reason.READY))
         self.view = View("running", "ready", Reason.READY, "")
         self.ignored: Sequence[str] = ()
 
-    async def start(self, key: ApiKey, request: StartRequest) -> tuple[tuple[Sandbox, View], Sequence[str]]:
+    async def start(
+        self, key: ApiKey, request: StartRequest, span: OpenSpan | None
+    ) -> tuple[tuple[Sandbox, View], Sequence[str]]:
         """Like SandboxService.start."""
         self.started.append(request)
+        self.spans.append(span)
         return self._tell(key.owner), self.ignored
 
     async def get(self, owner: str, name: str) -> tuple[Sandbox, View]:
