@@ -15,6 +15,7 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import Informer, KubeClient
 from sandbox_common.kube.startup import until_known
 from sandbox_common.reasons import Reason
+from sandbox_common.spans import Tracing, tracing_from_environment
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.caches import Caches
 from sandbox_operator.idle.check import Gateways
@@ -51,6 +52,7 @@ class Operator:
         *,
         read_nodes: bool = False,
         pause_image: str = "",
+        tracing: Tracing | None = None,
     ) -> None:
         self.caches = Caches(client, namespace, read_nodes=read_nodes)
         self._namespace = namespace
@@ -59,11 +61,21 @@ class Operator:
         self._gateways = gateways
         self._workers = workers
         self._pause_image = pause_image
+        self._tracing = tracing
 
     async def lead(self, client: KubeClient) -> None:
         """Work for one term, until cancelled. All writes use `client`."""
         await self.caches.wait_synced()
-        term = Term(self.caches, client, self._namespace, self._keys, self._agents, self._gateways, self._pause_image)
+        term = Term(
+            self.caches,
+            client,
+            self._namespace,
+            self._keys,
+            self._agents,
+            self._gateways,
+            self._pause_image,
+            self._tracing,
+        )
         metrics.QUEUE_DEPTH.set_function(term.queue.__len__)
         metrics.HELD_BACK.set_function(lambda: term.held_back)
         try:
@@ -81,6 +93,7 @@ async def run(settings: Settings) -> None:
     kubeconfig = str(settings.kubeconfig) if settings.kubeconfig else None
     client = await KubeClient.connect(kubeconfig, USER_AGENT, metrics.count_request)
     for_lease = await KubeClient.connect(kubeconfig, USER_AGENT, metrics.count_request)
+    tracing = tracing_from_environment("sandbox-operator")
     try:
         # Requests to pods ignore proxies from the environment. The callers limit their number.
         connector = aiohttp.TCPConnector(limit=0)
@@ -97,6 +110,7 @@ async def run(settings: Settings) -> None:
                 settings.workers,
                 read_nodes=settings.read_nodes,
                 pause_image=settings.pause_image,
+                tracing=tracing,
             )
             if not settings.read_nodes:
                 _log.info("nodes are not read: warm pods on cordoned nodes are claimed like others")
@@ -118,6 +132,8 @@ async def run(settings: Settings) -> None:
             finally:
                 await server.cleanup()
     finally:
+        if tracing:
+            await tracing.close()
         await for_lease.close()
         await client.close()
 

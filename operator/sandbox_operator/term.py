@@ -8,6 +8,7 @@ from sandbox_common import times
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, unreadable
 from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.spans import Tracing
 from sandbox_crds.models import Sandbox
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.agents.image_sizes import ImageSizes
@@ -27,6 +28,7 @@ from sandbox_operator.sandboxes.agent_requests import AgentRequests
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.reconciler import Reconciler
+from sandbox_operator.sandboxes.traces import StartTraces
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.pulls import PullUnderWay
 from sandbox_operator.watching.queue import WorkQueue
@@ -44,6 +46,7 @@ class Term:
         agents: AgentServers,
         gateways: Gateways | None,
         pause_image: str = "",
+        tracing: Tracing | None = None,
     ) -> None:
         api = Api(client, namespace)
         self.queue = WorkQueue(metrics.RECONCILE_SECONDS.observe, metrics.QUEUE_SECONDS.observe)
@@ -81,6 +84,7 @@ class Term:
             caches.lives,
             definitions=caches.definitions,
             pull_secrets=caches.pull_secrets.of,
+            traces=StartTraces(tracing, caches.pulls.finished) if tracing else None,
         )
 
     def _pull_of(self, sandbox: Sandbox, pod: Pod, now: datetime) -> PullUnderWay | None:

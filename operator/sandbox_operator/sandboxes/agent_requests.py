@@ -1,7 +1,10 @@
 """The requests of a plan to the agent server of a sandbox's pod, in the background."""
 
+from datetime import datetime
 from functools import partial
 
+from sandbox_common import times
+from sandbox_common.spans import Span
 from sandbox_operator.agents.agent_server import AgentServers, address_of
 from sandbox_operator.agents.background import BackgroundRequests
 from sandbox_operator.pools.deferred import Initialization
@@ -31,13 +34,18 @@ class AgentRequests:
         if turn.steps.initialize:
             pod, class_ = turn.steps.initialize
             ask = partial(self._initializer.initialize, sandbox, pod, class_)
-            return self._initializations.begin(pod.run_id, ask, partial(self._initialized, turn, pod))
+            return self._initializations.begin(pod.run_id, ask, partial(self._initialized, turn, pod, times.utc_now()))
         return True
 
     def _prepared(self, turn: Turn, pod: Pod, _: None) -> None:
         turn.memory.prepared = pod.uid
         self._queue.add(turn.key)
 
-    def _initialized(self, turn: Turn, pod: Pod, result: Initialization | None) -> None:
+    def _initialized(self, turn: Turn, pod: Pod, began: datetime, result: Initialization | None) -> None:
         turn.memory.initialized = result and (pod.run_id, result)
+        if turn.spans is not None:
+            error = "" if result == Initialization() else "not_initialized"
+            turn.memory.spans.append(
+                Span("initialize agent server", began, times.utc_now(), {"k8s.pod.name": pod.name}, error=error)
+            )
         self._queue.add(turn.key)

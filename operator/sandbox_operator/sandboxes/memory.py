@@ -1,9 +1,12 @@
 """What this process remembers about sandboxes between passes. Losing it does no harm."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sandbox_common.cluster_events import ClusterEvent
+from sandbox_common.spans import Attributes, Span
 from sandbox_crds.models import Sandbox
 from sandbox_operator.limits.start_queue import HeldBack
 from sandbox_operator.pools.deferred import Initialization
@@ -32,6 +35,8 @@ class Memory:
     prepared: str = ""
     """UID of the pod whose agent server was asked, since the last pass, to save its work."""
     initialized: tuple[RunId, Initialization] | None = None
+    spans: list[Span] = field(default_factory=list[Span])
+    """Spans of what has happened in the background since the last pass, if the start is traced."""
 
     def pod_events(self, pod: Pod | None) -> tuple[datetime | None, tuple[ClusterEvent, ...]]:
         """When the Events about this pod were last read, None for never, and the Events."""
@@ -56,3 +61,12 @@ class Turn:
     refusal: Refusal | None = None
     pod: Pod | None = None
     steps: Plan = field(default_factory=Plan)
+    written: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The changes of the status that the pass has written."""
+    spans: list[Span] | None = None
+    """Spans of the pass's writes; None if the start is not traced."""
+
+    def wrote(self, what: str, began: datetime, ended: datetime, attributes: Attributes, error: str = "") -> None:
+        """Note a write for the trace, if there is one."""
+        if self.spans is not None:
+            self.spans.append(Span(what, began, ended, attributes, error=error))

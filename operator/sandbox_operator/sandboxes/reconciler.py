@@ -1,7 +1,7 @@
 """One pass over one sandbox: gather the state, plan, apply. And the workers that make the passes."""
 
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ from sandbox_operator.sandboxes.memory import Memory, Turn
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.services import ServiceChange, Services, refused_event
+from sandbox_operator.sandboxes.traces import StartTraces, is_traced
 from sandbox_operator.sandboxes.volumes import growth, volume_events
 from sandbox_operator.sandboxes.world import Create, Made, World
 from sandbox_operator.watching.definitions import Definitions
@@ -82,6 +83,7 @@ class Reconciler:
         now: Callable[[], datetime] = times.utc_now,
         definitions: Definitions | None = None,
         pull_secrets: Callable[[str], tuple[str, ...]] = lambda _: (),
+        traces: StartTraces | None = None,
     ) -> None:
         self._api = api
         self._definitions = definitions or Definitions()
@@ -98,6 +100,7 @@ class Reconciler:
         self._pull_of = pull_of
         self._lives = lives
         self._now = now
+        self._traces = traces
         self._memories: dict[str, Memory] = {}
         self._unreported: WeakSet[Memory] = WeakSet()
         """Memories of the sandboxes in a passing state that is not reported yet."""
@@ -119,8 +122,20 @@ class Reconciler:
         memory = self._memories.get(key)
         if memory is None or memory.uid != sandbox.metadata.uid:
             memory = self._memories[key] = Memory(sandbox.metadata.uid)
-        with suppress(_OutdatedError):
-            await self._pass(Turn(key, sandbox, memory))
+        turn = Turn(key, sandbox, memory)
+        if self._traces and is_traced(sandbox):
+            await self._traced(turn, self._traces)
+        else:
+            with suppress(_OutdatedError):
+                await self._pass(turn)
+
+    async def _traced(self, turn: Turn, traces: StartTraces) -> None:
+        turn.spans, began = [], self._now()
+        try:
+            with suppress(_OutdatedError):
+                await self._pass(turn)
+        finally:
+            traces.passed(turn, began, self._now())
 
     async def _pass(self, turn: Turn) -> None:
         """Do the steps in order. After a step whose result matters for the plan, make a new plan."""
@@ -186,13 +201,16 @@ class Reconciler:
         class_ = self._classes.get(turn.sandbox.spec.class_name)
         if class_ is None:
             return
+        began = self._now()
         if class_.spec.workspace.persistent and _VOLUME_CLAIM in self._definitions.missing:
             claimed = Miss(MissReason.OTHER, f"The definition of Sandboxes lacks {_VOLUME_CLAIM}.")
         else:
-            claimed = await self._claims.claim(turn.sandbox, class_, self._now())
+            claimed = await self._claims.claim(turn.sandbox, class_, began)
         if isinstance(claimed, Miss):
             turn.memory.miss = claimed
         else:
+            attributes = {"k8s.pod.name": claimed.name, "openhands.sandbox.pool": claimed.pool}
+            turn.wrote("claim warm pod", began, self._now(), attributes)
             turn.memory.expectations.gained(claimed, time.monotonic())
             await self._api.post(*turn.steps.afterwards)
         self._decide(turn)
@@ -215,7 +233,10 @@ class Reconciler:
             self._queue.add(turn.key)
             raise _OutdatedError
         await self._api.post(*turn.steps.events)
+        attributes = {"openhands.sandbox.objects": ",".join(create.resource.kind for create in turn.steps.creates)}
+        began = self._now()
         turn.refusal = await self._make(turn)
+        turn.wrote("create objects", began, self._now(), attributes, turn.refusal.reason if turn.refusal else "")
         self._decide(turn)
 
     async def _look(self, turn: Turn, pod: Pod) -> None:
@@ -234,7 +255,10 @@ class Reconciler:
         if steps.status is None:
             return
         if changes := self._definitions.kept("Sandbox", sandbox.status, steps.status):
+            began = self._now()
             await self._write(sandbox, self._write_status(sandbox, changes))
+            turn.written = changes
+            turn.wrote("write status", began, self._now(), _reason(changes))
             _log.info("status written", sandbox=turn.key, fields=sorted(changes))
         turn.memory.miss = None
 
@@ -362,3 +386,9 @@ class Reconciler:
             raise _OutdatedError from error
         self._sandboxes.refresh(stored)
         self._lives.written(sandbox, Sandbox.model_validate(stored), start, self._now())
+
+
+def _reason(changes: Mapping[str, Any]) -> dict[str, str]:
+    """The reason of the condition `Ready`, if it is among the changes of a status, as the attribute of a span."""
+    conditions = changes.get("conditions")
+    return {"openhands.sandbox.reason": conditions[0]["reason"]} if conditions else {}

@@ -69,6 +69,15 @@ class PullUnderWay:
     is_asked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FinishedPull:
+    """A pull that has succeeded."""
+
+    image: str
+    began: datetime
+    ended: datetime
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class _Sample:
     ended: datetime
@@ -158,6 +167,16 @@ class Pulls:
         sample, samples = _Sample(event.seen, event.pod_uid, seconds, event.size), self._samples.get(event.node, [])
         if seconds >= _SHORTEST and sample not in samples:
             remember(self._samples, event.node, sorted([*samples, sample])[-_REMEMBERED:])
+
+    def finished(self, pod_uid: str) -> list[FinishedPull]:
+        """The pulls for a pod that have succeeded, in order."""
+        attempts = self._pods.get(pod_uid, {}).items()
+        pulls = [
+            FinishedPull(image, of_image.began, of_image.ended)
+            for image, of_image in attempts
+            if of_image.began and of_image.ended and of_image.since is None
+        ]
+        return sorted(pulls, key=lambda pull: pull.began)
 
     def of(
         self, pod_uid: str, node: str, waits: Callable[[str, str], bool], now: datetime, size_of: Callable[[str], int]

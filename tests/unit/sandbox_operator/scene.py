@@ -23,6 +23,7 @@ from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.lives import Lives
 from sandbox_operator.sandboxes.reconciler import Reconciler
 from sandbox_operator.sandboxes.services import Services
+from sandbox_operator.sandboxes.traces import StartTraces
 from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.pods import Pod, decode
 from sandbox_operator.watching.pulls import PullUnderWay
@@ -83,7 +84,7 @@ class Agents(AgentServers):
 class Scene:
     """One Sandbox `one`, one class, and a cache of pods that shows what it is given. Several may share a server."""
 
-    def __init__(self, server: Server | None = None) -> None:
+    def __init__(self, server: Server | None = None, traces: StartTraces | None = None) -> None:
         self.server = server or Server()
         self.queue = Queue()
         self.pod_index = PodIndex()
@@ -120,6 +121,7 @@ class Scene:
             self.lives,
             lambda: self.now,
             self.definitions,
+            traces=traces,
         )
 
     def _sandbox_changed(self, name: str) -> None:
@@ -239,8 +241,8 @@ def as_ready(pod: Pod) -> Pod:
 class WarmScene(Scene):
     """The same with the pool `pool`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, traces: StartTraces | None = None) -> None:
+        super().__init__(traces)
         self.pools.put(POOL)
 
     async def stock_up(self, *names: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_operator.watching.pulls import PullEvent, Pulls, PullUnderWay, decode, estimate
+from sandbox_operator.watching.pulls import FinishedPull, PullEvent, Pulls, PullUnderWay, decode, estimate
 
 START = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 MB = 10**6
@@ -254,3 +254,12 @@ def test_one_odd_pull_misleads_nobody() -> None:
 
 def test_a_change_of_the_network_is_learned() -> None:
     assert estimate([(40.0, 100 * MB)] * 4 + [(10.0, 100 * MB)] * 12, 100 * MB) == 40
+
+
+def test_the_pulls_of_a_pod_that_have_ended() -> None:
+    of_two = began(5, "b"), ended(9, 4, MB, "b"), began(0, "a"), ended(3, 3, MB, "a")
+    pulls = known(*of_two, began(1, "c"), ended(2, 1, MB, "d"))
+    assert pulls.finished("uid-1") == [FinishedPull("a", at(0), at(3)), FinishedPull("b", at(5), at(9))]
+    pulls.see(began(10, "a"))
+    assert pulls.finished("uid-1") == [FinishedPull("b", at(5), at(9))]
+    assert pulls.finished("uid-2") == []
