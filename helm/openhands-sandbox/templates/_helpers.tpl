@@ -268,6 +268,41 @@ readinessProbe:
   {{- end }}
 {{- end }}
 
+{{/* Egress rule: the collector of traces, if there is one. */}}
+{{- define "openhands-sandbox.egressToCollector" -}}
+{{- if .Values.tracing.endpoint }}
+- ports:
+    {{- range .Values.networkPolicy.collector.ports }}
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+  {{- with .Values.networkPolicy.collector.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Variables of OpenTelemetry, if there is a collector. */}}
+{{- define "openhands-sandbox.tracing" -}}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .sampleRatio | quote }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: k8s.namespace.name={{ $.Release.Namespace }},k8s.pod.name=$(POD_NAME)
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/*
 What an untrusted process must not reach by address: IANA's special-purpose ranges, and 168.63.129.16, at which Azure
 serves credentials to its machines.
@@ -458,6 +493,9 @@ ipFamilies:
 {{- fail (printf "%s.extraEnv: %s is there twice" $process .name) }}
 {{- end }}
 {{- $names = append $names .name }}
+{{- if and $.Values.tracing.endpoint (contains (printf "name: %s\n" .name) (include "openhands-sandbox.tracing" $)) }}
+{{- fail (printf "%s.extraEnv: %s is one that tracing.endpoint sets" $process .name) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if and .Values.gateway.service.nodePort (eq .Values.gateway.service.type "ClusterIP") }}

@@ -94,6 +94,20 @@ def test_the_operator_is_called_by_probes_alone(defaults: list[Manifest]) -> Non
     assert rest == policy(defaults, "gateway")["egress"][1:]
 
 
+COLLECTOR = {"tracing": {"endpoint": "http://collector.monitoring.svc:4318"}}
+
+
+@pytest.mark.parametrize("component", ["operator", "gateway"])
+def test_only_with_an_endpoint_a_collector_is_reached(helm: Helm, defaults: list[Manifest], component: str) -> None:
+    without = policy(defaults, component)["egress"]
+    with_any = policy(helm.render(COLLECTOR), component)["egress"]
+    assert [rule for rule in with_any if rule not in without] == [{"ports": [{"port": 4318, "protocol": "TCP"}]}]
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    narrow = {**COLLECTOR, "networkPolicy": {"collector": {"to": peers, "ports": [4317, 4318]}}}
+    [rule] = [rule for rule in policy(helm.render(narrow), component)["egress"] if rule not in without]
+    assert (rule["to"], [port["port"] for port in rule["ports"]]) == (peers, [4317, 4318])
+
+
 def test_the_gateway_reaches_registries_only_where_it_shall_ask_them(helm: Helm) -> None:
     _, registries, *_ = policy(helm.render({"gateway": {"imageRegistries": ["ghcr.io"]}}), "gateway")["egress"]
     assert registries["ports"] == [{"port": 443, "protocol": "TCP"}]

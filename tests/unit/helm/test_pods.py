@@ -122,6 +122,26 @@ def test_the_processes_know_their_environment(
         assert value == variable.get("value", "a-namespace")
 
 
+@pytest.mark.parametrize("component", ["operator", "gateway"])
+def test_traces_go_to_the_collector_that_is_named(helm: Helm, defaults: list[Manifest], component: str) -> None:
+    def variables(manifests: list[Manifest]) -> list[dict[str, Any]]:
+        environment = pod_templates(manifests)[component]["spec"]["containers"][0]["env"]
+        return [entry for entry in environment if entry["name"].startswith(("OTEL_", "POD_"))]
+
+    assert variables(defaults) == []
+    tracing = {"endpoint": "http://collector.monitoring.svc:4318", "sampleRatio": 0.05}
+    assert variables(helm.render({"tracing": tracing})) == [
+        {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector.monitoring.svc:4318"},
+        {"name": "OTEL_TRACES_SAMPLER", "value": "parentbased_traceidratio"},
+        {"name": "OTEL_TRACES_SAMPLER_ARG", "value": "0.05"},
+        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {
+            "name": "OTEL_RESOURCE_ATTRIBUTES",
+            "value": "k8s.namespace.name=agents,k8s.pod.name=$(POD_NAME)",
+        },
+    ]
+
+
 def test_the_gateway_ends_before_it_is_killed(defaults: list[Manifest]) -> None:
     spec = pod_templates(defaults)["gateway"]["spec"]
     [container] = spec["containers"]

@@ -16,6 +16,8 @@ from unit.helm.rendering import CHART, Helm, RefusedError
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 
+COLLECTOR = {"endpoint": "http://collector.example.com:4318"}
+BAD_COLLECTORS = ("collector:4318", "grpc://collector:4317", "http://user:password@collector", "http://a?b", "http://")
 FORMER = {"/networkPolicy/sandbox": {"internet", "extraEgress"}}
 """What only values of earlier charts have."""
 
@@ -174,6 +176,16 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "/gateway/extraEnv/0",
     ),
     ({"operator": {"extraEnv": [{"name": "A"}, {"name": "A"}]}}, "operator.extraEnv: A is there twice"),
+    *(
+        (
+            {"tracing": COLLECTOR, process: {"extraEnv": [{"name": name, "value": "a"}]}},
+            f"{process}.extraEnv: {name} is",
+        )
+        for process, name in (("gateway", "OTEL_RESOURCE_ATTRIBUTES"), ("operator", "POD_NAME"))
+    ),
+    *(({"tracing": {"endpoint": endpoint}}, "/tracing/endpoint") for endpoint in BAD_COLLECTORS),
+    ({"tracing": {"sampleRatio": 1.5}}, "/tracing/sampleRatio"),
+    ({"networkPolicy": {"collector": {"ports": []}}}, "/networkPolicy/collector/ports"),
     ({"gateway": {"serviceAccount": {"annotations": {"a": 1}}}}, "/gateway/serviceAccount/annotations/a"),
     ({"gateway": {"service": {"ipFamilyPolicy": "Dual"}}}, "/gateway/service/ipFamilyPolicy"),
     ({"gateway": {"service": {"ipFamilies": ["IPv5"]}}}, "/gateway/service/ipFamilies/0"),

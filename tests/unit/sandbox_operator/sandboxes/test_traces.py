@@ -34,7 +34,7 @@ def add(scene: Scene, trace_parent: str = SAMPLED) -> None:
 
 async def test_a_cold_start() -> None:
     exported = Exported()
-    scene = Scene(traces(exported))
+    scene = Scene(traces=traces(exported))
     add(scene)
     await scene.step()
     names = [span.name for span in exported.exporter.get_finished_spans()]
@@ -74,7 +74,7 @@ async def test_a_cold_start() -> None:
 
 async def test_a_warm_start() -> None:
     exported = Exported()
-    scene = WarmScene(traces(exported))
+    scene = WarmScene(traces=traces(exported))
     await scene.stock_up("pool-a")
     add(scene)
     await scene.step()
@@ -89,7 +89,7 @@ async def test_a_warm_start() -> None:
 
 async def test_a_pass_that_writes_nothing_has_no_span() -> None:
     exported = Exported()
-    scene = Scene(traces(exported))
+    scene = Scene(traces=traces(exported))
     add(scene)
     await scene.step()
     exported.exporter.clear()
@@ -100,7 +100,7 @@ async def test_a_pass_that_writes_nothing_has_no_span() -> None:
 
 async def test_what_was_written_before_a_failure_is_exported() -> None:
     exported = Exported()
-    scene = WarmScene(traces(exported))
+    scene = WarmScene(traces=traces(exported))
     await scene.stock_up("pool-a")
     add(scene)
 
@@ -116,7 +116,7 @@ async def test_what_was_written_before_a_failure_is_exported() -> None:
 @pytest.mark.parametrize("trace_parent", ["", "nonsense", SAMPLED[:-2] + "00", "x" * 100_000])
 async def test_an_annotation_that_is_no_sampled_trace_changes_nothing(trace_parent: str) -> None:
     exported = Exported()
-    scene = Scene(traces(exported))
+    scene = Scene(traces=traces(exported))
     add(scene, trace_parent)
     await scene.step()
     scene.show(as_ready)
