@@ -1,6 +1,6 @@
 """Measures the requests of a client's connection, and reports each to the metrics and the access log when it ends."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
@@ -122,11 +122,10 @@ class Meter:
             return request
         self.timed = True
         self.trace = trace = sampled_trace(trace_parent)
-        span_id = "" if trace is None else self._log.new_span()
-        if trace is None or not span_id:
+        if trace is None:
             return request
-        self.trace = trace = replace(trace, span_id=span_id)
-        return request.with_field(b"traceparent", trace.own.encode())
+        trace.span_id = self._log.new_span()
+        return request.with_field(b"traceparent", trace.own.encode()) if trace.span_id else request
 
     def answered(self, answer: Answer) -> None:
         """The gateway itself answered it."""

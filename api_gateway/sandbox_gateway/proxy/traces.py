@@ -9,7 +9,7 @@ _KNOWN_FLAGS = 3
 """`sampled` and `random`. Whoever changes a traceparent clears the others (section 3.2.2.5)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trace:
     """A sampled trace, as the sender of a request names it. Ids are hexadecimal."""
 
