@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-[^,]*)?")
 _SAMPLED = 1
 _KNOWN_FLAGS = 3
 """`sampled` and `random`. Whoever changes a traceparent clears the others (section 3.2.2.5)."""

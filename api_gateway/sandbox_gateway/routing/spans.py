@@ -11,7 +11,7 @@ from sandbox_gateway.proxy.meter import Entry
 from sandbox_gateway.proxy.redaction import template
 
 _A_SECOND = 100
-"""Anybody can send sampled requests. A span takes the event loop about as long as the forwarding of five requests."""
+"""Anybody can send sampled requests. A span costs about as much as the forwarding of five small requests."""
 
 
 class RequestSpans:

@@ -21,6 +21,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
         (f"00-{TRACE}-{'0' * 16}-01", None),
         (f"00-{TRACE.upper()}-00f067aa0ba902b7-01", None),
         (f"00-{TRACE}-00f067aa0ba902b7-01, 00-{TRACE}-00f067aa0ba902b7-01", None),
+        (f"01-{TRACE}-00f067aa0ba902b7-01-more, 01-{TRACE}-00f067aa0ba902b7-01", None),
         ("", None),
         ("secret", None),
     ],
