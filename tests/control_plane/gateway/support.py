@@ -127,7 +127,10 @@ class Agent:
 
 @asynccontextmanager
 async def running_agent() -> AsyncGenerator[Agent]:
-    """An agent server's /health on loopback, a WebSocket that echoes, and a path that never answers."""
+    """An agent server's /health on loopback, a WebSocket that echoes, and a path that never answers.
+
+    `/traceparent` gives this header of the request.
+    """
     agent = Agent(0)
 
     async def health(_: web.Request) -> web.Response:
@@ -141,6 +144,9 @@ async def running_agent() -> AsyncGenerator[Agent]:
             await websocket.send_str(message.data)
         return websocket
 
+    async def trace_parent(request: web.Request) -> web.Response:
+        return web.Response(text=request.headers.get("traceparent", ""))
+
     async def for_ever(_: web.Request) -> web.Response:
         agent.asked.set()
         await asyncio.Event().wait()
@@ -149,6 +155,7 @@ async def running_agent() -> AsyncGenerator[Agent]:
     app = web.Application()
     app.router.add_get("/health", health)
     app.router.add_get("/sockets/echo", echo)
+    app.router.add_get("/traceparent", trace_parent)
     app.router.add_get("/for-ever", for_ever)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
