@@ -7,6 +7,7 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
+import structlog
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
@@ -169,6 +170,27 @@ def test_without_a_collector_it_is_off(environment: dict[str, str], monkeypatch:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert tracing_from_environment("a-service") is None
+
+
+def test_without_the_extra_it_is_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    monkeypatch.setitem(sys.modules, "sandbox_common.otlp", None)
+    with structlog.testing.capture_logs() as logs:
+        assert tracing_from_environment("a-service") is None
+    assert [log["event"] for log in logs] == ["traces are not exported: install openhands-sandbox[tracing]"]
+
+
+def test_the_environment_names_service_and_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "another-service")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=agents,k8s.pod.name=a-pod")
+    exported = Exported()
+    exported.tracing.record(span("outer"), SAMPLED)
+    resource = exported.spans["outer"].resource.attributes
+    assert [resource[name] for name in ("service.name", "k8s.namespace.name", "k8s.pod.name")] == [
+        "another-service",
+        "agents",
+        "a-pod",
+    ]
 
 
 IMPORTED = """
