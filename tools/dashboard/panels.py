@@ -89,7 +89,7 @@ ROWS = (
             Panel(
                 "Sandboxes",
                 (
-                    Query(f"max({_OPERATOR}_sandboxes{{{_HERE}}})", "sandboxes"),
+                    Query(f"max by (reason) ({_OPERATOR}_sandboxes{{{_HERE}}}) > 0", "{{reason}}"),
                     Query(f"max({_OPERATOR}_pods{{{_HERE}}})", "pods"),
                     Query(f"max({_OPERATOR}_held_back{{{_HERE}}})", "held back by a limit"),
                 ),

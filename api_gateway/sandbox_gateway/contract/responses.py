@@ -98,7 +98,7 @@ class ExplainResponse(BaseModel):
     pod_status: PodStatus
     reason: str = Field(description="The cause in one word, as in the condition `Ready` of the Sandbox.")
     launch: Literal["", "Cold", "Warm", "Resume"] = Field(
-        description="How its pod was made: for the first start, from a pool, or for a resume. Empty without a pod."
+        description="How its pod was made: for its first start, from a pool, or for a resume. Empty without a pod."
     )
     cause: str
     evidence: list[Evidence] = Field(

@@ -243,6 +243,10 @@ class RefusedKeys:
         self._log = log
         self._auditor = auditor
 
+    def new_span(self) -> str:
+        """That of the other log."""
+        return self._log.new_span()
+
     def take(self, entry: Entry) -> None:
         """Log it, and audit it if it was a call of the Runtime API without a valid API key."""
         self._log.take(entry)

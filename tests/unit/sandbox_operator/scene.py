@@ -242,7 +242,7 @@ class WarmScene(Scene):
     """The same with the pool `pool`."""
 
     def __init__(self, traces: StartTraces | None = None) -> None:
-        super().__init__(traces)
+        super().__init__(traces=traces)
         self.pools.put(POOL)
 
     async def stock_up(self, *names: str) -> None:
