@@ -22,10 +22,11 @@ REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "Subjec
 
 def without(manifest: KubeObject, *path: str) -> None:
     properties = manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    properties[path[0]].pop("default", None)
     for name in path[:-1]:
-        properties = properties[name]["properties"]
+        part = properties[name]
+        properties = part.get("items", part)["properties"]
     del properties[path[-1]]
-    manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].pop("default", None)
 
 
 def older() -> list[KubeObject]:
@@ -35,6 +36,7 @@ def older() -> list[KubeObject]:
     without(by_plural["sandboxclasses"], "spec", "egress")
     without(by_plural["sandboxclasses"], "spec", "pod", "hostUsers")
     without(by_plural["sandboxes"], "status", "observedGeneration")
+    without(by_plural["sandboxes"], "status", "conditions", "observedGeneration")
     return lacking
 
 
