@@ -13,6 +13,8 @@ from sandbox_common import times
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import FAILURES, ApiError, KubeObject
 from sandbox_common.kube.resources import PODS, SERVICES, VOLUME_CLAIMS
+from sandbox_common.reasons import ExpiryReason
+from sandbox_common.waiting import to_the_end
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.limits.start_queue import StartQueue
 from sandbox_operator.pools.claim_patch import brings_volume
@@ -296,8 +298,7 @@ class Reconciler:
         if steps.suspend:
             await self._write(sandbox, self._api.suspend(sandbox, "StartTimeout", steps.suspend))
         if steps.expire:
-            with self._lives.expiring(sandbox, steps.expire, self._now()):
-                await self._api.delete_sandbox(sandbox)
+            await to_the_end(self._expire(sandbox, steps.expire))
             # With finalizers, the Sandbox still exists, and the watch shows that it is being deleted.
             if not sandbox.metadata.finalizers:
                 self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
@@ -376,16 +377,24 @@ class Reconciler:
 
     async def _write(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> None:
         """Await a write to the Sandbox, take the answer into the cache, and count what has changed."""
-        start = self._lives.start(sandbox)
         try:
-            stored = await writing
+            # A write that has been sent counts, even if this process stops leading before the answer.
+            await to_the_end(self._count(sandbox, writing))
         except ApiError as error:
             if error.code != 404:
                 raise
             self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
             raise _OutdatedError from error
+
+    async def _count(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> None:
+        start = self._lives.start(sandbox)
+        stored = await writing
         self._sandboxes.refresh(stored)
         self._lives.written(sandbox, Sandbox.model_validate(stored), start, self._now())
+
+    async def _expire(self, sandbox: Sandbox, reason: ExpiryReason) -> None:
+        with self._lives.expiring(sandbox, reason, self._now()):
+            await self._api.delete_sandbox(sandbox)
 
 
 def _reason(changes: Mapping[str, Any]) -> dict[str, str]:

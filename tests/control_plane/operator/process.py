@@ -10,6 +10,7 @@ from typing import Self
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from control_plane.resident import resident
 from control_plane.waiting import eventually
@@ -74,12 +75,15 @@ class OperatorProcess:
     async def metric(self, name: str) -> float | None:
         """Sum of a metric over all labels; None when the process does not answer, or has no such metric."""
         try:
-            text = (await self._http.get("/metrics")).text
+            values = [sample.value for sample in await self.samples() if sample.name == name]
         except httpx.TransportError:
             return None
-        families = text_string_to_metric_families(text)
-        values = [sample.value for family in families for sample in family.samples if sample.name == name]
         return sum(values) if values else None
+
+    async def samples(self) -> list[Sample]:
+        """All metrics. Raises httpx.TransportError."""
+        families = text_string_to_metric_families((await self._http.get("/metrics")).text)
+        return [sample for family in families for sample in family.samples]
 
     @property
     def resident(self) -> int:

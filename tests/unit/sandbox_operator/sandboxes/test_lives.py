@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from prometheus_client import REGISTRY
 
-from sandbox_common.kube import ApiError
+from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.losses import LossReason
 from sandbox_common.reasons import MEANINGS, ExpiryReason, Reason
 from sandbox_common.times import rfc3339
@@ -319,6 +319,29 @@ async def test_a_write_without_an_answer_is_not_counted(scene: Scene) -> None:
     # It was not accepted, so the next one is.
     with counted() as found:
         await scene.step()
+    assert found == {"start_seconds Cold Ready": 1, "status_lag_seconds": 1}
+
+
+async def test_a_write_that_is_answered_after_the_end_of_the_term_is_counted(scene: Scene) -> None:
+    scene.add()
+    await scene.step()
+    scene.show(answering)
+    answers, patch = asyncio.Event(), scene.server.patch
+
+    async def answer_late(*args: Any, **query: Any) -> KubeObject:
+        stored = await patch(*args, **query)
+        await answers.wait()
+        return stored
+
+    scene.server.patch = answer_late
+    with counted() as found:
+        working = asyncio.create_task(scene.reconciler.reconcile("one"))
+        await asyncio.sleep(0.01)
+        working.cancel()
+        await asyncio.wait([working])
+        assert working.cancelled()
+        answers.set()
+        await asyncio.sleep(0.01)
     assert found == {"start_seconds Cold Ready": 1, "status_lag_seconds": 1}
 
 

@@ -1,0 +1,65 @@
+"""Metrics of lives and the API server's audit log say the same, one to one, over changes of the leader."""
+
+import random
+from itertools import batched, cycle
+
+from control_plane.audit import Audit
+from control_plane.leading.conftest import Start
+from control_plane.leading.crew import Crew
+from control_plane.leading.lives import WARM_SHARE, Lives, Totals, expected
+from control_plane.pools.basin import Basin, Node
+from control_plane.waiting import eventually
+from local_cluster.control_plane import ControlPlane
+from sampling import count, seed
+from sandbox_common.reasons import PoolReason
+
+LIVES = count(24, 1000)
+BATCH = count(12, 60)
+"""Lives between two changes of the leader."""
+POOL = BATCH // WARM_SHARE + 1
+
+
+async def test_each_step_is_in_the_metrics_once(
+    control_plane: ControlPlane, basin: Basin, node: Node, start: Start, audit: Audit
+) -> None:
+    await basin.add_pool(replicas=POOL)
+    draw, hows = random.Random(seed()), cycle(("SIGSTOP", "SIGTERM", "SIGKILL"))
+    async with Lives.of(control_plane, basin) as lives, start(2, "--lease-duration-seconds=4") as crew:
+        totals = Totals(crew)
+        for batch in batched((lives.life(number, draw) for number in range(LIVES)), BATCH):
+            await basin.told(PoolReason.FILLED, ready_replicas=POOL)
+            await lives.begin(batch)
+            await _agree(audit, basin, totals)
+            await _lose_leader(crew, totals, next(hows))
+            await lives.end(batch)
+            await _agree(audit, basin, totals)
+        found = await totals.now()
+        print(f"\n{dict(found)}")
+        assert found["deletions Requested"] + found["deletions MaximumLife"] == LIVES
+        crew.check_logs()
+
+
+async def _agree(audit: Audit, basin: Basin, totals: Totals) -> None:
+    """Return once the metrics have what the audit log has, and nothing else."""
+
+    async def look() -> bool:
+        return await totals.now() == await expected(audit, basin)
+
+    try:
+        await eventually(look, 30)
+    except TimeoutError:
+        assert await totals.now() == await expected(audit, basin)
+
+
+async def _lose_leader(crew: Crew, totals: Totals, how: str) -> None:
+    """While nothing is being written, let another one lead; the lost one comes back."""
+    leader = await crew.leader()
+    if how == "SIGSTOP":
+        leader.freeze()
+        await crew.leader(besides=leader)
+        leader.thaw()
+        return
+    await totals.note(leader)
+    await (leader.stop() if how == "SIGTERM" else leader.kill())
+    await crew.leader(besides=leader)
+    await leader.restart()
