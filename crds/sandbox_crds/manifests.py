@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from sandbox_crds.api import CATEGORY, GROUP, VERSION
-from sandbox_crds.models import Sandbox, SandboxClass, SandboxImages, SandboxPool
+from sandbox_crds.models import Sandbox, SandboxClass, SandboxImages, SandboxPool, SandboxUsage
 from sandbox_crds.models.sandbox import NAME_RULE as SANDBOX_NAME_RULE
 from sandbox_crds.models.sandbox_pool import NAME_RULE as POOL_NAME_RULE
 
@@ -55,6 +55,15 @@ IMAGES_COLUMNS = [
     {"name": "Reason", "type": "string", "jsonPath": f"{_READY}.reason"},
     {"name": "Message", "type": "string", "jsonPath": f"{_READY}.message", "priority": 1},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+USAGE_COLUMNS = [
+    {"name": "Owner", "type": "string", "jsonPath": ".spec.owner"},
+    {"name": "Running s", "type": "integer", "jsonPath": ".status.total.runningSeconds"},
+    {"name": "Suspended s", "type": "integer", "jsonPath": ".status.total.suspendedSeconds"},
+    {"name": "Cold", "type": "integer", "jsonPath": ".status.total.coldStarts"},
+    {"name": "Warm", "type": "integer", "jsonPath": ".status.total.warmStarts"},
+    {"name": "Resumes", "type": "integer", "jsonPath": ".status.total.resumes"},
+    {"name": "Through", "type": "string", "jsonPath": ".status.through"},
 ]
 SCALE = {
     "specReplicasPath": ".spec.replicas",
@@ -112,8 +121,9 @@ def without_defaults(schema: Schema) -> Schema:
     kept = {key: value for key, value in schema.items() if key != "default"}
     if "properties" in kept:
         kept["properties"] = {name: without_defaults(part) for name, part in kept["properties"].items()}
-    if "items" in kept:
-        kept["items"] = without_defaults(kept["items"])
+    for inner in ("items", "additionalProperties"):
+        if inner in kept:
+            kept[inner] = without_defaults(kept[inner])
     return kept
 
 
@@ -125,8 +135,12 @@ def crd(
     *,
     name_rule: Schema | None = None,
     scale: Schema | None = None,
+    is_record: bool = False,
 ) -> dict[str, Any]:
-    """The CustomResourceDefinition of one model, with the subresource `status` if the model has a status."""
+    """The CustomResourceDefinition of one model, with the subresource `status` if the model has a status.
+
+    `is_record`: the writer of the status also creates the object. Without the subresource, this is one write.
+    """
     source = model.model_json_schema(by_alias=True)
     definitions = source.get("$defs", {})
     properties = {
@@ -147,9 +161,11 @@ def crd(
     }
     if "status" in source["properties"]:
         status = without_defaults(structural(source["properties"]["status"], definitions))
-        # Otherwise tools that follow kstatus would take a new object, which has no conditions yet, for a finished one.
-        properties["status"] = {**status, "default": {"observedGeneration": 0}}
-        version["subresources"] = {"status": {}, **({"scale": scale} if scale else {})}
+        if not is_record:
+            # Otherwise tools that follow kstatus would take a new object, which has no conditions yet, for a finished one.
+            status = {**status, "default": {"observedGeneration": 0}}
+            version["subresources"] = {"status": {}, **({"scale": scale} if scale else {})}
+        properties["status"] = status
     schema.update(name_rule or {})
     kind = model.__name__
     return {
@@ -181,6 +197,7 @@ def definitions() -> dict[str, dict[str, Any]]:
             SandboxPool, "sandboxpools", "ohsp", POOL_COLUMNS, name_rule=POOL_NAME_RULE, scale=SCALE
         ),
         "sandboximages.yaml": crd(SandboxImages, "sandboximages", "ohsi", IMAGES_COLUMNS, name_rule=POOL_NAME_RULE),
+        "sandboxusages.yaml": crd(SandboxUsage, "sandboxusages", "ohsu", USAGE_COLUMNS, is_record=True),
     }
 
 

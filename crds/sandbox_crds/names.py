@@ -55,6 +55,11 @@ def owner_label(owner: str) -> str:
     return f"{_HASHED}{hashlib.sha256(owner.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
 
+def usage_name(owner: str) -> str:
+    """Name of the SandboxUsage of an owner. Sandboxes without an owner count together, for the owner ""."""
+    return f"usage-{_digest(owner.encode(errors='surrogatepass'), 24)}"
+
+
 @lru_cache(256)
 def pod_name(sandbox: str, uid: str) -> str:
     """Name of the pod, its keys' Secret and its volume claim, unless the claim came with a warm pod.

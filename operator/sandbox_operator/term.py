@@ -29,6 +29,8 @@ from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.reconciler import Reconciler
 from sandbox_operator.sandboxes.traces import StartTraces
+from sandbox_operator.usage.api import UsageApi
+from sandbox_operator.usage.recorder import UsageRecorder
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.pulls import PullUnderWay
 from sandbox_operator.watching.queue import WorkQueue
@@ -64,6 +66,9 @@ class Term:
         )
         self._images = ImagesReconciler(
             ImagesApi(client, namespace), caches.images, caches.nodes, caches.pods, pause_image
+        )
+        self._usage = UsageRecorder(
+            UsageApi(client, namespace), WorkQueue(), caches.sandboxes, caches.classes, caches.pod_index.owned_by
         )
         self._idle = IdleWatch(api, agents, gateways, caches.sandboxes, caches.classes, caches.pods)
         self._start_queue = StartQueue(caches.limits.of, self.queue.add)
@@ -118,6 +123,7 @@ class Term:
                 group.create_task(self._idle.run())
                 group.create_task(self._pools.run())
                 group.create_task(self._images.run())
+                group.create_task(self._usage.run())
                 for _ in range(workers):
                     group.create_task(self._reconciler.work())
         finally:
@@ -128,12 +134,14 @@ class Term:
     def sandbox_changed(self, name: str) -> None:
         """See ChangeListener."""
         self.queue.add(name)
+        self._usage.changed(name)
 
     def class_changed(self, name: str) -> None:
         """See ChangeListener."""
         for sandbox in self._caches.sandboxes:
             if sandbox.spec.class_name == name:
                 self.queue.add_backlog(sandbox.metadata.name)
+                self._usage.changed(sandbox.metadata.name)
         self._pools.class_changed(name)
 
     def pool_changed(self, name: str) -> None:
@@ -158,5 +166,6 @@ class Term:
             return
         for sandbox in {known.sandbox for known in (before, pod) if known and known.sandbox}:
             self.queue.add(sandbox)
+            self._usage.changed(sandbox)
         self._idle.pod_changed(name, pod)
         self._images.pod_changed(pod)

@@ -19,7 +19,7 @@ _CRDS = """\
 
 Generated from `crds/sandbox_crds/models` by `make generate`. Do not edit.
 
-`kubectl explain` shows the same text. All three kinds belong to the API group `sandbox.openhands.dev/v1alpha1`.
+`kubectl explain` shows the same text. All kinds belong to the API group `sandbox.openhands.dev/v1alpha1`.
 """
 
 _SETTINGS = """\

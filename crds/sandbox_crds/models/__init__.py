@@ -10,6 +10,7 @@ from sandbox_crds.models.sandbox_images import (
     SandboxImagesStatus,
 )
 from sandbox_crds.models.sandbox_pool import SandboxPool, SandboxPoolSpec, SandboxPoolStatus
+from sandbox_crds.models.sandbox_usage import SandboxUsage, SandboxUsageSpec, SandboxUsageStatus, UsageAmounts
 
 __all__ = [
     "Condition",
@@ -29,4 +30,8 @@ __all__ = [
     "SandboxPoolStatus",
     "SandboxSpec",
     "SandboxStatus",
+    "SandboxUsage",
+    "SandboxUsageSpec",
+    "SandboxUsageStatus",
+    "UsageAmounts",
 ]

@@ -4,11 +4,8 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-_FACTORS = {
-    "": 1,
-    **{letter: 1000**power for power, letter in enumerate("kMGT", 1)},
-    **{f"{letter}i": 1024**power for power, letter in enumerate("KMGT", 1)},
-}
+from sandbox_common.quantity import amount
+
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 
 
@@ -28,22 +25,16 @@ def multiplied(quantity: str, factor: int) -> str:
 
 def is_less(one: str, other: str) -> bool:
     """Whether one quantity is less than the other; False if one of them is not a quantity."""
-    first, second = _amount(one), _amount(other)
+    first, second = amount(one), amount(other)
     return first is not None and second is not None and first < second
 
 
 def whole(quantity: str) -> int:
     """The quantity as a whole number. Raises ValueError if it is not a quantity."""
-    amount = _amount(quantity)
-    if amount is None:
+    found = amount(quantity)
+    if found is None:
         raise ValueError(f"{quantity!r} is not a quantity")
-    return int(amount)
-
-
-def _amount(quantity: str) -> Decimal | None:
-    match = _QUANTITY.fullmatch(quantity)
-    factor = _FACTORS.get(match[2] or "") if match else None
-    return Decimal(match[1]) * factor if match and factor else None
+    return int(found)
 
 
 def scaled(resources: Mapping[str, str], factor: int) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sandbox_common import reasons, times
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
@@ -33,6 +33,13 @@ _STARTS_AGAIN = frozenset(
 def reports(status: SandboxStatus, pod: Pod) -> bool:
     """Whether this status reports this pod, and not an earlier one of the same name."""
     return status.pod_uid == pod.uid
+
+
+def launch_of(status: SandboxStatus, pod: Pod) -> Literal["", "Cold", "Warm", "Resume"]:
+    """How this pod was made, for a sandbox that has this status."""
+    if reports(status, pod):
+        return status.launch
+    return "Warm" if pod.pool else "Resume" if status.first_ready_time else "Cold"
 
 
 def may_have_been_suspended(sandbox: Sandbox) -> bool:
@@ -119,7 +126,6 @@ _WITHOUT_POD: dict[str, Any] = {
 
 def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
     same = reports(old, pod)
-    launch = old.launch if same else "Warm" if pod.pool else "Resume" if old.first_ready_time else "Cold"
     ready_time = old.ready_time if same else ""
     if pod.is_ready and not ready_time and pod.ready and pod.ready.since:
         # The pod's readiness before the claim does not count for this sandbox.
@@ -132,7 +138,7 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
         # Reported from the first readiness on: an address alone is not worth a write.
         "pod_ip": pod.ip if pod.is_ready or (same and old.pod_ip == pod.ip) else "",
         "ports": _ports(old, pod),
-        "launch": launch,
+        "launch": launch_of(old, pod),
         "pool": pod.pool,
         "restart_count": pod.restarts,
         "restart_reason": old.restart_reason if is_reported else restart_reason(pod),

@@ -1,5 +1,6 @@
 """A pod, reduced to the fields that decisions about its sandbox use."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -8,6 +9,7 @@ from typing import Any
 from sandbox_common import times
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.unreadable import malformed
+from sandbox_common.usage import mebibytes, millicores
 from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
 from sandbox_operator.watching.nodes import Toleration, toleration
 
@@ -140,6 +142,8 @@ class Pod:
     has_network: bool = False
     container: Container | None = None
     obstacle: Obstacle | None = None
+    requests: tuple[int, int] = (0, 0)
+    """CPU in thousandths and memory in MiB, as a scheduler counts them."""
 
     def port(self, name: str) -> int:
         """The port with this name that the agent server's container declares; 0 if there is none."""
@@ -248,6 +252,7 @@ def decode(item: KubeObject) -> Pod:
         has_network=network is not None and network.status,
         container=_container(reported) if reported else None,
         obstacle=next((found for part in statuses if part["name"] != CONTAINER and (found := _obstacle(part))), None),
+        requests=_shared((_requested(spec, "cpu", millicores), _requested(spec, "memory", mebibytes))),
     )
 
 
@@ -268,6 +273,19 @@ def _server_image(spec: dict[str, Any]) -> str:
 def _shared[T: tuple[object, ...]](parts: T) -> T:
     """An equal tuple that all pods share, to save memory."""
     return parts
+
+
+def _requested(spec: dict[str, Any], resource: str, read: Callable[[str], int]) -> int:
+    """What the containers that run at the same time request together, or the largest of those that run before."""
+
+    def of(container: dict[str, Any]) -> int:
+        return read(str(_part(_part(container, "resources"), "requests").get(resource, "0")))
+
+    first = _parts(spec, "initContainers")
+    sidecars = [part for part in first if part.get("restartPolicy") == "Always"]
+    together = sum(map(of, (*_parts(spec, "containers"), *sidecars)))
+    before = max((of(part) for part in first if part.get("restartPolicy") != "Always"), default=0)
+    return max(together, before) + read(str(_part(spec, "overhead").get(resource, "0")))
 
 
 def _is_local(volume: dict[str, Any]) -> bool:

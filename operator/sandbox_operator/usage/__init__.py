@@ -1,0 +1,1 @@
+"""Records what the sandboxes of each owner use over time, in one SandboxUsage for each owner."""
