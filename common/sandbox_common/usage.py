@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from math import ceil
+from operator import attrgetter
 from typing import Any
 
 from sandbox_common import times
@@ -56,34 +57,38 @@ class Sums:
     """Adds up use, beginning with `days`. Days that are no longer kept at `now` do not count."""
 
     def __init__(self, days: Days, now: int) -> None:
-        self._oldest, self._newest = oldest_kept(now) * DAY, now // DAY + 1
-        self._rows: dict[int, dict[str, list[int]]] = {
-            number: {name: _values(amounts) for name, amounts in classes.items()}
+        self._first, self._last = oldest_kept(now), now // DAY + 1
+        self._before = {
+            number: classes
             for day, classes in days.items()
-            if (number := number_of(day)) is not None
+            if (number := number_of(day)) is not None and self._first <= number <= self._last
         }
+        self._changed: dict[int, dict[str, list[int]]] = {}
 
     def add(self, span: Span, begin: int, end: int) -> None:
         """Add the span's use from one time to another. If `end` is earlier, this use is taken back."""
         sign = 1 if begin <= end else -1
-        for day, seconds in _pieces(max(min(begin, end), self._oldest), max(begin, end)):
+        for day, seconds in _pieces(max(min(begin, end), self._first * DAY), max(begin, end)):
             self._plus(day, span.class_name, span.rate, sign * seconds)
 
     def add_start(self, span: Span) -> None:
         """Count the span's start."""
-        if span.start is not NOTHING and span.since >= self._oldest:
+        if span.start is not NOTHING and span.since >= self._first * DAY:
             self._plus(span.since // DAY, span.class_name, span.start, 1)
 
-    def days(self) -> dict[str, dict[str, UsageAmounts]]:
+    def days(self) -> dict[str, Mapping[str, UsageAmounts]]:
         """The sums, by day and class in order."""
-        return {
-            name_of(day): {name: _amounts(values) for name, values in sorted(rows.items()) if any(values)}
-            for day, rows in sorted(self._rows.items())
-            if self._oldest // DAY <= day <= self._newest and any(map(any, rows.values()))
+        changed = {
+            day: {name: _amounts(values) for name, values in sorted(rows.items()) if any(values)}
+            for day, rows in self._changed.items()
+            if day <= self._last
         }
+        return {name_of(day): rows for day, rows in sorted({**self._before, **changed}.items()) if rows}
 
     def _plus(self, day: int, class_name: str, rate: UsageAmounts, times_: int) -> None:
-        rows = self._rows.setdefault(day, {})
+        if day not in self._changed:
+            self._changed[day] = {name: _values(row) for name, row in self._before.get(day, {}).items()}
+        rows = self._changed[day]
         if class_name not in rows and len(rows) >= MOST_CLASSES - 1:
             class_name = OTHER_CLASSES
         row = rows.setdefault(class_name, [0] * len(FIELDS))
@@ -229,8 +234,11 @@ def _pieces(begin: int, end: int) -> Iterator[tuple[int, int]]:
         begin = midnight
 
 
+_of = attrgetter(*FIELDS)
+
+
 def _values(amounts: UsageAmounts) -> list[int]:
-    return [getattr(amounts, name) for name in FIELDS]
+    return list(_of(amounts))
 
 
 def _amounts(values: Iterable[int]) -> UsageAmounts:

@@ -159,7 +159,8 @@ class OwnerLedger:
 
     def due(self) -> int | None:
         """When to write next, or to delete a record whose days are all gone; None if there is nothing to do."""
-        soonest = self.through + SETTLED + PERIOD if self.through else 0
+        # One more second, since times are whole seconds.
+        soonest = self.through + SETTLED + PERIOD + 1 if self.through else 0
         if self._changed_at is not None:
             return max(soonest, self._changed_at + GATHER)
         spans = [entry.span for _, _, entry in self._all() if entry.is_open]

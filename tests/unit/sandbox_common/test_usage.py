@@ -1,6 +1,7 @@
 """Sums of use by day and class, and what a Sandbox uses now."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_the_sum_of_all_pieces_is_that_of_the_whole_whatever_way_they_go(points:
     base = span(MIDNIGHT - 3 * DAY)
     for sums, first in ((pieces, points[0]), (whole, points[-1])):
         sums.add(base, base.since, first)
-    for begin, end in zip(points, points[1:], strict=False):
+    for begin, end in pairwise(points):
         pieces.add(base, begin, end)
     assert pieces.days() == whole.days()
 

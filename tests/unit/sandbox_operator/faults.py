@@ -95,7 +95,12 @@ class Server:
     async def list(self, resource: Resource, namespace: str, **query: str) -> KubeObject:
         self._answer("list", resource)
         self.queries.append(query)
-        return {"items": [body for (plural, _), body in self.objects.items() if plural == resource.plural]}
+        return {
+            "metadata": {},
+            "items": [body for (plural, _), body in self.objects.items() if plural == resource.plural],
+        }
+
+    pages = KubeClient.pages
 
     async def delete(
         self,

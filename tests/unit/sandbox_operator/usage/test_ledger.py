@@ -12,6 +12,8 @@ from sandbox_crds.models import UsageAmounts
 from sandbox_crds.models.sandbox_usage import DAYS_KEPT
 from sandbox_operator.usage.ledger import GATHER, LATE, PERIOD, REST_PERIOD, SETTLED, OwnerLedger
 
+NEXT = SETTLED + PERIOD + 1
+
 START = 20_000 * DAY - 600
 """Ten minutes before a midnight."""
 RATE = UsageAmounts(running_seconds=1, cpu_millicore_seconds=250)
@@ -209,7 +211,7 @@ def test_what_happens_during_a_write_counts_in_the_next_one() -> None:
     ledger.see("other", {"pod": span(START + 95)}, START + 101)
     record.days, record.through = draft.days, draft.through
     ledger.recorded(draft)
-    assert ledger.due() == START + 100 + SETTLED + PERIOD
+    assert ledger.due() == START + 100 + NEXT
     record.flush(ledger, START + 200)
     assert (record.seconds, record.starts) == (90 + 105, 2)
 
@@ -222,7 +224,7 @@ def test_when_to_write() -> None:
     assert ledger.due() == START + GATHER
     record.flush(ledger, START + 3)
     # While it runs, every five minutes, whatever happens.
-    every = START + 3 + SETTLED + PERIOD
+    every = START + 3 + NEXT
     assert ledger.due() == every
     ledger.see("other", {"pod": span(START + 10)}, START + 10)
     assert ledger.due() == every
@@ -254,15 +256,15 @@ def test_the_end_of_a_span_is_not_left_behind() -> None:
     ledger.see("uid", {}, START + 313)
     record.flush(ledger, START + 312)
     due = ledger.due()
-    assert due == START + 312 + SETTLED + PERIOD
-    record.flush(ledger, due - SETTLED)
+    assert due == START + 312 + NEXT
+    record.flush(ledger, START + 612)
     assert (record.seconds, ledger.is_idle) == (313, True)
 
 
 def test_a_leader_that_finds_all_as_it_was_writes_no_sooner() -> None:
     for found, due in (
         ({"volume": span(START - 5000, rate=REST)}, REST_PERIOD),
-        ({"pod": span(START - 5000)}, SETTLED + PERIOD),
+        ({"pod": span(START - 5000)}, NEXT),
     ):
         ledger = OwnerLedger(START, "2024-10-03")
         ledger.see("uid", found, START + 60, late=0)
