@@ -149,6 +149,34 @@ class WarmRuntimeConfigsResponse(BaseModel):
     configs: list[WarmRuntimeConfig] = Field(description="By name.")
 
 
+class UsageTotal(BaseModel):
+    """Whole numbers. What was requested is multiplied by the seconds for which it was requested."""
+
+    running_seconds: int = Field(description="Seconds in which sandboxes had a pod on a node.")
+    suspended_seconds: int = Field(description="Seconds in which sandboxes were paused.")
+    cpu_millicore_seconds: int = Field(description="CPU requests of these pods; 3600000 are one core for an hour.")
+    memory_mebibyte_seconds: int = Field(description="Memory requests of these pods; 3686400 are one GiB for an hour.")
+    storage_mebibyte_seconds: int = Field(description="Sizes of workspace volumes, those of paused sandboxes too.")
+    cold_starts: int = Field(description="First pods that were made for a sandbox.")
+    warm_starts: int = Field(description="Pods that were claimed from a pool.")
+    resumes: int = Field(description="Further pods of a sandbox.")
+
+
+class DayUsage(UsageTotal):
+    """What one class of sandboxes used on one day."""
+
+    date: str = Field(description="Day in UTC, such as 2026-01-31.")
+    class_name: str = Field(description="SandboxClass; `*` for all beyond the first 15 of a day.")
+
+
+class UsageResponse(BaseModel):
+    """What an owner's sandboxes have used."""
+
+    through: str = Field(description="The present time, until which everything counts. RFC 3339.")
+    total: UsageTotal = Field(description="Sum of all rows.")
+    days: list[DayUsage] = Field(description="By day and class, the oldest first. Days without use are omitted.")
+
+
 class ErrorResponse(BaseModel):
     """Why a request was refused."""
 

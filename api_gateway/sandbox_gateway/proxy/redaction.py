@@ -2,8 +2,9 @@
 
 _WORDS = frozenset(
     # The Runtime API, and the gateway's other paths
-    b"start stop pause resume list sessions batch runtime explain registry_prefix image_exists build build_status api "
-    b"keys admin warm-runtime-configs api-keys challenge login docs redoc openapi.json health alive ready server_info "
+    b"start stop pause resume list usage sessions batch runtime explain registry_prefix image_exists build "
+    b"build_status api keys admin warm-runtime-configs api-keys challenge login docs redoc openapi.json health alive "
+    b"ready server_info "
     # The agent server, of its OpenAPI document (openhands-agent-server 1.58.2)
     b"acp activate agent-profiles agent-schema agent_final_response app-backends archive ask_agent auth backend bash "
     b"bash-events bash_commands bash_events bundle callback canvas-extensions catalog changes chat children commits "

@@ -17,11 +17,13 @@ from sandbox_gateway.runtime_api.gate import API_KEY_HEADER, Gate
 from sandbox_gateway.runtime_api.images import image_routes
 from sandbox_gateway.runtime_api.openapi import refusals
 from sandbox_gateway.runtime_api.routes import sandbox_routes
+from sandbox_gateway.runtime_api.usage import usage_routes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 from sandbox_gateway.sandboxes.service import SandboxService
+from sandbox_gateway.sandboxes.usage import Usage
 
 _DESCRIPTION = """\
 Every call needs an API key in the header `X-API-Key`; a sandbox belongs to the key that started it, and does not exist
@@ -41,6 +43,7 @@ def create_app(
     pull_secrets: PullSecrets,
     api_keys: ApiKeys,
     permissions: Permissions,
+    usage: Usage,
     *,
     registry_prefix: str = "",
     requests_per_minute: int = 0,
@@ -64,6 +67,7 @@ def create_app(
     api = APIRouter(dependencies=[Security(_KEY)], responses=refusals(401, 422, 429, 503))
     api.include_router(sandbox_routes(service, answers, explanations, pools, permissions, tracing))
     api.include_router(image_routes(images, pull_secrets, permissions, registry_prefix))
+    api.include_router(usage_routes(usage))
     app.include_router(api)
     app.router.routes.extend(docs_routes())
     return app

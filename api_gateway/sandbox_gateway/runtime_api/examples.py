@@ -109,6 +109,21 @@ EXPLAINED: dict[str, Any] = {
     ],
     "remedy": "Add nodes, stop or pause other sandboxes, or lower resources.requests of the SandboxClass.",
 }
+_USED: dict[str, int] = {
+    "running_seconds": 5400,
+    "suspended_seconds": 3600,
+    "cpu_millicore_seconds": 2700000,
+    "memory_mebibyte_seconds": 16588800,
+    "storage_mebibyte_seconds": 92160000,
+    "cold_starts": 1,
+    "warm_starts": 2,
+    "resumes": 1,
+}
+USAGE: dict[str, Any] = {
+    "through": "2026-01-31T12:00:00Z",
+    "total": _USED,
+    "days": [{**_USED, "date": "2026-01-31", "class_name": "default"}],
+}
 IMAGE_THERE: dict[str, Any] = {
     "exists": True,
     "known": True,

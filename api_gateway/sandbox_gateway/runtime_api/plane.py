@@ -25,6 +25,7 @@ from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 from sandbox_gateway.sandboxes.service import SandboxService
 from sandbox_gateway.sandboxes.starting import Starter
 from sandbox_gateway.sandboxes.starts import Starts
+from sandbox_gateway.sandboxes.usage import Usage
 from sandbox_gateway.settings import Settings
 
 
@@ -71,6 +72,7 @@ def control_plane(
         pull_secrets,
         api_keys,
         permissions,
+        Usage(client, namespace, cache, classes),
         registry_prefix=settings.registry_prefix,
         requests_per_minute=settings.requests_per_minute,
         auditor=auditor,

@@ -13,6 +13,7 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.reasons import Reason
 from sandbox_common.spans import OpenSpan
+from sandbox_common.usage import Days
 from sandbox_crds.models import Sandbox, SandboxClassSpec, SandboxPool
 from sandbox_gateway.contract.addresses import Addresses
 from sandbox_gateway.contract.requests import StartRequest
@@ -29,6 +30,7 @@ from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools, config
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 from sandbox_gateway.sandboxes.service import SandboxService
+from sandbox_gateway.sandboxes.usage import Usage
 from sandbox_gateway.sandboxes.view import View
 
 KEYS = MasterKeys.of({1: b"k" * 32})
@@ -164,6 +166,15 @@ class ScriptedService:
         return self.found, self.view
 
 
+class NoUsage:
+    """Nobody has used anything."""
+
+    async def of(self, owner: str) -> tuple[datetime, Days]:
+        """Like Usage.of."""
+        assert owner == "alice"
+        return NOW, {}
+
+
 class ScriptedExplanations:
     """Explains sandboxes to which no Event has happened."""
 
@@ -173,7 +184,12 @@ class ScriptedExplanations:
 
 
 def scripted_app(
-    service: ScriptedService, addresses: Addresses | None = None, keys: MasterKeys = KEYS, **options: Any
+    service: ScriptedService,
+    addresses: Addresses | None = None,
+    keys: MasterKeys = KEYS,
+    *,
+    usage: Usage | None = None,
+    **options: Any,
 ) -> FastAPI:
     """The real application over a scripted service."""
     answers = Answers(keys, unconnected_cache(keys), cast("SandboxClasses", Classes()), addresses or Addresses())
@@ -186,6 +202,7 @@ def scripted_app(
         cast("PullSecrets", None),
         cast("ApiKeys", FixedApiKeys()),
         Permissions((), "default"),
+        usage or cast("Usage", NoUsage()),
         registry_prefix="registry.test/images",
         **options,
     )

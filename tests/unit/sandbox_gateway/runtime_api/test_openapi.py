@@ -22,6 +22,7 @@ PATHS = {
     ("POST", "/stop"),
     ("GET", "/explain/{runtime_id}"),
     ("GET", "/api/warm-runtime-configs"),
+    ("GET", "/usage"),
     ("GET", "/registry_prefix"),
     ("GET", "/image_exists"),
     ("POST", "/build"),

@@ -346,6 +346,8 @@ async def test_a_missing_runtime_id_is_422(http: httpx.AsyncClient, path: str, b
         ("GET", "/build", 405),
         ("POST", "/image_exists", 405),
         ("POST", "/explain/x", 405),
+        ("POST", "/usage", 405),
+        ("GET", "/usage/other-owner", 404),
         ("POST", "/start/", 404),
     ],
 )
@@ -366,7 +368,10 @@ async def test_an_unknown_path_is_a_refusal_that_names_it(
             ("GET", path)
             for path in ("/sessions/s", "/sessions/batch?ids=s", "/runtime/sb-a", "/explain/sb-a", "/list")
         ),
-        *(("GET", path) for path in ("/registry_prefix", "/image_exists?image=a", "/build_status", "/nothing")),
+        *(
+            ("GET", path)
+            for path in ("/registry_prefix", "/image_exists?image=a", "/build_status", "/usage", "/nothing")
+        ),
         ("GET", "/api/warm-runtime-configs"),
     ],
 )
