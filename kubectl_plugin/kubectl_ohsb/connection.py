@@ -13,7 +13,7 @@ from kubernetes.aio import config as _kube_config
 
 from kubectl_ohsb.errors import Refusal
 from sandbox_common.kube import ApiError, KubeClient
-from sandbox_common.kube.resources import SANDBOX_IMAGES
+from sandbox_common.kube.resources import SANDBOX_IMAGES, SANDBOX_USAGES
 
 # It has no type annotations.
 _config: Any = _kube_config
@@ -21,6 +21,8 @@ _config: Any = _kube_config
 _IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _USUAL = Path("~/.kube/config")
 _COMPLETION_SECONDS = 5
+_DEFINED = frozenset({SANDBOX_IMAGES.plural, SANDBOX_USAGES.plural})
+_RIGHTS = {SANDBOX_USAGES.plural: "list sandboxusages, sandboxes and sandboxclasses"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,13 @@ def _unusable(path: str | None, error: Exception) -> str:
 
 def refused(error: ApiError, resource: str) -> str:
     """What to say of an error of the API server, with the remedy."""
+    rights = _RIGHTS.get(resource, f"get, list, create, patch and delete {resource}")
     remedy = {
         401: ": check the credentials of the kubeconfig",
-        403: f": ask for rights to get, list, create, patch and delete {resource}, or use --namespace",
+        403: f": ask for rights to {rights}, or use --namespace",
         404: ": check --namespace",
     }.get(error.code, "")
-    if error.code == 404 and resource == SANDBOX_IMAGES.plural and not error.message.startswith("namespaces "):
+    if error.code == 404 and resource in _DEFINED and not error.message.startswith("namespaces "):
         remedy = (
             f": the CustomResourceDefinition {resource}.{SANDBOX_IMAGES.group} is not installed; install it: "
             "kubectl apply --server-side --field-manager=helm -f helm/openhands-sandbox/crds/"

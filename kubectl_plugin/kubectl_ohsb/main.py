@@ -6,6 +6,7 @@ import click
 
 from kubectl_ohsb.images import images
 from kubectl_ohsb.keys import keys
+from kubectl_ohsb.usage import usage
 from sandbox_common import logs
 
 
@@ -16,6 +17,7 @@ def ohsb() -> None:
 
 ohsb.add_command(keys)
 ohsb.add_command(images)
+ohsb.add_command(usage)
 
 
 def main() -> None:

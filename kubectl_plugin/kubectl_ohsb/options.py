@@ -39,6 +39,7 @@ LIST_NAME = Text("NAME", texts.list_name)
 NAME = Text("NAME", texts.name)
 IMAGE = Text("PATTERN", texts.image)
 DURATION = Text("DURATION", texts.duration)
+DAY = Text("DATE", texts.day)
 
 _METAVARS = {"resource_factor": "1|2|4|8", "life_seconds": "DURATION"}
 
@@ -108,9 +109,14 @@ def target_of(parameters: dict[str, Any]) -> Target:
     return Target(*(parameters.pop(name, None) for name in ("namespace", "context", "kubeconfig")))
 
 
-def output(command: Command) -> Command:
-    """`--output`, as `output`."""
-    choice = click.Choice(["table", "json"])
+def output(command: Command, *more: str) -> Command:
+    """`--output`, as `output`: a table, JSON, or `more` formats."""
+    choice = click.Choice(["table", "json", *more])
     return click.option("-o", "--output", type=choice, default="table", show_default=True, help="Output format.")(
         command
     )
+
+
+def output_with_csv(command: Command) -> Command:
+    """The same, with CSV."""
+    return output(command, "csv")

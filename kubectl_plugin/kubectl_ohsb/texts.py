@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import ValidationError
 
 from sandbox_common.api_keys import OWNER, Limits, Policy
+from sandbox_common.usage import number_of
 from sandbox_crds.names import SANDBOX_NAME
 
 LONGEST = timedelta(days=3650)
@@ -55,6 +56,13 @@ def expiry(text: str, now: datetime) -> datetime:
     if time > now + LONGEST:
         raise ValueError(f"{text!r} is more than {LONGEST.days}d ahead: omit the option for a key that never expires")
     return time.astimezone(UTC).replace(microsecond=0)
+
+
+def day(text: str) -> str:
+    """A day in UTC."""
+    if number_of(text) is None:
+        raise ValueError(f"{text[:80]!r} is not a day: give one such as 2030-01-31")
+    return text
 
 
 def limit(field: str, text: str) -> int | None:

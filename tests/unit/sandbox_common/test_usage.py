@@ -36,8 +36,8 @@ CLASS = SandboxClassSpec.model_validate(
 )
 
 
-def span(since: int = MIDNIGHT, until: int | None = None, **fields: Any) -> Span:
-    return Span(**{"class_name": "default", "since": since, "rate": RATE, "until": until, **fields})
+def span(since: int = MIDNIGHT, class_name: str = "default", rate: UsageAmounts = RATE) -> Span:
+    return Span(class_name, since, rate)
 
 
 def sandbox(reason: str = "Ready", at: str = "2026-11-29T23:00:00Z", **fields: Any) -> Sandbox:
