@@ -50,6 +50,10 @@ POD: dict[str, Any] = {
 }
 
 
+def _requests(cpu: str, memory: str) -> dict[str, Any]:
+    return {"name": "agent-server", "resources": {"requests": {"cpu": cpu, "memory": memory}}}
+
+
 def at(second: int) -> datetime:
     return datetime(2026, 11, 23, 12, 0, second, tzinfo=UTC)
 
@@ -252,3 +256,23 @@ def test_a_restarted_agent_server_is_another_run() -> None:
     again = copy.deepcopy(POD)
     again["status"]["containerStatuses"] = [{"name": CONTAINER, "restartCount": 1, "state": {}}]
     assert decode(POD).run_id == decode(started).run_id != decode(again).run_id
+
+
+@pytest.mark.parametrize(
+    ("spec", "requests"),
+    [
+        ({}, (0, 0)),
+        ({"containers": [_requests("250m", "1Gi")]}, (250, 1024)),
+        ({"containers": [_requests("1", "1Gi"), _requests("0.5", "100M")]}, (1500, 1024 + 96)),
+        ({"initContainers": [{**_requests("100m", "1Mi"), "restartPolicy": "Always"}]}, (100, 1)),
+        (
+            {"containers": [_requests("1", "1Mi")], "initContainers": [_requests("2", "0"), _requests("3", "0")]},
+            (3000, 1),
+        ),
+        ({"overhead": {"cpu": "10m", "memory": "16Mi"}}, (10, 16)),
+        ({"containers": [_requests("nothing", "")]}, (0, 0)),
+    ],
+)
+def test_requests_are_those_that_a_scheduler_counts(spec: dict[str, Any], requests: tuple[int, int]) -> None:
+    body = {**POD, "spec": {**POD["spec"], "containers": [{"name": "agent-server"}], **spec}}
+    assert decode(body).requests == requests
