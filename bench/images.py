@@ -34,7 +34,7 @@ from cluster.support import eventually
 from demo.local_target import LocalTarget
 from demo.outside import sdk_python
 from local_cluster import build
-from local_cluster.audit_log import events
+from local_cluster.audit_log import BY_CLOCK, events
 from local_cluster.cluster import Cluster
 from local_cluster.paths import ROOT, State
 from local_cluster.progress import Progress
@@ -177,13 +177,13 @@ class Bench:
         eventually(pods, lambda found: not found, _EMPTY_SECONDS)
 
     def _writes(self, offset: int) -> int:
-        """Of gateway and operator, except for Leases and for the SandboxImages and its pods."""
+        """Of gateway and operator, except for those by the clock and for the SandboxImages and its pods."""
         number = 0
         for event in events(self._log, offset, NAMESPACE.encode()):
             target: Mapping[str, str] = event.get("objectRef") or {}
             if target.get("namespace") != NAMESPACE or event["stage"] != "ResponseComplete":
                 continue
-            is_write = event["verb"] not in _READS and target["resource"] != "leases"
+            is_write = event["verb"] not in _READS and target["resource"] not in BY_CLOCK
             is_of_list = target.get("name", "").startswith(LIST)
             number += is_write and not is_of_list and event.get("userAgent", "").partition("/")[0] in OURS
         return number

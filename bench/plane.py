@@ -13,7 +13,7 @@ from bench.agents import StubAgents
 from bench.processes import Measured
 from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from control_plane.gateway.support import add_api_key
-from local_cluster.audit_log import events, request_kind, tally
+from local_cluster.audit_log import BY_CLOCK, events, request_kind, tally
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
@@ -54,13 +54,13 @@ class AuditSlice:
         return tally(events(self._path, self._start), namespace)
 
     def writes(self, user_agent: str) -> list[str]:
-        """Like `patch sandboxes/status`: all writes but to Leases, in order, refused ones included."""
+        """Like `patch sandboxes/status`: all writes but those by the clock, in order, refused ones included."""
         return [request_kind(event) for event in self.requests(user_agent, _is_write)]
 
 
 def _is_write(event: Mapping[str, Any]) -> bool:
     target: Mapping[str, str] = event.get("objectRef") or {}
-    return event["verb"] not in {"get", "list", "watch"} and target.get("resource") not in {None, "leases"}
+    return event["verb"] not in {"get", "list", "watch"} and target.get("resource") not in {None, *BY_CLOCK}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from bench.crowd import side_by_side
 from bench.plane import plane
 from bench.product import OURS, Product, running
 from bench.tables import Grid, fill
+from local_cluster.audit_log import BY_CLOCK
 from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
@@ -32,9 +33,11 @@ type Tally = Counter[tuple[str, str]]
 
 
 def writes(tally: Tally) -> Tally:
-    """Without reads and without Leases, which are written by the clock."""
-    kept = {key: n for key, n in tally.items() if key[1].split()[0] not in _READS and key[1].split()[1] != "leases"}
-    return Counter(kept)
+    """Without reads, and without Leases and usage, which are written by the clock."""
+    words = {key: key[1].split() for key in tally}
+    return Counter(
+        {key: n for key, n in tally.items() if words[key][0] not in _READS and words[key][1] not in BY_CLOCK}
+    )
 
 
 def split_refill(tally: Tally) -> tuple[Tally, Tally]:

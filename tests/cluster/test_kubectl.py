@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import yaml
 
+from cluster.site import Site
 from cluster.support import Kubectl, eventually
 from demo.targets import Images
 from local_cluster.paths import ROOT
@@ -15,7 +16,15 @@ def ready(kubectl: Kubectl, name: str) -> tuple[str, str]:
     return next(((c["status"], c["reason"]) for c in conditions if c["type"] == "Ready"), ("", ""))
 
 
-def test_five_lines_make_a_sandbox(kubectl: Kubectl, images: Images, belongings: Callable[[str], list[str]]) -> None:
+def _running_seconds(kubectl: Kubectl) -> int:
+    """What is recorded of the sandboxes that have no owner."""
+    items = kubectl("get", "ohsu", "--output", "json")["items"]
+    return sum(item["status"]["total"].get("runningSeconds", 0) for item in items if not item["spec"]["owner"])
+
+
+def test_five_lines_make_a_sandbox(
+    kubectl: Kubectl, site: Site, images: Images, belongings: Callable[[str], list[str]]
+) -> None:
     sandbox = yaml.safe_load((ROOT / "examples" / "sandbox.yaml").read_text())
     sandbox["spec"]["image"] = images.agent_server
     name = sandbox["metadata"]["name"]
@@ -34,6 +43,10 @@ def test_five_lines_make_a_sandbox(kubectl: Kubectl, images: Images, belongings:
     [session_key] = {line.partition("=")[2] for line in key.splitlines() if line.startswith("OH_SESSION_API_KEYS_0=")}
     assert session_key
     assert session_key not in kubectl("get", "pods,ohsb,events", "--output", "yaml")
+
+    # Its owner is nobody. The record may be five minutes old, the gateway's answer for its own owner is not.
+    eventually(lambda: _running_seconds(kubectl), lambda seconds: seconds > 0)
+    assert site.gateway.get("/usage").raise_for_status().json()["through"]
 
     kubectl("delete", "ohsb", name)
     eventually(lambda: belongings(name), lambda left: left == [], 60)

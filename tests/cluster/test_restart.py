@@ -7,12 +7,14 @@ import pytest
 
 from cluster.runtime import Runtime, identity
 from cluster.site import Site
+from cluster.support import eventually
 from demo.local_target import LocalTarget
 from demo.targets import Images
 from local_cluster.cluster import DAEMONS, Cluster
 from local_cluster.paths import State
 from local_cluster.processes import Process, end
 from local_cluster.progress import Progress
+from sandbox_crds.names import usage_name
 
 
 @pytest.fixture
@@ -27,6 +29,14 @@ def runtime(persistent: Site, images: Images) -> Iterator[Runtime]:
 def test_a_paused_sandbox_survives_a_restart_of_everything(
     runtime: Runtime, target: LocalTarget, progress: Progress
 ) -> None:
+    old = {
+        "apiVersion": "sandbox.openhands.dev/v1alpha1",
+        "kind": "SandboxUsage",
+        "metadata": {"name": usage_name("gone")},
+        "spec": {"owner": "gone"},
+        "status": {"through": "2020-01-01T12:00:00Z", "days": {"2020-01-01": {"default": {"runningSeconds": 60}}}},
+    }
+    runtime.site.kubectl("apply", "--filename", "-", body=old)
     runtime.run("mkdir kept; echo $RANDOM > kept/number")
     number = runtime.run("cat kept/number")
     runtime.pause()
@@ -44,3 +54,12 @@ def test_a_paused_sandbox_survives_a_restart_of_everything(
     assert runtime.condition()["reason"] == "Suspended"
     runtime.resume()
     assert runtime.run("cat kept/number") == number
+
+    # The new leader goes on with the records of usage, and deletes those whose days are all old.
+    eventually(lambda: _usages(runtime.site), lambda found: "gone" not in found and any(found.values()))
+
+
+def _usages(site: Site) -> dict[str, int]:
+    """Recorded seconds of running by owner."""
+    items = site.kubectl("get", "ohsu", "--output", "json")["items"]
+    return {item["spec"]["owner"]: item["status"].get("total", {}).get("runningSeconds", 0) for item in items}

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from control_plane.waiting import eventually
-from local_cluster.audit_log import events, request_kind, tally
+from local_cluster.audit_log import BY_CLOCK, events, request_kind, tally
 from sandbox_common.kube import ApiError, KubeClient
-from sandbox_common.kube.resources import LEASES, PODS
+from sandbox_common.kube.resources import PODS
 
 _MARKER = "marker-"
 """How the names begin that are read to await the log."""
@@ -33,6 +33,11 @@ class Write:
     source: str
     at: datetime
 
+    @property
+    def resource(self) -> str:
+        """The resource that was to be written, without its subresource."""
+        return self.what.split()[1].partition("/")[0]
+
 
 class Audit:
     """Reads the audit log anew on each call; it is the size of one test run."""
@@ -43,11 +48,20 @@ class Audit:
     async def writes(self, client: KubeClient, namespace: str, user_agent: str = "") -> list[Write]:
         """All writes in a namespace so far whose user agent starts with `user_agent`, refused ones included.
 
-        Those of Leases are left out: they come with time, whatever else happens.
+        Those of Leases and of usage are left out: they come with time, whatever else happens.
         The log is first awaited up to a read that is sent now, so nothing that has been answered is missed.
         """
         await self._caught_up(client, namespace)
-        return [write for write in self._writes(namespace) if write.user_agent.startswith(user_agent)]
+        return [
+            write
+            for write in self._writes(namespace)
+            if write.user_agent.startswith(user_agent) and write.resource not in BY_CLOCK
+        ]
+
+    async def writes_of(self, client: KubeClient, namespace: str, resource: str) -> list[Write]:
+        """All writes of this resource in a namespace so far, awaited likewise."""
+        await self._caught_up(client, namespace)
+        return [write for write in self._writes(namespace) if write.resource == resource]
 
     async def tally(self, client: KubeClient, namespace: str) -> Counter[tuple[str, str]]:
         """What `tally` gives for the log so far, awaited likewise; the reads of this method itself are not counted."""
@@ -69,7 +83,7 @@ class Audit:
             target: dict[str, str] = event.get("objectRef") or {}
             if event["stage"] != "ResponseComplete" or event["verb"] not in _WRITES:
                 continue
-            if target.get("namespace") != namespace or target["resource"] == LEASES.plural:
+            if target.get("namespace") != namespace:
                 continue
             yield Write(
                 request_kind(event),

@@ -20,6 +20,10 @@ def events(path: Path, offset: int = 0, containing: bytes = b"") -> Iterator[dic
                 yield orjson.loads(line)
 
 
+BY_CLOCK = frozenset({"leases", "sandboxusages"})
+"""Resources that the operator writes as time goes by, whatever else happens. They belong to no budget of writes."""
+
+
 def request_kind(event: Mapping[str, Any]) -> str:
     """Such as `create pods` or `patch sandboxes/status`."""
     target = event["objectRef"]

@@ -12,7 +12,7 @@ from local_cluster.control_plane import ControlPlane
 from sampling import drawn
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject, Resource
-from sandbox_common.kube.resources import PODS, VOLUME_CLAIMS
+from sandbox_common.kube.resources import PODS, SANDBOX_USAGES, VOLUME_CLAIMS
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.app import USER_AGENT, Operator
 from sandbox_operator.watching.store import AnyStore
@@ -27,7 +27,8 @@ def deaths(writes: int, part: int) -> list[tuple[int, bool]]:
 class DyingClient(KubeClient):
     """Sends so many writes; the next one is never sent, or its answer never comes. Afterwards nothing is sent.
 
-    Of writes to other objects than `only`, as far as it is not empty, any number is sent before.
+    Of writes to other objects than `only`, as far as it is not empty, any number is sent before. Those of usage come by
+    the clock, and do not count.
     """
 
     left: int
@@ -50,12 +51,16 @@ class DyingClient(KubeClient):
 
     async def create(self, resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
         name = body["metadata"]["name"]
+        if resource is SANDBOX_USAGES and not self.dead.is_set():
+            return await super().create(resource, namespace, body)
         return await self._write(name, lambda: super(DyingClient, self).create(resource, namespace, body))
 
     async def patch(
         self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
     ) -> KubeObject:
         send = super().patch
+        if resource is SANDBOX_USAGES and not self.dead.is_set():
+            return await send(resource, namespace, name, body)
         return await self._write(name, lambda: send(resource, namespace, name, body, subresource=subresource))
 
     async def json_patch(

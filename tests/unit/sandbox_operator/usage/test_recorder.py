@@ -204,7 +204,7 @@ async def test_an_unreadable_record_or_sandbox_harms_no_other(stage: Stage) -> N
     stage.server.objects["sandboxusages", "broken"] = {"metadata": {"name": "broken"}, "spec": {}}
     stage.leads()
     assert await stage.recorder.begin()
-    stage.put("broken", "team", **{**suspended(BEGIN), "conditions": []}, firstReadyTime="yesterday")
+    stage.put("broken", "team", launch="Cold", workspaceKept=True, firstReadyTime="yesterday")
     running(stage, "one", "team")
     await stage.until(BEGIN + 400)
     assert stage.total().cold_starts == 1
