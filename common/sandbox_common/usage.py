@@ -134,8 +134,11 @@ def present(sandbox: Sandbox, class_: SandboxClassSpec | None) -> list[Span]:
     if status.pod_uid and status.ready_time:
         requests = class_.resources.requests if class_ else {}
         rate = running(requests.get("cpu", "0"), requests.get("memory", "0"), sandbox.spec.resource_factor)
-        start = starting(status.launch)
-        spans.append(Span(sandbox.spec.class_name, seconds(status.ready_time), rate, _end(sandbox), start))
+        name, end = sandbox.spec.class_name, _end(sandbox)
+        spans.append(Span(name, seconds(status.ready_time), rate, end))
+        # The operator counts a start when the pod has a node, so its record may have a start that is not over yet.
+        began = max(sandbox.metadata.creation_timestamp, status.start_time or status.ready_time)
+        spans.append(Span(name, seconds(began), NOTHING, end, starting(status.launch)))
     return spans
 
 

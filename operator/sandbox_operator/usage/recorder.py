@@ -71,7 +71,7 @@ class UsageRecorder:
         try:
             async for head in self._api.heads():
                 self._ledgers[head.owner] = OwnerLedger(head.through, head.newest)
-        except FAILURES as error:
+        except (*FAILURES, LookupError, TypeError, ValueError) as error:
             self._ledgers.clear()
             _log.warning("usage cannot be recorded", error=str(error) or type(error).__name__)
             return False
@@ -97,7 +97,8 @@ class UsageRecorder:
             metadata, pods = sandbox.metadata, self._pods_of(sandbox.metadata.uid)
             try:
                 found = observed(sandbox, pods, self._classes.get(sandbox.spec.class_name), self._now())
-            except (ValueError, OverflowError) as error:
+            except Exception as error:
+                # Otherwise one unreadable object would end each operator's term.
                 unreadable.report(SANDBOXES, name, error)
                 return
             self._seen[name] = metadata.uid, sandbox.spec.owner

@@ -136,6 +136,14 @@ def test_a_running_sandbox_counts_on_from_the_record() -> None:
     assert (sum_.resumes, sum_.suspended_seconds) == (0, 0)
 
 
+def test_a_start_that_was_recorded_before_it_was_over_counts_once() -> None:
+    slow = sandbox()
+    status = slow.status.model_copy(update={"start_time": "2026-11-29T22:55:00Z"})
+    stored = SandboxUsageStatus(through="2026-11-29T22:56:00Z", days={"2026-11-29": {"default": starting("Resume")}})
+    sum_ = total(up_to_now(stored, present(slow.model_copy(update={"status": status}), CLASS), MIDNIGHT))
+    assert (sum_.resumes, sum_.running_seconds) == (1, 3600)
+
+
 def test_without_a_record_all_of_a_present_sandbox_counts() -> None:
     sum_ = total(up_to_now(None, present(sandbox(), CLASS), MIDNIGHT))
     assert (sum_.running_seconds, sum_.resumes) == (3600, 1)
@@ -159,7 +167,7 @@ def test_nothing_counts_after_the_deletion_or_before_a_volume() -> None:
     )
     assert present(without, CLASS) == []
     # Its class is unknown.
-    assert [each.rate.storage_mebibyte_seconds for each in present(sandbox(), None)] == [0]
+    assert {each.rate.storage_mebibyte_seconds for each in present(sandbox(), None)} == {0}
 
 
 def test_starts_have_a_kind() -> None:
