@@ -154,8 +154,7 @@ def resting(sandbox: Sandbox, class_: SandboxClassSpec | None) -> dict[str, Span
         since = status.first_ready_time or max(sandbox.metadata.creation_timestamp, status.start_time)
         # Without a launch, no volume has been made yet.
         if since and status.launch:
-            size = UsageAmounts(storage_mebibyte_seconds=mebibytes(class_.workspace.size))
-            found["volume"] = Span(name, seconds(since), size, end)
+            found["volume"] = Span(name, seconds(since), rate_of_volume(mebibytes(class_.workspace.size)), end)
     return found
 
 
@@ -164,6 +163,7 @@ def running(cpu: str, memory: str, factor: int = 1) -> UsageAmounts:
     return rate_of_pod(millicores(cpu) * factor, mebibytes(memory) * factor)
 
 
+@lru_cache(1024)
 def rate_of_pod(cpu_millicores: int, memory_mebibytes: int) -> UsageAmounts:
     """What a pod that requests this uses in a second."""
     return UsageAmounts(
@@ -171,6 +171,12 @@ def rate_of_pod(cpu_millicores: int, memory_mebibytes: int) -> UsageAmounts:
         cpu_millicore_seconds=min(cpu_millicores, MOST),
         memory_mebibyte_seconds=min(memory_mebibytes, MOST),
     )
+
+
+@lru_cache(1024)
+def rate_of_volume(mebibytes: int) -> UsageAmounts:
+    """What a volume of this size uses in a second."""
+    return UsageAmounts(storage_mebibyte_seconds=mebibytes)
 
 
 def starting(launch: str) -> UsageAmounts:

@@ -92,25 +92,29 @@ class OwnerLedger:
         self.through = through
         self.newest = newest
         self._entries: dict[str, dict[Key, Entry]] = {}
+        # Counted, so that an event takes no longer if the owner has thousands of sandboxes.
+        self._open = 0
+        self._running = 0
         self._changed_at: int | None = None
 
     def see(self, uid: str, found: Mapping[str, Span], now: int, late: int = LATE) -> None:
         """Take the present spans of a sandbox. Those that are missing have ended."""
-        entries = self._entries.setdefault(uid, {})
-        news = False
+        entries = dict(self._entries.get(uid, {}))
         present = {(name, span.class_name, span.rate): span for name, span in found.items()}
+        news = False
         for key, span in present.items():
             known = entries.get(key)
             if known is None:
-                entries[key] = self._new(_from(span, now) if _goes_on(entries, key[0]) else span, late)
+                entry = self._new(_from(span, now) if _goes_on(entries, key[0]) else span, late)
             elif known.is_open and span.until is not None:
-                entries[key] = known.closed(span.until)
-            news |= entries[key] != known and entries[key].is_news
+                entry = known.closed(span.until)
+            else:
+                continue
+            self._set(uid, key, entry)
+            news |= entry.is_news
         for key in entries.keys() - present.keys():
-            known = entries[key]
-            entries[key] = replace(known.closed(now), gone=True)
-            news |= known.is_open
-        self._tidy()
+            self._set(uid, key, replace(entries[key].closed(now), gone=True))
+            news |= entries[key].is_open
         if news and self._changed_at is None:
             self._changed_at = now
 
@@ -121,8 +125,7 @@ class OwnerLedger:
             counted = max(entry.counted, through)
             if entry.span.until is not None and entry.span.until <= through:
                 counted = entry.span.until
-            self._entries[uid][key] = entry.recorded(counted, started=entry.span.since < through)
-        self._tidy()
+            self._set(uid, key, entry.recorded(counted, started=entry.span.since < through))
 
     def draft(self, days: Days, to: int, now: int) -> Draft:
         """What to record after `days`, so that everything is recorded that was used until `to`."""
@@ -142,8 +145,7 @@ class OwnerLedger:
         self.newest = newest(draft.days)
         for (uid, key), (end, started) in draft.ends.items():
             if entry := self._entries.get(uid, {}).get(key):
-                self._entries[uid][key] = entry.recorded(end, started=started)
-        self._tidy()
+                self._set(uid, key, entry.recorded(end, started=started))
         if self._changed_at is None and any(entry.is_news for _, _, entry in self._all()):
             self._changed_at = draft.through
 
@@ -163,10 +165,9 @@ class OwnerLedger:
         soonest = self.through + SETTLED + PERIOD + 1 if self.through else 0
         if self._changed_at is not None:
             return max(soonest, self._changed_at + GATHER)
-        spans = [entry.span for _, _, entry in self._all() if entry.is_open]
-        if any(span.rate.running_seconds for span in spans):
+        if self._running:
             return soonest
-        if spans:
+        if self._open:
             return self.through + REST_PERIOD
         return _expiry(self.newest) if self.through else None
 
@@ -184,11 +185,18 @@ class OwnerLedger:
     def _all(self) -> list[tuple[str, Key, Entry]]:
         return [(uid, key, entry) for uid, entries in self._entries.items() for key, entry in entries.items()]
 
-    def _tidy(self) -> None:
-        for uid, key, entry in self._all():
-            if entry.is_over:
-                del self._entries[uid][key]
-        self._entries = {uid: entries for uid, entries in self._entries.items() if entries}
+    def _set(self, uid: str, key: Key, entry: Entry) -> None:
+        """Replace the entry of this key. One that is over is dropped."""
+        entries = self._entries.setdefault(uid, {})
+        before = entries.pop(key, None)
+        for each, sign in ((before, -1), (entry, 1)):
+            if each and each.is_open:
+                self._open += sign
+                self._running += sign * each.span.rate.running_seconds
+        if not entry.is_over:
+            entries[key] = entry
+        elif not entries:
+            del self._entries[uid]
 
 
 def _goes_on(entries: Mapping[Key, Entry], name: str) -> bool:

@@ -1,5 +1,6 @@
 """Use that is not recorded yet: nothing counts twice, and only what ended unseen is lost."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -269,3 +270,24 @@ def test_a_leader_that_finds_all_as_it_was_writes_no_sooner() -> None:
         ledger = OwnerLedger(START, "2024-10-03")
         ledger.see("uid", found, START + 60, late=0)
         assert ledger.due() == START + due
+
+
+def test_an_event_takes_no_longer_with_thousands_of_sandboxes() -> None:
+    """Counted in steps, since times differ from machine to machine."""
+
+    def steps(sandboxes: int) -> int:
+        ledger, number = OwnerLedger(), 0
+        for each in range(sandboxes):
+            ledger.see(f"uid {each}", {"pod": span(START)}, START)
+
+        def count(*_: object) -> None:
+            nonlocal number
+            number += 1
+
+        sys.setprofile(count)
+        ledger.see("uid 0", {}, START + 10)
+        ledger.due()
+        sys.setprofile(None)
+        return number
+
+    assert steps(2000) == steps(10)
