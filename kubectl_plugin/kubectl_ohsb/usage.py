@@ -27,18 +27,18 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @click.command()
-@click.option("--since", type=options.DAY, default="", help="First day, in UTC. Default: all days that are kept.")
-@click.option("--until", type=options.DAY, default="", help="Last day, in UTC. Default: today.")
+@click.option("--since", type=options.DAY, help="First day, in UTC. Default: all days that are kept.")
+@click.option("--until", type=options.DAY, help="Last day, in UTC. Default: today.")
 @click.option(
     "--by", type=click.Choice(["owner", "class"]), default="owner", show_default=True, help="What each row sums up."
 )
 @options.output_with_csv
 @options.target
-def usage(target: Target, since: str, until: str, by: str, output: str) -> None:
+def usage(target: Target, since: str | None, until: str | None, by: str, output: str) -> None:
     """Show what sandboxes have used: time, requested CPU and memory, volumes, and starts."""
     now = datetime.now(UTC)
     by_owner = asyncio.run(_read(target, now))
-    rows = summed(by_owner, by, since, until)
+    rows = summed(by_owner, by, since or "", until or "")
     if output == "json":
         click.echo(json.dumps(document(rows, by, now, since, until)))
     elif output == "csv":
@@ -107,11 +107,13 @@ def _cells(row: UsageAmounts) -> tuple[str, ...]:
     return (*(f"{value / _HOUR:.2f}" for value in hours), *map(str, (row.cold_starts, row.warm_starts, row.resumes)))
 
 
-def document(rows: Mapping[str, UsageAmounts], by: str, now: datetime, since: str, until: str) -> dict[str, Any]:
+def document(
+    rows: Mapping[str, UsageAmounts], by: str, now: datetime, since: str | None, until: str | None
+) -> dict[str, Any]:
     """For programs: exact amounts, with the names that `GET /usage` has."""
     return {
-        "since": since or None,
-        "until": until or None,
+        "since": since,
+        "until": until,
         "through": rfc3339(now),
         "rows": [{by: name, **fields(row)} for name, row in rows.items()],
     }

@@ -52,16 +52,16 @@ async def record(world: World, owner: str, until: datetime) -> SandboxUsage:
 
     async def look() -> SandboxUsage | None:
         found = SandboxUsage.model_validate(await world.client.get(SANDBOX_USAGES, world.namespace, usage_name(owner)))
-        return found if times.parse(found.status.through) > until else None
+        return found if times.parse(found.status.through) >= until.replace(microsecond=0) else None
 
     return await eventually(look, SLOWEST)
 
 
 async def lives(world: World, name: str, owner: str) -> None:
-    """Start a sandbox, use it for two seconds, and delete it."""
+    """Start a sandbox, use it for a second, and delete it."""
     await world.add(name, owner=owner)
     await world.until(Reason.READY, name)
-    await asyncio.sleep(2)
+    await asyncio.sleep(1)
     await world.delete(name)
 
 

@@ -93,7 +93,7 @@ def test_present_sandboxes_count_on_and_a_broken_one_hides_no_other() -> None:
 
 def test_json_has_exact_amounts_and_names_as_they_are() -> None:
     records = [record(owner, _2026_11_30={"default": {"runningSeconds": 7}}) for owner in HOSTILE]
-    found = json.loads(json.dumps(document(sums(records=records), "owner", NOW, "2026-11-01", "")))
+    found = json.loads(json.dumps(document(sums(records=records), "owner", NOW, "2026-11-01", None)))
     assert {row["owner"]: row["running_seconds"] for row in found["rows"]} == dict.fromkeys(HOSTILE, 7)
     assert (found["since"], found["until"], found["through"]) == ("2026-11-01", None, "2026-12-01T00:10:00Z")
 
@@ -129,6 +129,13 @@ def test_a_wrong_option_is_refused_by_name(arguments: tuple[str, ...], said: str
     done = CliRunner().invoke(ohsb, ["usage", *arguments])
     assert (done.exit_code, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--since", "2026-11-01", "--by", "class", "-o", "csv")])
+def test_right_options_lead_to_the_cluster(arguments: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(ohsb, ["usage", *arguments, "--kubeconfig", "/nowhere"])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "there is no file /nowhere" in done.stderr
 
 
 @pytest.mark.parametrize(
