@@ -162,7 +162,7 @@ def crd(
     if "status" in source["properties"]:
         status = without_defaults(structural(source["properties"]["status"], definitions))
         if not is_record:
-            # Otherwise tools that follow kstatus would take a new object, which has no conditions yet, for a finished one.
+            # Tools that follow kstatus would take a new object, which has no conditions yet, for a finished one.
             status = {**status, "default": {"observedGeneration": 0}}
             version["subresources"] = {"status": {}, **({"scale": scale} if scale else {})}
         properties["status"] = status

@@ -29,8 +29,9 @@ AUDITED: dict[str, str] = {
     "/sessions/{session_id:anything}": "session",
     "/runtime/{runtime_id}": "runtime",
     "/list": "list",
-    # Log lines, Events, what a registry says to the cluster's own credentials, environments of pools.
+    # Log lines, Events, usage, what a registry says to the cluster's own credentials, environments of pools.
     "/explain/{runtime_id}": "explain",
+    "/usage": "usage",
     "/image_exists": "image_exists",
     "/api/warm-runtime-configs": "warm_runtime_configs",
     # Always refused; but it is worth knowing who tries to administer.
