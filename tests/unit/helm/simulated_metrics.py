@@ -78,6 +78,8 @@ class Rates:
     control_codes: Mapping[str, float] = field(default_factory=lambda: {"2xx": 0.9, "4xx": 0.1})
     refused: int = 0
     dropped: int = 0
+    lost: int = 0
+    late: int = 0
     queue: int = 0
 
 
@@ -103,7 +105,8 @@ class Installation:
         gateway = Process(pod)
         gateway.set("openhands_sandbox_gateway_exchanges", 0)
         gateway.set("openhands_sandbox_gateway_refused_connections_total", 0)
-        gateway.set("openhands_sandbox_gateway_access_log_dropped_total", 0)
+        for name in ("access_log_dropped", "audit_lines_lost", "audit_lines_late"):
+            gateway.set(f"openhands_sandbox_gateway_{name}_total", 0)
         return gateway
 
     def replace_leader(self, pod: str) -> None:
@@ -145,6 +148,8 @@ class Installation:
             gateway.set("openhands_sandbox_gateway_exchanges", chance.randint(0, 60))
             gateway.add("openhands_sandbox_gateway_refused_connections_total", rates.refused)
             gateway.add("openhands_sandbox_gateway_access_log_dropped_total", rates.dropped)
+            gateway.add("openhands_sandbox_gateway_audit_lines_lost_total", rates.lost)
+            gateway.add("openhands_sandbox_gateway_audit_lines_late_total", rates.late)
         crowd = chance.randint(1, 200) if chance.random() < 0.03 else 0
         self.leader.set("openhands_sandbox_operator_queue_depth", max(rates.queue, crowd))
         self.leader.set("openhands_sandbox_pool_wanted_pods", 3, pool="agents")

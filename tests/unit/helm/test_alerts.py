@@ -76,6 +76,8 @@ FAILURES: dict[str, tuple[Callable[[Installation], None], str]] = {
     "connections are refused": (rates(refused=2), "ConnectionsRefused"),
     "the Runtime API fails": (rates(control_codes={"2xx": 0.7, "5xx": 0.3}), "GatewayErrors"),
     "the access log loses lines": (rates(dropped=10), "LogLinesLost"),
+    "the audit log loses lines": (rates(lost=1), "AuditLinesLost"),
+    "the audit log is late": (rates(late=1), "AuditLinesLost"),
     "an object is malformed": (unreadable, "ObjectsUnreadable"),
 }
 
