@@ -74,12 +74,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The days of a record, and the time until which it is whole. `ends` and `changed_at` belong to the ledger."""
+    """The days of a record, and the time until which it is whole. `ends` belongs to the ledger."""
 
     days: Days
     through: int
     ends: Mapping[tuple[str, Key], tuple[int, bool]]
-    changed_at: int | None
 
 
 class OwnerLedger:
@@ -136,8 +135,7 @@ class OwnerLedger:
             if started and not entry.started:
                 sums.add_start(entry.span)
             ends[uid, key] = end, started
-        changed_at, self._changed_at = self._changed_at, None
-        return Draft(sums.days(), max(to, self.through), ends, changed_at)
+        return Draft(sums.days(), max(to, self.through), ends)
 
     def recorded(self, draft: Draft) -> None:
         """Note that this draft is the record now."""
@@ -146,13 +144,7 @@ class OwnerLedger:
         for (uid, key), (end, started) in draft.ends.items():
             if entry := self._entries.get(uid, {}).get(key):
                 self._set(uid, key, entry.recorded(end, started=started))
-        if self._changed_at is None and any(entry.is_news for _, _, entry in self._all()):
-            self._changed_at = draft.through
-
-    def failed(self, draft: Draft) -> None:
-        """Note that this draft may not be the record."""
-        if draft.changed_at is not None:
-            self._changed_at = draft.changed_at
+        self._changed_at = draft.through if any(entry.is_news for _, _, entry in self._all()) else None
 
     @property
     def is_idle(self) -> bool:

@@ -126,16 +126,12 @@ class UsageRecorder:
             ledger.rebase(0)
             return
         draft = ledger.draft(days, now - SETTLED, now)
-        try:
-            if draft.days == days:
-                draft = replace(draft, through=through)
-            elif found:
-                await self._api.write(found, draft.days, draft.through)
-            else:
-                await self._api.create(owner, draft.days, draft.through)
-        except BaseException:
-            ledger.failed(draft)
-            raise
+        if draft.days == days:
+            draft = replace(draft, through=through)
+        elif found:
+            await self._api.write(found, draft.days, draft.through)
+        else:
+            await self._api.create(owner, draft.days, draft.through)
         ledger.recorded(draft)
 
     def _see(self, uid: str, owner: str, found: Mapping[str, Span]) -> None:

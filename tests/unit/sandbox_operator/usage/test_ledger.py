@@ -186,7 +186,6 @@ def test_a_write_whose_answer_was_lost_counts_once() -> None:
     record.flush(ledger, START + 100)
     ledger.see("b", {}, START + 150)
     draft = ledger.draft(record.days, START + 200, START + 200)
-    ledger.failed(draft)
     # It was carried out all the same.
     record.days, record.through = draft.days, draft.through
     ledger.rebase(record.through)
@@ -197,7 +196,7 @@ def test_a_write_whose_answer_was_lost_counts_once() -> None:
 def test_a_write_that_failed_is_made_good() -> None:
     ledger, record = OwnerLedger(), Record()
     ledger.see("uid", {"pod": span(START)}, START)
-    ledger.failed(ledger.draft(record.days, START + 100, START + 100))
+    ledger.draft(record.days, START + 100, START + 100)
     assert ledger.due() == START + GATHER
     ledger.see("uid", {}, START + 150)
     record.flush(ledger, START + 200)

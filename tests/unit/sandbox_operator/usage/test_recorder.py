@@ -112,6 +112,24 @@ async def test_a_write_that_fails_is_repeated(stage: Stage, error: Exception) ->
     assert stage.total().running_seconds >= PERIOD
 
 
+async def test_an_event_during_a_write_that_fails_loses_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    running(stage)
+    stage.now += 2
+    stage.end("one")
+    create = stage.server.create
+
+    async def failing(*args: Any, **kwargs: Any) -> Any:
+        stage.delete("one")
+        raise TimeoutError
+
+    monkeypatch.setattr(stage.server, "create", failing)
+    with pytest.raises(TimeoutError):
+        await stage.until(BEGIN + 10)
+    monkeypatch.setattr(stage.server, "create", create)
+    await stage.until(BEGIN + 60)
+    assert (stage.total().running_seconds, stage.total().cold_starts) == (2, 1)
+
+
 async def test_a_write_whose_answer_was_lost_counts_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     running(stage)
     await stage.until(BEGIN + 10)
