@@ -90,16 +90,14 @@ def phase(sandbox: Sandbox) -> Phase:
 def steps(before: Sandbox, after: Sandbox) -> Steps:
     """What one write has changed, from one version to the next one."""
     was, reason = reported_reason(before), reported_reason(after)
-    is_new = reason is not was
-    is_suspended = reason in SUSPENSIONS.values()
-    has_other_loss = after.status.last_loss is not None and after.status.last_loss != before.status.last_loss
+    is_suspended, was_suspended = reason in SUSPENSIONS.values(), was in SUSPENSIONS.values()
+    is_another = is_suspended and (not was_suspended or may_have_been_suspended(before))
+    loss = after.status.last_loss
     return Steps(
         start=_result(before, after),
-        suspension=after.spec.suspend_reason or "Requested"
-        if is_suspended and (was not in SUSPENSIONS.values() or may_have_been_suspended(before))
-        else "",
-        failure=reason if is_new and reason in FAILURES else "",
-        loss=after.status.last_loss.reason if after.status.last_loss and has_other_loss else "",
+        suspension=(after.spec.suspend_reason or "Requested") if is_another else "",
+        failure=reason if reason in FAILURES and reason is not was else "",
+        loss=loss.reason if loss and loss != before.status.last_loss else "",
     )
 
 
@@ -125,8 +123,16 @@ def began(sandbox: Sandbox, seen: datetime) -> datetime:
     status = sandbox.status
     if may_have_been_suspended(sandbox) or (status.first_ready_time and not status.starting_since):
         return seen
-    stored = times.parse(status.starting_since or sandbox.metadata.creation_timestamp)
+    stored = _time(status.starting_since or sandbox.metadata.creation_timestamp, seen)
     return seen if seen < stored + _RESOLUTION else stored
+
+
+def _time(text: str, otherwise: datetime) -> datetime:
+    """A time of the API. Anyone may have written any text there."""
+    try:
+        return times.parse(text)
+    except ValueError:
+        return otherwise
 
 
 class Lives:
@@ -217,7 +223,7 @@ class Lives:
     def _count_start(self, sandbox: Sandbox, result: str, start: Start | None, now: datetime) -> None:
         status = sandbox.status
         if start is None:
-            start = Start(times.parse(status.start_time) if status.start_time else now, "Restart")
+            start = Start(_time(status.start_time, now), "Restart")
         seconds = max((now - start.began).total_seconds(), 0.0)
         metrics.START_SECONDS.labels(start.again or status.launch or "Cold", result).observe(seconds)
         if result == "Ready" and start.answers_since:

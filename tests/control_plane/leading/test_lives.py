@@ -1,7 +1,7 @@
 """Metrics of lives and the API server's audit log say the same, one to one, over changes of the leader."""
 
 import random
-from itertools import batched, cycle
+from itertools import batched
 
 from control_plane.audit import Audit
 from control_plane.leading.conftest import Start
@@ -13,7 +13,7 @@ from local_cluster.control_plane import ControlPlane
 from sampling import count, seed
 from sandbox_common.reasons import PoolReason
 
-LIVES = count(24, 1000)
+LIVES = count(12, 1000)
 BATCH = count(12, 60)
 """Lives between two changes of the leader."""
 POOL = BATCH // WARM_SHARE + 1
@@ -23,14 +23,14 @@ async def test_each_step_is_in_the_metrics_once(
     control_plane: ControlPlane, basin: Basin, node: Node, start: Start, audit: Audit
 ) -> None:
     await basin.add_pool(replicas=POOL)
-    draw, hows = random.Random(seed()), cycle(("SIGSTOP", "SIGTERM", "SIGKILL"))
+    draw = random.Random(seed())
     async with Lives.of(control_plane, basin) as lives, start(2, "--lease-duration-seconds=4") as crew:
         totals = Totals(crew)
         for batch in batched((lives.life(number, draw) for number in range(LIVES)), BATCH):
             await basin.told(PoolReason.FILLED, ready_replicas=POOL)
             await lives.begin(batch)
             await _agree(audit, basin, totals)
-            await _lose_leader(crew, totals, next(hows))
+            await _lose_leader(crew, totals, draw.choice(("SIGSTOP", "SIGTERM", "SIGKILL")))
             await lives.end(batch)
             await _agree(audit, basin, totals)
         found = await totals.now()

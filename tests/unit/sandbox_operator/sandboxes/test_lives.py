@@ -141,6 +141,16 @@ def test_a_start_begins_when_it_is_seen_unless_the_api_has_an_earlier_time(
     assert began(of, seen) == (expected or NOW - timedelta(hours=1))
 
 
+def test_a_time_that_is_none_does_no_harm() -> None:
+    lives = Lives()
+    absurd = sandbox(status=status(Reason.STARTING, startingSince="soon", startTime="later"))
+    lives.sandbox_changed("one", absurd, LATER)
+    assert lives.start(absurd) == Start(LATER)
+    with counted() as found:
+        lives.written(absurd, sandbox(status=status(Reason.READY, startTime="later")), None, LATER)
+    assert found == {"start_seconds Restart Ready": 1}
+
+
 def test_sandboxes_are_counted_by_reason() -> None:
     lives = Lives()
     lives.sandbox_changed("one", NEW, NOW)
