@@ -44,6 +44,7 @@ NAME_NONE = {
     ("post", "/start"),  # makes the sender's own, whatever it says
     ("get", "/registry_prefix"),
     ("get", "/image_exists"),
+    ("get", "/usage"),
     ("post", "/build"),
     ("get", "/build_status"),
     ("get", "/api/warm-runtime-configs"),
