@@ -16,7 +16,7 @@ from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 
 _PINNED = "@"
 _TAG_SECONDS = 600.0
-"""A tag may be moved, and what a registry has not said it may say later."""
+"""A tag may be moved."""
 
 type _Question = tuple[str, str, str]
 
@@ -58,10 +58,11 @@ class ImageSizes:
         return answer.image.image_size_bytes
 
     def _keep(self, question: _Question, answer: asyncio.Task[int]) -> None:
-        """For good if it cannot change, else for a while."""
-        if answer.cancelled() or answer.exception():
+        """For good if it cannot change, else for a while. What is not known may be known soon, so it is not kept."""
+        if answer.cancelled() or answer.exception() or not answer.result():
+            # The operator asks again, ever more seldom.
             self._forget(question, answer)
-        elif _PINNED not in question[0] or not answer.result():
+        elif _PINNED not in question[0]:
             asyncio.get_running_loop().call_later(_TAG_SECONDS, self._forget, question, answer)
 
     def _forget(self, question: _Question, answer: asyncio.Task[int]) -> None:

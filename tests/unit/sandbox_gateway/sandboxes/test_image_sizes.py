@@ -65,6 +65,15 @@ async def test_what_is_not_known_is_0(registry: Registry, http: httpx.AsyncClien
     assert await size(http, "elsewhere.example/a:1") == 0
 
 
+async def test_what_was_not_known_is_asked_for_with_the_next_question(
+    registry: Registry, http: httpx.AsyncClient
+) -> None:
+    image = f"{registry.name}/a/late:1"
+    assert await size(http, image) == 0
+    registry.push("a/late", "1")
+    assert await size(http, image) > 1230
+
+
 async def test_a_tag_is_asked_for_again_after_a_while(
     registry: Registry, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
