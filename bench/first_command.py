@@ -12,11 +12,12 @@ import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
 
 from bench.figures import median, ratios
+from bench.sdk_process import SdkProcess
 from bench.tables import Grid, fill
 from cluster.site import Site, installed
 from cluster.test_pools import COMMAND, await_free, sandbox_pool
@@ -47,34 +48,6 @@ for _ in sys.stdin:
 """A line on standard input is a start; its seconds are a line on standard output."""
 
 
-class Client:
-    """A process of the SDK that starts sandboxes on one release."""
-
-    def __init__(self, site: Site, python: Path) -> None:
-        self._process = subprocess.Popen(
-            [str(python), "-c", PROGRAM, site.url, site.release.images.agent_server],
-            env=site.sdk_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def seconds(self) -> float:
-        """From the constructor's call to the first command's answer."""
-        assert self._process.stdin
-        assert self._process.stdout
-        print(file=self._process.stdin, flush=True)
-        return json.loads(self._process.stdout.readline())
-
-
 @contextmanager
 def checked_out(commit: str) -> Generator[Path]:
     """A worktree of a commit, while the context lasts."""
@@ -103,7 +76,7 @@ def built(checkout: Path) -> Images:
 
 
 def measure(
-    clients: Mapping[str, Client], sites: Mapping[str, Site], rounds: int, *, warm: bool
+    clients: Mapping[str, SdkProcess], sites: Mapping[str, Site], rounds: int, *, warm: bool
 ) -> dict[str, list[float]]:
     """Seconds by release, one start of each in each round."""
     found: dict[str, list[float]] = {name: [] for name in clients}
@@ -112,7 +85,7 @@ def measure(
         for name in sorted(clients, reverse=bool(number % 2)):
             if warm:
                 await_free(sites[name], POOL)
-            found[name].append(clients[name].seconds())
+            found[name].append(clients[name].ask())
         print({name: f"{seconds[-1]:.2f} s" for name, seconds in found.items()}, file=sys.stderr)
     return found
 
@@ -142,7 +115,7 @@ def main(
         for name, source in sources.items():
             site = installed(target, built(source), progress, f"{NAMESPACE}-{name}", source=source)
             sites[name] = stack.enter_context(site)
-        clients = {name: stack.enter_context(Client(site, python)) for name, site in sites.items()}
+        clients = {name: stack.enter_context(SdkProcess(site, python, ["-c", PROGRAM])) for name, site in sites.items()}
         measure(clients, sites, 1, warm=False)
         results[COLD] = measure(clients, sites, rounds, warm=False)
         for site in sites.values():

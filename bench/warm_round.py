@@ -6,17 +6,17 @@ quota holds the refill off while they do: two cores cannot boot an agent server 
 
 import json
 import statistics
-import subprocess
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import typer
 
 from bench.chart import chart
 from bench.figures import spread
+from bench.sdk_process import SdkProcess
 from bench.tables import Grid, fill
 from cluster.runtime import Runtime
 from cluster.site import Site, installed
@@ -38,6 +38,7 @@ IDS = {"runAsUser": 4711, "runAsGroup": 4712, "fsGroup": 4713}
 ORIGIN = "http://app.example"
 """The app's, which the agent server reads while it boots. Nothing is there."""
 QUOTA = "no-refill"
+PROGRAM = str(ROOT / "bench" / "warm_round_client.py")
 FILL_SECONDS = 900
 STEPS = {
     "find": "GET /sessions/ID: there is none yet",
@@ -84,41 +85,12 @@ def full(site: Site, pool: str, size: int) -> Generator[None]:
         site.kubectl("delete", "quota", QUOTA)
 
 
-class Client:
-    """A process of the SDK."""
-
-    def __init__(self, site: Site, python: Path, rate: float) -> None:
-        program = ROOT / "bench" / "warm_round_client.py"
-        model = model_url(site.release.namespace)
-        self._process = subprocess.Popen(
-            [str(python), str(program), site.url, site.release.images.agent_server, model, str(rate)],
-            env=site.sdk_environment() | {"LOG_LEVEL": "ERROR"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def ask(self, line: str) -> Any:
-        """Its answer. Raises json.JSONDecodeError if it has failed; its error is on standard error."""
-        assert self._process.stdin
-        assert self._process.stdout
-        print(line, file=self._process.stdin, flush=True)
-        return json.loads(self._process.stdout.readline())
-
-
-def sdk_round(site: Site, client: Client, count: int, conversations: int, found: Found) -> None:
+def sdk_round(site: Site, client: SdkProcess, count: int, conversations: int, found: Found) -> None:
     """Starts by the SDK."""
     with full(site, SDK, count):
         answer = client.ask(f"{count} {conversations}")
         found.count(site, SDK, answer["runtimes"])
-        client.ask("")
+        client.ask()
     found.starts += answer["starts"]
     found.events += answer["events"]
 
@@ -169,7 +141,7 @@ def main(
     target.load_images(images)
     with (
         installed(target, images, progress, NAMESPACE, pools=pools(images)) as site,
-        Client(site, sdk_python(progress), rate) as client,
+        SdkProcess(site, sdk_python(progress), [PROGRAM], model_url(NAMESPACE), str(rate)) as client,
     ):
         with progress.step("warm up"):
             sdk_round(site, client, 1, 1, Found())
