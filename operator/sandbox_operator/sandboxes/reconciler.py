@@ -388,9 +388,8 @@ class Reconciler:
 
     async def _count(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> None:
         start = self._lives.start(sandbox)
-        stored = await writing
-        self._sandboxes.refresh(stored)
-        self._lives.written(sandbox, Sandbox.model_validate(stored), start, self._now())
+        if stored := self._sandboxes.refresh(await writing):
+            self._lives.written(sandbox, stored, start, self._now())
 
     async def _expire(self, sandbox: Sandbox, reason: ExpiryReason) -> None:
         with self._lives.expiring(sandbox, reason, self._now()):

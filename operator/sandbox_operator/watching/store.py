@@ -52,20 +52,33 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
             return
         self._dropped.pop(metadata["uid"], None)
         self._newest = max(self._newest, version)
-        try:
-            found = self._model.model_validate(item)
-        except Exception as error:
-            unreadable.report(self.resource, metadata["name"], error)
-            return
-        if found != known:
+        found = self._read(item)
+        if found is not None and found != known:
             self._objects[metadata["name"]] = found
             self._on_change(metadata["name"])
 
-    def refresh(self, item: KubeObject) -> None:
-        """Take the answer to this process's write, unless the object has been deleted meanwhile."""
-        known = self._objects.get(item["metadata"]["name"])
-        if known and known.metadata.uid == item["metadata"]["uid"]:
+    def refresh(self, item: KubeObject) -> T | None:
+        """Take the answer to this process's write, unless the object has been deleted meanwhile.
+
+        Returns what it says, which may be older than what is known now; None if the model refuses it.
+        """
+        metadata = item["metadata"]
+        known = self._objects.get(metadata["name"])
+        if known and known.metadata.uid == metadata["uid"]:
             self.put(item)
+            known = self._objects.get(metadata["name"])
+        is_it = known and (known.metadata.uid, known.metadata.resource_version) == (
+            metadata["uid"],
+            metadata["resourceVersion"],
+        )
+        return known if is_it else self._read(item)
+
+    def _read(self, item: KubeObject) -> T | None:
+        try:
+            return self._model.model_validate(item)
+        except Exception as error:
+            unreadable.report(self.resource, item["metadata"]["name"], error)
+            return None
 
     def drop(self, name: str, uid: str) -> None:
         """Forget an object that is gone. One with the same name and another UID stays."""

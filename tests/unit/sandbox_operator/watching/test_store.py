@@ -72,6 +72,17 @@ def test_the_answer_to_a_write_does_not_bring_back_what_was_deleted() -> None:
     assert watched.image() == "image:6"
 
 
+def test_the_answer_to_a_write_is_given_as_it_was_although_more_is_known() -> None:
+    watched = Watched()
+    watched.store.put(item(version=5))
+    for version in (6, 7):
+        given = watched.store.refresh(item(version=version))
+        assert given is watched.store.get("one")
+    given = watched.store.refresh(item(version=6))
+    assert given
+    assert (given.spec.image, watched.image()) == ("image:6", "image:7")
+
+
 def test_an_object_that_cannot_be_read_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched()
     watched.store.put(item(version=5))
