@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
+from sandbox_gateway.process.each_second import EachSecond
 from sandbox_gateway.process.metrics import DROPPED_LINES
 from sandbox_gateway.process.stdout import pieces
 from sandbox_gateway.proxy.meter import Entry
@@ -57,8 +58,7 @@ class RequestLog:
         self._queue = deque[tuple[float, Entry]]()
         self._queued = asyncio.Event()
         self._stopped = False
-        self._second = 0
-        self._in_second = 0
+        self._failures = EachSecond(_FAILURES_A_SECOND)
 
     def new_span(self) -> str:
         """See AccessLog."""
@@ -71,7 +71,7 @@ class RequestLog:
             self._spans.take(now, entry)
         if self._silent:
             return
-        if len(self._queue) >= _QUEUE or not (self.everything or self._in_rate(int(now))):
+        if len(self._queue) >= _QUEUE or not (self.everything or self._failures.has_room(now)):
             DROPPED_LINES.inc()
             return
         self._queue.append((now, entry))
@@ -91,12 +91,6 @@ class RequestLog:
             self._queued.clear()
             while self._queue:
                 await self._write_batch()
-
-    def _in_rate(self, second: int) -> bool:
-        if second != self._second:
-            self._second, self._in_second = second, 0
-        self._in_second += 1
-        return self._in_second <= _FAILURES_A_SECOND
 
     async def _write_batch(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]

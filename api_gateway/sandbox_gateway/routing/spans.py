@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from sandbox_common.spans import RUNTIME_ID, Span, Tracing
+from sandbox_gateway.process.each_second import EachSecond
 from sandbox_gateway.process.tallies import Route
 from sandbox_gateway.proxy.meter import Entry
 from sandbox_gateway.proxy.redaction import template
@@ -20,16 +21,11 @@ class RequestSpans:
     def __init__(self, tracing: Tracing, now: Callable[[], float] = monotonic) -> None:
         self._tracing = tracing
         self._now = now
-        self._second = 0
-        self._in_second = 0
+        self._room = EachSecond(_A_SECOND)
 
     def new(self) -> str:
         """See Spans."""
-        second = int(self._now())
-        if second != self._second:
-            self._second, self._in_second = second, 0
-        self._in_second += 1
-        return secrets.token_hex(8) if self._in_second <= _A_SECOND else ""
+        return secrets.token_hex(8) if self._room.has_room(self._now()) else ""
 
     def take(self, when: float, entry: Entry) -> None:
         """See Spans."""

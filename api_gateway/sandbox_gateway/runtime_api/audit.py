@@ -20,6 +20,7 @@ from sandbox_common.redaction import REDACTED, redacted
 from sandbox_crds import names
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.process.audit_log import QUEUE, AuditLog
+from sandbox_gateway.process.each_second import EachSecond
 from sandbox_gateway.process.metrics import OMITTED_REFUSALS
 from sandbox_gateway.process.tallies import Route
 from sandbox_gateway.proxy.meter import AccessLog, Entry
@@ -156,8 +157,7 @@ class Auditor:
     def __init__(self, log: AuditLog) -> None:
         self._log = log
         self._worker = structlog.contextvars.get_contextvars()
-        self._second = 0
-        self._in_second = 0
+        self._refusals = EachSecond(_REFUSALS_A_SECOND)
 
     async def ended(self, call: Call, secret: str) -> None:
         """Return when the answer may leave."""
@@ -169,11 +169,7 @@ class Auditor:
 
     def refused(self, call: Call) -> None:
         """It had no valid API key. Its answer does not wait."""
-        second = int(call.ended)
-        if second != self._second:
-            self._second, self._in_second = second, 0
-        self._in_second += 1
-        has_room = self._in_second <= _REFUSALS_A_SECOND
+        has_room = self._refusals.has_room(call.ended)
         if not has_room or self._log.offer(audit_line(call, self._worker), _ROOM_FOR_REFUSALS) is None:
             OMITTED_REFUSALS.inc()
 
