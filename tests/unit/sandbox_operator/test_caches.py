@@ -39,7 +39,7 @@ def pulled(pod_name: str, version: int, pod_uid: str = "") -> KubeObject:
 
 
 class Cluster:
-    """A client that lists one pod and the Event of its pull, and watches what it is told of Events."""
+    """A client that lists one pod and the Event of its pull, and watches the Events that a test gives it."""
 
     def __init__(self) -> None:
         self.lines = asyncio.StreamReader()

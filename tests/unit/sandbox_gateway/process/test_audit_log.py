@@ -13,7 +13,7 @@ PREFIX = "openhands_sandbox_gateway_audit_"
 
 
 class Reader:
-    """Of the log: reads nothing until it is told to."""
+    """Of the log: reads nothing until `reads` is set."""
 
     def __init__(self) -> None:
         self.got = b""

@@ -1,4 +1,4 @@
-"""What is told of paths."""
+"""How the access log shows paths."""
 
 import pytest
 from hypothesis import given

@@ -6,26 +6,19 @@ import pytest
 from opentelemetry.trace import SpanKind
 
 from sandbox_gateway.process.tallies import Route
-from sandbox_gateway.proxy.meter import Entry
 from sandbox_gateway.proxy.traces import Trace
 from sandbox_gateway.routing.spans import RequestSpans, span_of
 from unit.exported_spans import SENDER, TRACE, Exported
+from unit.sandbox_gateway.proxy.test_access_log import ENTRY as LOGGED
 
 WHEN = 1767323045.5
-ENTRY = Entry(
-    route=Route.SANDBOX,
-    method=b"GET",
+ENTRY = replace(
+    LOGGED,
     target=b"/api/conversations/my-conversation/events/search?session_api_key=secret",
     status=200,
     seconds=0.25,
-    added_seconds=0.00005,
-    received=100,
-    sent=200,
-    client_ip="127.0.0.1",
-    runtime_id="abc",
     trace=Trace(TRACE, SENDER, flags=1, span_id="1111111111111111"),
     detail="",
-    close_code=None,
 )
 
 

@@ -55,7 +55,7 @@ class Kept:
 
     @property
     def told(self) -> list[dict[str, Any]]:
-        """What is told of each call, without times and what each line has."""
+        """What the log says of each call, without times and what each line has."""
         always = {"event", "level", "logger", "timestamp", "seconds"}
         return [{name: value for name, value in line.items() if name not in always} for line in self.lines]
 

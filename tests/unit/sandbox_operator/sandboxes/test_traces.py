@@ -126,7 +126,7 @@ async def test_an_annotation_that_is_no_sampled_trace_changes_nothing(trace_pare
 
 
 class Initialized(Initializer):
-    """Gives the result that it is told."""
+    """Gives the chosen result."""
 
     def __init__(self, result: Initialization) -> None:
         self._result = result
