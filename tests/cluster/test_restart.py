@@ -40,6 +40,7 @@ def test_a_paused_sandbox_survives_a_restart_of_everything(
     runtime.run("mkdir kept; echo $RANDOM > kept/number")
     number = runtime.run("cat kept/number")
     runtime.pause()
+    before = eventually(lambda: _usages(runtime.site), lambda found: any(found.get("default", {}).values()))
 
     deleted = runtime.site.delete_processes()
     cluster = Cluster(State.from_environment())
@@ -55,11 +56,12 @@ def test_a_paused_sandbox_survives_a_restart_of_everything(
     runtime.resume()
     assert runtime.run("cat kept/number") == number
 
-    # The new leader goes on with the records of usage, and deletes those whose days are all old.
-    eventually(lambda: _usages(runtime.site), lambda found: "gone" not in found and any(found.values()))
+    # The new leader takes up the records of usage, and deletes those whose days are all old.
+    after = eventually(lambda: _usages(runtime.site), lambda found: "gone" not in found)
+    assert all(after["default"][name] >= amount for name, amount in before["default"].items())
 
 
-def _usages(site: Site) -> dict[str, int]:
-    """Recorded seconds of running by owner."""
+def _usages(site: Site) -> dict[str, dict[str, int]]:
+    """Recorded totals by owner."""
     items = site.kubectl("get", "ohsu", "--output", "json")["items"]
-    return {item["spec"]["owner"]: item["status"].get("total", {}).get("runningSeconds", 0) for item in items}
+    return {item["spec"]["owner"]: item["status"].get("total", {}) for item in items}
