@@ -44,7 +44,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     import agent_server_boot
 
-    agent_server = agent_server_boot.load()
+    agent_server = agent_server_boot.load(options)
     import litellm  # noqa: F401
 
     for name in {"LC_CTYPE", *_DURING_IMPORT} - _given_variables():
