@@ -120,6 +120,7 @@ async def run(settings: Settings) -> None:
             metrics.PODS.set_function(caches.pods.__len__)
             elector = Elector(for_lease, settings.namespace, settings.lease_name, settings.timing, writer=client)
             # By the clock, so that it never says 1 when another operator may lead.
+            caches.lives.leads = lambda: elector.leads
             metrics.LEADER.set_function(lambda: elector.leads)
             watches = glue.Watches(
                 client, settings.namespace, caches.stores, lambda: _on_signals(stop.set), caches.sweeper.read_again

@@ -117,7 +117,6 @@ class Term:
             is_seen = sandbox.status.observed_generation == sandbox.metadata.generation
             (self.queue.add_backlog if is_seen else self.queue.add)(sandbox.metadata.name)
         self._caches.listener = self
-        self._caches.lives.leads = True
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._idle.run())
@@ -128,7 +127,6 @@ class Term:
                     group.create_task(self._reconciler.work())
         finally:
             self._caches.listener = None
-            self._caches.lives.leads = False
             self.queue.close()
 
     def sandbox_changed(self, name: str) -> None:

@@ -19,7 +19,7 @@ from aiohttp.connector import Connection
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as _kube_config
 
-from sandbox_common.kube.errors import FAILURES, ApiError
+from sandbox_common.kube.errors import FAILURES, UNCERTAIN, ApiError
 from sandbox_common.kube.repetition import Repetition, retry_after
 from sandbox_common.kube.resources import Resource
 
@@ -251,6 +251,8 @@ class KubeClient:
                 if pause is None or loop.time() + pause >= deadline:
                     if isinstance(failure, ApiError):
                         failure.uncertain = repetition.uncertain
+                    elif repetition.uncertain:
+                        failure.add_note(UNCERTAIN)
                     raise
                 # The caller may give up earlier, and then only this log shows the cause.
                 error = str(failure) or type(failure).__name__

@@ -9,7 +9,7 @@ _OVER_QUOTA = "exceeded quota"
 class ApiError(Exception):
     """A refusal by the API server. `code` is the HTTP status; `reason` and `message` are from its Status object.
 
-    `uncertain`: an earlier attempt of the same call may have succeeded, although its answer was lost.
+    `uncertain`: an attempt of the same call may have succeeded, although its answer was lost.
     """
 
     def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
@@ -36,3 +36,11 @@ class ApiError(Exception):
 
 FAILURES = (ApiError, aiohttp.ClientError, OSError)
 """What calls of KubeClient raise: refusals, and errors of connections."""
+
+UNCERTAIN = "An attempt of this call may have succeeded, although its answer was lost."
+"""A note on such an error of a connection."""
+
+
+def may_have_succeeded(failure: Exception) -> bool:
+    """Whether the API server may have carried out a call that raised one of FAILURES."""
+    return failure.uncertain if isinstance(failure, ApiError) else UNCERTAIN in getattr(failure, "__notes__", ())

@@ -21,7 +21,7 @@ _RIGHTS_SECONDS = 1.5
 _LONGEST_WAIT = 30.0
 """Upper bound of a server's Retry-After."""
 
-_NOT_CARRIED_OUT = frozenset({401, 403, 429})
+_MAY_BE_CARRIED_OUT = OVERLOADED - {429}
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _BROKEN = (
     aiohttp.ClientOSError,
@@ -55,13 +55,11 @@ class Repetition:
         pause = backoff(self._attempts, FIRST_PAUSE, LONGEST_PAUSE)
         if isinstance(failure, ApiError):
             pause = max(pause, failure.retry_after or 0.0)
-            carried_out = failure.code not in _NOT_CARRIED_OUT
+            carried_out = failure.code in _MAY_BE_CARRIED_OUT
         else:
-            carried_out = not isinstance(failure, _NOT_SENT)
-        if now + pause > self._began + seconds:
-            return None
+            carried_out = isinstance(failure, (*_BROKEN, TimeoutError)) and not isinstance(failure, _NOT_SENT)
         self.uncertain |= carried_out
-        return pause
+        return None if now + pause > self._began + seconds else pause
 
     def _seconds(self, failure: Exception) -> float:
         """Seconds for which a call with this failure is retried."""

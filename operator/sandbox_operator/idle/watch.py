@@ -20,6 +20,7 @@ from sandbox_operator.idle.check import Candidate, Idle, IdleChecks, Replicas
 from sandbox_operator.idle.clock import AgentAnswer
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.status import reports
+from sandbox_operator.reporting.suspension import suspension_patch
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.watching.pods import Pod, RunId
 from sandbox_operator.watching.store import Store
@@ -149,7 +150,7 @@ class IdleWatch:
         since = times.rfc3339(now - timedelta(seconds=idle.idle_seconds))
         note = f"Idle since {since}, longer than the {idle.timeout} s of its idle timeout."
         try:
-            stored = await self._api.suspend(sandbox, "Idle", note)
+            stored = await self._api.suspend(sandbox, suspension_patch(sandbox, "Idle", note))
         except FAILURES as error:
             # A change of the Sandbox meanwhile wins; the next check looks again.
             _log.info("not suspended", sandbox=idle.name, error=str(error) or type(error).__name__)

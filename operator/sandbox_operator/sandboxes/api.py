@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 
@@ -17,7 +17,6 @@ from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
 from sandbox_operator.reporting.refusals import Refusal, refusal_of
-from sandbox_operator.reporting.suspension import suspension_patch
 from sandbox_operator.sandboxes.services import Service
 from sandbox_operator.sandboxes.world import Create
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, controller_uid
@@ -154,13 +153,12 @@ class Api:
         body = {"metadata": {"resourceVersion": sandbox.metadata.resource_version}, "status": status}
         return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, body, subresource="status")
 
-    async def suspend(self, sandbox: Sandbox, reason: Literal["Idle", "StartTimeout"], note: str) -> KubeObject:
-        """Suspend the Sandbox if it has not changed (else ApiError 409). Returns the Sandbox as stored.
+    async def suspend(self, sandbox: Sandbox, patch: Mapping[str, Any]) -> KubeObject:
+        """Suspend the Sandbox by a `suspension_patch`, if it has not changed (else ApiError 409).
 
-        `note` says why in whole sentences. The condition's message will begin with it.
+        Returns the Sandbox as stored.
         """
-        body = suspension_patch(sandbox, reason, note)
-        return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, body)
+        return await self._client.patch(SANDBOXES, self._namespace, sandbox.metadata.name, patch)
 
     async def get(self, sandbox: Sandbox) -> KubeObject | None:
         """The Sandbox as it is now; None if it is gone or replaced by another one with its name."""

@@ -2,24 +2,28 @@
 
 Each write to a Sandbox names the version that it changes, so the API server accepts only one write for each version.
 The operator whose write is accepted counts what this write has changed, so nothing is counted twice, however many
-operators there are. If it does not get the answer, nobody counts the step.
+operators there are. If the answer is lost, the watch shows whether the write was accepted.
 """
 
 from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from itertools import product
 
 from sandbox_common import times
+from sandbox_common.kube import FAILURES as API_FAILURES
+from sandbox_common.kube.errors import may_have_succeeded
 from sandbox_common.losses import LossReason
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, ExpiryReason, Reason
+from sandbox_common.recent import remember
 from sandbox_crds.models import Sandbox
 from sandbox_operator.process import metrics
 from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.reporting.status import may_have_been_suspended
+from sandbox_operator.sandboxes.lost_answers import Change, Writes
 from sandbox_operator.watching.pods import Pod
 
 FAILURES = frozenset(
@@ -67,6 +71,15 @@ class Start:
     began: datetime
     again: str = ""
     answers_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Expiry:
+    """A deletion by this operator. `start` was in progress before."""
+
+    sandbox: Sandbox
+    reason: ExpiryReason
+    start: Start | None
 
 
 def reported_reason(sandbox: Sandbox) -> Reason:
@@ -142,14 +155,20 @@ class Lives:
     """
 
     def __init__(self) -> None:
-        self.leads = False
-        """Whether this operator leads. Only then it counts pulls and deletions by others, which it sees in watches."""
+        self.leads: Callable[[], bool] = lambda: False
+        """Whether this operator leads. Only then it counts pulls and deletions by others, which it sees in watches.
+
+        By the clock: one that was frozen gets what has happened meanwhile before its term ends.
+        """
         self._known: dict[str, tuple[str, Reason, Phase]] = {}
         """UID, reason and phase by name."""
         self._counts: Counter[Reason] = Counter()
         self._starts: dict[str, Start] = {}
-        self._expiring: set[str] = set()
-        """UIDs of the sandboxes that this operator is about to delete."""
+        self._writes = Writes()
+        self._expiring: dict[str, _Expiry] = {}
+        """Deletions by this operator, by UID."""
+        self._deleted: dict[str, None] = {}
+        """UIDs of the sandboxes whose deletion is counted."""
         _begin_at_zero()
 
     def count(self, reason: Reason) -> int:
@@ -162,10 +181,11 @@ class Lives:
         if former:
             self._counts[reason] -= 1
         if former and (sandbox is None or sandbox.metadata.uid != uid):
-            self._gone(name, uid)
+            self._gone(name, uid, now)
             former = None
         if sandbox is None:
             return
+        self._writes.see(sandbox)
         reason, present = reported_reason(sandbox), phase(sandbox)
         self._known[name] = sandbox.metadata.uid, reason, present
         self._counts[reason] += 1
@@ -186,15 +206,40 @@ class Lives:
 
     def pulled(self, seconds: float) -> None:
         """Take a pull that is over."""
-        if self.leads:
+        if self.leads():
             metrics.PULL_SECONDS.observe(seconds)
 
     def start(self, sandbox: Sandbox) -> Start | None:
-        """The start in progress. Ask before a write: the watch may show its end sooner than the answer comes."""
+        """The start in progress."""
         return self._starts.get(sandbox.metadata.name)
 
-    def written(self, before: Sandbox, after: Sandbox, start: Start | None, now: datetime) -> None:
-        """Count the steps that an accepted write has made. `start` was in progress before."""
+    def writing(
+        self, before: Sandbox, change: Change, now: Callable[[], datetime]
+    ) -> AbstractContextManager[Callable[[Sandbox], None]]:
+        """Count the steps of a write that is made inside. Call what this gives with the stored Sandbox.
+
+        If the answer is lost, the steps are counted once the watch shows that the write was accepted.
+        """
+        # The watch may show the end of a start sooner than the answer comes.
+        start = self.start(before)
+        return self._writes.writing(before, change, lambda after: self._count(before, after, start, now()))
+
+    @contextmanager
+    def expiring(self, sandbox: Sandbox, reason: ExpiryReason, now: datetime) -> Generator[None]:
+        """Count the sandbox's deletion by the operator itself, which happens inside."""
+        uid = sandbox.metadata.uid
+        # The watch may show the deletion sooner than the answer comes, or instead.
+        remember(self._expiring, uid, _Expiry(sandbox, reason, self.start(sandbox)))
+        try:
+            yield
+        except API_FAILURES as failure:
+            if not may_have_succeeded(failure):
+                self._expiring.pop(uid, None)
+            raise
+        self._count_deletion(uid, now)
+
+    def _count(self, before: Sandbox, after: Sandbox, start: Start | None, now: datetime) -> None:
+        """Count the steps of an accepted write."""
         made = steps(before, after)
         if made.start:
             self._count_start(after, made.start, start, now)
@@ -205,21 +250,6 @@ class Lives:
         if made.loss:
             metrics.LOSSES.labels(made.loss).inc()
 
-    @contextmanager
-    def expiring(self, sandbox: Sandbox, reason: ExpiryReason, now: datetime) -> Generator[None]:
-        """Count the sandbox's deletion by the operator itself, which happens inside."""
-        uid, start = sandbox.metadata.uid, self.start(sandbox)
-        # The watch may show the deletion sooner than the answer comes.
-        self._expiring.add(uid)
-        try:
-            yield
-        except BaseException:
-            self._expiring.discard(uid)
-            raise
-        metrics.DELETIONS.labels(reason).inc()
-        if reason is ExpiryReason.NEVER_READY and phase(sandbox) is Phase.STARTING:
-            self._count_start(sandbox, "Failed", start, now)
-
     def _count_start(self, sandbox: Sandbox, result: str, start: Start | None, now: datetime) -> None:
         status = sandbox.status
         if start is None:
@@ -229,12 +259,21 @@ class Lives:
         if result == "Ready" and start.answers_since:
             metrics.STATUS_LAG_SECONDS.observe(max((now - start.answers_since).total_seconds(), 0.0))
 
-    def _gone(self, name: str, uid: str) -> None:
+    def _gone(self, name: str, uid: str, now: datetime) -> None:
         self._starts.pop(name, None)
-        if uid in self._expiring:
-            self._expiring.discard(uid)
-        elif self.leads:
-            metrics.DELETIONS.labels("Requested").inc()
+        self._writes.forget(uid)
+        if self.leads():
+            self._count_deletion(uid, now)
+
+    def _count_deletion(self, uid: str, now: datetime) -> None:
+        """Count it once: the answer and several watches may show it, and a late event may show the sandbox again."""
+        expiry = self._expiring.pop(uid, None)
+        if uid in self._deleted:
+            return
+        remember(self._deleted, uid, None)
+        metrics.DELETIONS.labels(expiry.reason if expiry else "Requested").inc()
+        if expiry and expiry.reason is ExpiryReason.NEVER_READY and phase(expiry.sandbox) is Phase.STARTING:
+            self._count_start(expiry.sandbox, "Failed", expiry.start, now)
 
 
 def _begin_at_zero() -> None:

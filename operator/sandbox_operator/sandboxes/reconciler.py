@@ -23,9 +23,11 @@ from sandbox_operator.pools.matching import Miss, MissReason
 from sandbox_operator.pools.pod_index import PodIndex
 from sandbox_operator.reporting.pod_events import regarding
 from sandbox_operator.reporting.refusals import Refusal
+from sandbox_operator.reporting.suspension import suspension_patch
 from sandbox_operator.sandboxes.agent_requests import AgentRequests
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.lives import Lives
+from sandbox_operator.sandboxes.lost_answers import Change
 from sandbox_operator.sandboxes.memory import Memory, Turn
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.plan import plan
@@ -258,7 +260,7 @@ class Reconciler:
             return
         if changes := self._definitions.kept("Sandbox", sandbox.status, steps.status):
             began = self._now()
-            await self._write(sandbox, self._write_status(sandbox, changes))
+            await self._write(sandbox, Change("status", changes), self._write_status(sandbox, changes))
             turn.written = changes
             turn.wrote("write status", began, self._now(), _reason(changes))
             _log.info("status written", sandbox=turn.key, fields=sorted(changes))
@@ -296,7 +298,8 @@ class Reconciler:
             _log.warning("pod abandoned, its node does not end it", sandbox=turn.key, pod=steps.abandon.name)
             await self._api.delete_pod(steps.abandon, grace_seconds=0)
         if steps.suspend:
-            await self._write(sandbox, self._api.suspend(sandbox, "StartTimeout", steps.suspend))
+            patch = suspension_patch(sandbox, "StartTimeout", steps.suspend)
+            await self._write(sandbox, Change("spec", patch["spec"]), self._api.suspend(sandbox, patch))
         if steps.expire:
             await to_the_end(self._expire(sandbox, steps.expire))
             # With finalizers, the Sandbox still exists, and the watch shows that it is being deleted.
@@ -375,21 +378,21 @@ class Reconciler:
         self._definitions.written(changes, answer)
         return answer
 
-    async def _write(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> None:
-        """Await a write to the Sandbox, take the answer into the cache, and count what has changed."""
+    async def _write(self, sandbox: Sandbox, change: Change, writing: Awaitable[KubeObject]) -> None:
+        """Await a write of this change, take the answer into the cache, and count what has changed."""
         try:
             # A write that has been sent counts, even if this process stops leading before the answer.
-            await to_the_end(self._count(sandbox, writing))
+            await to_the_end(self._count(sandbox, change, writing))
         except ApiError as error:
             if error.code != 404:
                 raise
             self._sandboxes.drop(sandbox.metadata.name, sandbox.metadata.uid)
             raise _OutdatedError from error
 
-    async def _count(self, sandbox: Sandbox, writing: Awaitable[KubeObject]) -> None:
-        start = self._lives.start(sandbox)
-        if stored := self._sandboxes.refresh(await writing):
-            self._lives.written(sandbox, stored, start, self._now())
+    async def _count(self, sandbox: Sandbox, change: Change, writing: Awaitable[KubeObject]) -> None:
+        with self._lives.writing(sandbox, change, self._now) as written:
+            if stored := self._sandboxes.refresh(await writing):
+                written(stored)
 
     async def _expire(self, sandbox: Sandbox, reason: ExpiryReason) -> None:
         with self._lives.expiring(sandbox, reason, self._now()):

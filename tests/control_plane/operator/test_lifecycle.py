@@ -20,6 +20,7 @@ from sandbox_common.times import rfc3339, rfc3339_micro
 from sandbox_crds.models import Sandbox
 from sandbox_operator.builders.owned import name_of
 from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.reporting.suspension import suspension_patch
 from sandbox_operator.sandboxes.api import Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -217,7 +218,8 @@ async def test_an_idle_sandbox_says_so_until_it_is_suspended_on_request(
     first = await start(world, kubelet, agent, className="kept")
     await ledger.new()
     # The test is the loop that looks for idle sandboxes.
-    await Api(world.client, world.namespace).suspend(first, "Idle", "Idle since noon.")
+    patch = suspension_patch(first, "Idle", "Idle since noon.")
+    await Api(world.client, world.namespace).suspend(first, patch)
     await end(world, kubelet, first)
     idle = await world.until(Reason.IDLE)
     assert message(idle) == "Idle since noon. The workspace is kept."

@@ -60,7 +60,7 @@ class Cluster:
 async def test_the_leader_counts_the_pulls_of_its_pods_since_it_began(leads: bool) -> None:
     cluster = Cluster()
     caches = Caches(cast(KubeClient, cluster), "here")
-    caches.lives.leads = leads
+    caches.lives.leads = lambda: leads
     pull_events = caches._pull_events  # pyright: ignore[reportPrivateUsage]
     following = [asyncio.create_task(caches.pods.run())]
     await caches.pods.wait_synced()

@@ -11,6 +11,7 @@ from kubernetes.aio import client as kube_client
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.client import _session as connections  # pyright: ignore[reportPrivateUsage]
+from sandbox_common.kube.errors import may_have_succeeded
 from sandbox_common.kube.resources import PODS
 
 type Answer = Callable[[web.Request], web.StreamResponse]
@@ -121,6 +122,26 @@ async def test_a_name_that_an_attempt_before_has_taken() -> None:
         with pytest.raises(ApiError) as refusal:
             await client.create(PODS, "n", {"metadata": {"name": "one"}})
         assert not refusal.value.uncertain
+
+
+@pytest.mark.parametrize(("answers", "may"), [([broken], True), ([answer(504)], True), ([answer(409)], False)])
+async def test_whether_a_failed_call_may_have_succeeded(answers: Sequence[Answer], may: bool) -> None:
+    async with scripted(answers, patience=0) as (client, _):
+        with pytest.raises((ApiError, aiohttp.ClientError)) as failure:
+            await client.patch(PODS, "n", "one", {})
+        assert may_have_succeeded(failure.value) == may
+
+
+async def test_a_call_that_no_server_gets_has_not_succeeded() -> None:
+    async with connected(lambda _: asyncio.sleep(0, web.Response())) as client:
+        held_back = client.guarded(_refuse)
+        with pytest.raises(aiohttp.ClientConnectionError) as failure:
+            await held_back.patch(PODS, "n", "one", {})
+        assert not may_have_succeeded(failure.value)
+
+
+def _refuse() -> float:
+    raise aiohttp.ClientConnectionError("not now")
 
 
 async def test_what_an_attempt_before_has_deleted_is_gone() -> None:

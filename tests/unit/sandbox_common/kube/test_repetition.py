@@ -38,18 +38,27 @@ def test_what_may_pass_is_tried_again(failure: Exception, uncertain: bool) -> No
 
 
 @pytest.mark.parametrize(
-    "failure",
+    ("failure", "uncertain"),
     [
-        *[refusal(code) for code in (400, 403, 404, 405, 409, 410, 413, 415, 422, 501)],
-        TimeoutError(),
-        aiohttp.ClientConnectionError("held back"),
-        aiohttp.ClientConnectorCertificateError(KEY, ValueError("for another host")),
-        aiohttp.ClientConnectorSSLError(KEY, OSError("no TLS")),
-        FileNotFoundError("token"),
+        *[(refusal(code), False) for code in (400, 403, 404, 405, 409, 410, 413, 415, 422, 501)],
+        (TimeoutError(), True),
+        (aiohttp.ClientConnectionError("held back"), False),
+        (aiohttp.ClientConnectorCertificateError(KEY, ValueError("for another host")), False),
+        (aiohttp.ClientConnectorSSLError(KEY, OSError("no TLS")), False),
+        (FileNotFoundError("token"), False),
     ],
 )
-def test_what_stays_is_not(failure: Exception) -> None:
-    assert Repetition(10, now=0).pause(failure, now=0) is None
+def test_what_stays_is_not(failure: Exception, uncertain: bool) -> None:
+    repetition = Repetition(10, now=0)
+    assert repetition.pause(failure, now=0) is None
+    assert repetition.uncertain == uncertain
+
+
+@pytest.mark.parametrize("failure", [refusal(504), aiohttp.ServerDisconnectedError()])
+def test_the_last_attempt_may_have_succeeded_too(failure: Exception) -> None:
+    repetition = Repetition(10, now=0)
+    assert repetition.pause(failure, now=10) is None
+    assert repetition.uncertain
 
 
 def test_pauses_grow_up_to_a_bound() -> None:

@@ -13,6 +13,7 @@ from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS
 from sandbox_common.reasons import Reason
 from sandbox_crds.names import environment_secret_name
 from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.reporting.suspension import suspension_patch
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.world import Create, World
@@ -194,11 +195,11 @@ async def test_an_event_about_a_new_object_is_posted_when_it_is_new(api: Api, se
 async def test_a_sandbox_is_suspended_and_deleted_only_as_it_was_seen(api: Api, server: Server) -> None:
     stored = {"metadata": {"uid": UID, "resourceVersion": "7", "generation": 1}, "spec": {"image": "x"}}
     server.objects[SANDBOXES.plural, "one"] = stored
-    suspended = await api.suspend(sandbox(), "Idle", "Idle since noon." * 100)
+    suspended = await api.suspend(sandbox(), suspension_patch(sandbox(), "Idle", "Idle since noon." * 100))
     assert suspended["spec"] == {"image": "x", "suspend": True, "suspendReason": "Idle"}
     assert len(suspended["metadata"]["annotations"]["sandbox.openhands.dev/suspend-note"]) == 1024
     with pytest.raises(ApiError, match="modified"):
-        await api.suspend(sandbox(), "Idle", "")
+        await api.suspend(sandbox(), suspension_patch(sandbox(), "Idle", ""))
     with pytest.raises(ApiError, match="modified"):
         await api.delete_sandbox(sandbox())
     server.objects[SANDBOXES.plural, "one"] = stored

@@ -10,11 +10,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from sandbox_common.kube import ApiError, KubeObject
+from sandbox_common.kube.errors import UNCERTAIN
 from sandbox_common.losses import LossReason
 from sandbox_common.reasons import MEANINGS, ExpiryReason, Reason
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Loss, Sandbox, SandboxStatus
+from sandbox_operator.leader.elector import NotLeadingError
 from sandbox_operator.sandboxes.lives import FAILURES, Lives, Phase, Start, Steps, began, phase, reported_reason, steps
+from sandbox_operator.sandboxes.lost_answers import Change
 from unit.sandbox_operator.counted import counted
 from unit.sandbox_operator.samples import LATER, NOW, SOON, UID, pod, podless, ready, sandbox, status, waits
 from unit.sandbox_operator.scene import Scene, WarmScene, answering
@@ -34,6 +37,18 @@ def paused(of: SandboxStatus | None = None, reason: str = "", generation: int = 
 
 NEW, STARTS, READY = sandbox(), sandbox(status=status(Reason.STARTING)), sandbox(status=status(Reason.READY))
 READY_AGAIN = sandbox(status=status(Reason.READY, podUID="another", launch="Resume"))
+
+
+def lost(error: Exception) -> Exception:
+    """The failure of a call one of whose attempts may have succeeded, as KubeClient raises it."""
+    if isinstance(error, ApiError):
+        error.uncertain = True
+    else:
+        error.add_note(UNCERTAIN)
+    return error
+
+
+LOST_ANSWERS = [ApiError(409, "Conflict", ""), ApiError(504, "Timeout", ""), aiohttp.ServerDisconnectedError()]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +162,9 @@ def test_a_time_that_is_none_does_no_harm() -> None:
     lives.sandbox_changed("one", absurd, LATER)
     assert lives.start(absurd) == Start(LATER)
     with counted() as found:
-        lives.written(absurd, sandbox(status=status(Reason.READY, startTime="later")), None, LATER)
+        lives.sandbox_changed("one", None, LATER)
+        with lives.writing(absurd, Change("status", {}), lambda: LATER) as written:
+            written(sandbox(status=status(Reason.READY, startTime="later")))
     assert found == {"start_seconds Restart Ready": 1}
 
 
@@ -169,8 +186,9 @@ def test_sandboxes_are_counted_by_reason() -> None:
 
 def test_only_the_leader_counts_deletions_by_others() -> None:
     lives = Lives()
+    leads = False
+    lives.leads = lambda: leads
     for leads in (False, True):
-        lives.leads = leads
         lives.sandbox_changed("one", READY, NOW)
         with counted() as found:
             lives.sandbox_changed("one", None, NOW)
@@ -180,7 +198,7 @@ def test_only_the_leader_counts_deletions_by_others() -> None:
 
 def test_a_sandbox_that_replaces_another_one_of_its_name_shows_a_deletion() -> None:
     lives = Lives()
-    lives.leads = True
+    lives.leads = lambda: True
     lives.sandbox_changed("one", READY, NOW)
     other = NEW.model_copy(update={"metadata": NEW.metadata.model_copy(update={"uid": "another"})})
     with counted() as found:
@@ -193,7 +211,7 @@ def test_a_sandbox_that_replaces_another_one_of_its_name_shows_a_deletion() -> N
 @pytest.mark.parametrize("reason", ExpiryReason)
 def test_a_deletion_by_the_operator_has_its_cause(reason: ExpiryReason, watch_is_first: bool) -> None:
     lives = Lives()
-    lives.leads = True
+    lives.leads = lambda: True
     lives.sandbox_changed("one", STARTS, NOW)
     with counted() as found:
         with lives.expiring(STARTS, reason, LATER):
@@ -207,13 +225,49 @@ def test_a_deletion_by_the_operator_has_its_cause(reason: ExpiryReason, watch_is
 
 def test_a_deletion_that_is_refused_is_none() -> None:
     lives = Lives()
-    lives.leads = True
+    lives.leads = lambda: True
     lives.sandbox_changed("one", READY, NOW)
     with counted() as found, pytest.raises(ApiError), lives.expiring(READY, ExpiryReason.MAXIMUM_LIFE, LATER):
         raise ApiError(409, "Conflict", "")
     assert found == {}
     with counted() as found:
         lives.sandbox_changed("one", None, LATER)
+    assert found == {"deletions Requested": 1}
+
+
+@pytest.mark.parametrize("error", LOST_ANSWERS)
+def test_a_deletion_whose_answer_is_lost_keeps_its_cause(error: Exception) -> None:
+    lives = Lives()
+    lives.leads = lambda: True
+    lives.sandbox_changed("one", STARTS, NOW)
+    with counted() as found:
+        with pytest.raises(type(error)), lives.expiring(STARTS, ExpiryReason.NEVER_READY, LATER):
+            raise lost(error)
+        lives.sandbox_changed("one", None, LATER)
+    assert found == {"deletions NeverReady": 1, "start_seconds Cold Failed": 1}
+
+
+def test_a_deletion_by_another_one_that_was_faster_counts_once() -> None:
+    lives = Lives()
+    lives.leads = lambda: True
+    lives.sandbox_changed("one", STARTS, NOW)
+    with counted() as found:
+        lives.sandbox_changed("one", None, LATER)
+        # The API server's 404 is as good as an answer.
+        with lives.expiring(STARTS, ExpiryReason.NEVER_READY, LATER):
+            pass
+    assert found == {"deletions Requested": 1}
+
+
+def test_a_late_event_of_a_deleted_sandbox_is_no_second_deletion(scene: Scene) -> None:
+    """The operator learns of the deletion from a 404, before the watch shows the changes that came before it."""
+    scene.lives.leads = lambda: True
+    scene.add()
+    with counted() as found:
+        scene.edit(seen=False, suspend=True)
+        scene.sandboxes.drop("one", UID)
+        scene.sandboxes.put(scene.stored)
+        scene.sandboxes.drop("one", UID)
     assert found == {"deletions Requested": 1}
 
 
@@ -229,7 +283,7 @@ def seconds(launch: str, result: str) -> float:
 
 
 async def test_a_life(scene: Scene) -> None:
-    scene.lives.leads = True
+    scene.lives.leads = lambda: True
     before, lag = seconds("Cold", "Ready"), REGISTRY.get_sample_value(LAG) or 0
     with counted() as found:
         scene.add()
@@ -318,18 +372,94 @@ async def test_two_operators_count_a_start_once() -> None:
     assert found == {"start_seconds Cold Ready": 1, "status_lag_seconds": 1}
 
 
-async def test_a_write_without_an_answer_is_not_counted(scene: Scene) -> None:
+async def about_to_be_ready(scene: Scene) -> None:
     scene.add()
     await scene.step()
     scene.show(answering)
-    scene.server.fail["patch sandboxes"] = [aiohttp.ServerDisconnectedError()]
+
+
+async def test_a_write_that_was_not_accepted_is_not_counted(scene: Scene) -> None:
+    await about_to_be_ready(scene)
+    scene.server.fail["patch sandboxes"] = [lost(aiohttp.ServerDisconnectedError())]
     with counted() as found:
         await scene.work()
     assert found == {}
-    # It was not accepted, so the next one is.
+    # The next one is.
     with counted() as found:
         await scene.step()
     assert found == {"start_seconds Cold Ready": 1, "status_lag_seconds": 1}
+
+
+@pytest.mark.parametrize("watch_is_first", [True, False])
+@pytest.mark.parametrize("error", LOST_ANSWERS)
+async def test_an_accepted_write_whose_answer_is_lost_is_counted_once(
+    scene: Scene, error: Exception, watch_is_first: bool
+) -> None:
+    await about_to_be_ready(scene)
+    patch = scene.server.patch
+
+    async def lose_answer(*args: Any, **query: Any) -> KubeObject:
+        await patch(*args, **query)
+        if watch_is_first:
+            scene.sandboxes.put(scene.stored)
+        raise lost(error)
+
+    scene.server.patch = lose_answer
+    with counted() as found:
+        await scene.work()
+        scene.server.patch = patch
+        # Until the watch shows it, each further attempt is refused.
+        await scene.work()
+        scene.sandboxes.put(scene.stored)
+        scene.edit()
+        await scene.step()
+    assert found == {"start_seconds Cold Ready": 1, "status_lag_seconds": 1}
+
+
+@pytest.mark.parametrize("error", LOST_ANSWERS)
+async def test_another_operator_s_write_counts_there(scene: Scene, error: Exception) -> None:
+    await about_to_be_ready(scene)
+    scene.server.fail["patch sandboxes"] = [lost(error)]
+    other = Scene(scene.server)
+    other.sandboxes.put(scene.stored)
+    other.now += timedelta(seconds=1)
+    other.show(answering)
+    with counted() as found:
+        await scene.work()
+        scene.set_class(2, egress="None")
+        await other.step()
+        scene.sandboxes.put(scene.stored)
+        await scene.step()
+    assert found == {"start_seconds Cold Ready": 1, "status_lag_seconds": 1}
+
+
+async def test_a_write_that_this_operator_may_not_send_counts_elsewhere(scene: Scene) -> None:
+    await about_to_be_ready(scene)
+    other = Scene(scene.server)
+    other.sandboxes.put(scene.stored)
+    other.show(answering)
+    scene.server.fail["patch sandboxes"] = [NotLeadingError()]
+    with counted() as found:
+        await scene.work()
+        # At the same second, so its status is the same.
+        await other.step()
+        scene.sandboxes.put(scene.stored)
+    assert found == {"start_seconds Cold Ready": 1, "status_lag_seconds": 1}
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+async def test_a_start_that_is_given_up_without_an_answer(scene: Scene, is_accepted: bool) -> None:
+    lives = scene.lives
+    change = Change("spec", {"suspend": True, "suspendReason": "StartTimeout"})
+    given_up = paused(STARTS.status, "StartTimeout")
+    lives.sandbox_changed("one", STARTS, NOW)
+    with counted() as found:
+        with pytest.raises(ApiError), lives.writing(STARTS, change, lambda: LATER):
+            raise lost(ApiError(504, "Timeout", ""))
+        shown = given_up if is_accepted else STARTS
+        metadata = shown.metadata.model_copy(update={"resource_version": "2"})
+        lives.sandbox_changed("one", shown.model_copy(update={"metadata": metadata}), LATER)
+    assert found == ({"start_seconds Cold Failed": 1} if is_accepted else {})
 
 
 async def test_a_write_that_is_answered_after_the_end_of_the_term_is_counted(scene: Scene) -> None:
@@ -359,11 +489,10 @@ async def test_the_end_that_the_watch_shows_before_the_answer(scene: Scene) -> N
     """The answer to the write that ends a start finds the start's beginning nevertheless."""
     scene.add()
     scene.now = LATER
-    start = scene.lives.start(Sandbox.model_validate(scene.stored))
-    scene.lives.sandbox_changed("one", READY, LATER)
-    assert start
     before = seconds("Cold", "Ready")
-    scene.lives.written(STARTS, READY, start, LATER)
+    with scene.lives.writing(STARTS, Change("status", {}), lambda: LATER) as written:
+        scene.lives.sandbox_changed("one", READY, LATER)
+        written(READY)
     assert seconds("Cold", "Ready") - before == (LATER - NOW).total_seconds()
 
 
@@ -377,7 +506,7 @@ async def test_a_standby_knows_when_a_start_began() -> None:
 
 
 async def test_a_sandbox_that_reaches_its_age(scene: Scene) -> None:
-    scene.lives.leads = True
+    scene.lives.leads = lambda: True
     await scene.start()
     scene.set_class(2, maximumLifeSeconds=60)
     with counted() as found:
