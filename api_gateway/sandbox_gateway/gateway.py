@@ -13,7 +13,7 @@ from sandbox_common.kube.client import CALL_SECONDS
 from sandbox_common.kube.requests import request_counter
 from sandbox_common.kube.startup import until_known
 from sandbox_common.spans import Tracing, tracing_from_environment
-from sandbox_gateway.process import descriptors
+from sandbox_gateway.process import descriptors, metrics
 from sandbox_gateway.process.activity import Activity
 from sandbox_gateway.process.audit_log import AuditLog
 from sandbox_gateway.process.certificates import Certificates
@@ -109,6 +109,7 @@ class Gateway:
         Raises OSError when a port is not available, and an ExceptionGroup when a part fails.
         """
         settings = self._settings
+        metrics.READY.set_function(lambda: self.ready)
         if settings.worker_socket is None:
             health_socket = tcp_socket(settings.listen_host, settings.health_port)
         else:

@@ -13,6 +13,7 @@ class Level:
         Gauge(name, documentation).set_function(lambda: self.value)
 
 
+READY = Gauge(f"{PREFIX}_ready", "1 while this process serves requests, 0 before and while it ends, as /readyz says.")
 STARTS = Counter(
     f"{PREFIX}_starts",
     "Answers to /start. For a ready sandbox: how its pod was started (Cold, Warm, Resume), or Running if it was ready "

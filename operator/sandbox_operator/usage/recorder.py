@@ -1,18 +1,20 @@
 """Records the use of all owners during a leader's term. It has no part in the life of a sandbox."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
 from sandbox_common import times
-from sandbox_common.kube import FAILURES, unreadable
+from sandbox_common.kube import FAILURES, ApiError, unreadable
 from sandbox_common.kube.objects import Objects
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.usage import Span, newest, seconds
 from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_operator.process import metrics
 from sandbox_operator.usage.api import UsageApi
 from sandbox_operator.usage.ledger import LATE, SETTLED, OwnerLedger
 from sandbox_operator.usage.observation import observed
@@ -49,6 +51,8 @@ class UsageRecorder:
         self._ledgers: dict[str, OwnerLedger] = {}
         self._seen: dict[str, tuple[str, str]] = {}
         """UID and owner of each sandbox by name."""
+        self._failing: set[str] = set()
+        """Owners whose last write has failed."""
         self._began = False
         self._late = 0
 
@@ -58,6 +62,7 @@ class UsageRecorder:
             await self._until_begun()
             await work(self._queue, self.record, "owner")
         finally:
+            metrics.USAGE_FAILING.set(0)
             self._queue.close()
 
     async def _until_begun(self) -> None:
@@ -74,7 +79,9 @@ class UsageRecorder:
         except (*FAILURES, LookupError, TypeError, ValueError) as error:
             self._ledgers.clear()
             _log.warning("usage cannot be recorded", error=str(error) or type(error).__name__)
+            metrics.USAGE_FAILING.set(1)
             return False
+        metrics.USAGE_FAILING.set(0)
         self._began = True
         for name in [sandbox.metadata.name for sandbox in self._sandboxes]:
             self.changed(name)
@@ -109,9 +116,24 @@ class UsageRecorder:
         ledger = self._ledgers.get(owner)
         due = ledger.due() if ledger else None
         if ledger and due is not None and due <= self._second():
-            await self._write(owner, ledger)
+            with self._watched(owner):
+                await self._write(owner, ledger)
             self._queue.forget(owner)
         self._put_off(owner)
+
+    @contextmanager
+    def _watched(self, owner: str) -> Generator[None]:
+        """Show whether the write inside fails. A conflict is repaired by the next attempt, so it is no failure."""
+        try:
+            yield
+        except Exception as error:
+            if not (isinstance(error, ApiError) and error.code == 409):
+                self._failing.add(owner)
+            raise
+        else:
+            self._failing.discard(owner)
+        finally:
+            metrics.USAGE_FAILING.set(len(self._failing))
 
     async def _write(self, owner: str, ledger: OwnerLedger) -> None:
         found = await self._api.find(owner)
@@ -147,6 +169,7 @@ class UsageRecorder:
         if due is None:
             self._ledgers.pop(owner, None)
             self._queue.drop(owner)
+            self._failing.discard(owner)
             return
         self._queue.add_after(owner, min(max(due - self._second(), _LEAST_SECONDS), _LONGEST_SECONDS))
 

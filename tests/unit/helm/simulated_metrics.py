@@ -99,10 +99,12 @@ class Installation:
         operator = Process(pod)
         operator.set("openhands_sandbox_operator_leader", leads)
         operator.set("openhands_sandbox_operator_queue_depth", 0)
+        operator.set("openhands_sandbox_operator_usage_failing_owners", 0)
         return operator
 
     def _gateway(self, pod: str) -> Process:
         gateway = Process(pod)
+        gateway.set("openhands_sandbox_gateway_ready", 1)
         gateway.set("openhands_sandbox_gateway_exchanges", 0)
         gateway.set("openhands_sandbox_gateway_refused_connections_total", 0)
         for name in ("access_log_dropped", "audit_lines_lost", "audit_lines_late"):

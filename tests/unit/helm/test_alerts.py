@@ -38,6 +38,15 @@ def gateways_gone(installation: Installation) -> None:
         gateway.end()
 
 
+def gateways_unready(installation: Installation) -> None:
+    for gateway in installation.gateways:
+        gateway.set("openhands_sandbox_gateway_ready", 0)
+
+
+def usage_fails(installation: Installation) -> None:
+    installation.leader.set("openhands_sandbox_operator_usage_failing_owners", 1)
+
+
 def rates(**changes: Any) -> Callable[[Installation], None]:
     def fail(installation: Installation) -> None:
         installation.rates = Rates(**changes)
@@ -65,6 +74,7 @@ FAILURES: dict[str, tuple[Callable[[Installation], None], str]] = {
     "no operator leads": (no_leader, "NoLeader"),
     "all operators are gone": (operators_gone, "NoLeader"),
     "all gateways are gone": (gateways_gone, "GatewayDown"),
+    "no gateway is ready": (gateways_unready, "GatewayDown"),
     "all starts fail": (rates(failed=1), "StartsFail"),
     "starts take a minute": (rates(cold_seconds=60), "StartsSlow"),
     "a pool stays empty": (pool(ready=0, starting=3), "PoolEmpty"),
@@ -74,6 +84,7 @@ FAILURES: dict[str, tuple[Callable[[Installation], None], str]] = {
     "the API server fails": (rates(gateway_api_codes={"503": 1}), "APIRequestsFail"),
     "the queue grows": (rates(queue=500), "QueueNotDrained"),
     "connections are refused": (rates(refused=2), "ConnectionsRefused"),
+    "usage is not recorded": (usage_fails, "UsageNotRecorded"),
     "the Runtime API fails": (rates(control_codes={"2xx": 0.7, "5xx": 0.3}), "GatewayErrors"),
     "the access log loses lines": (rates(dropped=10), "LogLinesLost"),
     "the audit log loses lines": (rates(lost=1), "AuditLinesLost"),

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from sandbox_common.kube import ApiError
 from sandbox_common.kube.resources import SANDBOX_USAGES
@@ -26,6 +27,11 @@ async def stage() -> Stage:
 def running(stage: Stage, name: str = "one", owner: str = "team") -> None:
     stage.put(name, owner, stage.now, **ready(stage.now, stage.now, "Cold", f"pod of {name}"))
     stage.bind(name)
+
+
+def failing() -> float | None:
+    """The gauge of owners whose usage could not be written."""
+    return REGISTRY.get_sample_value("openhands_sandbox_operator_usage_failing_owners")
 
 
 async def test_a_life_is_recorded_in_a_few_writes(stage: Stage) -> None:
@@ -106,7 +112,10 @@ async def test_a_write_that_fails_is_repeated(stage: Stage, error: Exception) ->
     with pytest.raises(type(error)):
         await stage.until(BEGIN + 10)
     assert stage.record() is None
+    # A conflict is no failure.
+    assert failing() == (0 if isinstance(error, ApiError) and error.code == 409 else 1)
     await stage.recorder.record("team")
+    assert failing() == 0
     await stage.until(BEGIN + PERIOD + 60)
     assert stage.total().cold_starts == 1
     assert stage.total().running_seconds >= PERIOD
@@ -210,10 +219,12 @@ async def test_without_the_definition_nothing_is_held_and_it_is_tried_again(stag
     stage.leads()
     stage.server.fail["list sandboxusages"] = [ApiError(404, "NotFound", "the server could not find it")]
     assert not await stage.recorder.begin()
+    assert failing() == 1
     running(stage)
     await stage.until(BEGIN + 100)
     assert stage.server.writes == []
     assert await stage.recorder.begin()
+    assert failing() == 0
     await stage.until(BEGIN + 200)
     assert stage.total().running_seconds > 100
 
