@@ -6,8 +6,10 @@ dropped, and nothing else waits.
 
 import asyncio
 import logging
+import os
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import override
@@ -15,20 +17,22 @@ from typing import override
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sandbox_common import spans
-from sandbox_common.spans import Attributes
+from sandbox_common.spans import DROPPED_SPANS, Attributes
 from sandbox_common.waiting import set_within
 
 _CLOSE_SECONDS = 3.0
 """At the end of the process, whose grace time also has to be enough for everything else."""
 _QUIET_SECONDS = 60.0
+_QUEUE = 2048
 _KINDS = {"internal": trace.SpanKind.INTERNAL, "server": trace.SpanKind.SERVER}
 
 
@@ -41,6 +45,49 @@ class _Ids(RandomIdGenerator):
     def generate_span_id(self) -> int:
         chosen, self.chosen = self.chosen, 0
         return chosen or super().generate_span_id()
+
+
+class _Counted(SpanExporter):
+    """Counts the spans that come to an exporter, and those that it cannot export."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self.taken = 0
+
+    @override
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.taken += len(spans)
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            if result is not SpanExportResult.SUCCESS:
+                DROPPED_SPANS.inc(len(spans))
+        return result
+
+    @override
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
+class Batches(BatchSpanProcessor):
+    """Sends spans in batches from a queue. Counts those that it drops because its queue is full."""
+
+    def __init__(self, exporter: SpanExporter, queue: int, batch: int | None = None) -> None:
+        self._counted = _Counted(exporter)
+        self._queue = queue
+        self._ended = 0
+        self._dropped = 0
+        super().__init__(self._counted, max_queue_size=queue, max_export_batch_size=batch)
+
+    @override
+    def on_end(self, span: ReadableSpan) -> None:
+        # The processor drops the oldest span for this one.
+        if self._ended - self._dropped - self._counted.taken >= self._queue:
+            self._dropped += 1
+            DROPPED_SPANS.inc()
+        self._ended += 1
+        super().on_end(span)
 
 
 class Otlp:
@@ -64,7 +111,7 @@ class Otlp:
         logger = logging.getLogger("opentelemetry")
         logger.propagate = False
         logger.handlers = [Seldom()]
-        return cls(service, BatchSpanProcessor(OTLPSpanExporter()))
+        return cls(service, Batches(OTLPSpanExporter(), _queue_size()))
 
     def begin(self, name: str, trace_parent: str) -> "_Open | None":
         """See Tracing."""
@@ -152,6 +199,12 @@ class Seldom(logging.Handler):
         self._quiet_until, self._dropped = now + _QUIET_SECONDS, 0
         record.msg, record.args = record.getMessage() + dropped, None
         logging.getLogger().handle(record)
+
+
+def _queue_size() -> int:
+    """As the specification says: that of the environment, or 2,048."""
+    text = os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE, "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) else _QUEUE
 
 
 def _resource(service: str) -> Resource:

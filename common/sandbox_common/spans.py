@@ -10,11 +10,16 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 import structlog
+from prometheus_client import Counter
 
 from sandbox_crds.models import Sandbox
 
 type Attributes = Mapping[str, str | int | float]
 
+DROPPED_SPANS = Counter(
+    "openhands_sandbox_spans_dropped",
+    "Spans that were not exported, because the collector was too slow, refused them or could not be reached.",
+)
 RUNTIME_ID = "openhands.sandbox.runtime_id"
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")

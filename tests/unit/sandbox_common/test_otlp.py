@@ -1,20 +1,23 @@
 """Spans as OpenTelemetry exports them."""
 
+import asyncio
 import logging
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
 import structlog
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client import REGISTRY
 
 from sandbox_common import otlp
-from sandbox_common.otlp import Otlp, Seldom
-from sandbox_common.spans import Span, tracing_from_environment
+from sandbox_common.otlp import Batches, Otlp, Seldom
+from sandbox_common.spans import DROPPED_SPANS, Span, tracing_from_environment
 from sandbox_common.times import parse
 from unit.exported_spans import SAMPLED, SENDER, TRACE, Exported
 
@@ -115,6 +118,10 @@ def test_others_are_sampled_by_share(trace_parent: str) -> None:
     assert 60 < sum(begun) < 140
 
 
+def dropped() -> float:
+    return REGISTRY.get_sample_value(f"{DROPPED_SPANS.describe()[0].name}_total") or 0
+
+
 class Stuck(SpanExporter):
     """A collector that does not answer."""
 
@@ -125,12 +132,47 @@ class Stuck(SpanExporter):
 
 async def test_a_collector_that_does_not_answer_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otlp, "_CLOSE_SECONDS", 0.1)
-    tracing = Otlp("a-service", BatchSpanProcessor(Stuck(), max_queue_size=100, max_export_batch_size=10))
-    began = time.monotonic()
+    tracing = Otlp("a-service", Batches(Stuck(), 100, 10))
+    began, before = time.monotonic(), dropped()
     for _ in range(1000):
         tracing.record(span("outer"), SAMPLED)
+    # 100 wait, and up to 10 are being sent.
+    assert 890 <= dropped() - before <= 900
     await tracing.close()
     assert time.monotonic() - began < 10
+
+
+class Collector(SpanExporter):
+    """A collector that takes spans, refuses them or cannot be reached."""
+
+    def __init__(self, answer: SpanExportResult | None) -> None:
+        self._answer = answer
+        self.taken = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if self._answer is None:
+            raise ConnectionError
+        self.taken += len(spans) if self._answer is SpanExportResult.SUCCESS else 0
+        return self._answer
+
+
+@pytest.mark.parametrize("answer", [*SpanExportResult, None])
+async def test_each_span_is_exported_or_counted_as_dropped(answer: SpanExportResult | None) -> None:
+    collector, before = Collector(answer), dropped()
+    tracing = Otlp("a-service", Batches(collector, 100, 10))
+    for number in range(300):
+        tracing.record(span("outer"), SAMPLED)
+        if number % 50 == 0:
+            await asyncio.sleep(0.01)
+    await tracing.close()
+    assert collector.taken + dropped() - before == 300
+    assert bool(collector.taken) == (answer is SpanExportResult.SUCCESS)
+
+
+@pytest.mark.parametrize(("text", "room"), [("", 2048), ("10", 10), ("0", 2048), ("-1", 2048), ("many", 2048)])
+def test_the_environment_bounds_the_queue(text: str, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", text)
+    assert otlp._queue_size() == room  # pyright: ignore[reportPrivateUsage]
 
 
 def test_failures_are_logged_once_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
