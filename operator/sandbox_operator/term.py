@@ -127,6 +127,7 @@ class Term:
                     group.create_task(self._reconciler.work())
         finally:
             self._caches.listener = None
+            metrics.IDLE_BLOCKED.set(0)
             self.queue.close()
 
     def sandbox_changed(self, name: str) -> None:

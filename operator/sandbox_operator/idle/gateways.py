@@ -14,6 +14,7 @@ from sandbox_common import image_size
 from sandbox_common.activity import PATH, Report, decode
 from sandbox_common.keys import MasterKeys
 from sandbox_operator.idle.last_uses import ANSWER_SECONDS
+from sandbox_operator.process import metrics
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -110,6 +111,7 @@ class GatewayReplicas:
             return f"{address}: {error or type(error).__name__}"
 
     def _log_trouble(self, trouble: str) -> None:
+        metrics.IDLE_BLOCKED.set(bool(trouble))
         # Logged when it begins and when it ends, not in each check.
         if trouble and not self._trouble:
             _log.warning("gateways do not answer: nothing is suspended for idleness meanwhile", error=trouble)

@@ -62,6 +62,10 @@ PULL_SECONDS = Histogram(
     "Seconds of a pull for a pod of a sandbox or a pool, without its wait for other pulls, as the kubelet reports it.",
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800),
 )
+IDLE_BLOCKED = Gauge(
+    f"{_PREFIX}_idle_blocked",
+    "1 while this operator suspends nothing for idleness, because a gateway does not answer, or none is found by name.",
+)
 USAGE_FAILING = Gauge(
     f"{_PREFIX}_usage_failing_owners",
     "Owners whose usage this operator could not write at its last attempt; 1 if it could not read the records.",

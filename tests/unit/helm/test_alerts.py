@@ -43,6 +43,10 @@ def gateways_unready(installation: Installation) -> None:
         gateway.set("openhands_sandbox_gateway_ready", 0)
 
 
+def idle_blocked(installation: Installation) -> None:
+    installation.leader.set("openhands_sandbox_operator_idle_blocked", 1)
+
+
 def usage_fails(installation: Installation) -> None:
     installation.leader.set("openhands_sandbox_operator_usage_failing_owners", 1)
 
@@ -84,6 +88,7 @@ FAILURES: dict[str, tuple[Callable[[Installation], None], str]] = {
     "the API server fails": (rates(gateway_api_codes={"503": 1}), "APIRequestsFail"),
     "the queue grows": (rates(queue=500), "QueueNotDrained"),
     "connections are refused": (rates(refused=2), "ConnectionsRefused"),
+    "a gateway does not answer the operator": (idle_blocked, "IdleNotSuspended"),
     "usage is not recorded": (usage_fails, "UsageNotRecorded"),
     "the Runtime API fails": (rates(control_codes={"2xx": 0.7, "5xx": 0.3}), "GatewayErrors"),
     "the access log loses lines": (rates(dropped=10), "LogLinesLost"),

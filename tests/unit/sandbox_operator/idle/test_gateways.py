@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 import structlog
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from sandbox_common.activity import Use
 from sandbox_common.keys import MasterKeys
@@ -155,9 +156,12 @@ async def test_the_end_of_trouble_is_told() -> None:
         return answers.pop(0)
 
     async with answering(answer) as peer, asking(peer) as peers:
+        blocked: list[float | None] = []
         with structlog.testing.capture_logs() as logs:
-            await peers.reports(everything)
-            await peers.reports(everything)
+            for _ in range(2):
+                await peers.reports(everything)
+                blocked.append(REGISTRY.get_sample_value("openhands_sandbox_operator_idle_blocked"))
+    assert blocked == [1, 0]
     assert [entry["log_level"] for entry in logs] == ["warning", "info"]
 
 
