@@ -7,16 +7,24 @@ import aiohttp
 import structlog
 
 from sandbox_common.kube import ApiError
+from sandbox_common.kube.repetition import OVERLOADED
+from sandbox_operator.process import metrics
 from sandbox_operator.watching.queue import WorkQueue
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+_PASSING = OVERLOADED | {404, 409}
+"""Codes of refusals after which another pass may succeed, because the server recovers or the cache catches up."""
+
+
 async def work(queue: WorkQueue, reconcile: Callable[[str], Awaitable[None]], kind: str) -> None:
     """Call `reconcile` for one key after the other until cancelled. Logs what it raises, and retries the key.
 
-    `kind` says what the keys name, for the log. Run several of these at the same time.
+    `kind` says what the keys name, for log and metrics. Run several of these at the same time.
     """
+    # Prometheus does not see the first increase of a series that begins with 1.
+    metrics.ERRORS.labels(kind)
     while True:
         key = await queue.get()
         try:
@@ -33,10 +41,13 @@ async def _attempt(queue: WorkQueue, reconcile: Callable[[str], Awaitable[None]]
     except ApiError as error:
         if error.code != 409:
             _log.warning("will be tried again", **{kind: key}, error=str(error))
+        if error.code not in _PASSING:
+            metrics.ERRORS.labels(kind).inc()
         queue.retry(key, error.retry_after or 0.0)
     except (aiohttp.ClientError, OSError) as error:
         _log.warning("will be tried again", **{kind: key}, error=str(error) or type(error).__name__)
         queue.retry(key)
     except Exception:
         _log.exception("will be tried again", **{kind: key})
+        metrics.ERRORS.labels(kind).inc()
         queue.retry(key)

@@ -99,6 +99,7 @@ class Installation:
         operator = Process(pod)
         operator.set("openhands_sandbox_operator_leader", leads)
         operator.set("openhands_sandbox_operator_queue_depth", 0)
+        operator.set("openhands_sandbox_operator_errors_total", 0, kind="sandbox")
         operator.set("openhands_sandbox_operator_idle_blocked", 0)
         operator.set("openhands_sandbox_operator_usage_failing_owners", 0)
         return operator

@@ -43,6 +43,10 @@ def gateways_unready(installation: Installation) -> None:
         gateway.set("openhands_sandbox_gateway_ready", 0)
 
 
+def operator_fails(installation: Installation) -> None:
+    installation.leader.add("openhands_sandbox_operator_errors_total", 5, kind="sandbox")
+
+
 def idle_blocked(installation: Installation) -> None:
     installation.leader.set("openhands_sandbox_operator_idle_blocked", 1)
 
@@ -87,6 +91,7 @@ FAILURES: dict[str, tuple[Callable[[Installation], None], str]] = {
     "the API server throttles": (rates(api_codes={"200": 0.7, "429": 0.3}), "APIRequestsFail"),
     "the API server fails": (rates(gateway_api_codes={"503": 1}), "APIRequestsFail"),
     "the queue grows": (rates(queue=500), "QueueNotDrained"),
+    "the operator lacks a right": (operator_fails, "OperatorErrors"),
     "connections are refused": (rates(refused=2), "ConnectionsRefused"),
     "a gateway does not answer the operator": (idle_blocked, "IdleNotSuspended"),
     "usage is not recorded": (usage_fails, "UsageNotRecorded"),
