@@ -28,25 +28,24 @@ class Change:
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """A change of one version. `result` is the Sandbox after it, once a later version shows that it was accepted.
-
-    `was_seen`: whether a later version has been seen.
-    """
+    """A change of one version. `later` is the first version after it that was seen."""
 
     before: Sandbox
     change: Change
     count: Count
     answer_is_lost: bool = False
-    was_seen: bool = False
-    result: Sandbox | None = None
+    later: Sandbox | None = None
 
-    def see(self, later: Sandbox) -> None:
-        if self.was_seen or later.metadata.resource_version == self.before.metadata.resource_version:
-            return
-        self.was_seen = True
-        # A status has times, so that of another operator differs.
-        if self.change.is_in(later):
-            self.result = self.before.model_copy(update={self.change.part: getattr(later, self.change.part)})
+    def see(self, sandbox: Sandbox) -> None:
+        if self.later is None and sandbox.metadata.resource_version != self.before.metadata.resource_version:
+            self.later = sandbox
+
+    def make_good(self, later: Sandbox) -> bool:
+        """Count the change if this version has it. A status has times, so that of another operator differs."""
+        accepted = self.change.is_in(later)
+        if accepted:
+            self.count(self.before.model_copy(update={self.change.part: getattr(later, self.change.part)}))
+        return accepted
 
 
 class Writes:
@@ -94,11 +93,11 @@ class Writes:
         self._writes.pop(uid, None)
 
     def _make_good(self, uid: str) -> None:
-        for write in [write for write in self._writes.get(uid, ()) if write.answer_is_lost and write.was_seen]:
-            self._remove(write)
-            if write.result:
-                remember(self._made_good, uid, write.before.metadata.resource_version)
-                write.count(write.result)
+        for write in tuple(self._writes.get(uid, ())):
+            if write.answer_is_lost and write.later:
+                self._remove(write)
+                if write.make_good(write.later):
+                    remember(self._made_good, uid, write.before.metadata.resource_version)
 
     def _remove(self, write: _Write) -> None:
         uid = write.before.metadata.uid
