@@ -184,6 +184,13 @@ def test_every_alert_has_its_page_and_every_page_an_alert(rules: dict[str, Any])
             assert sections[rule["alert"]].count(part) == 1, (rule["alert"], part)
 
 
+def test_the_table_of_failures_names_each_alert_and_no_other(rules: dict[str, Any]) -> None:
+    text = (ROOT / "docs" / "runbooks.md").read_text()
+    rows = re.findall(r"^\| .* \| (.*) \|$", text.partition("## Failures and their alerts")[2], re.MULTILINE)
+    named = {f"{PREFIX}{name}" for row in rows for name in re.findall(r"\b(?:[A-Z]+[a-z]+){2,}\b", row)}
+    assert named == {rule["alert"] for rule in alerts(rules)}
+
+
 def test_they_ask_only_for_what_is_exported(rules: dict[str, Any]) -> None:
     asked = set(re.findall(r"(?<![\w:])openhands_sandbox_\w+", json.dumps(rules)))
     assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked} <= set(exported_metrics())
