@@ -17,6 +17,7 @@ from unit.helm.rendering import Helm, find
 from unit.helm.simulated_metrics import SCRAPE_SECONDS, Installation, Rates, after_an_hour
 
 PREFIX = "OpenHandsSandbox"
+RUNBOOKS = "https://docs.example.com/runbooks.html"
 
 type Series = dict[str, str]
 """One series in promtool's form."""
@@ -124,7 +125,8 @@ def promtool() -> Path:
 @pytest.fixture(scope="session")
 def rules(helm: Helm) -> dict[str, Any]:
     """The spec of the PrometheusRule."""
-    return find(helm.render({"monitoring": {"prometheusRule": {"enabled": True}}}), "PrometheusRule")["spec"]
+    values = {"monitoring": {"prometheusRule": {"enabled": True, "runbooksURL": RUNBOOKS}}}
+    return find(helm.render(values), "PrometheusRule")["spec"]
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,7 @@ def test_every_alert_has_its_page_and_every_page_an_alert(rules: dict[str, Any])
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     assert list(sections) == [rule["alert"] for rule in alerts(rules)]
     for rule in alerts(rules):
-        assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == f"{RUNBOOKS}#{rule['alert'].lower()}"
         assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
         assert rule["labels"]["severity"] in {"critical", "warning"}
         for part in ("**Meaning.**", "**See it.**", "**What to do.**"):

@@ -61,6 +61,13 @@ def test_a_service_monitor_finds_each_process_by_one_service(helm: Helm) -> None
     assert sorted(found) == sorted(SCRAPED)
 
 
+def test_without_a_page_of_runbooks_alerts_do_not_link_to_one(helm: Helm) -> None:
+    spec = find(helm.render({"monitoring": {"prometheusRule": {"enabled": True}}}), "PrometheusRule")["spec"]
+    annotations = [rule["annotations"] for group in spec["groups"] for rule in group["rules"] if "alert" in rule]
+    assert annotations
+    assert {frozenset(found) for found in annotations} == {frozenset({"summary", "description"})}
+
+
 def test_the_rules_are_those_of_the_file_for_this_namespace(helm: Helm) -> None:
     values = {"monitoring": {"prometheusRule": {"enabled": True, "runbooksURL": "https://docs.example.com/runbooks"}}}
     spec = find(helm.render(values), "PrometheusRule")["spec"]

@@ -241,7 +241,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"monitoring": {"podMonitor": {"interval": 30}}}, "/monitoring/podMonitor/interval"),
     ({"monitoring": {"serviceMonitor": {"scrapeTimeout": "soon"}}}, "/monitoring/serviceMonitor/scrapeTimeout"),
     ({"monitoring": {"podMonitor": {"relabelings": [{"target": "a"}]}}}, "'target' not allowed"),
-    ({"monitoring": {"prometheusRule": {"runbooksURL": "a b"}}}, "/monitoring/prometheusRule/runbooksURL"),
+    *(
+        ({"monitoring": {"prometheusRule": {"runbooksURL": url}}}, "/monitoring/prometheusRule/runbooksURL")
+        for url in ("a b", "docs/other.md", "https://", "https://example.com/#a")
+    ),
     ({"monitoring": {"grafanaDashboard": {"labels": {"a": 1}}}}, "/monitoring/grafanaDashboard/labels/a"),
     (
         {"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
