@@ -22,16 +22,22 @@ class StubAgents:
         """A command line in which operator and gateway find the port."""
         return ["/usr/local/bin/openhands-agent-server", "--host", "0.0.0.0", "--port", str(self.port)]  # noqa: S104
 
+    def routes(self) -> list[web.RouteDef]:
+        """What they answer."""
+        return [
+            web.get("/health", self._health),
+            web.get("/server_info", self._info),
+            web.get("/api/conversations/count", self._count),
+            web.post("/api/conversations/prepare-for-sandbox-pause", self._prepare),
+        ]
+
     @classmethod
     @asynccontextmanager
     async def listening(cls) -> AsyncGenerator[Self]:
         """Meanwhile they can be reached."""
         agents = cls(free_port())
         app = web.Application()
-        app.router.add_get("/health", agents._health)
-        app.router.add_get("/server_info", agents._info)
-        app.router.add_get("/api/conversations/count", agents._count)
-        app.router.add_post("/api/conversations/prepare-for-sandbox-pause", agents._prepare)
+        app.add_routes(agents.routes())
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "0.0.0.0", agents.port, backlog=4096).start()  # noqa: S104

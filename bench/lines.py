@@ -54,8 +54,8 @@ def figure(title: str, panels: Sequence[Panel]) -> str:
 
 def _panel(panel: Panel, top: float) -> list[str]:
     points = [point for series in panel.series for point in series.points]
-    x_step, x_ticks = _ticks(max(x for x, _ in points))
-    y_step, y_ticks = _ticks(max(y for _, y in points) - panel.y_from)
+    x_step, x_ticks = ticks(max(x for x, _ in points))
+    y_step, y_ticks = ticks(max(y for _, y in points) - panel.y_from)
     bottom = top + HEIGHT
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -101,10 +101,10 @@ def _path(kind: str, places: Sequence[tuple[float, float]]) -> str:
     return "".join(path)
 
 
-def _ticks(span: float) -> tuple[float, int]:
-    """A round distance between ticks, and how many of them it takes to cover the span: ten at most."""
+def ticks(span: float, most: int = 10) -> tuple[float, int]:
+    """A round distance between ticks, and how many of them it takes to cover the span: `most` at most."""
     if span <= 0:
         return 1.0, 1
     power = 10.0 ** math.floor(math.log10(span))
-    step = next(power * part for part in (0.1, 0.2, 0.25, 0.5, 1.0) if span / (power * part) <= 10)
+    step = next(power * part for part in (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0) if span / (power * part) <= most)
     return step, math.ceil(span / step)

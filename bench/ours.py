@@ -67,21 +67,25 @@ class Sandboxes:
 
     async def fill(self, size: int) -> None:
         """By a SandboxPool of this size."""
-        sandbox: dict[str, Any] = self.body(WARM_IMAGE, "any")["spec"]
-        shared = ("image", "command", "workingDir", "runAsUser", "runAsGroup", "fsGroup", "imagePullPolicy")
-        spec = {field: sandbox[field] for field in (*shared, "runtimeClassName") if field in sandbox}
-        body = {"apiVersion": SANDBOX_POOLS.api_version, "kind": SANDBOX_POOLS.kind, "metadata": {"name": POOL}}
-        try:
-            await self._client.create(SANDBOX_POOLS, self._namespace, {**body, "spec": {**spec, "replicas": size}})
-        except ApiError as error:
-            if error.code != 409:
-                raise
-            await self._client.patch(SANDBOX_POOLS, self._namespace, POOL, {"spec": {"replicas": size}})
+        await self.set_pool(POOL, WARM_IMAGE, size)
 
         async def filled() -> bool:
             return len(await self._free()) >= size
 
         await eventually(filled, _FILL_SECONDS)
+
+    async def set_pool(self, name: str, image: str, size: int) -> None:
+        """Create a SandboxPool for sandboxes of this image, or give it this size."""
+        sandbox: dict[str, Any] = self.body(image, "any")["spec"]
+        shared = ("image", "command", "workingDir", "runAsUser", "runAsGroup", "fsGroup", "imagePullPolicy")
+        spec = {field: sandbox[field] for field in (*shared, "runtimeClassName") if field in sandbox}
+        body = {"apiVersion": SANDBOX_POOLS.api_version, "kind": SANDBOX_POOLS.kind, "metadata": {"name": name}}
+        try:
+            await self._client.create(SANDBOX_POOLS, self._namespace, {**body, "spec": {**spec, "replicas": size}})
+        except ApiError as error:
+            if error.code != 409:
+                raise
+            await self._client.patch(SANDBOX_POOLS, self._namespace, name, {"spec": {"replicas": size}})
 
     async def _free(self) -> list[KubeObject]:
         selector = f"{POOL_LABEL}={POOL},{SANDBOX_LABEL}="

@@ -3,7 +3,7 @@
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,7 @@ class Plane:
             f"--gateway-peers=127.0.0.1:{self.probes_port}",
         )
 
-    async def gateway(self) -> Measured:
+    async def gateway(self, *arguments: str) -> Measured:
         """Start a gateway; it may not be ready yet."""
         return await Measured.start(
             "sandbox-gateway",
@@ -99,6 +99,7 @@ class Plane:
             self.logs / "gateway.log",
             *self._common(),
             f"--listen-port={self.gateway_port}",
+            *arguments,
         )
 
     async def set_class(self, spec: Mapping[str, Any]) -> None:
@@ -120,8 +121,16 @@ class Plane:
 
 
 @asynccontextmanager
-async def plane(progress: Progress, **class_spec: Any) -> AsyncGenerator[Plane]:
-    """A running one with a SandboxClass `default` of these fields; all of it is gone afterwards."""
+async def plane(
+    progress: Progress,
+    agents: type[StubAgents] = StubAgents,
+    behaviour: Sequence[dict[str, Any]] = (),
+    **class_spec: Any,
+) -> AsyncGenerator[Plane]:
+    """A running one with a SandboxClass `default` of these fields; all of it is gone afterwards.
+
+    `agents` answer in place of the agent servers. `behaviour` is that of the simulated nodes.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as directory,
         ControlPlane(
@@ -133,10 +142,10 @@ async def plane(progress: Progress, **class_spec: Any) -> AsyncGenerator[Plane]:
             etcd_flags=[_DURABLE, _ROOM],
             progress=progress,
         ) as control_plane,
-        SimulatedNodes(control_plane, "bench", progress) as nodes,
+        SimulatedNodes(control_plane, "bench", progress, behaviour) as nodes,
     ):
         master_key_dir = _master_key(Path(directory))
-        async with connected(control_plane) as client, StubAgents.listening() as agents:
+        async with connected(control_plane) as client, agents.listening() as listening:
             await install_custom_resources(client)
             for number in range(_NODE_COUNT):
                 room = node(f"node-{number}", "bench", cpu="100k", memory="1Pi", pods=_PODS_PER_NODE)
@@ -152,7 +161,7 @@ async def plane(progress: Progress, **class_spec: Any) -> AsyncGenerator[Plane]:
                     nodes,
                     client,
                     namespace,
-                    agents,
+                    listening,
                     master_key_dir,
                     api_key,
                     Path(directory),

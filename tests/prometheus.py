@@ -16,6 +16,10 @@ from local_cluster.paths import cache_dir
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
 
+type Labels = dict[str, str]
+type Samples = list[tuple[float, float]]
+"""Times in seconds since 1970, and values."""
+
 _READY_SECONDS = 60
 
 
@@ -27,7 +31,7 @@ def program(name: str) -> Path:
 
 
 class Server:
-    """A running Prometheus that scrapes and evaluates every second."""
+    """A running Prometheus."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.AsyncClient(base_url=f"{url}/api/v1", trust_env=False, timeout=30)
@@ -45,6 +49,18 @@ class Server:
         assert answer.status_code == 200, f"{expression}: {answer.text}"
         return [float(sample["value"][1]) for sample in answer.json()["data"]["result"]]
 
+    async def series(self, expression: str, begin: float, end: float, step: float) -> list[tuple[Labels, Samples]]:
+        """The values of an expression from `begin` to `end` (seconds since 1970), every `step` seconds.
+
+        Each series has its labels, and its values with their times; where it had no value, none. Raises AssertionError
+        if Prometheus cannot evaluate the expression.
+        """
+        query = {"query": expression, "start": begin, "end": end, "step": step}
+        answer = await self._http.get("/query_range", params=query)
+        assert answer.status_code == 200, f"{expression}: {answer.text}"
+        found = answer.json()["data"]["result"]
+        return [(one["metric"], [(at, float(value)) for at, value in one["values"]]) for one in found]
+
     async def rules(self) -> list[dict[str, Any]]:
         """All rules with their health, and alerts with their state."""
         groups = (await self._http.get("/rules")).json()["data"]["groups"]
@@ -57,15 +73,15 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, targets: Mapping[str, Mapping[str, str]], rules: Mapping[str, Any]
+    directory: Path, targets: Mapping[str, Mapping[str, str]], rules: Mapping[str, Any], every: int = 1
 ) -> AsyncGenerator[Server]:
     """Prometheus on loopback, which scrapes these addresses with these labels and has these rules.
 
-    `directory` takes its files.
+    `directory` takes its files. It scrapes and evaluates `every` so many seconds.
     """
     (directory / "rules.yaml").write_text(yaml.safe_dump(dict(rules)))
     config = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "global": dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), f"{every}s"),
         "rule_files": ["rules.yaml"],
         "scrape_configs": [
             {

@@ -4,6 +4,7 @@ kwok reports their pods as running and ready, but nothing runs. Deleted pods go 
 """
 
 import signal
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ _UNREADY = {
     "values": ["True"],
 }
 _DELETED = ".metadata.deletionTimestamp"
+_IMAGE = ".spec.containers[0].image"
 _NODE_STATUS = """\
 conditions:
 - type: Ready
@@ -58,25 +60,60 @@ containerStatuses:
 {{ end }}
 podIP: {{ PodIPWith .spec.nodeName false .metadata.uid .metadata.name .metadata.namespace | Quote }}
 """
+_PULL_FAILS = """\
+phase: Pending
+conditions:
+- {type: Ready, status: "False", reason: ContainersNotReady, lastTransitionTime: {{ Now | Quote }}}
+containerStatuses:
+{{ range .spec.containers }}
+- name: {{ .name | Quote }}
+  image: {{ .image | Quote }}
+  imageID: ""
+  ready: false
+  started: false
+  restartCount: 0
+  state:
+    waiting:
+      reason: ImagePullBackOff
+      message: {{ printf "ErrImagePull: failed to resolve reference \\"%s\\": not found" .image | Quote }}
+{{ end }}
+"""
 
 
-def stages() -> list[dict[str, Any]]:
-    """What the nodes do: they and their pods become ready, and deleted pods go."""
+def stages(starts: tuple[int, int] = (0, 0), missing_image: str = "") -> list[dict[str, Any]]:
+    """What the nodes do: they and their pods become ready, and deleted pods go.
+
+    `starts`: how long it takes until a pod is ready, at least and at most, in milliseconds. Pods of `missing_image`
+    never become ready: the registry does not have it.
+    """
+    alive = {"key": _DELETED, "operator": "DoesNotExist"}
+    is_missing = {"key": _IMAGE, "operator": "In", "values": [missing_image]}
+    unreported = {"key": ".status.containerStatuses.[].name", "operator": "DoesNotExist"}
+    pull_fails = _stage("pull-fails", "Pod", [alive, is_missing, unreported], {"statusTemplate": _PULL_FAILS}, starts)
     return [
         _stage("node-ready", "Node", [_UNREADY], {"statusTemplate": _NODE_STATUS}),
         _stage(
             "pod-ready",
             "Pod",
-            [{"key": _DELETED, "operator": "DoesNotExist"}, _UNREADY],
+            [alive, _UNREADY, *([is_missing | {"operator": "NotIn"}] if missing_image else [])],
             {"statusTemplate": _POD_STATUS},
+            starts,
         ),
-        _stage("pod-gone", "Pod", [{"key": _DELETED, "operator": "Exists"}], {"delete": True}, _ENDING_MILLISECONDS),
+        *([pull_fails] if missing_image else []),
+        _stage(
+            "pod-gone",
+            "Pod",
+            [{"key": _DELETED, "operator": "Exists"}],
+            {"delete": True},
+            (_ENDING_MILLISECONDS, _ENDING_MILLISECONDS),
+        ),
     ]
 
 
 def _stage(
-    name: str, kind: str, matching: list[dict[str, Any]], next_: dict[str, Any], delay: int = 0
+    name: str, kind: str, matching: list[dict[str, Any]], next_: dict[str, Any], delay: tuple[int, int] = (0, 0)
 ) -> dict[str, Any]:
+    least, most = delay
     return {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
         "kind": "Stage",
@@ -84,7 +121,7 @@ def _stage(
         "spec": {
             "resourceRef": {"apiGroup": "v1", "kind": kind},
             "selector": {"matchExpressions": matching},
-            "delay": {"durationMilliseconds": delay},
+            "delay": {"durationMilliseconds": least, "jitterDurationMilliseconds": most},
             "next": next_,
         },
     }
@@ -106,10 +143,16 @@ class SimulatedNodes:
 
     `fall_silent` halts all heartbeats and all reports about pods, as when the machines are cut off; `speak` continues
     them. The process is stopped, not ended: a new kwok would drop what it sees before it holds the nodes' leases, and
-    never look again. Raises ClusterError when kwok cannot be built.
+    never look again. `behaviour` is a list of kwok's Stages. Raises ClusterError when kwok cannot be built.
     """
 
-    def __init__(self, control_plane: ControlPlane, group: str, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        group: str,
+        progress: Progress | None = None,
+        behaviour: Sequence[dict[str, Any]] = (),
+    ) -> None:
         self._group = group
         build.ensure(["kwok"], progress or Progress())
         self._daemons = Daemons(
@@ -119,7 +162,7 @@ class SimulatedNodes:
             remedy="read the log",
         )
         configuration = control_plane.directory / "kwok.yaml"
-        configuration.write_text(yaml.safe_dump_all(stages()))
+        configuration.write_text(yaml.safe_dump_all(behaviour or stages()))
         self._command = [
             str(build.binary("kwok")),
             f"--kubeconfig={control_plane.kubeconfig}",
