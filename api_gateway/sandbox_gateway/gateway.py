@@ -71,7 +71,9 @@ class Gateway:
         # Waking and the API use the same object, so they share reads.
         sandboxes = Sandboxes(client, settings.namespace, self.cache)
         starts = Starts(self.cache, self.classes)
-        self._wakes = Wakes(sandboxes, self._held_calls, starts, hold_seconds=settings.wake_hold_seconds)
+        self._wakes = Wakes(
+            sandboxes, self._held_calls, starts, hold_seconds=settings.wake_hold_seconds, tracing=tracing
+        )
         self.directory = CacheDirectory(keys, self.cache, self.classes, self._wakes, self.api_keys)
         self.pools = Pools(client, settings.namespace)
         images = Images(settings.image_registries)

@@ -4,7 +4,8 @@ The environment variables of OpenTelemetry's specification configure the export.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -92,6 +93,21 @@ def tracing_from_environment(service: str) -> Tracing | None:
         _log.error("traces are not exported: install openhands-sandbox[tracing]", error=str(error))
         return None
     return Otlp.to_collector(service)
+
+
+@contextmanager
+def traced(tracing: Tracing | None, name: str, trace_parent: str = "") -> Generator[OpenSpan | None]:
+    """A span of what happens inside; None if it is not sampled. It continues a sampled trace."""
+    span = tracing.begin(name, trace_parent) if tracing else None
+    if span is None:
+        yield None
+        return
+    try:
+        yield span
+    except BaseException as error:
+        span.end(type(error).__name__)
+        raise
+    span.end()
 
 
 def attributes_of(sandbox: Sandbox) -> dict[str, str | int | float]:

@@ -26,7 +26,10 @@ PULL_SECRET_LABEL = f"{GROUP}/pull-secret-of"
 is `names.owner_label` of that owner."""
 
 TRACE_PARENT_ANNOTATION = f"{GROUP}/traceparent"
-"""On a Sandbox whose first start is traced: the span of its /start, in the form of W3C's `traceparent`."""
+"""On a Sandbox whose start is traced: the gateway's span of it, in the form of W3C's `traceparent`."""
+
+TRACED_GENERATION_ANNOTATION = f"{GROUP}/traced-generation"
+"""The generation with which the traced start began. Without it, the trace is of the first start."""
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGER = "openhands-sandbox"

@@ -1,11 +1,13 @@
 """Wakes sandboxes that were suspended as idle: with one write each, for any number of requests."""
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
 from sandbox_common.kube import FAILURES
 from sandbox_common.reasons import Reason
+from sandbox_common.spans import OpenSpan, Tracing, attributes_of, traced
 from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.builders import RUNNING
@@ -28,9 +30,18 @@ class Wakes:
     request gets the reason why the sandbox is not ready at once.
     """
 
-    def __init__(self, sandboxes: Sandboxes, held_calls: HeldCalls, starts: Starts, *, hold_seconds: float) -> None:
+    def __init__(
+        self,
+        sandboxes: Sandboxes,
+        held_calls: HeldCalls,
+        starts: Starts,
+        *,
+        hold_seconds: float,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._sandboxes = sandboxes
         self._starts = starts
+        self._tracing = tracing
         self._held_calls = held_calls
         self._hold_seconds = hold_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -65,22 +76,23 @@ class Wakes:
 
     async def _wake(self, name: str) -> None:
         requested_at = asyncio.get_running_loop().time()
-        try:
+        # Requests of several traces may wait for it, so it has one of its own.
+        with suppress(NoSandboxError, TimeoutError), traced(self._tracing, "wake sandbox") as span:
             async with asyncio.timeout(self._hold_seconds):
-                await self._resume(name, requested_at)
+                await self._resume(name, requested_at, span)
             # Twice: the last request to join is held as long as the first.
-            _, seen = await self._held_calls.until(name, _is_settled, 2 * self._hold_seconds, to_the_end=True)
-        except (NoSandboxError, TimeoutError):
-            return
-        if _is_settled(seen):
-            self._joinable_until.pop(name, None)
+            sandbox, seen = await self._held_calls.until(name, _is_settled, 2 * self._hold_seconds, to_the_end=True)
+            if span:
+                span.describe(attributes_of(sandbox))
+            if _is_settled(seen):
+                self._joinable_until.pop(name, None)
 
-    async def _resume(self, name: str, requested_at: float) -> None:
+    async def _resume(self, name: str, requested_at: float, span: OpenSpan | None) -> None:
         """End the suspension, if it still is one for idleness."""
         while (sandbox := self._sandboxes.cache.get(name)) is not None and is_idle(sandbox):
             try:
                 # None: another replica was faster, or the operator wrote the status.
-                if resumed := await self._sandboxes.set_spec(sandbox, RUNNING):
+                if resumed := await self._sandboxes.set_spec(sandbox, RUNNING, span):
                     self._starts.begin(resumed, requested_at, wakes=True)
                     _log.info("sandbox woken", sandbox=name)
             except FAILURES as error:

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 
 from sandbox_common.api_keys import ApiKey
-from sandbox_common.spans import Tracing, attributes_of
+from sandbox_common.spans import OpenSpan, Tracing, attributes_of, traced
 from sandbox_gateway.contract.addresses import Origin
 from sandbox_gateway.contract.errors import NotAllowedError
 from sandbox_gateway.contract.requests import RuntimeRequest, StartRequest
@@ -25,7 +25,6 @@ from sandbox_gateway.runtime_api.explanations import Explanations
 from sandbox_gateway.runtime_api.gate import key_of, owner_of
 from sandbox_gateway.runtime_api.openapi import answers as described
 from sandbox_gateway.runtime_api.openapi import bodies
-from sandbox_gateway.runtime_api.traced import traced
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.service import Found, SandboxService
@@ -85,11 +84,10 @@ def sandbox_routes(
         """
         noted.session(key.owner, body.session_id)
         noted.sandbox_class, noted.image = body.sandbox_class, body.image
-        with traced(tracing, "start sandbox", request) as span:
+        with traced(tracing, "start sandbox", request.headers.get("traceparent", "")) as span:
             found, ignored = await service.start(key, body, span)
             noted.sandbox(found[0])
-            if span:
-                span.describe({**attributes_of(found[0]), "openhands.sandbox.status": found[1].status})
+            _describe(span, found)
         return answers.runtime(*found, _origin(request), ignored)
 
     @router.get(
@@ -177,7 +175,10 @@ def sandbox_routes(
     async def resume(request: Request, owner: Owner, noted: Audited, body: Runtime) -> RuntimeResponse:
         """Give a paused or failed sandbox a new pod with its workspace. A running one does not change."""
         noted.runtime_id = body.runtime_id
-        return answer(request, noted, await service.resume(owner, body.runtime_id))
+        with traced(tracing, "resume sandbox", request.headers.get("traceparent", "")) as span:
+            found = await service.resume(owner, body.runtime_id, span)
+            _describe(span, found)
+        return answer(request, noted, found)
 
     @router.post("/stop", summary="Stop a sandbox", responses=described(404, 408, 413, stopped=examples.STOPPED))
     async def stop(owner: Owner, noted: Audited, body: Runtime) -> StopResponse:
@@ -226,6 +227,12 @@ def _query(request: Request) -> str:
     """The query as a part of a session id: OpenHands' SDK writes ids into the path as they are, also with a `?`."""
     query = request.scope["query_string"].decode("latin-1")
     return f"?{unquote(query)}" if query else ""
+
+
+def _describe(span: OpenSpan | None, found: Found) -> None:
+    """Say of which sandbox the span is, and how it is now."""
+    if span:
+        span.describe({**attributes_of(found[0]), "openhands.sandbox.status": found[1].status})
 
 
 def _origin(request: Request) -> Origin:

@@ -8,8 +8,9 @@ import structlog
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.spans import OpenSpan
 from sandbox_crds import names
-from sandbox_crds.api import GROUP
+from sandbox_crds.api import GROUP, TRACE_PARENT_ANNOTATION, TRACED_GENERATION_ANNOTATION
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.builders import PINNED
@@ -72,14 +73,21 @@ class Sandboxes:
                 return None
             return found if found.metadata.annotations.get(_CALL_ANNOTATION) == mark else None
 
-    async def set_spec(self, sandbox: Sandbox, spec: Mapping[str, Any]) -> Sandbox | None:
+    async def set_spec(self, sandbox: Sandbox, spec: Mapping[str, Any], span: OpenSpan | None = None) -> Sandbox | None:
         """Merge these fields into the spec of a Sandbox in exactly this state. Returns the changed Sandbox.
+
+        `span` is that of a resume, which the operator continues.
 
         Returns None when it has changed, after a fresh read: the caller decides again. Otherwise the repetition of a
         patch whose answer was lost would undo later patches of others. Raises NoSandboxError when it is gone.
         """
         name = sandbox.metadata.name
-        body = {"metadata": {"resourceVersion": sandbox.metadata.resource_version}, "spec": dict(spec)}
+        body: KubeObject = {"metadata": {"resourceVersion": sandbox.metadata.resource_version}, "spec": dict(spec)}
+        if span:
+            body["metadata"]["annotations"] = {
+                TRACE_PARENT_ANNOTATION: span.trace_parent,
+                TRACED_GENERATION_ANNOTATION: str(sandbox.metadata.generation + 1),
+            }
         known = self.cache.get(name)
         try:
             return self.cache.remember(await self._client.patch(SANDBOXES, self._namespace, name, body))

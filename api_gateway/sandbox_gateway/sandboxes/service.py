@@ -175,8 +175,8 @@ class SandboxService:
         await self._classes.informer.wait_synced()
         return would_lose_workspace(sandbox, self._classes.find(sandbox.spec.class_name))
 
-    async def resume(self, owner: str, runtime_id: str) -> Found:
-        """Run it again, held until it is ready or has failed.
+    async def resume(self, owner: str, runtime_id: str, span: OpenSpan | None = None) -> Found:
+        """Run it again, held until it is ready or has failed. `span` is the call's.
 
         A failed sandbox gets a new pod with its workspace; a running or starting one stays as it is. Raises
         NotResumableError when it is being deleted.
@@ -185,7 +185,7 @@ class SandboxService:
         deadline = called_at + self._start_hold
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             try:
-                while not await self._run_again(owner, runtime_id, called_at):
+                while not await self._run_again(owner, runtime_id, called_at, span):
                     pass  # it has changed in between
             except NoSandboxError:
                 ending = await self._sandboxes.read(runtime_id)
@@ -194,12 +194,12 @@ class SandboxService:
                 raise
         return await self._held(runtime_id, _has_started, deadline)
 
-    async def _run_again(self, owner: str, runtime_id: str, called_at: float) -> bool:
+    async def _run_again(self, owner: str, runtime_id: str, called_at: float, span: OpenSpan | None) -> bool:
         """Whether it runs or will; False when the caller must look again."""
         sandbox = await self._sandboxes.owned(owner, runtime_id)
         if sandbox.spec.suspend:
             with self._limit_checks.starting(owner, runtime_id):
-                resumed = await self._sandboxes.set_spec(sandbox, RUNNING)
+                resumed = await self._sandboxes.set_spec(sandbox, RUNNING, span)
             if resumed:
                 self._starts.begin(resumed, called_at)
                 _log.info("sandbox resumed", sandbox=runtime_id)

@@ -79,7 +79,7 @@ class Starter:
         """The session's Sandbox. Waits until `deadline` (loop time) for the end of an old one that is being deleted.
 
         The permissions of gateway and API key apply to what is made or changed, not to what exists. `span` is the
-        call's; the operator continues its trace for a new Sandbox.
+        call's; the operator continues its trace for a new or resumed Sandbox.
         """
         called_at = asyncio.get_running_loop().time()
         key = self._limit_checks.of_owner(key)
@@ -97,7 +97,7 @@ class Starter:
                 raise TakenError(name)
             try:
                 if not known.metadata.deletion_timestamp:
-                    if running := await self._revive(known, key, request, environment, called_at):
+                    if running := await self._revive(known, key, request, environment, called_at, span):
                         return running
                 elif asyncio.get_running_loop().time() >= deadline:
                     raise BeingDeletedError
@@ -147,7 +147,13 @@ class Starter:
         return created
 
     async def _revive(
-        self, known: Sandbox, key: ApiKey, request: StartRequest, environment: Mapping[str, str], called_at: float
+        self,
+        known: Sandbox,
+        key: ApiKey,
+        request: StartRequest,
+        environment: Mapping[str, str],
+        called_at: float,
+        span: OpenSpan | None,
     ) -> Started | None:
         """The Sandbox, which runs or will; None when it is gone or has changed, and the caller must look again.
 
@@ -195,7 +201,7 @@ class Starter:
             # If the pause ends before the pod is deleted, the pod may stay, without changes.
             resumes = known.spec.suspend and (seen.suspended or not wanted.of_pod)
             run = RUNNING if resumes else restart_spec(known, now)
-            running = await self._sandboxes.set_spec(known, {**wanted.spec, **life, **run})
+            running = await self._sandboxes.set_spec(known, {**wanted.spec, **life, **run}, span if resumes else None)
         if running is None:
             return None
         self._starts.begin(running, called_at)

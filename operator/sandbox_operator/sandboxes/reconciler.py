@@ -127,7 +127,7 @@ class Reconciler:
         if memory is None or memory.uid != sandbox.metadata.uid:
             memory = self._memories[key] = Memory(sandbox.metadata.uid)
         turn = Turn(key, sandbox, memory)
-        if self._traces and is_traced(sandbox):
+        if self._traces and is_traced(sandbox, self._lives.start(sandbox)):
             await self._traced(turn, self._traces)
         else:
             with suppress(_OutdatedError):

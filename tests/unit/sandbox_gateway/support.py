@@ -123,7 +123,7 @@ class ScriptedService:
     def __init__(self) -> None:
         self.started: list[StartRequest] = []
         self.spans: list[OpenSpan | None] = []
-        """Those of the starts."""
+        """Those of starts and resumes."""
         self.asked: list[str] = []
         self.error: Exception | None = None
         self.found = sandbox(status=status(Reason.READY))
@@ -138,9 +138,11 @@ class ScriptedService:
         self.spans.append(span)
         return self._tell(key.owner), self.ignored
 
-    async def get(self, owner: str, name: str) -> tuple[Sandbox, View]:
+    async def get(self, owner: str, name: str, span: OpenSpan | None = None) -> tuple[Sandbox, View]:
         """Like SandboxService.get, .get_session, .look, .pause and .resume."""
         self.asked.append(name)
+        if span:
+            self.spans.append(span)
         return self._tell(owner)
 
     get_session = look = pause = resume = get

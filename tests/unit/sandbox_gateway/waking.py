@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, cast
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.spans import Tracing
 from sandbox_gateway.routing.lookup import CacheDirectory
 from sandbox_gateway.routing.wake import Wakes
 from sandbox_gateway.sandboxes.api import Sandboxes
@@ -61,7 +62,7 @@ class ReachedHealth:
 class Plane:
     """The parts of a replica that wake and route. `hold_seconds` bounds a wake."""
 
-    def __init__(self, *, hold_seconds: float = 50) -> None:
+    def __init__(self, *, hold_seconds: float = 50, tracing: Tracing | None = None) -> None:
         self._version = 0
         self.stored = Stored()
         self.cache = unconnected_cache()
@@ -73,7 +74,7 @@ class Plane:
         classes = cast("SandboxClasses", Classes(**specs))
         self.held_calls = HeldCalls(self.cache, cast("HealthChecks", ReachedHealth()), classes)
         starts = Starts(self.cache, classes)
-        self.wakes = Wakes(sandboxes, self.held_calls, starts, hold_seconds=hold_seconds)
+        self.wakes = Wakes(sandboxes, self.held_calls, starts, hold_seconds=hold_seconds, tracing=tracing)
         self.directory = CacheDirectory(KEYS, self.cache, classes, self.wakes, cast("ApiKeys", FixedApiKeys()))
 
     def see(self, *, generation: int = 1, cached: bool = True, **fields: Any) -> KubeObject:

@@ -8,9 +8,11 @@ import pytest
 
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
+from sandbox_crds.api import TRACE_PARENT_ANNOTATION, TRACED_GENERATION_ANNOTATION
 from sandbox_gateway.contract.retry import Passing
 from sandbox_gateway.routing import wake
 from sandbox_gateway.sandboxes import starts
+from unit.exported_spans import Exported
 from unit.sandbox_gateway.support import status
 from unit.sandbox_gateway.waking import IDLE, Plane
 
@@ -57,6 +59,36 @@ async def test_a_hundred_ask_and_one_write_is_made(plane: Plane) -> None:
     plane.see(generation=2, status=status(Reason.READY, observedGeneration=2))
     async with asyncio.timeout(5):
         await asyncio.gather(*held)
+
+
+async def test_a_wake_has_one_span_which_the_operator_continues() -> None:
+    exported = Exported()
+    plane = Plane(tracing=exported.tracing)
+    plane.see(**ASLEEP)
+    held = [asyncio.create_task(plane.wakes.wake(NAME)) for _ in range(3)]
+    await settle()
+    [patch] = plane.stored.patches
+    plane.see(generation=2, status=status(Reason.READY, observedGeneration=2, launch="Resume"))
+    async with asyncio.timeout(5):
+        await asyncio.gather(*held)
+    [span] = exported.exporter.get_finished_spans()
+    assert (span.name, exported.parent_of(span.name)) == ("wake sandbox", "")
+    assert (span.attributes or {})["openhands.sandbox.launch"] == "Resume"
+    assert span.context
+    annotations = patch["metadata"]["annotations"]
+    assert annotations == {
+        TRACE_PARENT_ANNOTATION: f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-03",
+        TRACED_GENERATION_ANNOTATION: "2",
+    }
+
+
+async def test_a_wake_that_fails_is_an_error() -> None:
+    exported = Exported()
+    plane = Plane(tracing=exported.tracing)
+    plane.see(**ASLEEP)
+    plane.stored.sandbox = None
+    await plane.wakes.wake(NAME)
+    assert (exported.spans["wake sandbox"].attributes or {})["error.type"] == "NoSandboxError"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The span of a /start."""
+"""The spans of /start and /resume."""
 
 import httpx
 import pytest
@@ -35,6 +35,16 @@ async def test_it_tells_the_sandbox_and_no_secret() -> None:
     assert span.context
     assert given.trace_parent.split("-")[2] == f"{span.context.span_id:016x}"
     assert not any(secret in span.to_json() for secret in ("my-session", "a-secret", "good"))
+
+
+async def test_a_resume_has_one_too() -> None:
+    service, exported = ScriptedService(), Exported()
+    async with runtime_api(service, tracing=exported.tracing) as http:
+        answer = await http.post("/resume", json={"runtime_id": "sb-a"}, headers={"traceparent": SAMPLED})
+    assert answer.status_code == 200
+    assert exported.parent_of("resume sandbox") == SENDER
+    assert (exported.spans["resume sandbox"].attributes or {})["openhands.sandbox.runtime_id"] == "sb-a"
+    assert len(service.spans) == 1
 
 
 async def test_without_a_trace_one_begins() -> None:

@@ -1,11 +1,11 @@
-"""The trace of a first start, as the operator continues it."""
+"""The traces of first starts and resumes, as the operator continues them."""
 
 from typing import Any
 
 import pytest
 
 from sandbox_common.kube import ApiError
-from sandbox_crds.api import TRACE_PARENT_ANNOTATION
+from sandbox_crds.api import TRACE_PARENT_ANNOTATION, TRACED_GENERATION_ANNOTATION
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.initializer import Initializer
@@ -68,6 +68,73 @@ async def test_a_cold_start() -> None:
     # The trace is over: what happens to the sandbox later is not part of it.
     exported.exporter.clear()
     scene.edit(suspend=True)
+    await scene.step()
+    assert not exported.spans
+
+
+async def suspend_and_resume(scene: Scene, **annotations: str) -> None:
+    """Let the sandbox be suspended, and then resumed with these annotations beside those that it has."""
+    scene.edit(suspend=True)
+    await scene.step()
+    scene.lose()
+    scene.server.objects = {key: body for key, body in scene.server.objects.items() if key[0] != "pods"}
+    await scene.step()
+    metadata = scene.stored["metadata"]
+    metadata["annotations"] = {**metadata.get("annotations", {}), **annotations}
+    scene.edit(suspend=False)
+
+
+def resume_of(scene: Scene) -> dict[str, str]:
+    """The annotations that a gateway writes when it resumes the sandbox."""
+    # Both the suspension and the resume are changes of the spec.
+    generation = scene.stored["metadata"]["generation"] + 2
+    return {TRACE_PARENT_ANNOTATION: SAMPLED, TRACED_GENERATION_ANNOTATION: str(generation)}
+
+
+async def test_a_resume() -> None:
+    exported = Exported()
+    scene = Scene(traces=traces(exported))
+    await scene.start()
+    assert not exported.spans
+    await suspend_and_resume(scene, **resume_of(scene))
+    await scene.step()
+    scene.show(answering)
+    await scene.step()
+    names = [span.name for span in exported.exporter.get_finished_spans()]
+    assert [name for name in names if name != "write status"] == [
+        *("create objects", "reconcile"),
+        *("schedule pod", "pull image", "start containers", "boot agent server", "pod"),
+        "reconcile",
+    ]
+    assert {f"{span.context.trace_id:032x}" for span in exported.exporter.get_finished_spans() if span.context} == {
+        TRACE
+    }
+    launches = [
+        (span.attributes or {}).get("openhands.sandbox.launch") for span in exported.exporter.get_finished_spans()
+    ]
+    assert {launch for launch in launches if launch} == {"Resume"}
+
+    # The trace is over, also if the pod is lost later, or the sandbox is resumed without a trace.
+    exported.exporter.clear()
+    scene.lose()
+    scene.server.objects = {key: body for key, body in scene.server.objects.items() if key[0] != "pods"}
+    await scene.step()
+    scene.show(answering)
+    await scene.step()
+    await suspend_and_resume(scene)
+    await scene.step()
+    assert not exported.exporter.get_finished_spans()
+
+
+async def test_a_resume_of_a_sandbox_whose_first_start_was_traced() -> None:
+    exported = Exported()
+    scene = Scene(traces=traces(exported))
+    add(scene)
+    await scene.step()
+    scene.show(answering)
+    await scene.step()
+    exported.exporter.clear()
+    await suspend_and_resume(scene)
     await scene.step()
     assert not exported.spans
 
