@@ -31,11 +31,6 @@ RECONCILE_SECONDS = Histogram(
     "Time of one pass over one sandbox, including requests.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-ERRORS = Counter(
-    f"{_PREFIX}_errors",
-    "Passes over an object that failed and will probably fail again: the API server refuses a request, or it is a bug.",
-    ["kind"],
-)
 START_SECONDS = Histogram(
     f"{_PREFIX}_start_seconds",
     "Seconds of each start until this operator has reported the sandbox as Ready or, for the first time, as Failed. By "

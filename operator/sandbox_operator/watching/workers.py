@@ -5,15 +5,20 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 import structlog
+from prometheus_client import Counter
 
 from sandbox_common.kube import ApiError
 from sandbox_common.kube.repetition import OVERLOADED
-from sandbox_operator.process import metrics
 from sandbox_operator.watching.queue import WorkQueue
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+_ERRORS = Counter(
+    "openhands_sandbox_operator_errors",
+    "Passes over an object that failed and will probably fail again: the API server refuses a request, or it is a bug.",
+    ["kind"],
+)
 _PASSING = OVERLOADED | {404, 409}
 """Codes of refusals after which another pass may succeed, because the server recovers or the cache catches up."""
 
@@ -24,7 +29,7 @@ async def work(queue: WorkQueue, reconcile: Callable[[str], Awaitable[None]], ki
     `kind` says what the keys name, for log and metrics. Run several of these at the same time.
     """
     # Prometheus does not see the first increase of a series that begins with 1.
-    metrics.ERRORS.labels(kind)
+    _ERRORS.labels(kind)
     while True:
         key = await queue.get()
         try:
@@ -42,12 +47,12 @@ async def _attempt(queue: WorkQueue, reconcile: Callable[[str], Awaitable[None]]
         if error.code != 409:
             _log.warning("will be tried again", **{kind: key}, error=str(error))
         if error.code not in _PASSING:
-            metrics.ERRORS.labels(kind).inc()
+            _ERRORS.labels(kind).inc()
         queue.retry(key, error.retry_after or 0.0)
     except (aiohttp.ClientError, OSError) as error:
         _log.warning("will be tried again", **{kind: key}, error=str(error) or type(error).__name__)
         queue.retry(key)
     except Exception:
         _log.exception("will be tried again", **{kind: key})
-        metrics.ERRORS.labels(kind).inc()
+        _ERRORS.labels(kind).inc()
         queue.retry(key)

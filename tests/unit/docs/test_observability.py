@@ -22,7 +22,7 @@ NAME = re.compile(r"`(\w+)(?:\{([\w,]+)\})?`")
 WHOLE_NAME = re.compile(r"`(openhands_sandbox_\w*[a-z])(?:\{[\w,]+\})?`")
 EXPORTERS = (
     *("sandbox_common.kube", "sandbox_gateway.gateway"),
-    *("sandbox_operator.process.metrics", "sandbox_operator.pools.metrics"),
+    *("sandbox_operator.process.metrics", "sandbox_operator.pools.metrics", "sandbox_operator.watching.workers"),
 )
 UNITS = re.compile(r"(?:seconds|bytes)")
 OTHER_UNITS = re.compile(
