@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 
 from sandbox_common import otlp
 from sandbox_common.otlp import Batches, Otlp, Seldom
-from sandbox_common.spans import DROPPED_SPANS, Span, tracing_from_environment
+from sandbox_common.spans import Span, tracing_from_environment
 from sandbox_common.times import parse
 from unit.exported_spans import SAMPLED, SENDER, TRACE, Exported
 
@@ -119,7 +119,7 @@ def test_others_are_sampled_by_share(trace_parent: str) -> None:
 
 
 def dropped() -> float:
-    return REGISTRY.get_sample_value(f"{DROPPED_SPANS.describe()[0].name}_total") or 0
+    return REGISTRY.get_sample_value("openhands_sandbox_spans_dropped_total") or 0
 
 
 class Stuck(SpanExporter):
