@@ -79,34 +79,6 @@ class StopResponse(BaseModel):
     status: Literal["stopped"] = "stopped"
 
 
-class Evidence(BaseModel):
-    """Something that was observed."""
-
-    source: Literal["condition", "launch", "loss", "event", "log"] = Field(
-        description="A condition of the Sandbox, how its pod was made (claimed from a pool, or why not), a loss, a "
-        "Kubernetes Event, or the last lines of the agent server's log."
-    )
-    text: str
-    time: str = Field(description="RFC 3339; empty if unknown.")
-
-
-class ExplainResponse(BaseModel):
-    """Why a sandbox is as it is."""
-
-    runtime_id: str
-    status: Lifecycle
-    pod_status: PodStatus
-    reason: str = Field(description="The cause in one word, as in the condition `Ready` of the Sandbox.")
-    launch: Literal["", "Cold", "Warm", "Resume"] = Field(
-        description="How its pod was made: for its first start, from a pool, or for a resume. Empty without a pod."
-    )
-    cause: str
-    evidence: list[Evidence] = Field(
-        description="Conditions first, then the launch, losses, the log, and Events, the newest first."
-    )
-    remedy: str = Field(description="What a person can do; empty if nothing.")
-
-
 class RegistryPrefixResponse(BaseModel):
     """Registry and path for the images that clients build."""
 

@@ -7,6 +7,8 @@ from functools import lru_cache
 from sandbox_common import service_ports
 from sandbox_common.keys import MasterKeys
 from sandbox_common.reasons import MEANINGS, Reason
+from sandbox_common.sandboxes.specs import is_idle
+from sandbox_common.sandboxes.view import current_condition, is_reachable, is_seen, with_reason
 from sandbox_crds import names
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.retry import Passing
@@ -16,8 +18,6 @@ from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import address
-from sandbox_gateway.sandboxes.suspensions import is_idle
-from sandbox_gateway.sandboxes.view import current_condition, is_reachable, is_seen, with_reason
 
 _VERIFIED_KEYS = 16_384
 _LAG_SECONDS = 1.0

@@ -7,14 +7,13 @@ import structlog
 
 from sandbox_common.kube import FAILURES
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.specs import RUNNING, is_idle
+from sandbox_common.sandboxes.view import View
 from sandbox_common.spans import OpenSpan, Tracing, attributes_of, traced
 from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.api import Sandboxes
-from sandbox_gateway.sandboxes.builders import RUNNING
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.starts import Starts
-from sandbox_gateway.sandboxes.suspensions import is_idle
-from sandbox_gateway.sandboxes.view import View
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -7,6 +7,7 @@ import structlog
 from sandbox_common import service_ports
 from sandbox_common.keys import MasterKeys
 from sandbox_common.losses import losses_words
+from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.addresses import Addresses, Origin
 from sandbox_gateway.contract.errors import UnavailableError
@@ -16,7 +17,6 @@ from sandbox_gateway.sandboxes.api import is_settled
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.notices import FIELDS_IGNORED, ignored_message
-from sandbox_gateway.sandboxes.view import View
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

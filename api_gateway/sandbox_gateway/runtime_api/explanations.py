@@ -5,14 +5,13 @@ import structlog
 from sandbox_common import service_ports
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import FAILURES
+from sandbox_common.sandboxes.explain import Explanation, Surroundings, explain
+from sandbox_common.sandboxes.view import View
+from sandbox_common.sandboxes.workspaces import would_lose_workspace
 from sandbox_crds.models import Sandbox
-from sandbox_gateway.contract.responses import ExplainResponse
-from sandbox_gateway.runtime_api.explain import Surroundings, explain
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.events import ClusterEvents
-from sandbox_gateway.sandboxes.view import View
-from sandbox_gateway.sandboxes.workspaces import would_lose_workspace
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -34,7 +33,7 @@ class Explanations:
         self._classes = classes
         self._base_domain = base_domain
 
-    async def of(self, sandbox: Sandbox, seen: View) -> ExplainResponse:
+    async def of(self, sandbox: Sandbox, seen: View) -> Explanation:
         """Why this sandbox is as it is now. If the Events cannot be read, it says so."""
         problem = ""
         try:

@@ -6,12 +6,12 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 
 from sandbox_common.api_keys import ApiKey
+from sandbox_common.sandboxes.explain import Explanation
 from sandbox_common.spans import OpenSpan, Tracing, attributes_of, traced
 from sandbox_gateway.contract.addresses import Origin
 from sandbox_gateway.contract.errors import NotAllowedError
 from sandbox_gateway.contract.requests import RuntimeRequest, StartRequest
 from sandbox_gateway.contract.responses import (
-    ExplainResponse,
     ListResponse,
     RuntimeResponse,
     StopResponse,
@@ -193,7 +193,7 @@ def sandbox_routes(
         summary="Say why a sandbox is as it is",
         responses=described(404, unschedulable=examples.EXPLAINED),
     )
-    async def explain(owner: Owner, noted: Audited, runtime_id: RuntimeId) -> ExplainResponse:
+    async def explain(owner: Owner, noted: Audited, runtime_id: RuntimeId) -> Explanation:
         """The cause in words, the evidence for it, and the remedy."""
         noted.runtime_id = runtime_id
         found = await service.look(owner, runtime_id)

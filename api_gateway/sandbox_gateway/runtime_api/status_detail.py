@@ -9,7 +9,7 @@ The app (openhands-ai 1.64) searches the text for these words, and explains each
 import re
 
 from sandbox_common.reasons import Reason
-from sandbox_gateway.sandboxes.view import View
+from sandbox_common.sandboxes.view import View
 
 _TOO_MANY_PODS = "Too many pods"
 """The scheduler's words for a node whose `pods` are used up."""

@@ -8,12 +8,12 @@ import structlog
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES
+from sandbox_common.sandboxes.specs import PINNED
 from sandbox_common.spans import OpenSpan
 from sandbox_crds import names
 from sandbox_crds.api import GROUP, TRACE_PARENT_ANNOTATION, TRACED_GENERATION_ANNOTATION
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import NoSandboxError
-from sandbox_gateway.sandboxes.builders import PINNED
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.reads import SharedReads
 

@@ -2,10 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox_common import service_ports, times
+from sandbox_common import service_ports
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import SANDBOXES, SECRETS
@@ -16,15 +15,6 @@ from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.sandboxes.changes import requested
 
 _REVISION_DIGITS = 16
-
-PAUSED: Mapping[str, Any] = {"suspend": True, "suspendReason": "Requested"}
-"""Spec fields of a sandbox that a client has paused."""
-
-RUNNING: Mapping[str, Any] = {"suspend": False, "suspendReason": ""}
-"""Spec fields of a sandbox that shall run."""
-
-PINNED: Mapping[str, Any] = {"warmStart": "Never"}
-"""Spec fields of a sandbox whose session key a client has: a warm pod must not bring another key."""
 
 
 def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_hash: str, class_name: str) -> KubeObject:
@@ -44,17 +34,6 @@ def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_ha
             "owner": owner,
         },
     }
-
-
-def restart_spec(sandbox: Sandbox, now: datetime) -> dict[str, Any]:
-    """Spec fields that give a sandbox a new pod, whether it has one or will soon have one.
-
-    The present pod's time comes from the API server, `now` from this process. The new time is later than both.
-    """
-    known = [now.replace(microsecond=0)]
-    if sandbox.status.start_time:
-        known.append(times.parse(sandbox.status.start_time) + timedelta(seconds=1))
-    return {**RUNNING, "restartedAt": times.rfc3339(max(known))}
 
 
 def environment_spec(environment: Mapping[str, str], keys: MasterKeys, sandbox: Sandbox) -> dict[str, Any]:

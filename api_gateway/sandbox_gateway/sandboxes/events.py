@@ -5,16 +5,13 @@ has one read in progress at a time.
 """
 
 import asyncio
-from itertools import chain
 from weakref import WeakValueDictionary
 
-from sandbox_common.cluster_events import ClusterEvent, decode
-from sandbox_common.kube import KubeClient, unreadable
-from sandbox_common.kube.resources import EVENTS
+from sandbox_common.cluster_events import ClusterEvent
+from sandbox_common.kube import KubeClient
+from sandbox_common.sandboxes.events import events_about
 from sandbox_crds.models import Sandbox
-from sandbox_crds.names import pod_name
 
-_LIMIT = "500"
 _SECONDS = 3.0
 FRESH_SECONDS = 1.0
 
@@ -52,16 +49,4 @@ class ClusterEvents:
     async def _in_turn(self, sandbox: Sandbox) -> list[ClusterEvent]:
         turn = self._turns.setdefault(sandbox.spec.owner, asyncio.Lock())
         async with asyncio.timeout(_SECONDS), turn:
-            return await self._read(sandbox)
-
-    async def _read(self, sandbox: Sandbox) -> list[ClusterEvent]:
-        name, uid = sandbox.metadata.name, sandbox.metadata.uid
-        # The name that depends on the Sandbox's UID, and those of a pod claimed from a pool and of its volume claim.
-        names = {pod_name(name, uid), sandbox.status.pod_name, sandbox.status.volume_claim} - {""}
-        own, *of_pods = await asyncio.gather(*map(self._regarding, (name, *names)))
-        # Another Sandbox may have had this name before.
-        return [*(event for event in own if event.uid == uid), *chain(*of_pods)]
-
-    async def _regarding(self, name: str) -> list[ClusterEvent]:
-        answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.name={name}", limit=_LIMIT)
-        return list(unreadable.decoded(EVENTS, answer["items"], decode))
+            return await events_about(self._client, self._namespace, sandbox)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from sandbox_common.sandboxes.view import View, view
 from sandbox_common.waiting import set_within
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import NoSandboxError
@@ -12,7 +13,6 @@ from sandbox_gateway.process.metrics import HELD_CALLS
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import HealthChecks
-from sandbox_gateway.sandboxes.view import View, view
 
 _PROBE_AGAIN_SECONDS = 0.25
 

@@ -5,7 +5,7 @@ which there is no room, and reports a waiting sandbox's place in the queue.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -13,16 +13,15 @@ from sandbox_common.api_keys import ApiKey, Limits
 from sandbox_common.limits import HOW_TO_FREE, Limit, reached
 from sandbox_common.reasons import Reason
 from sandbox_common.redaction import redacted
+from sandbox_common.sandboxes.queue import Queue, places, waits, with_place
+from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import LimitReachedError
 from sandbox_gateway.sandboxes.cache import SandboxCache
-from sandbox_gateway.sandboxes.view import View
 
 _NAMED = 10
 """The most sandboxes that a refusal names."""
 _SESSION_CHARACTERS = 40
-
-type Queue = Mapping[str, int]
 
 
 class LimitChecks:
@@ -72,17 +71,14 @@ class LimitChecks:
         return LimitReachedError(refusal(*limit, owner, owned) if limit else seen.message)
 
     def queue(self, owner: str) -> Queue:
-        """The places of all waiting sandboxes, by name; the first is 1."""
-        waiting = sorted(_turn(known) for known in self._cache.owned_by(owner) if waits(known))
-        return {name: place for place, (_, name) in enumerate(waiting, 1)}
+        """The places of all waiting sandboxes of this owner, by name; the first is 1."""
+        return places(self._cache.owned_by(owner))
 
     def with_place(self, sandbox: Sandbox, seen: View, queue: Queue | None = None) -> View:
         """The same view; if the sandbox waits for room, its message begins with its place in its owner's `queue`."""
         if seen.reason != Reason.QUEUED:
             return seen
-        places = self.queue(sandbox.spec.owner) if queue is None else queue
-        place = places.get(sandbox.metadata.name, len(places))
-        return replace(seen, message=f"Place {place} of {len(places)} in the queue. {seen.message}")
+        return with_place(sandbox, seen, self.queue(sandbox.spec.owner) if queue is None else queue)
 
 
 def lacking(owned: Collection[Sandbox], coming: int, limits: Limits, *, is_new: bool) -> tuple[Limit, int] | None:
@@ -143,17 +139,6 @@ def _is_refused(sandbox: Sandbox) -> bool:
     return _reason(sandbox) == Reason.LIMIT_REACHED and not sandbox.status.launch
 
 
-def waits(sandbox: Sandbox) -> bool:
-    """Whether the operator has put it into the queue."""
-    return not sandbox.spec.suspend and _reason(sandbox) == Reason.QUEUED
-
-
 def _reason(sandbox: Sandbox) -> str:
     condition = sandbox.status.condition("Ready")
     return condition.reason if condition else ""
-
-
-def _turn(sandbox: Sandbox) -> tuple[str, str]:
-    """The same order as the operator's (`Place` in `sandbox_operator.limits`)."""
-    condition = sandbox.status.condition("Ready")
-    return condition.last_transition_time if condition else "", sandbox.metadata.name

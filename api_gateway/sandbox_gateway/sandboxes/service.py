@@ -17,6 +17,9 @@ from sandbox_common.api_keys import ApiKey
 from sandbox_common.kube import unreadable
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.specs import PAUSED, RUNNING, is_paused, restart_spec
+from sandbox_common.sandboxes.view import View
+from sandbox_common.sandboxes.workspaces import would_lose_workspace
 from sandbox_common.spans import OpenSpan
 from sandbox_crds import names
 from sandbox_crds.models import Sandbox
@@ -30,16 +33,12 @@ from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.process.metrics import STARTS
 from sandbox_gateway.proxy.steps import in_steps
 from sandbox_gateway.sandboxes.api import Sandboxes, is_settled
-from sandbox_gateway.sandboxes.builders import PAUSED, RUNNING, restart_spec
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.notices import Notices
 from sandbox_gateway.sandboxes.starting import Starter
 from sandbox_gateway.sandboxes.starts import Starts
-from sandbox_gateway.sandboxes.suspensions import is_idle
-from sandbox_gateway.sandboxes.view import View
-from sandbox_gateway.sandboxes.workspaces import would_lose_workspace
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -158,9 +157,9 @@ class SandboxService:
     async def _suspend(self, owner: str, runtime_id: str) -> bool:
         """Whether it is suspended or will be; False when the caller must look again."""
         sandbox = await self._sandboxes.owned(owner, runtime_id)
-        if _is_paused(sandbox) or await self._would_lose_workspace(sandbox):
+        if is_paused(sandbox) or await self._would_lose_workspace(sandbox):
             sandbox = await self._sandboxes.read_owned(owner, runtime_id)
-        if _is_paused(sandbox):
+        if is_paused(sandbox):
             return True
         if await self._would_lose_workspace(sandbox):
             raise WouldLoseWorkspaceError(sandbox.spec.class_name)
@@ -278,8 +277,3 @@ def start_result(before: Sandbox | None, found: Sandbox, seen: View) -> str:
         return "Failed" if seen.status == "error" else "Starting"
     was_ready = before is not None and before.status.ready_time and before.status.pod_uid == found.status.pod_uid
     return "Running" if was_ready else found.status.launch or "Cold"
-
-
-def _is_paused(sandbox: Sandbox) -> bool:
-    """Whether only /resume and /start run it again."""
-    return sandbox.spec.suspend and not is_idle(sandbox)

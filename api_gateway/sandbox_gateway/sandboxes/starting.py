@@ -12,6 +12,8 @@ from sandbox_common.api_keys import ApiKey, Policy
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.specs import RUNNING, restart_spec
+from sandbox_common.sandboxes.view import view
 from sandbox_common.spans import OpenSpan, Span, attributes_of
 from sandbox_crds import names
 from sandbox_crds.api import TRACE_PARENT_ANNOTATION
@@ -19,7 +21,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import BeingDeletedError, NoSandboxError, TakenError
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.sandboxes.api import Sandboxes
-from sandbox_gateway.sandboxes.builders import RUNNING, environment_spec, restart_spec, sandbox_body
+from sandbox_gateway.sandboxes.builders import environment_spec, sandbox_body
 from sandbox_gateway.sandboxes.changes import (
     CLASS,
     ENVIRONMENT,
@@ -34,7 +36,6 @@ from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.permissions import Permissions, check_groups, maximum_life
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.starts import Starts
-from sandbox_gateway.sandboxes.view import view
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox_common.reasons import Lifecycle
+from sandbox_common.sandboxes.view import view
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.process.metrics import observe_start
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
-from sandbox_gateway.sandboxes.view import view
 
 _RESULTS: dict[Lifecycle, str] = {"running": "Ready", "error": "Failed", "paused": "Paused"}
 _DELETED = "Deleted"

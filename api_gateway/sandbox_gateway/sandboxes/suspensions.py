@@ -3,13 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sandbox_common.sandboxes.specs import is_idle
+from sandbox_common.sandboxes.view import is_seen
 from sandbox_crds.models import Sandbox
-from sandbox_gateway.sandboxes.view import is_seen
-
-
-def is_idle(sandbox: Sandbox) -> bool:
-    """Whether it is suspended and a request wakes it. Not if a client or kubectl paused it, or its start failed."""
-    return sandbox.spec.suspend and sandbox.spec.suspend_reason == "Idle"
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.reasons import Reason
-from sandbox_gateway.sandboxes.builders import PAUSED, RUNNING
+from sandbox_common.sandboxes.specs import PAUSED, RUNNING
 
 SENTENCE = "The Kubernetes API server is overloaded or unreachable. Retry in {} s."
 

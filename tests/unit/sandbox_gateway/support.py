@@ -12,16 +12,17 @@ from sandbox_common.api_keys import ApiKey, Policy
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.explain import Explanation, Surroundings, explain
+from sandbox_common.sandboxes.view import View
 from sandbox_common.spans import OpenSpan
 from sandbox_common.usage import Days
 from sandbox_crds.models import Sandbox, SandboxClassSpec, SandboxPool
 from sandbox_gateway.contract.addresses import Addresses
 from sandbox_gateway.contract.requests import StartRequest
-from sandbox_gateway.contract.responses import ExplainResponse, WarmRuntimeConfig
+from sandbox_gateway.contract.responses import WarmRuntimeConfig
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.app import create_app
-from sandbox_gateway.runtime_api.explain import Surroundings, explain
 from sandbox_gateway.runtime_api.explanations import Explanations
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.cache import SandboxCache
@@ -31,7 +32,6 @@ from sandbox_gateway.sandboxes.pools import Pools, config
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 from sandbox_gateway.sandboxes.service import SandboxService
 from sandbox_gateway.sandboxes.usage import Usage
-from sandbox_gateway.sandboxes.view import View
 
 KEYS = MasterKeys.of({1: b"k" * 32})
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -180,7 +180,7 @@ class NoUsage:
 class ScriptedExplanations:
     """Explains sandboxes to which no Event has happened."""
 
-    async def of(self, sandbox: Sandbox, seen: View) -> ExplainResponse:
+    async def of(self, sandbox: Sandbox, seen: View) -> Explanation:
         """Like Explanations.of."""
         return explain(sandbox, seen, Surroundings())
 

@@ -10,9 +10,9 @@ import pytest
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.view import View
 from sandbox_gateway.contract.addresses import Addresses
 from sandbox_gateway.contract.errors import BeingDeletedError, LimitReachedError, NoSandboxError, NotAllowedError
-from sandbox_gateway.sandboxes.view import View
 from unit.sandbox_gateway.support import KEYS, ScriptedService, refusal, runtime_api, sandbox, status
 
 BODY = {"image": "i", "session_id": "s"}

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.view import view
 from sandbox_crds.models import SandboxClassSpec
 from sandbox_gateway.process.servers import probes_app
 from sandbox_gateway.sandboxes.service import start_result
-from sandbox_gateway.sandboxes.view import view
 from unit.sandbox_gateway.support import NOW, sandbox, status
 
 TRAFFIC = ("requests_total", "received_bytes_total", "sent_bytes_total", "added_seconds", "access_log_dropped_total")

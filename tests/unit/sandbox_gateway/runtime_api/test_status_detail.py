@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sandbox_common.reasons import MEANINGS, Reason
+from sandbox_common.sandboxes.view import View, view
 from sandbox_crds.models import SandboxClassSpec
 from sandbox_gateway.runtime_api.status_detail import status_detail
-from sandbox_gateway.sandboxes.view import View, view
 from unit.sandbox_gateway.support import NOW, sandbox, status
 
 WORDS = re.compile(

@@ -5,10 +5,10 @@ from typing import Any, cast
 import pytest
 
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.sandboxes.specs import PAUSED, RUNNING
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.api import Sandboxes
-from sandbox_gateway.sandboxes.builders import PAUSED, RUNNING
 from unit.sandbox_gateway.support import sandbox_object, unconnected_cache
 
 BEFORE = sandbox_object(version=10)

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox_common.environment import PENDING_TIMEOUT as VARIABLE
 from sandbox_gateway.contract.requests import StartRequest
-from sandbox_gateway.sandboxes.builders import environment_secret, environment_spec, restart_spec, sandbox_body
+from sandbox_gateway.sandboxes.builders import environment_secret, environment_spec, sandbox_body
 from unit.sandbox_gateway.support import KEYS, sandbox
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -101,23 +101,6 @@ def test_an_environment_that_comes_back_never_meets_its_former_secret_which_may_
         revisions.append(spec["environmentRevision"])
     assert len(set(revisions)) == len(revisions)
     assert all(re.fullmatch("[0-9a-f]{16}", revision) for revision in revisions[1:])
-
-
-@pytest.mark.parametrize(
-    ("made", "restarted"),
-    [
-        ("2026-01-02T03:04:04Z", "2026-01-02T03:04:05Z"),
-        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"),
-        # The API server's clock is ahead of the gateway's.
-        ("2026-01-02T03:10:00Z", "2026-01-02T03:10:01Z"),
-    ],
-)
-def test_a_restart_is_later_than_the_pod_that_it_replaces(made: str, restarted: str) -> None:
-    assert restart_spec(sandbox(status={"startTime": made}), NOW) == {
-        "suspend": False,
-        "suspendReason": "",
-        "restartedAt": restarted,
-    }
 
 
 def test_the_environments_secret() -> None:

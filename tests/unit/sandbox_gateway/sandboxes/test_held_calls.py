@@ -9,12 +9,12 @@ import pytest
 from aiohttp import web
 
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.view import View
 from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.health import HealthChecks
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
-from sandbox_gateway.sandboxes.view import View
 from unit.remains import remains
 from unit.sandbox_gateway.support import Classes, sandbox, sandbox_object, status, unconnected_cache
 

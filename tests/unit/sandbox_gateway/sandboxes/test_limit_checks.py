@@ -7,10 +7,10 @@ import pytest
 
 from sandbox_common.api_keys import ApiKey, Limits, Policy
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.view import view
 from sandbox_crds.models import Sandbox, SandboxClassSpec
 from sandbox_gateway.contract.errors import LimitReachedError
 from sandbox_gateway.sandboxes.limit_checks import LimitChecks, lacking, refusal
-from sandbox_gateway.sandboxes.view import view
 from unit.sandbox_gateway.support import unconnected_cache
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)

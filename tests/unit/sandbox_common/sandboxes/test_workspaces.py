@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.workspaces import would_lose_workspace
 from sandbox_crds.models import SandboxClassSpec
-from sandbox_gateway.sandboxes.workspaces import would_lose_workspace
 from unit.sandbox_gateway.support import sandbox, status
 
 SINCE = "2026-01-02T03:04:05Z"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
+from sandbox_common.sandboxes.view import View, view
 from sandbox_crds.models import Sandbox, SandboxClassSpec
-from sandbox_gateway.sandboxes.view import View, view
 from unit.sandbox_common.test_times import ABSURD
 from unit.sandbox_gateway.support import NOW, sandbox, status
 

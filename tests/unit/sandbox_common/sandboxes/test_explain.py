@@ -7,10 +7,9 @@ import pytest
 
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, ExpiryReason, Reason
+from sandbox_common.sandboxes.explain import Explanation, Surroundings, explain
+from sandbox_common.sandboxes.view import view
 from sandbox_crds.models import Sandbox, SandboxClassSpec
-from sandbox_gateway.contract.responses import ExplainResponse
-from sandbox_gateway.runtime_api.explain import Surroundings, explain
-from sandbox_gateway.sandboxes.view import view
 from unit.sandbox_gateway.support import KEYS, NOW, sandbox, status
 
 KEY_ID = KEYS.key_id("uid-1")
@@ -19,17 +18,17 @@ SESSION, SECRET = KEYS.session_key(KEY_ID), KEYS.secret_key(KEY_ID)
 
 def explained(
     found: Sandbox, around: Surroundings | None = None, *, reached: bool = True, now: datetime = NOW
-) -> ExplainResponse:
+) -> Explanation:
     return explain(
         found, view(found, now, reached=reached, class_=SandboxClassSpec(), left=False), around or Surroundings()
     )
 
 
-def told(reason: Reason, message: str, **fields: Any) -> ExplainResponse:
+def told(reason: Reason, message: str, **fields: Any) -> Explanation:
     return explained(sandbox(status=status(reason, message, **fields)))
 
 
-def texts(answer: ExplainResponse, source: str) -> list[str]:
+def texts(answer: Explanation, source: str) -> list[str]:
     return [entry.text for entry in answer.evidence if entry.source == source]
 
 

@@ -3,17 +3,19 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
+
+from pydantic import BaseModel, Field
 
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.command import present_port
 from sandbox_common.losses import losses_words
-from sandbox_common.reasons import MEANINGS, ExpiryReason, Reason
+from sandbox_common.reasons import MEANINGS, ExpiryReason, Lifecycle, PodStatus, Reason
 from sandbox_common.redaction import redacted
 from sandbox_common.remedies import remedy_of, said, without_remedy
+from sandbox_common.sandboxes.view import View, is_seen
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, Sandbox, SandboxStatus
-from sandbox_gateway.contract.responses import Evidence, ExplainResponse
-from sandbox_gateway.sandboxes.view import View, is_seen
 
 _MAXIMUM_EVENTS = 20
 _SUSPENDED_BY = {
@@ -27,6 +29,34 @@ _EXPIRY_REMEDIES: dict[str, str] = {
     ExpiryReason.SUSPENDED_TOO_LONG: "Resume it to keep it: POST /resume.",
     ExpiryReason.NEVER_READY: "A slow start needs a larger progressDeadlineSeconds of its SandboxClass.",
 }
+
+
+class Evidence(BaseModel):
+    """Something that was observed."""
+
+    source: Literal["condition", "launch", "loss", "event", "log"] = Field(
+        description="A condition of the Sandbox, how its pod was made (claimed from a pool, or why not), a loss, a "
+        "Kubernetes Event, or the last lines of the agent server's log."
+    )
+    text: str
+    time: str = Field(description="RFC 3339; empty if unknown.")
+
+
+class Explanation(BaseModel):
+    """Why a sandbox is as it is."""
+
+    runtime_id: str
+    status: Lifecycle
+    pod_status: PodStatus
+    reason: str = Field(description="The cause in one word, as in the condition `Ready` of the Sandbox.")
+    launch: Literal["", "Cold", "Warm", "Resume"] = Field(
+        description="How its pod was made: for its first start, from a pool, or for a resume. Empty without a pod."
+    )
+    cause: str
+    evidence: list[Evidence] = Field(
+        description="Conditions first, then the launch, losses, the log, and Events, the newest first."
+    )
+    remedy: str = Field(description="What a person can do; empty if nothing.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +76,7 @@ class Surroundings:
     """Whether a suspension would lose its workspace, and its class does not accept this."""
 
 
-def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainResponse:
+def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> Explanation:
     """The explanation of a sandbox with this view."""
     expiring = sandbox.status.condition("Expiring")
     message, remedy = _message(sandbox, seen)
@@ -66,7 +96,7 @@ def explain(sandbox: Sandbox, seen: View, around: Surroundings) -> ExplainRespon
     ]
     if around.events_problem:
         evidence.append(Evidence(source="event", text=around.events_problem, time=""))
-    return ExplainResponse(
+    return Explanation(
         runtime_id=sandbox.metadata.name,
         status=seen.status,
         pod_status=seen.pod_status,
