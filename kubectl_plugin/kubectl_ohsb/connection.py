@@ -13,7 +13,7 @@ from kubernetes.aio import config as _kube_config
 
 from kubectl_ohsb.errors import Refusal
 from sandbox_common.kube import ApiError, KubeClient
-from sandbox_common.kube.resources import SANDBOX_IMAGES, SANDBOX_USAGES
+from sandbox_common.kube.resources import SANDBOX_IMAGES, SANDBOX_POOLS, SANDBOX_USAGES, SANDBOXES
 
 # It has no type annotations.
 _config: Any = _kube_config
@@ -21,8 +21,12 @@ _config: Any = _kube_config
 _IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _USUAL = Path("~/.kube/config")
 _COMPLETION_SECONDS = 5
-_DEFINED = frozenset({SANDBOX_IMAGES.plural, SANDBOX_USAGES.plural})
-_RIGHTS = {SANDBOX_USAGES.plural: "list sandboxusages, sandboxes and sandboxclasses"}
+_DEFINED = frozenset({SANDBOX_IMAGES.plural, SANDBOX_POOLS.plural, SANDBOX_USAGES.plural, SANDBOXES.plural})
+_RIGHTS = {
+    SANDBOX_USAGES.plural: "list sandboxusages, sandboxes and sandboxclasses",
+    SANDBOXES.plural: "what the message names",
+    SANDBOX_POOLS.plural: "list sandboxpools and sandboxes",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,16 @@
 """The commands of `kubectl ohsb images`. Data goes to standard output, messages for people to standard error."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from kubectl_ohsb import lists, options
+from kubectl_ohsb import lists, options, printing
 from kubectl_ohsb.connection import Target, connect, for_completion
 from kubectl_ohsb.lists import Lists
-from kubectl_ohsb.views import columns
+from kubectl_ohsb.printing import columns
 from sandbox_crds.models import SandboxImages
 
 _RESOURCE = "sandboximages"
@@ -94,8 +93,8 @@ def add(
 def list_(target: Target, output: str) -> None:
     """List the lists, and how far they are."""
     found = _run(target, Lists.all)
-    if output == "json":
-        click.echo(json.dumps([document(item) for item in found]))
+    if output != "table":
+        printing.document([document(item) for item in found], output)
     elif found:
         click.echo(columns([_COLUMNS, *map(row, found)]))
     else:
@@ -122,7 +121,10 @@ def show(target: Target, name: str, wait: bool, timeout: Any, output: str) -> No
         return item
 
     item = _run(target, look)
-    click.echo(json.dumps(document(item)) if output == "json" else page(item))
+    if output == "table":
+        click.echo(page(item))
+    else:
+        printing.document(document(item), output)
     if wait and item.status.failed:
         raise SystemExit(1)
 

@@ -1,15 +1,13 @@
 """The commands of `kubectl ohsb keys`. Data goes to standard output, messages for people to standard error."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from kubectl_ohsb import options, views
+from kubectl_ohsb import options, printing, views
 from kubectl_ohsb.changes import Change, clear_key, policy, rotated, when
 from kubectl_ohsb.connection import Target, connect, for_completion
 from kubectl_ohsb.key_secrets import KeySecrets, StoredKey
@@ -80,8 +78,8 @@ def list_(output: str, target: Target) -> None:
 
     async def act(secrets: KeySecrets, namespace: str) -> None:
         found, now = await secrets.all(), datetime.now(UTC)
-        if output == "json":
-            _print_json({"items": [views.document(stored, namespace, now) for stored in found]})
+        if output != "table":
+            printing.document({"items": [views.document(stored, namespace, now) for stored in found]}, output)
         elif found:
             click.echo(views.table(found, now))
         else:
@@ -102,9 +100,9 @@ def show(name: str, output: str, target: Target) -> None:
         key = stored.readable()
         of_owner = [other.key for other in await secrets.all() if other.key and other.key.owner == key.owner]
         sandboxes = await secrets.sandboxes(key.owner)
-        if output == "json":
+        if output != "table":
             held = views.document_of_owner(of_owner, sandboxes)
-            _print_json({**views.document(stored, namespace, now), "ofOwner": held})
+            printing.document({**views.document(stored, namespace, now), "ofOwner": held}, output)
         else:
             click.echo(views.page(stored, key, of_owner, sandboxes, now))
 
@@ -147,8 +145,8 @@ def set_(
 
     async def act(secrets: KeySecrets, namespace: str) -> None:
         stored = await secrets.change(name, change.of)
-        if output == "json":
-            _print_json(views.document(stored, namespace, datetime.now(UTC)))
+        if output != "table":
+            printing.document(views.document(stored, namespace, datetime.now(UTC)), output)
         else:
             click.echo(f"Changed API key {name}. To see it: kubectl ohsb keys show {name} --namespace {namespace}")
 
@@ -200,8 +198,8 @@ def revoke(name: str, output: str, target: Target) -> None:
         others = views.others_of_owner(stored, await secrets.all())
         await secrets.delete(stored)
         sandboxes = await secrets.sandboxes(stored.key.owner) if stored.key else None
-        if output == "json":
-            _print_json(views.revoked(stored, namespace, others, sandboxes))
+        if output != "table":
+            printing.document(views.revoked(stored, namespace, others, sandboxes), output)
         else:
             click.echo(f"API key {name} is revoked.")
         for line in views.after_revocation(stored, namespace, others, sandboxes):
@@ -224,12 +222,8 @@ def _exclude(option: str, given: Sequence[str], flag: str, flagged: bool) -> Non
 
 
 def _show_new(stored: StoredKey, key: ApiKey, clear: str, namespace: str, output: str) -> None:
-    if output == "json":
-        _print_json({**views.document(stored, namespace, datetime.now(UTC)), "key": clear})
+    if output != "table":
+        printing.document({**views.document(stored, namespace, datetime.now(UTC)), "key": clear}, output)
     else:
         click.echo(clear)
     click.echo("This is shown once: only its SHA-256 is stored. Clients send it in the header X-API-Key.", err=True)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    click.echo(json.dumps(value, indent=2))

@@ -6,6 +6,7 @@ import click
 
 from kubectl_ohsb.images import images
 from kubectl_ohsb.keys import keys
+from kubectl_ohsb.sandboxes import changing, explaining, listing
 from kubectl_ohsb.usage import usage
 from sandbox_common import logs
 
@@ -15,6 +16,11 @@ def ohsb() -> None:
     """OpenHands sandboxes on Kubernetes."""
 
 
+ohsb.add_command(listing.command)
+ohsb.add_command(explaining.command)
+ohsb.add_command(changing.pause)
+ohsb.add_command(changing.resume)
+ohsb.add_command(changing.stop)
 ohsb.add_command(keys)
 ohsb.add_command(images)
 ohsb.add_command(usage)

@@ -110,8 +110,8 @@ def target_of(parameters: dict[str, Any]) -> Target:
 
 
 def output(command: Command, *more: str) -> Command:
-    """`--output`, as `output`: a table, JSON, or `more` formats."""
-    choice = click.Choice(["table", "json", *more])
+    """`--output`, as `output`: a table, JSON, YAML, or `more` formats."""
+    choice = click.Choice(["table", "json", "yaml", *more])
     return click.option("-o", "--output", type=choice, default="table", show_default=True, help="Output format.")(
         command
     )
@@ -120,3 +120,8 @@ def output(command: Command, *more: str) -> Command:
 def output_with_csv(command: Command) -> Command:
     """The same, with CSV."""
     return output(command, "csv")
+
+
+def output_with_wide(command: Command) -> Command:
+    """The same, with a table whose cells are not cut."""
+    return output(command, "wide")

@@ -3,16 +3,15 @@
 import asyncio
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from kubectl_ohsb import options
+from kubectl_ohsb import options, printing
 from kubectl_ohsb.connection import Target, connect
-from kubectl_ohsb.views import columns
+from kubectl_ohsb.printing import columns
 from sandbox_common.kube import KubeClient, Resource, unreadable
 from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOX_USAGES, SANDBOXES
 from sandbox_common.times import rfc3339
@@ -39,10 +38,10 @@ def usage(target: Target, since: str | None, until: str | None, by: str, output:
     now = datetime.now(UTC)
     by_owner = asyncio.run(_read(target, now))
     rows = summed(by_owner, by, since or "", until or "")
-    if output == "json":
-        click.echo(json.dumps(document(rows, by, now, since, until)))
-    elif output == "csv":
+    if output == "csv":
         click.echo(sheet(rows, by), nl=False)
+    elif output != "table":
+        printing.document(document(rows, by, now, since, until), output)
     elif rows:
         click.echo(table(rows, by))
     else:

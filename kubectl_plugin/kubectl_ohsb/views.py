@@ -6,6 +6,7 @@ from typing import Any
 
 from kubectl_ohsb.changes import when
 from kubectl_ohsb.key_secrets import StoredKey
+from kubectl_ohsb.printing import columns
 from sandbox_common.api_keys import ApiKey, Limits, limits_by_owner
 from sandbox_common.times import rfc3339
 
@@ -116,14 +117,6 @@ def after_revocation(
             "apiKey.create is false."
         )
     return lines
-
-
-def columns(rows: Sequence[tuple[str, ...]]) -> str:
-    """Lines with aligned cells. Control characters are escaped, since they could control a terminal."""
-    cells = [[cell if cell.isprintable() else ascii(cell) for cell in row] for row in rows]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
-    return "\n".join(lines)
 
 
 def text_of(limits: Limits) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox_common.sandboxes.specs import is_idle
-from sandbox_common.sandboxes.view import is_seen
+from sandbox_common.sandboxes.view import is_restarted, is_seen
 from sandbox_crds.models import Sandbox
 
 
@@ -35,7 +35,7 @@ class Suspensions:
             return False
         known = self._suspensions.get(sandbox.metadata.name)
         suspended = known is not None and known.pod_uid == status.pod_uid
-        return suspended or status.start_time < sandbox.spec.restarted_at
+        return suspended or is_restarted(sandbox)
 
     def _see(self, name: str, sandbox: Sandbox | None) -> None:
         known = self._suspensions.get(name)

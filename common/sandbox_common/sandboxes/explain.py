@@ -19,7 +19,7 @@ from sandbox_crds.models import Condition, Sandbox, SandboxStatus
 
 _MAXIMUM_EVENTS = 20
 _SUSPENDED_BY = {
-    "Requested": "a client paused it (POST /pause)",
+    "Requested": "somebody paused it (POST /pause, `kubectl ohsb pause`)",
     "Idle": "it was idle",
     "StartTimeout": "its start took too long",
     "": "somebody set spec.suspend of the Sandbox",
@@ -66,8 +66,8 @@ class Surroundings:
     events: Collection[ClusterEvent] = ()
     events_problem: str = ""
     """Why the Events could not be read; empty if they were."""
-    base_domain: str = ""
-    """The base domain; empty in header mode."""
+    base_domain: str | None = ""
+    """The base domain; empty in header mode, None if it is unknown which mode the gateway has."""
     service_ports: Mapping[str, int] = MappingProxyType({})
     """Port by service."""
     secrets: Collection[str] = ()
@@ -157,6 +157,11 @@ def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
         return (
             f"If its URL is not found, lead *.{around.base_domain} to the gateway, in DNS and in the certificate. "
             f"{_served(sandbox, around)}"
+        )
+    if seen.ready and around.base_domain is None:
+        return (
+            "If requests to it are refused, send its session key in X-Session-API-Key. `kubectl ohsb open` forwards a "
+            "port of your machine to it."
         )
     if seen.ready:
         return (

@@ -116,6 +116,11 @@ def is_seen(sandbox: Sandbox) -> bool:
     return sandbox.status.observed_generation >= sandbox.metadata.generation
 
 
+def is_restarted(sandbox: Sandbox) -> bool:
+    """Whether a restart by the spec ends the pod in the status, or has ended it."""
+    return sandbox.status.start_time < sandbox.spec.restarted_at
+
+
 def is_reachable(sandbox: Sandbox) -> bool:
     """Whether the address in the status is the agent server's, and it may answer there.
 

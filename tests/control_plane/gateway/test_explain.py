@@ -94,7 +94,7 @@ async def test_one_that_starts_runs_and_is_paused(gateway: Replica, operator: Op
     await gateway.catch_up(await operator.report(Reason.SUSPENDED, words, remedy="Resume it."))
     paused = await explained(gateway, runtime_id)
     assert (paused["status"], paused["pod_status"], paused["remedy"]) == ("paused", "not found", "Resume it.")
-    assert "a client paused it (POST /pause)" in paused["cause"]
+    assert "somebody paused it (POST /pause" in paused["cause"]
     assert paused["cause"].endswith("The workspace is kept.")
 
 

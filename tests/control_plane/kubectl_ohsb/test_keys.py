@@ -2,90 +2,23 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
+from control_plane.kubectl_ohsb.support import Shell, add_sandbox
 from kubectl_ohsb.errors import Refusal
 from kubectl_ohsb.key_secrets import KeySecrets
-from kubectl_ohsb.main import ohsb
 from local_cluster.build import binary
-from local_cluster.control_plane import ControlPlane
-from local_cluster.kubectl import environment
 from sandbox_common.api_keys import ApiKey, Limits, decode
 from sandbox_common.keys import api_key_hash
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES, SECRETS
 from sandbox_crds.api import API_KEY_LABEL, MANAGED_BY_LABEL
-
-_SCRIPTS = Path(sys.executable).parent
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command has done."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Its output, which must be JSON."""
-        assert self.code == 0, self.err
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Runs commands for one namespace, which is that of the kubeconfig's context."""
-
-    env: Mapping[str, str]
-
-    async def kubectl(self, *arguments: str) -> Done:
-        """The real one, which finds the console scripts. They take seconds of CPU to be loaded."""
-        process = await asyncio.create_subprocess_exec(
-            "kubectl",
-            *arguments,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        code = process.returncode
-        assert code is not None
-        return Done(code, out.decode(), err.decode())
-
-    async def keys(self, *arguments: str) -> Done:
-        """The command in this process, one at a time."""
-        done = await asyncio.to_thread(CliRunner().invoke, ohsb, ["keys", *arguments], env=self.env)
-        if done.exception and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return Done(done.exit_code, done.stdout, done.stderr)
-
-
-@pytest.fixture
-def shell(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> Shell:
-    config: dict[str, Any] = yaml.safe_load(control_plane.kubeconfig.read_text())
-    config["contexts"][0]["context"]["namespace"] = namespace
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(yaml.safe_dump(config))
-    path = f"{_SCRIPTS}{os.pathsep}{binary('kubectl').parent}{os.pathsep}{os.environ['PATH']}"
-    return Shell({**environment(kubeconfig, "127.0.0.1"), "PATH": path})
-
-
-async def add_sandbox(client: KubeClient, namespace: str, name: str, owner: str) -> None:
-    body = {"metadata": {"name": name}, "spec": {"image": "agent:1", "owner": owner}}
-    await client.create(SANDBOXES, namespace, {"apiVersion": SANDBOXES.api_version, "kind": SANDBOXES.kind, **body})
 
 
 async def test_a_key_from_its_creation_to_its_revocation(shell: Shell, client: KubeClient, namespace: str) -> None:
@@ -95,7 +28,7 @@ async def test_a_key_from_its_creation_to_its_revocation(shell: Shell, client: K
 
     limits = ("--running", "20", "--life", "7d", "--resource-factor", "2")
     others = ("--image", "ghcr.io/openhands/*", "--class", "small", "--class", "big", "--expires", "30d")
-    made = await shell.keys("create", "ci", "--owner", "team a", *limits, *others)
+    made = await shell.ohsb("keys", "create", "ci", "--owner", "team a", *limits, *others)
     assert made.code == 0, made.err
     first = made.out.strip()
     assert "shown once" in made.err
@@ -107,25 +40,25 @@ async def test_a_key_from_its_creation_to_its_revocation(shell: Shell, client: K
     assert (key.policy.images, key.policy.classes) == (("ghcr.io/openhands/*",), ("small", "big"))
     assert key.hashes[0].expires
 
-    second = (await shell.keys("create", "laptop", "--owner", "team a", "--running", "5", "--output", "json")).json
+    second = (await shell.ohsb("keys", "create", "laptop", "--owner", "team a", "--running", "5", "-o", "json")).json
     assert decode(await client.get(SECRETS, namespace, "laptop")).hashes[0].sha256 == api_key_hash(second["key"])
 
-    rotated = (await shell.keys("rotate", "ci", "-o", "json")).json
+    rotated = (await shell.ohsb("keys", "rotate", "ci", "-o", "json")).json
     _, key = await stored()
     assert [hash_.sha256 for hash_ in key.hashes] == [api_key_hash(rotated["key"]), api_key_hash(first)]
-    again = await shell.keys("rotate", "ci", "-o", "json")
+    again = await shell.ohsb("keys", "rotate", "ci", "-o", "json")
     assert (again.code, again.out) == (1, "")
     assert f"valid until {rotated['olderKeyValidUntil']}" in again.err
     changed = ("--running", "none", "--sandboxes", "9", "--all-images", "--expires", "never", "--end-old")
-    assert (await shell.keys("set", "ci", *changed)).code == 0
+    assert (await shell.ohsb("keys", "set", "ci", *changed)).code == 0
     secret, key = await stored()
     assert set(secret["data"]) == {"sha256", "owner", "policy"}
     assert key.policy.limits == Limits(sandboxes=9, life_seconds=604_800, resource_factor=2)
     assert (key.policy.images, key.policy.classes) == ((), ("small", "big"))
 
-    table = await shell.keys("list")
-    listed = await shell.keys("list", "-o", "json")
-    shown = await shell.keys("show", "ci", "-o", "json")
+    table = await shell.ohsb("keys", "list")
+    listed = await shell.ohsb("keys", "list", "-o", "json")
+    shown = await shell.ohsb("keys", "show", "ci", "-o", "json")
     assert [line.split()[0] for line in table.out.splitlines()] == ["NAME", "ci", "laptop"]
     assert [item["name"] for item in listed.json["items"]] == ["ci", "laptop"]
     assert shown.json["ofOwner"]["limits"] == {
@@ -137,13 +70,13 @@ async def test_a_key_from_its_creation_to_its_revocation(shell: Shell, client: K
 
     await add_sandbox(client, namespace, "of-a", "team a")
     await add_sandbox(client, namespace, "of-b", "team b")
-    revoked = await shell.keys("revoke", "ci")
+    revoked = await shell.ohsb("keys", "revoke", "ci")
     assert revoked.out == "API key ci is revoked.\n"
     assert f"kubectl delete ohsb --namespace {namespace} of-a\n" in revoked.err
     assert "other keys: laptop" in revoked.err
-    gone = await shell.keys("revoke", "laptop", "-o", "json")
+    gone = await shell.ohsb("keys", "revoke", "laptop", "-o", "json")
     assert (gone.json["sandboxes"], gone.json["otherKeys"]) == (["of-a"], [])
-    assert (await shell.keys("list", "-o", "json")).json == {"items": []}
+    assert (await shell.ohsb("keys", "list", "-o", "json")).json == {"items": []}
     assert (await client.get(SANDBOXES, namespace, "of-a"))["spec"]["owner"] == "team a"
 
     # Neither a key nor a hash is told by anything but the command that makes it.
@@ -156,10 +89,10 @@ async def test_a_key_from_its_creation_to_its_revocation(shell: Shell, client: K
 async def test_only_secrets_of_keys_are_shown_and_changed(shell: Shell, client: KubeClient, namespace: str) -> None:
     await client.create(SECRETS, namespace, {"metadata": {"name": "master"}, "stringData": {"sha256": "x"}})
     for command in ("show", "rotate", "revoke"):
-        refused = await shell.keys(command, "master")
+        refused = await shell.ohsb("keys", command, "master")
         assert (refused.code, refused.out) == (1, "")
         assert "is no API key" in refused.err
-    refused = await shell.keys("create", "master", "--owner", "a")
+    refused = await shell.ohsb("keys", "create", "master", "--owner", "a")
     assert (refused.code, refused.out) == (1, "")
     assert "choose another name" in refused.err
     assert (await client.get(SECRETS, namespace, "master"))["data"] == {"sha256": "eA=="}
@@ -170,13 +103,13 @@ async def test_a_secret_that_cannot_be_read_is_listed_and_can_go(
 ) -> None:
     metadata = {"name": "broken", "labels": {API_KEY_LABEL: "true"}}
     await client.create(SECRETS, namespace, {"metadata": metadata, "stringData": {"sha256": "the-key-itself"}})
-    [item] = (await shell.keys("list", "-o", "json")).json["items"]
+    [item] = (await shell.ohsb("keys", "list", "-o", "json")).json["items"]
     assert (item["status"], item["error"]) == ("Unreadable", "data.owner is missing")
-    refused = await shell.keys("set", "broken", "--running", "1")
+    refused = await shell.ohsb("keys", "set", "broken", "--running", "1")
     assert refused.code == 1
     assert "data.owner is missing" in refused.err
     assert "the-key-itself" not in refused.err
-    assert (await shell.keys("revoke", "broken")).code == 0
+    assert (await shell.ohsb("keys", "revoke", "broken")).code == 0
     with pytest.raises(ApiError):
         await client.get(SECRETS, namespace, "broken")
 
@@ -189,11 +122,11 @@ async def test_a_key_of_the_chart_is_left_to_the_chart(shell: Shell, client: Kub
     }
     data = {"sha256": api_key_hash("k"), "owner": "default"}
     await client.create(SECRETS, namespace, {"metadata": metadata, "stringData": data})
-    refused = await shell.keys("rotate", "of-the-chart")
+    refused = await shell.ohsb("keys", "rotate", "of-the-chart")
     assert (refused.code, refused.out) == (1, "")
     assert "Helm release agents" in refused.err
     assert "apiKey" in refused.err
-    revoked = await shell.keys("revoke", "of-the-chart")
+    revoked = await shell.ohsb("keys", "revoke", "of-the-chart")
     assert revoked.code == 0
     assert "unless the chart's value apiKey.create is false" in revoked.err
 
@@ -206,7 +139,7 @@ async def test_what_the_cluster_has_not_is_refused_by_name(shell: Shell, client:
         ("list", "--kubeconfig", "/absent"): "--kubeconfig",
     }
     for arguments, said in refusals.items():
-        refused = await shell.keys(*arguments)
+        refused = await shell.ohsb("keys", *arguments)
         assert (refused.code, refused.out) == (1, ""), arguments
         assert said in refused.err
     assert (await client.list(SECRETS, namespace))["items"] == []
@@ -230,7 +163,7 @@ async def test_a_kubeconfig_that_does_not_work_is_named_without_what_it_holds(sh
         arguments = ("list", "--kubeconfig", str(tmp_path / name))
         # It is the real command that configures its log, which must not mix with what it prints: requests are repeated.
         is_real = name in {"elsewhere", "nobody"}
-        refused = await (shell.kubectl("ohsb", "keys", *arguments) if is_real else shell.keys(*arguments))
+        refused = await (shell.kubectl("ohsb", "keys", *arguments) if is_real else shell.ohsb("keys", *arguments))
         assert (refused.code, refused.out) == (1, ""), name
         assert "to be repeated" not in refused.err, name
         assert said in refused.err, name
@@ -239,7 +172,7 @@ async def test_a_kubeconfig_that_does_not_work_is_named_without_what_it_holds(sh
 
 async def test_two_changes_at_once_are_both_made(shell: Shell, client: KubeClient, namespace: str) -> None:
     """Another change comes between reading and writing, once, and then again and again."""
-    assert (await shell.keys("create", "ci", "--owner", "a")).code == 0
+    assert (await shell.ohsb("keys", "create", "ci", "--owner", "a")).code == 0
     calls = 0
 
     def disturbed(key: ApiKey) -> ApiKey:

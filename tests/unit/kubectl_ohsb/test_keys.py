@@ -20,7 +20,7 @@ from kubectl_ohsb.main import ohsb
         (("set", "k", "--image", "ghcr.io/a/*", "--all-images"), "--all-images"),
         (("rotate", "k", "--keep-old", "soon"), "'--keep-old'"),
         (("revoke", "../k"), "'NAME'"),
-        (("list", "-o", "yaml"), "'--output'"),
+        (("list", "-o", "xml"), "'--output'"),
         (("list", "--namespace", "A/b"), "'--namespace'"),
     ],
 )

@@ -122,7 +122,7 @@ def test_a_table_controls_no_terminal() -> None:
         (("--since", "2026-02-30"), "is not a day"),
         (("--until", "2026-1-1"), "is not a day"),
         (("--by", "image"), "'--by'"),
-        (("-o", "yaml"), "'-o'"),
+        (("-o", "xml"), "'-o'"),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(arguments: tuple[str, ...], said: str) -> None:

@@ -1,0 +1,1 @@
+"""The commands about sandboxes and pools: what is there, why it is so, and its changes."""
