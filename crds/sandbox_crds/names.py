@@ -15,6 +15,7 @@ SERVICE_PREFIX = f"^({'|'.join(SERVICES)})-"
 """No Sandbox's name may begin like this, because its host would be that of another sandbox's service."""
 
 _LABEL = re.compile("[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_POD_NAME = re.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _HASHED = "sha256-"
 
 _SERVICE_PREFIX = re.compile(SERVICE_PREFIX)
@@ -58,6 +59,11 @@ def owner_label(owner: str) -> str:
 def usage_name(owner: str) -> str:
     """Name of the SandboxUsage of an owner. Sandboxes without an owner count together, for the owner ""."""
     return f"usage-{_digest(owner.encode(errors='surrogatepass'), 24)}"
+
+
+def is_pod_name(text: str) -> bool:
+    """Whether a pod can have this name. Only then may it become part of a URL path."""
+    return _POD_NAME.fullmatch(text) is not None
 
 
 @lru_cache(256)

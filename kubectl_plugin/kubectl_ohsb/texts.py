@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pydantic import ValidationError
 
 from sandbox_common.api_keys import OWNER, Limits, Policy
+from sandbox_common.environment import is_reserved
 from sandbox_common.usage import number_of
+from sandbox_crds.image_references import Reference
 from sandbox_crds.names import SANDBOX_NAME
 
 LONGEST = timedelta(days=3650)
@@ -20,6 +22,7 @@ _RFC3339 = re.compile(
 )
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,252}")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -122,6 +125,34 @@ def image(text: str) -> str:
     except ValidationError as error:
         raise ValueError(message(error)) from None
     return text
+
+
+def image_reference(text: str) -> str:
+    """The image of a sandbox."""
+    try:
+        Reference.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:80]!a} {error}") from None
+    return text
+
+
+def session_id(text: str) -> str:
+    """A client's name for a sandbox."""
+    if not 1 <= len(text) <= 1024 or not text.isprintable():
+        raise ValueError(f"{text[:80]!a} is not a session id: give 1 to 1024 characters that can be seen")
+    return text
+
+
+def variable(text: str) -> tuple[str, str]:
+    """An environment variable, NAME=VALUE. The message has no value, which may be a secret."""
+    name, equals, value = text.partition("=")
+    if not equals or not _VARIABLE.fullmatch(name):
+        raise ValueError(f"{name[:80]!a} is not a variable: give NAME=VALUE; a name has letters, digits and _")
+    if is_reserved(name):
+        raise ValueError(f"{name} belongs to the operator or the gateway: give another variable")
+    if "\0" in value:
+        raise ValueError(f"the value of {name} has a NUL character, which no process can get: remove it")
+    return name, value
 
 
 def message(error: ValidationError) -> str:

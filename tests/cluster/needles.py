@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 from urllib.parse import quote
 
-from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY
+from sandbox_common.environment import SECRET_KEY, SESSION_KEY
 
 MARK = "secret-of-a-test-"
 """How the values begin of a client's environment that tests count as secret."""

@@ -7,10 +7,8 @@ from typing import Any
 from sandbox_common import service_ports
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeObject
-from sandbox_common.kube.resources import SANDBOXES, SECRETS
-from sandbox_crds.api import MANAGED_BY_LABEL, MANAGER, SANDBOX_LABEL
+from sandbox_common.sandboxes.builders import new_sandbox
 from sandbox_crds.models import Sandbox
-from sandbox_crds.names import environment_secret_name
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.sandboxes.changes import requested
 
@@ -19,21 +17,14 @@ _REVISION_DIGITS = 16
 
 def sandbox_body(name: str, owner: str, request: StartRequest, *, environment_hash: str, class_name: str) -> KubeObject:
     """The Sandbox of a /start request. It has only the keyed hash of the environment."""
-    return {
-        "apiVersion": SANDBOXES.api_version,
-        "kind": SANDBOXES.kind,
-        "metadata": {"name": name, "labels": {MANAGED_BY_LABEL: MANAGER}},
-        "spec": {
-            **requested(request),
-            **({"servicePorts": ports} if (ports := service_ports.named_in(request.environment)) else {}),
-            "environmentHash": environment_hash,
-            "className": class_name,
-            # The gateway uses the pod's address, and a cluster has room for only about 10,000 Services.
-            "service": "None",
-            "sessionID": request.session_id,
-            "owner": owner,
-        },
-    }
+    return new_sandbox(
+        name,
+        {**requested(request), "className": class_name},
+        owner=owner,
+        session_id=request.session_id,
+        environment=request.environment,
+        environment_hash=environment_hash,
+    )
 
 
 def environment_spec(environment: Mapping[str, str], keys: MasterKeys, sandbox: Sandbox) -> dict[str, Any]:
@@ -50,28 +41,4 @@ def environment_spec(environment: Mapping[str, str], keys: MasterKeys, sandbox: 
         "environmentHash": environment_hash,
         "environmentRevision": revision[:_REVISION_DIGITS],
         **({"servicePorts": ports} if ports else {}),
-    }
-
-
-def environment_secret(sandbox: Sandbox, environment: Mapping[str, str], revision: str) -> KubeObject:
-    """The Secret with a client's environment. It is deleted together with its Sandbox."""
-    metadata = sandbox.metadata
-    return {
-        "apiVersion": SECRETS.api_version,
-        "kind": SECRETS.kind,
-        "metadata": {
-            "name": environment_secret_name(metadata.name, metadata.uid, revision),
-            "labels": {SANDBOX_LABEL: metadata.name, MANAGED_BY_LABEL: MANAGER},
-            "ownerReferences": [
-                {
-                    "apiVersion": SANDBOXES.api_version,
-                    "kind": SANDBOXES.kind,
-                    "name": metadata.name,
-                    "uid": metadata.uid,
-                }
-            ],
-        },
-        # Immutable, so kubelets do not watch it.
-        "immutable": True,
-        "stringData": dict(environment),
     }

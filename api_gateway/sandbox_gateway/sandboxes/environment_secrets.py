@@ -7,9 +7,9 @@ import structlog
 from sandbox_common.environment import INSTRUCTIONS, is_reserved
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import SECRETS
+from sandbox_common.sandboxes.builders import environment_secret
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
-from sandbox_gateway.sandboxes.builders import environment_secret
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

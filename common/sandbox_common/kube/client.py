@@ -21,7 +21,7 @@ from kubernetes.aio import config as _kube_config
 
 from sandbox_common.kube.errors import FAILURES, UNCERTAIN, ApiError
 from sandbox_common.kube.repetition import Repetition, retry_after
-from sandbox_common.kube.resources import Resource
+from sandbox_common.kube.resources import PODS, Resource
 
 type KubeObject = dict[str, Any]
 type Guard = Callable[[], float]
@@ -44,6 +44,9 @@ _PAGE_ITEMS = 250
 """About 2 MB of JSON for pods, and many times that once decoded."""
 _WATCH_SILENCE_SECONDS = 90
 """A healthy watch sends a bookmark at least every minute."""
+
+_LOG_BUFFER = 16 * 1024
+"""The node waits when a reader of a log has not taken twice as much."""
 
 _guard: ContextVar[Guard | None] = ContextVar("guard", default=None)
 
@@ -73,6 +76,14 @@ class Lines(Protocol):
 
     async def readline(self) -> bytes:
         """The next line, or b"" at the end."""
+        ...
+
+
+class Chunks(Protocol):
+    """A stream that is read as it comes."""
+
+    async def readany(self) -> bytes:
+        """What has come, at least one byte, or b"" at the end."""
         ...
 
 
@@ -229,6 +240,22 @@ class KubeClient:
         finally:
             response.close()
 
+    @asynccontextmanager
+    async def log(self, namespace: str, pod: str, **query: str) -> AsyncGenerator[Chunks]:
+        """The open stream of a container's log, with a small buffer. There is one attempt.
+
+        Raises ApiError: 400 or 404 if the pod or its container has none, 500 and more if its node does not answer.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, connect=5)
+        path = PODS.path(namespace, pod, "log")
+        response = await self._request("GET", path, query, accept="*/*", timeout=timeout, buffer=_LOG_BUFFER)
+        try:
+            if response.status >= 300:
+                raise _refusal(response, await response.read())
+            yield response.content
+        finally:
+            response.close()
+
     async def _send(
         self,
         method: str,
@@ -288,6 +315,7 @@ class KubeClient:
         accept: str = "application/json",
         *,
         timeout: aiohttp.ClientTimeout,
+        buffer: int | None = None,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": self._api.user_agent}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
@@ -306,6 +334,7 @@ class KubeClient:
                 proxy=configuration.proxy,
                 proxy_headers=configuration.proxy_headers,
                 server_hostname=configuration.tls_server_name,
+                read_bufsize=buffer,
             )
         finally:
             _guard.reset(guard)

@@ -160,8 +160,8 @@ def _remedy(sandbox: Sandbox, seen: View, around: Surroundings) -> str:
         )
     if seen.ready and around.base_domain is None:
         return (
-            "If requests to it are refused, send its session key in X-Session-API-Key. `kubectl ohsb open` forwards a "
-            "port of your machine to it."
+            "If requests to it are refused, send its session key in X-Session-API-Key. `kubectl port-forward` of its "
+            "pod reaches it without a gateway."
         )
     if seen.ready:
         return (

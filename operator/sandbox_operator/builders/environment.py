@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox_common import service_ports
-from sandbox_common.environment import is_reserved
+from sandbox_common.environment import SECRET_KEY, SESSION_KEY, is_reserved
 from sandbox_crds.models import EnvVar, Sandbox, SandboxClass
 from sandbox_crds.names import environment_secret_name
 from sandbox_operator.builders.volume import would_lose_workspace
 from sandbox_operator.watching.pods import Pod
 
-SESSION_KEY = "OH_SESSION_API_KEYS_0"
 OLD_SESSION_KEY = "SESSION_API_KEY"
 """The same key under its earlier name. The OpenHands app uses it in OH_LLM_API_KEY_REFRESH_HEADERS, as
 `${SESSION_API_KEY}`, which the agent server expands (openhands_agent_server 1.58.2, managed_llm_key.py)."""
-SECRET_KEY = "OH_SECRET_KEY"  # noqa: S105
 IDLE_TIMEOUT = "OH_RUNTIME_IDLE_TIMEOUT_SECONDS"
 """The agent server ends foreground commands before they would lead to its suspension, and informs its clients."""
 HOME = "/home/openhands"

@@ -1,10 +1,11 @@
 """The Secret with a sandbox's keys."""
 
+from sandbox_common.environment import SECRET_KEY, SESSION_KEY
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import SECRETS
 from sandbox_crds.models import Sandbox, SandboxClass
-from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY, defaults
+from sandbox_operator.builders.environment import defaults
 from sandbox_operator.builders.owned import name_of, owned
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
 

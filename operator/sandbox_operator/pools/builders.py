@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from sandbox_common.environment import SECRET_KEY, SESSION_KEY
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeObject, Resource
 from sandbox_common.kube.resources import PODS, SECRETS, VOLUME_CLAIMS
 from sandbox_crds.api import API_VERSION, MANAGED_BY_LABEL, MANAGER, POOL_LABEL, SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
-from sandbox_operator.builders.environment import SECRET_KEY, SESSION_KEY, defaults
+from sandbox_operator.builders.environment import defaults
 from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.pod import pod_labels, pod_spec
 from sandbox_operator.builders.volume import volume_spec

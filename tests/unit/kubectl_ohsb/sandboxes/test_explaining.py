@@ -29,7 +29,7 @@ def test_a_page_has_cause_remedy_and_evidence_and_controls_nothing() -> None:
 def test_one_that_runs_has_no_words_of_a_mode_that_is_not_known() -> None:
     found = sandbox(status=status(Reason.READY))
     remedy = explain(found, state(found, SandboxClassSpec(), NOW), Surroundings(base_domain=None)).remedy
-    assert "kubectl ohsb open" in remedy
+    assert "kubectl port-forward" in remedy
     assert "gateway.baseDomain" not in remedy
 
 

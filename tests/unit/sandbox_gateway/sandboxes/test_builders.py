@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from sandbox_common.environment import PENDING_TIMEOUT as VARIABLE
+from sandbox_common.sandboxes.builders import environment_secret
 from sandbox_gateway.contract.requests import StartRequest
-from sandbox_gateway.sandboxes.builders import environment_secret, environment_spec, sandbox_body
+from sandbox_gateway.sandboxes.builders import environment_spec, sandbox_body
 from unit.sandbox_gateway.support import KEYS, sandbox
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
