@@ -71,6 +71,10 @@ class Policy(_Part):
         max_length=64,
         description="SandboxClasses that may be asked for, the first being the default; empty: only the gateway's own.",
     )
+    admin: bool = Field(
+        default=False,
+        description="Permission `admin`: see the sandboxes of all owners, pause and stop them. It opens none of them.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,15 @@ def when(time: datetime | None) -> str:
     return rfc3339(time) if time else "never"
 
 
-def policy(base: Policy, limits: Mapping[str, int | None], images: Sequence[str], classes: Sequence[str]) -> Policy:
-    """`base` with the given limits, and with the given images and classes if there are any."""
+def policy(
+    base: Policy, limits: Mapping[str, int | None], images: Sequence[str], classes: Sequence[str], admin: bool | None
+) -> Policy:
+    """`base` with the given limits, and with the other values if they are given."""
     return Policy(
         limits=base.limits.model_copy(update=dict(limits)),
         images=tuple(images) or base.images,
         classes=tuple(classes) or base.classes,
+        admin=base.admin if admin is None else admin,
     )
 
 
@@ -62,6 +65,7 @@ class Change:
     all_images: bool = False
     own_class: bool = False
     end_old: bool = False
+    admin: bool | None = None
 
     @property
     def empty(self) -> bool:
@@ -80,8 +84,10 @@ class Change:
             images=() if self.all_images else key.policy.images,
             classes=() if self.own_class else key.policy.classes,
             limits=key.policy.limits,
+            admin=key.policy.admin,
         )
-        return replace(key, hashes=hashes, policy=policy(base, self.limits, self.images, self.classes))
+        changed = policy(base, self.limits, self.images, self.classes, self.admin)
+        return replace(key, hashes=hashes, policy=changed)
 
 
 def _earliest(*times: datetime | None) -> datetime | None:

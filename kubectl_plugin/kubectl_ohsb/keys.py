@@ -44,6 +44,7 @@ _existing = click.argument("name", type=options.NAME, shell_complete=_known_name
 @click.argument("name", type=options.NEW_NAME)
 @click.option("--owner", type=options.OWNER, required=True, help="Owner of the sandboxes that the key starts.")
 @options.policy
+@click.option("--admin", is_flag=True, help="Permission to see, pause and stop the sandboxes of all owners.")
 @options.expiry(default="never")
 @options.output
 @options.target
@@ -53,6 +54,7 @@ def create(
     limits: dict[str, int | None],
     images: tuple[str, ...],
     classes: tuple[str, ...],
+    admin: bool,
     expires: Given[datetime] | None,
     output: str,
     target: Target,
@@ -60,7 +62,7 @@ def create(
     """Create a key and show it once."""
     clear = clear_key()
     hash_ = Hash(api_key_hash(clear), expires.value if expires else None)
-    key = ApiKey(name, owner, (hash_,), policy(Policy(), limits, images, classes))
+    key = ApiKey(name, owner, (hash_,), policy(Policy(), limits, images, classes, admin))
 
     async def act(secrets: KeySecrets, namespace: str) -> None:
         stored = await secrets.create(key)
@@ -117,6 +119,11 @@ keys.add_command(show, "describe")
 @options.policy
 @click.option("--all-images", is_flag=True, help="Allow all images that the gateway allows.")
 @click.option("--own-class", is_flag=True, help="Allow only the gateway's own class.")
+@click.option(
+    "--admin/--no-admin",
+    default=None,
+    help="Give or take the permission to see, pause and stop the sandboxes of all owners.",
+)
 @options.expiry(never=True)
 @click.option("--end-old", is_flag=True, help="End the older key of a rotation at once.")
 @options.output
@@ -128,6 +135,7 @@ def set_(
     classes: tuple[str, ...],
     all_images: bool,
     own_class: bool,
+    admin: bool | None,
     expires: Given[datetime] | None,
     end_old: bool,
     output: str,
@@ -139,9 +147,11 @@ def set_(
     """
     _exclude("--image", images, "--all-images", all_images)
     _exclude("--class", classes, "--own-class", own_class)
-    change = Change(limits, images, classes, expires, all_images, own_class, end_old)
+    change = Change(limits, images, classes, expires, all_images, own_class, end_old, admin)
     if change.empty:
-        raise click.UsageError("Nothing to change: name a limit, an image, a class, --expires or --end-old.")
+        raise click.UsageError(
+            "Nothing to change: name a limit, an image, a class, --admin, --no-admin, --expires or --end-old."
+        )
 
     async def act(secrets: KeySecrets, namespace: str) -> None:
         stored = await secrets.change(name, change.of)

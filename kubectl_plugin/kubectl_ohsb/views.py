@@ -28,19 +28,21 @@ def document(stored: StoredKey, namespace: str, now: datetime) -> dict[str, Any]
         "limits": _limits(key.policy.limits),
         "images": list(key.policy.images),
         "classes": list(key.policy.classes),
+        "admin": key.policy.admin,
     }
 
 
 def table(keys: Sequence[StoredKey], now: datetime) -> str:
     """A table with a row for each key."""
-    rows = [("NAME", "OWNER", "STATUS", "LIMITS", "CREATED", "EXPIRES", "OLDER KEY UNTIL")]
+    rows = [("NAME", "OWNER", "ADMIN", "STATUS", "LIMITS", "CREATED", "EXPIRES", "OLDER KEY UNTIL")]
     for stored in keys:
         if key := stored.key:
             limits, older = text_of(key.policy.limits), _older(key, now)
-            owner, status, expires = key.owner, _status(key, now), when(key.hashes[0].expires)
-            rows.append((stored.name, owner, status, limits, stored.created, expires, when(older) if older else "-"))
+            status, expires = _status(key, now), when(key.hashes[0].expires)
+            end = when(older) if older else "-"
+            rows.append((stored.name, key.owner, _admin(key), status, limits, stored.created, expires, end))
         else:
-            rows.append((stored.name, "-", _UNREADABLE, stored.error, stored.created, "-", "-"))
+            rows.append((stored.name, "-", "-", _UNREADABLE, stored.error, stored.created, "-", "-"))
     return columns(rows)
 
 
@@ -53,6 +55,7 @@ def page(
     rows = [
         ("Name:", stored.name),
         ("Owner:", key.owner),
+        ("Administrator:", _admin(key)),
         ("Status:", _status(key, now)),
         ("Created:", stored.created),
         ("Expires:", when(key.hashes[0].expires)),
@@ -136,6 +139,10 @@ def _limits(limits: Limits) -> dict[str, int]:
 
 def _status(key: ApiKey, now: datetime) -> str:
     return "Valid" if any(hash_.valid_at(now) for hash_ in key.hashes) else "Expired"
+
+
+def _admin(key: ApiKey) -> str:
+    return "yes" if key.policy.admin else "no"
 
 
 def _older(key: ApiKey, now: datetime) -> datetime | None:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 
 from sandbox_common.reasons import Lifecycle, PodStatus
 
+Launch = Literal["", "Cold", "Warm", "Resume"]
+
 
 class ContainerStatus(BaseModel):
     """The agent server's container."""
@@ -37,7 +39,8 @@ class RuntimeResponse(BaseModel):
     url: str = Field(description="URL of the agent server: scheme and host, without a trailing slash.")
     session_api_key: str = Field(
         description="For the header X-Session-API-Key; pause and resume keep it. Empty in lists during the first "
-        "moments of a start, until it is decided whether a warm pod, which has its own key, is used."
+        "moments of a start, until it is decided whether a warm pod, which has its own key, is used. Empty for "
+        "sandboxes of other owners."
     )
     status: Lifecycle = Field(description="Lifecycle of the sandbox.")
     pod_status: PodStatus = Field(description="`ready` once the gateway has reached the agent server.")
@@ -59,9 +62,20 @@ class RuntimeResponse(BaseModel):
     )
     pod_logs: str = Field(description="`Reason: message` of the problem, such as `ImagePullBackOff: …`, else empty.")
     work_hosts: dict[str, int] = Field(
-        description="URLs of its web servers, each with the port where they must listen; empty in header mode."
+        description="URLs of its web servers, each with the port where they must listen; empty in header mode, and for "
+        "sandboxes of other owners."
     )
     image: str = Field(description="The image it was started with.")
+    owner: str = Field(description="Owner of the API key that started it.")
+    sandbox_class: str = Field(description="Its SandboxClass.")
+    reason: str = Field(description="Its state in one word, as in `/explain`.")
+    since: str = Field(
+        description="When it became ready, or stopped being so, RFC 3339: for a paused one, since when it is paused. "
+        "Empty if the operator has not seen it yet."
+    )
+    launch: Launch = Field(description="How its pod was made, as in `/explain`.")
+    pool: str = Field(description="SandboxPool of its pod; empty unless `launch` is `Warm`.")
+    created_at: str = Field(description="When it was first started, RFC 3339.")
 
 
 class ListResponse(BaseModel):

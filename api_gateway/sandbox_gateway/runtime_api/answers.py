@@ -33,16 +33,21 @@ class Answers:
         self._classes = classes
         self._addresses = addresses
 
-    def runtime(self, sandbox: Sandbox, seen: View, origin: Origin, ignored: Sequence[str] = ()) -> RuntimeResponse:
-        """The response for a client that reached the gateway at `origin`. The `ignored` fields of /start had no effect.
+    def runtime(
+        self, sandbox: Sandbox, seen: View, origin: Origin, reader: str, ignored: Sequence[str] = ()
+    ) -> RuntimeResponse:
+        """The response for a client of the owner `reader` that reached the gateway at `origin`.
 
-        Raises UnavailableError, InvalidRequestError.
+        Another owner's client, which has the permission `admin`, gets nothing that opens the sandbox. The `ignored`
+        fields of /start had no effect. Raises UnavailableError, InvalidRequestError.
         """
+        is_own = sandbox.spec.owner == reader
+        condition = sandbox.status.condition("Ready")
         return RuntimeResponse(
             runtime_id=sandbox.metadata.name,
             session_id=sandbox.spec.session_id,
             url=self._addresses.of(sandbox.metadata.name, origin),
-            session_api_key=self._session_key(sandbox),
+            session_api_key=self._session_key(sandbox) if is_own else "",
             status=seen.status,
             pod_status=seen.pod_status,
             status_detail=status_detail(seen),
@@ -51,14 +56,21 @@ class Answers:
             container_statuses=_container_statuses(sandbox, seen),
             events=[*_events(sandbox, seen), *_ignored(ignored)],
             pod_logs="" if seen.normal else seen.summary,
-            work_hosts=self._work_hosts(sandbox, origin),
+            work_hosts=self._work_hosts(sandbox, origin) if is_own else {},
             image=sandbox.spec.image,
+            owner=sandbox.spec.owner,
+            sandbox_class=sandbox.spec.class_name,
+            reason=seen.reason,
+            since=condition.last_transition_time if condition else "",
+            launch=sandbox.status.launch,
+            pool=sandbox.status.pool,
+            created_at=sandbox.metadata.creation_timestamp,
         )
 
-    def one_of_several(self, sandbox: Sandbox, seen: View, origin: Origin) -> RuntimeResponse | None:
+    def one_of_several(self, sandbox: Sandbox, seen: View, origin: Origin, reader: str) -> RuntimeResponse | None:
         """As `runtime`; None if its key cannot be made, so that one sandbox does not hide the others."""
         try:
-            return self.runtime(sandbox, seen, origin)
+            return self.runtime(sandbox, seen, origin, reader)
         except UnavailableError as error:
             _log.warning("sandbox left out", sandbox=sandbox.metadata.name, problem=error.detail)
             return None

@@ -34,7 +34,8 @@ _BYTES = {
     "owner": 512,
     "api_key_name": 256,
     "client_ip": 64,
-    "session_id": 768,
+    "sandbox_owner": 256,
+    "session_id": 512,
     "runtime_id": 256,
     "sandbox_class": 256,
     "image": 1026,
@@ -55,6 +56,7 @@ class Noted:
     sandbox_class: str | None = None
     image: str | None = None
     runtime_ids: list[str] | None = None
+    sandbox_owner: str | None = None
 
     def session(self, owner: str, session_id: str) -> None:
         """The call names this session of the owner, whose sandbox may exist."""
@@ -65,6 +67,7 @@ class Noted:
         """The call is about this sandbox."""
         self.session_id, self.runtime_id = sandbox.spec.session_id, sandbox.metadata.name
         self.sandbox_class, self.image = sandbox.spec.class_name, sandbox.spec.image
+        self.sandbox_owner = sandbox.spec.owner
 
 
 async def noted_in(request: Request) -> Noted:
@@ -93,13 +96,14 @@ def audit_line(call: Call, worker: Mapping[str, Any], secret: str = "") -> bytes
     Absent values are omitted. A text that is too long is cut, and then ends with `…`. `secret` is the client's API key:
     it is not in the line even if the client also sends it as something else.
     """
-    noted = call.noted or Noted()
+    noted, owner = call.noted or Noted(), call.key and call.key.owner
     texts = {
-        "owner": call.key and call.key.owner,
+        "owner": owner,
         "api_key_name": call.key and call.key.name,
         "client_ip": call.client_ip,
         "session_id": noted.session_id,
         "runtime_id": noted.runtime_id,
+        "sandbox_owner": None if noted.sandbox_owner == owner else noted.sandbox_owner,
         "sandbox_class": noted.sandbox_class,
         "image": noted.image,
         "reason": call.reason,
@@ -112,6 +116,7 @@ def audit_line(call: Call, worker: Mapping[str, Any], secret: str = "") -> bytes
         "timestamp": datetime.fromtimestamp(call.ended, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "verb": call.verb,
         "status": call.status,
+        "admin": (call.key is not None and call.key.policy.admin) or None,
         "seconds": None if call.seconds is None else round(call.seconds, 6),
         **{name: _bounded(_clean(text, secret), _BYTES[name]) for name, text in texts.items() if text},
         "sandboxes": None if several is None else len(several),

@@ -45,6 +45,13 @@ RUNNING: dict[str, Any] = {
     "pod_logs": "",
     "work_hosts": {},
     "image": SDK_START["image"],
+    "owner": "team-a",
+    "sandbox_class": "default",
+    "reason": "Ready",
+    "since": "2026-01-31T12:00:09Z",
+    "launch": "Cold",
+    "pool": "",
+    "created_at": "2026-01-31T12:00:00Z",
 }
 _CANNOT_PULL = (
     "the image ghcr.io/openhands/agent-server:no-such cannot be pulled: rpc error: code = NotFound. Remedy: Check "
@@ -67,6 +74,7 @@ FAILED: dict[str, Any] = {
     "events": [{"type": "Warning", "reason": "ImagePullBackOff", "message": f"ImagePullBackOff: {_CANNOT_PULL}"}],
     "pod_logs": f"ImagePullBackOff: {_CANNOT_PULL}",
     "image": "ghcr.io/openhands/agent-server:no-such",
+    "reason": "ImagePullBackOff",
 }
 PAUSED: dict[str, Any] = {
     **RUNNING,
@@ -74,7 +82,9 @@ PAUSED: dict[str, Any] = {
     "pod_status": "not found",
     "container_statuses": [],
     "events": [{"type": "Normal", "reason": "Suspended", "message": "The workspace is kept."}],
+    "reason": "Suspended",
 }
+OF_ANOTHER: dict[str, Any] = {**RUNNING, "session_api_key": "", "owner": "team-b"}
 WARM_CONFIG: dict[str, Any] = {
     "name": "agent-1-58",
     "ready": 3,

@@ -2,14 +2,17 @@
 
 import asyncio
 from math import ceil
+from typing import Annotated
 
-from fastapi import HTTPException, Request
+from fastapi import HTTPException, Query, Request
+from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox_common import collector
 from sandbox_common.api_keys import ApiKey
+from sandbox_gateway.contract.errors import NotAllowedError
 from sandbox_gateway.contract.retry import RETRY, Passing
 from sandbox_gateway.proxy.answers import unknown_api_key
 from sandbox_gateway.proxy.fair import Fair
@@ -17,6 +20,7 @@ from sandbox_gateway.proxy.routing import OPEN_PATHS
 from sandbox_gateway.proxy.steps import Steps
 from sandbox_gateway.proxy.turns import Turns
 from sandbox_gateway.runtime_api.rates import Rates
+from sandbox_gateway.sandboxes.api import Reach
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 
 API_KEY_HEADER = "X-API-Key"
@@ -44,6 +48,18 @@ _TOO_MANY = (
     "The calls of this owner that are under way take all the room that there is beside other owners'. Call again when "
     "some have ended."
 )
+
+
+OwnerFilter = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        min_length=1,
+        max_length=253,
+        description="Only the sandboxes of this owner. Others than its own need an API key with the permission "
+        "`admin`, which sees those of all owners by default.",
+        examples=["team-a"],
+    ),
+]
 
 
 class Gate:
@@ -122,6 +138,25 @@ async def key_of(request: Request) -> ApiKey:
 async def owner_of(request: Request) -> str:
     """The owner of that key."""
     return (await key_of(request)).owner
+
+
+async def reach_of(request: Request) -> Reach:
+    """Whose sandboxes a call reaches that the permission `admin` widens."""
+    key = await key_of(request)
+    return None if key.policy.admin else key.owner
+
+
+async def chosen_reach(request: Request, owner: OwnerFilter = None) -> Reach:
+    """The same, narrowed to the owner that the query names. Raises NotAllowedError."""
+    reach = await reach_of(request)
+    if owner is None or owner == reach:
+        return reach
+    if reach is None:
+        return owner
+    raise NotAllowedError(
+        "owner: only an API key with the permission admin sees the sandboxes of other owners. An administrator gives "
+        "it with `kubectl ohsb keys set --admin`."
+    )
 
 
 class _Body:

@@ -22,15 +22,18 @@ from sandbox_gateway.runtime_api import examples
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.audit import Noted, noted_in
 from sandbox_gateway.runtime_api.explanations import Explanations
-from sandbox_gateway.runtime_api.gate import key_of, owner_of
+from sandbox_gateway.runtime_api.gate import chosen_reach, key_of, owner_of, reach_of
 from sandbox_gateway.runtime_api.openapi import answers as described
 from sandbox_gateway.runtime_api.openapi import bodies
+from sandbox_gateway.sandboxes.api import Reach
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.service import Found, SandboxService
 
 Key = Annotated[ApiKey, Depends(key_of)]
 Owner = Annotated[str, Depends(owner_of)]
+Reaching = Annotated[Reach, Depends(reach_of)]
+Chosen = Annotated[Reach, Depends(chosen_reach)]
 Audited = Annotated[Noted, Depends(noted_in)]
 RuntimeId = Annotated[str, Path(description="`runtime_id` of its /start.", examples=[examples.RUNTIME_ID])]
 Runtime = Annotated[RuntimeRequest, Body(openapi_examples=bodies(a_sandbox=examples.RUNTIME))]
@@ -54,13 +57,13 @@ def sandbox_routes(
     """The endpoints over one service."""
     router = APIRouter(tags=["sandboxes"])
 
-    def answer(request: Request, noted: Noted, found: Found) -> RuntimeResponse:
+    def answer(request: Request, noted: Noted, owner: str, found: Found) -> RuntimeResponse:
         noted.sandbox(found[0])
-        return answers.runtime(*found, _origin(request))
+        return answers.runtime(*found, origin_of(request), owner)
 
     async def of_session(request: Request, owner: str, noted: Noted, session_id: str) -> RuntimeResponse:
         noted.session(owner, session_id)
-        return answer(request, noted, await service.get_session(owner, session_id))
+        return answer(request, noted, owner, await service.get_session(owner, session_id))
 
     @router.post(
         "/start",
@@ -88,7 +91,7 @@ def sandbox_routes(
             found, ignored = await service.start(key, body, span)
             noted.sandbox(found[0])
             _describe(span, found)
-        return answers.runtime(*found, _origin(request), ignored)
+        return answers.runtime(*found, origin_of(request), key.owner, ignored)
 
     @router.get(
         "/sessions/batch",
@@ -114,12 +117,12 @@ def sandbox_routes(
         """
         if not ids:
             return await of_session(request, owner, noted, "batch" + _query(request))
-        origin = _origin(request)
+        origin = origin_of(request)
         found = await service.get_batch(owner, ids)
         # Each session is looked at once, even if `ids` names it a thousand times.
         known = {entry[0].metadata.name: entry for entry in found if entry}
         noted.runtime_ids = list(known)
-        made = {name: answers.one_of_several(*entry, origin) async for name, entry in in_steps(known.items())}
+        made = {name: answers.one_of_several(*entry, origin, owner) async for name, entry in in_steps(known.items())}
         return [entry and made[entry[0].metadata.name] for entry in found]
 
     @router.get(
@@ -144,30 +147,39 @@ def sandbox_routes(
     async def runtime(request: Request, owner: Owner, noted: Audited, runtime_id: RuntimeId) -> RuntimeResponse:
         """As `/sessions/{session_id}`, by the sandbox's name."""
         noted.runtime_id = runtime_id
-        return answer(request, noted, await service.get(owner, runtime_id))
+        return answer(request, noted, owner, await service.get(owner, runtime_id))
 
     @router.get(
         "/list",
         summary="List the sandboxes that start or run",
-        responses=described(sandboxes={"runtimes": [examples.RUNNING], "total": 1}),
+        responses=described(
+            403,
+            sandboxes={"runtimes": [examples.RUNNING], "total": 1},
+            for_an_administrator={"runtimes": [examples.RUNNING, examples.OF_ANOTHER], "total": 2},
+        ),
     )
-    async def list_live(request: Request, owner: Owner, noted: Audited) -> ListResponse:
-        """The starting and running sandboxes of the API key's owner, from memory, without cost for the cluster."""
-        origin = _origin(request)
-        known = [answers.one_of_several(*found, origin) async for found in in_steps(await service.list_live(owner))]
+    async def list_live(request: Request, owner: Owner, reach: Chosen, noted: Audited) -> ListResponse:
+        """The starting and running sandboxes of the API key's owner, from memory, without cost for the cluster.
+
+        With the permission `admin`: those of all owners, without what opens them.
+        """
+        origin = origin_of(request)
+        live = in_steps(await service.list_live(reach))
+        known = [answers.one_of_several(*found, origin, owner) async for found in live]
         runtimes = [entry for entry in known if entry is not None]
         noted.runtime_ids = [entry.runtime_id for entry in runtimes]
         return ListResponse(runtimes=runtimes, total=len(runtimes))
 
     @router.post("/pause", summary="Pause a sandbox", responses=described(404, 408, 409, 413, paused=examples.PAUSED))
-    async def pause(request: Request, owner: Owner, noted: Audited, body: Runtime) -> RuntimeResponse:
+    async def pause(request: Request, owner: Owner, reach: Reaching, noted: Audited, body: Runtime) -> RuntimeResponse:
         """Delete its pod; keep its URL, its key and its volume.
 
         Without a volume, this is refused (409), unless the class accepts that `/workspace` is lost. `events` say
         whether it is kept. After this, only /resume and /start run it again, even if it had been paused as idle before.
+        With the permission `admin`: also another owner's.
         """
         noted.runtime_id = body.runtime_id
-        return answer(request, noted, await service.pause(owner, body.runtime_id))
+        return answer(request, noted, owner, await service.pause(reach, body.runtime_id))
 
     @router.post(
         "/resume", summary="Resume a sandbox", responses=described(404, 408, 409, 413, 429, running=examples.RUNNING)
@@ -178,13 +190,15 @@ def sandbox_routes(
         with traced(tracing, "resume sandbox", request.headers.get("traceparent", "")) as span:
             found = await service.resume(owner, body.runtime_id, span)
             _describe(span, found)
-        return answer(request, noted, found)
+        return answer(request, noted, owner, found)
 
     @router.post("/stop", summary="Stop a sandbox", responses=described(404, 408, 413, stopped=examples.STOPPED))
-    async def stop(owner: Owner, noted: Audited, body: Runtime) -> StopResponse:
-        """Delete it and everything that belongs to it, in the background."""
+    async def stop(reach: Reaching, noted: Audited, body: Runtime) -> StopResponse:
+        """Delete it and everything that belongs to it, in the background. With the permission `admin`: also another
+        owner's.
+        """
         noted.runtime_id = body.runtime_id
-        sandbox = await service.stop(owner, body.runtime_id)
+        sandbox = await service.stop(reach, body.runtime_id)
         noted.sandbox(sandbox)
         return StopResponse(runtime_id=sandbox.metadata.name, session_id=sandbox.spec.session_id)
 
@@ -193,10 +207,10 @@ def sandbox_routes(
         summary="Say why a sandbox is as it is",
         responses=described(404, unschedulable=examples.EXPLAINED),
     )
-    async def explain(owner: Owner, noted: Audited, runtime_id: RuntimeId) -> Explanation:
-        """The cause in words, the evidence for it, and the remedy."""
+    async def explain(reach: Reaching, noted: Audited, runtime_id: RuntimeId) -> Explanation:
+        """The cause in words, the evidence for it, and the remedy. With the permission `admin`: also of others."""
         noted.runtime_id = runtime_id
-        found = await service.look(owner, runtime_id)
+        found = await service.look(reach, runtime_id)
         noted.sandbox(found[0])
         return await explanations.of(*found)
 
@@ -235,6 +249,7 @@ def _describe(span: OpenSpan | None, found: Found) -> None:
         span.describe({**attributes_of(found[0]), "openhands.sandbox.status": found[1].status})
 
 
-def _origin(request: Request) -> Origin:
+def origin_of(request: Request) -> Origin:
+    """Where the client has reached the gateway."""
     headers = request.headers
     return Origin(headers.get("x-forwarded-proto", "http"), headers.get("x-forwarded-host") or headers.get("host", ""))

@@ -17,6 +17,9 @@ from sandbox_gateway.contract.errors import NoSandboxError
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.reads import SharedReads
 
+type Reach = str | None
+"""Whose sandboxes a call reaches: an owner's, or those of all owners if it is None (permission `admin`)."""
+
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -37,17 +40,17 @@ class Sandboxes:
         """A fresh read, also of a Sandbox that is being deleted. None when there is none, or the name is not valid."""
         return await self._reads.get(name) if names.is_sandbox_name(name) else None
 
-    async def owned(self, owner: str, name: str) -> Sandbox:
+    async def owned(self, owner: Reach, name: str) -> Sandbox:
         """From the cache, or else from the API server: another replica may have just made it. Raises NoSandboxError.
 
         Another owner's Sandbox is read too, so the time of the answer does not reveal whether it exists.
         """
         sandbox = self.cache.get(name)
-        if sandbox is None or sandbox.spec.owner != owner:
+        if sandbox is None or (owner is not None and sandbox.spec.owner != owner):
             return await self.read_owned(owner, name)
         return sandbox
 
-    async def read_owned(self, owner: str, name: str) -> Sandbox:
+    async def read_owned(self, owner: Reach, name: str) -> Sandbox:
         """A fresh read. Raises NoSandboxError."""
         sandbox = await self.read(name)
         if sandbox is None or sandbox.metadata.deletion_timestamp:
@@ -172,8 +175,8 @@ def is_settled(sandbox: Sandbox) -> bool:
     return bool(sandbox.status.key_id) or sandbox.spec.warm_start == "Never"
 
 
-def check_owner(sandbox: Sandbox, owner: str) -> Sandbox:
+def check_owner(sandbox: Sandbox, owner: Reach) -> Sandbox:
     """The same Sandbox. Raises NoSandboxError when it is another owner's: to others it does not exist."""
-    if sandbox.spec.owner != owner:
+    if owner is not None and sandbox.spec.owner != owner:
         raise NoSandboxError
     return sandbox

@@ -65,9 +65,10 @@ class SandboxCache:
         """Regard the Sandbox of this key id as gone, until one is seen."""
         remember(self._former_key_ids, key_id, None)
 
-    def owned_by(self, owner: str) -> list[Sandbox]:
-        """All Sandboxes of this owner, in no order."""
-        return [found for name in tuple(self._owned.get(owner, ())) if (found := self.get(name))]
+    def owned_by(self, owner: str | None) -> list[Sandbox]:
+        """All Sandboxes of this owner, or of all owners if it is None, in no order."""
+        names = self._owners if owner is None else self._owned.get(owner, ())
+        return [found for name in tuple(names) if (found := self.get(name))]
 
     def key_id(self, sandbox: Sandbox) -> str:
         """The id of the sandbox's session key, even before the operator reports it."""

@@ -32,7 +32,7 @@ from sandbox_gateway.contract.errors import (
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.process.metrics import STARTS
 from sandbox_gateway.proxy.steps import in_steps
-from sandbox_gateway.sandboxes.api import Sandboxes, is_settled
+from sandbox_gateway.sandboxes.api import Reach, Sandboxes, is_settled
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.limit_checks import LimitChecks
@@ -123,15 +123,15 @@ class SandboxService:
         """As `get`, by the client's session id."""
         return await self.get(owner, names.runtime_id(owner, session_id))
 
-    async def look(self, owner: str, runtime_id: str) -> Found:
+    async def look(self, owner: Reach, runtime_id: str) -> Found:
         """The sandbox as it is now."""
         async with asyncio.timeout(_API_SECONDS):
             await self._sandboxes.owned(owner, runtime_id)
         return await self._until(runtime_id, lambda _: True, 0)
 
-    async def list_live(self, owner: str) -> list[Found]:
+    async def list_live(self, owner: Reach) -> list[Found]:
         """The owner's starting and running sandboxes, from memory, the oldest first."""
-        found = await self._all_now(owner, (sandbox.metadata.name for sandbox in self._sandboxes.cache.owned_by(owner)))
+        found = await self._all_now(sandbox.metadata.name for sandbox in self._sandboxes.cache.owned_by(owner))
         live = [(sandbox, seen) for sandbox, seen in found if seen.status in {"starting", "running"}]
         return sorted(live, key=lambda entry: (entry[0].metadata.creation_timestamp, entry[0].metadata.name))
 
@@ -139,11 +139,11 @@ class SandboxService:
         """The sandbox of each of these sessions, from memory; None for an unknown session."""
         wanted = [names.runtime_id(owner, session_id) for session_id in session_ids]
         known = map(self._sandboxes.cache.get, dict.fromkeys(wanted))
-        found = await self._all_now(owner, (each.metadata.name for each in known if each and each.spec.owner == owner))
+        found = await self._all_now(each.metadata.name for each in known if each and each.spec.owner == owner)
         by_name = {sandbox.metadata.name: (sandbox, seen) for sandbox, seen in found}
         return [by_name.get(name) for name in wanted]
 
-    async def pause(self, owner: str, runtime_id: str) -> Found:
+    async def pause(self, owner: Reach, runtime_id: str) -> Found:
         """Suspend it, held until its pod is gone. Then no request wakes it, even if it had been suspended as idle.
 
         Raises WouldLoseWorkspaceError when this would lose its workspace and its class does not accept that.
@@ -154,7 +154,7 @@ class SandboxService:
                 pass  # it has changed in between
         return await self._held(runtime_id, lambda seen: seen.suspended or seen.status != "paused", deadline)
 
-    async def _suspend(self, owner: str, runtime_id: str) -> bool:
+    async def _suspend(self, owner: Reach, runtime_id: str) -> bool:
         """Whether it is suspended or will be; False when the caller must look again."""
         sandbox = await self._sandboxes.owned(owner, runtime_id)
         if is_paused(sandbox) or await self._would_lose_workspace(sandbox):
@@ -215,7 +215,7 @@ class SandboxService:
             self._starts.begin(restarted, called_at)
         return bool(restarted)
 
-    async def stop(self, owner: str, runtime_id: str) -> Sandbox:
+    async def stop(self, owner: Reach, runtime_id: str) -> Sandbox:
         """Delete it. Kubernetes deletes what it owns in the background."""
         async with asyncio.timeout(self._start_hold + _API_SECONDS):
             sandbox = await self._sandboxes.owned(owner, runtime_id)
@@ -240,8 +240,8 @@ class SandboxService:
         sandbox, seen = await self._held_calls.until(name, until, seconds)
         return sandbox, self._limit_checks.with_place(sandbox, seen)
 
-    async def _all_now(self, owner: str, runtime_ids: Iterable[str]) -> list[Found]:
-        """Sandboxes of one owner. Pods that this replica has never reached are probed, side by side."""
+    async def _all_now(self, runtime_ids: Iterable[str]) -> list[Found]:
+        """These sandboxes, in no order. Pods that this replica has never reached are probed, side by side."""
         there: list[Found] = []
         probed: list[str] = []
         async for name in in_steps(list(runtime_ids)):
@@ -262,9 +262,13 @@ class SandboxService:
                 there.append(entry)
             elif not isinstance(entry, NoSandboxError):
                 raise entry
-        # One queue for all: a queue for each would cost the square of their number.
-        queue = self._limit_checks.queue(owner) if any(seen.reason == Reason.QUEUED for _, seen in there) else None
-        return [(sandbox, self._limit_checks.with_place(sandbox, seen, queue)) for sandbox, seen in there]
+        # One queue for each owner: a queue for each sandbox would cost the square of their number.
+        waiting = {sandbox.spec.owner for sandbox, seen in there if seen.reason == Reason.QUEUED}
+        queues = {owner: self._limit_checks.queue(owner) for owner in waiting}
+        return [
+            (sandbox, self._limit_checks.with_place(sandbox, seen, queues.get(sandbox.spec.owner)))
+            for sandbox, seen in there
+        ]
 
 
 def _has_started(seen: View) -> bool:

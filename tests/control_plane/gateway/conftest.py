@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from control_plane.gateway.support import (
+    ADMIN_API_KEY,
     API_KEY,
     OTHER_API_KEY,
     Agent,
@@ -21,9 +22,10 @@ from sandbox_common.kube import KubeClient
 
 @pytest.fixture
 async def api_keys(client: KubeClient, namespace: str) -> None:
-    """Keys of two owners."""
+    """Keys of two owners, and of an administrator."""
     await add_api_key(client, namespace, API_KEY, "alice")
     await add_api_key(client, namespace, OTHER_API_KEY, "bob")
+    await add_api_key(client, namespace, ADMIN_API_KEY, "root", policy='{"admin": true}')
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from sandbox_gateway.settings import Settings
 USER_AGENT = "sandbox-gateway"
 API_KEY = "key-of-alice"
 OTHER_API_KEY = "key-of-bob"
+ADMIN_API_KEY = "key-of-root"
 
 
 async def add_api_key(client: KubeClient, namespace: str, api_key: str, owner: str, **entries: str) -> str:

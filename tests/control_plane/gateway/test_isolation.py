@@ -16,7 +16,7 @@ from control_plane.audit import Audit, kinds
 from control_plane.gateway.neighbours import DOMAIN, Town, town
 from control_plane.gateway.process import serving
 from control_plane.gateway.sleeper import NO_POD, listening
-from control_plane.gateway.support import API_KEY, OTHER_API_KEY, USER_AGENT, Operator, answer, refusal
+from control_plane.gateway.support import ADMIN_API_KEY, API_KEY, OTHER_API_KEY, USER_AGENT, Operator, answer, refusal
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.activity import PATH as ACTIVITY
@@ -140,6 +140,39 @@ async def test_lists_and_starts_are_the_owners_own(houses: Town) -> None:
     own = answer(await houses.http.post(f"{houses.replicas[1]}/start", json=body, headers=key))
     assert own["runtime_id"] not in (alice.name, bob.name)
     assert own["session_api_key"] not in (alice.key, bob.key)
+
+
+async def test_an_administrator_sees_pauses_and_stops_all_and_opens_none(houses: Town) -> None:
+    alice, bob, http = houses.alice, houses.bob, houses.http
+    key = {"X-API-Key": ADMIN_API_KEY}
+    for replica in houses.replicas:
+        listed = answer(await http.get(f"{replica}/list", headers=key))["runtimes"]
+        assert [(entry["runtime_id"], entry["owner"]) for entry in listed] == [(alice.name, "alice"), (bob.name, "bob")]
+        only = answer(await http.get(f"{replica}/list", params={"owner": "bob"}, headers=key))["runtimes"]
+        assert [entry["runtime_id"] for entry in only] == [bob.name]
+        explained = answer(await http.get(f"{replica}/explain/{bob.name}", headers=key))
+        assert explained["reason"] == "Ready"
+        for text in (alice.key, bob.key, "work-1-"):
+            assert text not in str((listed, only))
+        # What starts, resumes or opens one is its owner's.
+        for path in (f"sessions/{bob.session_id}", f"runtime/{bob.name}"):
+            refusal(await http.get(f"{replica}/{path}", headers=key), 404)
+        refusal(await http.post(f"{replica}/resume", json={"runtime_id": bob.name}, headers=key), 404)
+        batch = await http.get(f"{replica}/sessions/batch", params={"ids": bob.session_id}, headers=key)
+        assert batch.json() == [None]
+        opened = await http.get(f"{replica}/api/x", headers={"Host": bob.host, "X-Session-API-Key": ADMIN_API_KEY})
+        assert opened.status_code == 401
+        # Others do not learn of whom there are sandboxes.
+        refusals = [
+            refusal(await http.get(f"{replica}/list", params={"owner": owner}, headers={"X-API-Key": API_KEY}), 403)
+            for owner in ("bob", "nobody")
+        ]
+        assert len(set(refusals)) == 1
+    paused = answer(await http.post(f"{houses.replicas[0]}/pause", json={"runtime_id": bob.name}, headers=key))
+    assert (paused["status"], paused["session_api_key"]) == ("paused", "")
+    assert answer(await http.post(f"{houses.replicas[1]}/stop", json={"runtime_id": bob.name}, headers=key))
+    left = answer(await http.get(f"{houses.replicas[1]}/list", headers=key))["runtimes"]
+    assert [entry["runtime_id"] for entry in left] == [alice.name]
 
 
 async def test_a_sandbox_that_somebody_else_has_put_in_a_sessions_place_is_named_and_left_alone(

@@ -76,11 +76,20 @@ def test_an_expired_key_is_not_rotated_into_another_expired_one() -> None:
         (Change({}, own_class=True), {"classes": ()}),
         (Change({}, all_images=True, own_class=True), {"images": (), "classes": ()}),
         (Change({}, end_old=True), {}),
+        (Change({}, admin=True), {"admin": True}),
+        (Change({}, admin=False), {}),
     ],
 )
 def test_what_is_not_named_stays(change: Change, result: dict[str, object]) -> None:
     assert not change.empty
     assert change.of(key()) == replace(key(), policy=POLICY.model_copy(update=result))
+
+
+def test_an_administrator_stays_one_until_the_permission_is_taken() -> None:
+    admin = replace(key(), policy=POLICY.model_copy(update={"admin": True}))
+    assert Change({"running": 7}).of(admin).policy.admin
+    assert rotated(admin, NEW, NOW, DAY, None).policy.admin
+    assert Change({}, admin=False).of(admin) == key()
 
 
 def test_nothing_is_no_change() -> None:

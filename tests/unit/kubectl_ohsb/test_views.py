@@ -18,6 +18,7 @@ DAY = timedelta(days=1)
 BORN = "2026-11-20T08:00:00Z"
 NEW, OLD = api_key_hash("new"), api_key_hash("old")
 LIMITED = Policy(limits=Limits(running=5, requests_per_minute=60), images=("ghcr.io/openhands/*",), classes=("small",))
+ADMIN = Policy(admin=True)
 
 
 def key(name: str = "ci", policy: Policy = LIMITED, *hashes: Hash) -> ApiKey:
@@ -48,7 +49,9 @@ def test_a_document() -> None:
         "limits": {"running": 5, "requestsPerMinute": 60},
         "images": ["ghcr.io/openhands/*"],
         "classes": ["small"],
+        "admin": False,
     }
+    assert views.document(stored(key(policy=ADMIN)), "team", NOW)["admin"] is True
 
 
 def test_a_document_of_what_has_ended() -> None:
@@ -63,21 +66,22 @@ def test_a_document_of_what_cannot_be_read() -> None:
 
 
 def test_a_table() -> None:
-    keys = [stored(key()), stored(key("laptop", Policy(), Hash(NEW)))]
+    keys = [stored(key()), stored(key("laptop", ADMIN, Hash(NEW)))]
     lines = views.table([*keys, BROKEN], NOW).splitlines()
     assert [[cell.strip() for cell in line.split("   ") if cell] for line in lines] == [
-        ["NAME", "OWNER", "STATUS", "LIMITS", "CREATED", "EXPIRES", "OLDER KEY UNTIL"],
+        ["NAME", "OWNER", "ADMIN", "STATUS", "LIMITS", "CREATED", "EXPIRES", "OLDER KEY UNTIL"],
         [
             "ci",
             "team-a",
+            "no",
             "Valid",
             "running=5, requestsPerMinute=60",
             BORN,
             "2026-12-06T12:00:00Z",
             "2026-11-28T12:00:00Z",
         ],
-        ["laptop", "team-a", "Valid", "none", BORN, "never", "-"],
-        ["broken", "-", "Unreadable", "data.owner is missing", BORN, "-", "-"],
+        ["laptop", "team-a", "yes", "Valid", "none", BORN, "never", "-"],
+        ["broken", "-", "-", "Unreadable", "data.owner is missing", BORN, "-", "-"],
     ]
     assert {line.find("20T08") for line in lines[1:]} == {lines[0].find("CREATED") + len("2026-11-")}
 
@@ -91,6 +95,7 @@ def test_a_page_tells_what_holds_for_the_owner() -> None:
     assert rows["Limits of the owner"].strip() == "running=2, sandboxes=9"
     assert rows["Limits"].strip() == "running=5, requestsPerMinute=60"
     assert rows["Sandboxes of the owner"].strip() == "2"
+    assert rows["Administrator"].strip() == "no"
     assert "Helm release" not in rows
     assert views.document_of_owner([key(), shared], None) == {
         "keys": ["ci", "laptop"],

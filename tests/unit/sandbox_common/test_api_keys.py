@@ -48,6 +48,11 @@ def test_a_policy() -> None:
     policy = decode(secret(sha256=DIGEST, owner="a", policy=text)).policy
     assert policy.limits == Limits(running=5, starts_per_minute=10)
     assert (policy.images, policy.classes) == (("ghcr.io/openhands/*",), ("small",))
+    assert not policy.admin
+
+
+def test_the_permission_of_administrators() -> None:
+    assert decode(secret(sha256=DIGEST, owner="a", policy='{"admin": true}')).policy == Policy(admin=True)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +83,7 @@ def test_a_policy() -> None:
         (secret(sha256=DIGEST, owner="a", policy='{"limits": {"running": -1}}'), r"data\.policy\.limits\.running: "),
         (secret(sha256=DIGEST, owner="a", policy='{"limits": {"running": "5"}}'), r"data\.policy\.limits\.running: "),
         (secret(sha256=DIGEST, owner="a", policy='{"limits": {"resourceFactor": 3}}'), "resourceFactor: "),
+        (secret(sha256=DIGEST, owner="a", policy='{"admin": "false"}'), r"data\.policy\.admin: "),
         (secret(sha256=DIGEST, owner="a", policy='{"images": [""]}'), r"data\.policy\.images\.0: "),
         (secret(sha256=DIGEST, owner="a", policy='{"images": ["*"]}'), r"data\.policy\.images\.0: .*registry/\*"),
     ],
@@ -114,7 +120,7 @@ KEYS = st.builds(
     owner=st.from_regex(r"[!-~]([ -~]{0,251}[!-~])?", fullmatch=True),
     hashes=st.tuples(st.builds(Hash, HASHES, st.none() | TIMES))
     | st.tuples(st.builds(Hash, HASHES, st.none() | TIMES), st.builds(Hash, HASHES, TIMES)),
-    policy=st.builds(Policy, limits=LIMITS, images=IMAGES, classes=NAMES),
+    policy=st.builds(Policy, limits=LIMITS, images=IMAGES, classes=NAMES, admin=st.booleans()),
 )
 
 

@@ -24,6 +24,7 @@ from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.app import create_app
 from sandbox_gateway.runtime_api.explanations import Explanations
+from sandbox_gateway.sandboxes.api import Reach
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
@@ -125,6 +126,8 @@ class ScriptedService:
         self.spans: list[OpenSpan | None] = []
         """Those of starts and resumes."""
         self.asked: list[str] = []
+        self.reached: list[Reach] = []
+        """Whose sandboxes each call reached."""
         self.error: Exception | None = None
         self.found = sandbox(status=status(Reason.READY))
         self.view = View("running", "ready", Reason.READY, "")
@@ -138,7 +141,7 @@ class ScriptedService:
         self.spans.append(span)
         return self._tell(key.owner), self.ignored
 
-    async def get(self, owner: str, name: str, span: OpenSpan | None = None) -> tuple[Sandbox, View]:
+    async def get(self, owner: Reach, name: str, span: OpenSpan | None = None) -> tuple[Sandbox, View]:
         """Like SandboxService.get, .get_session, .look, .pause and .resume."""
         self.asked.append(name)
         if span:
@@ -147,7 +150,7 @@ class ScriptedService:
 
     get_session = look = pause = resume = get
 
-    async def list_live(self, owner: str) -> list[tuple[Sandbox, View]]:
+    async def list_live(self, owner: Reach) -> list[tuple[Sandbox, View]]:
         """Like SandboxService.list_live: the one sandbox."""
         return [self._tell(owner)]
 
@@ -156,13 +159,13 @@ class ScriptedService:
         self.asked += session_ids
         return [self._tell(owner) for _ in session_ids]
 
-    async def stop(self, owner: str, runtime_id: str) -> Sandbox:
+    async def stop(self, owner: Reach, runtime_id: str) -> Sandbox:
         """Like SandboxService.stop."""
         self.asked.append(runtime_id)
         return self._tell(owner)[0]
 
-    def _tell(self, owner: str) -> tuple[Sandbox, View]:
-        assert owner == "alice"
+    def _tell(self, owner: Reach) -> tuple[Sandbox, View]:
+        self.reached.append(owner)
         if self.error is not None:
             raise self.error
         return self.found, self.view

@@ -130,6 +130,15 @@ def test_a_line() -> None:
     }
 
 
+def test_a_line_names_the_owner_whom_an_administrator_has_reached() -> None:
+    noted, admin = Noted(), ApiKey("root", "root", (), Policy(admin=True))
+    noted.sandbox(sandbox())
+    line = json.loads(audit_line(Call(WHEN, "stop", 200, None, None, key=admin, noted=noted), {}))
+    assert (line["owner"], line["sandbox_owner"], line["admin"]) == ("root", "alice", True)
+    own = json.loads(audit_line(Call(WHEN, "stop", 200, None, None, key=KEY, noted=noted), {}))
+    assert not {"sandbox_owner", "admin"} & set(own)
+
+
 def test_what_is_not_known_is_left_out() -> None:
     assert set(json.loads(audit_line(Call(WHEN, "list", None, None, None), {}))) == {
         *("event", "level", "logger", "timestamp", "verb")
@@ -145,9 +154,9 @@ HOSTILE = st.text(st.characters(), max_size=3000) | st.sampled_from(
 def test_hostile_texts_are_escaped_and_bounded(
     session_id: str, name: str, class_: str, image: str, reason: str, several: list[str]
 ) -> None:
-    key = ApiKey("n" * 253, '"' * 253, (), Policy())
-    one = Noted(session_id=session_id, runtime_id=name, sandbox_class=class_, image=image)
-    for noted in (one, Noted(runtime_ids=several * 100)):
+    key = ApiKey("n" * 253, '"' * 253, (), Policy(admin=True))
+    one = Noted(session_id, name, class_, image, sandbox_owner=name)
+    for noted in (one, Noted(runtime_ids=several * 100, sandbox_owner=name)):
         call = Call(WHEN, "warm_runtime_configs", 200, session_id, reason, 99999.123456, key, noted)
         line = audit_line(call, {"worker": "64"})
         assert line.isascii()
@@ -164,7 +173,7 @@ def test_what_is_cut_shows_it_and_the_longest_image_and_owner_are_whole() -> Non
     call = Call(WHEN, "start", 200, None, None, key=ApiKey("k", owner, (), Policy()), noted=noted)
     line = json.loads(audit_line(call, {}))
     assert (line["image"], line["owner"]) == (image, owner)
-    assert line["session_id"] == "é" * 126 + "…"
+    assert line["session_id"] == "é" * 84 + "…"
 
 
 def test_of_many_sandboxes_the_number_is_told_and_the_first() -> None:
