@@ -32,6 +32,7 @@ from sandbox_gateway.routing.spans import RequestSpans
 from sandbox_gateway.routing.wake import Wakes
 from sandbox_gateway.runtime_api.audit import Auditor, RefusedKeys
 from sandbox_gateway.runtime_api.plane import control_plane
+from sandbox_gateway.runtime_api.streams import Streams
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.cache import SandboxCache
@@ -80,6 +81,7 @@ class Gateway:
         pull_secrets = PullSecrets(client, settings.namespace, self.classes)
         self._image_sizes = ImageSizes(images, pull_secrets, keys.is_internal_token)
         self._audit_log = AuditLog(write_stdout, write_stdout_now)
+        self._streams = Streams()
         self._auditor = Auditor(self._audit_log) if settings.audit_log else None
         self.app = control_plane(
             settings,
@@ -93,6 +95,7 @@ class Gateway:
             self.pools,
             images,
             pull_secrets,
+            self._streams,
             self._auditor,
             tracing,
         )
@@ -185,6 +188,7 @@ class Gateway:
             _log.info("gateway drains", grace_seconds=settings.shutdown_grace_seconds)
             self.ready = False
             self._held_calls.release()
+            self._streams.release()
             deadline = asyncio.get_running_loop().time() + settings.shutdown_grace_seconds
             await front.shutdown(settings.shutdown_grace_seconds)
             control.stop()

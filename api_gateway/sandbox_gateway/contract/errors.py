@@ -30,6 +30,16 @@ class LimitReachedError(GatewayError):
     passing = Passing.LIMIT
 
 
+class TooManyStreamsError(GatewayError):
+    """The owner, or the process, has too many streams open."""
+
+    status = 429
+    passing = Passing.TOO_MANY_STREAMS
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}. Close one of them, and call again.")
+
+
 class NotAllowedError(GatewayError):
     """The gateway's settings or the API key's policy forbid it."""
 

@@ -39,8 +39,8 @@ class RuntimeResponse(BaseModel):
     url: str = Field(description="URL of the agent server: scheme and host, without a trailing slash.")
     session_api_key: str = Field(
         description="For the header X-Session-API-Key; pause and resume keep it. Empty in lists during the first "
-        "moments of a start, until it is decided whether a warm pod, which has its own key, is used. Empty for "
-        "sandboxes of other owners."
+        "moments of a start, until it is decided whether a warm pod, which has its own key, is used. Empty in "
+        "`/events`, and for sandboxes of other owners."
     )
     status: Lifecycle = Field(description="Lifecycle of the sandbox.")
     pod_status: PodStatus = Field(description="`ready` once the gateway has reached the agent server.")

@@ -22,6 +22,8 @@ class Passing(StrEnum):
     TOO_MANY_BODIES = "too many large bodies are being read"
     TOO_MANY_CONNECTIONS = "the process has too many connections open"
     API_SERVER = "the Kubernetes API server is overloaded or unreachable"
+    ENDING = "this replica is about to end"
+    TOO_MANY_STREAMS = "the owner, or the process, has too many streams open"
     TOO_MANY_OF_SANDBOX = "the sandbox has too many requests or WebSockets in progress"
     TOO_MANY_OF_OWNER = "the owner uses its whole share of the process's connections"
     LIMIT = "the API key's owner has reached a limit"
@@ -41,6 +43,8 @@ RETRY = MappingProxyType(
         Passing.TOO_MANY_BODIES: (503, 5),
         Passing.TOO_MANY_CONNECTIONS: (503, 5),
         Passing.API_SERVER: (503, 5),
+        Passing.ENDING: (503, 1),
+        Passing.TOO_MANY_STREAMS: (429, 5),
         Passing.TOO_MANY_OF_SANDBOX: (429, 5),
         Passing.TOO_MANY_OF_OWNER: (429, 5),
         Passing.LIMIT: (429, 30),

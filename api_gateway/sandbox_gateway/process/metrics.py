@@ -30,6 +30,7 @@ START_SECONDS = Histogram(
     buckets=(0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600),
 )
 HELD_CALLS = Gauge(f"{PREFIX}_held_calls", "Calls of the Runtime API that are held until their sandbox settles.")
+STREAMS = Gauge(f"{PREFIX}_streams", "Open streams of the Runtime API: of events, and of logs.", ["kind"])
 HELD_REQUESTS = Gauge(
     f"{PREFIX}_held_requests", "Requests that are held until their idle sandbox is awake, or known to this process."
 )

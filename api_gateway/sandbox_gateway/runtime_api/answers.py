@@ -34,7 +34,14 @@ class Answers:
         self._addresses = addresses
 
     def runtime(
-        self, sandbox: Sandbox, seen: View, origin: Origin, reader: str, ignored: Sequence[str] = ()
+        self,
+        sandbox: Sandbox,
+        seen: View,
+        origin: Origin,
+        reader: str,
+        ignored: Sequence[str] = (),
+        *,
+        with_key: bool = True,
     ) -> RuntimeResponse:
         """The response for a client of the owner `reader` that reached the gateway at `origin`.
 
@@ -47,7 +54,7 @@ class Answers:
             runtime_id=sandbox.metadata.name,
             session_id=sandbox.spec.session_id,
             url=self._addresses.of(sandbox.metadata.name, origin),
-            session_api_key=self._session_key(sandbox) if is_own else "",
+            session_api_key=self._session_key(sandbox) if is_own and with_key else "",
             status=seen.status,
             pod_status=seen.pod_status,
             status_detail=status_detail(seen),
@@ -67,10 +74,12 @@ class Answers:
             created_at=sandbox.metadata.creation_timestamp,
         )
 
-    def one_of_several(self, sandbox: Sandbox, seen: View, origin: Origin, reader: str) -> RuntimeResponse | None:
+    def one_of_several(
+        self, sandbox: Sandbox, seen: View, origin: Origin, reader: str, *, with_key: bool = True
+    ) -> RuntimeResponse | None:
         """As `runtime`; None if its key cannot be made, so that one sandbox does not hide the others."""
         try:
-            return self.runtime(sandbox, seen, origin, reader)
+            return self.runtime(sandbox, seen, origin, reader, with_key=with_key)
         except UnavailableError as error:
             _log.warning("sandbox left out", sandbox=sandbox.metadata.name, problem=error.detail)
             return None

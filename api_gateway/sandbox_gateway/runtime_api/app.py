@@ -12,13 +12,16 @@ from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.audit import Audit, Auditor
 from sandbox_gateway.runtime_api.docs import docs_routes
 from sandbox_gateway.runtime_api.errors import add_error_handlers
+from sandbox_gateway.runtime_api.events import event_routes
 from sandbox_gateway.runtime_api.explanations import Explanations
 from sandbox_gateway.runtime_api.gate import API_KEY_HEADER, Gate
 from sandbox_gateway.runtime_api.images import image_routes
 from sandbox_gateway.runtime_api.openapi import refusals
 from sandbox_gateway.runtime_api.routes import sandbox_routes
+from sandbox_gateway.runtime_api.streams import Streams
 from sandbox_gateway.runtime_api.usage import usage_routes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
+from sandbox_gateway.sandboxes.feed import Feed
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
@@ -44,6 +47,8 @@ def create_app(
     api_keys: ApiKeys,
     permissions: Permissions,
     usage: Usage,
+    feed: Feed,
+    streams: Streams,
     *,
     registry_prefix: str = "",
     requests_per_minute: int = 0,
@@ -68,6 +73,7 @@ def create_app(
     api.include_router(sandbox_routes(service, answers, explanations, pools, permissions, tracing))
     api.include_router(image_routes(images, pull_secrets, permissions, registry_prefix))
     api.include_router(usage_routes(usage))
+    api.include_router(event_routes(feed, answers, streams))
     app.include_router(api)
     app.router.routes.extend(docs_routes())
     return app

@@ -1,5 +1,6 @@
 """Examples of bodies and answers, for the OpenAPI description. A test compares them with their schemas."""
 
+import json
 from typing import Any
 
 SDK_START: dict[str, Any] = {
@@ -96,6 +97,19 @@ WARM_CONFIG: dict[str, Any] = {
         )
     },
 }
+EVENTS = f"""\
+retry: 2718
+
+event: sandbox
+data: {json.dumps({**RUNNING, "session_api_key": ""})}
+
+event: synced
+data: {{"total": 1}}
+
+event: gone
+data: {{"runtime_id": "{RUNTIME_ID}"}}
+
+"""
 STOPPED: dict[str, Any] = {"runtime_id": RUNTIME_ID, "session_id": SDK_START["session_id"], "status": "stopped"}
 EXPLAINED: dict[str, Any] = {
     "runtime_id": RUNTIME_ID,

@@ -65,6 +65,8 @@ OwnerFilter = Annotated[
 class Gate:
     """ASGI middleware: answers 401 and 429, bounds the body, and puts the key into the request's state.
 
+    `is_key_valid` there says whether it is still valid and allows the same.
+
     `requests_per_minute` is for keys without their own limit; 0: none. FastAPI's own limit of bodies would answer with
     plain text.
     """
@@ -89,7 +91,9 @@ class Gate:
         headers = Headers(scope=scope)
         api_key = headers.get(API_KEY_HEADER, "")
         key = self._api_keys.find(api_key) if api_key else None
-        scope.setdefault("state", {})["api_key"] = key
+        state = scope.setdefault("state", {})
+        state["api_key"] = key
+        state["is_key_valid"] = lambda: self._api_keys.find(api_key) == key
         if key is None:
             answer = unknown_api_key(api_key)  # the data plane has already refused most of them
             await Response(answer.body, answer.status, media_type="application/json")(scope, receive, send)

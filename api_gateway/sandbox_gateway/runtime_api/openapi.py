@@ -63,6 +63,11 @@ def answers(*codes: int, **examples: Any) -> Responses:
     return {200: {"content": {"application/json": {"examples": named}}}, **refusals(*codes)}
 
 
+def streamed(media_type: str, example: str) -> Responses:
+    """An example of a successful answer that is a text of this type."""
+    return {200: {"content": {media_type: {"schema": {"type": "string"}, "example": example}}}}
+
+
 def bodies(**examples: Any) -> dict[str, Any]:
     """Examples of a request's body by name, for FastAPI's `openapi_examples`."""
     return {name.replace("_", " "): {"value": value} for name, value in examples.items()}

@@ -29,6 +29,8 @@ AUDITED: dict[str, str] = {
     "/sessions/{session_id:anything}": "session",
     "/runtime/{runtime_id}": "runtime",
     "/list": "list",
+    # The states of all sandboxes.
+    "/events": "events",
     # Log lines, Events, usage, what a registry says to the cluster's own credentials, environments of pools.
     "/explain/{runtime_id}": "explain",
     "/usage": "usage",

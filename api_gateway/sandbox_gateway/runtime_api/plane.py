@@ -11,11 +11,13 @@ from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.app import create_app
 from sandbox_gateway.runtime_api.audit import Auditor
 from sandbox_gateway.runtime_api.explanations import Explanations
+from sandbox_gateway.runtime_api.streams import Streams
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.environment_secrets import EnvironmentSecrets
 from sandbox_gateway.sandboxes.events import ClusterEvents
+from sandbox_gateway.sandboxes.feed import Feed
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.notices import Notices
@@ -41,6 +43,7 @@ def control_plane(
     pools: Pools,
     images: Images,
     pull_secrets: PullSecrets,
+    streams: Streams,
     auditor: Auditor | None,
     tracing: Tracing | None,
 ) -> FastAPI:
@@ -73,6 +76,8 @@ def control_plane(
         api_keys,
         permissions,
         Usage(client, namespace, cache, classes),
+        Feed(cache, held_calls, limit_checks),
+        streams,
         registry_prefix=settings.registry_prefix,
         requests_per_minute=settings.requests_per_minute,
         auditor=auditor,

@@ -164,6 +164,7 @@ def sandbox_routes(
         With the permission `admin`: those of all owners, without what opens them.
         """
         origin = origin_of(request)
+        noted.sandbox_owner = reach
         live = in_steps(await service.list_live(reach))
         known = [answers.one_of_several(*found, origin, owner) async for found in live]
         runtimes = [entry for entry in known if entry is not None]

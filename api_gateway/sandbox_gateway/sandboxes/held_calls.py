@@ -57,13 +57,18 @@ class HeldCalls:
             finally:
                 self._events.discard(changed)
 
-    def now(self, name: str) -> tuple[Sandbox, View] | None:
-        """The sandbox as it is; None if it is gone, or its pod must be probed first."""
+    def peek(self, name: str) -> tuple[Sandbox, View] | None:
+        """The sandbox as it is, even if its pod has not been probed; None if it is gone."""
         sandbox = self._cache.get(name)
         if sandbox is None:
             return None
         seen = self._view(sandbox, reached=self._health.reached(sandbox))
-        return None if seen.unreached else (sandbox, seen)
+        return sandbox, replace(seen, refused=self._health.failure(sandbox)) if seen.unreached else seen
+
+    def now(self, name: str) -> tuple[Sandbox, View] | None:
+        """The sandbox as it is; None if it is gone, or its pod must be probed first."""
+        found = self.peek(name)
+        return None if found is None or found[1].unreached else found
 
     async def _look(self, name: str, deadline: float) -> tuple[Sandbox, View]:
         if found := self.now(name):

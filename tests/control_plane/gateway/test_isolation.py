@@ -41,6 +41,7 @@ NAME_A_SANDBOX: dict[tuple[str, str], str] = {
 """By which id."""
 NAME_NONE = {
     ("get", "/list"),
+    ("get", "/events"),
     ("post", "/start"),  # makes the sender's own, whatever it says
     ("get", "/registry_prefix"),
     ("get", "/image_exists"),

@@ -24,10 +24,12 @@ from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.app import create_app
 from sandbox_gateway.runtime_api.explanations import Explanations
+from sandbox_gateway.runtime_api.streams import Streams
 from sandbox_gateway.sandboxes.api import Reach
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
+from sandbox_gateway.sandboxes.feed import Feed
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools, config
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
@@ -194,6 +196,8 @@ def scripted_app(
     keys: MasterKeys = KEYS,
     *,
     usage: Usage | None = None,
+    feed: Feed | None = None,
+    streams: Streams | None = None,
     **options: Any,
 ) -> FastAPI:
     """The real application over a scripted service."""
@@ -208,6 +212,8 @@ def scripted_app(
         cast("ApiKeys", FixedApiKeys()),
         Permissions((), "default"),
         usage or cast("Usage", NoUsage()),
+        feed or cast("Feed", None),
+        streams or Streams(),
         registry_prefix="registry.test/images",
         **options,
     )

@@ -70,6 +70,13 @@ async def test_a_ready_sandbox(http: httpx.AsyncClient) -> None:
         "pod_logs": "",
         "work_hosts": {},
         "image": "agent:1",
+        "owner": "alice",
+        "sandbox_class": "default",
+        "reason": "Ready",
+        "since": "2026-01-02T03:04:05Z",
+        "launch": "",
+        "pool": "",
+        "created_at": "2026-01-02T03:04:00Z",
     }
     for response in await calls(http):
         assert response.status_code == 200

@@ -18,6 +18,8 @@ EXPECTED = {
     "TOO_MANY_BODIES": (503, 5),
     "TOO_MANY_CONNECTIONS": (503, 5),
     "API_SERVER": (503, 5),
+    "ENDING": (503, 1),
+    "TOO_MANY_STREAMS": (429, 5),
     "TOO_MANY_OF_SANDBOX": (429, 5),
     "TOO_MANY_OF_OWNER": (429, 5),
     "LIMIT": (429, 30),

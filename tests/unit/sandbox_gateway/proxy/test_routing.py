@@ -55,6 +55,8 @@ CONTROL = [
     "/pause?x=1",
     "/resume",
     "/list",
+    "/events",
+    "/events?owner=a",
     "/usage",
     "/usage?since=2026-01-01",
     "/sessions/a%2Fb",

@@ -101,6 +101,7 @@ def test_each_route_is_audited_or_not() -> None:
         ("/api/keys", "admin"),
         ("/api/keys/x/y", "admin"),
         ("/api/admin/", "admin"),
+        ("/events", "events"),
         ("/registry_prefix", None),
         ("/docs", None),
         ("/", None),

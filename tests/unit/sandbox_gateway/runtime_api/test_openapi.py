@@ -23,6 +23,7 @@ PATHS = {
     ("GET", "/explain/{runtime_id}"),
     ("GET", "/api/warm-runtime-configs"),
     ("GET", "/usage"),
+    ("GET", "/events"),
     ("GET", "/registry_prefix"),
     ("GET", "/image_exists"),
     ("POST", "/build"),
@@ -51,7 +52,8 @@ def contents(operation: Part) -> Iterator[tuple[str, Part]]:
     if "requestBody" in operation:
         yield "request", operation["requestBody"]["content"]["application/json"]
     for code, response in operation["responses"].items():
-        yield code, response["content"]["application/json"]
+        [content] = response["content"].values()
+        yield code, content
 
 
 def shown(content: Part) -> list[Any]:

@@ -370,7 +370,7 @@ async def test_an_unknown_path_is_a_refusal_that_names_it(
         ),
         *(
             ("GET", path)
-            for path in ("/registry_prefix", "/image_exists?image=a", "/build_status", "/usage", "/nothing")
+            for path in ("/registry_prefix", "/image_exists?image=a", "/build_status", "/usage", "/events", "/nothing")
         ),
         ("GET", "/api/warm-runtime-configs"),
     ],
