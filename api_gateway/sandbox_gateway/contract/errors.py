@@ -69,6 +69,43 @@ class WouldLoseWorkspaceError(GatewayError):
         )
 
 
+class NoLogError(GatewayError):
+    """The sandbox has no pod, and so no log."""
+
+    status = 409
+
+    def __init__(self, name: str, state: str) -> None:
+        super().__init__(
+            f"Sandbox {name} has no log, because it has no pod: it is {state}. GET /explain/{name} says why, with the "
+            "last lines of its log; POST /resume runs it again."
+        )
+
+
+class NoLogYetError(GatewayError):
+    """The sandbox is starting."""
+
+    status = 503
+    passing = Passing.STARTING
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Sandbox {name} has no log yet, because it is starting. GET /explain/{name} says how far it is."
+        )
+
+
+class LogUnreachableError(GatewayError):
+    """The node of the sandbox, or the API server, does not answer."""
+
+    status = 503
+    passing = Passing.UNREACHABLE
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The log cannot be read: the node of the sandbox, or the Kubernetes API server, does not answer. Try again "
+            "in a moment."
+        )
+
+
 class TakenError(GatewayError):
     """Another Sandbox has the name that the session's Sandbox needs."""
 

@@ -36,7 +36,7 @@ from sandbox_gateway.proxy.headers import Cookies
 _CONTROL_PATHS = re.compile(
     rb"/(?:start|stop|pause|resume|list|events|usage|registry_prefix|image_exists|build|build_status)"
     rb"|/api/(?:warm-runtime-configs|keys)"
-    rb"|/(?:sessions|runtime|explain|api/admin|api/keys)/.*",
+    rb"|/(?:sessions|runtime|explain|logs|api/admin|api/keys)/.*",
     re.DOTALL,
 )
 DOCS_PATH = "/docs"

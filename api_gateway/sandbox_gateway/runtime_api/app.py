@@ -16,12 +16,14 @@ from sandbox_gateway.runtime_api.events import event_routes
 from sandbox_gateway.runtime_api.explanations import Explanations
 from sandbox_gateway.runtime_api.gate import API_KEY_HEADER, Gate
 from sandbox_gateway.runtime_api.images import image_routes
+from sandbox_gateway.runtime_api.logs import log_routes
 from sandbox_gateway.runtime_api.openapi import refusals
 from sandbox_gateway.runtime_api.routes import sandbox_routes
 from sandbox_gateway.runtime_api.streams import Streams
 from sandbox_gateway.runtime_api.usage import usage_routes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.feed import Feed
+from sandbox_gateway.sandboxes.logs import Logs
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
@@ -41,6 +43,7 @@ def create_app(
     service: SandboxService,
     answers: Answers,
     explanations: Explanations,
+    logs: Logs,
     pools: Pools,
     images: Images,
     pull_secrets: PullSecrets,
@@ -74,6 +77,7 @@ def create_app(
     api.include_router(image_routes(images, pull_secrets, permissions, registry_prefix))
     api.include_router(usage_routes(usage))
     api.include_router(event_routes(feed, answers, streams))
+    api.include_router(log_routes(service, logs, streams))
     app.include_router(api)
     app.router.routes.extend(docs_routes())
     return app

@@ -110,6 +110,7 @@ event: gone
 data: {{"runtime_id": "{RUNTIME_ID}"}}
 
 """
+LOG = "INFO:     Started server process [7]\nINFO:     Uvicorn running on http://0.0.0.0:60000\n"
 STOPPED: dict[str, Any] = {"runtime_id": RUNTIME_ID, "session_id": SDK_START["session_id"], "status": "stopped"}
 EXPLAINED: dict[str, Any] = {
     "runtime_id": RUNTIME_ID,

@@ -3,15 +3,14 @@
 import structlog
 
 from sandbox_common import service_ports
-from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import FAILURES
 from sandbox_common.sandboxes.explain import Explanation, Surroundings, explain
 from sandbox_common.sandboxes.view import View
 from sandbox_common.sandboxes.workspaces import would_lose_workspace
 from sandbox_crds.models import Sandbox
-from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.events import ClusterEvents
+from sandbox_gateway.sandboxes.session_secrets import SessionSecrets
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -22,14 +21,12 @@ class Explanations:
     def __init__(
         self,
         events: ClusterEvents,
-        keys: MasterKeys,
-        cache: SandboxCache,
+        secrets: SessionSecrets,
         classes: SandboxClasses,
         base_domain: str,
     ) -> None:
         self._events = events
-        self._keys = keys
-        self._cache = cache
+        self._secrets = secrets
         self._classes = classes
         self._base_domain = base_domain
 
@@ -43,11 +40,5 @@ class Explanations:
             events, problem = [], "The Events about it could not be read. The gateway's log says why."
         ports = service_ports.present(sandbox, self._classes.spec(sandbox.spec.class_name))
         would_lose = would_lose_workspace(sandbox, self._classes.find(sandbox.spec.class_name))
-        around = Surroundings(events, problem, self._base_domain, ports, self._secrets(sandbox), would_lose)
+        around = Surroundings(events, problem, self._base_domain, ports, self._secrets.of(sandbox), would_lose)
         return explain(sandbox, seen, around)
-
-    def _secrets(self, sandbox: Sandbox) -> tuple[str, ...]:
-        key_id = self._cache.key_id(sandbox)
-        if not self._keys.knows(key_id):
-            return ()
-        return self._keys.session_key(key_id), self._keys.secret_key(key_id)

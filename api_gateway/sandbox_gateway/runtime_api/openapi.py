@@ -20,8 +20,8 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     ),
     408: ("The body did not come within a minute.", "The body did not come in time."),
     409: (
-        "The sandbox is being deleted (/resume), its workspace would be lost (/pause), or somebody else's Sandbox has "
-        "the name of the session's (/start).",
+        "The sandbox is being deleted (/resume), it has no pod (/logs), its workspace would be lost (/pause), or "
+        "somebody else's Sandbox has the name of the session's (/start).",
         "The sandbox is being deleted, so it cannot be resumed. Start one with POST /start.",
     ),
     413: ("The body is too large.", "The body is larger than 4194304 bytes"),

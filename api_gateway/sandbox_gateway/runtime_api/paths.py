@@ -33,6 +33,7 @@ AUDITED: dict[str, str] = {
     "/events": "events",
     # Log lines, Events, usage, what a registry says to the cluster's own credentials, environments of pools.
     "/explain/{runtime_id}": "explain",
+    "/logs/{runtime_id}": "logs",
     "/usage": "usage",
     "/image_exists": "image_exists",
     "/api/warm-runtime-configs": "warm_runtime_configs",

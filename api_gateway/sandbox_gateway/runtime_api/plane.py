@@ -20,11 +20,13 @@ from sandbox_gateway.sandboxes.events import ClusterEvents
 from sandbox_gateway.sandboxes.feed import Feed
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.limit_checks import LimitChecks
+from sandbox_gateway.sandboxes.logs import Logs
 from sandbox_gateway.sandboxes.notices import Notices
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
 from sandbox_gateway.sandboxes.service import SandboxService
+from sandbox_gateway.sandboxes.session_secrets import SessionSecrets
 from sandbox_gateway.sandboxes.starting import Starter
 from sandbox_gateway.sandboxes.starts import Starts
 from sandbox_gateway.sandboxes.usage import Usage
@@ -65,11 +67,13 @@ def control_plane(
         start_hold_seconds=settings.start_hold_seconds,
         poll_hold_seconds=settings.poll_hold_seconds,
     )
+    secrets = SessionSecrets(keys, cache)
     public = Origin.parse(settings.public_url) if settings.public_url else None
     return create_app(
         service,
         Answers(keys, cache, classes, Addresses(settings.base_domain, public)),
-        Explanations(ClusterEvents(client, namespace), keys, cache, classes, settings.base_domain),
+        Explanations(ClusterEvents(client, namespace), secrets, classes, settings.base_domain),
+        Logs(client, namespace, secrets),
         pools,
         images,
         pull_secrets,

@@ -14,15 +14,17 @@ type Event = tuple[str, dict[str, Any]]
 
 
 class Events:
-    """One stream. `silent` tells of nothing but heartbeats."""
+    """One stream; `seen` are the events so far."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
+        self.seen: list[Event] = []
         self._events = _parsed(response.aiter_lines())
 
     async def next(self) -> Event:
         """The next event, awaited."""
-        return await asyncio.wait_for(anext(self._events), PATIENCE)
+        self.seen.append(await asyncio.wait_for(anext(self._events), PATIENCE))
+        return self.seen[-1]
 
     async def until(self, kind: str, **data: Any) -> dict[str, Any]:
         """The data of the next event of this kind that has these fields."""

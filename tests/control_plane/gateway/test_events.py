@@ -57,7 +57,7 @@ async def test_an_owner_follows_its_own_and_an_administrator_all_without_a_reque
         assert (await of_alice.next())[1]["runtime_id"] == alice.name
         assert await of_alice.next() == ("synced", {"total": 1})
         seen = [(await of_admin.next())[1] for _ in range(2)]
-        assert [(entry["runtime_id"], entry["owner"]) for entry in seen] == [(alice.name, "alice"), (bob.name, "bob")]
+        assert {entry["runtime_id"]: entry["owner"] for entry in seen} == {alice.name: "alice", bob.name: "bob"}
         for key in (alice.key, bob.key):
             assert key not in str(seen)
         assert await of_bob_by_admin.until("synced") == {"total": 1}
@@ -68,12 +68,11 @@ async def test_an_owner_follows_its_own_and_an_administrator_all_without_a_reque
         assert (failed["runtime_id"], failed["status"]) == (bob.name, "error")
         await of_bob_by_admin.until("sandbox", reason="CrashLoopBackOff")
         await client.patch(SANDBOXES, namespace, alice.name, {"spec": {"suspend": True, "suspendReason": "Requested"}})
-        # Nothing of bob's came before.
-        kind, paused = await of_alice.next()
-        assert (kind, paused["runtime_id"], paused["status"]) == ("sandbox", alice.name, "paused")
+        await of_alice.until("sandbox", status="paused")
         await client.delete(SANDBOXES, namespace, bob.name)
         await client.delete(SANDBOXES, namespace, alice.name)
-        assert await of_alice.next() == ("gone", {"runtime_id": alice.name})
+        await of_alice.until("gone", runtime_id=alice.name)
+        assert {data.get("runtime_id", alice.name) for _, data in of_alice.seen} == {alice.name}
         await of_admin.until("gone", runtime_id=bob.name)
         requests = await audit.tally(client, namespace) - earlier
         assert not [what for agent, what in requests if agent == USER_AGENT]

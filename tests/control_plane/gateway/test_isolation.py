@@ -34,6 +34,7 @@ NAME_A_SANDBOX: dict[tuple[str, str], str] = {
     ("get", "/sessions/batch"): "session_id",
     ("get", "/runtime/{runtime_id}"): "runtime_id",
     ("get", "/explain/{runtime_id}"): "runtime_id",
+    ("get", "/logs/{runtime_id}"): "runtime_id",
     ("post", "/pause"): "runtime_id",
     ("post", "/resume"): "runtime_id",
     ("post", "/stop"): "runtime_id",
@@ -148,7 +149,7 @@ async def test_an_administrator_sees_pauses_and_stops_all_and_opens_none(houses:
     key = {"X-API-Key": ADMIN_API_KEY}
     for replica in houses.replicas:
         listed = answer(await http.get(f"{replica}/list", headers=key))["runtimes"]
-        assert [(entry["runtime_id"], entry["owner"]) for entry in listed] == [(alice.name, "alice"), (bob.name, "bob")]
+        assert {entry["runtime_id"]: entry["owner"] for entry in listed} == {alice.name: "alice", bob.name: "bob"}
         only = answer(await http.get(f"{replica}/list", params={"owner": "bob"}, headers=key))["runtimes"]
         assert [entry["runtime_id"] for entry in only] == [bob.name]
         explained = answer(await http.get(f"{replica}/explain/{bob.name}", headers=key))

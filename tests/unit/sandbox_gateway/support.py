@@ -30,6 +30,7 @@ from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.feed import Feed
+from sandbox_gateway.sandboxes.logs import Logs
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools, config
 from sandbox_gateway.sandboxes.pull_secrets import PullSecrets
@@ -197,6 +198,7 @@ def scripted_app(
     *,
     usage: Usage | None = None,
     feed: Feed | None = None,
+    logs: Logs | None = None,
     streams: Streams | None = None,
     **options: Any,
 ) -> FastAPI:
@@ -206,6 +208,7 @@ def scripted_app(
         cast("SandboxService", service),
         answers,
         cast("Explanations", ScriptedExplanations()),
+        logs or cast("Logs", None),
         cast("Pools", FixedPools()),
         Images(()),
         cast("PullSecrets", None),

@@ -68,6 +68,7 @@ CONTROL = [
     "/build",
     "/build_status?build_id=1",
     "/explain/abc",
+    "/logs/abc?follow=true",
     "/api/warm-runtime-configs",
     "/api/admin/challenge",
     "/api/admin/warm-runtime-configs/a",

@@ -102,6 +102,8 @@ def test_each_route_is_audited_or_not() -> None:
         ("/api/keys/x/y", "admin"),
         ("/api/admin/", "admin"),
         ("/events", "events"),
+        ("/logs/sb-a", "logs"),
+        ("/logs/sb-a/x", None),
         ("/registry_prefix", None),
         ("/docs", None),
         ("/", None),
@@ -254,6 +256,7 @@ NAMED = {"runtime_id": "sb-other"}
         ("POST", "/resume", NAMED, NAMED),
         ("POST", "/stop", NAMED, NAMED),
         ("GET", "/explain/sb-other", None, NAMED),
+        ("GET", "/logs/sb-other", None, NAMED),
     ],
 )
 async def test_of_a_refused_call_what_it_asked_for_and_why(

@@ -24,6 +24,7 @@ PATHS = {
     ("GET", "/api/warm-runtime-configs"),
     ("GET", "/usage"),
     ("GET", "/events"),
+    ("GET", "/logs/{runtime_id}"),
     ("GET", "/registry_prefix"),
     ("GET", "/image_exists"),
     ("POST", "/build"),

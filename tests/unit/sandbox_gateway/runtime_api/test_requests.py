@@ -366,7 +366,14 @@ async def test_an_unknown_path_is_a_refusal_that_names_it(
         *(("POST", path) for path in ("/start", "/pause", "/resume", "/stop", "/build")),
         *(
             ("GET", path)
-            for path in ("/sessions/s", "/sessions/batch?ids=s", "/runtime/sb-a", "/explain/sb-a", "/list")
+            for path in (
+                "/sessions/s",
+                "/sessions/batch?ids=s",
+                "/runtime/sb-a",
+                "/explain/sb-a",
+                "/logs/sb-a",
+                "/list",
+            )
         ),
         *(
             ("GET", path)
