@@ -1,4 +1,4 @@
-"""The log of a sandbox, from its node and with the gateway's own rights."""
+"""The log and the history of a sandbox, from its node and its pod, with the gateway's own rights."""
 
 from cluster.runtime import Runtime
 from cluster.site import Site
@@ -13,6 +13,11 @@ def test_a_log_is_read_and_followed(site: Site, images: Images) -> None:
         assert answer.status_code == 200, answer.text
         assert answer.text.strip()
         assert key not in answer.text
+        lived = site.gateway.get(f"/history/{runtime.id}").json()
+        assert lived["incomplete"] == ""
+        steps = {step["step"]: step["source"] for step in lived["steps"]}
+        assert (steps["asked"], steps["scheduled"], steps["booting"]) == ("sandbox", "pod", "pod")
+        assert lived["steps"][-1]["step"] == "ready"
         with site.gateway.stream("GET", path, params={"follow": "true", "timestamps": "true"}) as stream:
             assert stream.status_code == 200
             assert next(stream.iter_lines()).startswith("20"), "its time"

@@ -93,6 +93,73 @@ class StopResponse(BaseModel):
     status: Literal["stopped"] = "stopped"
 
 
+class HistoryStep(BaseModel):
+    """One step of a sandbox's life."""
+
+    step: Literal[
+        *("asked", "queued", "woken", "scheduled", "pulling", "booting", "ready", "idle", "suspended", "lost"),
+        *("failed", "ended"),
+    ] = Field(
+        description="`asked`: it was first started. `booting`: the agent server's container began. `woken`: a pod was "
+        "made for a resume. `lost`: its pod or volume was lost. `ended`: the agent server ended."
+    )
+    time: str = Field(description="When it began, RFC 3339; often in whole seconds.")
+    seconds: float = Field(description="Seconds until the next step, or until now.")
+    source: Literal["sandbox", "condition", "pod", "event"] = Field(
+        description="Who says so: the Sandbox, its condition `Ready`, its present pod, or a Kubernetes Event."
+    )
+    detail: str = Field(description="More about it, such as the image or the node; may be empty.")
+
+
+class HistoryResponse(BaseModel):
+    """The life of a sandbox, as far as Kubernetes still knows it."""
+
+    runtime_id: str
+    steps: list[HistoryStep] = Field(description="The oldest first; at most 200.")
+    incomplete: str = Field(description="What could not be read; empty if everything was.")
+
+
+class PoolState(BaseModel):
+    """A pool of warm sandboxes."""
+
+    name: str = Field(description="Name of the SandboxPool.")
+    sandbox_class: str = Field(description="Its SandboxClass.")
+    image: str
+    wanted: int = Field(description="Free pods that it should have.")
+    free: int = Field(description="Free pods that a start can get, some seconds ago.")
+    starting: int = Field(description="Free pods that start.")
+    failing: int = Field(description="Free pods that fail to start.")
+    claimed: int = Field(description="Its pods that run sandboxes, of those that the API key may see.")
+    reason: str = Field(description="Its state in one word; empty if unknown.")
+    message: str
+
+
+class PoolMisses(BaseModel):
+    """Sandboxes whose first start found no warm pod, by the reason."""
+
+    reason: str = Field(description="In one word, as in `openhands_sandbox_pool_misses_total`.")
+    count: int
+    details: list[str] = Field(description="What differed, each once; at most 10.")
+
+
+class PoolsResponse(BaseModel):
+    """Pools, and how the sandboxes that still exist have started."""
+
+    pools: list[PoolState] = Field(description="By name.")
+    hits: int = Field(description="Sandboxes whose present pod came from a pool.")
+    misses: list[PoolMisses] = Field(description="The most frequent first.")
+
+
+class LimitsResponse(BaseModel):
+    """The limits of an owner, with the names that they have in the policies of API keys."""
+
+    owner: str
+    limits: dict[str, int] = Field(description="All limits that are set, the strictest of all keys of the owner.")
+    used: dict[str, int] = Field(description="What counts for `running` and `sandboxes`.")
+    left: dict[str, int] = Field(description="The difference, of those of both that are limited.")
+    queued: int = Field(description="Sandboxes that wait for room.")
+
+
 class RegistryPrefixResponse(BaseModel):
     """Registry and path for the images that clients build."""
 

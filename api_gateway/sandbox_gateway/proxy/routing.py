@@ -34,9 +34,9 @@ from sandbox_gateway.proxy.head import RequestHead
 from sandbox_gateway.proxy.headers import Cookies
 
 _CONTROL_PATHS = re.compile(
-    rb"/(?:start|stop|pause|resume|list|events|usage|registry_prefix|image_exists|build|build_status)"
+    rb"/(?:start|stop|pause|resume|list|events|usage|pools|limits|registry_prefix|image_exists|build|build_status)"
     rb"|/api/(?:warm-runtime-configs|keys)"
-    rb"|/(?:sessions|runtime|explain|logs|api/admin|api/keys)/.*",
+    rb"|/(?:sessions|runtime|explain|logs|history|api/admin|api/keys)/.*",
     re.DOTALL,
 )
 DOCS_PATH = "/docs"

@@ -10,11 +10,13 @@ from sandbox_common.spans import Tracing
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.audit import Audit, Auditor
+from sandbox_gateway.runtime_api.capacity import capacity_routes
 from sandbox_gateway.runtime_api.docs import docs_routes
 from sandbox_gateway.runtime_api.errors import add_error_handlers
 from sandbox_gateway.runtime_api.events import event_routes
 from sandbox_gateway.runtime_api.explanations import Explanations
 from sandbox_gateway.runtime_api.gate import API_KEY_HEADER, Gate
+from sandbox_gateway.runtime_api.histories import Histories, history_routes
 from sandbox_gateway.runtime_api.images import image_routes
 from sandbox_gateway.runtime_api.logs import log_routes
 from sandbox_gateway.runtime_api.openapi import refusals
@@ -22,6 +24,7 @@ from sandbox_gateway.runtime_api.routes import sandbox_routes
 from sandbox_gateway.runtime_api.streams import Streams
 from sandbox_gateway.runtime_api.usage import usage_routes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
+from sandbox_gateway.sandboxes.capacity import Capacity
 from sandbox_gateway.sandboxes.feed import Feed
 from sandbox_gateway.sandboxes.logs import Logs
 from sandbox_gateway.sandboxes.permissions import Permissions
@@ -43,6 +46,8 @@ def create_app(
     service: SandboxService,
     answers: Answers,
     explanations: Explanations,
+    histories: Histories,
+    capacity: Capacity,
     logs: Logs,
     pools: Pools,
     images: Images,
@@ -78,6 +83,8 @@ def create_app(
     api.include_router(usage_routes(usage))
     api.include_router(event_routes(feed, answers, streams))
     api.include_router(log_routes(service, logs, streams))
+    api.include_router(capacity_routes(capacity, permissions))
+    api.include_router(history_routes(service, histories))
     app.include_router(api)
     app.router.routes.extend(docs_routes())
     return app

@@ -110,6 +110,50 @@ event: gone
 data: {{"runtime_id": "{RUNTIME_ID}"}}
 
 """
+HISTORY: dict[str, Any] = {
+    "runtime_id": RUNTIME_ID,
+    "steps": [
+        {
+            "step": step,
+            "time": f"2026-01-31T12:00:{second:02}.000000Z",
+            "seconds": seconds,
+            "source": source,
+            "detail": detail,
+        }
+        for step, second, seconds, source, detail in (
+            ("asked", 0, 1.0, "sandbox", SDK_START["image"]),
+            ("scheduled", 1, 4.0, "pod", "on node node-1"),
+            ("booting", 5, 4.0, "pod", ""),
+            ("ready", 9, 51.0, "sandbox", ""),
+        )
+    ],
+    "incomplete": "",
+}
+POOLS: dict[str, Any] = {
+    "pools": [
+        {
+            "name": "agent-1-58",
+            "sandbox_class": "default",
+            "image": SDK_START["image"],
+            "wanted": 3,
+            "free": 2,
+            "starting": 1,
+            "failing": 0,
+            "claimed": 4,
+            "reason": "Filling",
+            "message": "",
+        }
+    ],
+    "hits": 4,
+    "misses": [{"reason": "EnvironmentDiffers", "count": 1, "details": ["LOG_LEVEL"]}],
+}
+LIMITS: dict[str, Any] = {
+    "owner": "team-a",
+    "limits": {"running": 20, "lifeSeconds": 604800},
+    "used": {"running": 5, "sandboxes": 7},
+    "left": {"running": 15},
+    "queued": 0,
+}
 LOG = "INFO:     Started server process [7]\nINFO:     Uvicorn running on http://0.0.0.0:60000\n"
 STOPPED: dict[str, Any] = {"runtime_id": RUNTIME_ID, "session_id": SDK_START["session_id"], "status": "stopped"}
 EXPLAINED: dict[str, Any] = {

@@ -34,6 +34,9 @@ AUDITED: dict[str, str] = {
     # Log lines, Events, usage, what a registry says to the cluster's own credentials, environments of pools.
     "/explain/{runtime_id}": "explain",
     "/logs/{runtime_id}": "logs",
+    "/history/{runtime_id}": "history",
+    "/pools": "pools",
+    "/limits": "limits",
     "/usage": "usage",
     "/image_exists": "image_exists",
     "/api/warm-runtime-configs": "warm_runtime_configs",

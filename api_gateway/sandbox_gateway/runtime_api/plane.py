@@ -11,9 +11,11 @@ from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.app import create_app
 from sandbox_gateway.runtime_api.audit import Auditor
 from sandbox_gateway.runtime_api.explanations import Explanations
+from sandbox_gateway.runtime_api.histories import Histories
 from sandbox_gateway.runtime_api.streams import Streams
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
+from sandbox_gateway.sandboxes.capacity import Capacity
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.environment_secrets import EnvironmentSecrets
 from sandbox_gateway.sandboxes.events import ClusterEvents
@@ -67,12 +69,14 @@ def control_plane(
         start_hold_seconds=settings.start_hold_seconds,
         poll_hold_seconds=settings.poll_hold_seconds,
     )
-    secrets = SessionSecrets(keys, cache)
+    secrets, events = SessionSecrets(keys, cache), ClusterEvents(client, namespace)
     public = Origin.parse(settings.public_url) if settings.public_url else None
     return create_app(
         service,
         Answers(keys, cache, classes, Addresses(settings.base_domain, public)),
-        Explanations(ClusterEvents(client, namespace), secrets, classes, settings.base_domain),
+        Explanations(events, secrets, classes, settings.base_domain),
+        Histories(client, namespace, events, secrets),
+        Capacity(pools, cache, limit_checks),
         Logs(client, namespace, secrets),
         pools,
         images,

@@ -70,6 +70,12 @@ class LimitChecks:
         limit = full(owned, self._limits(owner))
         return LimitReachedError(refusal(*limit, owner, owned) if limit else seen.message)
 
+    def standing(self, owner: str) -> tuple[Limits, dict[str, int], int]:
+        """The owner's limits, what counts for `running` and `sandboxes`, and how many sandboxes wait for room."""
+        owned = self._cache.owned_by(owner)
+        counted: tuple[Limit, ...] = ("running", "sandboxes")
+        return self._limits(owner), {limit: len(_taking(limit, owned)) for limit in counted}, sum(map(waits, owned))
+
     def queue(self, owner: str) -> Queue:
         """The places of all waiting sandboxes of this owner, by name; the first is 1."""
         return places(self._cache.owned_by(owner))

@@ -51,13 +51,17 @@ class Permissions:
 
     def class_name(self, request: StartRequest, policy: Policy) -> str:
         """The SandboxClass of a new sandbox. Raises NotAllowedError."""
-        allowed = policy.classes or (self.sandbox_class,)
+        allowed = self.class_names(policy)
         if request.sandbox_class and request.sandbox_class not in allowed:
             raise NotAllowedError(
                 f"sandbox_class: {request.sandbox_class} is not allowed by your API key (classes in its policy). "
                 f"Allowed are: {_listed(allowed)}."
             )
         return request.sandbox_class or self.default_class(policy)
+
+    def class_names(self, policy: Policy) -> Sequence[str]:
+        """The SandboxClasses that the key allows, the default first."""
+        return policy.classes or (self.sandbox_class,)
 
     def default_class(self, policy: Policy) -> str:
         """The SandboxClass for requests that name none."""

@@ -1,6 +1,7 @@
 """What SandboxPools keep ready, for clients that want to use it."""
 
 import asyncio
+from collections.abc import Collection
 
 from sandbox_common.kube import Informer, KubeClient
 from sandbox_common.kube.resources import SANDBOX_POOLS
@@ -21,21 +22,25 @@ class Pools:
 
     async def configs(self, class_name: str) -> list[WarmRuntimeConfig]:
         """What a /start must ask for to get a warm pod of this class, by pool name; empty while pools are unknown."""
+        fitting = await self.of_classes({class_name})
+        return [config(pool) for pool in sorted(fitting, key=lambda pool: pool.metadata.name)]
+
+    async def of_classes(self, classes: Collection[str] | None) -> list[SandboxPool]:
+        """The pools of these classes, or all, in no order; none while pools are unknown."""
         try:
             async with asyncio.timeout(_SYNC_SECONDS):
                 await self.informer.wait_synced()
         except TimeoutError:
             pass  # the informer has logged why
-        fitting = [pool for pool in self.informer if _fits(pool, class_name)]
-        return [config(pool) for pool in sorted(fitting, key=lambda pool: pool.metadata.name)]
+        return [pool for pool in self.informer if _is_of(pool, classes)]
 
     def may_fit(self, class_name: str) -> bool:
         """Whether a new sandbox of this class may find a warm pod."""
-        return not self.informer.synced or any(_fits(pool, class_name) for pool in self.informer)
+        return not self.informer.synced or any(_is_of(pool, {class_name}) for pool in self.informer)
 
 
-def _fits(pool: SandboxPool, class_name: str) -> bool:
-    return pool.spec.class_name == class_name and not pool.metadata.deletion_timestamp
+def _is_of(pool: SandboxPool, classes: Collection[str] | None) -> bool:
+    return (classes is None or pool.spec.class_name in classes) and not pool.metadata.deletion_timestamp
 
 
 def config(pool: SandboxPool) -> WarmRuntimeConfig:

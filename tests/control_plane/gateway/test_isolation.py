@@ -35,6 +35,7 @@ NAME_A_SANDBOX: dict[tuple[str, str], str] = {
     ("get", "/runtime/{runtime_id}"): "runtime_id",
     ("get", "/explain/{runtime_id}"): "runtime_id",
     ("get", "/logs/{runtime_id}"): "runtime_id",
+    ("get", "/history/{runtime_id}"): "runtime_id",
     ("post", "/pause"): "runtime_id",
     ("post", "/resume"): "runtime_id",
     ("post", "/stop"): "runtime_id",
@@ -43,6 +44,8 @@ NAME_A_SANDBOX: dict[tuple[str, str], str] = {
 NAME_NONE = {
     ("get", "/list"),
     ("get", "/events"),
+    ("get", "/pools"),
+    ("get", "/limits"),
     ("post", "/start"),  # makes the sender's own, whatever it says
     ("get", "/registry_prefix"),
     ("get", "/image_exists"),

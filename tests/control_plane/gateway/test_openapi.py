@@ -33,4 +33,4 @@ async def test_the_gateway_does_what_its_description_says(
         )
         output, _ = await tool.communicate()
         assert tool.returncode == 0, output.decode()
-        assert "Tested: 16" in output.decode(), output.decode()
+        assert "Tested: 19" in output.decode(), output.decode()

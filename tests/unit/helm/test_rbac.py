@@ -32,6 +32,7 @@ EXPECTED = {
         ("sandbox.openhands.dev", "sandboxpools"): {"list", "watch"},
         ("sandbox.openhands.dev", "sandboxusages"): {"get"},
         ("events.k8s.io", "events"): {"list", "create"},
+        ("", "pods"): {"get"},
         ("", "pods/log"): {"get"},
         ("", "secrets"): {"list", "watch", "create"},
     },

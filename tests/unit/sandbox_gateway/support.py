@@ -1,6 +1,6 @@
 """Sandboxes, keys and a Runtime API for tests without a cluster."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -8,7 +8,7 @@ from typing import Any, cast
 import httpx
 from fastapi import FastAPI
 
-from sandbox_common.api_keys import ApiKey, Policy
+from sandbox_common.api_keys import ApiKey, Limits, Policy
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.reasons import Reason
@@ -19,17 +19,20 @@ from sandbox_common.usage import Days
 from sandbox_crds.models import Sandbox, SandboxClassSpec, SandboxPool
 from sandbox_gateway.contract.addresses import Addresses
 from sandbox_gateway.contract.requests import StartRequest
-from sandbox_gateway.contract.responses import WarmRuntimeConfig
+from sandbox_gateway.contract.responses import HistoryResponse, WarmRuntimeConfig
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.app import create_app
 from sandbox_gateway.runtime_api.explanations import Explanations
+from sandbox_gateway.runtime_api.histories import Histories
 from sandbox_gateway.runtime_api.streams import Streams
 from sandbox_gateway.sandboxes.api import Reach
 from sandbox_gateway.sandboxes.api_keys import ApiKeys
 from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.capacity import Capacity
 from sandbox_gateway.sandboxes.classes import SandboxClasses
 from sandbox_gateway.sandboxes.feed import Feed
+from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.logs import Logs
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools, config
@@ -120,6 +123,11 @@ class FixedPools:
         assert class_name == "default"
         return [config(SandboxPool.model_validate({"metadata": {"name": "a-pool"}, "spec": {"image": "agent:1"}}))]
 
+    async def of_classes(self, classes: Collection[str] | None) -> list[SandboxPool]:
+        """Like Pools.of_classes."""
+        assert classes in (None, ("default",))
+        return [SandboxPool.model_validate({"metadata": {"name": "a-pool"}, "spec": {"image": "agent:1"}})]
+
 
 class ScriptedService:
     """Stands in for the service: remembers what it was asked, and gives or raises what it is told."""
@@ -191,6 +199,14 @@ class ScriptedExplanations:
         return explain(sandbox, seen, Surroundings())
 
 
+class ScriptedHistories:
+    """Sandboxes of which only the beginning is known."""
+
+    async def of(self, sandbox: Sandbox) -> HistoryResponse:
+        """Like Histories.of."""
+        return HistoryResponse(runtime_id=sandbox.metadata.name, steps=[], incomplete="")
+
+
 def scripted_app(
     service: ScriptedService,
     addresses: Addresses | None = None,
@@ -203,11 +219,14 @@ def scripted_app(
     **options: Any,
 ) -> FastAPI:
     """The real application over a scripted service."""
-    answers = Answers(keys, unconnected_cache(keys), cast("SandboxClasses", Classes()), addresses or Addresses())
+    cache = unconnected_cache(keys)
+    answers = Answers(keys, cache, cast("SandboxClasses", Classes()), addresses or Addresses())
     return create_app(
         cast("SandboxService", service),
         answers,
         cast("Explanations", ScriptedExplanations()),
+        cast("Histories", ScriptedHistories()),
+        Capacity(cast("Pools", FixedPools()), cache, LimitChecks(cache, lambda _: Limits(running=5))),
         logs or cast("Logs", None),
         cast("Pools", FixedPools()),
         Images(()),

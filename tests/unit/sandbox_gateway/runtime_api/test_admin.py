@@ -9,7 +9,7 @@ from sandbox_gateway.contract.addresses import Addresses
 from unit.sandbox_gateway.support import FixedApiKeys, ScriptedService, refusal, runtime_api, sandbox
 
 BODY = {"runtime_id": "sb-a"}
-WIDENED = [("GET", "/list"), ("GET", "/explain/sb-a"), ("POST", "/pause"), ("POST", "/stop")]
+WIDENED = [("GET", "/list"), ("GET", "/explain/sb-a"), ("GET", "/history/sb-a"), ("POST", "/pause"), ("POST", "/stop")]
 KEPT = [("GET", "/sessions/s"), ("GET", "/sessions/batch?ids=s"), ("GET", "/runtime/sb-a"), ("POST", "/resume")]
 
 
@@ -69,3 +69,22 @@ async def test_what_opens_anothers_sandbox_is_never_told(method: str, path: str)
     assert answers["alice"]["session_api_key"]
     assert answers["alice"]["work_hosts"]
     assert answers["bob"] == {**answers["alice"], "owner": "bob", "session_api_key": "", "work_hosts": {}}
+
+
+async def test_limits_and_pools_of_another_owner_are_for_administrators(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with runtime_api(ScriptedService()) as http:
+        assert (await http.get("/limits")).json()["owner"] == "alice"
+        for path in ("/limits?owner=bob", "/pools?owner=bob"):
+            assert "permission admin" in refusal(await http.get(path), 403)
+        assert [pool["name"] for pool in (await http.get("/pools")).json()["pools"]] == ["a-pool"]
+        monkeypatch.setattr(FixedApiKeys, "policy", Policy(admin=True))
+        found = (await http.get("/limits?owner=bob")).json()
+        assert found == {
+            "owner": "bob",
+            "limits": {"running": 5},
+            "used": {"running": 0, "sandboxes": 0},
+            "left": {"running": 5},
+            "queued": 0,
+        }
+        assert (await http.get("/limits")).json()["owner"] == "alice"
+        assert (await http.get("/pools?owner=bob")).status_code == 200

@@ -208,6 +208,9 @@ def test_no_key_is_told_wherever_a_client_puts_it() -> None:
         ("POST", "/resume", {"runtime_id": "sb-a"}, {"verb": "resume", "status": 200, **SANDBOX}),
         ("POST", "/stop", {"runtime_id": "sb-a"}, {"verb": "stop", "status": 200, **SANDBOX}),
         ("GET", "/explain/sb-a", None, {"verb": "explain", "status": 200, **SANDBOX}),
+        ("GET", "/pools", None, {"verb": "pools", "status": 200}),
+        ("GET", "/limits", None, {"verb": "limits", "status": 200}),
+        ("GET", "/history/sb-a", None, {"verb": "history", "status": 200, **SANDBOX}),
         ("GET", "/image_exists?image=a:1", None, {"verb": "image_exists", "status": 200, "image": "a:1"}),
         (
             "GET",
@@ -257,6 +260,7 @@ NAMED = {"runtime_id": "sb-other"}
         ("POST", "/stop", NAMED, NAMED),
         ("GET", "/explain/sb-other", None, NAMED),
         ("GET", "/logs/sb-other", None, NAMED),
+        ("GET", "/history/sb-other", None, NAMED),
     ],
 )
 async def test_of_a_refused_call_what_it_asked_for_and_why(

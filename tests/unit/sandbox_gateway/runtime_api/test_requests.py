@@ -372,6 +372,9 @@ async def test_an_unknown_path_is_a_refusal_that_names_it(
                 "/runtime/sb-a",
                 "/explain/sb-a",
                 "/logs/sb-a",
+                "/pools",
+                "/limits",
+                "/history/sb-a",
                 "/list",
             )
         ),

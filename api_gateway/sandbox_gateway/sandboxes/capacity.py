@@ -1,0 +1,86 @@
+"""What can still be started: pools of warm pods, how sandboxes have used them, and what is left of limits."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from sandbox_common.api_keys import Limits
+from sandbox_common.redaction import redacted
+from sandbox_crds.models import Sandbox, SandboxPool
+from sandbox_gateway.contract.responses import LimitsResponse, PoolMisses, PoolsResponse, PoolState
+from sandbox_gateway.proxy.steps import in_steps
+from sandbox_gateway.sandboxes.api import Reach
+from sandbox_gateway.sandboxes.cache import SandboxCache
+from sandbox_gateway.sandboxes.limit_checks import LimitChecks
+from sandbox_gateway.sandboxes.pools import Pools
+
+_MOST_DETAILS = 10
+_COUNTED = ("running", "sandboxes")
+"""Limits of which the gateway knows what uses them."""
+
+
+class Capacity:
+    """As this replica sees it, from memory."""
+
+    def __init__(self, pools: Pools, cache: SandboxCache, limit_checks: LimitChecks) -> None:
+        self._pools = pools
+        self._cache = cache
+        self._limit_checks = limit_checks
+
+    async def pools(self, reach: Reach, classes: Collection[str] | None) -> PoolsResponse:
+        """The pools of these classes, or all; and hits and misses of the sandboxes of this reach."""
+        known = await self._pools.of_classes(classes)
+        return pools_response(known, [found async for found in in_steps(self._cache.owned_by(reach))])
+
+    def limits(self, owner: str) -> LimitsResponse:
+        """The limits of this owner."""
+        limits, used, queued = self._limit_checks.standing(owner)
+        return limits_response(owner, limits, used, queued)
+
+
+def pools_response(pools: Iterable[SandboxPool], sandboxes: Collection[Sandbox]) -> PoolsResponse:
+    """Pools by name, and how these sandboxes have started."""
+    claimed: defaultdict[str, int] = defaultdict(int)
+    details: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    missed: defaultdict[str, int] = defaultdict(int)
+    for sandbox in sandboxes:
+        status = sandbox.status
+        if status.launch == "Warm":
+            claimed[status.pool] += 1
+        elif status.pool_miss:
+            reason, _, detail = status.pool_miss.partition(":")
+            missed[reason] += 1
+            if detail.strip() and len(details[reason]) < _MOST_DETAILS:
+                details[reason][redacted(detail.strip())] = None
+    return PoolsResponse(
+        pools=[
+            _state(pool, claimed[pool.metadata.name]) for pool in sorted(pools, key=lambda pool: pool.metadata.name)
+        ],
+        hits=sum(claimed.values()),
+        misses=[
+            PoolMisses(reason=reason, count=count, details=list(details[reason]))
+            for reason, count in sorted(missed.items(), key=lambda entry: (-entry[1], entry[0]))
+        ],
+    )
+
+
+def _state(pool: SandboxPool, claimed: int) -> PoolState:
+    status, condition = pool.status, pool.status.condition("Ready")
+    return PoolState(
+        name=pool.metadata.name,
+        sandbox_class=pool.spec.class_name,
+        image=pool.spec.image,
+        wanted=status.desired_replicas,
+        free=status.ready_replicas,
+        starting=status.starting_replicas,
+        failing=status.failing_replicas,
+        claimed=claimed,
+        reason=condition.reason if condition else "",
+        message=redacted(condition.message) if condition else "",
+    )
+
+
+def limits_response(owner: str, limits: Limits, used: dict[str, int], queued: int) -> LimitsResponse:
+    """The limits that are set, and what is left of those that are counted."""
+    present: dict[str, int] = limits.model_dump(by_alias=True, exclude_none=True)
+    left = {name: max(0, present[name] - used[name]) for name in _COUNTED if name in present}
+    return LimitsResponse(owner=owner, limits=present, used=used, left=left, queued=queued)
