@@ -11,6 +11,15 @@ from pydantic import BaseModel, Field
 from sandbox_common.reasons import Lifecycle, PodStatus
 
 Launch = Literal["", "Cold", "Warm", "Resume"]
+# fmt: off
+Step = Literal[
+    "asked", "queued", "woken", "scheduled", "pulling", "booting", "ready", "idle", "suspended", "lost", "failed",
+    "ended",
+]
+# fmt: on
+"""A step of a sandbox's life; of two at the same time, the first one here comes first."""
+Source = Literal["sandbox", "condition", "pod", "event"]
+"""Who tells of a step; the first one here is trusted most."""
 
 
 class ContainerStatus(BaseModel):
@@ -96,16 +105,13 @@ class StopResponse(BaseModel):
 class HistoryStep(BaseModel):
     """One step of a sandbox's life."""
 
-    step: Literal[
-        *("asked", "queued", "woken", "scheduled", "pulling", "booting", "ready", "idle", "suspended", "lost"),
-        *("failed", "ended"),
-    ] = Field(
+    step: Step = Field(
         description="`asked`: it was first started. `booting`: the agent server's container began. `woken`: a pod was "
         "made for a resume. `lost`: its pod or volume was lost. `ended`: the agent server ended."
     )
     time: str = Field(description="When it began, RFC 3339; often in whole seconds.")
     seconds: float = Field(description="Seconds until the next step, or until now.")
-    source: Literal["sandbox", "condition", "pod", "event"] = Field(
+    source: Source = Field(
         description="Who says so: the Sandbox, its condition `Ready`, its present pod, or a Kubernetes Event."
     )
     detail: str = Field(description="More about it, such as the image or the node; may be empty.")

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sandbox_common import times
 from sandbox_common.cluster_events import ClusterEvent
@@ -12,12 +12,7 @@ from sandbox_common.kube import KubeObject
 from sandbox_common.kube.unreadable import malformed
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_crds.models import Condition, Sandbox
-
-Step = Literal[
-    *("asked", "queued", "woken", "scheduled", "pulling", "booting", "ready", "idle", "suspended", "lost", "failed"),
-    "ended",
-]
-Source = Literal["sandbox", "condition", "pod", "event"]
+from sandbox_gateway.contract.responses import Source, Step
 
 _ORDER = {step: place for place, step in enumerate(get_args(Step))}
 _TRUST = {source: place for place, source in enumerate(get_args(Source))}
@@ -108,27 +103,28 @@ def _of_events(events: Iterable[ClusterEvent]) -> Iterable[Moment]:
 def moments_of_pod(pod: KubeObject) -> list[Moment]:
     """What a pod says of itself. Raises ValueError if it is malformed."""
     status: dict[str, Any] = pod.get("status") or {}
+    conditions: list[dict[str, Any]] = status.get("conditions") or []
+    containers: list[dict[str, Any]] = status.get("containerStatuses") or []
     found: list[Moment] = []
-    for condition in status.get("conditions") or ():
-        if (
-            condition["type"] == "PodScheduled"
-            and condition["status"] == "True"
-            and condition.get("lastTransitionTime")
-        ):
+    for condition in conditions:
+        since: str = condition.get("lastTransitionTime") or ""
+        if condition["type"] == "PodScheduled" and condition["status"] == "True" and since:
             node: str = pod["spec"].get("nodeName") or ""
-            found.append(_of_pod("scheduled", condition["lastTransitionTime"], f"on node {node}" if node else ""))
-    for container in status.get("containerStatuses") or ():
-        if container["name"] != _CONTAINER:
-            continue
-        for state in (container.get("state") or {}, container.get("lastState") or {}):
-            running, ended = state.get("running") or {}, state.get("terminated") or {}
-            for began in (running.get("startedAt"), ended.get("startedAt")):
-                if began:
-                    found.append(_of_pod("booting", began))
-            if ended.get("finishedAt"):
-                words = f"exit code {ended.get('exitCode', 0)}, {ended.get('reason') or 'no reason'}"
-                found.append(_of_pod("ended", ended["finishedAt"], words))
+            found.append(_of_pod("scheduled", since, f"on node {node}" if node else ""))
+    for container in containers:
+        if container["name"] == _CONTAINER:
+            found += _of_state(container.get("state") or {})
+            found += _of_state(container.get("lastState") or {})
     return found
+
+
+def _of_state(state: dict[str, dict[str, Any]]) -> Iterable[Moment]:
+    """A run of the agent server."""
+    running, ended = state.get("running") or {}, state.get("terminated") or {}
+    if began := running.get("startedAt") or ended.get("startedAt"):
+        yield _of_pod("booting", began)
+    if end := ended.get("finishedAt"):
+        yield _of_pod("ended", end, f"exit code {ended.get('exitCode', 0)}, {ended.get('reason') or 'no reason'}")
 
 
 def _of_pod(step: Step, time: str, detail: str = "") -> Moment:

@@ -57,14 +57,13 @@ def test_what_is_left_of_limits() -> None:
 
 async def test_what_counts_for_an_owner() -> None:
     cache = unconnected_cache()
-    for number, fields in enumerate(
-        (
-            {"status": status(Reason.READY)},
-            {"status": status(Reason.QUEUED)},
-            {"spec": {"suspend": True}},
-            {"spec": {"owner": "bob"}, "status": status(Reason.READY)},
-        )
-    ):
+    owned: tuple[dict[str, Any], ...] = (
+        {"status": status(Reason.READY)},
+        {"status": status(Reason.QUEUED)},
+        {"spec": {"suspend": True}},
+        {"spec": {"owner": "bob"}, "status": status(Reason.READY)},
+    )
+    for number, fields in enumerate(owned):
         cache.remember(sandbox_object(f"sb-{number}", version=number + 1, uid=str(number), **fields))
     checks = LimitChecks(cache, lambda owner: Limits(running=len(owner)))
     assert checks.standing("alice") == (Limits(running=5), {"running": 1, "sandboxes": 3}, 1)

@@ -187,9 +187,14 @@ def test_there_are_not_too_many() -> None:
     assert len(history(sandbox(), [], many)) <= 200
 
 
-@pytest.mark.parametrize(
-    "broken", [{"status": {"conditions": [{}]}}, {"status": {"containerStatuses": [5]}}, pod(state=5)]
-)
+BROKEN: list[dict[str, Any]] = [
+    {"status": {"conditions": [{}]}},
+    {"status": {"containerStatuses": [5]}},
+    pod(state=5),
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
 def test_a_malformed_pod_is_a_value_error(broken: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not a Pod"):
         moments_of_pod(broken)
