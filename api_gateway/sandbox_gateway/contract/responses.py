@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from sandbox_common.reasons import Lifecycle, PodStatus
+from sandbox_crds.models import Launch
 
-Launch = Literal["", "Cold", "Warm", "Resume"]
 # fmt: off
 Step = Literal[
     "asked", "queued", "woken", "scheduled", "pulling", "booting", "ready", "idle", "suspended", "lost", "failed",

@@ -15,7 +15,7 @@ from sandbox_common.redaction import redacted
 from sandbox_common.remedies import remedy_of, said, without_remedy
 from sandbox_common.sandboxes.view import View, is_seen
 from sandbox_common.times import rfc3339
-from sandbox_crds.models import Condition, Sandbox, SandboxStatus
+from sandbox_crds.models import Condition, Launch, Sandbox, SandboxStatus
 
 _MAXIMUM_EVENTS = 20
 _SUSPENDED_BY = {
@@ -49,7 +49,7 @@ class Explanation(BaseModel):
     status: Lifecycle
     pod_status: PodStatus
     reason: str = Field(description="The cause in one word, as in the condition `Ready` of the Sandbox.")
-    launch: Literal["", "Cold", "Warm", "Resume"] = Field(
+    launch: Launch = Field(
         description="How its pod was made: for its first start, from a pool, or for a resume. Empty without a pod."
     )
     cause: str

@@ -1,6 +1,6 @@
 """The custom resources as pydantic models: the single source of the CRD manifests."""
 
-from sandbox_crds.models.sandbox import Condition, EnvVar, Loss, Pull, Sandbox, SandboxSpec, SandboxStatus
+from sandbox_crds.models.sandbox import Condition, EnvVar, Launch, Loss, Pull, Sandbox, SandboxSpec, SandboxStatus
 from sandbox_crds.models.sandbox_class import SandboxClass, SandboxClassSpec
 from sandbox_crds.models.sandbox_images import (
     ImageFailure,
@@ -16,6 +16,7 @@ __all__ = [
     "Condition",
     "EnvVar",
     "ImageFailure",
+    "Launch",
     "Loss",
     "NodeImages",
     "Pull",

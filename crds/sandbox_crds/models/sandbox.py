@@ -28,6 +28,10 @@ NAME_RULE = rules(
 )
 
 
+Launch = Literal["", "Cold", "Warm", "Resume"]
+"""How a pod was made: for a first start, from a pool, or for a resume. Empty without a pod."""
+
+
 class KeySelector(Model):
     """A key of a Secret or ConfigMap."""
 
@@ -277,7 +281,7 @@ class SandboxStatus(Status):
         description="Ports of the pod by name. http: the agent server.",
     )
     key_id: str = Field(default="", alias="keyID", description="Id of the session key.")
-    launch: Literal["", "Cold", "Warm", "Resume"] = Field(
+    launch: Launch = Field(
         default="",
         description=("How the pod was made. Warm: claimed from a pool. Resume: not the first one."),
     )

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sandbox_common import reasons, times
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_common.remedies import with_remedy
-from sandbox_crds.models import Condition, Sandbox, SandboxStatus
+from sandbox_crds.models import Condition, Launch, Sandbox, SandboxStatus
 from sandbox_operator.reporting.conditions import EXPIRING, READY, STALLED, condition
 from sandbox_operator.reporting.finality import IMAGE_TROUBLES
 from sandbox_operator.reporting.findings import Finding, restart_log, restart_reason
@@ -35,7 +35,7 @@ def reports(status: SandboxStatus, pod: Pod) -> bool:
     return status.pod_uid == pod.uid
 
 
-def launch_of(status: SandboxStatus, pod: Pod) -> Literal["", "Cold", "Warm", "Resume"]:
+def launch_of(status: SandboxStatus, pod: Pod) -> Launch:
     """How this pod was made, for a sandbox that has this status."""
     if reports(status, pod):
         return status.launch

@@ -26,9 +26,9 @@ from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SECRETS
+from sandbox_common.log_text import CUT, LINE_BYTES
 from sandbox_common.reasons import Reason
 from sandbox_gateway.runtime_api.streams import LOGS
-from sandbox_gateway.sandboxes.log_text import CUT, LINE_BYTES
 from unit.sandbox_gateway.mounted_tls import Pair
 
 pytestmark = pytest.mark.usefixtures("api_keys")

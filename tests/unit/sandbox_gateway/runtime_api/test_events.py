@@ -5,6 +5,7 @@ import json
 from typing import Any, cast
 
 import pytest
+from sandbox_gateway.sandboxes.view import View
 
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox
@@ -14,7 +15,6 @@ from sandbox_gateway.runtime_api import events
 from sandbox_gateway.runtime_api.answers import Answers
 from sandbox_gateway.runtime_api.events import followed
 from sandbox_gateway.sandboxes.classes import SandboxClasses
-from sandbox_gateway.sandboxes.view import View
 from unit.sandbox_gateway.sandboxes.test_feed import Scene
 from unit.sandbox_gateway.support import KEYS, Classes, status
 
