@@ -13,6 +13,7 @@ from sandbox_common.kube.client import CALL_SECONDS
 from sandbox_common.kube.requests import request_counter
 from sandbox_common.kube.startup import until_known
 from sandbox_common.spans import Tracing, tracing_from_environment
+from sandbox_gateway.plane import control_plane
 from sandbox_gateway.process import descriptors, metrics
 from sandbox_gateway.process.activity import Activity
 from sandbox_gateway.process.audit_log import AuditLog
@@ -31,7 +32,6 @@ from sandbox_gateway.routing.lookup import CacheDirectory
 from sandbox_gateway.routing.spans import RequestSpans
 from sandbox_gateway.routing.wake import Wakes
 from sandbox_gateway.runtime_api.audit import Auditor, RefusedKeys
-from sandbox_gateway.runtime_api.plane import control_plane
 from sandbox_gateway.runtime_api.streams import Streams
 from sandbox_gateway.sandboxes.api import Sandboxes
 from sandbox_gateway.sandboxes.api_keys import ApiKeys

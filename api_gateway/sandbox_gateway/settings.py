@@ -139,6 +139,7 @@ class Settings(BaseSettings):
         default=True,
         description="Whether calls of the Runtime API that change or reveal something are logged, one JSON line each.",
     )
+    console: bool = Field(default=True, description="Whether /console has the pages for people.")
     shutdown_grace_seconds: float = Field(
         default=25, ge=0, description="Seconds for open connections to end after SIGTERM."
     )

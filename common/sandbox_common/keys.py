@@ -124,9 +124,23 @@ class MasterKeys:
             for key in self.versions.values()
         )
 
+    def sign(self, use: str, text: str) -> str:
+        """A signature of this text, `v<version>-<43 characters>`, that counts for no other `use`."""
+        return self._signature(f"v{self.used}", use, text)
+
+    def is_signed(self, use: str, text: str, signature: str) -> bool:
+        """Whether `sign` has made it, with any version of the master key. Compares in constant time."""
+        version = signature.partition("-")[0]
+        if version not in {f"v{known}" for known in self.versions}:
+            return False
+        return hmac.compare_digest(signature.encode(errors="replace"), self._signature(version, use, text).encode())
+
+    def _signature(self, version: str, use: str, text: str) -> str:
+        return f"{version}-{self._derive(f'signed:{use}', f'{version}-{text}')}"
+
     def _derive(self, label: str, key_id: str) -> str:
         version = int(key_id.partition("-")[0].removeprefix("v"))
-        mac = hmac.new(self.versions[version], f"{label}:{key_id}".encode(), hashlib.sha256)
+        mac = hmac.new(self.versions[version], f"{label}:{key_id}".encode(errors="surrogatepass"), hashlib.sha256)
         return base64.urlsafe_b64encode(mac.digest()).decode().rstrip("=")
 
 

@@ -5,10 +5,11 @@ Host mode: `{runtime_id}.{base_domain}` is that sandbox; its agent server checks
 open to everybody who knows the host's name. A label that begins with a service is never a sandbox's own.
 
 On any other host, the Runtime API's paths go to the control plane. Unknown API keys are refused here, at less than half
-the cost of a refusal there. Everything else goes to the sandbox whose key the request carries (header mode): in
-X-Session-API-Key, else as a Bearer token, else in the cookie for workspace files. A request with the keys of two
-sandboxes is refused, but a cookie yields to a key, since browsers add cookies by themselves. All sandboxes share this
-host, so no other cookie is forwarded, and browsers show workspace files without the host's rights.
+the cost of a refusal there. The console's paths go there, too, unless the request has a session key. Everything else
+goes to the sandbox whose key the request carries (header mode): in X-Session-API-Key, else as a Bearer token, else in
+the cookie for workspace files. A request with the keys of two sandboxes is refused, but a cookie yields to a key, since
+browsers add cookies by themselves. All sandboxes share this host, so no other cookie is forwarded, and browsers show
+workspace files without the host's rights.
 
 If this replica does not know the sandbox of a genuine key, another replica may have just reported that key. Then the
 request waits for the sandbox.
@@ -49,6 +50,8 @@ OPEN_PATHS = frozenset(
 )
 """Paths of the control plane that need no key."""
 _CONTROL_DOCS = frozenset(path.encode() for path in OPEN_PATHS)
+_CONSOLE = re.compile(rb"/console(?:/.*)?", re.DOTALL)
+"""Paths of the console, which checks its own cookie."""
 _HEALTH_PATHS = frozenset({b"/health", b"/alive"})
 _PROBES = frozenset({b"GET", b"HEAD"})
 _PROBED_PATHS = _HEALTH_PATHS | {b"/ready", b"/server_info"}
@@ -232,7 +235,7 @@ def _without_key(request: RequestHead, detail: str) -> Decision:
     if path in _HEALTH_PATHS and request.method in _PROBES:
         # This holds for each sandbox that was reported as ready: the gateway had reached its /health.
         return HEALTHY
-    if path in _CONTROL_DOCS:
+    if path in _CONTROL_DOCS or _CONSOLE.fullmatch(path):
         return ToControl()
     if is_preflight(request):
         return preflight(request)

@@ -25,7 +25,7 @@ from sandbox_gateway.process.metrics import OMITTED_REFUSALS
 from sandbox_gateway.process.tallies import Route
 from sandbox_gateway.proxy.meter import AccessLog, Entry
 from sandbox_gateway.runtime_api.gate import API_KEY_HEADER
-from sandbox_gateway.runtime_api.paths import verb_of
+from sandbox_gateway.runtime_api.paths import VerbOf, verb_of
 
 _REFUSALS_A_SECOND = 100
 """Anybody can call with a wrong key; these lines must neither fill a disk nor take the room of the others."""
@@ -57,6 +57,8 @@ class Noted:
     image: str | None = None
     runtime_ids: list[str] | None = None
     sandbox_owner: str | None = None
+    refusal: str | None = None
+    """Why the call was refused, if the answer is not JSON with `detail`."""
 
     def session(self, owner: str, session_id: str) -> None:
         """The call names this session of the owner, whose sandbox may exist."""
@@ -88,6 +90,8 @@ class Call:
     seconds: float | None = None
     key: ApiKey | None = None
     noted: Noted | None = None
+    via: str | None = None
+    """The way other than the API."""
 
 
 def audit_line(call: Call, worker: Mapping[str, Any], secret: str = "") -> bytes:
@@ -115,6 +119,7 @@ def audit_line(call: Call, worker: Mapping[str, Any], secret: str = "") -> bytes
         "logger": "sandbox_gateway.audit",
         "timestamp": datetime.fromtimestamp(call.ended, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "verb": call.verb,
+        "via": call.via,
         "status": call.status,
         "admin": (call.key is not None and call.key.policy.admin) or None,
         "seconds": None if call.seconds is None else round(call.seconds, 6),
@@ -180,11 +185,18 @@ class Auditor:
 
 
 class Audit:
-    """ASGI middleware around the gate: writes each audited call before its answer leaves. Without an auditor, none."""
+    """ASGI middleware around the gate: writes each audited call before its answer leaves. Without an auditor, none.
 
-    def __init__(self, app: ASGIApp, auditor: Auditor | None) -> None:
+    `via` is the way to this application, if it is not the API.
+    """
+
+    def __init__(
+        self, app: ASGIApp, auditor: Auditor | None, verb_of: VerbOf = verb_of, via: str | None = None
+    ) -> None:
         self._app = app
         self._auditor = auditor
+        self._verb_of = verb_of
+        self._via = via
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -193,7 +205,7 @@ class Audit:
             return
         state = scope.setdefault("state", {})
         noted = state["noted"] = Noted()
-        verb = verb_of(scope["path"])
+        verb = self._verb_of(scope["path"])
         if self._auditor is None or verb is None:
             await self._app(scope, receive, send)
             return
@@ -206,7 +218,7 @@ class Audit:
             nonlocal has_ended
             has_ended = True
             client_ip, seconds = headers.get("x-forwarded-for"), perf_counter() - began
-            return Call(time.time(), verb, status, client_ip, reason, seconds, state.get("api_key"), noted)
+            return Call(time.time(), verb, status, client_ip, reason, seconds, state.get("api_key"), noted, self._via)
 
         async def answered(message: Message) -> None:
             nonlocal head
@@ -215,7 +227,7 @@ class Audit:
                 return
             if head is not None:
                 first, head = head, None
-                ended = call(first["status"], _reason(first["status"], message["body"]))
+                ended = call(first["status"], noted.refusal or _reason(first["status"], message["body"]))
                 if ended.key is None:
                     auditor.refused(ended)
                 else:

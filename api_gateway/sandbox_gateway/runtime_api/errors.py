@@ -1,6 +1,6 @@
 """Every refusal is a JSON object with `detail`, a string for people. It never has a value that a client sent."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any
 
@@ -24,13 +24,10 @@ _SHOWN = 10
 
 def add_error_handlers(app: FastAPI) -> None:
     """Register all of them."""
-    app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ApiError, _api_error)
-    for kind in (aiohttp.ClientError, ConnectionError, TimeoutError):
-        app.add_exception_handler(kind, _unreachable)
-    app.add_exception_handler(Exception, _bug)
+    for kind, handler in OF_SERVICES.items():
+        app.add_exception_handler(kind, handler)
 
 
 def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -103,3 +100,12 @@ def _unreachable(request: Request, error: Exception) -> JSONResponse:
 def _bug(_: Request, __: Exception) -> JSONResponse:
     # The server logs the exception itself.
     return _answer(500, "The gateway failed. Its log says why.")
+
+
+OF_SERVICES: Mapping[type[Exception], Callable[[Request, Exception], JSONResponse]] = {
+    GatewayError: _gateway_error,
+    ApiError: _api_error,
+    **dict.fromkeys((aiohttp.ClientError, ConnectionError, TimeoutError), _unreachable),
+    Exception: _bug,
+}
+"""The refusals for everything that the parts below the API raise."""

@@ -1,5 +1,7 @@
 """The paths of the Runtime API, and which of their calls the audit log has."""
 
+from collections.abc import Callable, Mapping
+
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import compile_path
 
@@ -63,9 +65,14 @@ NOT_AUDITED = frozenset(
 )
 """All other paths."""
 
-_PATTERNS = [(compile_path(path)[0], verb) for path, verb in AUDITED.items()]
+type VerbOf = Callable[[str], str | None]
+"""Gives the verb of a call of a decoded path, whatever its method; None if it is not audited."""
 
 
-def verb_of(path: str) -> str | None:
-    """The verb of a call of this decoded path, whatever its method; None if it is not audited."""
-    return next((verb for pattern, verb in _PATTERNS if pattern.match(path)), None)
+def verbs(audited: Mapping[str, str]) -> VerbOf:
+    """According to a table like `AUDITED`."""
+    patterns = [(compile_path(path)[0], verb) for path, verb in audited.items()]
+    return lambda path: next((verb for pattern, verb in patterns if pattern.match(path)), None)
+
+
+verb_of = verbs(AUDITED)

@@ -41,6 +41,10 @@ class ApiKeys:
             self._index = index(self.informer)
         return find(self._index, api_key, datetime.now(UTC))
 
+    def named(self, name: str) -> ApiKey | None:
+        """The key whose Secret has this name, valid or not."""
+        return self.informer.get(name)
+
     def _outdate(self) -> None:
         # The next look-up makes it again, so a long list costs this only once.
         self._index = None

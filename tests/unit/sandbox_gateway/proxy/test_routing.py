@@ -149,6 +149,24 @@ def test_the_documentation_is_the_control_planes_without_a_key(target: str) -> N
     assert decide("GET", target, with_key(KEY)) == SANDBOX
 
 
+@pytest.mark.parametrize(
+    "target", ["/console", "/console/", "/console?x", "/console/sandboxes/a%0Ab?q=%2F", "/console//x"]
+)
+@pytest.mark.parametrize("base_domain", ["", "box.example"])
+def test_the_console_is_the_control_planes_without_a_key(target: str, base_domain: str) -> None:
+    strange = "Authorization: Bearer of-a-proxy\r\nCookie: a=b\r\n"
+    for method, fields in (("GET", ""), ("POST", ""), ("GET", strange)):
+        assert decide(method, target, fields, base_domain=base_domain) == ToControl()
+    assert decide("GET", target, with_key(KEY), base_domain=base_domain) == SANDBOX
+    # The host of a sandbox is the sandbox's, whatever the path.
+    assert decide("GET", target, host="abc.box.example", base_domain="box.example") == BY_HOST
+
+
+@pytest.mark.parametrize("target", ["/consoles", "/console.js", "/x/console", "//console", "/%63onsole"])
+def test_what_only_looks_like_the_console_is_not(target: str) -> None:
+    assert refused(decide("GET", target)) == 401
+
+
 @pytest.mark.parametrize("target", ["/health", "/alive", "/health?x"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_health_without_a_key_is_the_gateways(method: str, target: str) -> None:

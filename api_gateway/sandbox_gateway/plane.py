@@ -1,10 +1,13 @@
 """Puts together the control plane of one replica."""
 
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.spans import Tracing
+from sandbox_gateway.console.app import Console, with_console
+from sandbox_gateway.console.rows import Rows
+from sandbox_gateway.console.sessions import Sessions
 from sandbox_gateway.contract.addresses import Addresses, Origin
 from sandbox_gateway.registry.images import Images
 from sandbox_gateway.runtime_api.answers import Answers
@@ -50,8 +53,8 @@ def control_plane(
     streams: Streams,
     auditor: Auditor | None,
     tracing: Tracing | None,
-) -> FastAPI:
-    """The application over this replica's cache. Must be made inside the event loop."""
+) -> ASGIApp:
+    """The Runtime API and the console over this replica's cache. Must be made inside the event loop."""
     namespace, cache = settings.namespace, sandboxes.cache
     permissions = Permissions(settings.allowed_images, settings.sandbox_class)
     limit_checks = LimitChecks(cache, api_keys.limits_of)
@@ -70,20 +73,25 @@ def control_plane(
         poll_hold_seconds=settings.poll_hold_seconds,
     )
     secrets, events = SessionSecrets(keys, cache), ClusterEvents(client, namespace)
+    explanations = Explanations(events, secrets, classes, settings.base_domain)
+    histories = Histories(client, namespace, events, secrets)
+    capacity = Capacity(pools, cache, limit_checks)
+    logs = Logs(client, namespace, secrets)
+    usage = Usage(client, namespace, cache, classes)
     public = Origin.parse(settings.public_url) if settings.public_url else None
-    return create_app(
+    app = create_app(
         service,
         Answers(keys, cache, classes, Addresses(settings.base_domain, public)),
-        Explanations(events, secrets, classes, settings.base_domain),
-        Histories(client, namespace, events, secrets),
-        Capacity(pools, cache, limit_checks),
-        Logs(client, namespace, secrets),
+        explanations,
+        histories,
+        capacity,
+        logs,
         pools,
         images,
         pull_secrets,
         api_keys,
         permissions,
-        Usage(client, namespace, cache, classes),
+        usage,
         Feed(cache, held_calls, limit_checks),
         streams,
         registry_prefix=settings.registry_prefix,
@@ -91,3 +99,24 @@ def control_plane(
         auditor=auditor,
         tracing=tracing,
     )
+    if not settings.console:
+        return app
+    console = Console(
+        Sessions(keys, api_keys),
+        Rows(cache, classes),
+        service,
+        explanations,
+        cache,
+        classes,
+        histories,
+        capacity,
+        permissions,
+        usage,
+        logs,
+        streams,
+        base_domain=settings.base_domain,
+        public=public,
+        requests_per_minute=settings.requests_per_minute,
+        auditor=auditor,
+    )
+    return with_console(app, console.app)
