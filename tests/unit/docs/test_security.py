@@ -46,6 +46,7 @@ def test_there_are_claims_of_every_part() -> None:
         "RBAC",
         "No leak",
         "Isolation",
+        "Console",
         "Abuse",
         "TLS, Ingress and Gateway API",
         "Supply chain",
