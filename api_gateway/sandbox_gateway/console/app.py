@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox_common import service_ports
+from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox, UsageAmounts
 from sandbox_gateway.console import browsers, details, plots
 from sandbox_gateway.console.details import Action
@@ -45,7 +46,6 @@ from sandbox_gateway.sandboxes.logs import LogQuery, Logs
 from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.service import SandboxService
 from sandbox_gateway.sandboxes.usage import Usage
-from sandbox_gateway.sandboxes.view import View
 
 _SANDBOXES = f"{ROOT}/sandboxes"
 _SANDBOX = f"{_SANDBOXES}/{{runtime_id}}"

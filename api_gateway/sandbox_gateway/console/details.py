@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sandbox_common.redaction import redacted
+from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.addresses import Addresses, Origin
 from sandbox_gateway.contract.responses import LimitsResponse
-from sandbox_gateway.sandboxes.view import View
 
 _LIMITS: Mapping[str, str] = {
     "running": "Sandboxes that start or run",

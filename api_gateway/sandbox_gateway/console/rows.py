@@ -10,13 +10,13 @@ from sandbox_common.kube import unreadable
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.reasons import Reason
 from sandbox_common.redaction import redacted
+from sandbox_common.sandboxes.view import View, view
 from sandbox_common.times import utc_now
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.console.selection import Query, Row, Selection, select
 from sandbox_gateway.proxy.steps import in_steps
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
-from sandbox_gateway.sandboxes.view import View, view
 
 ALL = None
 _SELECTIONS = 64

@@ -8,6 +8,7 @@ from itertools import batched
 import orjson
 from fastapi import APIRouter, Request
 
+from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.responses import RuntimeResponse
 from sandbox_gateway.runtime_api import examples
@@ -17,7 +18,6 @@ from sandbox_gateway.runtime_api.routes import Audited, Chosen, Owner, origin_of
 from sandbox_gateway.runtime_api.streams import EVENTS, Stream, Streams
 from sandbox_gateway.sandboxes.api import Reach
 from sandbox_gateway.sandboxes.feed import Feed
-from sandbox_gateway.sandboxes.view import View
 
 HEARTBEAT_SECONDS = 15.0
 """Proxies close connections that are silent for longer."""

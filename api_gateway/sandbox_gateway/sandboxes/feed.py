@@ -13,6 +13,7 @@ from math import inf
 from sandbox_common.kube import unreadable
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.view import View
 from sandbox_common.waiting import set_within
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import NoSandboxError
@@ -20,7 +21,6 @@ from sandbox_gateway.sandboxes.api import Reach
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.held_calls import HeldCalls
 from sandbox_gateway.sandboxes.limit_checks import LimitChecks, Queue
-from sandbox_gateway.sandboxes.view import View
 
 _PROBE_AGAIN_SECONDS = 5.0
 """Between two probes of a pod that does not answer, for all followers together."""

@@ -9,10 +9,10 @@ import structlog
 from sandbox_common import times
 from sandbox_common.kube import FAILURES, ApiError, KubeClient
 from sandbox_common.log_text import LogText
+from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import LogUnreachableError, NoLogError, NoLogYetError
 from sandbox_gateway.sandboxes.session_secrets import SessionSecrets
-from sandbox_gateway.sandboxes.view import View
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from sandbox_common.api_keys import ApiKey, Hash, Limits, Policy
 from sandbox_common.keys import api_key_hash
+from sandbox_common.sandboxes.view import View
 from sandbox_common.usage import Days
 from sandbox_crds.models import Sandbox, SandboxPool
 from sandbox_gateway.console.app import Console
@@ -31,7 +32,6 @@ from sandbox_gateway.sandboxes.permissions import Permissions
 from sandbox_gateway.sandboxes.pools import Pools
 from sandbox_gateway.sandboxes.service import SandboxService
 from sandbox_gateway.sandboxes.usage import Usage
-from sandbox_gateway.sandboxes.view import View
 from unit.sandbox_gateway.support import (
     KEYS,
     Classes,

@@ -9,13 +9,13 @@ import pytest
 
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.console.app import LOG_LINES
 from sandbox_gateway.console.rendering import duration
 from sandbox_gateway.contract.errors import NoSandboxError, WouldLoseWorkspaceError
 from sandbox_gateway.contract.responses import HistoryResponse, HistoryStep
 from sandbox_gateway.sandboxes.logs import LogQuery
-from sandbox_gateway.sandboxes.view import View
 from unit.sandbox_gateway.console.support import FROM_A_PAGE, Town, browser, form_token, sign_in
 from unit.sandbox_gateway.support import sandbox, status
 

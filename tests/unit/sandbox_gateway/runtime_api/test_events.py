@@ -5,9 +5,9 @@ import json
 from typing import Any, cast
 
 import pytest
-from sandbox_gateway.sandboxes.view import View
 
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.addresses import Addresses, Origin
 from sandbox_gateway.contract.responses import RuntimeResponse
