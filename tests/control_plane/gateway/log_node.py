@@ -66,8 +66,14 @@ async def log_node(client: KubeClient, tls: ssl.SSLContext) -> AsyncGenerator[Lo
 
 async def add_pod(client: KubeClient, namespace: str, name: str, node: str = NODE) -> KubeObject:
     """A pod of an agent server on this node."""
+    security = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     spec: dict[str, Any] = {
-        "containers": [{"name": "agent-server", "image": "agent:1"}],
+        "containers": [{"name": "agent-server", "image": "agent:1", "securityContext": security}],
         "automountServiceAccountToken": False,
         **({"nodeName": node} if node else {}),
     }
