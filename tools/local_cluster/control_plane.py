@@ -65,7 +65,10 @@ class ControlPlane:
 
     def _start(self, server_flags: Sequence[str], etcd_flags: Sequence[str]) -> None:
         certificates = self._certificates
-        certificates.create([pki.apiserver([]), pki.ADMIN, pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.KUBELET_CLIENT])
+        # A test may play a node that the API server asks for logs.
+        node = pki.kubelet_serving("log-node", "127.0.0.1")
+        users = (pki.ADMIN, pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.KUBELET_CLIENT)
+        certificates.create([pki.apiserver([]), node, *users])
         server = components.ApiServer(
             address=ADDRESS,
             port=free_port(),

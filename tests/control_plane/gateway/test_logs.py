@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from control_plane.gateway.log_node import LogNode, add_pod, log_node
+from control_plane.gateway.log_node import NODE, LogNode, add_pod, log_node
 from control_plane.gateway.neighbours import DOMAIN, Town, town
 from control_plane.gateway.sleeper import NO_POD, listening
 from control_plane.gateway.support import (
@@ -24,12 +24,12 @@ from control_plane.gateway.support import (
 )
 from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
+from local_cluster.pki import Pki, kubelet_serving
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SECRETS
-from sandbox_common.log_text import CUT, LINE_BYTES
 from sandbox_common.reasons import Reason
 from sandbox_gateway.runtime_api.streams import LOGS
-from unit.sandbox_gateway.mounted_tls import Pair
+from sandbox_common.log_text import CUT, LINE_BYTES
 
 pytestmark = pytest.mark.usefixtures("api_keys")
 
@@ -57,13 +57,11 @@ async def houses(
 
 
 @pytest.fixture
-async def node(client: KubeClient, tmp_path: Path) -> AsyncIterator[LogNode]:
-    pair = Pair.make(tmp_path)
-    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    certificate.write_bytes(pair.certificate)
-    key.write_bytes(pair.key)
+async def node(client: KubeClient, control_plane: ControlPlane) -> AsyncIterator[LogNode]:
+    # The API server takes only certificates of its own authority.
+    pki, identity = Pki(control_plane.directory / "pki"), kubelet_serving(NODE, "127.0.0.1")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate, key)
+    tls.load_cert_chain(pki.certificate(identity.name), pki.key(identity.name))
     async with log_node(client, tls) as running:
         yield running
 
