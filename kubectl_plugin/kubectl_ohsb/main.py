@@ -6,7 +6,7 @@ import click
 
 from kubectl_ohsb.images import images
 from kubectl_ohsb.keys import keys
-from kubectl_ohsb.sandboxes import changing, explaining, listing, pools, starting
+from kubectl_ohsb.sandboxes import changing, explaining, listing, pools, starting, top
 from kubectl_ohsb.sandboxes import logs as log
 from kubectl_ohsb.usage import usage
 from sandbox_common import logs
@@ -25,6 +25,7 @@ ohsb.add_command(changing.pause)
 ohsb.add_command(changing.resume)
 ohsb.add_command(changing.stop)
 ohsb.add_command(pools.command)
+ohsb.add_command(top.command)
 ohsb.add_command(keys)
 ohsb.add_command(images)
 ohsb.add_command(usage)

@@ -27,9 +27,9 @@ from local_cluster.control_plane import ControlPlane
 from local_cluster.pki import Pki, kubelet_serving
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SECRETS
+from sandbox_common.log_text import CUT, LINE_BYTES
 from sandbox_common.reasons import Reason
 from sandbox_gateway.runtime_api.streams import LOGS
-from sandbox_common.log_text import CUT, LINE_BYTES
 
 pytestmark = pytest.mark.usefixtures("api_keys")
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
+from sandbox_gateway.sandboxes.view import View
 
 from sandbox_common.kube import ApiError, KubeClient
 from sandbox_common.reasons import Reason
@@ -12,7 +13,6 @@ from sandbox_gateway.contract.errors import GatewayError
 from sandbox_gateway.sandboxes import logs
 from sandbox_gateway.sandboxes.logs import LogQuery, Logs
 from sandbox_gateway.sandboxes.session_secrets import SessionSecrets
-from sandbox_gateway.sandboxes.view import View
 from unit.sandbox_common.kube.test_client import connected
 from unit.sandbox_gateway.support import KEYS, sandbox, status, unconnected_cache
 
