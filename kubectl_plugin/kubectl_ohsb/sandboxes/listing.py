@@ -165,7 +165,7 @@ def ordered(rows: Sequence[Row], order: str) -> list[Row]:
     "reasons",
     metavar="REASON",
     multiple=True,
-    type=click.Choice(list(Reason), case_sensitive=False),
+    type=click.Choice([reason.value for reason in Reason], case_sensitive=False),
     help="Only this reason, such as Unschedulable; docs/reasons.md lists all.",
 )
 @click.option("--sort", type=click.Choice(list(_ORDERS)), default="name", show_default=True, help="Order of the rows.")
@@ -177,7 +177,7 @@ def command(
     sessions: tuple[str, ...],
     classes: tuple[str, ...],
     states: tuple[str, ...],
-    reasons: tuple[Reason, ...],
+    reasons: tuple[str, ...],
     sort: str,
     limit: int | None,
     output: str,

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from kubectl_ohsb.main import ohsb
 from kubectl_ohsb.printing import columns
-from kubectl_ohsb.sandboxes.listing import Filter, Row, ordered
+from kubectl_ohsb.sandboxes.listing import Filter, Row, command, ordered
 from sandbox_common.reasons import Reason
 from unit.sandbox_gateway.support import NOW, sandbox, status
 
@@ -75,3 +75,8 @@ def test_wrong_options_are_named(arguments: list[str]) -> None:
     result = CliRunner().invoke(ohsb, ["list", *arguments])
     assert result.exit_code == 2
     assert arguments[0] in result.output
+
+
+def test_reasons_are_those_of_conditions_however_they_are_written() -> None:
+    [option] = [param for param in command.params if param.name == "reasons"]
+    assert option.type.convert("imagenotfound", option, None) == "ImageNotFound"
