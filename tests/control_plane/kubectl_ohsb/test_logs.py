@@ -3,24 +3,24 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from control_plane.gateway.log_node import LogNode, add_pod, log_node
+from control_plane.gateway.log_node import NODE, LogNode, add_pod, log_node
 from control_plane.gateway.support import Operator
 from control_plane.kubectl_ohsb.support import Shell, add_sandbox
+from local_cluster.control_plane import ControlPlane
+from local_cluster.pki import Pki, kubelet_serving
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SECRETS
 from sandbox_common.log_text import CUT
 from sandbox_common.reasons import Reason
 from sandbox_common.redaction import REDACTED
-from unit.sandbox_gateway.mounted_tls import Pair
 
 
 @pytest.fixture
 async def node(
-    client: KubeClient, namespace: str, shell: Shell, operator: Operator, tmp_path: Path
+    client: KubeClient, namespace: str, shell: Shell, operator: Operator, control_plane: ControlPlane
 ) -> AsyncIterator[LogNode]:
     """A node with the pod of the sandbox sb-a, whose Secret has two keys."""
     await add_sandbox(client, namespace, "sb-a")
@@ -28,12 +28,10 @@ async def node(
     await operator.report(Reason.READY, name="sb-a")
     keys = {"OH_SESSION_API_KEYS_0": "the-session-key", "OH_SECRET_KEY": "the-secret-key"}
     await client.create(SECRETS, namespace, {"metadata": {"name": "pod"}, "stringData": keys})
-    pair = Pair.make(tmp_path)
-    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    certificate.write_bytes(pair.certificate)
-    key.write_bytes(pair.key)
+    # The API server takes only certificates of its own authority.
+    pki, identity = Pki(control_plane.directory / "pki"), kubelet_serving(NODE, "127.0.0.1")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate, key)
+    tls.load_cert_chain(pki.certificate(identity.name), pki.key(identity.name))
     async with log_node(client, tls) as running:
         yield running
 
