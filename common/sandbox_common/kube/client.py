@@ -230,15 +230,9 @@ class KubeClient:
     @asynccontextmanager
     async def watch(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[Lines]:
         """The open stream of a watch, with one JSON event a line. Raises ApiError if the server refuses it."""
-        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=_WATCH_SILENCE_SECONDS)
         path, accept = resource.path(namespace), resource.accepts(a_list=False)
-        response = await self._request("GET", path, {**query, "watch": "true"}, accept=accept, timeout=timeout)
-        try:
-            if response.status >= 300:
-                raise _refusal(response, await response.read())
-            yield response.content
-        finally:
-            response.close()
+        async with self._open(path, {**query, "watch": "true"}, accept, _WATCH_SILENCE_SECONDS) as content:
+            yield content
 
     @asynccontextmanager
     async def log(self, namespace: str, pod: str, **query: str) -> AsyncGenerator[Chunks]:
@@ -246,9 +240,20 @@ class KubeClient:
 
         Raises ApiError: 400 or 404 if the pod or its container has none, 500 and more if its node does not answer.
         """
-        timeout = aiohttp.ClientTimeout(total=None, connect=5)
-        path = PODS.path(namespace, pod, "log")
-        response = await self._request("GET", path, query, accept="*/*", timeout=timeout, buffer=_LOG_BUFFER)
+        async with self._open(PODS.path(namespace, pod, "log"), query, "*/*", buffer=_LOG_BUFFER) as content:
+            yield content
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        accept: str,
+        silence_seconds: float | None = None,
+        buffer: int | None = None,
+    ) -> AsyncGenerator[aiohttp.StreamReader]:
+        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=silence_seconds)
+        response = await self._request("GET", path, query, accept=accept, timeout=timeout, buffer=buffer)
         try:
             if response.status >= 300:
                 raise _refusal(response, await response.read())

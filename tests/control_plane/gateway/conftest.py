@@ -1,9 +1,13 @@
 """One gateway replica on the real API server, and what stands in for operator and pod."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from control_plane.gateway.neighbours import DOMAIN, Town, town
+from control_plane.gateway.sleeper import listening
 from control_plane.gateway.support import (
     ADMIN_API_KEY,
     API_KEY,
@@ -52,6 +56,25 @@ async def patient(
 def operator(client: KubeClient, namespace: str, master_keys: MasterKeys) -> Operator:
     """Reports on the namespace's Sandbox."""
     return Operator(client, namespace, master_keys)
+
+
+@pytest.fixture
+async def houses(
+    control_plane: ControlPlane, namespace: str, master_key_dir: Path, operator: Operator, api_keys: None
+) -> AsyncIterator[Town]:
+    """Two gateways that hold nothing, and two owners."""
+    settings: dict[str, Any] = {
+        "master_key_dir": master_key_dir,
+        "base_domain": DOMAIN,
+        "start_hold_seconds": 0,
+        "poll_hold_seconds": 0,
+    }
+    async with (
+        listening(control_plane, namespace, **settings) as one,
+        listening(control_plane, namespace, **settings) as other,
+        town([one, other], (API_KEY, OTHER_API_KEY), operator) as inhabited,
+    ):
+        yield inhabited
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Sandboxes followed by server-sent events, through whole gateways on the real API server."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 import pytest
 
 from control_plane.audit import Audit
-from control_plane.gateway.neighbours import DOMAIN, Town, town
+from control_plane.gateway.neighbours import Town
 from control_plane.gateway.process import serving
 from control_plane.gateway.sleeper import listening
 from control_plane.gateway.sse import events
-from control_plane.gateway.support import ADMIN_API_KEY, API_KEY, OTHER_API_KEY, USER_AGENT, Operator, add_api_key
+from control_plane.gateway.support import ADMIN_API_KEY, API_KEY, USER_AGENT, Operator, add_api_key
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.kube import KubeClient
@@ -23,25 +22,6 @@ from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
 
 pytestmark = pytest.mark.usefixtures("api_keys")
-
-
-@pytest.fixture
-async def houses(
-    control_plane: ControlPlane, namespace: str, master_key_dir: Path, operator: Operator
-) -> AsyncIterator[Town]:
-    """Two gateways that hold nothing."""
-    settings: dict[str, Any] = {
-        "master_key_dir": master_key_dir,
-        "base_domain": DOMAIN,
-        "start_hold_seconds": 0,
-        "poll_hold_seconds": 0,
-    }
-    async with (
-        listening(control_plane, namespace, **settings) as one,
-        listening(control_plane, namespace, **settings) as other,
-        town([one, other], (API_KEY, OTHER_API_KEY), operator) as inhabited,
-    ):
-        yield inhabited
 
 
 async def test_an_owner_follows_its_own_and_an_administrator_all_without_a_request(

@@ -4,7 +4,7 @@ import re
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from control_plane.audit import Audit, kinds
 from control_plane.gateway.neighbours import DOMAIN, Town, town
 from control_plane.gateway.process import serving
-from control_plane.gateway.sleeper import NO_POD, listening
+from control_plane.gateway.sleeper import NO_POD
 from control_plane.gateway.support import ADMIN_API_KEY, API_KEY, OTHER_API_KEY, USER_AGENT, Operator, answer, refusal
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
@@ -56,25 +56,6 @@ NAME_NONE = {
 }
 
 MADE_UP = {"runtime_id": "sb-abcdefghijklmnopqrstuvwx", "session_id": "session-x"}
-
-
-@pytest.fixture
-async def houses(
-    control_plane: ControlPlane, namespace: str, master_key_dir: Path, operator: Operator
-) -> AsyncIterator[Town]:
-    """Two gateways that hold nothing."""
-    settings: dict[str, Any] = {
-        "master_key_dir": master_key_dir,
-        "base_domain": DOMAIN,
-        "start_hold_seconds": 0,
-        "poll_hold_seconds": 0,
-    }
-    async with (
-        listening(control_plane, namespace, **settings) as one,
-        listening(control_plane, namespace, **settings) as other,
-        town([one, other], (API_KEY, OTHER_API_KEY), operator) as inhabited,
-    ):
-        yield inhabited
 
 
 async def asked(http: httpx.AsyncClient, replica: str, endpoint: tuple[str, str], name: str) -> httpx.Response:

@@ -5,15 +5,14 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from control_plane.gateway.log_node import NODE, LogNode, add_pod, log_node
-from control_plane.gateway.neighbours import DOMAIN, Town, town
-from control_plane.gateway.sleeper import NO_POD, listening
+from control_plane.gateway.neighbours import Town
+from control_plane.gateway.sleeper import NO_POD
 from control_plane.gateway.support import (
     ADMIN_API_KEY,
     API_KEY,
@@ -35,25 +34,12 @@ pytestmark = pytest.mark.usefixtures("api_keys")
 
 
 @pytest.fixture
-async def houses(
-    control_plane: ControlPlane, namespace: str, master_key_dir: Path, operator: Operator, client: KubeClient
-) -> AsyncIterator[Town]:
-    """Two gateways that hold nothing; Alice's and Bob's sandboxes have pods."""
-    settings: dict[str, Any] = {
-        "master_key_dir": master_key_dir,
-        "base_domain": DOMAIN,
-        "start_hold_seconds": 0,
-        "poll_hold_seconds": 0,
-    }
-    async with (
-        listening(control_plane, namespace, **settings) as one,
-        listening(control_plane, namespace, **settings) as other,
-        town([one, other], (API_KEY, OTHER_API_KEY), operator) as inhabited,
-    ):
-        for owner in (inhabited.alice, inhabited.bob):
-            await add_pod(client, namespace, f"pod-of-{owner.name}")
-            await operator.report(Reason.READY, name=owner.name, podUID=owner.name, podName=f"pod-of-{owner.name}")
-        yield inhabited
+async def houses(houses: Town, client: KubeClient, namespace: str, operator: Operator) -> Town:
+    """Alice's and Bob's sandboxes have pods."""
+    for owner in (houses.alice, houses.bob):
+        await add_pod(client, namespace, f"pod-of-{owner.name}")
+        await operator.report(Reason.READY, name=owner.name, podUID=owner.name, podName=f"pod-of-{owner.name}")
+    return houses
 
 
 @pytest.fixture
