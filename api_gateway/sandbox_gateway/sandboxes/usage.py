@@ -10,6 +10,7 @@ from sandbox_common.kube.resources import SANDBOX_USAGES, SANDBOXES
 from sandbox_common.usage import Days, Span, present, up_to_now
 from sandbox_crds.models import SandboxUsage
 from sandbox_crds.names import usage_name
+from sandbox_gateway.contract.errors import UnavailableError
 from sandbox_gateway.proxy.steps import in_steps
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.classes import SandboxClasses
@@ -35,10 +36,9 @@ class Usage:
         self._now = now
 
     async def of(self, owner: str) -> tuple[datetime, Days]:
-        """The present time, and what was used until then. One read; raises what KubeClient raises."""
+        """The present time, and what was used until then. One read; raises what KubeClient raises, UnavailableError."""
         async with asyncio.timeout(_API_SECONDS):
             found = await self._client.find(SANDBOX_USAGES, self._namespace, usage_name(owner))
-        stored = SandboxUsage.model_validate(found).status if found else None
         spans: list[Span] = []
         async for sandbox in in_steps(self._cache.owned_by(owner)):
             try:
@@ -46,4 +46,12 @@ class Usage:
             except (ValueError, OverflowError) as error:
                 unreadable.report(SANDBOXES, sandbox.metadata.name, error)
         now = self._now()
-        return now, up_to_now(stored, spans, int(now.timestamp()))
+        try:
+            stored = SandboxUsage.model_validate(found).status if found else None
+            return now, up_to_now(stored, spans, int(now.timestamp()))
+        except (ValueError, OverflowError) as error:
+            unreadable.report(SANDBOX_USAGES, usage_name(owner), error)
+            raise UnavailableError(
+                "The record of usage is malformed. An administrator must correct or delete the SandboxUsage "
+                f"{usage_name(owner)}."
+            ) from None

@@ -167,6 +167,22 @@ async def test_no_parameter_leads_to_another_owner(http: httpx.AsyncClient, reco
 
 
 @pytest.mark.parametrize(
+    "status",
+    [
+        {"days": {"2026-01-02": 1}},
+        {"days": {"2026-01-02": {"default": {"runningSeconds": -1}}}},
+        {"days": []},
+        {"through": "yesterday"},
+        {"through": "9999-12-31T23:59:60Z"},
+    ],
+)
+async def test_a_malformed_record_is_named(http: httpx.AsyncClient, records: Records, status: dict[str, Any]) -> None:
+    records.put("alice", "2026-01-02T23:59:30Z")
+    records.records[usage_name("alice")]["status"] |= status
+    assert f"delete the SandboxUsage {usage_name('alice')}" in refusal(await http.get("/usage"), 503)
+
+
+@pytest.mark.parametrize(
     ("error", "words"),
     [
         (ApiError(503, "ServiceUnavailable", "no"), "overloaded or unreachable"),
