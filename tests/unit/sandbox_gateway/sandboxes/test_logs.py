@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
-from sandbox_gateway.sandboxes.view import View
 
 from sandbox_common.kube import ApiError, KubeClient
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.view import View
 from sandbox_gateway.contract.errors import GatewayError
 from sandbox_gateway.sandboxes import logs
 from sandbox_gateway.sandboxes.logs import LogQuery, Logs
