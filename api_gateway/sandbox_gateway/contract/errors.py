@@ -84,8 +84,7 @@ class NoLogError(GatewayError):
 class NoLogYetError(GatewayError):
     """The sandbox is starting."""
 
-    status = 503
-    passing = Passing.STARTING
+    status = 409
 
     def __init__(self, name: str) -> None:
         super().__init__(

@@ -90,8 +90,8 @@ def log_routes(service: SandboxService, logs: Logs, streams: Streams) -> APIRout
         """What the agent server of a sandbox has printed in its present pod, as text.
 
         Keys of the sandbox are redacted, invisible characters removed, and lines cut after 16 KiB. An answer has at
-        most 16 MiB and lasts at most an hour; it ends with the key. 409 if the sandbox is paused or has failed without
-        a pod, 503 with `Retry-After` while it starts. With the permission `admin`: also of others.
+        most 16 MiB and lasts at most an hour; it ends with the key. 409 while the sandbox has none: it
+        starts, is paused, or has failed without a pod. With the permission `admin`: also of others.
         """
         noted.runtime_id = runtime_id
         query = LogQuery(tail, None if since is None else moment(since), follow, timestamps)

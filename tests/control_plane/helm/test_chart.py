@@ -252,7 +252,10 @@ RIGHTS = [
     (GATEWAY, "list", "secrets", True),
     (GATEWAY, "get", "secrets", False),
     (GATEWAY, "delete", "secrets", False),
-    (GATEWAY, "get", "pods", False),
+    (GATEWAY, "get", "pods", True),
+    (GATEWAY, "list", "pods", False),
+    (GATEWAY, "get", "pods/log", True),
+    (GATEWAY, "create", "pods/exec", False),
     (GATEWAY, "create", "pods", False),
 ]
 

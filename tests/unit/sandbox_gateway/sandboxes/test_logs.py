@@ -98,9 +98,9 @@ async def test_one_that_breaks_off_says_so(client: KubeClient, node: Node) -> No
     [
         (PAUSED, "pod", 200, 409, "it is paused"),
         (FAILED, "", 200, 409, r"it is failed \(InvalidImageName\)"),
-        (STARTING, "", 200, 503, "because it is starting"),
-        (STARTING, "pod", 400, 503, "because it is starting"),
-        (RUNNING, "pod", 404, 503, "because it is starting"),
+        (STARTING, "", 200, 409, "because it is starting"),
+        (STARTING, "pod", 400, 409, "because it is starting"),
+        (RUNNING, "pod", 404, 409, "because it is starting"),
         (FAILED, "pod", 400, 409, "it is failed"),
         (RUNNING, "pod", 500, 503, "the node of the sandbox"),
         (RUNNING, "pod", 503, 503, "the node of the sandbox"),
