@@ -57,6 +57,8 @@ class Clients:
             sockets = [tasks.create_task(self._stay(conversation)) for conversation in self._conversations]
             await self.until_open()
             await tasks.create_task(self._request())
+            # Those that were closed last may still be on their way back.
+            await self.until_open()
             for task in sockets:
                 task.cancel()
         return self.seen
@@ -95,6 +97,7 @@ class Clients:
                 pass
             left = time.monotonic()
             self.seen.closed[websocket.close_code] += 1
+            self._open -= 1
             while True:
                 try:
                     websocket = await self._connect(conversation)
@@ -103,6 +106,7 @@ class Clients:
                     self.seen.refused.append(repr(error))
                     await asyncio.sleep(0.1)
             self.seen.away.append(time.monotonic() - left)
+            self._open += 1
 
     async def _connect(self, conversation: str) -> ClientConnection:
         """Open, as its first event proves."""
