@@ -14,6 +14,9 @@ SERVICES = ("vscode", "work-1", "work-2")
 SERVICE_PREFIX = f"^({'|'.join(SERVICES)})-"
 """No Sandbox's name may begin like this, because its host would be that of another sandbox's service."""
 
+CONTAINER = "agent-server"
+"""Name of the agent server's container in a sandbox's pod. Others may have been injected."""
+
 _LABEL = re.compile("[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _POD_NAME = re.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _HASHED = "sha256-"

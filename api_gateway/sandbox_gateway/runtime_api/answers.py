@@ -9,6 +9,7 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.losses import losses_words
 from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox
+from sandbox_crds.names import CONTAINER
 from sandbox_gateway.contract.addresses import Addresses, Origin
 from sandbox_gateway.contract.errors import UnavailableError
 from sandbox_gateway.contract.responses import ContainerStatus, Event, RuntimeResponse
@@ -20,7 +21,6 @@ from sandbox_gateway.sandboxes.notices import FIELDS_IGNORED, ignored_message
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_CONTAINER = "agent-server"
 _LOST = "PodLost"
 
 
@@ -109,7 +109,7 @@ def _container_statuses(sandbox: Sandbox, seen: View) -> list[ContainerStatus]:
         return []
     return [
         ContainerStatus(
-            name=_CONTAINER,
+            name=CONTAINER,
             ready=seen.ready,
             restart_count=seen.restart_count,
             reason=seen.reason,

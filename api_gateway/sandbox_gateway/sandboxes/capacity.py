@@ -14,8 +14,6 @@ from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.pools import Pools
 
 _MOST_DETAILS = 10
-_COUNTED = ("running", "sandboxes")
-"""Limits of which the gateway knows what uses them."""
 
 
 class Capacity:
@@ -82,5 +80,5 @@ def _state(pool: SandboxPool, claimed: int) -> PoolState:
 def limits_response(owner: str, limits: Limits, used: dict[str, int], queued: int) -> LimitsResponse:
     """The limits that are set, and what is left of those that are counted."""
     present: dict[str, int] = limits.model_dump(by_alias=True, exclude_none=True)
-    left = {name: max(0, present[name] - used[name]) for name in _COUNTED if name in present}
+    left = {name: max(0, present[name] - number) for name, number in used.items() if name in present}
     return LimitsResponse(owner=owner, limits=present, used=used, left=left, queued=queued)

@@ -12,6 +12,7 @@ from sandbox_common.kube import KubeObject
 from sandbox_common.kube.unreadable import malformed
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_crds.models import Condition, Sandbox
+from sandbox_crds.names import CONTAINER
 from sandbox_gateway.contract.responses import Source, Step
 
 _ORDER = {step: place for place, step in enumerate(get_args(Step))}
@@ -19,7 +20,6 @@ _TRUST = {source: place for place, source in enumerate(get_args(Source))}
 _SAME = timedelta(seconds=2)
 """Two sources that name a step at times that differ by less than this mean the same one."""
 _MOST = 200
-_CONTAINER = "agent-server"
 _OF_CONDITION: dict[str, Step] = {
     Reason.QUEUED: "queued",
     Reason.IDLE: "idle",
@@ -112,7 +112,7 @@ def moments_of_pod(pod: KubeObject) -> list[Moment]:
             node: str = pod["spec"].get("nodeName") or ""
             found.append(_of_pod("scheduled", since, f"on node {node}" if node else ""))
     for container in containers:
-        if container["name"] == _CONTAINER:
+        if container["name"] == CONTAINER:
             found += _of_state(container.get("state") or {})
             found += _of_state(container.get("lastState") or {})
     return found

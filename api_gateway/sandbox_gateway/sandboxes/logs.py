@@ -11,12 +11,12 @@ from sandbox_common.kube import FAILURES, ApiError, KubeClient
 from sandbox_common.log_text import LogText
 from sandbox_common.sandboxes.view import View
 from sandbox_crds.models import Sandbox
+from sandbox_crds.names import CONTAINER
 from sandbox_gateway.contract.errors import LogUnreachableError, NoLogError, NoLogYetError
 from sandbox_gateway.sandboxes.session_secrets import SessionSecrets
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_CONTAINER = "agent-server"
 MOST_BYTES = 16 * 1024 * 1024
 """Of one answer, as they come from the node."""
 _STEP_BYTES = 16 * 1024
@@ -36,7 +36,7 @@ class LogQuery:
 
     def encoded(self) -> dict[str, str]:
         """As the API server wants it."""
-        query = {"container": _CONTAINER, "tailLines": str(self.tail)}
+        query = {"container": CONTAINER, "tailLines": str(self.tail)}
         if isinstance(self.since, datetime):
             query["sinceTime"] = times.rfc3339(self.since)
         elif self.since is not None:

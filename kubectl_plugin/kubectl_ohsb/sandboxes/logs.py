@@ -17,9 +17,8 @@ from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import SECRETS
 from sandbox_common.log_text import LogText
 from sandbox_crds.models import Sandbox
-from sandbox_crds.names import is_pod_name
+from sandbox_crds.names import CONTAINER, is_pod_name
 
-_CONTAINER = "agent-server"
 _NO_KEYS = "The Secret with the sandbox's keys cannot be read, so only session keys are redacted, by their form."
 
 
@@ -72,7 +71,7 @@ def query(
     flags = {"follow": follow, "previous": previous, "timestamps": timestamps}
     numbers = {"sinceSeconds": since and max(1, int(since.total_seconds())), "tailLines": tail}
     return {
-        "container": _CONTAINER,
+        "container": CONTAINER,
         **{key: "true" for key, value in flags.items() if value},
         **{key: str(value) for key, value in numbers.items() if value is not None},
     }

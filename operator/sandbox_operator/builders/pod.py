@@ -9,6 +9,7 @@ from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import PODS
 from sandbox_crds.api import EGRESS_LABEL, SANDBOX_LABEL
 from sandbox_crds.models import Sandbox, SandboxClass
+from sandbox_crds.names import CONTAINER
 from sandbox_operator.builders import delivery, environment
 from sandbox_operator.builders.additions import extra_mounts, extra_volumes, sidecars
 from sandbox_operator.builders.confinement import confinement
@@ -16,7 +17,7 @@ from sandbox_operator.builders.eviction import eviction_annotation
 from sandbox_operator.builders.launch import container_dir, launched
 from sandbox_operator.builders.owned import name_of, owned, volume_claim_of
 from sandbox_operator.builders.quantity import scaled
-from sandbox_operator.watching.pods import CONTAINER, KEY_ID_ANNOTATION, RESTARTED_ANNOTATION, WORKSPACE_VOLUME
+from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, RESTARTED_ANNOTATION, WORKSPACE_VOLUME
 
 _ALL_SANDBOXES = {"labelSelector": {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}}
 

@@ -11,10 +11,8 @@ from sandbox_common.kube import KubeObject
 from sandbox_common.kube.unreadable import malformed
 from sandbox_common.usage import mebibytes, millicores
 from sandbox_crds.api import GROUP, POOL_LABEL, SANDBOX_LABEL
+from sandbox_crds.names import CONTAINER
 from sandbox_operator.watching.nodes import Toleration, toleration
-
-CONTAINER = "agent-server"
-"""Name of the container with the agent server. Others may have been injected."""
 
 WORKSPACE_VOLUME = "workspace"
 """Name of the volume at /workspace. A class's own volumes have other names."""

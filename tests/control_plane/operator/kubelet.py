@@ -10,7 +10,7 @@ from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource
 from sandbox_common.kube.resources import PODS
 from sandbox_common.times import rfc3339
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_operator.watching.pods import CONTAINER
+from sandbox_crds.names import CONTAINER
 
 NODE = "node-1"
 POD_IP = "127.0.0.7"

@@ -8,7 +8,7 @@ from sandbox_common.command import agent_port
 from sandbox_common.environment import is_reserved
 from sandbox_common.service_ports import VARIABLES
 from sandbox_crds.api import EGRESS_LABEL
-from sandbox_crds.names import pod_name
+from sandbox_crds.names import CONTAINER, pod_name
 from sandbox_operator.builders.environment import IDLE_TIMEOUT, defaults, variables
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.owned import name_of
@@ -16,7 +16,7 @@ from sandbox_operator.builders.pod import build_pod
 from sandbox_operator.builders.refusals import refused
 from sandbox_operator.builders.secret import build_secret
 from sandbox_operator.pools.template import template
-from sandbox_operator.watching.pods import CONTAINER, controller_uid
+from sandbox_operator.watching.pods import controller_uid
 from unit.sandbox_operator.golden import CASES, DIRECTORY, objects, text
 from unit.sandbox_operator.samples import KEY_ID, KEYS, NOW, UID, class_, sandbox
 

@@ -11,11 +11,10 @@ import pytest
 from sandbox_common.kube import Informer, KubeClient, KubeObject, Resource
 from sandbox_common.kube.resources import PODS
 from sandbox_crds.models import Sandbox
-from sandbox_crds.names import pod_name
+from sandbox_crds.names import CONTAINER, pod_name
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.caches import Caches
 from sandbox_operator.term import Term
-from sandbox_operator.watching import pods
 from sandbox_operator.watching.glue import feed
 from sandbox_operator.watching.store import Store
 from unit.sandbox_operator.samples import IMAGE, KEYS
@@ -59,7 +58,7 @@ def sandbox(number: int, version: int = 1) -> KubeObject:
 def pod(number: int, version: int = 1, phase: str = "Running") -> KubeObject:
     """The sandbox's, as it is once it is ready."""
     name, uid = named(number), f"uid-{number}"
-    running = {"name": pods.CONTAINER, "ready": True, "restartCount": 0, "state": {"running": {"startedAt": STAMP}}}
+    running = {"name": CONTAINER, "ready": True, "restartCount": 0, "state": {"running": {"startedAt": STAMP}}}
     return {
         "metadata": {
             "name": pod_name(name, uid),
@@ -69,7 +68,7 @@ def pod(number: int, version: int = 1, phase: str = "Running") -> KubeObject:
             "labels": {"sandbox.openhands.dev/sandbox": name},
             "ownerReferences": [{"uid": uid, "controller": True}],
         },
-        "spec": {"nodeName": "node", "containers": [{"name": pods.CONTAINER, "image": IMAGE}]},
+        "spec": {"nodeName": "node", "containers": [{"name": CONTAINER, "image": IMAGE}]},
         "status": {
             "phase": phase,
             "podIP": "192.0.2.1",

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from sandbox_crds.names import CONTAINER
 from sandbox_operator.watching.nodes import Toleration
-from sandbox_operator.watching.pods import CLAIMED_ANNOTATION, CONTAINER, Obstacle, controller_uid, decode
+from sandbox_operator.watching.pods import CLAIMED_ANNOTATION, Obstacle, controller_uid, decode
 from unit.sandbox_common.test_times import ABSURD
 
 POD: dict[str, Any] = {
