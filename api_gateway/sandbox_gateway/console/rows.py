@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Set
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -36,26 +36,25 @@ class Rows:
         self._now = now
         self._rows: dict[str, Row] = {}
         self._stale: set[str] = set()
-        """Names whose row must be made again, or removed."""
+        """Names whose row must be made again."""
         self._due: dict[str, datetime] = {}
         """When a row changes although its Sandbox does not: a delayed start fails."""
-        self._owners: dict[str, str] = {}
-        self._owned: defaultdict[str, set[str]] = defaultdict(set)
         self._watching: defaultdict[Scope, set[asyncio.Event]] = defaultdict(set)
-        self._changes: defaultdict[Scope, int] = defaultdict(int)
-        self._selections: dict[tuple[Scope, Query], tuple[int, float, Selection]] = {}
-        cache.listen(self._on_change)
+        self._selections: dict[tuple[Scope, Query], tuple[float, Selection]] = {}
+        """Since the last change of the scope, with the time at which each was made."""
+        cache.follow(self._on_change)
 
     async def select(self, scope: Scope, query: Query) -> Selection:
         """A page of a table. All who ask for the same one after a change share the work."""
-        known, changes = self._selections.get((scope, query)), self._changes[scope]
         now = self._now().timestamp()
-        if known is not None and known[0] == changes and 0 <= now - known[1] < _FRESH_SECONDS:
-            return known[2]
+        known = self._selections.get((scope, query))
+        if known is not None and 0 <= now - known[0] < _FRESH_SECONDS:
+            return known[1]
         selection = select(await self._of(scope), query)
-        self._selections[scope, query] = changes, now, selection
-        if len(self._selections) > _SELECTIONS:
-            del self._selections[next(iter(self._selections))]
+        if not self._stale:  # else something has changed meanwhile
+            self._selections[scope, query] = now, selection
+            if len(self._selections) > _SELECTIONS:
+                del self._selections[next(iter(self._selections))]
         return selection
 
     @contextmanager
@@ -75,13 +74,10 @@ class Rows:
         due = [name for name, at in self._due.items() if now >= at]
         async for name in in_steps([*self._stale, *due]):
             self._make(name, now)
-        names = self._owners if scope is None else self._owned.get(scope, ())
-        return [row for name in names if (row := self._rows.get(name))]
+        return [row for row in self._rows.values() if scope in {ALL, row.owner}]
 
     def _make(self, name: str, now: datetime) -> None:
-        self._stale.discard(name)
-        self._rows.pop(name, None)
-        self._due.pop(name, None)
+        self._forget(name)
         sandbox = self._cache.get(name)
         if sandbox is None:
             return
@@ -96,18 +92,20 @@ class Rows:
             if seen.changes_at is not None:
                 self._due[name] = seen.changes_at
 
-    def _on_change(self, name: str, sandbox: Sandbox | None) -> None:
-        self._stale.add(name)
-        scopes: set[Scope] = {ALL}
-        if (before := self._owners.pop(name, None)) is not None:
-            self._owned[before].discard(name)
-            scopes.add(before)
-        if sandbox is not None:
-            owner = self._owners[name] = sandbox.spec.owner
-            self._owned[owner].add(name)
-            scopes.add(owner)
+    def _forget(self, name: str) -> None:
+        self._stale.discard(name)
+        self._rows.pop(name, None)
+        self._due.pop(name, None)
+
+    def _on_change(self, name: str, owners: Set[str]) -> None:
+        if self._cache.get(name) is None:
+            self._forget(name)
+        else:
+            self._stale.add(name)
+        scopes = {ALL, *owners}
+        for outdated in [key for key in self._selections if key[0] in scopes]:
+            del self._selections[outdated]
         for scope in scopes:
-            self._changes[scope] += 1
             for event in self._watching.get(scope, ()):
                 event.set()
 

@@ -1,7 +1,7 @@
 """The gateway's cache of Sandboxes: the informer's, with this replica's own writes ahead of it."""
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Set
 from contextlib import AbstractContextManager, contextmanager
 
 from sandbox_common.keys import MasterKeys
@@ -30,6 +30,7 @@ class SandboxCache:
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._expected_key_ids: dict[str, set[asyncio.Event]] = {}
         self._listeners: list[Callable[[str, Sandbox | None], None]] = []
+        self._followers: list[Callable[[str, Set[str]], None]] = []
         self.suspensions = Suspensions(self.listen)
 
     @property
@@ -97,6 +98,10 @@ class SandboxCache:
         """Call `listener(name, result of get(name))` at each change of any Sandbox."""
         self._listeners.append(listener)
 
+    def follow(self, follower: Callable[[str, Set[str]], None]) -> None:
+        """Call `follower(name, owners)` at each change, after the listeners. Owners: whose Sandbox it was, and is."""
+        self._followers.append(follower)
+
     def watching(self, name: str) -> AbstractContextManager[asyncio.Event]:
         """An event that is set at each change of this Sandbox; the caller clears it."""
         return _watching(self._watchers, name)
@@ -118,7 +123,7 @@ class SandboxCache:
         former = self._key_ids.pop(name, "")
         self._names.pop(former, None)
         sandbox = self.get(name)
-        self._index_owner(name, sandbox.spec.owner if sandbox else None)
+        owners = self._index_owner(name, sandbox.spec.owner if sandbox else None)
         key_id = self.key_id(sandbox) if sandbox else ""
         if key_id:
             self._key_ids[name], self._names[key_id] = key_id, name
@@ -128,10 +133,12 @@ class SandboxCache:
             self.give_up(former)
         for listener in self._listeners:
             listener(name, sandbox)
+        for follower in self._followers:
+            follower(name, owners)
         for event in self._watchers.get(name, ()):
             event.set()
 
-    def _index_owner(self, name: str, owner: str | None) -> None:
+    def _index_owner(self, name: str, owner: str | None) -> Set[str]:
         before = self._owners.pop(name, None)
         if before is not None:
             names = self._owned[before]
@@ -141,6 +148,7 @@ class SandboxCache:
         if owner is not None:
             self._owners[name] = owner
             self._owned.setdefault(owner, set()).add(name)
+        return {whose for whose in (before, owner) if whose is not None}
 
 
 @contextmanager

@@ -5,7 +5,7 @@ state of each sandbox, once, and never has more than one name for each sandbox i
 """
 
 import asyncio
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import inf
@@ -82,15 +82,14 @@ class Feed:
         self._cache = cache
         self._held_calls = held_calls
         self._limit_checks = limit_checks
-        self._owners: dict[str, str] = {}
-        """Of each sandbox, as last told: whoever followed it has to learn that it is gone."""
         self._followers: set[Follower] = set()
         self._probed: dict[str, float] = {}
         """Loop time at which a pod was last probed for followers."""
         self._to_probe: dict[str, None] = {}
         self._probing: set[asyncio.Task[None]] = set()
         self._queues: dict[str, tuple[float, Queue]] = {}
-        cache.listen(self._changed)
+        cache.listen(lambda name, sandbox: None if sandbox else self._forget(name))
+        cache.follow(self._changed)
 
     @contextmanager
     def follow(self, reach: Reach) -> Generator[Follower]:
@@ -140,14 +139,11 @@ class Feed:
             self._queues[owner] = now, queue
         return queue
 
-    def _changed(self, name: str, sandbox: Sandbox | None) -> None:
-        before = self._owners.pop(name, None)
-        if sandbox is None:
-            self._probed.pop(name, None)
-            owners: Iterable[str | None] = {before}
-        else:
-            self._owners[name] = sandbox.spec.owner
-            owners = {before, sandbox.spec.owner}
+    def _forget(self, name: str) -> None:
+        self._probed.pop(name, None)
+        self._to_probe.pop(name, None)
+
+    def _changed(self, name: str, owners: Set[str]) -> None:
         for follower in self._followers:
             if follower.reach is None or follower.reach in owners:
                 follower.notice(name)
@@ -171,4 +167,4 @@ class Feed:
                 sandbox, _ = await self._held_calls.until(name, lambda _: True, 0)
             except (NoSandboxError, *_UNREADABLE):
                 continue
-            self._changed(name, sandbox)
+            self._changed(name, {sandbox.spec.owner})

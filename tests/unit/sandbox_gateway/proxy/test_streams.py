@@ -145,7 +145,7 @@ async def test_events_arrive_as_they_are_sent(gateway: Gateway) -> None:
     await gateway.add_app(app)
     async with (
         httpx.AsyncClient(base_url=gateway.url) as client,
-        client.stream("GET", "/events", headers=HEADERS) as response,
+        client.stream("GET", "/stream", headers=HEADERS) as response,
     ):
         chunks = response.aiter_raw()
         assert await anext(chunks) == b"first"
