@@ -71,21 +71,21 @@ INTERPRETED := $(if $(TEST_WHOLE),$(PROXY),$(addprefix $(PROXY)/test_,exchanges.
 test-unit: venv ## Tests without Kubernetes
 	@$(BIN)/python -m local_cluster build helm cyclonus
 	@compiled="$$($(BIN)/python -m images.compiled)" || exit 1; status=0; \
-	$(BIN)/pytest --numprocesses=2 --dist=worksteal tests/unit --ignore=$(PROXY) || status=1; \
+	tools/run-pytest unit 2 --dist=worksteal tests/unit --ignore=$(PROXY) || status=1; \
 	echo "==> The data plane's tests, with its hot path compiled as in the image"; \
-	PYTHONPATH="$$compiled" $(BIN)/pytest --numprocesses=2 $(PROXY) || status=1; \
+	PYTHONPATH="$$compiled" tools/run-pytest compiled 2 $(PROXY) || status=1; \
 	echo "==> Some of them again, interpreted"; \
-	$(BIN)/pytest --numprocesses=2 $(INTERPRETED) || status=1; exit $$status
+	tools/run-pytest interpreted 2 $(INTERPRETED) || status=1; exit $$status
 
 .PHONY: test-control-plane
 test-control-plane: venv ## Tests against a real API server and etcd
 	@$(BIN)/python -m local_cluster build kubernetes helm helm3
-	@$(BIN)/pytest --numprocesses=2 tests/control_plane
+	@tools/run-pytest control-plane 2 tests/control_plane
 
 .PHONY: test-cluster
 test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
 	@if [ -n "$(CAN_RUN_CLUSTER)" ]; then \
-		$(BIN)/pytest --numprocesses=2 tests/cluster; \
+		tools/run-pytest cluster 2 tests/cluster; \
 	else \
 		printf '\n%s\n%s\n\n' '!!! THE CLUSTER TIER DID NOT RUN: it needs root on Linux.' '!!! Nothing has been tried with a kubelet, an agent server or the SDK. Run: sudo make test-cluster'; \
 	fi
@@ -98,7 +98,7 @@ test-long: venv ## Run all tests at full count, and those that last: an hour and
 
 .PHONY: test-lasting
 test-lasting: venv ## Tests that last: troubles of 45 s, Helm's ways to apply, bills of material (root on Linux)
-	@$(BIN)/pytest tests/long
+	@tools/run-pytest lasting 0 tests/long
 
 .PHONY: conformance
 conformance: venv ## Test a server of the Runtime API: URL=…, RUNTIME_API_KEY in the environment, ARGS=…

@@ -89,7 +89,6 @@ def browser(directory: Path, domain: str, address: str, progress: Progress) -> G
         eventually(
             lambda: (process.poll(), port.exists() and port.read_text().split("\n")),
             lambda seen: seen[0] is not None or bool(seen[1] and seen[1][0]),
-            60,
         )
         assert process.poll() is None, log.read_text(errors="replace")
         yield Browser(f"127.0.0.1:{port.read_text().splitlines()[0]}")

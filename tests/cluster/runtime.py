@@ -68,7 +68,7 @@ class Runtime:
     def pause(self) -> dict[str, Any]:
         """Pause it and await the end of its pod; gives what /pause answered."""
         answer = self.call("pause")
-        eventually(lambda: self.condition()["reason"], lambda reason: reason == "Suspended", 60)
+        eventually(lambda: self.condition()["reason"], lambda reason: reason == "Suspended")
         return answer
 
     def try_pause(self) -> httpx.Response:
@@ -83,7 +83,7 @@ class Runtime:
         """Suspend it as the operator does when nobody has used it for long enough."""
         patch = json.dumps({"spec": {"suspend": True, "suspendReason": "Idle"}})
         self.site.kubectl("patch", "ohsb", self.id, "--type=merge", f"--patch={patch}")
-        eventually(lambda: self.condition()["reason"], lambda reason: reason == "Idle", 60)
+        eventually(lambda: self.condition()["reason"], lambda reason: reason == "Idle")
 
     def object(self) -> dict[str, Any]:
         """The Sandbox."""

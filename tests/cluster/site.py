@@ -55,7 +55,7 @@ class Site:
         for process in ("operator", "gateway"):
             self.kubectl("rollout", "status", f"deployment/{NAME}-{process}", "--timeout=120s")
         # The node's rules for the Service follow its endpoints.
-        eventually(self._is_reached, bool, 60)
+        eventually(self._is_reached, bool)
 
     def _is_reached(self) -> bool:
         try:

@@ -7,13 +7,16 @@ from typing import Any
 
 type Kubectl = Callable[..., Any]
 
+PATIENCE = 120.0
+"""Seconds that whatever must come may take on a busy machine. A wait that succeeds takes no longer because of it."""
+
 NAMESPACES = os.environ.get("CLUSTER_TESTS_NAMESPACE", "cluster-tests")
 """What the names of all namespaces of a run begin with."""
 NAMESPACE = "-".join(filter(None, (NAMESPACES, os.environ.get("PYTEST_XDIST_WORKER"))))
 """Where the tests of this process install their release; others of theirs have it as a prefix."""
 
 
-def eventually[T](look: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 30) -> T:
+def eventually[T](look: Callable[[], T], wanted: Callable[[T], bool], seconds: float = PATIENCE) -> T:
     """What `look` gives once `wanted` holds for it; fails with the last thing seen after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

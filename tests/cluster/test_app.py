@@ -98,7 +98,7 @@ def test_a_conversation(app: App, host_mode: Site) -> None:
         [seen] = app.call("GET", "/app-conversations/start-tasks", params={"ids": task_id})
         return seen
 
-    done = eventually(task, lambda seen: seen["status"] in {"READY", "ERROR"}, 120)
+    done = eventually(task, lambda seen: seen["status"] in {"READY", "ERROR"})
     assert done["status"] == "READY", done["detail"]
     sandbox = app.await_status(done["sandbox_id"], "RUNNING")
     runtime_id = host_mode.gateway.get(f"/sessions/{sandbox['id']}").json()["runtime_id"]
@@ -112,7 +112,6 @@ def test_a_conversation(app: App, host_mode: Site) -> None:
     eventually(
         lambda: [event["kind"] for event in app.call("GET", events, params={"limit": 100})["items"]],
         lambda kinds: "MessageEvent" in kinds,
-        60,
     )
     app.call("DELETE", f"/sandboxes/{sandbox['id']}", params={"sandbox_id": sandbox["id"]})
 
@@ -223,6 +222,6 @@ def test_the_newer_app_can_say_why_a_start_fails(app: App, host_mode: Site) -> N
     config = {"command": COMMAND, "working_dir": "/workspace/project", "environment": NEWER}
     body = newer_body(app.url, {**config, "run_as_user": 10001, "run_as_group": 10001, "fs_group": 10001})
     with Runtime(host_mode, "localhost/not-there:1", **body) as runtime:
-        told = eventually(runtime.look, lambda seen: seen["status_detail"] is not None, 60)
+        told = eventually(runtime.look, lambda seen: seen["status_detail"] is not None)
         assert "ImagePull" in told["status_detail"]
         assert told["status"] in {"starting", "error"}

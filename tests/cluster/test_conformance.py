@@ -49,4 +49,4 @@ def test_gateway_conforms(persistent: Site, other_api_key: str, sdk: Path, tmp_p
     assert code == 0, transcript
     assert list(told["sections"]) == [section.key for section in SECTIONS]
     assert [test["name"] for test in told["tests"] if test["outcome"] != "passed"] == [], transcript
-    eventually(lambda: persistent.kubectl("get", "ohsb", "--output", "name").split(), lambda left: left == [], 60)
+    eventually(lambda: persistent.kubectl("get", "ohsb", "--output", "name").split(), lambda left: left == [])

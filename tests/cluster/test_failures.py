@@ -32,7 +32,6 @@ def test_a_program_that_does_not_exist(gateway: httpx.Client, images: Images, st
     seen = eventually(
         lambda: gateway.get(f"/sessions/{runtime['session_id']}").json(),
         lambda seen: seen["pod_status"] == "failed",
-        60,
     )
     assert "/no/such/program" in seen["pod_logs"]
 

@@ -29,7 +29,7 @@ def test_five_lines_make_a_sandbox(
     sandbox["spec"]["image"] = images.agent_server
     name = sandbox["metadata"]["name"]
     kubectl("apply", "--filename", "-", body=sandbox)
-    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"), 120)
+    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"))
     [row] = kubectl("get", "ohsb", name, "--no-headers").splitlines()
     assert row.split()[:3] == [name, "True", "Ready"]
 
@@ -49,7 +49,7 @@ def test_five_lines_make_a_sandbox(
     assert site.gateway.get("/usage").raise_for_status().json()["through"]
 
     kubectl("delete", "ohsb", name)
-    eventually(lambda: belongings(name), lambda left: left == [], 60)
+    eventually(lambda: belongings(name), lambda left: left == [])
 
 
 def test_suspend_keeps_the_volume(kubectl: Kubectl, images: Images, belongings: Callable[[str], list[str]]) -> None:
@@ -61,12 +61,12 @@ def test_suspend_keeps_the_volume(kubectl: Kubectl, images: Images, belongings: 
         "spec": {"image": images.agent_server, "className": "persistent"},
     }
     kubectl("apply", "--filename", "-", body=sandbox)
-    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"), 120)
+    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"))
     pod = kubectl("get", "ohsb", name, "--output", "json")["status"]["podName"]
     kubectl("exec", pod, "--", "sh", "-c", "echo kept > /workspace/note.txt")
 
     kubectl("patch", "ohsb", name, "--type", "merge", "--patch", '{"spec": {"suspend": true}}')
-    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("False", "Suspended"), 60)
+    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("False", "Suspended"))
     assert not [item for item in belongings(name) if item.startswith("pod/")]
 
     # The local cluster's volumes cannot grow, and that is said.
@@ -74,7 +74,7 @@ def test_suspend_keeps_the_volume(kubectl: Kubectl, images: Images, belongings: 
     enlarge = '{"spec": {"workspace": {"size": "%s"}}}'
     kubectl("patch", "sandboxclass", "persistent", "--type", "merge", "--patch", enlarge % "100Gi")
     kubectl("patch", "ohsb", name, "--type", "merge", "--patch", '{"spec": {"suspend": false}}')
-    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"), 120)
+    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"))
     kubectl("patch", "sandboxclass", "persistent", "--type", "merge", "--patch", enlarge % size)
     events = kubectl("get", "events", "--field-selector", f"involvedObject.name={name}", "--output", "json")["items"]
     [kept] = [event["message"] for event in events if event["reason"] == "VolumeSizeKept"]
@@ -85,6 +85,6 @@ def test_suspend_keeps_the_volume(kubectl: Kubectl, images: Images, belongings: 
 
     # A pod that somebody deletes is replaced, and its files are there again.
     kubectl("delete", "pod", status["podName"])
-    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"), 120)
+    eventually(lambda: ready(kubectl, name), lambda seen: seen == ("True", "Ready"))
     kubectl("delete", "ohsb", name)
-    eventually(lambda: belongings(name), lambda left: left == [], 60)
+    eventually(lambda: belongings(name), lambda left: left == [])

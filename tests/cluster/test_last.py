@@ -56,7 +56,7 @@ def canary(site: Site, images: Images) -> Iterator[set[str]]:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": CANARY}, "spec": {**spec, "restartPolicy": "Never"}}
     site.kubectl("apply", "--filename", "-", body=pod)
     seen = ("get", "pod", CANARY, "--output=jsonpath={.status.phase} {.metadata.uid}")
-    _, uid = eventually(lambda: site.kubectl(*seen).split(), lambda words: words[0] == "Succeeded", 60)
+    _, uid = eventually(lambda: site.kubectl(*seen).split(), lambda words: words[0] == "Succeeded")
     site.kubectl("delete", "pod", CANARY)
     namespace = site.release.namespace
     label = f"{namespace}/{CANARY}:key"

@@ -85,7 +85,7 @@ def test_each_failure_has_its_name_and_remedy(injected: Site, observer: Observer
 
     # Whoever is told of a sandbox has its key settled, which is a change of the spec that the operator looks at first.
     why = eventually(
-        lambda: injected.gateway.get(f"/explain/{name}").json(), lambda why: why["reason"] == injection.reason, 10
+        lambda: injected.gateway.get(f"/explain/{name}").json(), lambda why: why["reason"] == injection.reason
     )
     assert why["remedy"] == remedy
     for word in injection.words:

@@ -117,7 +117,7 @@ def test_the_sdk_pauses_resumes_and_goes_on(persistent: Site, images: Images, sd
 def test_what_the_agent_server_knew_comes_back(runtime: Runtime) -> None:
     runtime.run("echo $((6 * 7)) > answer.txt")
     conversation = runtime.converse(WRITE_FACTS, model_url(runtime.site.release.namespace))
-    eventually(lambda: runtime.conversation_status(conversation), lambda status: status == "finished", 60)
+    eventually(lambda: runtime.conversation_status(conversation), lambda status: status == "finished")
     settings = {"misc_settings_diff": {"colour": "green"}, "agent_settings_diff": {"llm": {"model": "openai/other"}}}
     assert runtime.agent.patch("/api/settings", json=settings).status_code == 200
     secret = {"name": "TOKEN", "value": "not to be lost", "description": "of a test"}
@@ -196,7 +196,7 @@ def test_a_pod_that_somebody_deletes_is_replaced_with_its_data(runtime: Runtime)
     before = runtime.object()["status"]["podUID"]
     runtime.site.kubectl("delete", "pod", runtime.object()["status"]["podName"])
     eventually(
-        lambda: runtime.object()["status"], lambda status: status["podUID"] != before and status["readyTime"] != "", 120
+        lambda: runtime.object()["status"], lambda status: status["podUID"] != before and status["readyTime"] != ""
     )
     assert identity(runtime.await_ready()) == runtime.identity
     assert runtime.run("cat note.txt") == "kept\n"
@@ -214,7 +214,7 @@ def test_without_a_volume_a_pause_is_refused_unless_the_class_accepts_the_loss(s
         site.kubectl("apply", "--filename", "-", body=discarding)
         of_class = json.dumps({"spec": {"className": DISCARDING}})
         site.kubectl("patch", "ohsb", runtime.id, "--type=merge", f"--patch={of_class}")
-        answer = eventually(runtime.try_pause, lambda answer: answer.status_code == 200, 60).json()
-        eventually(lambda: runtime.condition()["reason"], lambda reason: reason == "Suspended", 60)
+        answer = eventually(runtime.try_pause, lambda answer: answer.status_code == 200).json()
+        eventually(lambda: runtime.condition()["reason"], lambda reason: reason == "Suspended")
         assert "not kept" in json.dumps(answer)
         assert "not kept" in runtime.condition()["message"]

@@ -295,12 +295,12 @@ def test_idle_time_begins_at_the_claim(pooled: Site) -> None:
             status = pooled.kubectl("get", "ohsb", "short", "--output", "json").get("status", {})
             return next((seen["reason"] for seen in status.get("conditions", []) if seen["type"] == "Ready"), "")
 
-        eventually(reason, lambda seen: seen == "Ready", 10)
+        eventually(reason, lambda seen: seen == "Ready")
         assert pooled.kubectl("get", "ohsb", "short", "--output", "json")["status"]["launch"] == "Warm"
         while time.monotonic() < began + IDLE_SECONDS - 5:
             assert reason() == "Ready"
             time.sleep(0.5)
-        eventually(reason, lambda seen: seen == "Idle", 60)
+        eventually(reason, lambda seen: seen == "Idle")
     finally:
         pooled.kubectl("delete", "ohsb", "short", "--ignore-not-found")
         pooled.kubectl("scale", "ohsp", "short", "--replicas=0")
@@ -319,7 +319,7 @@ def await_no_volume(site: Site, volumes: Collection[str]) -> None:
         found = site.kubectl("get", "pv", "--output", "json")["items"]
         return {item["metadata"]["name"] for item in found} & set(volumes)
 
-    eventually(left, lambda found: not found, 120)
+    eventually(left, lambda found: not found)
 
 
 def sandbox_status(site: Site, name: str, reason: str) -> dict[str, Any]:
@@ -376,7 +376,7 @@ def test_a_warm_volume_keeps_what_is_written(pooled: Site) -> None:
 
 
 def test_a_pool_that_cannot_start_disturbs_nothing(full: Site) -> None:
-    told = eventually(lambda: pool_condition(full, "broken"), lambda seen: seen["reason"] == "PodsFailing", 60)
+    told = eventually(lambda: pool_condition(full, "broken"), lambda seen: seen["reason"] == "PodsFailing")
     assert told["status"] == "False"
     assert MISSING_IMAGE in told["message"] or "ImagePull" in told["message"]
     assert len(free_pods(full, "broken")) <= 2
@@ -386,7 +386,7 @@ def test_a_pool_that_cannot_start_disturbs_nothing(full: Site) -> None:
 @pytest.mark.parametrize("name", REASONS)
 def test_a_pool_without_its_volumes_says_why_and_disturbs_nothing(full: Site, name: str) -> None:
     reason, words = REASONS[name]
-    told = eventually(lambda: pool_condition(full, name), lambda seen: seen["reason"] == reason, 60)
+    told = eventually(lambda: pool_condition(full, name), lambda seen: seen["reason"] == reason)
     assert words in told["message"]
     if name == FULL:
         assert pool(full, name)["status"]["readyReplicas"] == 1, "the one that has a volume"

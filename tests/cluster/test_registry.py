@@ -172,7 +172,6 @@ def test_a_pull_that_goes_on_after_failures_fails_no_start(
     said = eventually(
         lambda: site.gateway.get(f"/sessions/{session_of('busy')}").json(),
         lambda said: said["pod_status"] == "pending",
-        10,
     )
     assert said["status"] == "starting"
     eventually(lambda: has_image(site, name), bool, PATIENCE)

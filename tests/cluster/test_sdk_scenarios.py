@@ -32,7 +32,7 @@ def await_pause(site: Site) -> None:
         sandboxes = site.kubectl("get", "ohsb", "--output", "json")["items"]
         return [condition["reason"] for one in sandboxes for condition in one["status"].get("conditions", [])]
 
-    eventually(reasons, lambda seen: "Suspended" in seen, 120)
+    eventually(reasons, lambda seen: "Suspended" in seen)
 
 
 DONE_FROM_OUTSIDE = {"kill the gateway": kill_gateways, "await the pause": await_pause}

@@ -66,7 +66,7 @@ def test_a_key_of_before_is_replaced_and_a_strangers_pod_waited_for(kubectl: Kub
 
     kubectl("delete", "pod", name)
     owners = ("get", "pods", name, "--ignore-not-found", "--output=jsonpath={.metadata.ownerReferences[*].uid}")
-    eventually(lambda: kubectl(*owners), lambda uid: uid == metadata["uid"], 60)
+    eventually(lambda: kubectl(*owners), lambda uid: uid == metadata["uid"])
 
     services = ("get", "services", NAME, "--ignore-not-found", "--output=name")
     assert NAME in kubectl(*services)
@@ -83,6 +83,6 @@ def test_a_key_of_before_is_replaced_and_a_strangers_pod_waited_for(kubectl: Kub
 def test_a_sandbox_is_deleted_at_the_end_of_its_life(kubectl: Kubectl, images: Images) -> None:
     kubectl("apply", "--filename", "-", body=sandbox_body("short-lived", images.agent_server, maximumLifeSeconds=1))
     names = ("get", "ohsb", "--output", "name")
-    eventually(lambda: kubectl(*names), lambda found: "short-lived" not in found, 60)
+    eventually(lambda: kubectl(*names), lambda found: "short-lived" not in found)
     events = kubectl("get", "events", "--output", "json")["items"]
     assert "short-lived" in {event["involvedObject"]["name"] for event in events}

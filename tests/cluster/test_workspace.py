@@ -42,7 +42,7 @@ def test_git_and_a_directory_below_the_workspace_work_before_and_after_a_pause(
         )
         assert written == "no\n", "nothing that no limit counts can be written"
         conversation = runtime.converse(WRITE_FACTS, model_url(persistent.release.namespace))
-        eventually(lambda: runtime.conversation_status(conversation), lambda status: status == "finished", 60)
+        eventually(lambda: runtime.conversation_status(conversation), lambda status: status == "finished")
         settings = {"misc_settings_diff": {"colour": "green"}}
         assert runtime.agent.patch("/api/settings", json=settings).status_code == 200
         secret = {"name": "TOKEN", "value": "never committed", "description": "of a test"}

@@ -47,7 +47,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "response": "A response.",
         "file": "done\n",
     },
-    "files.up_and_down": {"equal": True, "size": 300 * 1024 * 1024},
+    "files.up_and_down": {"equal": True, "size": 64 * 1024 * 1024},
     "pausing.in_mid_run": {
         "interrupted": "paused",
         "status": "finished",

@@ -9,7 +9,8 @@ from typing import Any
 
 from cluster.sdk_scenarios.session import Session
 
-SIZE = 300 * 1024 * 1024
+SIZE = 64 * 1024 * 1024
+"""More than any buffer on the way."""
 
 
 def up_and_down(session: Session) -> dict[str, Any]:
@@ -20,10 +21,12 @@ def up_and_down(session: Session) -> dict[str, Any]:
             for _ in range(SIZE // len(block)):
                 file.write(block)
         place = f"{session.workspace.working_dir}/large.bin"
-        assert session.workspace.file_upload(there, place).success
-        inside = session.run("sha256sum < large.bin").split()[0]
-        assert session.workspace.file_download(place, back).success
-        session.run("rm large.bin")
+        try:
+            assert session.workspace.file_upload(there, place).success
+            inside = session.run("sha256sum < large.bin").split()[0]
+            assert session.workspace.file_download(place, back).success
+        finally:
+            session.run("rm -f large.bin")
         return {"equal": _digest(there) == inside == _digest(back), "size": back.stat().st_size}
 
 

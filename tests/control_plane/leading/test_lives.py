@@ -46,7 +46,7 @@ async def _agree(audit: Audit, basin: Basin, totals: Totals, terms: int) -> None
         return await totals.now() == await expected(audit, basin)
 
     try:
-        await eventually(look, 30)
+        await eventually(look)
     except TimeoutError:
         # Deletions by others are not counted while nobody leads, so no leader may be lost by itself meanwhile.
         assert (await totals.now(), await totals.terms()) == (await expected(audit, basin), terms)

@@ -1,11 +1,14 @@
 """Sandboxes that live, wait or start for too long are announced and then deleted, with all that is theirs."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from control_plane.operator.kubelet import Kubelet
 from control_plane.operator.ledger import Ledger
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
+from sandbox_common import times
 from sandbox_common.kube.resources import SANDBOXES, VOLUME_CLAIMS
 from sandbox_common.reasons import ExpiryReason, Reason
 from sandbox_crds.models import Sandbox
@@ -91,12 +94,17 @@ async def test_a_sandbox_that_is_never_ready_is_given_up(world: World, ledger: L
 
 async def test_a_sandbox_that_is_ready_in_time_is_not_given_up(world: World, kubelet: Kubelet, ledger: Ledger) -> None:
     of_class = f"{world.name}-hasty"
-    await world.add_class(of_class, progressDeadlineSeconds=20)
+    # The notice is a tenth of the limit: long enough for a busy machine, and near at once.
+    await world.add_class(of_class, progressDeadlineSeconds=600)
     sandbox = await world.add(className=of_class)
     pod = (await world.pod(sandbox))["metadata"]["name"]
     await kubelet.bind(pod)
     await world.until(Reason.STARTING)
+    long_ago = times.rfc3339(datetime.now(UTC) - timedelta(seconds=550))
+    body = {"status": {"startingSince": long_ago}}
+    await world.client.patch(SANDBOXES, world.namespace, world.name, body, subresource="status")
     await announced(world)
+    await eventually(lambda: world.events("ExpiringSoon"))
     await ledger.new()
     await kubelet.report(pod, ready=True)
     ready = await world.until(Reason.READY)

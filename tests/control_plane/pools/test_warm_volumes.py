@@ -40,7 +40,7 @@ async def without_volumes(basin: Basin) -> None:
     async def look() -> bool:
         return not await basin.volumes()
 
-    await eventually(look, timeout=60)
+    await eventually(look)
 
 
 async def a_volume_each(basin: Basin, pods: int, but: set[str] | None = None) -> set[str]:
@@ -51,7 +51,7 @@ async def a_volume_each(basin: Basin, pods: int, but: set[str] | None = None) ->
         same = len(free) == pods and not free & (but or set()) and await basin.volumes() == free
         return free if same else None
 
-    return await eventually(look, timeout=60)
+    return await eventually(look)
 
 
 async def start(basin: Basin, name: str = "one") -> Sandbox:
