@@ -6,7 +6,7 @@ import click
 
 from kubectl_ohsb.images import images
 from kubectl_ohsb.keys import keys
-from kubectl_ohsb.sandboxes import changing, explaining, listing, pools, starting, top
+from kubectl_ohsb.sandboxes import changing, explaining, listing, opening, pools, starting, top
 from kubectl_ohsb.sandboxes import logs as log
 from kubectl_ohsb.usage import usage
 from sandbox_common import logs
@@ -20,6 +20,7 @@ def ohsb() -> None:
 ohsb.add_command(listing.command)
 ohsb.add_command(explaining.command)
 ohsb.add_command(log.command)
+ohsb.add_command(opening.command)
 ohsb.add_command(starting.command)
 ohsb.add_command(changing.pause)
 ohsb.add_command(changing.resume)

@@ -1,7 +1,14 @@
 """Sandboxes by hand: `kubectl apply` of five lines, suspend and resume with a volume, delete."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import httpx
+import pytest
 import yaml
 
 from cluster.site import Site
@@ -48,8 +55,39 @@ def test_five_lines_make_a_sandbox(
     eventually(lambda: _running_seconds(kubectl), lambda seconds: seconds > 0)
     assert site.gateway.get("/usage").raise_for_status().json()["through"]
 
+    _try_plugin(site, name, session_key)
+
     kubectl("delete", "ohsb", name)
     eventually(lambda: belongings(name), lambda left: left == [])
+
+
+def _try_plugin(site: Site, name: str, session_key: str) -> None:
+    """`kubectl ohsb` beside a ready sandbox: what needs its node."""
+    environment = {**os.environ, **site.release.target.environment()}
+    ohsb = [str(Path(sys.prefix, "bin", "kubectl-ohsb"))]
+    there = ["--namespace", site.release.namespace, name]
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*ohsb, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+
+    log = run("logs", "--tail", "5", *there)
+    assert (log.returncode, bool(log.stdout.strip()), session_key in log.stdout) == (0, True, False), log.stderr
+    top = run("top", "--namespace", site.release.namespace)
+    assert (top.returncode, "metrics-server" in top.stderr) == (1, True), "there is none in this cluster"
+
+    command = [*ohsb, "open", "--show-key", *there]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as opened:
+        assert opened.stdout
+        url, header = opened.stdout.readline().strip(), opened.stdout.readline().strip()
+        assert header == f"X-Session-API-Key: {session_key}"
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
+            counted = "/api/conversations/count"
+            assert http.get(counted).status_code == 401
+            assert http.get(counted, headers={"X-Session-API-Key": session_key}).status_code == 200
+        opened.terminate()
+        assert opened.wait(60) == 128 + signal.SIGTERM
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url, trust_env=False)
 
 
 def test_suspend_keeps_the_volume(kubectl: Kubectl, images: Images, belongings: Callable[[str], list[str]]) -> None:

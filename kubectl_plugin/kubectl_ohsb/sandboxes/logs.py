@@ -1,7 +1,5 @@
 """The command `kubectl ohsb logs`: what the agent server of a sandbox has printed, as text."""
 
-import base64
-import binascii
 from collections.abc import Collection
 from datetime import timedelta
 
@@ -11,10 +9,9 @@ from kubectl_ohsb import options
 from kubectl_ohsb.connection import Target
 from kubectl_ohsb.errors import Refusal
 from kubectl_ohsb.sandboxes import arguments
+from kubectl_ohsb.sandboxes.keys import keys_of
 from kubectl_ohsb.sandboxes.store import Store, run
-from sandbox_common.environment import SECRET_KEY, SESSION_KEY
-from sandbox_common.kube import ApiError, KubeObject
-from sandbox_common.kube.resources import SECRETS
+from sandbox_common.kube import ApiError
 from sandbox_common.log_text import LogText
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import CONTAINER, is_pod_name
@@ -99,24 +96,11 @@ def no_log(name: str, pod: str, error: ApiError, *, previous: bool) -> str:
     return f"the pod {pod} has no log yet ({error.message}): see kubectl ohsb explain {name}"
 
 
-def keys_in(secret: KubeObject) -> Collection[str]:
-    """The keys in the Secret of a sandbox's pod."""
-    data: dict[str, str] = secret.get("data") or {}
-    found: list[str] = []
-    for entry in (SESSION_KEY, SECRET_KEY):
-        try:
-            found.append(base64.b64decode(data.get(entry, ""), validate=True).decode())
-        except (binascii.Error, UnicodeDecodeError):
-            continue
-    return [key for key in found if key]
-
-
 async def _secrets(store: Store, pod: str) -> Collection[str]:
     try:
-        secret = await store.client.find(SECRETS, store.namespace, pod)
+        return (await keys_of(store, pod)).values()
     except ApiError as error:
         if error.code != 403:
             raise
         click.echo(_NO_KEYS, err=True)
         return ()
-    return keys_in(secret) if secret else ()

@@ -1,6 +1,5 @@
 """Which part of a log is asked for, and why there is none."""
 
-import base64
 from datetime import timedelta
 
 import pytest
@@ -8,7 +7,7 @@ from click.testing import CliRunner
 
 from kubectl_ohsb.errors import Refusal
 from kubectl_ohsb.main import ohsb
-from kubectl_ohsb.sandboxes.logs import keys_in, no_log, pod_of, query
+from kubectl_ohsb.sandboxes.logs import no_log, pod_of, query
 from sandbox_common.kube import ApiError
 from unit.sandbox_gateway.support import sandbox
 
@@ -23,14 +22,6 @@ def test_what_is_asked_of_the_api_server() -> None:
         "sinceSeconds": "120",
         "tailLines": "0",
     }
-
-
-def test_keys_are_those_of_the_pods_secret() -> None:
-    data = {"OH_SESSION_API_KEYS_0": "a-key", "OH_SECRET_KEY": "another", "LOG_LEVEL": "debug"}
-    encoded = {name: base64.b64encode(value.encode()).decode() for name, value in data.items()}
-    assert keys_in({"data": encoded}) == ["a-key", "another"]
-    assert keys_in({"data": {"OH_SECRET_KEY": "no base64!"}}) == []
-    assert keys_in({}) == []
 
 
 def test_one_without_a_pod_says_what_to_do() -> None:
