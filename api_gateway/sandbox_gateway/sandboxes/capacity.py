@@ -1,10 +1,10 @@
 """What can still be started: pools of warm pods, how sandboxes have used them, and what is left of limits."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from sandbox_common.api_keys import Limits
 from sandbox_common.redaction import redacted
+from sandbox_common.sandboxes.pool_starts import PoolStarts
 from sandbox_crds.models import Sandbox, SandboxPool
 from sandbox_gateway.contract.responses import LimitsResponse, PoolMisses, PoolsResponse, PoolState
 from sandbox_gateway.proxy.steps import in_steps
@@ -12,8 +12,6 @@ from sandbox_gateway.sandboxes.api import Reach
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from sandbox_gateway.sandboxes.limit_checks import LimitChecks
 from sandbox_gateway.sandboxes.pools import Pools
-
-_MOST_DETAILS = 10
 
 
 class Capacity:
@@ -37,26 +35,17 @@ class Capacity:
 
 def pools_response(pools: Iterable[SandboxPool], sandboxes: Collection[Sandbox]) -> PoolsResponse:
     """Pools by name, and how these sandboxes have started."""
-    claimed: defaultdict[str, int] = defaultdict(int)
-    details: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    missed: defaultdict[str, int] = defaultdict(int)
+    starts = PoolStarts()
     for sandbox in sandboxes:
-        status = sandbox.status
-        if status.launch == "Warm":
-            claimed[status.pool] += 1
-        elif status.pool_miss:
-            reason, _, detail = status.pool_miss.partition(":")
-            missed[reason] += 1
-            if detail.strip() and len(details[reason]) < _MOST_DETAILS:
-                details[reason][redacted(detail.strip())] = None
+        starts.add(sandbox)
     return PoolsResponse(
         pools=[
-            _state(pool, claimed[pool.metadata.name]) for pool in sorted(pools, key=lambda pool: pool.metadata.name)
+            _state(pool, starts.hits[pool.metadata.name]) for pool in sorted(pools, key=lambda pool: pool.metadata.name)
         ],
-        hits=sum(claimed.values()),
+        hits=starts.hits.total(),
         misses=[
-            PoolMisses(reason=reason, count=count, details=list(details[reason]))
-            for reason, count in sorted(missed.items(), key=lambda entry: (-entry[1], entry[0]))
+            PoolMisses(reason=reason, count=count, details=[redacted(detail) for detail in starts.details(reason)])
+            for reason, count in starts.most_common()
         ],
     )
 

@@ -1,8 +1,6 @@
 """The command `kubectl ohsb pools`: how full they are, and why starts missed them."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -12,30 +10,10 @@ from kubectl_ohsb.connection import Target
 from kubectl_ohsb.printing import visible
 from kubectl_ohsb.sandboxes.store import Store, run
 from sandbox_common.kube.resources import SANDBOX_POOLS, SANDBOXES
+from sandbox_common.sandboxes.pool_starts import PoolStarts
 from sandbox_crds.models import Sandbox, SandboxPool
 
 _HEADINGS = ("NAME", "WANTED", "FREE", "READY", "STARTING", "FAILING", "CLAIMED", "HITS", "REASON", "CLASS", "IMAGE")
-
-
-@dataclass(slots=True)
-class Starts:
-    """First starts of the sandboxes that exist: how many found a warm pod, by pool, and why the others did not."""
-
-    hits: Counter[str] = field(default_factory=Counter[str])
-    misses: Counter[str] = field(default_factory=Counter[str])
-    """By reason."""
-    details: dict[str, str] = field(default_factory=dict[str, str])
-    """One example of what differed, by reason."""
-
-    def add(self, sandbox: Sandbox) -> None:
-        """Count the start of this sandbox."""
-        status = sandbox.status
-        if status.launch == "Warm":
-            self.hits[status.pool] += 1
-        elif status.launch == "Cold" and status.pool_miss:
-            reason, _, details = status.pool_miss.partition(": ")
-            self.misses[reason] += 1
-            self.details.setdefault(reason, details)
 
 
 @click.command("pools")
@@ -54,9 +32,9 @@ def command(output: str, target: Target) -> None:
       kubectl ohsb pools -o json | jq .misses
     """
 
-    async def read(store: Store) -> tuple[str, list[SandboxPool], Starts]:
+    async def read(store: Store) -> tuple[str, list[SandboxPool], PoolStarts]:
         pools = [pool async for pool in store.each(SANDBOX_POOLS, SandboxPool)]
-        starts = Starts()
+        starts = PoolStarts()
         async for sandbox in store.each(SANDBOXES, Sandbox):
             starts.add(sandbox)
         return store.namespace, sorted(pools, key=lambda pool: pool.metadata.name), starts
@@ -70,7 +48,7 @@ def command(output: str, target: Target) -> None:
         click.echo(f"There is no SandboxPool in namespace {namespace}. docs/pools.md says how to make one.", err=True)
 
 
-def document(pools: Iterable[SandboxPool], starts: Starts) -> dict[str, Any]:
+def document(pools: Iterable[SandboxPool], starts: PoolStarts) -> dict[str, Any]:
     """For programs."""
     return {
         "items": [
@@ -86,13 +64,13 @@ def document(pools: Iterable[SandboxPool], starts: Starts) -> dict[str, Any]:
             for pool in pools
         ],
         "misses": [
-            {"reason": reason, "count": count, "example": starts.details[reason]}
-            for reason, count in starts.misses.most_common()
+            {"reason": reason, "count": count, "examples": starts.details(reason)}
+            for reason, count in starts.most_common()
         ],
     }
 
 
-def page(pools: list[SandboxPool], starts: Starts) -> str:
+def page(pools: list[SandboxPool], starts: PoolStarts) -> str:
     """For people: the pools, what is wrong with them, and the misses."""
     rows = [
         (
@@ -113,8 +91,8 @@ def page(pools: list[SandboxPool], starts: Starts) -> str:
     ]
     if starts.misses:
         misses = [
-            (reason, str(count), printing.cut(starts.details[reason], 100) or "-")
-            for reason, count in starts.misses.most_common()
+            (reason, str(count), printing.cut("".join(starts.details(reason)[:1]), 100) or "-")
+            for reason, count in starts.most_common()
         ]
         parts.append(printing.columns([("MISSES", "SANDBOXES", "EXAMPLE"), *misses]))
     return "\n\n".join(parts)

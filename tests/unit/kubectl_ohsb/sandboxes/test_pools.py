@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from kubectl_ohsb.sandboxes.pools import Starts, document, page
+from kubectl_ohsb.sandboxes.pools import document, page
+from sandbox_common.sandboxes.pool_starts import PoolStarts
 from sandbox_crds.models import SandboxPool
 from unit.sandbox_gateway.support import sandbox
 
@@ -20,8 +21,8 @@ def pool(**status: Any) -> SandboxPool:
     )
 
 
-def starts() -> Starts:
-    found = Starts()
+def starts() -> PoolStarts:
+    found = PoolStarts()
     for status in (
         {"launch": "Warm", "pool": "py"},
         {"launch": "Cold", "poolMiss": f"Differs: image {HOSTILE}"},
