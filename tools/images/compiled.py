@@ -63,6 +63,9 @@ def _missing() -> list[str]:
 
 def _build(scratch: Path, log: Path) -> Path:
     """The wheel, by the tools of this environment: nothing is downloaded."""
+    compiler = os.environ.get("CC")
+    if compiler and not shutil.which(compiler.split()[0]):
+        raise ClusterError(f"there is no compiler {compiler}", remedy="set CC to one, or unset it for gcc")
     uv = Path(sys.executable).with_name("uv")
     command = [uv, "build", "--wheel", "--no-build-isolation", "--python", sys.executable]
     with log.open("wb") as output:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+import sampling
 from conformance import quiet
 from unit.conformance.conftest import Conform
 from unit.conformance.faults import Fault
@@ -269,7 +270,7 @@ def short_minute(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("short_minute")
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault.name)
+@pytest.mark.parametrize("case", sampling.drawn(CASES, 20), ids=lambda case: case.fault.name)
 def test_fault_is_found(conform: Conform, case: Case) -> None:
     # What takes longer than the rest, and is about few faults only.
     unconcerned = {"minute": IN_A_MINUTE, "large_files": {Fault.BODY_CAP}}

@@ -1,5 +1,6 @@
 """Sandboxes, keys and a Runtime API for tests without a cluster."""
 
+import functools
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -241,12 +242,42 @@ def scripted_app(
     )
 
 
+class _Borrowed:
+    """The service of the test that uses the application now."""
+
+    service: ScriptedService | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.service, name)
+
+
+@functools.cache
+def _usual_app() -> tuple[_Borrowed, FastAPI]:
+    """To make its routes takes longer than most tests."""
+    borrowed = _Borrowed()
+    return borrowed, scripted_app(cast("ScriptedService", borrowed))
+
+
 @asynccontextmanager
 async def runtime_api(
     service: ScriptedService, addresses: Addresses | None = None, keys: MasterKeys = KEYS, **options: Any
 ) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of that application."""
-    app = scripted_app(service, addresses, keys, **options)
+    borrowed, usual = _usual_app()
+    if borrowed.service or addresses or options or keys is not KEYS:
+        async with _client(scripted_app(service, addresses, keys, **options)) as http:
+            yield http
+        return
+    borrowed.service, usual.middleware_stack = service, None  # what it counts is in the middleware
+    try:
+        async with _client(usual) as http:
+            yield http
+    finally:
+        borrowed.service = None
+
+
+@asynccontextmanager
+async def _client(app: FastAPI) -> AsyncGenerator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://gateway.test", headers={"X-API-Key": "good"}

@@ -32,7 +32,7 @@ def test_the_hot_path_is_compiled_and_the_rest_comes_along() -> None:
 def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CC", "/no/such/compiler")
-    with pytest.raises(ClusterError, match=r"does not compile(?s:.*)no/such/compiler(?s:.*)takes a C compiler"):
+    with pytest.raises(ClusterError, match=r"no compiler /no/such/compiler(?s:.*)set CC"):
         compiled()
     assert not list(tmp_path.glob("openhands-sandbox/compiled/*"))
 
