@@ -134,6 +134,17 @@ CASES = {
         pull=replace(UNDER_WAY, expected_seconds=300.0),
         requeue_at=PULL_LATE,
     ),
+    "image is still pulled, and its size has become known": Case(
+        sandbox(
+            status=status(Reason.STARTING, "", pull=PULL.model_copy(update={"size_bytes": 0, "expected_seconds": 0}))
+        ),
+        NETWORKED,
+        now=LATER,
+        pull=UNDER_WAY,
+        told=Reason.STARTING,
+        message=PULLING,
+        requeue_at=PULL_LATE,
+    ),
     "image is pulled, by a kubelet whose clock is ahead": Case(
         sandbox(),
         NETWORKED,
