@@ -165,7 +165,7 @@ def test_a_pull_that_goes_on_after_failures_fails_no_start(
     one = started["busy"]
     name = name_of("busy")
     eventually(lambda: told(site, name), lambda seen: seen[0] == one.reason, PATIENCE)
-    registry.trouble({BUSY: Trouble(bytes_per_second=BYTES_PER_SECOND // 2)})
+    registry.trouble({BUSY: Trouble(bytes_per_second=BYTES_PER_SECOND // 4)})  # 40 s, to be seen on a busy machine
     eventually(
         lambda: told(site, name), lambda seen: seen[0] == Reason.STARTING and "pulling image" in seen[1], PATIENCE
     )
