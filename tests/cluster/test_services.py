@@ -5,8 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import BrowserContext, Page
 
-from cluster.browser import Browser, Page, browser
+from cluster.browser import browser, opened
 from cluster.runtime import Runtime
 from cluster.site import Site
 from cluster.support import eventually
@@ -20,7 +21,7 @@ PROGRAM = Path(__file__).with_name("served_page.py")
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[Browser]:
+def chromium(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[BrowserContext]:
     with browser(tmp_path_factory.mktemp("chromium"), SANDBOX_DOMAIN, NODE_ADDRESS, progress) as running:
         yield running
 
@@ -41,12 +42,13 @@ def ask(runtime: Runtime, label: str, **headers: str) -> httpx.Response:
 
 def shown(page: Page) -> tuple[str, str, str]:
     """What the page tells of its cookie, its fetch and its WebSocket, once it is done with all of them."""
-    assert eventually(lambda: page.evaluate("document.title"), lambda title: str(title).startswith("closed"))
-    assert page.evaluate("document.title") == "closed 4321", "the browser's own close code, sent back by the page"
-    return page.text("#cookie"), page.text("#path"), page.text("#echo")
+    page.wait_for_function("document.title.startsWith('closed')")
+    assert page.title() == "closed 4321", "the browser's own close code, sent back by the page"
+    cookie, path, echo = (page.text_content(which) or "" for which in ("#cookie", "#path", "#echo"))
+    return cookie, path, echo
 
 
-def test_a_page_from_the_sandbox_in_a_browser(runtime: Runtime, chromium: Browser) -> None:
+def test_a_page_from_the_sandbox_in_a_browser(runtime: Runtime, chromium: BrowserContext) -> None:
     work_hosts = {port: url for url, port in runtime.look()["work_hosts"].items()}
     assert set(work_hosts) == {12000, 12001}
     assert runtime.run("echo $WORKER_1 $WORKER_2") == "12000 12001\n"
@@ -60,21 +62,23 @@ def test_a_page_from_the_sandbox_in_a_browser(runtime: Runtime, chromium: Browse
             lambda label=f"work-{port - 11999}-{runtime.id}": ask(runtime, label), lambda answer: answer.is_redirect
         )
 
-    with chromium.page(f"{work_hosts[12000]}/") as page:
+    with opened(chromium, f"{work_hosts[12000]}/") as page:
         cookie, path, echo = shown(page)
-        assert page.evaluate("location.href") == f"{work_hosts[12000]}/page", "and not the address that it knows"
+        assert page.url == f"{work_hosts[12000]}/page", "and not the address that it knows"
         assert page.evaluate("document.cookie") == "", "it is HttpOnly"
     assert (cookie, path, echo) == ("visit=first", "POST /start", "hello from /page, visit=first")
 
     # The cookie was meant for the whole domain, and for its neighbour, too.
-    with chromium.page(f"{work_hosts[12001]}/page") as page:
+    with opened(chromium, f"{work_hosts[12001]}/page") as page:
         assert shown(page)[0] == "none"
 
 
-def test_vscode_is_not_in_the_image_and_the_browser_is_told_what_to_do(runtime: Runtime, chromium: Browser) -> None:
+def test_vscode_is_not_in_the_image_and_the_browser_is_told_what_to_do(
+    runtime: Runtime, chromium: BrowserContext
+) -> None:
     url = runtime.identity[1].replace("://", "://vscode-")
-    with chromium.page(f"{url}/?tkn=any") as page:
-        body = eventually(lambda: page.evaluate("document.body.innerText"), bool)
+    with opened(chromium, f"{url}/?tkn=any") as page:
+        body = page.inner_text("body")
     assert "no VSCode on port 60001" in body
     assert "OH_ENABLE_VSCODE=1" in body
 

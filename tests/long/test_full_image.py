@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.browser import browser
+from cluster.browser import browser, opened
 from cluster.runtime import Runtime
 from cluster.scripts import call, say, script
 from cluster.site import Site
@@ -45,13 +45,11 @@ def test_the_link_to_vscode_opens_the_workspace(runtime: Runtime, tmp_path: Path
     assert link.status_code == 200, link.text
     url = link.json()["url"]
     with browser(tmp_path, SANDBOX_DOMAIN, NODE_ADDRESS, progress) as chromium:
-        with chromium.page(url) as page:
-            files = ".explorer-folders-view .monaco-list-row"
-            shown = f"[...document.querySelectorAll({files!r})].map(row => row.textContent.trim())"
-            rows = eventually(lambda: page.evaluate(shown), bool, VSCODE_SECONDS)
-            assert "index.html" in rows
-        with chromium.page(url.replace(runtime.identity[2], "wrong")) as page:
-            assert eventually(lambda: page.evaluate("document.body.innerText"), bool) == "Forbidden."
+        with opened(chromium, url) as page:
+            files = page.locator(".explorer-folders-view .monaco-list-row")
+            files.filter(has_text="index.html").wait_for(timeout=1000 * VSCODE_SECONDS)
+        with opened(chromium, url.replace(runtime.identity[2], "wrong")) as page:
+            assert page.inner_text("body") == "Forbidden."
 
 
 def test_the_agent_reads_a_page_with_the_browser_tools(runtime: Runtime) -> None:
