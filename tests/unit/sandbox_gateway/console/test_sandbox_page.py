@@ -2,7 +2,6 @@
 
 import html
 import re
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -20,18 +19,6 @@ from unit.sandbox_gateway.console.support import FROM_A_PAGE, Town, browser, for
 from unit.sandbox_gateway.support import sandbox, status
 
 PAGE = "/console/sandboxes/sb-a"
-
-
-@pytest.fixture
-def town() -> Town:
-    return Town()
-
-
-@pytest.fixture
-async def http(town: Town) -> AsyncIterator[httpx.AsyncClient]:
-    async with browser(town.console().app) as client:
-        await sign_in(client)
-        yield client
 
 
 async def do(http: httpx.AsyncClient, action: str) -> httpx.Response:

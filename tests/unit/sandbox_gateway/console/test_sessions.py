@@ -16,11 +16,6 @@ from unit.sandbox_gateway.console.support import NOW, Town
 OLD, NEW = b"o" * 32, b"n" * 32
 
 
-@pytest.fixture
-def town() -> Town:
-    return Town()
-
-
 def sealed(town: Town, key: str = "key-of-alice") -> str:
     begun = town.sessions.begin(key)
     assert begun is not None

@@ -13,11 +13,6 @@ from unit.sandbox_gateway.console.support import FROM_A_PAGE, ORIGIN, Town, brow
 
 
 @pytest.fixture
-def town() -> Town:
-    return Town()
-
-
-@pytest.fixture
 async def http(town: Town) -> AsyncIterator[httpx.AsyncClient]:
     async with browser(town.console().app) as client:
         yield client

@@ -3,7 +3,6 @@
 import asyncio
 import html
 import re
-from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,7 +17,7 @@ from sandbox_gateway.console import live
 from sandbox_gateway.console.app import Console
 from sandbox_gateway.console.browsers import PLAIN_COOKIE
 from sandbox_gateway.console.paths import AUDITED, NOT_AUDITED
-from unit.sandbox_gateway.console.support import Town, browser, sign_in
+from unit.sandbox_gateway.console.support import Town
 from unit.sandbox_gateway.support import sandbox_object, status
 
 HOSTILE = [
@@ -31,23 +30,6 @@ HOSTILE = [
     "x" * 1024,
     "&lt;b&gt;",
 ]
-
-
-@pytest.fixture
-def town() -> Town:
-    return Town()
-
-
-@pytest.fixture
-def console(town: Town) -> Console:
-    return town.console()
-
-
-@pytest.fixture
-async def http(console: Console) -> AsyncIterator[httpx.AsyncClient]:
-    async with browser(console.app) as client:
-        await sign_in(client)
-        yield client
 
 
 def put(town: Town, name: str, version: int, reason: Reason = Reason.READY, **spec: Any) -> None:

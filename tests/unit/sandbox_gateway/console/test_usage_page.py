@@ -1,7 +1,6 @@
 """Pools, limits and usage."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
 
@@ -12,25 +11,13 @@ from sandbox_common.api_keys import Limits
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import SandboxPool, UsageAmounts
 from sandbox_gateway.console.plots import HEIGHT, WIDTH, daily, hit_rate, number, usage_plots
-from unit.sandbox_gateway.console.support import Town, browser, sign_in
+from unit.sandbox_gateway.console.support import Town
 from unit.sandbox_gateway.support import sandbox_object, status
 
 DAYS = {
     "2026-01-01": {"default": UsageAmounts(running_seconds=3600, cold_starts=1), "gpu": UsageAmounts(warm_starts=2)},
     "2026-01-02": {"default": UsageAmounts(running_seconds=7200, warm_starts=3, cold_starts=1, resumes=4)},
 }
-
-
-@pytest.fixture
-def town() -> Town:
-    return Town()
-
-
-@pytest.fixture
-async def http(town: Town) -> AsyncIterator[httpx.AsyncClient]:
-    async with browser(town.console().app) as client:
-        await sign_in(client)
-        yield client
 
 
 def put(town: Town, name: str, version: int, **fields: Any) -> None:
