@@ -57,6 +57,10 @@ audit: venv ## Compare all dependencies with known vulnerabilities (PyPI's, or t
 sbom: venv ## Write bills of material of images and chart, CycloneDX, to dist/sbom (ARGS=--locks-only: no build)
 	@$(BIN)/python -m supply_chain sbom $(ARGS)
 
+.PHONY: krew
+krew: venv ## Package kubectl ohsb for krew in dist/krew: URL=where the archives will be
+	@$(BIN)/python -m krew_package --url "$(URL)"
+
 CAN_RUN_CLUSTER = $(filter Linux-0,$(shell uname -s)-$(shell id -u))
 
 .PHONY: prepare

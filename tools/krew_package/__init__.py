@@ -1,0 +1,1 @@
+"""Packages `kubectl ohsb` for krew, the package manager of kubectl's plugins."""
