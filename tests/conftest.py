@@ -8,7 +8,12 @@ from hypothesis import HealthCheck, settings
 import sampling
 
 # A busy machine is slow at any example.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "patient",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=sampling.count(40, 100),
+)
 settings.load_profile("patient")
 
 

@@ -33,6 +33,7 @@ def test_what_failed_is_tried_once_more(tmp_path: Path, tests: str, line: str, s
     (tmp_path / "Makefile").write_text("test-it:\n\t@tools/run-pytest it 0 test_it.py\n")
     (tmp_path / "test_it.py").write_text(tests)
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTEST", "AGAIN"))}
+    own |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}  # all of them take seconds
     done = subprocess.run([tmp_path / "tools/run-tiers", "test-it"], env=own, capture_output=True, text=True)
     assert line in done.stdout, done.stdout + done.stderr
     assert done.returncode == status

@@ -6,6 +6,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sampling
 from unit.sandbox_gateway.proxy.exchanges import EXCHANGES
 from unit.sandbox_gateway.proxy.oracle import OTHER, Steps, judge, perform
 from unit.sandbox_gateway.proxy.refusals import REFUSED_CHUNKS, REFUSED_FRAMING, REFUSED_HEADS, framed_request
@@ -42,7 +43,7 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=sampling.count(100, 300))
 @given(actions)
 def test_any_bytes_in_any_order(steps: Steps) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -8,6 +8,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sampling
 from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.places import Places
 from unit.sandbox_gateway.proxy.asleep import AWAKE, Asleep, settle
@@ -152,7 +153,7 @@ async def perform(steps: list[Step]) -> None:
     assert not failures
 
 
-@settings(max_examples=400)
+@settings(max_examples=sampling.count(130, 400))
 @given(STEPS)
 def test_exactly_one_answer_each(steps: list[Step]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

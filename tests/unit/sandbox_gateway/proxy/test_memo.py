@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sampling
 from sandbox_gateway.proxy.head import (
     REQUEST_HEADS,
     RESPONSE_HEADS,
@@ -38,7 +39,7 @@ def by_bytes(reader: RequestReader | ResponseReader, data: bytes) -> object:
     return None
 
 
-@settings(max_examples=400)
+@settings(max_examples=sampling.count(130, 400))
 @given(
     st.sampled_from(_HEADS),
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2), st.binary(max_size=3)), max_size=3),

@@ -7,6 +7,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sampling
 from unit.sandbox_gateway.proxy.exchanges import EXCHANGES, Exchange
 from unit.sandbox_gateway.proxy.memory import MemoryClient, MemoryTransport
 
@@ -84,7 +85,7 @@ async def play(exchange: Exchange, cuts: list[int], choices: list[int]) -> tuple
     return got
 
 
-@settings(max_examples=400)
+@settings(max_examples=sampling.count(130, 400))
 @given(
     st.sampled_from(sorted(EXCHANGES)),
     st.lists(st.integers(0, 600), max_size=12),

@@ -10,6 +10,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sampling
 from sandbox_gateway.proxy import client, exchange
 from sandbox_gateway.proxy.exchange import Asked, Connected, Connecting, Exchange, Resendable, Responding
 from sandbox_gateway.proxy.framing import NO_BODY
@@ -243,7 +244,7 @@ async def perform(steps: list[tuple[str, bytes]]) -> None:
     assert not failures
 
 
-@settings(max_examples=300)
+@settings(max_examples=sampling.count(100, 300))
 @given(STEPS)
 def test_any_order_of_events_follows_the_tables(steps: list[tuple[str, bytes]]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

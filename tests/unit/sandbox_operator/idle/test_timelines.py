@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampling import WHOLE, count, seed
+import sampling
 from unit.sandbox_operator.idle.simulation import Simulation
 from unit.sandbox_operator.idle.timelines import Plan, Replacement, Tally, World
 from unit.sandbox_operator.idle.worlds import PLANS, run_random_worlds
 
-TIMELINES = count(50_000, 1_000_000)
+TIMELINES = sampling.count(20_000, 1_000_000)
 BATCH = 250
 
 
 def test_random_timelines() -> None:
     # Worlds of two runs overlap only if their seeds are nearly the same.
-    batches = range(seed() * TIMELINES, seed() * TIMELINES + TIMELINES // PLANS, BATCH)
+    batches = range(sampling.seed() * TIMELINES, sampling.seed() * TIMELINES + TIMELINES // PLANS, BATCH)
     total = Tally()
     # A fork of this process, which has threads, may hang.
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("forkserver")) as pool:
@@ -31,7 +31,7 @@ def test_random_timelines() -> None:
     # A part of the million may have none of the rarest.
     assert total.suspended > 0.99 * TIMELINES
     assert 0 < total.lost_by_kill < 0.005 * TIMELINES
-    assert WHOLE <= total.hidden_by_move < 0.001 * TIMELINES
+    assert sampling.WHOLE <= total.hidden_by_move < 0.001 * TIMELINES
 
 
 @pytest.mark.parametrize("world", [40138878650115, 185379176600869])
@@ -92,7 +92,7 @@ def _worlds(draw: st.DrawFn) -> World:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=sampling.count(100, 300))
 @given(_worlds())
 def test_timelines_that_shrink(world: World) -> None:
     Simulation(world, Tally()).run()

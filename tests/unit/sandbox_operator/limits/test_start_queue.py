@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from prometheus_client import REGISTRY
 
+import sampling
 from sandbox_common.api_keys import Limits
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
@@ -436,4 +437,4 @@ class Crowd(RuleBasedStateMachine):
 
 
 TestCrowd = Crowd.TestCase
-TestCrowd.settings = settings(max_examples=200, stateful_step_count=40)
+TestCrowd.settings = settings(max_examples=sampling.count(60, 200), stateful_step_count=40)

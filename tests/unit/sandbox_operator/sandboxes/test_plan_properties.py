@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+import sampling
 from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import SandboxClass
@@ -365,4 +366,4 @@ def _does_nothing(steps: Plan) -> bool:
 
 
 class TestCluster(Cluster.TestCase):
-    settings = settings(max_examples=200, stateful_step_count=30)
+    settings = settings(max_examples=sampling.count(60, 200), stateful_step_count=30)
