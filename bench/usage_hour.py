@@ -4,6 +4,7 @@ On the local cluster, sandboxes run, pause, resume and end. Meanwhile, the kubel
 run, and since when. At the end, its time and the requests of these containers are compared with `GET /usage`.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Kubelet:
     def look(self) -> None:
         """Ask it."""
         path = f"/api/v1/nodes/{self._node['metadata']['name']}/proxy/pods"
-        found: dict[str, Any] = self.site.kubectl("get", "--raw", path, "--output", "json")
+        found: dict[str, Any] = json.loads(self.site.kubectl("get", "--raw", path))
         now = time.time()
         for pod in found["items"]:
             metadata = pod["metadata"]

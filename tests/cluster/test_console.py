@@ -25,8 +25,17 @@ expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
-def runtime(persistent: Site, images: Images) -> Iterator[Runtime]:
-    with Runtime(persistent, images.agent_server) as runtime:
+def failing(persistent: Site) -> Iterator[Runtime]:
+    """One whose image does not exist."""
+    with Runtime(persistent, "localhost/no/such-image:1", session_id="update-dependencies") as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def runtime(persistent: Site, images: Images, failing: Runtime) -> Iterator[Runtime]:
+    """One that is ready, beside the failing one."""
+    with Runtime(persistent, images.agent_server, session_id="fix-the-login") as runtime:
+        runtime.session_id = "fix-the-login"
         runtime.await_ready()
         yield runtime
 
@@ -55,8 +64,8 @@ def _check(page: Page, name: str) -> None:
     violations = [one["id"] for one in found.response["violations"] if one["impact"] in {"serious", "critical"}]
     assert not violations, found.generate_report()
     if PICTURES:
-        page.set_viewport_size({"width": 1280, "height": 800})
-        page.screenshot(path=Path(PICTURES, f"console-{name}.png"), full_page=True)
+        page.set_viewport_size({"width": 1280, "height": 560})
+        page.screenshot(path=Path(PICTURES, f"console-{name}.png"))
 
 
 def _open(page: Page, runtime: Runtime) -> None:
@@ -81,11 +90,18 @@ def test_a_sandbox_has_its_cause_its_life_and_its_log(page: Page, runtime: Runti
     expect(page.get_by_role("heading", name="Why it is as it is")).to_be_visible()
     expect(page.locator("section", has=page.get_by_role("heading", name="Timeline"))).to_contain_text("booting")
     page.get_by_role("button", name="Show").click()
-    log = page.get_by_role("region", name="Log", exact=True)
+    log = page.get_by_role("region", name="Lines of the log")
     expect(log).to_be_visible()
     expect(log).not_to_be_empty()
     assert runtime.identity[2] not in page.content()
     _check(page, "sandbox")
+
+
+def test_one_that_does_not_start_has_its_cause_and_remedy(page: Page, failing: Runtime) -> None:
+    _open(page, failing)
+    expect(page.locator("p.cause")).to_contain_text("localhost/no/such-image:1")
+    expect(page.get_by_text("What you can do:")).to_be_visible()
+    _check(page, "why")
 
 
 @pytest.mark.parametrize("name", ["Pools", "Usage"])
