@@ -105,6 +105,8 @@ async def consoles(url: str, api_key: str, count: int) -> AsyncGenerator[list[in
                     task.result()
         try:
             yield received
+            if any(task.done() for task in open_ones):
+                raise RuntimeError("the gateway has ended a console's stream")
         finally:
             for task in open_ones:
                 task.cancel()
@@ -134,16 +136,18 @@ async def phase(
         found = await client("modest", {"seconds": seconds, "kinds": {"GET": kind}})
         took = time.perf_counter() - began
         used, memory = cpu.read()["gateway"] - before, gateway.usage().rss
+        got = sum(received) - sent
         if changes:
+            if changes.done():
+                changes.result()
             changes.cancel()
-        await asyncio.sleep(1)
     get = found["GET"]
     return {
         "p50": get["p50"],
         "p99": get["p99"],
         "cpu": used / took,
         "memory": memory,
-        "sent": (sum(received) - sent) / took / max(1, count),
+        "sent": got / took / max(1, count),
     }
 
 

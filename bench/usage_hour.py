@@ -5,6 +5,7 @@ run, and since when. At the end, its time and the requests of these containers a
 """
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,11 @@ class Kubelet:
 
     def __post_init__(self) -> None:
         [self._node] = self.site.kubectl("get", "nodes", "--output", "json")["items"]
+
+    def look_until(self, over: threading.Event) -> None:
+        """Ask it each second."""
+        while not over.wait(1):
+            self.look()
 
     def look(self) -> None:
         """Ask it."""
@@ -124,7 +130,9 @@ def main(minutes: Annotated[float, typer.Option(min=5, help="How long sandboxes 
     images = target.build_images(progress)
     target.load_images(images)
     with installed(target, images, progress, NAMESPACE, discards=True) as site:
-        kubelet, began = Kubelet(site), time.monotonic()
+        kubelet, began, over = Kubelet(site), time.monotonic(), threading.Event()
+        looking = threading.Thread(target=kubelet.look_until, args=(over,))
+        looking.start()
         plan = lives(site, images.agent_server, 60 * minutes)
         with progress.step("lives", lambda: f"{len(kubelet.containers)} pods so far, {len(plan)} things to happen"):
             while plan:
@@ -132,10 +140,12 @@ def main(minutes: Annotated[float, typer.Option(min=5, help="How long sandboxes 
                 if time.monotonic() - began >= at:
                     do()
                     del plan[0]
-                kubelet.look()
                 time.sleep(1)
         site.kubectl("wait", "--for=delete", "pods", "--selector", SANDBOX_LABEL, "--timeout=120s")
-        kubelet.look()
+        if not looking.is_alive():
+            raise RuntimeError("the kubelet could not be asked all the time")
+        over.set()
+        looking.join()
         with progress.step("the record's next write"):
             time.sleep(_WRITTEN_SECONDS)
         compared(kubelet.containers, recorded(site)).show()

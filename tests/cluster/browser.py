@@ -7,11 +7,11 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
+from cluster.support import PATIENCE
 from local_cluster.packages import install
 from local_cluster.progress import Progress
 
-PATIENCE = 120_000.0
-"""Milliseconds that whatever must come may take on a busy machine."""
+PATIENCE_MILLISECONDS = 1000 * PATIENCE
 
 
 @contextmanager
@@ -25,10 +25,12 @@ def browser(directory: Path, domain: str, address: str, progress: Progress) -> G
     rules = f"MAP *.{domain} {address}, MAP * ~NOTFOUND, EXCLUDE {address}, EXCLUDE 127.0.0.1"
     flags = ["--no-proxy-server", "--disable-dev-shm-usage", f"--host-resolver-rules={rules}"]
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags, timeout=PATIENCE)
+        running = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=flags, timeout=PATIENCE_MILLISECONDS
+        )
         try:
             profile = running.new_context()
-            profile.set_default_timeout(PATIENCE)
+            profile.set_default_timeout(PATIENCE_MILLISECONDS)
             yield profile
         finally:
             running.close()

@@ -78,13 +78,15 @@ def _try_plugin(site: Site, name: str, session_key: str) -> None:
     command = [*ohsb, "open", "--show-key", *there]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as opened:
         assert opened.stdout
-        url, header = opened.stdout.readline().strip(), opened.stdout.readline().strip()
-        assert header == f"X-Session-API-Key: {session_key}"
-        with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
-            counted = "/api/conversations/count"
-            assert http.get(counted).status_code == 401
-            assert http.get(counted, headers={"X-Session-API-Key": session_key}).status_code == 200
-        opened.terminate()
+        try:
+            url, header = opened.stdout.readline().strip(), opened.stdout.readline().strip()
+            assert header == f"X-Session-API-Key: {session_key}"
+            with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
+                counted = "/api/conversations/count"
+                assert http.get(counted).status_code == 401
+                assert http.get(counted, headers={"X-Session-API-Key": session_key}).status_code == 200
+        finally:
+            opened.terminate()
         assert opened.wait(60) == 128 + signal.SIGTERM
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, trust_env=False)

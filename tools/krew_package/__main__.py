@@ -69,9 +69,12 @@ def main(
     directory: Annotated[Path, typer.Option(help="Where they are written.")] = ROOT / "dist" / "krew",
 ) -> None:
     """Write archives and manifest. Publish the archives, and install by `kubectl krew install --manifest`."""
-    chosen = [one for one in PLATFORMS if platforms is None or f"{one.os}-{one.arch}" in platforms]
-    if not chosen:
-        raise typer.BadParameter(f"there are: {', '.join(f'{one.os}-{one.arch}' for one in PLATFORMS)}")
+    if not url.startswith("https://"):
+        raise typer.BadParameter(f"{url!r} does not begin with https://", param_hint="--url")
+    known = {f"{one.os}-{one.arch}": one for one in PLATFORMS}
+    if unknown := set(platforms or ()) - set(known):
+        raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(known)}", param_hint="--platform")
+    chosen = [known[name] for name in platforms or known]
     progress = Progress()
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)

@@ -44,7 +44,7 @@ def pools_response(pools: Iterable[SandboxPool], sandboxes: Collection[Sandbox])
         ],
         hits=starts.hits.total(),
         misses=[
-            PoolMisses(reason=reason, count=count, details=[redacted(detail) for detail in starts.details(reason)])
+            PoolMisses(reason=reason, count=count, details=list(dict.fromkeys(map(redacted, starts.details(reason)))))
             for reason, count in starts.most_common()
         ],
     )

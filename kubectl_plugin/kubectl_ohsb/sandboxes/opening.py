@@ -1,12 +1,11 @@
 """The command `kubectl ohsb open`: a port of this machine that leads to a sandbox, by `kubectl port-forward`."""
 
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from contextlib import closing
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import FrameType
 from urllib.parse import urlencode
@@ -27,8 +26,8 @@ from sandbox_crds.models import Sandbox, SandboxClassSpec
 from sandbox_crds.names import CONTAINER, SERVICES
 
 _HERE = "127.0.0.1"
-_CONNECTED_SECONDS = 30.0
-_LOOK_SECONDS = 0.1
+_LISTENS = re.compile(r"Forwarding from 127\.0\.0\.1:([0-9]+) ")
+"""What kubectl prints once it listens (kubectl 1.36, `portforward.go` of client-go)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def command(name: str, service: str, local_port: int | None, show_key: bool, tar
     if kubectl is None:
         raise Refusal("there is no kubectl in the PATH: install it")
     way, key = run(target, look)
-    _forward(forwarding(kubectl, target, way, local_port or _free_port()), way, key)
+    _forward(forwarding(kubectl, target, way, local_port), way, key)
 
 
 def way_to(sandbox: Sandbox, class_: SandboxClassSpec | None, service: str, namespace: str) -> Way:
@@ -97,12 +96,12 @@ def way_to(sandbox: Sandbox, class_: SandboxClassSpec | None, service: str, name
     return Way(name, service, namespace, pod_of(sandbox), ports[service])
 
 
-def forwarding(kubectl: str, target: Target, way: Way, local_port: int) -> tuple[list[str], int]:
-    """The command, and the port that it listens at."""
+def forwarding(kubectl: str, target: Target, way: Way, local_port: int | None) -> list[str]:
+    """kubectl's command; it chooses the local port itself if that is None."""
     named = {"context": target.context, "kubeconfig": target.kubeconfig, "namespace": way.namespace}
     chosen = [f"--{option}={value}" for option, value in named.items() if value is not None]
-    ports = f"{local_port}:{way.port}"
-    return [kubectl, "port-forward", *chosen, f"--address={_HERE}", f"pod/{way.pod}", ports], local_port
+    ports = f"{local_port or ''}:{way.port}"
+    return [kubectl, "port-forward", *chosen, f"--address={_HERE}", f"pod/{way.pod}", ports]
 
 
 def url_of(way: Way, local_port: int, key: str) -> str:
@@ -111,46 +110,37 @@ def url_of(way: Way, local_port: int, key: str) -> str:
     return f"http://{_HERE}:{local_port}/{query}"
 
 
-def _forward(forwarding: tuple[list[str], int], way: Way, key: str) -> None:
+def _forward(command: list[str], way: Way, key: str) -> None:
     """Until a signal ends it. Raises Refusal if it ends by itself."""
-    command, local_port = forwarding
-    signal.signal(signal.SIGTERM, _end)
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        try:
-            if _listens(process, local_port):
-                click.echo(f"Forwarding to {way.service} of {way.name}, until Ctrl-C", err=True)
-                click.echo(url_of(way, local_port, key))
-                if key and way.service != "vscode":
-                    click.echo(f"X-Session-API-Key: {key}")
-                process.wait()
-        except KeyboardInterrupt:
-            return
-        finally:
-            process.terminate()
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                _tell(process.stdout or (), way, key)
+            except KeyboardInterrupt:
+                return
+            finally:
+                process.terminate()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     raise Refusal(f"kubectl port-forward has ended: see kubectl ohsb explain {way.name}, and open it again")
+
+
+def _tell(lines: Iterable[str], way: Way, key: str) -> None:
+    """Print the URL once kubectl listens, and not before: the port may be another program's. Reads to the end."""
+    told = False
+    for line in lines:
+        listens = None if told else _LISTENS.match(line)
+        if listens:
+            told = True
+            click.echo(f"Forwarding to {way.service} of {way.name}, until Ctrl-C", err=True)
+            click.echo(url_of(way, int(listens[1]), key))
+            if key and way.service != "vscode":
+                click.echo(f"X-Session-API-Key: {key}")
 
 
 def _end(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
-
-
-def _listens(process: subprocess.Popen[bytes], local_port: int) -> bool:
-    """Once kubectl listens, or has ended."""
-    until = time.monotonic() + _CONNECTED_SECONDS
-    while process.poll() is None:
-        with closing(socket.socket()) as trial:
-            if trial.connect_ex((_HERE, local_port)) == 0:
-                return True
-        if time.monotonic() > until:
-            raise Refusal(f"kubectl port-forward does not listen after {_CONNECTED_SECONDS:.0f} s: try again")
-        time.sleep(_LOOK_SECONDS)
-    return False
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as trial:
-        trial.bind((_HERE, 0))
-        return trial.getsockname()[1]
 
 
 async def _session_key(store: Store, pod: str) -> str:
