@@ -21,7 +21,7 @@ async def test_pools_have_hits_and_misses(shell: Shell, operator: Operator, clie
     found = (await shell.ohsb("pools", "-o", "json")).json
     [item] = found["items"]
     assert (item["wanted"], item["ready"], item["claimed"], item["hits"]) == (2, 1, 1, 1)
-    assert found["misses"] == [{"reason": "A", "count": 1, "example": "b"}]
+    assert found["misses"] == [{"reason": "A", "count": 1, "examples": ["b"]}]
     assert (await shell.ohsb("pools")).out.splitlines()[1].split()[:5] == ["py", "2", "2", "1", "0"]
 
 

@@ -30,13 +30,8 @@ async def announced(world: World) -> Sandbox:
     return await eventually(look)
 
 
-async def expired(world: World, reason: ExpiryReason) -> None:
+async def expired(world: World, sandbox: Sandbox, reason: ExpiryReason) -> None:
     """Return once the Sandbox is gone, as had been announced and is told."""
-    sandbox = await announced(world)
-    condition = sandbox.status.condition(EXPIRING)
-    assert condition
-    assert (condition.status, condition.reason) == ("True", reason)
-    assert condition.message.startswith("It will be deleted at ")
     await world.gone(SANDBOXES, world.name)
     await eventually(lambda: world.events("Expired"))
     for kind in ("ExpiringSoon", "Expired"):
@@ -50,7 +45,7 @@ async def test_a_life_ends(world: World, kubelet: Kubelet, ledger: Ledger) -> No
         sandbox = await world.add(className="kept", maximumLifeSeconds=5)
         await world.until(Reason.READY)
         await ledger.new()
-        await expired(world, ExpiryReason.MAXIMUM_LIFE)
+        await expired(world, sandbox, ExpiryReason.MAXIMUM_LIFE)
         assert await ledger.new() == END
         await world.gone(VOLUME_CLAIMS, name_of(sandbox))
 
@@ -60,8 +55,11 @@ async def test_a_life_that_is_prolonged_goes_on(world: World, kubelet: Kubelet, 
         await world.add(maximumLifeSeconds=20)
         await world.until(Reason.READY)
         await ledger.new()
-        await announced(world)
+        condition = (await announced(world)).status.condition(EXPIRING)
         await world.edit(maximumLifeSeconds=0)
+        assert condition
+        assert (condition.status, condition.reason) == ("True", ExpiryReason.MAXIMUM_LIFE)
+        assert condition.message.startswith("It will be deleted at ")
         ready = await world.until(Reason.READY, keep=lambda it: it.status.condition(EXPIRING) is None)
     assert await ledger.new() == ["create events", "patch sandboxes/status", "patch sandboxes/status"]
     assert await world.events("Expired") == []
@@ -77,7 +75,7 @@ async def test_a_suspended_sandbox_is_not_kept_for_ever(world: World, kubelet: K
         await world.suspend(True)
         await world.until(Reason.SUSPENDED)
         await ledger.new()
-        await expired(world, ExpiryReason.SUSPENDED_TOO_LONG)
+        await expired(world, sandbox, ExpiryReason.SUSPENDED_TOO_LONG)
         assert await ledger.new() == END
         await world.gone(VOLUME_CLAIMS, name_of(sandbox))
 
@@ -85,10 +83,10 @@ async def test_a_suspended_sandbox_is_not_kept_for_ever(world: World, kubelet: K
 async def test_a_sandbox_that_is_never_ready_is_given_up(world: World, ledger: Ledger) -> None:
     of_class = f"{world.name}-hasty"
     await world.add_class(of_class, progressDeadlineSeconds=5)
-    await world.add(className=of_class)
+    sandbox = await world.add(className=of_class)
     await world.until(Reason.PENDING)
     await ledger.new()
-    await expired(world, ExpiryReason.NEVER_READY)
+    await expired(world, sandbox, ExpiryReason.NEVER_READY)
     assert await ledger.new() == END
 
 
