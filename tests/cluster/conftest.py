@@ -10,9 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import BrowserContext
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from cluster.browser import browser
 from cluster.lanes import RECORDED, SECOND_DONE, SECOND_GONE, Lanes, Lanewise
 from cluster.observing import beside
 from cluster.recording import Record
@@ -25,6 +27,7 @@ from demo.targets import Images
 from local_cluster.cluster import Cluster
 from local_cluster.dns import SANDBOX_DOMAIN, Wildcard
 from local_cluster.images import PAUSE
+from local_cluster.network import NODE_ADDRESS
 from local_cluster.paths import State
 from local_cluster.progress import Progress
 from local_cluster.remains import leftovers
@@ -217,6 +220,13 @@ def gateway(site: Site) -> httpx.Client:
 def sdk(progress: Progress) -> Path:
     """Python of an environment with the unmodified SDK."""
     return sdk_python(progress)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[BrowserContext]:
+    """An empty profile of a browser outside of the cluster, which reaches the hosts of sandboxes."""
+    with browser(tmp_path_factory.mktemp("chromium"), SANDBOX_DOMAIN, NODE_ADDRESS, progress) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
-from cluster.browser import PATIENCE_MILLISECONDS, browser, opened
+from cluster.browser import PATIENCE_MILLISECONDS, opened
 from cluster.runtime import Runtime
 from cluster.site import Site
 from demo.targets import Images
-from local_cluster.dns import SANDBOX_DOMAIN
-from local_cluster.network import NODE_ADDRESS
-from local_cluster.progress import Progress
 
 PICTURES = os.environ.get("CONSOLE_PICTURES")
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
@@ -38,12 +35,6 @@ def runtime(persistent: Site, images: Images, failing: Runtime) -> Iterator[Runt
         runtime.session_id = "fix-the-login"
         runtime.await_ready()
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[BrowserContext]:
-    with browser(tmp_path_factory.mktemp("chromium"), SANDBOX_DOMAIN, NODE_ADDRESS, progress) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,15 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from cluster.browser import browser, opened
+from cluster.browser import opened
 from cluster.runtime import Runtime
 from cluster.site import Site
 from cluster.support import eventually
 from demo.targets import Images
 from demo.workloads import SDK_PYTHON
 from local_cluster.dns import SANDBOX_DOMAIN
-from local_cluster.network import NODE_ADDRESS
-from local_cluster.progress import Progress
 
 PROGRAM = Path(__file__).with_name("served_page.py")
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[BrowserContext]:
-    with browser(tmp_path_factory.mktemp("chromium"), SANDBOX_DOMAIN, NODE_ADDRESS, progress) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

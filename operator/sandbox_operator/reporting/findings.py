@@ -225,8 +225,11 @@ def examine(pod: Pod) -> Finding:
 def pulling(pull: PullUnderWay, reported: Pull | None, now: datetime) -> Finding:
     """That a pod which is starting waits for an image. A pull that was reported with its size keeps its prediction."""
     image, since = tail(pull.image, _IMAGE_CHARACTERS), times.rfc3339(pull.since)
-    is_news = reported is None or (reported.image, reported.start_time) != (image, since)
-    if reported is None or is_news or (pull.size and not reported.size_bytes):
+    if (
+        reported is None
+        or (reported.image, reported.start_time) != (image, since)
+        or (pull.size and not reported.size_bytes)
+    ):
         reported = Pull(
             image=image,
             node=pull.node,
