@@ -65,7 +65,7 @@ CAN_RUN_CLUSTER = $(filter Linux-0,$(shell uname -s)-$(shell id -u))
 
 .PHONY: prepare
 prepare: venv ## Build what the tests need: binaries and, as root on Linux, images and environments
-	@$(BIN)/python -m local_cluster build helm kubernetes cyclonus helm3 $(if $(CAN_RUN_CLUSTER),containerd coredns local-path-provisioner pause volume-helper registry)
+	@$(BIN)/python -m local_cluster build helm kubernetes cyclonus helm3 $(if $(CAN_RUN_CLUSTER),containerd coredns kube-router gvisor local-path-provisioner pause volume-helper registry)
 	@$(if $(CAN_RUN_CLUSTER),$(BIN)/python -m images build controller && $(BIN)/python -m images build agent-server)
 
 PROXY := tests/unit/sandbox_gateway/proxy

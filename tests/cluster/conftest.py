@@ -180,8 +180,9 @@ def persistent(target: LocalTarget, images: Images, progress: Progress) -> Itera
 
 
 @pytest.fixture(scope="session")
-def host_mode(target: LocalTarget, images: Images, progress: Progress) -> Iterator[Site]:
+def host_mode(target: LocalTarget, images: Images, progress: Progress, lanes: Lanes) -> Iterator[Site]:
     """A release in host mode, whose domain the cluster's DNS leads to its gateway."""
+    assert lanes.second or not lanes.are_two, "the domain leads to one release: name this file in lanes.SECOND"
     namespace = f"{NAMESPACE}-host-mode"
     # All requests are logged: here keys travel in cookies and queries, too.
     with installed(

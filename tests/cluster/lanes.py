@@ -14,7 +14,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 SECOND = frozenset(
     {
-        *("test_app.py", "test_conformance.py", "test_console.py", "test_idle.py", "test_pause_resume.py"),
+        *("test_app.py", "test_conformance.py", "test_console.py", "test_gvisor.py", "test_idle.py"),
+        "test_pause_resume.py",
         *("test_sdk_example.py", "test_sdk_scenarios.py", "test_services.py", "test_workspace.py"),
         *("test_lifecycle.py", "test_machine.py", "test_network.py", "test_pause.py"),
     }

@@ -34,7 +34,7 @@ class Family:
     version_of: str = ""
     stamp: tuple[str, ...] = ()
     renames: Mapping[str, str] = field(default_factory=dict[str, str])
-    packages: str = "tool"
+    packages: Sequence[str] = ("tool",)
     track: str = "libraries"
 
     @property
@@ -82,12 +82,24 @@ FAMILIES: Mapping[str, Family] = {
             renames={"helm": "helm3"},
         ),
         Family("local-path-provisioner", ("local-path-provisioner",)),
-        Family("pause", ("pause",), packages="."),
-        Family("volume-helper", ("volume-helper",), packages="."),
+        Family("pause", ("pause",), packages=(".",)),
+        Family("volume-helper", ("volume-helper",), packages=(".",)),
+        Family(
+            "kube-router",
+            ("kube-router",),
+            version_of="github.com/cloudnativelabs/kube-router/v2",
+            stamp=("github.com/cloudnativelabs/kube-router/v2/pkg/version.Version",),
+        ),
+        Family(
+            "gvisor",
+            ("runsc", "containerd-shim-runsc-v1"),
+            packages=(".", "tool"),
+            renames={"gvisor": "containerd-shim-runsc-v1"},
+        ),
         Family("kwok", ("kwok",)),
-        Family("registry", ("registry",), packages="."),
-        Family("light-agent", ("light-agent",), packages="."),
-        Family("cyclonus", ("cyclonus",), packages="."),
+        Family("registry", ("registry",), packages=(".",)),
+        Family("light-agent", ("light-agent",), packages=(".",)),
+        Family("cyclonus", ("cyclonus",), packages=(".",)),
     )
 }
 
@@ -98,6 +110,8 @@ CLUSTER_FAMILIES = (
     "containerd",
     "coredns",
     "helm",
+    "kube-router",
+    "gvisor",
     "local-path-provisioner",
     "pause",
     "volume-helper",
@@ -172,7 +186,7 @@ def _build(family: Family, progress: Progress) -> None:
         with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{family.name}-") as temporary:
             target = Path(temporary) / "bin"
             target.mkdir()
-            command = [_go(), *_arguments(family), "-v", "-o", f"{target}/", family.packages]
+            command = [_go(), *_arguments(family), "-v", "-o", f"{target}/", *family.packages]
             with log.open("wb") as output:
                 code = subprocess.run(command, cwd=family.source, env=_environment(), stdout=output, stderr=output)
             if code.returncode != 0:

@@ -45,6 +45,7 @@ DAEMONS = (
     "containerd",
     "kubelet",
     "kube-proxy",
+    "kube-router",
 )
 NODE = f"/api/v1/nodes/{node.NODE_NAME}"
 DEFAULT_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
@@ -147,6 +148,7 @@ class Cluster:
             Check("API server ready", api.ready(), self.server.url),
             Check(f"node {node.NODE_NAME} Ready", api.condition(NODE, "Ready"), "kubectl describe node"),
             Check("service rules written", _proxy_ready(), f"log: {self._daemons.log('kube-proxy')}"),
+            Check("policies enforced", self._enforces_policies(), f"log: {self._daemons.log('kube-router')}"),
             Check("DNS available", api.condition(dns.DEPLOYMENT, "Available"), "kubectl -n kube-system get pods"),
             Check(
                 "volume provisioner available",
@@ -198,13 +200,17 @@ class Cluster:
             for image in images.NODE_IMAGES:
                 self.load_image(image.archive())
             self._daemons.await_ready("kube-apiserver", self._api().ready, timeout=READY_TIMEOUT)
-        with progress.step("kube-controller-manager, kube-scheduler, kubelet, kube-proxy"):
+            self._apply(components.ACCESS)
+        with progress.step("kube-controller-manager, kube-scheduler, kubelet, kube-proxy, kube-router"):
             self._start_rest()
             api, kubelet = self._api(), Api(f"https://{NODE_ADDRESS}:{node.KUBELET_PORT}", self.pki)
             # The node of a killed kubelet stays Ready until the node controller notices its silence.
             self._daemons.await_ready("kubelet", kubelet.healthy, timeout=READY_TIMEOUT)
             self._daemons.await_ready("kubelet", lambda: api.condition(NODE, "Ready"), timeout=READY_TIMEOUT)
             self._daemons.await_ready("kube-proxy", _proxy_ready, timeout=READY_TIMEOUT)
+            # It looks for its node once, when it starts.
+            self._launch("kube-router", node.policies_command(build.binary("kube-router"), self.state))
+            self._daemons.await_ready("kube-router", self._enforces_policies, timeout=READY_TIMEOUT)
             self._daemons.await_ready(
                 "kube-controller-manager",
                 lambda: api.get(DEFAULT_ACCOUNT),
@@ -212,12 +218,17 @@ class Cluster:
                 what="the default service account does not exist",
             )
 
+    def _enforces_policies(self) -> bool:
+        """Whether kube-router is well, and has written its rules: it says that it is well before that."""
+        well = answers(f"http://{NODE_ADDRESS}:{node.POLICIES_HEALTH_PORT}/healthz")
+        return well and "KUBE-ROUTER-FORWARD" in self.namespace.run(["iptables", "-w", "-S", "FORWARD"])
+
     def _install(self) -> None:
-        """The contents of every cluster: DNS, volumes, and the API server's right to read logs and to exec."""
+        """The contents of every cluster: DNS, volumes, and the runtime class of gVisor."""
         volumes = storage.manifests(
             self.state.volumes, image=images.PROVISIONER.reference, helper_image=images.VOLUME_HELPER.reference
         )
-        self._apply([components.KUBELET_ACCESS, *volumes, *self._dns(None)])
+        self._apply([node.GVISOR_CLASS, *volumes, *self._dns(None)])
 
     def _await_rollout(self, deployment: str) -> None:
         api = self._api()
@@ -254,7 +265,10 @@ class Cluster:
                 state, sandbox_image=images.PAUSE.reference, cni_plugins=cni
             ),
             hosts / "hosts.toml": registry.hosts_toml(self.pki),
-            state.config / "cni" / "10-bridge.conflist": json.dumps(node.cni_config(state), indent=2),
+            state.config / "runsc.toml": node.runsc_config(state),
+            state.config / "cni" / "10-bridge.conflist": json.dumps(
+                node.cni_config(state, has_ipv6=Path("/proc/sys/net/ipv6").exists()), indent=2
+            ),
             state.config / "kubelet.yaml": yaml.safe_dump(node.kubelet_config(state)),
             state.config / "kube-proxy.yaml": yaml.safe_dump(node.proxy_config(state)),
         }
@@ -266,7 +280,7 @@ class Cluster:
         self._launch(
             "containerd",
             [str(folder / "containerd"), "--config", str(self.state.config / "containerd.toml")],
-            path=f"{folder}:{PATH}",  # it starts its shims by name
+            path=f"{folder}:{build.directory('gvisor')}:{PATH}",  # it starts its shims by name, and they runsc
             socket=self.state.containerd_socket,
         )
 
@@ -330,7 +344,14 @@ def _check_machine(state: State) -> None:
 def _clients() -> dict[str, pki.Identity]:
     return {
         identity.name: identity
-        for identity in (pki.ADMIN, pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.PROXY, pki.kubelet(node.NODE_NAME))
+        for identity in (
+            pki.ADMIN,
+            pki.CONTROLLER_MANAGER,
+            pki.SCHEDULER,
+            pki.PROXY,
+            pki.POLICIES,
+            pki.kubelet(node.NODE_NAME),
+        )
     }
 
 

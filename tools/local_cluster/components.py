@@ -19,16 +19,39 @@ AUDIT_POLICY: dict[str, Any] = {
     "rules": [{"level": "Metadata"}],
 }
 
-# The right to read logs and to exec goes to the API server's client certificate.
-KUBELET_ACCESS: dict[str, Any] = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "ClusterRoleBinding",
-    "metadata": {"name": "local-cluster:apiserver-to-kubelet"},
-    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
-    "subjects": [
-        {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": pki.KUBELET_CLIENT.common_name},
-    ],
-}
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def _binding(name: str, role: str, user: str) -> dict[str, Any]:
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": user}],
+    }
+
+
+ACCESS: Sequence[dict[str, Any]] = (
+    # The right to read logs and to exec goes to the API server's client certificate.
+    _binding("local-cluster:apiserver-to-kubelet", "system:kubelet-api-admin", pki.KUBELET_CLIENT.common_name),
+    {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "local-cluster:policies"},
+        "rules": [
+            {
+                "apiGroups": [""],
+                "resources": ["endpoints", "namespaces", "nodes", "pods", "services"],
+                "verbs": ["get", "list", "watch"],
+            },
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list", "watch"]},
+        ],
+    },
+    _binding("local-cluster:policies", "local-cluster:policies", pki.POLICIES.common_name),
+)
+"""The rights of components that Kubernetes does not give them itself."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local_cluster.components import SERVICE_CIDR
 from local_cluster.network import NODE_ADDRESS, NODE_POD_CIDR, POD_CIDR
 from local_cluster.paths import State
 
@@ -14,7 +15,17 @@ CLUSTER_DOMAIN = "cluster.local"
 KUBELET_PORT = 10250
 PROXY_HEALTH_PORT = 10256
 NETWORK_NAME = "openhands-sandbox"
-SECOND_HANDLER = "runc-again"
+POLICIES_HEALTH_PORT = 20244
+GVISOR = "runsc"
+"""The runtime handler that is gVisor."""
+FAILING_HANDLER = "failing"
+"""A runtime handler that starts nothing, as one that is not installed well."""
+GVISOR_CLASS: dict[str, Any] = {
+    "apiVersion": "node.k8s.io/v1",
+    "kind": "RuntimeClass",
+    "metadata": {"name": "gvisor"},
+    "handler": GVISOR,
+}
 
 
 def containerd_config(state: State, *, sandbox_image: str, cni_plugins: Path) -> str:
@@ -45,17 +56,41 @@ def containerd_config(state: State, *, sandbox_image: str, cni_plugins: Path) ->
             "use_internal_loopback": True,
         },
         f"plugins.'{cri}.runtime'.containerd": {"default_runtime_name": "runc"},
-        **_runtime(f"plugins.'{cri}.runtime'.containerd.runtimes.runc", root / "runc"),
-        # runc with another name and its own records, to test RuntimeClasses.
-        **_runtime(f"plugins.'{cri}.runtime'.containerd.runtimes.{SECOND_HANDLER}", root / SECOND_HANDLER),
+        **_runc("runc", root, program="runc"),
+        **_runc(FAILING_HANDLER, root, program="false"),
+        **_runtime(
+            GVISOR,
+            "io.containerd.runsc.v1",
+            {"TypeUrl": "io.containerd.runsc.v1.options", "ConfigPath": str(state.config / "runsc.toml")},
+        ),
     }
+    return _toml(tables)
+
+
+def runsc_config(state: State) -> str:
+    """The configuration of gVisor's shim, with the flags of runsc."""
+    return _toml(
+        {
+            "": {"root": str(state.containerd / GVISOR)},
+            # Needs no virtualization, and is the default.
+            "runsc_config": {"platform": "systrap"},
+        }
+    )
+
+
+def _runc(handler: str, root: Path, *, program: str) -> dict[str, Mapping[str, Any]]:
+    options = {"BinaryName": program, "Root": str(root / handler), "SystemdCgroup": False}
+    return _runtime(handler, "io.containerd.runc.v2", options)
+
+
+def _runtime(handler: str, kind: str, options: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The tables of one runtime handler."""
+    name = f"plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.{handler}"
+    return {name: {"runtime_type": kind}, f"{name}.options": options}
+
+
+def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(_toml_table(name, values) for name, values in tables.items())
-
-
-def _runtime(name: str, records: Path) -> dict[str, dict[str, Any]]:
-    """The tables of one runtime handler. runc keeps its containers' state in the directory `records`."""
-    options = {"BinaryName": "runc", "Root": str(records), "SystemdCgroup": False}
-    return {name: {"runtime_type": "io.containerd.runc.v2"}, f"{name}.options": options}
 
 
 def _toml_table(name: str, values: Mapping[str, Any]) -> str:
@@ -64,8 +99,13 @@ def _toml_table(name: str, values: Mapping[str, Any]) -> str:
     return header + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
-def cni_config(state: State) -> dict[str, Any]:
-    """A bridge with host-local addresses. Without masquerading, pods see each other's own addresses."""
+def cni_config(state: State, *, has_ipv6: bool) -> dict[str, Any]:
+    """A bridge with host-local addresses. Without masquerading, pods see each other's own addresses.
+
+    `has_ipv6` says whether the kernel gives each interface an IPv6 link-local address. NetworkPolicies of an IPv4
+    cluster do not see what such addresses send to each other, so pods get none.
+    """
+    tuning = {"type": "tuning", "sysctl": {"net.ipv6.conf.eth0.disable_ipv6": "1"}}
     return {
         "cniVersion": "1.0.0",
         "name": NETWORK_NAME,
@@ -84,6 +124,7 @@ def cni_config(state: State) -> dict[str, Any]:
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
+            *([tuning] if has_ipv6 else []),
         ],
     }
 
@@ -113,7 +154,14 @@ def kubelet_config(state: State) -> dict[str, Any]:
         # The machine may have little free space: evict and collect only when the disk is nearly full.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "evictionHard": {
+            "memory.available": "100Mi",
+            "nodefs.available": "1%",
+            "nodefs.inodesFree": "1%",
+            "imagefs.available": "1%",
+        },
+        # Only the kubelet can limit the processes of a pod. A build or a browser in a sandbox has some hundreds.
+        "podPidsLimit": 2048,
         # Limits of directories and of ephemeral storage are enforced, as on other clusters.
         "localStorageCapacityIsolation": True,
         # The age of directory sizes. The default is a minute, for which tests would wait.
@@ -137,6 +185,21 @@ def kubelet_command(binary: Path, state: State) -> list[str]:
         f"--node-ip={NODE_ADDRESS}",
         f"--root-dir={state.kubelet}",
         f"--cert-dir={state.pki}",
+    ]
+
+
+def policies_command(binary: Path, state: State) -> list[str]:
+    """kube-router, of which only the part runs that enforces NetworkPolicies."""
+    return [
+        str(binary),
+        "--run-firewall=true",
+        "--run-router=false",
+        "--run-service-proxy=false",
+        "--run-loadbalancer=false",
+        f"--kubeconfig={state.config / 'policies.kubeconfig'}",
+        f"--hostname-override={NODE_NAME}",
+        f"--service-cluster-ip-range={SERVICE_CIDR}",
+        f"--health-port={POLICIES_HEALTH_PORT}",
     ]
 
 

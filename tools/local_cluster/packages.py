@@ -16,6 +16,7 @@ from local_cluster.progress import Progress
 PROGRAMS = {
     "runc": "runc",
     "iptables": "iptables",
+    "ipset": "ipset",
     "iproute2": "ip",
     "mount": "umount",
     "procps": "sysctl",
@@ -48,10 +49,11 @@ def install(packages: Sequence[str], log: Path, progress: Progress) -> None:
         _with_lists(packages, what, lambda: _apt(["install", *_QUIETLY, *packages], log), log, progress)
 
 
-def unpack(package: str, log: Path, progress: Progress) -> Path:
+def unpack(package: str, log: Path, progress: Progress, *, libraries: bool = False) -> Path:
     """The files of a Debian package, in the cache. Nothing is installed, so nothing is started, and no root is needed.
 
-    Raises ClusterError as `install` does.
+    With `libraries`, also those of the packages that it needs and that are not installed. Raises ClusterError as
+    `install` does.
     """
     files = cache_dir() / "debian" / package
     files.parent.mkdir(parents=True, exist_ok=True)
@@ -60,11 +62,23 @@ def unpack(package: str, log: Path, progress: Progress) -> Path:
             return files
         with tempfile.TemporaryDirectory(dir=files.parent) as name:
             directory = Path(name)
-            what = f"download {package} (apt-get)"
-            _with_lists([package], what, lambda: _apt(["download", package], log, directory), log, progress)
-            [archive] = directory.glob("*.deb")
-            subprocess.run(["dpkg-deb", "--extract", archive, directory / "files"], env={"PATH": PATH}, check=True)
+
+            def attempt() -> bool:
+                needed = _lacking(package) if libraries else []
+                return _apt(["download", *{package, *needed}], log, directory)
+
+            _with_lists([package], f"download {package} (apt-get)", attempt, log, progress)
+            for archive in directory.glob("*.deb"):
+                subprocess.run(["dpkg-deb", "--extract", archive, directory / "files"], env={"PATH": PATH}, check=True)
             return (directory / "files").rename(files)
+
+
+def _lacking(package: str) -> list[str]:
+    """The packages that apt-get would install for this one; none if it does not know it."""
+    command = ["apt-get", "--simulate", "install", *_QUIETLY, package]
+    said = subprocess.run(command, env={"PATH": PATH, "LC_ALL": "C.UTF-8"}, capture_output=True, text=True).stdout
+    # An upgrade has the present version in brackets.
+    return [words[1] for words in map(str.split, said.splitlines()) if words[:1] == ["Inst"] and words[2][0] == "("]
 
 
 _QUIETLY = ("--yes", "--no-install-recommends")

@@ -33,6 +33,7 @@ ADMIN = Identity("admin", "kubernetes-admin", ("system:masters",))
 CONTROLLER_MANAGER = Identity("controller-manager", "system:kube-controller-manager")
 SCHEDULER = Identity("scheduler", "system:kube-scheduler")
 PROXY = Identity("proxy", "system:kube-proxy")
+POLICIES = Identity("policies", "kube-router")
 REGISTRY = "registry"
 # The API server's client certificate for kubelets (logs, exec). A ClusterRoleBinding gives it its rights.
 KUBELET_CLIENT = Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-client")

@@ -27,8 +27,11 @@ PROGRAMS = frozenset(
         "kube-scheduler",
         "kubelet",
         "kube-proxy",
+        "kube-router",
         "containerd",
         "containerd-shim-runc-v2",
+        "containerd-shim-runsc-v1",
+        "runsc",
     }
 )
 # Programs that are a kubelet, or have one in them.

@@ -118,13 +118,14 @@ def test_up_repairs_what_was_killed_and_down_leaves_nothing(
 
     make_pod_with_volume(machine, tmp_path)
     before = pods(machine)
-    kill("etcd", "containerd", "kubelet")
+    kill("etcd", "containerd", "kubelet", "kube-router")
     status = machine.cluster("status")
     assert status.returncode == 3
     assert [line.split()[1] for line in status.stdout.splitlines() if "FAIL" in line] == [
         "etcd",
         "containerd",
         "kubelet",
+        "kube-router",
     ]
     repaired = machine.cluster("up")
     assert repaired.returncode == 0, repaired.stderr
@@ -159,6 +160,7 @@ def test_up_repairs_what_was_killed_and_down_leaves_nothing(
     assert machine.run("ip", "-oneline", "link").stdout.count("\n") == 1  # the loopback
     assert machine.run("ip", "route").stdout == ""
     assert "KUBE" not in machine.run("iptables-save").stdout
+    assert machine.run("ipset", "list", "-name").stdout == ""
     assert machine.run("find", *HIDDEN, "-mindepth", "1").stdout == ""
     assert machine.run("find", "/sys/fs/cgroup", "-name", "kubepods*").stdout == ""
     assert machine.cluster("down").stderr == "There is no cluster.\n"

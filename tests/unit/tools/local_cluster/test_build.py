@@ -35,7 +35,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(build, "TOOLS", tmp_path)
-    families = {name: Family(name, (name,), packages=".") for name in ("good", "bad")}
+    families = {name: Family(name, (name,), packages=(".",)) for name in ("good", "bad")}
     monkeypatch.setattr(build, "FAMILIES", families)
     for name, body in (("good", 'println("v1")'), ("bad", "undefined()")):
         (tmp_path / name).mkdir()
@@ -62,7 +62,7 @@ def test_a_module_that_is_not_required_has_no_version(module: str) -> None:
 def test_every_real_family_is_a_pinned_module_with_a_version_to_stamp() -> None:
     for family in build.FAMILIES.values():
         text = (family.source / "go.mod").read_text()
-        assert family.packages == "." or ("tool " in text and (family.source / "go.sum").exists())
+        assert family.packages == (".",) or ("tool " in text and (family.source / "go.sum").exists())
         if family.version_of:
             assert build.required_version(text, family.version_of).startswith("v")
 

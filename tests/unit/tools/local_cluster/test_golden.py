@@ -45,6 +45,7 @@ def commands() -> str:
             ),
             components.scheduler_command(BIN / "kube-scheduler", STATE.config / "scheduler.kubeconfig"),
             node.kubelet_command(BIN / "kubelet", STATE),
+            node.policies_command(BIN / "kube-router", STATE),
         ]
     )
 
@@ -62,7 +63,9 @@ def storage_objects() -> str:
 RENDERINGS: dict[str, Callable[[], str]] = {
     "commands.yaml": commands,
     "containerd.toml": containerd_config,
-    "cni.yaml": lambda: yaml.safe_dump(node.cni_config(STATE)),
+    "runsc.toml": lambda: node.runsc_config(STATE),
+    "access.yaml": lambda: yaml.safe_dump_all(components.ACCESS, sort_keys=False),
+    "cni.yaml": lambda: yaml.safe_dump(node.cni_config(STATE, has_ipv6=True)),
     "kubelet.yaml": lambda: yaml.safe_dump(node.kubelet_config(STATE)),
     "kube-proxy.yaml": lambda: yaml.safe_dump(node.proxy_config(STATE)),
     "audit-policy.yaml": lambda: yaml.safe_dump(components.AUDIT_POLICY),
@@ -87,16 +90,26 @@ def test_no_golden_file_is_left_over() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == set(RENDERINGS)
 
 
+def test_pods_lose_their_link_local_addresses_only_where_the_kernel_gives_them_some() -> None:
+    with_ipv6, without = (node.cni_config(STATE, has_ipv6=has_ipv6)["plugins"] for has_ipv6 in (True, False))
+    assert [plugin["type"] for plugin in without] == ["bridge", "portmap"]
+    assert with_ipv6[:2] == without
+    assert with_ipv6[2]["sysctl"] == {"net.ipv6.conf.eth0.disable_ipv6": "1"}
+
+
 def test_the_containerd_configuration_is_toml_with_all_paths_below_the_state_directory() -> None:
     config = tomllib.loads(containerd_config())
     runtime = config["plugins"]["io.containerd.cri.v1.runtime"]
-    options = runtime["containerd"]["runtimes"]["runc"]["options"]
+    runtimes = runtime["containerd"]["runtimes"]
+    options = runtimes["runc"]["options"]
     for path in (
         config["root"],
         config["state"],
         config["grpc"]["address"],
         runtime["cni"]["conf_dir"],
         options["Root"],
+        runtimes[node.GVISOR]["options"]["ConfigPath"],
+        tomllib.loads(node.runsc_config(STATE))["root"],
     ):
         assert Path(path).is_relative_to(STATE.root)
     assert options["SystemdCgroup"] is False

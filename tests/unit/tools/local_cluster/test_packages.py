@@ -13,19 +13,24 @@ APT = """\
 echo "apt-get $*"
 case "$*" in
 *update*) touch "{root}/lists" ;;
+*--simulate*)
+    test -e "{root}/lists" || {{ echo "E: Unable to locate package ours"; exit 100; }}
+    printf 'Inst %s\\n' 'libours (1 Debian [amd64])' 'libc6 [1] (2 Debian [amd64])' 'ours (1 Debian [amd64])' ;;
 *install*)
     test -e "{root}/lists" || {{ echo "E: Unable to locate package ours"; exit 100; }}
     printf '#!/bin/sh\\n' > "{root}/our-runtime"
     chmod +x "{root}/our-runtime" ;;
 *download*)
     test -e "{root}/lists" || {{ echo "E: Unable to locate package ours"; exit 100; }}
-    touch ours_1_all.deb ;;
+    shift 4
+    for package; do touch "$package"_1_all.deb; done ;;
 esac
 """
 DPKG = """\
 #!/bin/sh
 mkdir -p "$3/usr/bin"
-cp "$2" "$3/usr/bin/ours"
+name="${2##*/}"
+cp "$2" "$3/usr/bin/${name%%_*}"
 """
 
 
@@ -77,6 +82,17 @@ def test_a_package_is_unpacked_once_and_not_installed(machine: Path, monkeypatch
     assert list(files.parent.glob("tmp*")) == []
     ran = [line.split()[4] for line in log.read_text().splitlines() if line.startswith("apt-get")]
     assert ran == ["download", "update", "download"]
+
+
+def test_what_a_package_needs_and_the_machine_lacks_is_unpacked_with_it(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine / "cache"))
+    for name, script in (("apt-get", APT.format(root=machine)), ("dpkg-deb", DPKG)):
+        (machine / name).write_text(script)
+        (machine / name).chmod(0o755)
+    files = packages.unpack("ours", machine / "apt.log", Progress(io.StringIO()), libraries=True)
+    assert sorted(path.name for path in (files / "usr/bin").iterdir()) == ["libours", "ours"]
 
 
 def test_a_failed_installation_shows_what_apt_said(machine: Path) -> None:
