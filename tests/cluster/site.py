@@ -64,6 +64,11 @@ class Site:
             return False
 
 
+def client_of(url: str, key: str) -> httpx.Client:
+    """A client of the Runtime API with this API key, outside of the cluster."""
+    return httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=60, trust_env=False)
+
+
 @contextmanager
 def installed(
     target: LocalTarget,
@@ -95,8 +100,7 @@ def installed(
         deploy_model(release)
         service = json.loads(release.kubectl("get", "service", f"{NAME}-gateway", "--output", "json"))
         url = node_port_url(service["spec"]["ports"][0]["nodePort"])
-        headers = {"X-API-Key": release.api_key()}
-        with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
+        with client_of(url, release.api_key()) as client:
             yield Site(release, url, client)
     finally:
         # A cluster that is taken down afterwards need not wait for it; the fixture `target` waits for one that stays.

@@ -48,10 +48,21 @@ def app(host_mode: Site, images: Images, progress: Progress, tmp_path_factory: p
         host_mode.kubectl(
             "apply", "--filename", "-", body=sandbox_pool(name, {**spec, "replicas": 1, "deferredInit": True})
         )
+    host_mode.kubectl("apply", "--filename", "-", body=way_to(address))
     with running(host_mode.release, address, tmp_path_factory.mktemp("app"), progress) as app:
         host_mode.kubectl("wait", "--for=condition=Ready", f"--timeout={READY_SECONDS}s", "ohsp", *POOLS)
         yield app
     host_mode.kubectl("delete", "ohsp", *POOLS, "--wait=false")
+
+
+def way_to(address: str) -> dict[str, Any]:
+    """The app runs on the node, which the egress profile closes: sandboxes send their events there."""
+    host, _, port = address.partition(":")
+    rule = {"to": [{"ipBlock": {"cidr": f"{host}/32"}}], "ports": [{"port": int(port), "protocol": "TCP"}]}
+    selector = {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}
+    spec = {"podSelector": selector, "policyTypes": ["Egress"], "egress": [rule]}
+    kind = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+    return {**kind, "metadata": {"name": "to-the-app"}, "spec": spec}
 
 
 def sandbox_pool(name: str, spec: dict[str, Any]) -> dict[str, Any]:

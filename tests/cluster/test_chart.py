@@ -17,13 +17,12 @@ def test_helm_test_measures_a_cold_and_a_warm_start(target: LocalTarget, release
     assert f"{NAME}-test" not in pools, "it exists during the test only"
 
 
-def test_the_notes_tell_how_to_see_that_policies_are_not_enforced(target: LocalTarget, release: Release) -> None:
+def test_the_notes_tell_how_to_see_that_policies_are_enforced(target: LocalTarget, release: Release) -> None:
     notes = target.helm("get", "notes", NAME, "--namespace", release.namespace)
     [command] = [line for line in notes.splitlines() if "connect_ex(" in line]
     kubectl, *arguments = shlex.split(command)
     assert kubectl == "kubectl"
-    # The local cluster's network plugin is a plain bridge.
-    assert target.kubectl(*arguments).strip() == "NOT enforced"
+    assert target.kubectl(*arguments).strip() == "enforced"
 
 
 def test_the_gateway_runs_compiled(target: LocalTarget, release: Release) -> None:

@@ -25,7 +25,7 @@ from local_cluster.registry import AUTHORITY, PUBLIC, Registry, Trouble
 from local_cluster.registry_images import Blob, Image
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_crds.api import PULL_SECRET_LABEL
-from sandbox_crds.names import owner_label, runtime_id
+from sandbox_crds.names import owner_label, unkeyed_runtime_id
 
 RUN = uuid.uuid4().hex[:12]
 """Part of the names here: no node has an image of this run."""
@@ -69,7 +69,7 @@ def session_of(case: str) -> str:
 
 
 def name_of(case: str) -> str:
-    return runtime_id(OWNER, session_of(case))
+    return unkeyed_runtime_id(OWNER, session_of(case))
 
 
 def secret(name: str, owner: str, config: str) -> dict[str, Any]:
