@@ -28,10 +28,10 @@ from bench.greedy import agents, client, http, started
 from bench.plane import OWNER, Plane, plane
 from bench.processes import Measured
 from bench.tables import Grid, fill
+from control_plane.naming import runtime_id
 from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 from sandbox_common.kube.resources import SANDBOXES
-from sandbox_crds.names import runtime_id
 
 NAMES = ("pages of the console", "open consoles")
 _FEW = 5

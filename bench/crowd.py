@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from bench.plane import Plane
+from control_plane.naming import runtime_id
 from sandbox_common.kube import Informer, KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOXES
-from sandbox_crds.names import runtime_id
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.sandboxes.builders import sandbox_body
 

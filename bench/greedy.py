@@ -30,11 +30,11 @@ from bench.plane import OWNER, Plane, plane
 from bench.processes import Measured
 from bench.tables import Grid, fill
 from control_plane.gateway.support import add_api_key
+from control_plane.naming import runtime_id
 from local_cluster.paths import ROOT
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
 from sandbox_crds.models.sandbox import COMMAND_BYTES
-from sandbox_crds.names import runtime_id
 
 NAME = "a greedy owner"
 MODEST = "modest"

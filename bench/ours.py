@@ -9,11 +9,11 @@ import aiohttp
 from bench.bare_pods import is_ready
 from bench.load import followed
 from bench.plane import OWNER, Plane
+from control_plane.naming import runtime_id
 from control_plane.waiting import eventually
 from sandbox_common.kube import ApiError, Informer, KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOX_POOLS, SANDBOXES
 from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
-from sandbox_crds.names import runtime_id
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.sandboxes.builders import sandbox_body
 

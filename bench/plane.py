@@ -13,11 +13,13 @@ from bench.agents import StubAgents
 from bench.processes import Measured
 from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from control_plane.gateway.support import add_api_key
+from control_plane.naming import NAMING
 from local_cluster.audit_log import BY_CLOCK, events, request_kind, tally
 from local_cluster.control_plane import ControlPlane
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
 from local_cluster.simulated_nodes import SimulatedNodes, node
+from sandbox_common.keys import NAMING_KEY
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.kube.resources import NODES, SANDBOX_CLASSES
 
@@ -175,4 +177,5 @@ def _master_key(directory: Path) -> Path:
     made = directory / "master"
     made.mkdir()
     (made / "v1").write_text(secrets.token_hex(32))
+    (made / NAMING_KEY).write_bytes(NAMING)
     return made

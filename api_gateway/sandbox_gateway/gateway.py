@@ -7,11 +7,12 @@ from pathlib import Path
 import structlog
 
 from sandbox_common import collector, logs
-from sandbox_common.keys import MasterKeys
+from sandbox_common.keys import NAMING_KEY, MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.client import CALL_SECONDS
 from sandbox_common.kube.requests import request_counter
 from sandbox_common.kube.startup import until_known
+from sandbox_common.pod_identity import PodIdentities
 from sandbox_common.spans import Tracing, tracing_from_environment
 from sandbox_gateway.plane import control_plane
 from sandbox_gateway.process import descriptors, metrics
@@ -27,6 +28,7 @@ from sandbox_gateway.proxy.access_log import RequestLog
 from sandbox_gateway.proxy.context import Bounds
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.registry.images import Images
+from sandbox_gateway.routing.asking import asking
 from sandbox_gateway.routing.departures import Departures
 from sandbox_gateway.routing.lookup import CacheDirectory
 from sandbox_gateway.routing.spans import RequestSpans
@@ -160,6 +162,7 @@ class Gateway:
                 directory=self.directory,
                 activity=self.activity,
                 waker=self._wakes,
+                ask=asking(PodIdentities(self._client, settings.namespace)),
                 access_log=access_log if self._auditor is None else RefusedKeys(access_log, self._auditor),
                 control_socket=path,
                 base_domain=settings.base_domain,
@@ -205,6 +208,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     Raises MasterKeyError, TlsError, kubernetes.aio.config.ConfigException, and the errors of `Gateway.run`.
     """
     keys = MasterKeys.load(settings.master_key_dir)
+    if not keys.naming:
+        _log.warning("names of new sandboxes are not keyed", remedy=f"add an entry {NAMING_KEY} beside the master key")
     # A caller waits for each request, with its own time-out.
     client = await KubeClient.connect(settings.kubeconfig, "sandbox-gateway", _count_request, patience=CALL_SECONDS)
     tracing = tracing_from_environment("sandbox-gateway")

@@ -58,7 +58,8 @@ class Settings(BaseSettings):
 
     namespace: str = Field(default="default", min_length=1, description="Namespace of Sandboxes and API-key Secrets.")
     master_key_dir: Path = Field(
-        default=Path("/etc/openhands-sandbox/master-key"), description="Directory of the mounted master key Secret."
+        default=Path("/etc/openhands-sandbox/master-key"),
+        description="Directory of the mounted Secrets of the master key and the naming key.",
     )
     listen_host: str = Field(default="0.0.0.0", description="Address of the listener for clients.")  # noqa: S104
     listen_port: Port = Field(default=8080, description="Port of the listener for clients.")

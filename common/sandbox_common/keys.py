@@ -1,4 +1,4 @@
-"""Session keys: derived from one master key, and self-describing.
+"""Session keys: derived from one master key, and self-describing. The names of sandboxes, from a key of their own.
 
 A session key is `ohs_<key id>_<mac>`. The key id names the master key's version and the sandbox, so the gateway knows
 from the text of a key which sandbox it opens, and whether it is genuine, without reading any Secret.
@@ -14,10 +14,14 @@ from pathlib import Path
 
 import orjson
 
+from sandbox_crds import names
+
 _KEY_ID = re.compile(r"v([1-9][0-9]{0,8})-[a-z2-7]{26}")
 _SESSION_KEY = re.compile(r"ohs_(v([1-9][0-9]{0,8})-[a-z2-7]{26})_([A-Za-z0-9_-]{43})")
 _VERSION_FILE = re.compile(r"v[1-9][0-9]{0,8}")
 _USE = "use"
+NAMING_KEY = "naming-key"
+"""The entry with the naming key."""
 _MINIMUM_BYTES = 32
 
 
@@ -27,17 +31,23 @@ class MasterKeyError(Exception):
 
 @dataclass(frozen=True)
 class MasterKeys:
-    """All versions of the master key. New keys are derived from the version in use, by default the newest."""
+    """All versions of the master key. New keys are derived from the version in use, by default the newest.
+
+    The naming key is another one, and has no versions: it must stay what it is when the master key changes, since a
+    session must keep its sandbox's name.
+    """
 
     versions: Mapping[int, bytes] = field(repr=False)
     used: int
+    naming: bytes = field(default=b"", repr=False)
+    """Empty: there is none."""
 
     @classmethod
     def load(cls, directory: Path) -> "MasterKeys":
         """Read a mounted Secret whose entries are named `v1`, `v2`, … and have at least 32 bytes each.
 
-        An entry `use` names the version in use, so that every process can know a new version before it is used. Raises
-        MasterKeyError.
+        An entry `use` names the version in use, so that every process can know a new version before it is used. The
+        entry `naming-key`, if there is one, is the naming key. Raises MasterKeyError.
         """
         if not directory.is_dir():
             raise MasterKeyError(f"{directory} is missing: mount the master key's Secret there")
@@ -46,11 +56,15 @@ class MasterKeys:
             for path in directory.iterdir()
             if _VERSION_FILE.fullmatch(path.name)
         }
-        use = directory / _USE
-        return cls.of(versions, use.read_text(errors="replace").strip() if use.exists() else "")
+        use, naming = directory / _USE, directory / NAMING_KEY
+        return cls.of(
+            versions,
+            use.read_text(errors="replace").strip() if use.exists() else "",
+            naming.read_bytes().strip() if naming.exists() else None,
+        )
 
     @classmethod
-    def of(cls, versions: Mapping[int, bytes], use: str = "") -> "MasterKeys":
+    def of(cls, versions: Mapping[int, bytes], use: str = "", naming: bytes | None = None) -> "MasterKeys":
         """Check these versions. Raises MasterKeyError."""
         if not versions:
             raise MasterKeyError("the master key's Secret has no entry named v1, v2, …: create one")
@@ -62,7 +76,14 @@ class MasterKeys:
             raise MasterKeyError(
                 f"entry {_USE} of the master key must name one of its versions, such as v{max(versions)}"
             )
-        return cls(dict(versions), int(use[1:]))
+        if naming is not None and len(naming) < _MINIMUM_BYTES:
+            raise MasterKeyError(f"entry {NAMING_KEY} is shorter than {_MINIMUM_BYTES} bytes")
+        return cls(dict(versions), int(use[1:]), naming or b"")
+
+    def runtime_ids(self, owner: str, session_id: str) -> tuple[str, ...]:
+        """The names that a session's Sandbox can have. The first is that of a new one, others are of earlier times."""
+        unkeyed = names.unkeyed_runtime_id(owner, session_id)
+        return (names.runtime_id(owner, session_id, self.naming), unkeyed) if self.naming else (unkeyed,)
 
     def key_id(self, uid: str) -> str:
         """Id of a new sandbox's key, from the UID of its Sandbox."""

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import re
 from functools import lru_cache
 
@@ -25,7 +26,11 @@ _SERVICE_PREFIX = re.compile(SERVICE_PREFIX)
 
 
 def _digest(text: bytes, length: int) -> str:
-    return base64.b32encode(hashlib.sha256(text).digest()).decode().lower()[:length]
+    return _letters(hashlib.sha256(text).digest(), length)
+
+
+def _letters(digest: bytes, length: int) -> str:
+    return base64.b32encode(digest).decode().lower()[:length]
 
 
 def is_sandbox_name(text: str) -> bool:
@@ -39,14 +44,23 @@ def service_of(label: str) -> tuple[str, str] | None:
     return (match[1], label[match.end() :]) if match else None
 
 
-def runtime_id(owner: str, session_id: str) -> str:
+def runtime_id(owner: str, session_id: str, key: bytes) -> str:
     """Name of the Sandbox of a client's session, which is also its runtime id: a DNS label of 27 characters.
 
     A session of an owner always has the same name, so two creations collide in the API server instead of making two
-    sandboxes. The owner's length is hashed, too, so that different pairs give different texts.
+    sandboxes. Without the key, nobody can compute the name from a guess of owner and session id.
     """
-    text = f"{len(owner)}:{owner}{session_id}".encode(errors="surrogatepass")
-    return f"sb-{_digest(text, 24)}"
+    return f"sb-{_letters(hmac.digest(key, _session(owner, session_id), 'sha256'), 24)}"
+
+
+def unkeyed_runtime_id(owner: str, session_id: str) -> str:
+    """The name that a Sandbox had before there was a naming key, and has where there is none."""
+    return f"sb-{_digest(_session(owner, session_id), 24)}"
+
+
+def _session(owner: str, session_id: str) -> bytes:
+    # With the owner's length, different pairs give different texts.
+    return f"{len(owner)}:{owner}{session_id}".encode(errors="surrogatepass")
 
 
 def owner_label(owner: str) -> str:

@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox_common.api_keys import ApiKey
 from sandbox_common.redaction import REDACTED, redacted
-from sandbox_crds import names
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.process.audit_log import QUEUE, AuditLog
 from sandbox_gateway.process.each_second import EachSecond
@@ -60,10 +59,9 @@ class Noted:
     refusal: str | None = None
     """Why the call was refused, if the answer is not JSON with `detail`."""
 
-    def session(self, owner: str, session_id: str) -> None:
-        """The call names this session of the owner, whose sandbox may exist."""
-        self.session_id = session_id
-        self.runtime_id = names.runtime_id(owner, session_id)
+    def session(self, session_id: str, runtime_id: str) -> None:
+        """The call names this session, whose sandbox may exist."""
+        self.session_id, self.runtime_id = session_id, runtime_id
 
     def sandbox(self, sandbox: Sandbox) -> None:
         """The call is about this sandbox."""

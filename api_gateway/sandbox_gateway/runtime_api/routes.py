@@ -62,7 +62,7 @@ def sandbox_routes(
         return answers.runtime(*found, origin_of(request), owner)
 
     async def of_session(request: Request, owner: str, noted: Noted, session_id: str) -> RuntimeResponse:
-        noted.session(owner, session_id)
+        noted.session(session_id, service.runtime_id(owner, session_id))
         return answer(request, noted, owner, await service.get_session(owner, session_id))
 
     @router.post(
@@ -85,7 +85,7 @@ def sandbox_routes(
         one is resumed with the fields that the request names. One that runs or starts does not change: `events` then
         name the fields that were not applied (`StartFieldsIgnored`).
         """
-        noted.session(key.owner, body.session_id)
+        noted.session(body.session_id, service.runtime_id(key.owner, body.session_id))
         noted.sandbox_class, noted.image = body.sandbox_class, body.image
         with traced(tracing, "start sandbox", request.headers.get("traceparent", "")) as span:
             found, ignored = await service.start(key, body, span)

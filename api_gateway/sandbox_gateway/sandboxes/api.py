@@ -57,6 +57,29 @@ class Sandboxes:
             raise NoSandboxError
         return check_owner(sandbox, owner)
 
+    async def of_session(self, owner: str, session_id: str) -> Sandbox:
+        """As `owned`, by the client's session id."""
+        if known := self.cache.find_session(owner, session_id):
+            return known
+        for name in self.cache.runtime_ids(owner, session_id):
+            found = await self.read(name)
+            if found and not found.metadata.deletion_timestamp and is_of_session(found, owner, session_id):
+                return found
+        raise NoSandboxError
+
+    async def read_session(self, owner: str, session_id: str) -> Sandbox | None:
+        """A fresh read of the session's Sandbox if it is known here or has a former name, also if it is being deleted.
+
+        The creation finds one that has the name of a new one.
+        """
+        if known := self.cache.find_session(owner, session_id):
+            return await self.read(known.metadata.name)
+        for name in self.cache.runtime_ids(owner, session_id)[1:]:
+            found = await self.read(name)
+            if found and is_of_session(found, owner, session_id):
+                return found
+        return None
+
     async def create(self, body: KubeObject) -> Sandbox | None:
         """The new Sandbox as it is now, or None when its name is taken.
 
@@ -168,6 +191,11 @@ def _was_written(before: Sandbox, spec: Mapping[str, Any], found: Sandbox) -> bo
     stored = found.spec.model_dump(by_alias=True, mode="json")
     says_so = all(stored.get(field) == value for field, value in spec.items() if not isinstance(value, dict))
     return found.metadata.generation - before.metadata.generation >= (1 if says_so else 2)
+
+
+def is_of_session(sandbox: Sandbox, owner: str, session_id: str) -> bool:
+    """Whether it belongs to this session: somebody may have given its name to another one by hand."""
+    return (sandbox.spec.owner, sandbox.spec.session_id) == (owner, session_id)
 
 
 def is_settled(sandbox: Sandbox) -> bool:

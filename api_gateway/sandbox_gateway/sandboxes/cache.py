@@ -25,8 +25,10 @@ class SandboxCache:
         """Key ids whose Sandbox is gone."""
         self._names: dict[str, str] = {}
         self._key_ids: dict[str, str] = {}
-        self._owners: dict[str, str] = {}
+        self._sessions: dict[str, tuple[str, str]] = {}
+        """By name, owner and session id."""
         self._owned: dict[str, set[str]] = {}
+        self._of_session: dict[tuple[str, str], frozenset[str]] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._expected_key_ids: dict[str, set[asyncio.Event]] = {}
         self._listeners: list[Callable[[str, Sandbox | None], None]] = []
@@ -44,6 +46,18 @@ class SandboxCache:
         if newest is None or newest.metadata.deletion_timestamp or newest.metadata.uid == self._deleted.get(name):
             return None
         return newest
+
+    def find_session(self, owner: str, session_id: str) -> Sandbox | None:
+        """The Sandbox of this session, whatever its name is.
+
+        If it has several, as after a rollback to a gateway that does not know its name, all replicas answer the oldest.
+        """
+        found = [known for name in self._of_session.get((owner, session_id), ()) if (known := self.get(name))]
+        return min(found, key=lambda known: (known.metadata.creation_timestamp, known.metadata.name), default=None)
+
+    def runtime_ids(self, owner: str, session_id: str) -> tuple[str, ...]:
+        """The names that the session's Sandbox can have if it is not known here. The first is that of a new one."""
+        return self._keys.runtime_ids(owner, session_id)
 
     def find_by_key_id(self, key_id: str) -> Sandbox | None:
         """The Sandbox whose session key has this id."""
@@ -68,7 +82,7 @@ class SandboxCache:
 
     def owned_by(self, owner: str | None) -> list[Sandbox]:
         """All Sandboxes of this owner, or of all owners if it is None, in no order."""
-        names = self._owners if owner is None else self._owned.get(owner, ())
+        names = self._sessions if owner is None else self._owned.get(owner, ())
         return [found for name in tuple(names) if (found := self.get(name))]
 
     def key_id(self, sandbox: Sandbox) -> str:
@@ -123,7 +137,7 @@ class SandboxCache:
         former = self._key_ids.pop(name, "")
         self._names.pop(former, None)
         sandbox = self.get(name)
-        owners = self._index_owner(name, sandbox.spec.owner if sandbox else None)
+        owners = self._index_session(name, (sandbox.spec.owner, sandbox.spec.session_id) if sandbox else None)
         key_id = self.key_id(sandbox) if sandbox else ""
         if key_id:
             self._key_ids[name], self._names[key_id] = key_id, name
@@ -138,17 +152,23 @@ class SandboxCache:
         for event in self._watchers.get(name, ()):
             event.set()
 
-    def _index_owner(self, name: str, owner: str | None) -> Set[str]:
-        before = self._owners.pop(name, None)
+    def _index_session(self, name: str, session: tuple[str, str] | None) -> Set[str]:
+        """Gives the owners whose it was, and is."""
+        before = self._sessions.pop(name, None)
         if before is not None:
-            names = self._owned[before]
+            names = self._owned[before[0]]
             names.discard(name)
             if not names:
-                del self._owned[before]
-        if owner is not None:
-            self._owners[name] = owner
+                del self._owned[before[0]]
+            if others := self._of_session.pop(before, frozenset()) - {name}:
+                self._of_session[before] = others
+        if session is not None:
+            owner, session_id = self._sessions[name] = session
             self._owned.setdefault(owner, set()).add(name)
-        return {whose for whose in (before, owner) if whose is not None}
+            # Sandboxes that were made by hand may have no session id.
+            if owner and session_id:
+                self._of_session[session] = self._of_session.get(session, frozenset()) | {name}
+        return {whose[0] for whose in (before, session) if whose is not None}
 
 
 @contextmanager

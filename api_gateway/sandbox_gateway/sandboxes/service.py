@@ -21,7 +21,6 @@ from sandbox_common.sandboxes.specs import PAUSED, RUNNING, is_paused, restart_s
 from sandbox_common.sandboxes.view import View
 from sandbox_common.sandboxes.workspaces import would_lose_workspace
 from sandbox_common.spans import OpenSpan
-from sandbox_crds import names
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import (
     BeingDeletedError,
@@ -96,7 +95,7 @@ class SandboxService:
     async def _start(
         self, key: ApiKey, request: StartRequest, deadline: float, span: OpenSpan | None
     ) -> tuple[Found, Sequence[str]]:
-        before = self._sandboxes.cache.get(names.runtime_id(key.owner, request.session_id))
+        before = self._sandboxes.cache.find_session(key.owner, request.session_id)
         async with asyncio.timeout_at(deadline + _API_SECONDS):
             started = await self._starter.start(key, request, deadline, span)
             if started.ignored:
@@ -121,7 +120,15 @@ class SandboxService:
 
     async def get_session(self, owner: str, session_id: str) -> Found:
         """As `get`, by the client's session id."""
-        return await self.get(owner, names.runtime_id(owner, session_id))
+        async with asyncio.timeout(_API_SECONDS):
+            sandbox = await self._sandboxes.of_session(owner, session_id)
+        deadline = asyncio.get_running_loop().time() + self._poll_hold
+        return await self._held(sandbox.metadata.name, _has_started, deadline)
+
+    def runtime_id(self, owner: str, session_id: str) -> str:
+        """Name of the session's sandbox, or of the one that it would get. From memory."""
+        known = self._sandboxes.cache.find_session(owner, session_id)
+        return known.metadata.name if known else self._sandboxes.cache.runtime_ids(owner, session_id)[0]
 
     async def look(self, owner: Reach, runtime_id: str) -> Found:
         """The sandbox as it is now."""
@@ -137,11 +144,11 @@ class SandboxService:
 
     async def get_batch(self, owner: str, session_ids: Iterable[str]) -> list[Found | None]:
         """The sandbox of each of these sessions, from memory; None for an unknown session."""
-        wanted = [names.runtime_id(owner, session_id) for session_id in session_ids]
-        known = map(self._sandboxes.cache.get, dict.fromkeys(wanted))
-        found = await self._all_now(each.metadata.name for each in known if each and each.spec.owner == owner)
+        wanted = list(session_ids)
+        known = {each: self._sandboxes.cache.find_session(owner, each) for each in dict.fromkeys(wanted)}
+        found = await self._all_now(sandbox.metadata.name for sandbox in known.values() if sandbox)
         by_name = {sandbox.metadata.name: (sandbox, seen) for sandbox, seen in found}
-        return [by_name.get(name) for name in wanted]
+        return [by_name.get(sandbox.metadata.name) if (sandbox := known[each]) else None for each in wanted]
 
     async def pause(self, owner: Reach, runtime_id: str) -> Found:
         """Suspend it, held until its pod is gone. Then no request wakes it, even if it had been suspended as idle.

@@ -15,12 +15,11 @@ from sandbox_common.reasons import Reason
 from sandbox_common.sandboxes.specs import RUNNING, restart_spec
 from sandbox_common.sandboxes.view import view
 from sandbox_common.spans import OpenSpan, Span, attributes_of
-from sandbox_crds import names
 from sandbox_crds.api import TRACE_PARENT_ANNOTATION
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.contract.errors import BeingDeletedError, NoSandboxError, TakenError
 from sandbox_gateway.contract.requests import StartRequest
-from sandbox_gateway.sandboxes.api import Sandboxes
+from sandbox_gateway.sandboxes.api import Sandboxes, is_of_session
 from sandbox_gateway.sandboxes.builders import environment_spec, sandbox_body
 from sandbox_gateway.sandboxes.changes import (
     CLASS,
@@ -84,17 +83,17 @@ class Starter:
         """
         called_at = asyncio.get_running_loop().time()
         key = self._limit_checks.of_owner(key)
-        name = names.runtime_id(key.owner, request.session_id)
+        name = self._keys.runtime_ids(key.owner, request.session_id)[0]
         environment = usable(request.environment, name)
-        known = await self._sandboxes.read(name) if self._sandboxes.cache.get(name) else None
+        known = await self._sandboxes.read_session(key.owner, request.session_id)
         while True:
             if known is None:
                 if created := await self._create(name, key, request, environment, called_at, span):
                     return Started(created)
                 known = await self._sandboxes.read(name)
                 continue
-            if known.spec.owner != key.owner:
-                # The name is a hash over this owner, so it reveals nothing about other owners' sessions.
+            if not is_of_session(known, key.owner, request.session_id):
+                # The name is made from this owner, so it reveals nothing about other owners' sessions.
                 raise TakenError(name)
             try:
                 if not known.metadata.deletion_timestamp:
@@ -106,7 +105,7 @@ class Starter:
                     await asyncio.sleep(_GONE_POLL_SECONDS)
             except NoSandboxError:
                 pass  # deleted in between
-            known = await self._sandboxes.read(name)
+            known = await self._sandboxes.read(known.metadata.name)
 
     async def _create(
         self,

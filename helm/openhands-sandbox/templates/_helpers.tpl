@@ -130,6 +130,26 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{ .Values.masterKey.existingSecret | default (printf "%s-master-key" (include "openhands-sandbox.fullname" .)) }}
 {{- end }}
 
+{{- define "openhands-sandbox.namingKeySecret" -}}
+{{ printf "%s-naming-key" (include "openhands-sandbox.fullname" .) }}
+{{- end }}
+
+{{/*
+"true" if gateways shall read the naming key. Not in the upgrade from a chart without it: gateways of that chart still run
+beside the new ones, and would not find sandboxes by names that they do not know. Gateways since mount a projection.
+*/}}
+{{- define "openhands-sandbox.readsNamingKey" -}}
+{{- $name := printf "%s-gateway" (include "openhands-sandbox.fullname" .) }}
+{{- $running := lookup "apps/v1" "Deployment" .Release.Namespace $name | default dict }}
+{{- $reads := not $running }}
+{{- range dig "spec" "template" "spec" "volumes" (list) $running }}
+{{- if and (eq .name "master-key") .projected }}
+{{- $reads = true }}
+{{- end }}
+{{- end }}
+{{- if and $reads (not .Values.masterKey.existingSecret) }}true{{ end }}
+{{- end }}
+
 {{/* Name of the Secret with the clear API key; empty when the chart knows none. */}}
 {{- define "openhands-sandbox.apiKeySecret" -}}
 {{- if .Values.apiKey.create -}}

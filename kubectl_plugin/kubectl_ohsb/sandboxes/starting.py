@@ -1,5 +1,7 @@
 """The command `kubectl ohsb start`: a Sandbox as the gateway makes it for /start."""
 
+import base64
+import binascii
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,6 +17,7 @@ from kubectl_ohsb.sandboxes import arguments
 from kubectl_ohsb.sandboxes import waiting as waits
 from kubectl_ohsb.sandboxes.changing import START, judged, waiting
 from kubectl_ohsb.sandboxes.store import Store, run
+from sandbox_common.keys import NAMING_KEY
 from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import SANDBOXES, SECRETS
 from sandbox_common.sandboxes.builders import environment_secret, new_sandbox
@@ -34,6 +37,14 @@ _FACTORS = {"1": 1, "2": 2, "4": 4, "8": 8}
     help="The name by which clients of the owner find it. Default: a random one.",
 )
 @click.option(
+    "--naming-key",
+    metavar="SECRET",
+    type=options.NAME,
+    default="openhands-sandbox-naming-key",
+    show_default=True,
+    help="Secret with the entry naming-key, by which the gateway names the sandbox of a --session-id.",
+)
+@click.option(
     "--env",
     "environment",
     type=Text("NAME=VALUE", texts.variable),
@@ -50,6 +61,7 @@ def command(
     class_name: str | None,
     owner: str | None,
     session_id: str | None,
+    naming_key: str,
     environment: tuple[tuple[str, str], ...],
     resource_factor: str | None,
     idle_timeout: timedelta | None,
@@ -68,33 +80,37 @@ def command(
       kubectl ohsb start --image ghcr.io/team-a/tools:7 --owner team-a --session-id try --env LOG_LEVEL=debug
     """
     session = session_id or f"kubectl-{secrets.token_hex(8)}"
-    name = names.runtime_id(owner or "", session)
     spec = spec_of(image, class_name, resource_factor, idle_timeout)
     variables = dict(environment)
-    body = new_sandbox(
-        name,
-        spec,
-        owner=owner or "",
-        session_id=session,
-        environment=variables,
-        # The gateway's hash needs the master key. With this one, no /start takes its environment for the same.
-        environment_hash=secrets.token_hex(32) if variables else "",
-    )
 
-    async def act(store: Store) -> tuple[dict[str, Any], str]:
+    async def act(store: Store) -> tuple[str, dict[str, Any], str]:
         classes = await store.classes()
-        wanted = body["spec"].get("className", "default")
+        wanted = spec.get("className", "default")
         if wanted not in classes:
             raise Refusal(f"there is no SandboxClass {wanted}; there are: {', '.join(sorted(classes)) or 'none'}")
+        if session_id:
+            name = await _name(store, owner or "", session_id, naming_key)
+        else:
+            # Nobody else starts this session, so its name need not be the gateway's.
+            name = names.runtime_id(owner or "", session, secrets.token_bytes(32))
+        body = new_sandbox(
+            name,
+            spec,
+            owner=owner or "",
+            session_id=session,
+            environment=variables,
+            # The gateway's hash needs the master key. With this one, no /start takes its environment for the same.
+            environment_hash=secrets.token_hex(32) if variables else "",
+        )
         sandbox = await _create(store, body, variables)
         click.echo(f"sandbox {name} created", err=True)
         if not wait:
-            return {"name": name, "sessionID": session, "result": "created"}, ""
+            return name, {"name": name, "sessionID": session, "result": "created"}, ""
         looks = await waits.wait(store, {name: sandbox.metadata.uid}, START.ended, timeout.total_seconds())
         outcome = judged(START, name, True, looks[name], timeout.total_seconds())
-        return {**outcome.document(), "sessionID": session}, outcome.problem
+        return name, {**outcome.document(), "sessionID": session}, outcome.problem
 
-    document, problem = run(target, act)
+    name, document, problem = run(target, act)
     if output != "table":
         printing.document(document, output)
     elif not problem:
@@ -122,6 +138,42 @@ def spec_of(
     return {"image": image, **{name: value for name, value in fields.items() if value is not None}}
 
 
+async def _name(store: Store, owner: str, session_id: str, secret: str) -> str:
+    """The name that the gateway would give this session's Sandbox. Raises Refusal if it has one already."""
+    for known in await store.all():
+        if (known.spec.owner, known.spec.session_id) == (owner, session_id):
+            raise _taken(known.metadata.name)
+    try:
+        found = await store.client.find(SECRETS, store.namespace, secret)
+    except ApiError as error:
+        if error.code != 403:
+            raise
+        raise Refusal(
+            f"you may not read the Secret {secret}, whose entry {NAMING_KEY} names the sandboxes of sessions: ask for "
+            "the right to get it, start the session by POST /start of the gateway, or omit --session-id"
+        ) from None
+    if found is None:
+        raise Refusal(
+            f"there is no Secret {secret} in namespace {store.namespace}, by which the gateway names the sandboxes of "
+            "sessions: give its name with --naming-key (RELEASE-openhands-sandbox-naming-key, or the chart's "
+            "masterKey.existingSecret), start the session by POST /start of the gateway, or omit --session-id"
+        )
+    data: dict[str, str] = found.get("data") or {}
+    try:
+        key = base64.b64decode(data.get(NAMING_KEY, ""), validate=True).strip()
+    except binascii.Error:
+        key = b""
+    # Where there is no key, the gateway has none either.
+    return names.runtime_id(owner, session_id, key) if key else names.unkeyed_runtime_id(owner, session_id)
+
+
+def _taken(name: str) -> Refusal:
+    return Refusal(
+        f"this session has the sandbox {name} already: kubectl ohsb resume {name} runs it again, another "
+        "--session-id starts another one"
+    )
+
+
 async def _create(store: Store, body: KubeObject, environment: Mapping[str, str]) -> Sandbox:
     """The new Sandbox with the Secret of its environment. Raises Refusal if there is one for this session."""
     name = body["metadata"]["name"]
@@ -130,10 +182,7 @@ async def _create(store: Store, body: KubeObject, environment: Mapping[str, str]
     except ApiError as error:
         if error.reason != "AlreadyExists":
             raise
-        raise Refusal(
-            f"this session has the sandbox {name} already: kubectl ohsb resume {name} runs it again, another "
-            "--session-id starts another one"
-        ) from None
+        raise _taken(name) from None
     if environment:
         try:
             await store.client.create(SECRETS, store.namespace, environment_secret(sandbox, environment, ""))

@@ -2,9 +2,12 @@
 
 import base64
 import json
+import re
 import secrets
+import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -87,6 +90,57 @@ def test_an_upgrade_keeps_the_keys(cluster: Cluster) -> None:
     assert "kubectl apply --server-side" in notes
 
 
+def sources_of_the_gateway(cluster: Cluster) -> list[str]:
+    """The Secrets in its directory of keys."""
+    found = json.loads(cluster.run("kubectl", "get", "deployment", f"{NAME}-gateway", "--output", "json"))
+    [volume] = [one for one in found["spec"]["template"]["spec"]["volumes"] if one["name"] == "master-key"]
+    return [source["secret"]["name"] for source in volume["projected"]["sources"]]
+
+
+def earlier_chart(directory: Path) -> Path:
+    """The chart as it was before there was a naming key, in this respect."""
+    chart = shutil.copytree(CHART, directory / "chart")
+    (chart / "templates" / "naming-key.yaml").unlink()
+    deployment = chart / "templates" / "gateway" / "deployment.yaml"
+    secret = 'secretName: {{ include "openhands-sandbox.masterKeySecret" . }}'
+    mount = f"        - name: master-key\n          secret:\n            {secret}\n"
+    text, changed = re.subn(r" {8}- name: master-key\n {10}projected:\n(?: {12}.*\n)+", mount, deployment.read_text())
+    assert changed == 1
+    deployment.write_text(text)
+    return chart
+
+
+@pytest.mark.parametrize("helm", ["helm", "helm3"])
+def test_gateways_use_the_naming_key_once_none_runs_that_does_not_know_it(
+    cluster: Cluster, helm: str, tmp_path: Path
+) -> None:
+    ensure([helm], Progress())
+    cluster = replace(cluster, helm=helm)
+    earlier, naming = earlier_chart(tmp_path), f"{NAME}-naming-key"
+    cluster.run(helm, "install", NAME, str(earlier))
+    assert "run the same `helm upgrade` once" in cluster.install()
+    assert sources_of_the_gateway(cluster) == [f"{NAME}-master-key"]
+    key = cluster.entries(naming)
+    assert "run the same `helm upgrade` once" not in cluster.install()
+    assert sources_of_the_gateway(cluster) == [f"{NAME}-master-key", naming]
+    # The key outlives a rollback to the earlier chart, whose gateways do not know keyed names, and so does the order.
+    cluster.run(helm, "rollback", NAME, "1")
+    cluster.install()
+    assert sources_of_the_gateway(cluster) == [f"{NAME}-master-key"]
+    assert cluster.entries(naming) == key
+
+
+def test_an_own_master_key_may_hold_the_naming_key(cluster: Cluster) -> None:
+    mine = ("--set", "masterKey.existingSecret=mine")
+    cluster.run("kubectl", "create", "secret", "generic", "mine", f"--from-literal=v1={'1' * 32}")
+    assert "add an entry naming-key" in cluster.install(*mine)
+    assert sources_of_the_gateway(cluster) == ["mine"]
+    assert f"{NAME}-naming-key" not in cluster.run("kubectl", "get", "secrets", "--output", "name")
+    added = json.dumps({"stringData": {"naming-key": "n" * 32}})
+    cluster.run("kubectl", "patch", "secret", "mine", "--patch", added)
+    assert "naming-key" not in cluster.install(*mine)
+
+
 def test_versions_of_the_master_key_stay(cluster: Cluster) -> None:
     cluster.install()
     v1 = cluster.keys()[0]["v1"]
@@ -106,10 +160,11 @@ def test_a_new_install_takes_up_the_master_key(cluster: Cluster) -> None:
     master, api_key = cluster.keys()
     cluster.run("helm", "uninstall", NAME)
     left = cluster.run("kubectl", "get", "secrets", "--output", "name").split()
-    assert left == [f"secret/{NAME}-master-key"]
+    assert left == [f"secret/{NAME}-master-key", f"secret/{NAME}-naming-key"]
+    naming = cluster.entries(f"{NAME}-naming-key")
     cluster.install()
     master_again, api_key_again = cluster.keys()
-    assert master_again == master
+    assert (master_again, cluster.entries(f"{NAME}-naming-key")) == (master, naming)
     assert api_key_again != api_key
 
 

@@ -290,7 +290,7 @@ def test_a_fault_is_told(gateway: Gateway, check: Check, fault: dict[str, Any], 
 
 def test_a_start_that_takes_too_long_is_told(gateway: Gateway, check: Check) -> None:
     gateway.polls = [{"status": "starting", "pod_status": "pending", "events": [WHY]}]
-    code, output = check.run(gateway.url, start_timeout=0.1)
+    code, output = check.run(gateway.url, start_timeout=1)
     assert code == 1
     assert "not ready after" in output
     assert "Unschedulable: Insufficient memory" in output

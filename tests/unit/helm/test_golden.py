@@ -10,7 +10,7 @@ import yaml
 from unit.helm.rendering import Helm, Manifest
 
 GOLDEN = Path(__file__).parent / "golden"
-RANDOM_SECRETS = ("master-key", "api-key", "api-key-hash")
+RANDOM_SECRETS = ("master-key", "naming-key", "api-key", "api-key-hash")
 
 
 def stable(manifest: Manifest) -> Manifest:

@@ -71,10 +71,11 @@ def test_a_pod_is_restricted(defaults: list[Manifest], component: str) -> None:
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_keys_are_read_from_files_that_the_process_may_read(defaults: list[Manifest], component: str) -> None:
     spec = pod_templates(defaults)[component]["spec"]
-    [secret] = [volume for volume in spec["volumes"] if "secret" in volume]
-    assert secret["secret"]["defaultMode"] == 0o440  # root and fsGroup
+    [volume] = [volume for volume in spec["volumes"] if {"secret", "projected"} & set(volume)]
+    # root and fsGroup
+    assert volume["projected" if component == "gateway" else "secret"]["defaultMode"] == 0o440
     [container] = spec["containers"]
-    assert [mount for mount in container["volumeMounts"] if mount["name"] == secret["name"] and mount["readOnly"]]
+    assert [mount for mount in container["volumeMounts"] if mount["name"] == volume["name"] and mount["readOnly"]]
     assert not [variable for variable in container.get("env", []) if "secretKeyRef" in variable.get("valueFrom", {})]
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sandbox_common import api_keys
-from sandbox_common.keys import MasterKeys, api_key_hash
+from sandbox_common.keys import NAMING_KEY, MasterKeys, api_key_hash
 from sandbox_crds.api import API_KEY_LABEL
 from unit.helm.rendering import Helm, Manifest, find
 
@@ -39,7 +39,7 @@ def test_the_gateway_reads_the_hash_by_its_label(defaults: list[Manifest]) -> No
 
 def test_every_rendering_has_other_keys(helm: Helm, defaults: list[Manifest]) -> None:
     again = helm.render()
-    for suffix in ("api-key", "api-key-hash", "master-key"):
+    for suffix in ("api-key", "api-key-hash", "master-key", "naming-key"):
         assert find(again, "Secret", suffix)["data"] != find(defaults, "Secret", suffix)["data"]
 
 
@@ -49,6 +49,16 @@ def test_the_master_key_is_long_and_kept(defaults: list[Manifest]) -> None:
     assert len(entry(secret, "v1")) == 64
     assert MasterKeys.of({1: entry(secret, "v1").encode()})
     assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_naming_key_is_long_kept_and_for_gateways_alone(defaults: list[Manifest]) -> None:
+    secret = find(defaults, "Secret", "naming-key")
+    assert set(secret["data"]) == {NAMING_KEY}
+    assert len(entry(secret, NAMING_KEY)) == 64
+    assert MasterKeys.of({1: b"1" * 32}, naming=entry(secret, NAMING_KEY).encode()).naming
+    assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    mounting = [item["metadata"]["name"] for item in defaults if secret["metadata"]["name"] in str(item.get("spec"))]
+    assert mounting == [find(defaults, "Deployment", "gateway")["metadata"]["name"]]
 
 
 def test_an_own_api_key_is_taken(helm: Helm) -> None:
@@ -72,8 +82,12 @@ def test_own_secrets_replace_those_of_the_chart(helm: Helm) -> None:
     assert secrets(manifests) == set()
     assert not [item for item in manifests if item["metadata"]["name"].endswith("-test")], "a test without a key"
     for deployment in (item for item in manifests if item["kind"] == "Deployment"):
-        [volume] = [volume for volume in deployment["spec"]["template"]["spec"]["volumes"] if "secret" in volume]
-        assert volume["secret"]["secretName"] == "mine"
+        volumes = deployment["spec"]["template"]["spec"]["volumes"]
+        [volume] = [volume for volume in volumes if volume["name"] == "master-key"]
+        if "secret" in volume:
+            assert volume["secret"]["secretName"] == "mine"
+        else:
+            assert volume["projected"]["sources"] == [{"secret": {"name": "mine"}}]
 
 
 @pytest.mark.parametrize("values", [{}, {"apiKey": {"value": KEY}}])
@@ -81,7 +95,7 @@ def test_no_key_is_outside_of_its_secret(helm: Helm, values: dict[str, dict[str,
     manifests = helm.render(values)
     keys = [
         entry(find(manifests, "Secret", name), name_in)
-        for name, name_in in [("api-key", "api-key"), ("master-key", "v1")]
+        for name, name_in in [("api-key", "api-key"), ("master-key", "v1"), ("naming-key", NAMING_KEY)]
     ]
     for item in (item for item in manifests if item["kind"] != "Secret"):
         for key in keys:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_common.keys import MasterKeyError, MasterKeys, api_key_hash
+from sandbox_common.keys import NAMING_KEY, MasterKeyError, MasterKeys, api_key_hash
 
 OLD, NEW = b"o" * 32, b"n" * 40
 KEYS = MasterKeys.of({1: OLD})
@@ -106,7 +106,25 @@ def test_an_environment_hash_is_known_after_a_rotation(environment: dict[str, st
 
 
 def test_master_keys_do_not_show_in_their_representation() -> None:
-    assert "oooo" not in repr(KEYS)
+    assert "oooo" not in repr(MasterKeys.of({1: OLD}, naming=OLD))
+
+
+def test_names_need_the_naming_key_alone() -> None:
+    named = MasterKeys.of({1: OLD}, naming=NEW)
+    new, former = named.runtime_ids("alice", "s")
+    assert KEYS.runtime_ids("alice", "s") == (former,)
+    assert MasterKeys.of({2: OLD}, naming=NEW).runtime_ids("alice", "s") == (new, former)
+    assert new not in MasterKeys.of({1: OLD}, naming=OLD).runtime_ids("alice", "s")
+
+
+def test_the_naming_key_is_an_entry_beside_the_versions(tmp_path: Path) -> None:
+    (tmp_path / "v1").write_bytes(OLD)
+    (tmp_path / NAMING_KEY).write_bytes(NEW + b"\n")
+    assert MasterKeys.load(tmp_path) == MasterKeys.of({1: OLD}, naming=NEW)
+    for short in (b"", b"n" * 31 + b"\n"):
+        (tmp_path / NAMING_KEY).write_bytes(short)
+        with pytest.raises(MasterKeyError, match="entry naming-key is shorter than 32 bytes"):
+            MasterKeys.load(tmp_path)
 
 
 def test_load_reads_a_mounted_secret(tmp_path: Path) -> None:

@@ -12,27 +12,44 @@ LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 ANY_TEXT = st.text(max_size=300)
 
 
+KEY = b"k" * 32
+
+
 @given(ANY_TEXT, ANY_TEXT)
 def test_runtime_id_is_a_label_with_room_for_a_service_prefix(owner: str, session: str) -> None:
-    runtime_id = names.runtime_id(owner, session)
+    runtime_id = names.runtime_id(owner, session, KEY)
     assert LABEL.fullmatch(runtime_id)
     assert len(f"vscode-{runtime_id}") <= 63
-    assert runtime_id == names.runtime_id(owner, session)
+    assert runtime_id == names.runtime_id(owner, session, KEY)
+
+
+def test_names_are_those_of_earlier_versions() -> None:
+    """If one of these changes, gateways make a second sandbox for each session."""
+    assert names.unkeyed_runtime_id("alice", "s") == "sb-j36dx5mvrkp3ptx26st3lpj3"
+    assert names.runtime_id("alice", "s", KEY) == "sb-p4nuztaddkfhe6t64tqsqvwa"
+
+
+@given(st.binary(min_size=32, max_size=64), st.binary(min_size=32, max_size=64))
+def test_who_does_not_have_the_key_does_not_know_the_name(key: bytes, other: bytes) -> None:
+    name = names.runtime_id("alice", "s", key)
+    assert name != names.unkeyed_runtime_id("alice", "s")
+    # HMAC pads a key with zero bytes.
+    assert (name == names.runtime_id("alice", "s", other)) is (key.ljust(64, b"\0") == other.ljust(64, b"\0"))
 
 
 @given(ANY_TEXT, ANY_TEXT, ANY_TEXT, ANY_TEXT)
 def test_two_sessions_never_share_a_runtime_id(owner: str, session: str, owner_2: str, session_2: str) -> None:
     same = (owner, session) == (owner_2, session_2)
-    assert (names.runtime_id(owner, session) == names.runtime_id(owner_2, session_2)) is same
+    assert (names.runtime_id(owner, session, KEY) == names.runtime_id(owner_2, session_2, KEY)) is same
 
 
 def test_owner_and_session_do_not_run_together() -> None:
-    assert names.runtime_id("ab", "c") != names.runtime_id("a", "bc")
-    assert names.runtime_id("1:a", "b") != names.runtime_id("", "1:ab")
+    assert names.runtime_id("ab", "c", KEY) != names.runtime_id("a", "bc", KEY)
+    assert names.runtime_id("1:a", "b", KEY) != names.runtime_id("", "1:ab", KEY)
 
 
 def test_a_lone_surrogate_has_a_name() -> None:
-    assert LABEL.fullmatch(names.runtime_id("o", "\ud800"))
+    assert LABEL.fullmatch(names.runtime_id("o", "\ud800", KEY))
 
 
 def test_a_new_sandbox_of_an_old_name_has_other_objects() -> None:
@@ -67,7 +84,7 @@ def test_no_two_owners_have_the_same_label(one: str, other: str) -> None:
 
 @given(ANY_TEXT, ANY_TEXT)
 def test_a_runtime_id_is_a_sandbox_name(owner: str, session: str) -> None:
-    assert names.is_sandbox_name(names.runtime_id(owner, session))
+    assert names.is_sandbox_name(names.runtime_id(owner, session, KEY))
 
 
 @pytest.mark.parametrize("service", names.SERVICES)
@@ -86,7 +103,7 @@ def test_other_labels_are_of_no_service(label: str) -> None:
 
 @given(ANY_TEXT, ANY_TEXT)
 def test_no_runtime_id_looks_like_a_service(owner: str, session: str) -> None:
-    assert names.service_of(names.runtime_id(owner, session)) is None
+    assert names.service_of(names.runtime_id(owner, session, KEY)) is None
 
 
 @pytest.mark.parametrize("text", ["", "a/b", "../x", "a?b", "A", "1a", "-a", "a-", "a\n", "a.b", "a" * 51])

@@ -5,6 +5,7 @@ import pytest
 from sandbox_common import recent
 from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import Sandbox
+from sandbox_gateway.sandboxes.cache import SandboxCache
 from unit.sandbox_gateway.support import KEYS, sandbox, sandbox_object, unconnected_cache
 
 
@@ -144,3 +145,47 @@ async def test_who_watches_a_name_hears_of_its_changes_only() -> None:
         assert changed.is_set()
     with cache.watching("sb-a") as changed:
         assert not changed.is_set()
+
+
+def names_of(cache: SandboxCache, owner: str = "alice", session_id: str = "s") -> str | None:
+    found = cache.find_session(owner, session_id)
+    return found and found.metadata.name
+
+
+async def test_a_session_has_its_sandbox_whatever_its_name_is() -> None:
+    cache = unconnected_cache()
+    cache.remember(sandbox_object("b", version=1))
+    cache.remember(sandbox_object("c", version=2, spec={"owner": "bob"}))
+    cache.remember(sandbox_object("d", version=3, spec={"sessionID": "t"}))
+    assert (names_of(cache), names_of(cache, "bob"), names_of(cache, "alice", "t")) == ("b", "c", "d")
+    assert (names_of(cache, "bob", "t"), names_of(cache, "alice", "b")) == (None, None)
+    # Of several, the oldest, then the first by name.
+    cache.remember(sandbox_object("a", version=4))
+    assert names_of(cache) == "a"
+    older = sandbox_object("z", version=5)
+    older["metadata"]["creationTimestamp"] = "2026-01-02T03:03:59Z"
+    cache.forget(cache.remember(older))
+    assert names_of(cache) == "a"
+    cache.remember(sandbox_object("a", version=6, deleting=True))
+    assert names_of(cache) == "b"
+    # A new one of its name is another session's.
+    cache.remember(sandbox_object("b", version=7, uid="new", spec={"sessionID": "u"}))
+    assert (names_of(cache), names_of(cache, "alice", "u")) == (None, "b")
+
+
+@pytest.mark.parametrize("spec", [{"sessionID": ""}, {"owner": ""}, {"owner": "", "sessionID": ""}])
+async def test_without_an_owner_or_a_session_id_it_is_no_sessions(spec: dict[str, str]) -> None:
+    cache = unconnected_cache()
+    found = cache.remember(sandbox_object(spec=spec))
+    assert cache.find_session(found.spec.owner, found.spec.session_id) is None
+    assert cache.owned_by(found.spec.owner) == [found]
+
+
+async def test_nothing_is_kept_of_a_session_that_is_gone() -> None:
+    cache = unconnected_cache()
+    for name in ("a", "b"):
+        cache.remember(sandbox_object(name, version=1))
+    for name in ("a", "b"):
+        cache.remember(sandbox_object(name, version=2, deleting=True))
+    assert not cache._of_session  # pyright: ignore[reportPrivateUsage]
+    assert not cache._sessions  # pyright: ignore[reportPrivateUsage]
