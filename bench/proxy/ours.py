@@ -17,7 +17,7 @@ from sandbox_common.keys import MasterKeys
 from sandbox_gateway.process.activity import Activity
 from sandbox_gateway.proxy import listener
 from sandbox_gateway.proxy.context import Bounds
-from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, Service
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, PodAddress, Service
 from sandbox_gateway.proxy.meter import Entry
 
 BACKENDS: tuple[str, ...] = ("http", "hello", "websocket", "sink")
@@ -31,7 +31,9 @@ class Few:
     """A directory of sandboxes by name and port."""
 
     def __init__(self, ports: Mapping[str, int]) -> None:
-        self._sandboxes = {KEYS.key_id(name): Endpoint(name, ("127.0.0.1", port)) for name, port in ports.items()}
+        self._sandboxes = {
+            KEYS.key_id(name): Endpoint(name, PodAddress("127.0.0.1", port, name, name)) for name, port in ports.items()
+        }
         self._key_id = lru_cache(KEYS.verify)
 
     def find_by_session_key(self, session_api_key: str) -> Endpoint | NoSandbox:
@@ -81,6 +83,11 @@ class NoLog:
         raise NotImplementedError(entry)
 
 
+async def _is_there(_: PodAddress) -> str:
+    """All backends keep their addresses."""
+    return ""
+
+
 async def _serve(port: int, *backends: int) -> None:
     collector.postpone()
     await listener.serve(
@@ -90,6 +97,7 @@ async def _serve(port: int, *backends: int) -> None:
         activity=Activity(),
         waker=NoWaker(),
         access_log=NoLog(),
+        ask=_is_there,
         control_socket=Path("/nobody"),
         base_domain="",
         bounds=Bounds(websockets_per_sandbox=1_000_000),  # all of them are of one

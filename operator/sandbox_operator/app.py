@@ -14,6 +14,7 @@ from sandbox_common import collector
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import Informer, KubeClient
 from sandbox_common.kube.startup import until_known
+from sandbox_common.pod_identity import PodIdentities
 from sandbox_common.reasons import Reason
 from sandbox_common.spans import Tracing, tracing_from_environment
 from sandbox_operator.agents.agent_server import AgentServers
@@ -97,10 +98,13 @@ async def run(settings: Settings) -> None:
     try:
         # Requests to pods ignore proxies from the environment. The callers limit their number.
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
+        identities = PodIdentities(client, settings.namespace)
+        async with (
+            aiohttp.ClientSession(connector=connector, trust_env=False) as session,
+            AgentServers(keys, identities.denial) as agents,
+        ):
             peers = parse_peers(settings.gateway_peers)
             gateways = GatewayReplicas(session, keys, peers) if peers else None
-            agents = AgentServers(session, keys)
             operator = Operator(
                 client,
                 settings.namespace,

@@ -38,6 +38,12 @@ EXCHANGES = Level(f"{PREFIX}_exchanges", "Requests to sandboxes in progress; Web
 REFUSED_CONNECTIONS = Counter(
     f"{PREFIX}_refused_connections", "Connections of clients that were refused because this process had its maximum."
 )
+UNPROVEN_CONNECTIONS = Counter(
+    f"{PREFIX}_unproven_connections",
+    "New connections to sandboxes that were closed unused: the pod does not have the address (pod), or the API server "
+    "does not say whether it has (api_server).",
+    ["cause"],
+)
 WEBSOCKETS = Gauge(f"{PREFIX}_websockets", "Open WebSockets.")
 DROPPED_LINES = Counter(
     f"{PREFIX}_access_log_dropped",

@@ -6,6 +6,7 @@ whole domain. A program that redirects to the address where it listens means its
 
 import re
 
+from sandbox_gateway.proxy.directory import PodAddress
 from sandbox_gateway.proxy.head import Fields, ResponseHead
 
 _URL = re.compile(rb"(?i:https?)://([^/?#]*)([^\r\n]*)")
@@ -13,7 +14,7 @@ _STRANGER = b"sandbox allow-downloads allow-forms allow-modals allow-popups allo
 _HERE = (b"localhost", b"127.0.0.1", b"0.0.0.0", b"[::1]", b"[::]")
 
 
-def confined(response: ResponseHead, address: tuple[str, int]) -> ResponseHead:
+def confined(response: ResponseHead, address: PodAddress) -> ResponseHead:
     """A response of the server at `address`, with cookies for its host alone, and redirects to `address` made local."""
     joined = response.fields.joined
     if b"set-cookie" not in joined and b"location" not in joined:
@@ -48,12 +49,12 @@ def _host_only(cookie: bytes) -> bytes:
     return b";".join((pair, *kept))
 
 
-def _outer(location: bytes, address: tuple[str, int]) -> bytes:
+def _outer(location: bytes, address: PodAddress) -> bytes:
     """A path, if this is a URL of `address`. The client resolves it against the URL of its request."""
     match = _URL.fullmatch(location)
     if match is None:
         return location
-    ip, port = address
+    ip, port = address.ip, address.port
     inner = {b"%b:%d" % (host, port) for host in (*_HERE, b"[%b]" % ip.encode() if ":" in ip else ip.encode())}
     path = match[2] if match[2].startswith(b"/") else b"/" + match[2]
     # Clients would read a path that begins with two slashes as another host.

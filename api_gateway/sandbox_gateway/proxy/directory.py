@@ -2,16 +2,26 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sandbox_gateway.contract.retry import Passing
+
+
+class PodAddress(NamedTuple):
+    """Where a server of a pod listens. `pod` and `uid` say whose the address should be; a moment later it can be
+    another's."""
+
+    ip: str
+    port: int
+    pod: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One sandbox as the data plane sees it.
 
-    `address` is (IP, port) of its agent server, or None while the sandbox exists but cannot be reached
+    `address` is that of its agent server, or None while the sandbox exists but cannot be reached
     (starting, paused, failed). `detail` then says so, for everybody. `cause` says why, only for clients with its key,
     since it may quote programs of the sandbox. `passing` is set if it may become reachable by itself. `wakes` and
     `wakes_on_websocket` say whether a request and a WebSocket handshake with its key are held until it is awake.
@@ -19,7 +29,7 @@ class Endpoint:
     """
 
     runtime_id: str
-    address: tuple[str, int] | None
+    address: PodAddress | None
     detail: str = ""
     cause: str = ""
     wakes: bool = False

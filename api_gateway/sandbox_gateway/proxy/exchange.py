@@ -17,6 +17,7 @@ from sandbox_gateway.proxy.framing import Body, UntilCloseBody, response_body
 from sandbox_gateway.proxy.head import RESPONSE_HEADS, BadMessageError, RequestHead, ResponseHead, recall
 from sandbox_gateway.proxy.headers import client_head
 from sandbox_gateway.proxy.meter import Meter
+from sandbox_gateway.proxy.proofs import UNPROVEN, UnprovenError, WrongPodError, said
 from sandbox_gateway.proxy.routing import ToControl, ToSandbox
 from sandbox_gateway.proxy.upstream import Address, Sink, UpstreamConnection
 
@@ -311,12 +312,16 @@ class Exchange(Sink):
 
     async def _connected(self) -> None:
         try:
-            upstream = await self._context.pool.connect(self._address)
+            upstream = await self._context.pool.open(self._address)
         except OSError as error:
             self._end()
-            _log.warning("upstream_unreachable", runtime_id=self.runtime_id, error=type(error).__name__)
+            _log.warning("upstream_unreachable", runtime_id=self.runtime_id, error=said(error))
             service = "" if self._sandbox is None else self._sandbox.service
-            if isinstance(error, ConnectionRefusedError) and service:
+            if isinstance(error, UnprovenError):
+                self._answer(Passing.API_SERVER, UNPROVEN)
+            elif isinstance(error, WrongPodError):
+                self._answer(Passing.UNREACHABLE, f"is unreachable: {error}. Try again.")
+            elif isinstance(error, ConnectionRefusedError) and service:
                 why = Passing.SERVICE_STARTING if service == "vscode" else 503
                 self._answer(why, nothing_listens(service, self._address[1]))
             else:

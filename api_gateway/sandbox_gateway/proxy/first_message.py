@@ -30,6 +30,7 @@ from sandbox_gateway.proxy.headers import upstream_head
 from sandbox_gateway.proxy.held_request import READ_AHEAD, HeldRequest, hold_request
 from sandbox_gateway.proxy.linger import Linger
 from sandbox_gateway.proxy.meter import SERVICE_RESTART, Meter
+from sandbox_gateway.proxy.proofs import said
 from sandbox_gateway.proxy.routing import ToSandbox, ToSleeping, ToUnknown, by_session_key
 from sandbox_gateway.proxy.tunnel import Tunnel
 from sandbox_gateway.proxy.upstream import UpstreamConnection
@@ -226,7 +227,7 @@ class FirstMessage(asyncio.Protocol):
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(self._context.bounds.handshake_seconds):
-                upstream = await self._context.pool.connect(target.address)
+                upstream = await self._context.pool.open(target.address)
                 handshake = AwaitedHead(upstream)
                 upstream.transport.write(head)
                 response, rest = await handshake.result
@@ -235,7 +236,7 @@ class FirstMessage(asyncio.Protocol):
                 upstream.abort()
             if not isinstance(error, OSError | BadMessageError):
                 raise
-            _log.warning("upstream_unreachable", runtime_id=target.runtime_id, error=type(error).__name__)
+            _log.warning("upstream_unreachable", runtime_id=target.runtime_id, error=said(error))
             self._close(_TRY_AGAIN_LATER, "the sandbox cannot be reached")
             return
         fields = response.fields.joined

@@ -14,6 +14,7 @@ from sandbox_gateway.proxy.directory import Directory
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.handshake import Handshake
 from sandbox_gateway.proxy.meter import AccessLog
+from sandbox_gateway.proxy.proofs import Ask, Proofs
 from sandbox_gateway.proxy.upstream import Pool, keep_alive
 
 _BACKLOG = 4096
@@ -80,6 +81,7 @@ async def serve(
     activity: Activity,
     waker: Waker,
     access_log: AccessLog,
+    ask: Ask,
     control_socket: Path,
     base_domain: str,
     https: bool = False,
@@ -91,15 +93,15 @@ async def serve(
     """Listen on `host` (an IP address) and `port` (0 for any). Raises OSError when that is not possible.
 
     `https` says that clients use TLS, possibly to something in front. `tls` returns the TLS context for each new
-    connection. The X-Forwarded fields of `proxies` are trusted. With `share_port`, other processes of the same user may
-    listen on the port too; the kernel spreads the connections.
+    connection. `ask` says whether a pod has an address. The X-Forwarded fields of `proxies` are trusted. With
+    `share_port`, other processes of the same user may listen on the port too; the kernel spreads the connections.
     """
     context = Context(
         directory=directory,
         activity=activity,
         waker=waker,
         access_log=access_log,
-        pool=Pool(),
+        pool=Pool(Proofs(ask)),
         control_socket=str(control_socket),
         base_domain=base_domain.lower().strip("."),
         bounds=bounds or Bounds(),

@@ -30,7 +30,7 @@ from sandbox_gateway.proxy.credentials import (
     presents_key,
     unknown_key,
 )
-from sandbox_gateway.proxy.directory import Directory, Endpoint, NoSandbox, Service
+from sandbox_gateway.proxy.directory import Directory, Endpoint, NoSandbox, PodAddress, Service
 from sandbox_gateway.proxy.head import RequestHead
 from sandbox_gateway.proxy.headers import Cookies
 
@@ -85,7 +85,7 @@ class ToSandbox:
     """The agent server at `address` answers, or the service of this name."""
 
     runtime_id: str
-    address: tuple[str, int]
+    address: PodAddress
     counts: bool
     """Whether the request counts as activity."""
     service: str = ""

@@ -7,10 +7,12 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from typing import cast
 
+from sandbox_gateway.proxy.directory import PodAddress
 from sandbox_gateway.proxy.head import ResponseReader
+from sandbox_gateway.proxy.proofs import Proofs
 
-type Address = tuple[str, int] | str
-"""(IP, port), or the path of a Unix socket."""
+type Address = PodAddress | str
+"""Of a pod, or the path of a Unix socket."""
 
 CONNECT_SECONDS = 5.0
 # uvicorn closes a connection after 5 s without a request; the gateway must not reuse one that is about to be closed.
@@ -107,7 +109,7 @@ async def connect(address: Address) -> UpstreamConnection:
         if isinstance(address, str):
             await loop.create_unix_connection(lambda: protocol, address)
         else:
-            await loop.create_connection(lambda: protocol, *address)
+            await loop.create_connection(lambda: protocol, address.ip, address.port)
             keep_alive(connection.transport.get_extra_info("socket"))
     return connection
 
@@ -115,14 +117,30 @@ async def connect(address: Address) -> UpstreamConnection:
 class Pool:
     """Idle connections by address. The last one given back is used first; it is the least likely to be closed.
 
-    It belongs to the running event loop. `connect` makes a new connection.
+    Addresses of two pods differ even if they have the same IP. It belongs to the running event loop. `connect` makes a
+    new connection, which `proofs` must prove to lead to its pod.
     """
 
-    def __init__(self, connect: Callable[[Address], Awaitable[UpstreamConnection]] = connect) -> None:
+    def __init__(self, proofs: Proofs, connect: Callable[[Address], Awaitable[UpstreamConnection]] = connect) -> None:
         self.connect = connect
+        self._proofs = proofs
         self._idle: defaultdict[Address, deque[UpstreamConnection]] = defaultdict(deque)
         self._sweep: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+
+    async def open(self, address: Address) -> UpstreamConnection:
+        """A new connection that leads where it should. Raises OSError, with WrongPodError and UnprovenError."""
+        connection = await self.connect(address)
+        if isinstance(address, str):
+            return connection  # a directory of this process
+        try:
+            await self._proofs.prove(address, connection.transport)
+        except BaseException:
+            connection.abort()
+            raise
+        if connection.transport.is_closing():
+            raise ConnectionResetError
+        return connection
 
     def take(self, address: Address) -> UpstreamConnection | None:
         """An open idle connection, or None."""

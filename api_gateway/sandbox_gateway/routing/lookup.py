@@ -109,7 +109,7 @@ class CacheDirectory:
         endpoint = self._endpoint(sandbox)
         if endpoint.address is None:
             return Service(service, endpoint)
-        return Service(service, replace(endpoint, address=(endpoint.address[0], port)))
+        return Service(service, replace(endpoint, address=endpoint.address._replace(port=port)))
 
     def opens(self, session_api_key: str, runtime_id: str) -> bool:
         """Whether this is the genuine key of the sandbox of this name."""

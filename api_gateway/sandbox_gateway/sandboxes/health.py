@@ -8,6 +8,7 @@ import structlog
 from sandbox_common.command import present_port
 from sandbox_crds.models import Sandbox
 from sandbox_gateway.proxy.awaited import AwaitedHead
+from sandbox_gateway.proxy.directory import PodAddress
 from sandbox_gateway.proxy.head import BadMessageError
 from sandbox_gateway.proxy.upstream import UpstreamConnection, connect
 
@@ -76,16 +77,17 @@ class HealthChecks:
         if not task.cancelled() and not task.exception():
             self._answers[name] = incarnation, task.result()
 
-    async def _get(self, target: tuple[str, int]) -> int:
-        if not target[0]:
+    async def _get(self, target: PodAddress) -> int:
+        if not target.ip:
             return _NO_ANSWER  # a resolver would read an empty name as this host
         upstream: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(_SECONDS):
                 # A connection for each probe: after a single probe, a kept one would only be idle.
+                # The request has no key, so it does not matter whose address it is by now.
                 upstream = await connect(target)
                 answer = AwaitedHead(upstream)
-                upstream.transport.write(_request(*target))
+                upstream.transport.write(_request(target.ip, target.port))
                 head, _ = await answer.result
             if head.status == _OK:
                 return _OK
@@ -95,13 +97,14 @@ class HealthChecks:
         finally:
             if upstream is not None:
                 upstream.abort()
-        _log.warning("agent server does not answer the gateway", address=target, problem=problem)
+        _log.warning("agent server does not answer the gateway", address=target[:2], problem=problem)
         return status
 
 
-def address(sandbox: Sandbox) -> tuple[str, int]:
-    """IP and port of the agent server."""
-    return sandbox.status.pod_ip, present_port(sandbox)
+def address(sandbox: Sandbox) -> PodAddress:
+    """Where the agent server listens, by the status."""
+    status = sandbox.status
+    return PodAddress(status.pod_ip, present_port(sandbox), status.pod_name, status.pod_uid)
 
 
 def _incarnation(sandbox: Sandbox) -> _Incarnation:

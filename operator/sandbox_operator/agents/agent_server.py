@@ -1,16 +1,24 @@
-"""The operator's requests to agent servers."""
+"""The operator's requests to agent servers.
+
+Each is sent on a connection of its own, and only after the API server has said that the address is the pod's
+(sandbox_common.pod_identity).
+"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, NamedTuple, Self, override
 
 import aiohttp
 import structlog
+from aiohttp.connector import Connection
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sandbox_common.command import AGENT, agent_port, present_port
 from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import FAILURES
 from sandbox_crds.models import Sandbox
 from sandbox_operator.watching.pods import Pod
 
@@ -64,22 +72,61 @@ class Work:
     running: int
 
 
-type Address = tuple[str, int]
-"""IP and port of an agent server."""
+class Address(NamedTuple):
+    """Where an agent server listens, and the name and UID of its pod."""
+
+    ip: str
+    port: int
+    pod: str
+    uid: str
+
+
+type Denial = Callable[[str, str, str], Awaitable[str]]
+"""As `PodIdentities.denial`."""
+
+
+class WrongPodError(aiohttp.ClientError):
+    """The address is not the pod's. Nothing was sent."""
+
+
+class UnprovenError(aiohttp.ClientError):
+    """The API server does not say whose address it is. Nothing was sent."""
+
+
+_prove: ContextVar[Callable[[], Awaitable[None]]] = ContextVar("prove")
+
+
+class _Request(aiohttp.ClientRequest):
+    """Its connection is proven before it is sent."""
+
+    @override
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        await _prove.get()()
+        return await super().send(conn)
 
 
 class AgentServers:
-    """Sends requests to the agent servers of all sandboxes. `session` must not use proxies (`trust_env`)."""
+    """Sends requests to the agent servers of all sandboxes. Must be made inside the event loop, and closed."""
 
-    def __init__(self, session: aiohttp.ClientSession, keys: MasterKeys) -> None:
-        self._session = session
+    def __init__(self, keys: MasterKeys, denial: Denial) -> None:
         self._keys = keys
+        self._denial = denial
+        # The callers limit the number of requests. No proxy of the environment is used.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        self._session = aiohttp.ClientSession(connector=connector, trust_env=False, request_class=_Request)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
 
     async def prepare_for_pause(self, name: str, address: Address, key_id: str) -> None:
         """Ask the agent server to save and close its conversations before its pod is deleted. Takes at most 10 s.
 
         A failure is only logged. Source: openhands_agent_server 1.58.2, `credential_binding.py`.
         """
+        self._send_only_to(address)
         timeout = aiohttp.ClientTimeout(total=_PREPARE_SECONDS)
         headers = {"X-Session-API-Key": self._keys.session_key(key_id)}
         try:
@@ -95,13 +142,15 @@ class AgentServers:
     async def init(self, address: Address, key_id: str, body: Mapping[str, Any]) -> None:
         """Initialize the dormant agent server at this address within 10 s. An initialized one stays unchanged.
 
-        It keeps the keys of `key_id`, with which it booted. Raises InitError, and KeyError if their master key is gone.
+        It keeps the keys of `key_id`, with which it booted. Raises InitError, UnprovenError, and KeyError if their
+        master key is gone.
         Source: openhands_agent_server 1.58.2, `init_router.py`.
         """
         secret = self._keys.secret_key(key_id)
         sent = {**body, "session_api_keys": [self._keys.session_key(key_id)], "secret_key": secret}
         url, headers = f"{base_url(address)}{_INIT}", {"X-Init-API-Key": secret}
         failure = ""
+        self._send_only_to(address)
         try:
             async with asyncio.timeout(_INIT_SECONDS):
                 for pause in (*_INIT_PAUSES, None):
@@ -124,6 +173,10 @@ class AgentServers:
                 status, answer = await self._get(url, {})
                 state = _InitState.model_validate_json(answer).state if status == 200 else ""
                 return "" if state == "ready" else f"{_INIT} says that the agent server is {state or 'not there'}"
+        except WrongPodError as error:
+            raise InitError(f"{_INIT} was not sent: {error}") from error
+        except UnprovenError:
+            raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return f"{_INIT} gave no answer: {type(error).__name__}"
         if status == 200:
@@ -139,8 +192,11 @@ class AgentServers:
         session key is gone. Source: openhands_agent_server 1.58.2, `server_details_router.py`,
         `conversation_router.py`.
         """
-        url = base_url((sandbox.status.pod_ip, present_port(sandbox)))
-        headers = {"X-Session-API-Key": self._keys.session_key(sandbox.status.key_id)}
+        status = sandbox.status
+        address = Address(status.pod_ip, present_port(sandbox), status.pod_name, status.pod_uid)
+        self._send_only_to(address)
+        url = base_url(address)
+        headers = {"X-Session-API-Key": self._keys.session_key(status.key_id)}
         (info_status, info), (count_status, count) = await asyncio.gather(
             self._get(f"{url}{_INFO}", headers), self._get(f"{url}{_RUNNING}", headers)
         )
@@ -150,6 +206,19 @@ class AgentServers:
             raise ValueError(f"{_RUNNING} answers {count_status}")
         known = _Info.model_validate_json(info)
         return Work(known.uptime, known.idle_time, _COUNT.validate_json(count) if count_status == 200 else 0)
+
+    def _send_only_to(self, address: Address) -> None:
+        """The requests of this task, and of tasks that it begins from now on, are for this pod."""
+        _prove.set(partial(self._check, address))
+
+    async def _check(self, address: Address) -> None:
+        try:
+            denial = await self._denial(address.pod, address.uid, address.ip)
+        except FAILURES as error:
+            cause = str(error) or type(error).__name__
+            raise UnprovenError(f"the API server does not say whose address {address.ip} is: {cause}") from error
+        if denial:
+            raise WrongPodError(f"pod {address.pod} {denial}")
 
     async def _get(self, url: str, headers: dict[str, str]) -> tuple[int, bytes]:
         timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
@@ -163,11 +232,11 @@ class AgentServers:
 
 
 def address_of(sandbox: Sandbox, pod: Pod) -> Address:
-    """IP and port on which the agent server of this pod listens."""
-    return pod.ip, pod.port(AGENT) or agent_port(sandbox.spec.command)
+    """Where the agent server of this pod listens."""
+    return Address(pod.ip, pod.port(AGENT) or agent_port(sandbox.spec.command), pod.name, pod.uid)
 
 
 def base_url(address: Address) -> str:
     """URL of the agent server at this address."""
-    ip, port = address
-    return f"http://{f'[{ip}]' if ':' in ip else ip}:{port}"
+    ip = address.ip
+    return f"http://{f'[{ip}]' if ':' in ip else ip}:{address.port}"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from control_plane.naming import runtime_id
 from control_plane.nodes import warm_pods
 from control_plane.nodes.conftest import FRAIL, OWNER, STEADY, Town
 from control_plane.operator.world import World
@@ -18,7 +19,6 @@ from sandbox_common.kube.resources import EVENTS, NODES, PODS
 from sandbox_common.losses import LOSSES, LossReason
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_crds.models import Sandbox
-from sandbox_crds.names import runtime_id
 from sandbox_operator.reporting.conditions import READY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager, suppress
 from itertools import product
 from typing import Any, Self
 
-import aiohttp
-
 from local_cluster.control_plane import ControlPlane
 from sampling import drawn
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, Informer, KubeClient, KubeObject, Resource
 from sandbox_common.kube.resources import PODS, SANDBOX_USAGES, VOLUME_CLAIMS
+from sandbox_common.pod_identity import PodIdentities
 from sandbox_operator.agents.agent_server import AgentServers
 from sandbox_operator.app import USER_AGENT, Operator
 from sandbox_operator.watching.store import AnyStore
@@ -101,8 +100,8 @@ class DyingClient(KubeClient):
 @asynccontextmanager
 async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> AsyncGenerator[Operator]:
     """All of the operator but kopf, whose place an informer takes: kopf cannot be killed without its process."""
-    async with aiohttp.ClientSession(trust_env=False) as session:
-        running = Operator(client, namespace, keys, AgentServers(session, keys), workers=4)
+    async with AgentServers(keys, PodIdentities(client, namespace).denial) as agents:
+        running = Operator(client, namespace, keys, agents, workers=4)
         parts = [
             running.caches.run(),
             *(_follow(client, namespace, store) for store in running.caches.stores),

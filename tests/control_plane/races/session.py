@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass
 from math import inf
 
+from control_plane.naming import runtime_id
 from control_plane.races.gateways import OWNER
 from control_plane.races.history import GONE, NOT_LIVE, Call, State, Told, explains
-from sandbox_crds.names import runtime_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from control_plane.gateway.support import API_KEY, Replica, add_api_key, answer, refusal, replica
+from control_plane.naming import runtime_id
 from control_plane.races.gateways import OWNER
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SANDBOXES
-from sandbox_crds.names import runtime_id
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from control_plane.audit import Audit
 from control_plane.gateway.support import API_KEY, USER_AGENT, add_api_key
+from control_plane.naming import runtime_id
 from control_plane.races.gateways import OWNER, PUBLIC_URL, REPLICAS, Answer, Gateways
 from local_cluster.control_plane import ControlPlane
 from sampling import count
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import Informer, KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOX_POOLS, SANDBOXES
-from sandbox_crds.names import runtime_id
 
 ROUNDS = count(40, 200)
 CLIENTS = 100

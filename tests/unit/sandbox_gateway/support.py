@@ -18,6 +18,7 @@ from sandbox_common.sandboxes.view import View
 from sandbox_common.spans import OpenSpan
 from sandbox_common.usage import Days
 from sandbox_crds.models import Sandbox, SandboxClassSpec, SandboxPool
+from sandbox_crds.names import unkeyed_runtime_id
 from sandbox_gateway.contract.addresses import Addresses
 from sandbox_gateway.contract.requests import StartRequest
 from sandbox_gateway.contract.responses import HistoryResponse, WarmRuntimeConfig
@@ -161,6 +162,10 @@ class ScriptedService:
         return self._tell(owner)
 
     get_session = look = pause = resume = get
+
+    def runtime_id(self, owner: str, session_id: str) -> str:
+        """Like SandboxService.runtime_id, for a session without a sandbox."""
+        return unkeyed_runtime_id(owner, session_id)
 
     async def list_live(self, owner: Reach) -> list[tuple[Sandbox, View]]:
         """Like SandboxService.list_live: the one sandbox."""

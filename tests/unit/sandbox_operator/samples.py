@@ -25,6 +25,11 @@ SOON = NOW + timedelta(seconds=0.5)
 LATER = NOW + timedelta(seconds=30)
 
 
+async def at_home(*_: str) -> str:
+    """As `PodIdentities.denial`: each pod has its address."""
+    return ""
+
+
 _OF_READY_PODS = {Reason.READY, Reason.SUSPENDING, Reason.POD_TERMINATING, Reason.EVICTED, Reason.NODE_LOST} | {
     Reason.TERMINATING
 }

@@ -86,7 +86,7 @@ def test_a_shells_operators_are_words(command: str) -> None:
 def test_any_text_that_can_be_seen_is_a_session_id(session_id: str) -> None:
     request = StartRequest.model_validate({**SDK, "session_id": session_id})
     assert request.session_id == session_id
-    assert names.is_sandbox_name(names.runtime_id("alice", request.session_id))
+    assert names.is_sandbox_name(names.runtime_id("alice", request.session_id, b"k" * 32))
 
 
 @given(st.text(), st.text())

@@ -8,11 +8,13 @@ from typing import Any, cast, override
 from sandbox_gateway.proxy.client import ClientConnection
 from sandbox_gateway.proxy.context import Bounds, Context
 from sandbox_gateway.proxy.meter import Entry
+from sandbox_gateway.proxy.proofs import Proofs
 from sandbox_gateway.proxy.upstream import Address, Pool, UpstreamConnection
 from unit.sandbox_gateway.proxy.support import (
     ADDRESS,
     KEY,
     REQUEST,
+    Asking,
     CountingActivity,
     KeptLog,
     MemoryDirectory,
@@ -134,7 +136,8 @@ class MemoryPool:
     """A pool that connects to nothing: every upstream is a MemoryTransport."""
 
     def __init__(self) -> None:
-        self.pool = Pool(self.connect)
+        self.asking = Asking()
+        self.pool = Pool(Proofs(self.asking), self.connect)
         self.opened: list[tuple[Address, MemoryTransport]] = []
 
     async def connect(self, address: Address) -> UpstreamConnection:

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from sandbox_crds.names import service_of
 from sandbox_gateway.proxy.context import Bounds
-from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, Service
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, PodAddress, Service
 from sandbox_gateway.proxy.forwarded import TrustedProxies
 from sandbox_gateway.proxy.listener import Listener, serve
 from sandbox_gateway.proxy.meter import Entry
@@ -23,7 +23,14 @@ from sandbox_gateway.proxy.meter import Entry
 KEY = "key-of-abc"
 GONE_KEY = "key-of-a-deleted-sandbox"
 DOWN_KEY = "key-of-down"
-ADDRESS = ("192.0.2.1", 60000)
+
+
+def at(ip: str, port: int) -> PodAddress:
+    """An address of the pod."""
+    return PodAddress(ip, port, "pod", "pod-uid")
+
+
+ADDRESS = at("192.0.2.1", 60000)
 DOWN = Endpoint("down", None, "Sandbox down is paused.")
 IDLE = Endpoint("abc", None, "It is asleep.", wakes=True)
 IDLE_FOR_WEBSOCKETS = Endpoint("abc", None, "It is asleep.", wakes=True, wakes_on_websocket=True)
@@ -43,14 +50,14 @@ class MemoryDirectory:
     def __init__(self) -> None:
         self.by_key: dict[str, Endpoint | NoSandbox] = {GONE_KEY: NoSandbox.GONE, DOWN_KEY: DOWN}
         self.by_id: dict[str, Endpoint] = {DOWN.runtime_id: DOWN}
-        self.services: dict[tuple[str, str], tuple[str, int]] = {}
+        self.services: dict[tuple[str, str], PodAddress] = {}
         """Addresses by service and runtime id."""
         self.news = ScriptedWaker()
         """Of sandboxes that are UNKNOWN, by key."""
         self.api_keys: set[str] | None = None
         """None: every text opens the Runtime API, even none."""
 
-    def add(self, key: str, runtime_id: str, address: tuple[str, int]) -> None:
+    def add(self, key: str, runtime_id: str, address: PodAddress) -> None:
         self.put(key, Endpoint(runtime_id, address))
 
     def put(self, key: str, endpoint: Endpoint) -> None:
@@ -146,6 +153,20 @@ class KeptLog:
         self.entries.append(entry)
 
 
+class Asking:
+    """Whether pods have their addresses: they have, unless a test says otherwise. Implements `Ask`."""
+
+    def __init__(self) -> None:
+        self.asked: list[PodAddress] = []
+        self.answer: str | Exception = ""
+
+    async def __call__(self, address: PodAddress) -> str:
+        self.asked.append(address)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
 type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -166,6 +187,7 @@ class Gateway:
         self.activity = CountingActivity()
         self.waker = ScriptedWaker()
         self.log = KeptLog()
+        self.asking = Asking()
         self.control_socket = directory / "control.sock"
         self._base_domain = base_domain
         self._https = https
@@ -183,6 +205,7 @@ class Gateway:
             activity=self.activity,
             waker=self.waker,
             access_log=self.log,
+            ask=self.asking,
             control_socket=self.control_socket,
             base_domain=self._base_domain,
             https=self._https,
@@ -207,7 +230,7 @@ class Gateway:
         sock.bind(("127.0.0.1", 0))
         server = await asyncio.start_server(_ending(handler), sock=sock)
         self._stack.push_async_callback(_close, server)
-        self.directory.add(KEY, "abc", sock.getsockname())
+        self.directory.add(KEY, "abc", at(*sock.getsockname()))
 
     async def add_raw_control(self, handler: Handler) -> None:
         server = await asyncio.start_unix_server(_ending(handler), self.control_socket)
@@ -217,7 +240,7 @@ class Gateway:
         """A sandbox that is this ASGI app under uvicorn."""
         sock = socket.create_server(("127.0.0.1", 0))
         await self._stack.enter_async_context(_uvicorn(app, sock))
-        self.directory.add(key, runtime_id, sock.getsockname())
+        self.directory.add(key, runtime_id, at(*sock.getsockname()))
 
     async def add_control_app(self, app: Any) -> None:
         sock = socket.socket(socket.AF_UNIX)

@@ -10,7 +10,7 @@ import pytest
 from kosoku import FailureError, run_fuzzingclient
 from websockets.asyncio.server import ServerConnection, serve
 
-from unit.sandbox_gateway.proxy.support import KEY, Gateway
+from unit.sandbox_gateway.proxy.support import KEY, Gateway, at
 
 CASES = [
     "1.*",
@@ -46,7 +46,7 @@ async def echo() -> AsyncGenerator[tuple[str, int]]:
 
 
 async def test_every_case_passes(gateway: Gateway, echo: tuple[str, int]) -> None:
-    gateway.directory.add(KEY, "abc", echo)
+    gateway.directory.add(KEY, "abc", at(*echo))
     try:
         url = f"ws://127.0.0.1:{gateway.listener.port}/?session_api_key={KEY}"
         results = await run_fuzzingclient(url, CASES, concurrency=_AT_A_TIME)

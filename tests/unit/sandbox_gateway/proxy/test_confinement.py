@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_gateway.proxy.confinement import confined
+from sandbox_gateway.proxy.directory import PodAddress
 from sandbox_gateway.proxy.head import ResponseHead, ResponseReader
+from unit.sandbox_gateway.proxy.support import at
 
-ADDRESS = ("10.244.0.7", 12000)
+ADDRESS = at("10.244.0.7", 12000)
 
 
 def response(*fields: bytes) -> ResponseHead:
@@ -18,7 +20,7 @@ def response(*fields: bytes) -> ResponseHead:
     return reader.head()
 
 
-def seen(field: bytes, address: tuple[str, int] = ADDRESS) -> bytes:
+def seen(field: bytes, address: PodAddress = ADDRESS) -> bytes:
     [(_, name, value)] = confined(response(field), address).fields.lines
     return name + b": " + value
 
@@ -96,7 +98,7 @@ def test_a_redirect_to_the_inner_address_is_one_to_the_host(sent: bytes, told: b
 
 
 def test_a_redirect_to_an_inner_address_of_ipv6() -> None:
-    assert seen(b"Location: http://[fd00::7]:12000/a", ("fd00::7", 12000)) == b"Location: /a"
+    assert seen(b"Location: http://[fd00::7]:12000/a", at("fd00::7", 12000)) == b"Location: /a"
 
 
 def test_other_responses_pass_as_they_are() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from unit.sandbox_gateway.proxy.memory import MemoryClient, MemoryPool, asking, memory_context
 from unit.sandbox_gateway.proxy.support import (
+    ADDRESS,
     KEY,
     OK,
     POST,
@@ -163,7 +164,7 @@ async def test_the_control_plane_goes_on() -> None:
 async def test_requests_without_a_key_are_cut_too() -> None:
     """They would hold up the agent server's end as much."""
     directory = MemoryDirectory()
-    directory.add(KEY, "abc", ("192.0.2.1", 60000))
+    directory.add(KEY, "abc", ADDRESS)
     client = MemoryClient(memory_context(directory=directory, base_domain="box.example"))
     client.transport.deliver(b"GET / HTTP/1.1\r\nHost: abc.box.example\r\n\r\n")
     await client.settle()

@@ -12,7 +12,7 @@ from websockets.frames import Frame, Opcode
 
 from sandbox_gateway.proxy.context import Bounds
 from unit.sandbox_gateway.proxy.memory import MemoryClient
-from unit.sandbox_gateway.proxy.support import HEADERS, KEY, SWITCHED, UPGRADE, Gateway, read_head
+from unit.sandbox_gateway.proxy.support import HEADERS, KEY, SWITCHED, UPGRADE, Gateway, at, read_head
 
 BIG = bytes(range(256)) * (64 * 1024)
 RESTART = (1012, "the gateway restarts")
@@ -29,7 +29,7 @@ class AgentServer:
 
     async def serve(self, gateway: Gateway) -> Server:
         server = await serve(self._handle, "127.0.0.1", 0, max_size=None, compression=None)
-        gateway.directory.add(KEY, "abc", next(iter(server.sockets)).getsockname())
+        gateway.directory.add(KEY, "abc", at(*next(iter(server.sockets)).getsockname()))
         return server
 
     async def _handle(self, websocket: ServerConnection) -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from unit.sandbox_gateway.proxy.memory import MemoryClient
-from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, HEADERS, KEY, OK, POST, Gateway, echo, read_head
+from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, HEADERS, KEY, OK, POST, Gateway, at, echo, read_head
 
 
 def named(name: str) -> Any:
@@ -74,7 +74,7 @@ async def test_no_sandbox_to_ask(gateway: Gateway, key: str | None, status: int)
 
 
 async def test_a_sandbox_that_does_not_listen(gateway: Gateway) -> None:
-    gateway.directory.add(KEY, "abc", ("127.0.0.1", 1))
+    gateway.directory.add(KEY, "abc", at("127.0.0.1", 1))
     async with httpx.AsyncClient(base_url=gateway.url) as client:
         for response in (await client.get("/x", headers=HEADERS), await client.get("/list")):
             assert response.status_code == 503

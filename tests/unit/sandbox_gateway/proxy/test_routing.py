@@ -10,7 +10,7 @@ from sandbox_gateway.proxy.answers import HEALTHY, Answer
 from sandbox_gateway.proxy.directory import Endpoint
 from sandbox_gateway.proxy.head import RequestReader
 from sandbox_gateway.proxy.routing import AwaitFirstMessage, Decision, ToControl, ToSandbox, ToSleeping, route
-from unit.sandbox_gateway.proxy.support import ADDRESS, DOWN_KEY, GONE_KEY, KEY, MemoryDirectory
+from unit.sandbox_gateway.proxy.support import ADDRESS, DOWN_KEY, GONE_KEY, KEY, MemoryDirectory, at
 
 SANDBOX = ToSandbox("abc", ADDRESS, counts=True)
 UNCOUNTED = ToSandbox("abc", ADDRESS, counts=False)
@@ -18,7 +18,7 @@ UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
 RUNNING = Endpoint("abc", ADDRESS)
-WORK_1, VSCODE = (ADDRESS[0], 12000), (ADDRESS[0], 60001)
+WORK_1, VSCODE = at(ADDRESS.ip, 12000), at(ADDRESS.ip, 60001)
 BY_HOST = ToSandbox("abc", ADDRESS, counts=False, cookies="all")
 TO_WORK_1 = ToSandbox("abc", WORK_1, counts=False, service="work-1", cookies="all")
 TO_VSCODE = ToSandbox("abc", VSCODE, counts=False, service="vscode", cookies="all")
@@ -38,7 +38,7 @@ def decide(
     directory.api_keys = api_keys
     directory.put(KEY, endpoint)
     # Nobody can make such a Sandbox; were there one, it would not get what is another's.
-    directory.put("key-of-a-taker", Endpoint("work-1-abc", ("192.0.2.66", 60000)))
+    directory.put("key-of-a-taker", Endpoint("work-1-abc", at("192.0.2.66", 60000)))
     directory.services = {("work-1", "abc"): WORK_1, ("vscode", "abc"): VSCODE, ("work-1", "down"): WORK_1}
     reader = RequestReader()
     assert reader.feed(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode()) is not None

@@ -16,7 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
-from unit.sandbox_gateway.proxy.support import HEADERS, KEY, Gateway
+from unit.sandbox_gateway.proxy.support import HEADERS, KEY, Gateway, at
 
 HOST = "work-1-abc.box.example"
 
@@ -59,7 +59,7 @@ def client(gateway: Gateway, host: str = HOST) -> httpx.AsyncClient:
 
 
 async def test_a_page_with_a_cookie_and_a_redirect(gateway: Gateway) -> None:
-    _, port = gateway.directory.services["work-1", "abc"]
+    port = gateway.directory.services["work-1", "abc"].port
     async with client(gateway) as browser:
         answer = await browser.get("/login", params={"port": port})
         assert answer.status_code == 302
@@ -98,14 +98,14 @@ async def test_where_nothing_listens_the_answer_says_what_to_do(
     gateway: Gateway, service: str, remedy: str, upgrade: dict[str, str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
-        address = free.getsockname()
+        address = at(*free.getsockname())
     gateway.directory.services = {(service, "abc"): address}
     async with client(gateway, f"{service}-abc.box.example") as browser:
         async with asyncio.timeout(5):
             answer = await browser.get("/", headers=upgrade)
     assert answer.status_code == 503
     detail = answer.json()["detail"]
-    assert str(address[1]) in detail
+    assert str(address.port) in detail
     assert remedy in detail
 
 

@@ -10,7 +10,7 @@ import structlog
 from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
 from sandbox_gateway.proxy.places import Places
 from unit.sandbox_gateway.proxy.asleep import AWAKE, Asleep, assert_refused, settle
-from unit.sandbox_gateway.proxy.support import DOWN, HEADERS, IDLE, KEY, OK, POST, REQUEST, ScriptedWaker
+from unit.sandbox_gateway.proxy.support import ADDRESS, DOWN, HEADERS, IDLE, KEY, OK, POST, REQUEST, ScriptedWaker, at
 from unit.sandbox_gateway.proxy.test_held_websocket import IN_HANDSHAKE, Sleeper, sleeping
 from unit.sandbox_gateway.proxy.test_websocket import PATH, auth, closed_with
 
@@ -131,7 +131,7 @@ async def test_no_key_is_logged_when_waiting_fails() -> None:
 )
 async def test_in_host_mode_a_genuine_key_is_waited_for(host: str, credential: str) -> None:
     replica = Asleep(endpoint=UNKNOWN, base_domain="box.example")
-    replica.directory.services = {("work-1", "abc"): AWAKE.address or ("", 0), ("vscode", "abc"): ("192.0.2.1", 8001)}
+    replica.directory.services = {("work-1", "abc"): AWAKE.address or ADDRESS, ("vscode", "abc"): at("192.0.2.1", 8001)}
     client = await replica.client(f"GET /a HTTP/1.1\r\nHost: {host}\r\n{credential.format(KEY)}\r\n\r\n".encode())
     assert client.transport.written == b""
     await replica.wake()

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from sandbox_gateway.proxy.context import Bounds
-from unit.sandbox_gateway.proxy.support import DOWN_KEY, GONE_KEY, KEY, Gateway, counted, read_head
+from unit.sandbox_gateway.proxy.support import ADDRESS, DOWN_KEY, GONE_KEY, KEY, Gateway, at, counted, read_head
 
 PATH = "/sockets/events/1?resend_mode=all"
 HEADER = {"X-Session-API-Key": KEY}
@@ -218,7 +218,7 @@ async def test_messages_right_behind_the_first_one(gateway: Gateway, agent: Agen
 
 
 async def test_a_sandbox_that_does_not_listen(gateway: Gateway) -> None:
-    gateway.directory.add(KEY, "abc", ("127.0.0.1", 1))
+    gateway.directory.add(KEY, "abc", at("127.0.0.1", 1))
     websocket = await connect(url(gateway), proxy=None)
     await websocket.send(auth(KEY))
     assert await closed_with(websocket) == 1013
@@ -296,7 +296,7 @@ async def test_close_codes_of_the_sandbox_pass_unchanged(gateway: Gateway, agent
 
 
 async def test_the_agent_servers_own_refusal_of_a_key(gateway: Gateway, agent: AgentApp) -> None:
-    gateway.directory.add("known to the gateway only", "abc", gateway.directory.by_id["abc"].address or ("", 0))
+    gateway.directory.add("known to the gateway only", "abc", gateway.directory.by_id["abc"].address or ADDRESS)
     websocket = await connect(url(gateway), proxy=None)
     await websocket.send(auth("known to the gateway only"))
     assert await closed_with(websocket) == 4001

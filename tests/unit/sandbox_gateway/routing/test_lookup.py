@@ -7,7 +7,7 @@ import pytest
 
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_gateway.contract.retry import Passing
-from sandbox_gateway.proxy.directory import Endpoint, NoSandbox
+from sandbox_gateway.proxy.directory import Endpoint, NoSandbox, PodAddress
 from sandbox_gateway.routing import lookup
 from sandbox_gateway.sandboxes.cache import SandboxCache
 from unit.sandbox_gateway.support import KEYS, sandbox, status
@@ -40,7 +40,7 @@ async def test_api_keys_are_those_in_force(plane: Plane) -> None:
 async def test_a_ready_sandbox_is_found_by_key_and_by_name(plane: Plane) -> None:
     plane.see(spec={"command": ["server", "--port", "1234"]}, status=status(Reason.READY, podIP="10.0.0.9"))
     for _ in range(2):
-        assert found(plane) == Endpoint("sb-a", ("10.0.0.9", 1234), owner="alice")
+        assert found(plane) == Endpoint("sb-a", PodAddress("10.0.0.9", 1234, "pod", "p1"), owner="alice")
     assert plane.directory.find_by_runtime_id("sb-b") is None
 
 
@@ -48,10 +48,10 @@ async def test_the_ports_are_those_of_the_pod_whatever_is_wanted_by_now(plane: P
     changed = {"command": ["server", "--port", "1234"], "servicePorts": {"work-1": 4000, "work-2": 5000, "vscode": 0}}
     ports = {"http": 60000, "work-1": 12000, "vscode": 60001}
     plane.see(spec=changed, status=status(Reason.READY, podIP="10.0.0.9", ports=ports))
-    assert found(plane) == Endpoint("sb-a", ("10.0.0.9", 60000), owner="alice")
+    assert found(plane) == Endpoint("sb-a", PodAddress("10.0.0.9", 60000, "pod", "p1"), owner="alice")
     served = {name: plane.directory.find_service(f"{name}-sb-a") for name in ("work-1", "work-2", "vscode")}
     assert {name: service and service.endpoint and service.endpoint.address for name, service in served.items()} == {
-        "work-1": ("10.0.0.9", 12000),
+        "work-1": PodAddress("10.0.0.9", 12000, "pod", "p1"),
         "work-2": None,
         "vscode": None,
     }
@@ -77,7 +77,7 @@ async def test_services_have_the_ports_that_are_declared(
             assert service.endpoint is None
             assert "servicePorts of its SandboxClass" in service.detail
         else:
-            assert service.endpoint == Endpoint("sb-a", ("10.0.0.9", port), owner="alice")
+            assert service.endpoint == Endpoint("sb-a", PodAddress("10.0.0.9", port, "pod", "p1"), owner="alice")
 
 
 async def test_services_of_no_sandbox_and_no_services(plane: Plane) -> None:
@@ -166,7 +166,7 @@ async def test_without_news_it_is_gone_but_not_while_no_news_can_come(
 async def test_one_that_misses_its_probe_is_still_asked(plane: Plane, reason: Reason) -> None:
     plane.see(status=status(Reason.READY, podIP="10.0.0.9"))
     plane.see(status=status(reason, "why", podIP="10.0.0.9"))
-    assert found(plane).address == ("10.0.0.9", 60000)
+    assert found(plane).address == PodAddress("10.0.0.9", 60000, "pod", "p1")
     plane.see(status=status(reason, "why", podIP=""))
     assert found(plane).address is None
 
@@ -235,14 +235,14 @@ async def test_no_request_goes_to_the_pod_that_a_suspension_has_left(plane: Plan
     assert found(plane).address is None
     assert "starting" in found(plane).detail
     plane.see(generation=3, status=status(Reason.READY, podUID="new", podIP="10.0.0.2", observedGeneration=3))
-    assert found(plane).address == ("10.0.0.2", 60000)
+    assert found(plane).address == PodAddress("10.0.0.2", 60000, "pod", "new")
 
 
 async def test_a_harmless_change_of_the_spec_keeps_no_request_away(plane: Plane) -> None:
     """Not even while no operator is there to see it."""
     plane.see(status=status(Reason.READY))
     plane.see(generation=2, spec={"idleTimeoutSeconds": 5}, status=status(Reason.READY))
-    assert found(plane).address == ("127.0.0.1", 60000)
+    assert found(plane).address == PodAddress("127.0.0.1", 60000, "pod", "p1")
 
 
 RUN: dict[str, Any] = {}
@@ -276,11 +276,11 @@ async def test_what_is_found_follows_every_change(plane: Plane) -> None:
     for generation, ip in enumerate(("10.0.0.1", "10.0.0.2", "10.0.0.3"), 1):
         plane.see(generation=generation, status=status(Reason.READY, podIP=ip, observedGeneration=generation))
         for _ in range(2):
-            assert found(plane).address == (ip, 60000)
+            assert found(plane).address == PodAddress(ip, 60000, "pod", "p1")
     plane.see(generation=3, status=status(Reason.POD_FAILED, "it has crashed", observedGeneration=3))
     assert found(plane).address is None
     plane.see(generation=3, status=status(Reason.READY, podIP="10.0.0.4", observedGeneration=3))
-    assert found(plane).address == ("10.0.0.4", 60000)
+    assert found(plane).address == PodAddress("10.0.0.4", 60000, "pod", "p1")
     seen = plane.cache.get("sb-a")
     assert seen is not None
     plane.cache.forget(seen)

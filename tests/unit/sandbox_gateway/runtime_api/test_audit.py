@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from sandbox_common.api_keys import ApiKey, Limits, Policy
-from sandbox_crds.names import runtime_id
+from sandbox_crds.names import unkeyed_runtime_id
 from sandbox_gateway.contract.errors import LimitReachedError, NoSandboxError
 from sandbox_gateway.process.audit_log import AuditLog
 from sandbox_gateway.process.tallies import Route
@@ -180,7 +180,7 @@ def test_what_is_cut_shows_it_and_the_longest_image_and_owner_are_whole() -> Non
 
 
 def test_of_many_sandboxes_the_number_is_told_and_the_first() -> None:
-    ids = [runtime_id("alice", str(number)) for number in range(100)]
+    ids = [unkeyed_runtime_id("alice", str(number)) for number in range(100)]
     line = json.loads(audit_line(Call(WHEN, "list", 200, None, None, noted=Noted(runtime_ids=ids)), {}))
     assert (line["sandboxes"], line["runtime_ids"]) == (100, ids[:64])
 
@@ -237,6 +237,7 @@ async def test_who_tries_to_administer_has_a_line(http: httpx.AsyncClient, kept:
 
 
 NAMED = {"runtime_id": "sb-other"}
+ODD_SESSION = {"session_id": "a/b?c= ", "runtime_id": unkeyed_runtime_id("alice", "a/b?c= ")}
 
 
 @pytest.mark.parametrize(
@@ -248,12 +249,17 @@ NAMED = {"runtime_id": "sb-other"}
             START,
             {
                 "session_id": "mine",
-                "runtime_id": runtime_id("alice", "mine"),
+                "runtime_id": unkeyed_runtime_id("alice", "mine"),
                 "sandbox_class": "small",
                 "image": "agent:2",
             },
         ),
-        ("GET", "/sessions/a/b?c=%20", None, {"session_id": "a/b?c= ", "runtime_id": runtime_id("alice", "a/b?c= ")}),
+        (
+            "GET",
+            "/sessions/a/b?c=%20",
+            None,
+            {"session_id": "a/b?c= ", "runtime_id": unkeyed_runtime_id("alice", "a/b?c= ")},
+        ),
         ("GET", "/runtime/sb-other", None, NAMED),
         ("POST", "/pause", NAMED, NAMED),
         ("POST", "/resume", NAMED, NAMED),

@@ -9,11 +9,20 @@ import pytest
 import structlog
 from aiohttp import web
 
+from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox
 from sandbox_operator.agents import agent_server
-from sandbox_operator.agents.agent_server import Address, AgentServers, InitError, Work, address_of, base_url
-from unit.sandbox_operator.samples import KEY_ID, KEYS, pod, sandbox, status
+from sandbox_operator.agents.agent_server import (
+    Address,
+    AgentServers,
+    InitError,
+    UnprovenError,
+    Work,
+    address_of,
+    base_url,
+)
+from unit.sandbox_operator.samples import KEY_ID, KEYS, POD_UID, at_home, pod, sandbox, status
 
 type Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,6 +36,7 @@ class Agent:
         self.asked: list[tuple[str, str, str]] = []
         self.answer: Answer = self._done
         self.port = 0
+        self.connections = 0
 
     async def _done(self, _: web.Request) -> web.StreamResponse:
         return web.Response(status=204)
@@ -43,7 +53,7 @@ class Agent:
     @property
     def address(self) -> Address:
         """Where it listens."""
-        return "127.0.0.1", self.port
+        return Address("127.0.0.1", self.port, "pod", POD_UID)
 
 
 @pytest.fixture
@@ -53,17 +63,24 @@ async def agent() -> AsyncIterator[Agent]:
     app.router.add_route("*", "/{path:.*}", made.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.port = runner.addresses[0][1]
+    assert runner.server
+    serve = runner.server
+
+    def connected() -> asyncio.Protocol:
+        made.connections += 1
+        return serve()
+
+    server = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
     yield made
+    server.close()
     await runner.cleanup()
 
 
 @pytest.fixture
 async def agents() -> AsyncIterator[AgentServers]:
-    async with aiohttp.ClientSession(trust_env=False) as session:
-        yield AgentServers(session, KEYS)
+    async with AgentServers(KEYS, at_home) as agents:
+        yield agents
 
 
 def answering(status: int) -> Answer:
@@ -117,7 +134,7 @@ async def test_a_failure_is_logged_without_the_key(
 async def test_nobody_listens(agents: AgentServers, agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with structlog.testing.capture_logs() as logs:
-        await agents.prepare_for_pause("one", ("127.0.0.1", 1), KEY_ID)
+        await agents.prepare_for_pause("one", Address("127.0.0.1", 1, "pod", POD_UID), KEY_ID)
     assert [entry["event"] for entry in logs] == ["not prepared for its pause"]
     assert KEYS.session_key(KEY_ID) not in f"{logs}{caplog.text}"
 
@@ -283,3 +300,53 @@ async def test_no_answer_ends_in_time(
     agent.answer = answer
     with pytest.raises(InitError, match="no answer"):
         await agents.init(agent.address, KEY_ID, {})
+
+
+class Denier:
+    """Says what has become of pods, and what had been sent when it was asked."""
+
+    def __init__(self, agent: Agent, answer: str | Exception = "") -> None:
+        self.asked: list[tuple[tuple[str, ...], int, int]] = []
+        self.answer = answer
+        self._agent = agent
+
+    async def __call__(self, *pod: str) -> str:
+        await asyncio.sleep(0.05)
+        self.asked.append((pod, self._agent.connections, len(self._agent.asked)))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+HOME = ("pod", POD_UID, "127.0.0.1")
+
+
+async def test_each_request_has_a_connection_and_is_sent_when_that_is_proven(agent: Agent) -> None:
+    denier = Denier(agent)
+    agent.answer = working()
+    async with AgentServers(KEYS, denier) as agents:
+        await agents.prepare_for_pause("one", agent.address, KEY_ID)
+        assert denier.asked == [(HOME, 1, 0)]
+        agent.answer = Dormant(500, 200)
+        await agents.init(agent.address, KEY_ID, {})
+        assert denier.asked[1:] == [(HOME, 2, 1), (HOME, 3, 2)]
+        agent.answer = working()
+        await agents.work(ready(agent, pod_name="pod"))
+    assert [(pod, sent) for pod, _, sent in denier.asked[3:]] == [(HOME, 3), (HOME, 3)]
+    assert agent.connections == 5
+
+
+@pytest.mark.parametrize("answer", ["is gone", ApiError(503, "", "busy"), TimeoutError(), aiohttp.ClientError("cut")])
+async def test_nothing_is_sent_to_whom_the_address_may_belong_by_now(agent: Agent, answer: str | Exception) -> None:
+    expected = "pod pod is gone" if isinstance(answer, str) else "the API server does not say whose address"
+    async with AgentServers(KEYS, Denier(agent, answer)) as agents:
+        with structlog.testing.capture_logs() as logs:
+            await agents.prepare_for_pause("one", agent.address, KEY_ID)
+        assert expected in logs[0]["error"]
+        # A pod that is gone is not initialized; whether it is can be asked again.
+        with pytest.raises(InitError if isinstance(answer, str) else UnprovenError, match=expected):
+            await agents.init(agent.address, KEY_ID, {"env": {"TOKEN": "secret value"}})
+        with pytest.raises(aiohttp.ClientError, match=expected):
+            await agents.work(ready(agent, pod_name="pod"))
+    assert agent.asked == []
+    assert agent.connections > 0

@@ -102,6 +102,10 @@ def test_every_pod_is_confined(name: str) -> None:
     for volume in spec["volumes"]:
         unwritten = {"persistentVolumeClaim", "configMap", "secret", "image"} & set(volume)
         assert unwritten or volume["emptyDir"]["sizeLimit"], volume
+    # A link that a sandbox has left on a volume cannot lead a mount elsewhere.
+    containers = [*spec["containers"], *spec.get("initContainers", ())]
+    mounts = [mount for each in containers for mount in each.get("volumeMounts", ())]
+    assert not [mount for mount in mounts if {"subPath", "subPathExpr"} & set(mount)]
 
 
 def test_directories_are_as_large_as_the_class_says() -> None:

@@ -141,8 +141,11 @@ class SimulatedGateway:
             self._events.at(self._events.now + replacement.delay, self._reborn, old, index)
         else:
             unlisted_at = self._events.now + replacement.delay
-            self._events.at(unlisted_at, self._replicas.remove, old)
             listed_at = unlisted_at + replacement.gap if replacement.gap else -math.inf
+            if old.listed_at > self._events.now:
+                # It is never listed, and the next one is in its stead: clients find replicas as the operator does.
+                unlisted_at, listed_at = self._events.now, old.listed_at
+            self._events.at(unlisted_at, self._replicas.remove, old)
             self._slots[index] = self._join(f"r{self._number}", listed_at)
 
     def _fall_silent(self, index: int, until: float) -> None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-import aiohttp
 import pytest
 import structlog
 from aiohttp import web
@@ -25,7 +24,7 @@ from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.watching.pods import Container, Pod, PodCondition
 from sandbox_operator.watching.store import Store
 from unit.sandbox_operator.faults import Server
-from unit.sandbox_operator.samples import KEYS, POD_UID, VOLUME, pod, sandbox, status
+from unit.sandbox_operator.samples import KEYS, POD_UID, VOLUME, at_home, pod, sandbox, status
 
 TIMEOUT = 100
 
@@ -44,7 +43,7 @@ class Pods:
 class World:
     """All that a watch has around it. The sandbox `one` is ready, and its agent server has been idle for 500 s."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, agents: AgentServers) -> None:
         self.server = Server()
         self.now = 1000.0
         self.begun = False
@@ -57,7 +56,7 @@ class World:
         self.port = 0
         self.watch = IdleWatch(
             Api(self.server.client, "here"),
-            AgentServers(session, KEYS),
+            agents,
             None,
             self.sandboxes,
             self.classes,
@@ -108,8 +107,8 @@ class World:
 
 @asynccontextmanager
 async def _world() -> AsyncGenerator[World]:
-    async with aiohttp.ClientSession() as session:
-        world = World(session)
+    async with AgentServers(KEYS, at_home) as agents:
+        world = World(agents)
         app = web.Application()
         app.router.add_get("/{path:.*}", world.answer)
         runner = web.AppRunner(app)
@@ -205,13 +204,13 @@ async def test_a_busy_sandbox_costs_no_write(world: World) -> None:
 
 
 def test_the_classs_timeout_holds_unless_the_sandbox_has_its_own() -> None:
-    world = World(cast(aiohttp.ClientSession, None))
+    world = World(cast(AgentServers, None))
     metadata = {"name": "default", "uid": "class", "resourceVersion": "1"}
     world.classes.put({"metadata": metadata, "spec": {"idleTimeoutSeconds": 7}})
     world.see()
     world.add(idleTimeoutSeconds=None)
     assert [candidate.timeout for candidate in world.watch.candidates()] == [7]
-    world = World(cast(aiohttp.ClientSession, None))
+    world = World(cast(AgentServers, None))
     world.see()
     world.add(idleTimeoutSeconds=0)
     assert [candidate.timeout for candidate in world.watch.candidates()] == [0]
@@ -224,7 +223,7 @@ def candidates(world: World) -> list[Candidate]:
 @pytest.fixture
 def alone() -> World:
     """A world without HTTP."""
-    return World(cast(aiohttp.ClientSession, None))
+    return World(cast(AgentServers, None))
 
 
 @pytest.mark.parametrize("spec", [{"suspend": True}, {"deleted": True}])
