@@ -14,9 +14,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from control_plane.audit import Audit
 from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
+from control_plane.naming import NAMING
 from control_plane.pulse import Pulse
 from local_cluster.control_plane import ControlPlane
-from sandbox_common.keys import MasterKeys
+from sandbox_common.keys import NAMING_KEY, MasterKeys
 from sandbox_common.kube import KubeClient
 
 MASTER = "master-key-of-the-tests-0123456789abcdef"
@@ -104,7 +105,7 @@ def audit(control_plane: ControlPlane) -> Audit:
 @pytest.fixture
 def master_keys() -> MasterKeys:
     """The keys of MASTER."""
-    return MasterKeys.of({1: MASTER.encode()})
+    return MasterKeys.of({1: MASTER.encode()}, naming=NAMING)
 
 
 @pytest.fixture(scope="session")
@@ -112,4 +113,5 @@ def master_key_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The master key as a mounted Secret looks: a directory with one file for each version."""
     directory = tmp_path_factory.mktemp("master")
     (directory / "v1").write_text(MASTER)
+    (directory / NAMING_KEY).write_bytes(NAMING)
     return directory

@@ -1,7 +1,7 @@
 """Two owners with one sandbox each, behind the same gateways in host mode; their pods are on loopback."""
 
 import hmac
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -62,9 +62,8 @@ class GuardedAgent:
 
 
 @asynccontextmanager
-async def guarded_agent() -> AsyncGenerator[GuardedAgent]:
-    """One on loopback."""
-    agent = GuardedAgent()
+async def guarded_agent[Agent: GuardedAgent](agent: Agent) -> AsyncGenerator[Agent]:
+    """This one, on loopback."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", agent.serve)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -104,12 +103,17 @@ class Town:
 
 
 @asynccontextmanager
-async def town(replicas: list[str], api_keys: tuple[str, str], operator: Operator) -> AsyncGenerator[Town]:
+async def town(
+    replicas: list[str],
+    api_keys: tuple[str, str],
+    operator: Operator,
+    agents: Callable[[], GuardedAgent] = GuardedAgent,
+) -> AsyncGenerator[Town]:
     """Both sandboxes run, and every replica knows."""
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=20, trust_env=False))
         alice, bob = [
-            Neighbour(api_key, f"session-{number}", await stack.enter_async_context(guarded_agent()))
+            Neighbour(api_key, f"session-{number}", await stack.enter_async_context(guarded_agent(agents())))
             for number, api_key in enumerate(api_keys)
         ]
         for owner in (alice, bob):

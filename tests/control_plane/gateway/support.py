@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 from aiohttp import web
 
+from control_plane.gateway.log_node import add_pod
 from control_plane.waiting import PATIENCE, eventually
 from sandbox_common.keys import MasterKeys, api_key_hash
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.kube.client import CALL_SECONDS
-from sandbox_common.kube.resources import SANDBOXES, SECRETS
+from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS
 from sandbox_common.reasons import SUSPENSIONS, Reason
 from sandbox_crds.api import API_KEY_LABEL
 from sandbox_gateway.gateway import Gateway
@@ -170,12 +171,14 @@ async def running_agent() -> AsyncGenerator[Agent]:
 
 
 class Operator:
-    """Writes a Sandbox's status as the operator does."""
+    """Writes a Sandbox's status as the operator does, and has the pods that it names."""
 
     def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
         self._client = client
         self._namespace = namespace
         self._keys = keys
+        self._pods: dict[str, tuple[str, str, str]] = {}
+        """What a status calls the UID, the UID, and the address, by name."""
 
     async def sandboxes(self) -> list[KubeObject]:
         """All Sandboxes of the namespace."""
@@ -193,7 +196,10 @@ class Operator:
     async def report(
         self, reason: Reason, message: str = "", *, name: str = "", ago: float = 0, **status: Any
     ) -> KubeObject:
-        """Set the condition Ready of this Sandbox, or else of the only one; it has been so for `ago` seconds."""
+        """Set the condition Ready of this Sandbox, or else of the only one; it has been so for `ago` seconds.
+
+        A `podUID` stands for the UID of a pod of its own.
+        """
         sandbox = await (self.get(name) if name else self.only())
         since = datetime.now(UTC) - timedelta(seconds=ago)
         condition: Mapping[str, str] = {
@@ -204,17 +210,33 @@ class Operator:
             "lastTransitionTime": since.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         }
         gone = reason in SUSPENSIONS.values()
-        body = {
-            "status": {
-                "observedGeneration": sandbox["metadata"]["generation"],
-                "conditions": [condition],
-                "podName": "" if gone else "pod",
-                "podUID": "" if gone else "pod-uid",
-                "podIP": "" if gone else "127.0.0.1",
-                "keyID": self._keys.key_id(sandbox["metadata"]["uid"]),
-                **status,
-            }
+        chosen: dict[str, Any] = {
+            "observedGeneration": sandbox["metadata"]["generation"],
+            "conditions": [condition],
+            "podName": "" if gone else f"pod-of-{sandbox['metadata']['name']}",
+            "podUID": "" if gone else "pod-uid",
+            "podIP": "" if gone else "127.0.0.1",
+            "keyID": self._keys.key_id(sandbox["metadata"]["uid"]),
+            **status,
         }
+        if chosen["podUID"]:
+            chosen["podUID"] = await self._pod(chosen["podName"], chosen["podUID"], chosen["podIP"])
+        body = {"status": chosen}
         return await self._client.patch(
             SANDBOXES, self._namespace, sandbox["metadata"]["name"], body, subresource="status"
         )
+
+    async def _pod(self, name: str, called: str, ip: str) -> str:
+        """The UID of the pod that is called so; it has this address. Another one of this name goes."""
+        known, uid, address = self._pods.get(name, ("", "", ""))
+        if known != called:
+            if known:
+                await self._client.delete(PODS, self._namespace, name, grace_seconds=0)
+            pod = await self._client.find(PODS, self._namespace, name)
+            pod = pod or await add_pod(self._client, self._namespace, name, node="")
+            uid, address = pod["metadata"]["uid"], ""
+        if ip != address and ip:
+            status = {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}]}
+            await self._client.patch(PODS, self._namespace, name, {"status": status}, subresource="status")
+        self._pods[name] = called, uid, ip or address
+        return uid

@@ -21,11 +21,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from control_plane.audit import Audit, Write
 from control_plane.gateway.process import Process, serving
 from control_plane.gateway.support import API_KEY, OTHER_API_KEY, USER_AGENT, add_api_key, answer
+from control_plane.naming import runtime_id
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sampling import count, seed
 from sandbox_common.kube import KubeClient
-from sandbox_crds.names import runtime_id
 
 CALLS = count(300, 10_000)
 CLIENTS = 8

@@ -7,6 +7,7 @@ import orjson
 import structlog.testing
 
 from control_plane.gateway.support import Operator, Replica, refusal
+from control_plane.naming import runtime_id
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES, SECRETS
 from sandbox_crds import names
@@ -80,7 +81,7 @@ async def test_a_retry_heals_a_crash_between_the_two_writes(
     await gateway.start("template", environment=ENVIRONMENT)
     template = await operator.only()
     await client.delete(SANDBOXES, namespace, template["metadata"]["name"])
-    name = names.runtime_id("alice", "s")
+    name = runtime_id("alice", "s")
     body = {
         "apiVersion": template["apiVersion"],
         "kind": "Sandbox",

@@ -5,18 +5,22 @@ import stat
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import httpx
 import pytest
+from prometheus_client import generate_latest
 
 from control_plane.audit import Audit, kinds
 from control_plane.gateway.neighbours import DOMAIN, Town, town
 from control_plane.gateway.process import serving
 from control_plane.gateway.sleeper import NO_POD
+from control_plane.gateway.sse import events
 from control_plane.gateway.support import ADMIN_API_KEY, API_KEY, OTHER_API_KEY, USER_AGENT, Operator, answer, refusal
+from control_plane.naming import runtime_id
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.activity import PATH as ACTIVITY
@@ -25,7 +29,7 @@ from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.reasons import Reason
-from sandbox_crds.names import runtime_id
+from sandbox_crds.names import unkeyed_runtime_id
 
 pytestmark = pytest.mark.usefixtures("api_keys")
 
@@ -106,6 +110,90 @@ async def test_anothers_sandbox_is_answered_like_none_with_the_same_work(
             assert work_for_found == work_for_missing, endpoint
     assert await client.get(SANDBOXES, namespace, houses.bob.name) == before
     assert (houses.bob.agent.opened, houses.bob.agent.refused) == ([], [])
+
+
+async def into(state: str, name: str, operator: Operator, client: KubeClient, namespace: str) -> None:
+    """Bring a sandbox into this state."""
+    if state == "suspended":
+        await client.patch(SANDBOXES, namespace, name, {"spec": {"suspend": True, "suspendReason": "Idle"}})
+        await operator.report(Reason.IDLE, name=name, **NO_POD)
+    elif state == "failed":
+        await operator.report(Reason.IMAGE_NOT_FOUND, "private words", name=name)
+    elif state == "being deleted":
+        await client.patch(SANDBOXES, namespace, name, {"metadata": {"finalizers": ["tests.example/held"]}})
+        await client.delete(SANDBOXES, namespace, name)
+
+
+@pytest.mark.parametrize("state", ["ready", "suspended", "failed", "being deleted"])
+async def test_no_name_of_anothers_sandbox_leads_to_it_in_any_state(
+    houses: Town, operator: Operator, client: KubeClient, namespace: str, state: str
+) -> None:
+    bob, url = houses.bob, houses.replicas[0]
+    await into(state, bob.name, operator, client, namespace)
+    try:
+        for endpoint in NAME_A_SANDBOX:
+            for name, absent in {
+                bob.name: MADE_UP["runtime_id"],
+                bob.session_id: MADE_UP["session_id"],
+                unkeyed_runtime_id("bob", bob.session_id): unkeyed_runtime_id("bob", MADE_UP["session_id"]),
+                f"work-1-{bob.name}": f"work-1-{MADE_UP['runtime_id']}",
+                bob.host: f"{MADE_UP['runtime_id']}.{DOMAIN}",
+            }.items():
+                found = told(await asked(houses.http, url, endpoint, name), name)
+                assert found == told(await asked(houses.http, url, endpoint, absent), absent), (endpoint, name)
+                assert found[0] == 404 or (endpoint[1].endswith("/batch") and found[2] == b"[null]")
+    finally:
+        await client.patch(SANDBOXES, namespace, bob.name, {"metadata": {"finalizers": None}})
+
+
+async def test_nothing_that_an_owner_reads_has_a_word_of_anothers(houses: Town, operator: Operator) -> None:
+    http, of_alice, of_bob = houses.http, {"X-API-Key": API_KEY}, {"X-API-Key": OTHER_API_KEY}
+    body = {"image": "registry.example/private:7", "session_id": "private-session", "environment": {"PRIVATE": "x"}}
+    name = answer(await http.post(f"{houses.replicas[0]}/start", json=body, headers=of_bob))["runtime_id"]
+    words = ("private", "PRIVATE", name, houses.bob.name, houses.bob.session_id, houses.bob.key, "bob")
+
+    def told_of(text: str) -> list[str]:
+        return [word for word in words if word in text]
+
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(events(replica, API_KEY, **query))
+            for replica in houses.replicas
+            for query in ({}, {"owner": "alice"})
+        ]
+        for stream in streams:
+            await stream.until("synced")
+        await operator.report(Reason.IMAGE_NOT_FOUND, "private words", name=name)
+        for url in houses.replicas:
+
+            async def known(url: str = url) -> bool:
+                return "private words" in (await http.get(f"{url}/sessions/private-session", headers=of_bob)).text
+
+            await eventually(known)
+            for path in ("/list", "/pools", "/limits", "/usage", "/api/warm-runtime-configs", "/docs"):
+                response = await http.get(url + path, headers=of_alice)
+                assert (response.status_code, told_of(response.text)) == (200, []), path
+            # Whether there is such an owner is not told either.
+            for path in ("/list", "/events", "/pools", "/limits"):
+                of = [await http.get(url + path, params={"owner": who}, headers=of_alice) for who in ("bob", "nobody")]
+                assert told(of[0], "bob") == told(of[1], "nobody")
+                assert of[0].status_code == 403, path
+            signed_in = await http.post(f"{url}/console/sign-in", data={"key": API_KEY}, headers={"Origin": url})
+            cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
+            for page in ("sandboxes", "sandboxes?q=ImageNotFound", "sandboxes?sort=age", "pools", "usage?owner=bob"):
+                shown = await http.get(f"{url}/console/{page}", headers=cookie)
+                assert (shown.status_code, told_of(shown.text)) == (200, []), page
+            async with http.stream("GET", f"{url}/console/sandboxes/updates", headers=cookie) as updates:
+                assert told_of(await anext(updates.aiter_text())) == []
+        await operator.report(Reason.CRASH_LOOP_BACK_OFF, name=houses.alice.name)
+        for stream in streams:
+            await stream.until("sandbox", reason="CrashLoopBackOff")
+            assert told_of(str(stream.seen)) == []
+    assert told_of(generate_latest().decode()) == []
+    # The words are there for those who may read them.
+    url = houses.replicas[0]
+    assert set(told_of(str((await http.get(f"{url}/list", headers=of_bob)).json()))) >= {houses.bob.name, "bob"}
+    assert told_of((await http.get(f"{url}/sessions/private-session", headers=of_bob)).text)
 
 
 async def test_lists_and_starts_are_the_owners_own(houses: Town) -> None:

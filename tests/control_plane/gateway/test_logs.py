@@ -37,8 +37,8 @@ pytestmark = pytest.mark.usefixtures("api_keys")
 async def houses(houses: Town, client: KubeClient, namespace: str, operator: Operator) -> Town:
     """Alice's and Bob's sandboxes have pods."""
     for owner in (houses.alice, houses.bob):
-        await add_pod(client, namespace, f"pod-of-{owner.name}")
-        await operator.report(Reason.READY, name=owner.name, podUID=owner.name, podName=f"pod-of-{owner.name}")
+        await add_pod(client, namespace, f"pod-with-log-of-{owner.name}")
+        await operator.report(Reason.READY, name=owner.name, podUID=owner.name, podName=f"pod-with-log-of-{owner.name}")
     return houses
 
 
@@ -97,7 +97,7 @@ async def test_a_log_is_text_redacted_and_bounded_on_any_replica(houses: Town, n
     response = await log(houses, houses.alice.name)
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     assert response.headers["x-content-type-options"] == "nosniff"
-    assert node.asked[-1]["path"].endswith(f"/pod-of-{houses.alice.name}/agent-server")
+    assert node.asked[-1]["path"].endswith(f"/pod-with-log-of-{houses.alice.name}/agent-server")
 
 
 async def test_a_client_chooses_a_part(houses: Town, node: LogNode) -> None:

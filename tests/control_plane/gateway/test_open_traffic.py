@@ -37,6 +37,9 @@ async def test_an_api_server_that_is_away_is_not_noticed(
         async with connect(url, additional_headers=key, proxy=None) as websocket:
             for change in (link.cut, link.mend):
                 change()
+                # Those need new connections, which the WebSocket proves.
+                at_once = [http.get("/health", headers=key) for _ in range(8)]
+                assert {answer.status_code for answer in await asyncio.gather(*at_once)} == {200}
                 for number in range(50):
                     assert (await http.get("/health", headers=key)).status_code == 200
                     await websocket.send(str(number))

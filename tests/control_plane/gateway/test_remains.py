@@ -23,7 +23,8 @@ async def test_nothing_is_held_of_a_sandbox_that_is_gone(
     agent.healthy = healthy
     started = await gateway.start("session", command=agent.command, environment={"A": "1"})
     name = started["runtime_id"]
-    uid = (await operator.report(Reason.READY, podIP="127.0.0.1", podUID="the-pod"))["metadata"]["uid"]
+    ready = await operator.report(Reason.READY)
+    uid, pod_uid = ready["metadata"]["uid"], ready["status"]["podUID"]
     await gateway.session("session")
     gateway.gateway.activity.touch(name)
     assert gateway.gateway.directory.find_by_runtime_id(name)
@@ -35,7 +36,7 @@ async def test_nothing_is_held_of_a_sandbox_that_is_gone(
     await gateway.post("/resume", name)
 
     def held() -> list[str]:
-        return remains(gateway.gateway, (name, uid, "the-pod"))
+        return remains(gateway.gateway, (name, uid, pod_uid))
 
     assert held()
     if deleted_by == "stop":

@@ -9,13 +9,13 @@ import pytest
 
 from control_plane.audit import Audit, kinds
 from control_plane.gateway.support import USER_AGENT, Agent, Operator, Replica, answer, replica
+from control_plane.naming import runtime_id
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.reasons import Reason
-from sandbox_crds import names
 
 WARM_POD = "a-pool-abcdefghij"
 
@@ -131,7 +131,7 @@ async def test_no_two_keys_are_told_whenever_a_pod_is_claimed(
     rng = random.Random(seed)
 
     async def keys_told(session: str, claimed_after: float, replicas: list[Replica]) -> tuple[set[str], str]:
-        name = names.runtime_id("alice", session)
+        name = runtime_id("alice", session)
         told: list[str] = []
 
         async def ask(delay: float) -> None:

@@ -6,11 +6,11 @@ import httpx
 
 from control_plane.gateway.support import Operator, Replica, answer, replica
 from control_plane.gateway.test_environment import data_of, secret_of
+from control_plane.naming import runtime_id
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
 from sandbox_common.kube.resources import SANDBOX_POOLS
-from sandbox_crds.names import runtime_id
 
 CLIENTS = 8
 CALLS = 6

@@ -11,10 +11,10 @@ import pytest
 
 from control_plane.gateway.process import Process, serving
 from control_plane.gateway.support import API_KEY, OTHER_API_KEY, Agent, Operator, answer
+from control_plane.naming import runtime_id
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.reasons import Reason
-from sandbox_crds.names import runtime_id
 from sandbox_gateway.process.descriptors import connections
 
 OPEN_FILES = 1024
