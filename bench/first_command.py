@@ -19,8 +19,9 @@ import typer
 from bench.figures import median, ratios
 from bench.sdk_process import SdkProcess
 from bench.tables import Grid, fill
+from cluster.sdk_uses import COMMAND
 from cluster.site import Site, installed
-from cluster.test_pools import COMMAND, await_free, sandbox_pool
+from cluster.test_pools import await_free, sandbox_pool
 from demo.local_target import LocalTarget
 from demo.outside import sdk_python
 from demo.targets import Images

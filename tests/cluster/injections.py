@@ -11,10 +11,11 @@ from cluster.storage import storage_class
 from cluster.support import NAMESPACE, eventually
 from failures.observer import Knows, exists, has_condition, has_ended, is_event, waits
 from local_cluster.images import PAUSE
+from local_cluster.node import FAILING_HANDLER, GVISOR
 from sandbox_common.kube import Resource
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES
 from sandbox_common.reasons import Reason
-from sandbox_crds.names import runtime_id
+from sandbox_crds.names import unkeyed_runtime_id
 from sandbox_operator.reporting import delivery
 
 OWNER = "default"
@@ -187,6 +188,21 @@ INJECTIONS: dict[str, Injection] = {
         class_={"runtimeClasses": {UNDONE: f"{UNDONE}-missing"}},
         sandbox={"runtimeClassName": UNDONE},
     ),
+    "runtime-fails": Injection(
+        Reason.CREATE_CONTAINER_ERROR,
+        ("FailedCreatePodSandBox", "failed to create"),
+        EVENTS,
+        is_event("FailedCreatePodSandBox"),
+        class_={"runtimeClasses": {"": f"{UNDONE}-fails"}},
+        patience=60,
+    ),
+    "runtime-nowhere": Injection(
+        Reason.UNSCHEDULABLE,
+        ("cannot be scheduled", "node affinity/selector"),
+        PODS,
+        has_condition("PodScheduled", "False"),
+        class_={"runtimeClasses": {"": f"{UNDONE}-nowhere"}},
+    ),
     "config-map-missing": Injection(
         Reason.CREATE_CONTAINER_ERROR,
         ("CreateContainerConfigError", 'configmap "settings" not found'),
@@ -223,7 +239,10 @@ def surrounded(site: Site) -> Generator[None]:
 def _surroundings() -> list[dict[str, Any]]:
     return [
         storage_class(UNDONE, "example.com/nobody"),
-        {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": UNDONE}, "handler": UNDONE},
+        _runtime_class(UNDONE, UNDONE),
+        _runtime_class(f"{UNDONE}-fails", FAILING_HANDLER),
+        # Its nodes have a label, and no node has it.
+        {**_runtime_class(f"{UNDONE}-nowhere", GVISOR), "scheduling": {"nodeSelector": {"runtime": UNDONE}}},
         *(
             {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 0}
             for name in (FULL, LEAN)
@@ -231,6 +250,10 @@ def _surroundings() -> list[dict[str, Any]]:
         quota(FULL, {"pods": "0"}),
         quota(LEAN, {"requests.memory": "16Mi"}),
     ]
+
+
+def _runtime_class(name: str, handler: str) -> dict[str, Any]:
+    return {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": handler}
 
 
 def quota(priority_class: str, hard: dict[str, str]) -> dict[str, Any]:
@@ -251,11 +274,14 @@ def class_body(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sandbox_body(session_id: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A Sandbox that the gateway knows as this session, but of any class. It sleeps, unless `spec` says otherwise."""
+    """A Sandbox that the gateway knows as this session, but of any class. It sleeps, unless `spec` says otherwise.
+
+    It has the name that it would have without a naming key: the gateway finds it by owner and session id.
+    """
     made = {"command": ["sleep", "600"], "service": "None", "sessionID": session_id, "owner": OWNER}
     return {
         "apiVersion": "sandbox.openhands.dev/v1alpha1",
         "kind": "Sandbox",
-        "metadata": {"name": runtime_id(OWNER, session_id)},
+        "metadata": {"name": unkeyed_runtime_id(OWNER, session_id)},
         "spec": {**made, **spec},
     }

@@ -1,10 +1,6 @@
 """Sandboxes of images that have no agent server, for the unmodified SDK: a SandboxClass brings it."""
 
-import json
 import secrets
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +9,18 @@ from typing import Any
 import pytest
 
 from cluster.other_images import OTHERS, OtherImage
+from cluster.sdk_uses import COMMAND, key_body, used
 from cluster.site import Site
-from demo.commands import ROOT
 from demo.targets import Images
-from demo.workloads import model_url
 from local_cluster.cluster import Cluster
 from local_cluster.paths import State
-from sandbox_common.keys import api_key_hash
-from sandbox_crds.api import API_KEY_LABEL, API_VERSION
+from sandbox_crds.api import API_VERSION
 
 CLASS, KEEPING, COPYING = "any-image", "keeping", "copying"
 """The chart's, one like it with a volume, and one for which the agent server is copied."""
 POOLED = OTHERS[1]
 KEPT, COPIED, ITSELF = "shell-less", "root", "agent-server"
 CLASSES = {KEPT: KEEPING, COPIED: COPYING}
-COMMAND = ["/usr/local/bin/openhands-agent-server", "--port", "60000"]
-"""As the SDK asks for it."""
-TIMEOUT = 600
 USUAL_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Of images that set none."""
 OF_THE_AGENT_SERVER = ("LITELLM_", "LOG_JSON", "PYTHON", "LD_", "SSL_CERT_", "LC_", "LANG", "LOCPATH", "TERMINFO")
@@ -79,41 +70,12 @@ def seen(site: Site, images: Images, sdk: Path, keys: dict[str, str]) -> Seen:
     items.append({"name": ITSELF, "image": images.agent_server, "command": "id -u"})
     for item in items:
         item["key"] = keys[CLASSES.get(item["name"], CLASS)]
-    environment = site.sdk_environment() | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'examples'}"}
-    command = [str(sdk), "-m", "cluster.sdk_any_image", site.url, model_url(site.release.namespace)]
     launches: dict[str, set[str]] = {}
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        tempfile.TemporaryFile("w+") as out,
-        tempfile.TemporaryFile("w+") as given,
-    ):
-        json.dump({"items": items, "kept": KEPT}, given)
-        given.seek(0)
-        with subprocess.Popen(command, env=environment, stdin=given, stdout=out, stderr=log, text=True) as process:
-            deadline = time.monotonic() + TIMEOUT
-            while process.poll() is None and time.monotonic() < deadline:
-                for sandbox in site.kubectl("get", "ohsb", "--output", "json")["items"]:
-                    launch = sandbox.get("status", {}).get("launch", "")
-                    launches.setdefault(sandbox["spec"]["image"], set()).add(launch)
-                time.sleep(1)
-            process.kill()
-        log.seek(0)
-        out.seek(0)
-        assert process.returncode == 0, log.read()[-8000:]
-        return Seen({each["name"]: each for each in json.load(out)}, launches)
 
+    def look(sandbox: dict[str, Any]) -> None:
+        launches.setdefault(sandbox["spec"]["image"], set()).add(sandbox.get("status", {}).get("launch", ""))
 
-def key_body(class_name: str, key: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": f"key-{class_name}", "labels": {API_KEY_LABEL: "true"}},
-        "stringData": {
-            "sha256": api_key_hash(key),
-            "owner": class_name,
-            "policy": json.dumps({"classes": [class_name]}),
-        },
-    }
+    return Seen(used(site, sdk, items, KEPT, look), launches)
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=lambda other: other.name)

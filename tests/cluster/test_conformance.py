@@ -1,52 +1,10 @@
-"""The conformance suite against the gateway as the chart installs it, with the real agent server and the real SDK."""
+"""The conformance suite against the gateway as the chart installs it."""
 
-import json
-import secrets
-import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import pytest
-
+from cluster.conforming import conform
 from cluster.site import Site
-from cluster.support import eventually
-from conformance.contract import SECTIONS
-from demo.commands import follow
-from sandbox_common.keys import api_key_hash
-from sandbox_crds.api import API_KEY_LABEL
 
 
-@pytest.fixture(scope="session")
-def other_api_key(persistent: Site) -> str:
-    """An API key of another owner."""
-    key = secrets.token_urlsafe(32)
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "conformance-other-api-key", "labels": {API_KEY_LABEL: "true"}},
-        "stringData": {"sha256": api_key_hash(key), "owner": "another"},
-    }
-    persistent.kubectl("apply", "--filename", "-", body=secret)
-    eventually(
-        lambda: persistent.gateway.get("/list", headers={"X-API-Key": key}).status_code, lambda status: status == 200
-    )
-    return key
-
-
-def test_gateway_conforms(persistent: Site, other_api_key: str, sdk: Path, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    env = {
-        "RUNTIME_API_URL": persistent.url,
-        "RUNTIME_API_KEY": persistent.release.api_key(),
-        "OTHER_RUNTIME_API_KEY": other_api_key,
-        "AGENT_SERVER_IMAGE": persistent.release.images.agent_server,
-        # The address is the project's own; a proxy for the way out has no part in it.
-        "NO_PROXY": str(urlsplit(persistent.url).hostname),
-    }
-    command = [sys.executable, "-m", "conformance", "--sdk-python", str(sdk), "--report", str(report)]
-    code, transcript = follow(command, env=env)
-    told = json.loads(report.read_text())
-    assert code == 0, transcript
-    assert list(told["sections"]) == [section.key for section in SECTIONS]
-    assert [test["name"] for test in told["tests"] if test["outcome"] != "passed"] == [], transcript
-    eventually(lambda: persistent.kubectl("get", "ohsb", "--output", "name").split(), lambda left: left == [])
+def test_gateway_conforms(persistent: Site, sdk: Path, tmp_path: Path) -> None:
+    conform(persistent, persistent.release.api_key(), sdk, tmp_path / "report.json")

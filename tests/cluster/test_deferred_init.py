@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import httpx
 import pytest
 from aiohttp import web
@@ -20,7 +19,7 @@ from local_cluster.ports import free_port
 from sandbox_common.environment import is_reserved
 from sandbox_common.keys import MasterKeys
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxSpec
-from sandbox_operator.agents.agent_server import AgentServers, InitError
+from sandbox_operator.agents.agent_server import Address, AgentServers, InitError
 from sandbox_operator.pools.boot_variables import is_read_at_boot
 from sandbox_operator.pools.deferred import fixed_differences, init_body
 
@@ -73,9 +72,9 @@ class Server:
     process: subprocess.Popen[bytes]
 
     @property
-    def address(self) -> tuple[str, int]:
+    def address(self) -> Address:
         """Where it listens."""
-        return "127.0.0.1", self.port
+        return Address("127.0.0.1", self.port, "", "")
 
     @property
     def sandbox(self) -> Sandbox:
@@ -146,8 +145,13 @@ def boot(sdk: Path, tmp_path: Path) -> Iterator[Boot]:
 
 @pytest.fixture
 async def agents() -> AsyncIterator[AgentServers]:
-    async with aiohttp.ClientSession(trust_env=False) as session:
-        yield AgentServers(session, KEYS)
+    async with AgentServers(KEYS, _at_home) as agents:
+        yield agents
+
+
+async def _at_home(*_: str) -> str:
+    """The servers of these tests are in no pods."""
+    return ""
 
 
 @pytest.fixture
@@ -190,9 +194,9 @@ async def test_a_late_environment_is_as_good_as_one_from_the_beginning(
     sandbox = dormant.sandbox
     assert fixed_differences(pool, client, sandbox, CLASS) == ()
     body = init_body(client, sandbox, CLASS)
-    wrong = AgentServers(agents._session, MasterKeys.of({1: b"w" * 32}))  # pyright: ignore[reportPrivateUsage]
-    with pytest.raises(InitError, match="401"):
-        await wrong.init(dormant.address, KEY_ID, body)
+    async with AgentServers(MasterKeys.of({1: b"w" * 32}), _at_home) as wrong:
+        with pytest.raises(InitError, match="401"):
+            await wrong.init(dormant.address, KEY_ID, body)
     await agents.init(dormant.address, KEY_ID, body)
     # Who takes over does not know that it has been done.
     await agents.init(dormant.address, KEY_ID, body)

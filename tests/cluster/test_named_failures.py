@@ -21,7 +21,7 @@ from failures.observer import Observer
 from local_cluster.cluster import Cluster
 from local_cluster.paths import State
 from sandbox_common.reasons import MEANINGS
-from sandbox_crds.names import runtime_id
+from sandbox_crds.names import unkeyed_runtime_id
 
 FATAL_SECONDS = 60
 """The longest time for which these tests wait until a failure is given up."""
@@ -32,7 +32,7 @@ def session_of(case: str) -> str:
 
 
 def name_of(case: str) -> str:
-    return runtime_id(OWNER, session_of(case))
+    return unkeyed_runtime_id(OWNER, session_of(case))
 
 
 @pytest.fixture(scope="module")

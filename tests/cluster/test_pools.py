@@ -15,6 +15,7 @@ import pytest
 from cluster.bad_storage import FULL, REASONS, unbound
 from cluster.needles import MARK
 from cluster.runtime import READY_SECONDS, Runtime, identity
+from cluster.sdk_uses import COMMAND
 from cluster.site import Site, installed
 from cluster.support import NAMESPACE, eventually
 from demo.local_target import LocalTarget
@@ -23,8 +24,6 @@ from demo.targets import Images
 from local_cluster.progress import Progress
 from sandbox_crds.api import POOL_LABEL, SANDBOX_LABEL
 
-COMMAND = ["/usr/local/bin/openhands-agent-server", "--port", "60000"]
-"""What the SDK asks for, as are `/` as working directory and an empty environment."""
 PROJECT = "/workspace/project"
 """Where the OpenHands app works."""
 POOLED = {"POOLED": "yes", "OH_CONVERSATIONS_PATH": "/workspace/conversations"}

@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
-from cluster.injections import MISSING_IMAGE, OWNER, UNDONE, surrounded
+from cluster.injections import MISSING_IMAGE, UNDONE, surrounded
 from cluster.site import Site
 from cluster.support import eventually
 from demo.targets import Images
 from local_cluster.progress import Progress
 from sandbox_crds.api import SANDBOX_LABEL
-from sandbox_crds.names import runtime_id
 
 PATIENCE = 40
 # Half of the 300 s after which the SDK gives up by itself, without a reason.
@@ -93,7 +92,14 @@ def _start(site: Site, sdk: Path, start: Start, images: Images) -> subprocess.Po
     """The SDK, starting a sandbox whose pod is made of the changed class; that is as before when it returns."""
     class_ = site.kubectl("get", "ohsc", "default", "--output", "json")
     session_id = uuid.uuid4().hex
-    selector = f"{SANDBOX_LABEL}={runtime_id(OWNER, session_id)}"
+
+    def pods() -> str:
+        """Those of the session's sandbox, once there are any."""
+        items = site.kubectl("get", "ohsb", "--output", "json")["items"]
+        names = [item["metadata"]["name"] for item in items if item["spec"].get("sessionID") == session_id]
+        selector = f"{SANDBOX_LABEL} in ({','.join(names)})"
+        return site.kubectl("get", "pods", "--selector", selector, "--output", "name") if names else ""
+
     site.kubectl("patch", "ohsc", "default", "--type", "merge", "--patch", json.dumps({"spec": start.class_}))
     try:
         process = subprocess.Popen(
@@ -108,13 +114,7 @@ def _start(site: Site, sdk: Path, start: Start, images: Images) -> subprocess.Po
             text=True,
         )
         # An SDK that has ended already is asked for its error like the others.
-        eventually(
-            lambda: (
-                process.poll() is not None or site.kubectl("get", "pods", "--selector", selector, "--output", "name")
-            ),
-            bool,
-            TIME_OUT,
-        )
+        eventually(lambda: process.poll() is not None or pods(), bool, TIME_OUT)
         return process
     finally:
         back = [{"op": "replace", "path": "/spec", "value": class_["spec"]}]
