@@ -93,8 +93,18 @@ def refusal(response: httpx.Response, status: int) -> str:
 @asynccontextmanager
 async def replica(kubeconfig: Path, namespace: str, keys: MasterKeys, **settings: Any) -> AsyncGenerator[Replica]:
     """A synced gateway without its listener. Holds last 0.3 s unless told otherwise. It writes no audit log."""
-    chosen: dict[str, Any] = {"start_hold_seconds": 0.3, "poll_hold_seconds": 0.3, "audit_log": False, **settings}
     client = await KubeClient.connect(str(kubeconfig), USER_AGENT, patience=CALL_SECONDS)
+    async with replica_with(client, namespace, keys, **settings) as running:
+        yield running
+    await client.close()
+
+
+@asynccontextmanager
+async def replica_with(
+    client: KubeClient, namespace: str, keys: MasterKeys, **settings: Any
+) -> AsyncGenerator[Replica]:
+    """The same with this client."""
+    chosen: dict[str, Any] = {"start_hold_seconds": 0.3, "poll_hold_seconds": 0.3, "audit_log": False, **settings}
     gateway = Gateway(Settings(namespace=namespace, **chosen), keys, client)
     followers = [
         asyncio.create_task(gateway.cache.informer.run()),
@@ -108,7 +118,6 @@ async def replica(kubeconfig: Path, namespace: str, keys: MasterKeys, **settings
         running = Replica(gateway, http, followers)
         yield running
         await running.freeze()
-    await client.close()
 
 
 @dataclass

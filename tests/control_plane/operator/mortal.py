@@ -23,6 +23,10 @@ def deaths(writes: int, part: int) -> list[tuple[int, bool]]:
     return drawn(cases, part, lambda case: case[0] in (0, writes - 1))
 
 
+MANY = 1000
+"""More writes than any life has: with so many left, nobody dies."""
+
+
 class DyingClient(KubeClient):
     """Sends so many writes; the next one is never sent, or its answer never comes. Afterwards nothing is sent.
 
@@ -38,10 +42,10 @@ class DyingClient(KubeClient):
     @classmethod
     @asynccontextmanager
     async def dying(
-        cls, control_plane: ControlPlane, left: int, last_is_sent: bool, only: str = ""
+        cls, control_plane: ControlPlane, left: int, last_is_sent: bool, only: str = "", user_agent: str = USER_AGENT
     ) -> AsyncGenerator[Self]:
-        """The operator's client, which dies at the write after `left` others. Claims always count."""
-        client = await cls.connect(str(control_plane.kubeconfig), USER_AGENT)
+        """A client, the operator's by default, which dies at the write after `left` others. Claims always count."""
+        client = await cls.connect(str(control_plane.kubeconfig), user_agent)
         client.left, client.last_is_sent, client.dead, client.only = left, last_is_sent, asyncio.Event(), only
         try:
             yield client

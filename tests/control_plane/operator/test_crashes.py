@@ -9,7 +9,7 @@ import pytest
 
 from control_plane.audit import Audit
 from control_plane.operator.kubelet import Kubelet
-from control_plane.operator.mortal import DyingClient, deaths, operator
+from control_plane.operator.mortal import MANY, DyingClient, deaths, operator
 from control_plane.operator.world import World
 from control_plane.waiting import PATIENCE
 from local_cluster.control_plane import ControlPlane
@@ -80,6 +80,21 @@ async def test_the_next_operator_goes_on(
             await world.until(Reason.READY, "other")
     after = await audit.writes(client, namespace, USER_AGENT)
     assert all(write.name.startswith("other") for write in after[before:])
+
+
+async def test_there_is_a_death_for_each_write_of_a_life(
+    control_plane: ControlPlane, client: KubeClient, namespace: str, master_keys: MasterKeys
+) -> None:
+    """A write that comes later must be counted above, and so be died at."""
+    world, kubelet = World(client, namespace, "one"), Kubelet(client, namespace)
+    await world.add_class("kept", workspace={"persistent": True, "size": "1Gi"})
+    async with (
+        DyingClient.dying(control_plane, MANY, False) as immortal,
+        kubelet.running_all(),
+        operator(immortal, namespace, master_keys),
+    ):
+        await live(world)
+    assert MANY - immortal.left == WRITES_OF_A_LIFE
 
 
 async def _is_whole(world: World, kubelet: Kubelet, sandbox: Sandbox) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from control_plane.audit import Audit
-from control_plane.operator.mortal import DyingClient, deaths, operator
+from control_plane.operator.mortal import MANY, DyingClient, deaths, operator
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
@@ -94,3 +94,25 @@ async def test_the_next_operator_goes_on(
             await basin.told(PoolReason.FILLED, "other", ready_replicas=1)
         after = await audit.writes(client, namespace, USER_AGENT)
         assert all(write.name.startswith("other") for write in after[len(before) :])
+
+
+@pytest.mark.parametrize(("class_name", "writes"), [("default", WRITES), ("kept", WRITES + VOLUMES)])
+async def test_there_is_a_death_for_each_write_for_a_pool(
+    class_name: str,
+    writes: int,
+    control_plane: ControlPlane,
+    client: KubeClient,
+    namespace: str,
+    master_keys: MasterKeys,
+) -> None:
+    """A write that comes later must be counted above, and so be died at."""
+    basin, node = Basin(client, namespace, "pool"), Node(client, namespace)
+    await basin.add_class()
+    await basin.add_class("kept", workspace={"persistent": True, "size": "1Gi"})
+    async with (
+        DyingClient.dying(control_plane, MANY, False) as immortal,
+        node.running_all(),
+        operator(immortal, namespace, master_keys),
+    ):
+        await live(basin, class_name)
+    assert MANY - immortal.left == writes
