@@ -25,7 +25,7 @@ async def node(
     """A node with the pod of the sandbox sb-a, whose Secret has two keys."""
     await add_sandbox(client, namespace, "sb-a")
     await add_pod(client, namespace, "pod")
-    await operator.report(Reason.READY, name="sb-a")
+    await operator.report(Reason.READY, name="sb-a", podName="pod")
     keys = {"OH_SESSION_API_KEYS_0": "the-session-key", "OH_SECRET_KEY": "the-secret-key"}
     await client.create(SECRETS, namespace, {"metadata": {"name": "pod"}, "stringData": keys})
     # The API server takes only certificates of its own authority.
