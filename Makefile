@@ -86,6 +86,15 @@ test-control-plane: venv ## Tests against a real API server and etcd
 	@$(BIN)/python -m local_cluster build kubernetes helm helm3
 	@tools/run-pytest control-plane 2 tests/control_plane
 
+OLDER_KUBERNETES = $(patsubst tools/local_cluster/tools/kubernetes-%,%,$(wildcard tools/local_cluster/tools/kubernetes-*))
+
+.PHONY: test-kubernetes
+test-kubernetes: venv ## The same tests against older versions of Kubernetes, one after the other
+	@$(BIN)/python -m local_cluster build kubernetes helm helm3; status=0; for version in $(OLDER_KUBERNETES); do \
+		echo "==> Kubernetes $$version"; \
+		KUBERNETES=$$version tools/run-pytest "kubernetes-$$version" 2 tests/control_plane || status=1; \
+	done; exit $$status
+
 .PHONY: test-cluster
 test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
 	@if [ -n "$(CAN_RUN_CLUSTER)" ]; then \
@@ -98,7 +107,7 @@ test-cluster: venv ## Tests on a whole node with the real SDK (root on Linux)
 # At full count some need far longer than a test that does not hang otherwise.
 test-long: export PYTEST_TIMEOUT := 10800
 test-long: venv ## Run all tests at full count, and those that last: an hour and more (root on Linux)
-	@TEST_WHOLE=1 tools/run-tiers 'check test-unit test-control-plane' 'prepare test-cluster test-lasting'
+	@TEST_WHOLE=1 tools/run-tiers 'check test-unit test-control-plane' 'prepare test-cluster test-lasting test-kubernetes'
 
 .PHONY: test-lasting
 test-lasting: venv ## Tests that last: troubles of 45 s, Helm's ways to apply, bills of material (root on Linux)

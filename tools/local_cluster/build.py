@@ -19,6 +19,11 @@ from local_cluster.locks import locked
 from local_cluster.paths import TOOLS, cache_dir
 from local_cluster.progress import Progress
 
+OLDER_KUBERNETES = ("1.30", "1.33")
+"""On which the control-plane tier can run besides the newest: the oldest that the chart allows, and one between."""
+KUBERNETES_VARIABLE = "KUBERNETES"
+"""One of these, for `ControlPlane`. Empty: the newest."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -42,6 +47,9 @@ class Family:
         return TOOLS / self.name
 
 
+_KUBERNETES = "k8s.io/kubernetes"
+_KUBERNETES_STAMP = ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion")
+
 FAMILIES: Mapping[str, Family] = {
     family.name: family
     for family in (
@@ -56,10 +64,20 @@ FAMILIES: Mapping[str, Family] = {
                 "kubectl",
                 "kubelet",
             ),
-            version_of="k8s.io/kubernetes",
-            stamp=("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"),
+            version_of=_KUBERNETES,
+            stamp=_KUBERNETES_STAMP,
             renames={"server": "etcd"},
             track="kubernetes",
+        ),
+        *(
+            Family(
+                f"kubernetes-{version}",
+                ("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+                version_of=_KUBERNETES,
+                stamp=_KUBERNETES_STAMP,
+                track=f"kubernetes-{version}",
+            )
+            for version in OLDER_KUBERNETES
         ),
         Family(
             "containerd",
@@ -116,7 +134,6 @@ CLUSTER_FAMILIES = (
     "pause",
     "volume-helper",
 )
-CONTROL_PLANE_FAMILIES = ("kubernetes",)
 
 
 def directory(name: str) -> Path:
@@ -128,12 +145,23 @@ def directory(name: str) -> Path:
     return cache_dir() / "bin" / f"{name}-{digest.hexdigest()[:16]}"
 
 
-def binary(name: str) -> Path:
-    """The path of one built binary. Raises ClusterError when it has not been built."""
-    family = next(family for family in FAMILIES.values() if name in family.binaries)
-    path = directory(family.name) / name
+def kubernetes() -> str:
+    """The family whose control plane KUBERNETES_VARIABLE asks for. Raises ClusterError for an unknown version."""
+    version = os.environ.get(KUBERNETES_VARIABLE, "")
+    if version and version not in OLDER_KUBERNETES:
+        raise ClusterError(
+            f"{KUBERNETES_VARIABLE}={version} is not known",
+            remedy=f"one of: {', '.join(OLDER_KUBERNETES)}; without it, the newest runs",
+        )
+    return f"kubernetes-{version}" if version else "kubernetes"
+
+
+def binary(name: str, family: str = "") -> Path:
+    """The path of a binary, of this family if several have it. Raises ClusterError when it has not been built."""
+    family = family or next(family.name for family in FAMILIES.values() if name in family.binaries)
+    path = directory(family) / name
     if not path.exists():
-        raise ClusterError(f"{name} is not built", remedy=f"tools/local-cluster build {family.name}")
+        raise ClusterError(f"{name} is not built", remedy=f"tools/local-cluster build {family}")
     return path
 
 

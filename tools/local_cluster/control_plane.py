@@ -25,6 +25,8 @@ DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 class ControlPlane:
     """A running control plane with RBAC and an audit log. It has no kubelets, so no pod ever runs.
 
+    The environment variable KUBERNETES chooses an older version (`build.OLDER_KUBERNETES`); etcd stays the same.
+
     `controller_manager` adds kube-controller-manager, for garbage collection and namespace deletion, with
     `manager_flags`; `scheduler` adds kube-scheduler, for simulated nodes, with `scheduler_flags`. `server_flags` are
     those of kube-apiserver, `etcd_flags` those of etcd.
@@ -42,7 +44,8 @@ class ControlPlane:
         etcd_flags: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
-        build.ensure(build.CONTROL_PLANE_FAMILIES, progress or Progress())
+        self._family = build.kubernetes()
+        build.ensure(sorted({"kubernetes", self._family}), progress or Progress())
         # Not below a test's own directory: the paths of Unix sockets may have 107 characters at most.
         self.directory = Path(tempfile.mkdtemp(prefix="control-plane-"))
         self._certificates = Pki(self.directory / "pki")
@@ -87,20 +90,34 @@ class ControlPlane:
         self._daemons.await_ready("etcd", server.etcd_socket.exists, timeout=30)
         # A loopback address cannot be an endpoint of the `kubernetes` Service.
         command = components.apiserver_command(
-            build.binary("kube-apiserver"), server, ["--endpoint-reconciler-type=none", *server_flags]
+            build.binary("kube-apiserver", self._family), server, ["--endpoint-reconciler-type=none", *server_flags]
         )
-        self._daemons.start(Daemon("kube-apiserver", command))
-        self._daemons.await_ready("kube-apiserver", Api(server.url, certificates).ready, timeout=60)
+        self._server = Daemon("kube-apiserver", command)
+        self._start_server()
+
+    def _start_server(self) -> None:
+        self._daemons.start(self._server)
+        self._daemons.await_ready(self._server.name, Api(self.url, self._certificates).ready, timeout=60)
+
+    def restart_server(self) -> None:
+        """End the API server, and so all connections to it, and start it again at the same port.
+
+        Call it from a thread that lives as long as the control plane is needed.
+        """
+        self._daemons.stop(self._server.name)
+        self._start_server()
 
     def _start_controller_manager(self, flags: Sequence[str]) -> None:
         name = "kube-controller-manager"
         config = self._kubeconfig(pki.CONTROLLER_MANAGER)
-        command = components.controller_manager_command(build.binary(name), config, self._certificates, flags)
+        command = components.controller_manager_command(
+            build.binary(name, self._family), config, self._certificates, flags
+        )
         self._daemons.start(Daemon(name, command))
 
     def _start_scheduler(self, flags: Sequence[str]) -> None:
         name = "kube-scheduler"
-        command = components.scheduler_command(build.binary(name), self._kubeconfig(pki.SCHEDULER), flags)
+        command = components.scheduler_command(build.binary(name, self._family), self._kubeconfig(pki.SCHEDULER), flags)
         self._daemons.start(Daemon(name, command))
 
     def _kubeconfig(self, identity: pki.Identity) -> Path:

@@ -75,6 +75,16 @@ def test_two_run_side_by_side_and_stopping_one_leaves_nothing_of_it(control_plan
     other.stop()  # nothing to do
 
 
+def test_a_restarted_api_server_has_its_objects_and_its_address() -> None:
+    with ControlPlane() as other:
+        kubectl = [str(build.binary("kubectl")), f"--kubeconfig={other.kubeconfig}"]
+        subprocess.run([*kubectl, "create", "configmap", "kept"], check=True, capture_output=True)
+        before = other.processes()["kube-apiserver"]
+        other.restart_server()
+        assert other.processes()["kube-apiserver"] != before
+        subprocess.run([*kubectl, "get", "configmap", "kept"], check=True, capture_output=True)
+
+
 def test_a_killed_test_run_leaves_no_daemon() -> None:
     with subprocess.Popen([sys.executable, "-c", STARTED_AND_KILLED], stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
@@ -93,7 +103,8 @@ def test_an_etcd_that_cannot_start_is_reported_and_leaves_no_process(
     broken.write_text("#!/bin/sh\necho 'cannot listen' >&2\nexit 1\n")
     broken.chmod(0o755)
     real = build.binary
-    monkeypatch.setattr(build, "binary", lambda name: broken if name == "etcd" else real(name))  # pyright: ignore
+    found = {"etcd": broken}
+    monkeypatch.setattr(build, "binary", lambda name, family="": found.get(name) or real(name, family))  # pyright: ignore
     with pytest.raises(ClusterError, match="etcd ended") as failure:
         ControlPlane()
     assert "cannot listen" in str(failure.value)

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
 from local_cluster import build
 from local_cluster.build import Family
 from local_cluster.errors import ClusterError
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
 GO_MOD = """\
@@ -138,3 +140,21 @@ def test_without_go_the_remedy_names_the_version(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ClusterError, match="Go compiler is missing") as failure:
         build.directory("containerd")
     assert "install Go 1.26" in str(failure.value)
+
+
+def test_an_older_kubernetes_is_chosen_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(build.KUBERNETES_VARIABLE, raising=False)
+    assert build.kubernetes() == "kubernetes"
+    for version in build.OLDER_KUBERNETES:
+        monkeypatch.setenv(build.KUBERNETES_VARIABLE, version)
+        family = build.FAMILIES[build.kubernetes()]
+        built = build.required_version((family.source / "go.mod").read_text(), family.version_of)
+        assert built.startswith(f"v{version}.")
+    monkeypatch.setenv(build.KUBERNETES_VARIABLE, "1.2")
+    with pytest.raises(ClusterError, match=r"KUBERNETES=1\.2 is not known"):
+        build.kubernetes()
+
+
+def test_the_oldest_kubernetes_is_that_of_the_chart() -> None:
+    chart = yaml.safe_load((ROOT / "helm" / "openhands-sandbox" / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == f">={build.OLDER_KUBERNETES[0]}.0-0"
