@@ -89,7 +89,7 @@ class Plane:
             "sandbox-operator",
             self.operator_port,
             self.logs / "operator.log",
-            *self._common(),
+            *self.common(),
             f"--gateway-peers=127.0.0.1:{self.probes_port}",
         )
 
@@ -99,7 +99,7 @@ class Plane:
             "sandbox-gateway",
             self.probes_port,
             self.logs / "gateway.log",
-            *self._common(),
+            *self.common(),
             f"--listen-port={self.gateway_port}",
             *arguments,
         )
@@ -114,7 +114,8 @@ class Plane:
         """From now on."""
         return AuditSlice(self.control_plane.audit_log)
 
-    def _common(self) -> tuple[str, ...]:
+    def common(self) -> tuple[str, ...]:
+        """The arguments that operators and gateways share."""
         return (
             f"--kubeconfig={self.control_plane.kubeconfig}",
             f"--namespace={self.namespace}",
@@ -127,17 +128,19 @@ async def plane(
     progress: Progress,
     agents: type[StubAgents] = StubAgents,
     behaviour: Sequence[dict[str, Any]] = (),
+    manager_flags: Sequence[str] = (),
     **class_spec: Any,
 ) -> AsyncGenerator[Plane]:
     """A running one with a SandboxClass `default` of these fields; all of it is gone afterwards.
 
-    `agents` answer in place of the agent servers. `behaviour` is that of the simulated nodes.
+    `agents` answer in place of the agent servers. `behaviour` is that of the simulated nodes, `manager_flags` are
+    those of kube-controller-manager.
     """
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as directory,
         ControlPlane(
             controller_manager=True,
-            manager_flags=_UNLIMITED,
+            manager_flags=[*_UNLIMITED, *manager_flags],
             scheduler=True,
             scheduler_flags=_UNLIMITED,
             server_flags=[_WHOLE_LOG],
