@@ -118,7 +118,10 @@ conformance: venv ## Test a server of the Runtime API: URL=…, RUNTIME_API_KEY 
 	@$(BIN)/python -m conformance $(if $(URL),--url $(URL)) $(ARGS)
 
 .PHONY: generate
-generate: venv ## Write what is generated: CRD manifests, the reference pages and the dashboard
+generate: venv ## Write what is generated: CRD manifests, the chart's version, the reference pages and the dashboard
+	@version="$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
+		&& sed -i.before -E "s/^(version|appVersion): .*/\1: $$version/" helm/openhands-sandbox/Chart.yaml \
+		&& rm helm/openhands-sandbox/Chart.yaml.before
 	@$(BIN)/python -m sandbox_crds.manifests crds helm/openhands-sandbox/crds
 	@$(BIN)/python -m sandbox_common.reference docs/reasons.md
 	@$(BIN)/python -m docs_site reference
