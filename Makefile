@@ -61,6 +61,10 @@ sbom: venv ## Write bills of material of images and chart, CycloneDX, to dist/sb
 krew: venv ## Package kubectl ohsb for krew in dist/krew: URL=where the archives will be
 	@$(BIN)/python -m krew_package --url "$(URL)"
 
+.PHONY: release
+release: venv ## Keep a release for the tests of upgrades: COMMIT=… (HEAD)
+	@$(BIN)/python -m release $(COMMIT)
+
 CAN_RUN_CLUSTER = $(filter Linux-0,$(shell uname -s)-$(shell id -u))
 
 .PHONY: prepare

@@ -1,0 +1,1 @@
+"""Keeps a released version for the tests of upgrades."""
