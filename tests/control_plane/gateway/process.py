@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Self
@@ -30,10 +30,17 @@ class Process:
         self._log = log
 
     @classmethod
-    async def start(cls, *arguments: str, open_files: int | None = None, stdout: int | None = None) -> Self:
+    async def start(
+        cls,
+        *arguments: str,
+        open_files: int | None = None,
+        stdout: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
         """One on free ports of loopback; it may not be ready yet. Kill it at the end.
 
         It may have `open_files`, or as many as this process. With a descriptor for `stdout`, `log` has only the rest.
+        Its environment is this process's unless it is given.
         """
         limit = [] if open_files is None else ["prlimit", f"--nofile={open_files}"]
         port, health_port = free_port(), free_port()
@@ -44,6 +51,7 @@ class Process:
             *(f"--listen-port={port}", f"--health-port={health_port}", *arguments),
             stdout=log if stdout is None else stdout,
             stderr=log,
+            env=environment,
         )
         return cls(process, port, health_port, log)
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -43,8 +43,16 @@ class OperatorProcess:
             await operator.kill()
 
     @classmethod
-    async def start(cls, kubeconfig: Path, namespace: str, master_key_dir: Path, log: Path, *flags: str) -> Self:
-        """One that may not be ready yet; stop or kill it."""
+    async def start(
+        cls,
+        kubeconfig: Path,
+        namespace: str,
+        master_key_dir: Path,
+        log: Path,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """One that may not be ready yet; stop or kill it. Its environment is this process's unless it is given."""
         port = free_port()
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
@@ -57,6 +65,7 @@ class OperatorProcess:
                 *flags,
                 stdout=output,
                 stderr=output,
+                env=environment,
             )
         return cls(process, port, log)
 
