@@ -79,13 +79,14 @@ def installed(
     pools: Mapping[str, object] | None = None,
     operator: Mapping[str, object] | None = None,
     source: Path = ROOT,
+    chart: Path | None = None,
     discards: bool = False,
     **gateway: object,
 ) -> Generator[Site]:
     """A release with the model of the examples, while the context lasts.
 
-    `pools`, `operator` and `gateway` are values of it. `source` is the checkout whose chart it is. `discards`: its
-    class `default`, which has no volume, accepts that suspensions lose /workspace.
+    `pools`, `operator` and `gateway` are values of it. `source` is the checkout whose chart it is, unless there is a
+    packaged `chart`. `discards`: its class `default`, which has no volume, accepts that suspensions lose /workspace.
     """
     values: dict[str, Any] = yaml.safe_load((source / VALUES).read_text())
     values["gateway"] |= gateway
@@ -96,7 +97,7 @@ def installed(
     values["sandboxPools"] = dict(pools or {})
     values["anyImage"] = {"agentServerImage": images.agent_server}
     try:
-        release = install(target, images, namespace, progress, values, source / CHART)
+        release = install(target, images, namespace, progress, values, chart or source / CHART)
         deploy_model(release)
         service = json.loads(release.kubectl("get", "service", f"{NAME}-gateway", "--output", "json"))
         url = node_port_url(service["spec"]["ports"][0]["nodePort"])

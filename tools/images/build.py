@@ -33,13 +33,13 @@ class BuiltImage:
     archive: Path | None
 
 
-def build(name: ImageName, engine: Engine = Engine.BUILDAH, progress: Progress | None = None) -> BuiltImage:
-    """Build one image, unless it was already built from the same files.
+def build(image: ImageName | Recipe, engine: Engine = Engine.BUILDAH, progress: Progress | None = None) -> BuiltImage:
+    """Build one of the project's images, or one by its recipe, unless it was already built from the same files.
 
     Raises ClusterError, which names the step that failed, its log and a remedy.
     """
     progress = progress or Progress()
-    recipe = RECIPES[name]
+    recipe = image if isinstance(image, Recipe) else RECIPES[image]
     base_key = base.key() if engine is Engine.BUILDAH else ""
     built = _result(recipe, base_key, engine)
     if built.archive is None or not built.archive.exists():

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_an_archive_of_the_same_files_is_taken(cache: Path) -> None:
     key = archive.stem.rpartition("-")[2]
     assert built.archive == archive
     assert built.reference == f"localhost/openhands-agent-server:{key}"
+
+
+def test_a_recipe_is_built_as_the_projects_own_are(cache: Path, tmp_path: Path) -> None:
+    recipe = RECIPES[ImageName.CONTROLLER].snapshot(tmp_path / "copy")
+    former = replace(recipe, repository="localhost/openhands-sandbox-0.1.0")
+    archive = cache / f"openhands-sandbox-0.1.0-{former.key(base.key())}.tar"
+    own = archive_of(ImageName.CONTROLLER, cache)
+    for path in (archive, own):
+        path.touch()
+    assert build(former).archive == archive
+    assert build(ImageName.CONTROLLER).archive == own
 
 
 def test_the_archives_used_longest_ago_are_deleted(cache: Path) -> None:
