@@ -84,6 +84,7 @@ class ImagesReason(StrEnum):
     PULLS_FAILING = "PullsFailing"
     UNSCHEDULABLE = "Unschedulable"
     POD_REFUSED = "PodRefused"
+    IMAGE_VOLUMES_UNSUPPORTED = "ImageVolumesUnsupported"
     QUOTA_EXCEEDED = "QuotaExceeded"
     NO_NODES = "NoNodes"
     NODES_UNKNOWN = "NodesUnknown"
@@ -425,6 +426,10 @@ IMAGES_MEANINGS: dict[ImagesReason, PoolMeaning] = {
     ImagesReason.POD_REFUSED: PoolMeaning(
         "The cluster refuses the pods that keep images. The operator retries every 10 s to 1 min.",
         "Change what the message names in the SandboxImages or the namespace's policy.",
+    ),
+    ImagesReason.IMAGE_VOLUMES_UNSUPPORTED: PoolMeaning(
+        "The cluster does not support image volumes, by which pods keep images without running them.",
+        "Upgrade to Kubernetes 1.35, or delete the SandboxImages: sandboxes start without it.",
     ),
     ImagesReason.QUOTA_EXCEEDED: PoolMeaning(
         "A ResourceQuota leaves no room for more pods. The operator retries every 10 s to 1 min.",

@@ -16,6 +16,7 @@ from control_plane.audit import Audit
 from control_plane.cluster_scope import connected, fresh_namespace, install_custom_resources
 from control_plane.naming import NAMING
 from control_plane.pulse import Pulse
+from local_cluster import build
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import NAMING_KEY, MasterKeys
 from sandbox_common.kube import KubeClient
@@ -46,6 +47,31 @@ class Together(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """How xdist deals the tests out."""
     return Together(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the tests of this tier are marked with."""
+    config.addinivalue_line(
+        "markers",
+        "kubernetes(since, before): only for these versions, such as since='1.33'; others lack or have a feature",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not for the version of Kubernetes that is tested on (`make test-kubernetes`)."""
+    version = build.kubernetes_version()
+    left_out = [item for item in items if not _is_for(version, item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_for(version: tuple[int, int], item: pytest.Item) -> bool:
+    since, before = "1.0", "9.0"
+    for mark in item.iter_markers("kubernetes"):
+        since, before = mark.kwargs.get("since", since), mark.kwargs.get("before", before)
+    first, last = (tuple(map(int, bound.split("."))) for bound in (since, before))
+    return first <= version < last
 
 
 @pytest.hookimpl(wrapper=True)

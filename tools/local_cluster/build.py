@@ -156,6 +156,14 @@ def kubernetes() -> str:
     return f"kubernetes-{version}" if version else "kubernetes"
 
 
+def kubernetes_version() -> tuple[int, int]:
+    """Of the control plane that `kubernetes` names, such as (1, 36). Raises as it does."""
+    family = FAMILIES[kubernetes()]
+    version = required_version((family.source / "go.mod").read_text(), family.version_of)
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    return int(major), int(minor)
+
+
 def binary(name: str, family: str = "") -> Path:
     """The path of a binary, of this family if several have it. Raises ClusterError when it has not been built."""
     family = family or next(family.name for family in FAMILIES.values() if name in family.binaries)

@@ -16,6 +16,10 @@ from sandbox_operator.images.plan import Plan
 from sandbox_operator.reporting.conditions import READY, condition
 
 DUPLICATES = "Duplicates"
+_REFUSALS = {
+    Reason.QUOTA_EXCEEDED: ImagesReason.QUOTA_EXCEEDED,
+    Reason.IMAGE_VOLUMES_UNSUPPORTED: ImagesReason.IMAGE_VOLUMES_UNSUPPORTED,
+}
 _NAMED = 5
 """Images or nodes that a message names."""
 
@@ -131,8 +135,7 @@ def _reason(
         return ImagesReason.NO_NODES, f"No node takes pods now: {_named(unfit)}."
     progress = f"{counts.ready} of {counts.wanted} images on {counts.nodes} nodes are ready."
     if memory.refusal and counts.ready < counts.wanted:
-        over_quota = memory.refusal.reason is Reason.QUOTA_EXCEEDED
-        return ImagesReason.QUOTA_EXCEEDED if over_quota else ImagesReason.POD_REFUSED, memory.refusal.message
+        return _REFUSALS.get(memory.refusal.reason, ImagesReason.POD_REFUSED), memory.refusal.message
     if counts.ready + counts.failed < counts.wanted:
         if waiting := next((node for node in nodes if node.waiting), None):
             return ImagesReason.UNSCHEDULABLE, f"{progress} Node {waiting.name}: {waiting.waiting}"

@@ -32,6 +32,27 @@ def refusal_of(error: ApiError) -> Refusal | None:
     return Refusal(Reason.QUOTA_EXCEEDED if error.over_quota else Reason.POD_REFUSED, error.message)
 
 
+def dropped(wanted: KubeObject, stored: KubeObject) -> Refusal | None:
+    """Why a new pod must go again: the API server has dropped a part that it cannot do without. None if it has not.
+
+    Servers drop fields that they do not know, or whose feature is off. Those before Kubernetes 1.33 have no user
+    namespaces by default. Those before 1.31 make an empty directory of an image volume; later ones refuse the pod.
+    """
+    if wanted["spec"].get("hostUsers") is False and stored["spec"].get("hostUsers") is not False:
+        return Refusal(
+            Reason.POD_REFUSED,
+            "The class requires user namespaces (pod.hostUsers: false), but the API server drops this field. It needs "
+            "Kubernetes 1.33, and nodes that support it.",
+        )
+    if _image_volumes(wanted) - _image_volumes(stored):
+        return Refusal(Reason.IMAGE_VOLUMES_UNSUPPORTED, "The API server does not know image volumes.")
+    return None
+
+
+def _image_volumes(pod: KubeObject) -> set[str]:
+    return {volume["name"] for volume in pod["spec"].get("volumes", ()) if "image" in volume}
+
+
 async def create_pod[T](
     client: KubeClient, namespace: str, body: KubeObject, decode: Callable[[KubeObject], T]
 ) -> T | Refusal:
@@ -40,11 +61,21 @@ async def create_pod[T](
     Raises what KubeClient raises for failures that may pass, and what `decode` raises.
     """
     try:
-        return decode(await client.create(PODS, namespace, body))
+        stored = await client.create(PODS, namespace, body)
     except ApiError as error:
         if error.reason == "AlreadyExists" and error.uncertain:
             # An attempt whose answer was lost has created it.
-            return decode(await client.get(PODS, namespace, body["metadata"]["name"]))
-        if refusal := refusal_of(error):
+            stored = await client.get(PODS, namespace, body["metadata"]["name"])
+        elif refusal := refusal_of(error):
             return refusal
-        raise
+        else:
+            raise
+    return await unless_dropped(client, namespace, body, stored) or decode(stored)
+
+
+async def unless_dropped(client: KubeClient, namespace: str, wanted: KubeObject, stored: KubeObject) -> Refusal | None:
+    """Delete a pod that has lost a restriction, at once, and say why. Raises what KubeClient raises."""
+    if refusal := dropped(wanted, stored):
+        metadata = stored["metadata"]
+        await client.delete(PODS, namespace, metadata["name"], uid=metadata["uid"], grace_seconds=0)
+    return refusal

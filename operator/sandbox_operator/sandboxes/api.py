@@ -16,7 +16,7 @@ from sandbox_common.waiting import together
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
-from sandbox_operator.reporting.refusals import Refusal, refusal_of
+from sandbox_operator.reporting.refusals import Refusal, refusal_of, unless_dropped
 from sandbox_operator.sandboxes.services import Service
 from sandbox_operator.sandboxes.world import Create
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, controller_uid
@@ -69,6 +69,12 @@ class Api:
                 outcome.objects[create.resource.plural] = result
 
     async def _create(self, create: Create, owner_uid: str) -> KubeObject | Refusal:
+        stored = await self._store(create, owner_uid)
+        if create.resource is not PODS or isinstance(stored, Refusal):
+            return stored
+        return await unless_dropped(self._client, self._namespace, create.body, stored) or stored
+
+    async def _store(self, create: Create, owner_uid: str) -> KubeObject | Refusal:
         try:
             made = await self._client.create(create.resource, self._namespace, create.body)
         except ApiError as error:

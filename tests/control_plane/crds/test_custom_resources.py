@@ -1,5 +1,6 @@
 """What the API server takes and refuses as Sandbox and SandboxClass; each refusal names the field."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,11 @@ LARGEST = ["x" * 8192] * 8
 LARGE = [*LARGEST, "y"]
 LARGEST_ENV = [{"name": "A" * 32, "value": "x" * (32768 - 32)}] * 4
 LARGE_ENV = [*LARGEST_ENV, {"name": "A"}]
+
+
+def plain(error: ApiError) -> str:
+    """Its message as Kubernetes 1.36 words it: earlier ones name the type of a value that is no scalar."""
+    return re.sub(r'(Invalid value: )"(array|object)": ', r"\1", error.message)
 
 
 def named(resource: Resource, name: str, spec: dict[str, Any]) -> KubeObject:
@@ -119,7 +125,7 @@ async def test_a_bad_sandbox_is_refused(
     with pytest.raises(ApiError) as refusal:
         await create(client, namespace, SANDBOXES, name, spec)
     assert refusal.value.code == 422
-    assert words in refusal.value.message
+    assert words in plain(refusal.value)
 
 
 async def test_what_is_as_large_as_it_may_be_is_taken(client: KubeClient, namespace: str) -> None:
@@ -131,10 +137,13 @@ async def test_what_is_as_large_as_it_may_be_is_taken(client: KubeClient, namesp
     made = await create(client, namespace, SANDBOX_POOLS, "large", pool)
     assert made["spec"]["environment"] == environment
     for field, value in (("command", LARGE), ("environment", {**environment, "A" * 100: ""})):
-        with pytest.raises(ApiError, match=f"spec.{field}: Invalid value: has more than [0-9]* characters"):
+        with pytest.raises(ApiError, match=field) as refusal:
             await client.patch(SANDBOX_POOLS, namespace, "large", {"spec": {field: value}})
+        assert re.search(rf"spec\.{field}: Invalid value: has more than [0-9]+ characters", plain(refusal.value))
 
 
+# Earlier versions judge an unchanged list again with each write.
+@pytest.mark.kubernetes(since="1.33")
 async def test_a_sandbox_from_before_a_rule_goes_on(client: KubeClient, namespace: str) -> None:
     """Names of services, malformed images and commands of any size passed once: such Sandboxes outlive the upgrade."""
     [manifest] = [found for found in manifests() if found["spec"]["names"]["kind"] == "Sandbox"]
@@ -298,7 +307,7 @@ async def test_a_bad_class_is_refused(client: KubeClient, namespace: str, spec: 
     with pytest.raises(ApiError) as refusal:
         await create(client, namespace, SANDBOX_CLASSES, "bad", spec)
     assert refusal.value.code == 422
-    assert words in refusal.value.message
+    assert words in plain(refusal.value)
 
 
 async def test_shared_memory_up_to_the_limit_of_memory_is_taken(client: KubeClient, namespace: str) -> None:

@@ -237,8 +237,6 @@ def test_pod_security_admits_sandboxes(cluster: Cluster) -> None:
     assert sizes == {"workspace": "10Gi", "tmp": "8Gi", "home": "8Gi"}
     assert "hostUsers" not in made["spec"]
     assert made["metadata"]["labels"][EGRESS_LABEL] == "Internet"
-    for host_users in (False, True):
-        assert admit(cluster, sandbox_pod(cluster, hostUsers=host_users))["spec"]["hostUsers"] is host_users
     added = admit(cluster, sandbox_pod(cluster, **ADDED))["spec"]
     assert [container["name"] for container in added["initContainers"]] == ["proxy"]
     # The control: what the class can ask for beyond `restricted` is refused here.
@@ -247,6 +245,13 @@ def test_pod_security_admits_sandboxes(cluster: Cluster) -> None:
         body = json.dumps(sandbox_pod(cluster, **beyond))
         refused = cluster.try_to("kubectl", "create", "--dry-run=server", "-f", "-", stdin=body)
         assert "violates PodSecurity" in refused.stderr
+
+
+@pytest.mark.kubernetes(since="1.33")
+def test_pod_security_admits_sandboxes_with_and_without_user_namespaces(cluster: Cluster) -> None:
+    cluster.install()
+    for host_users in (False, True):
+        assert admit(cluster, sandbox_pod(cluster, hostUsers=host_users))["spec"]["hostUsers"] is host_users
 
 
 def test_the_policies_of_the_api_server_are_those_of_the_page(bare: ControlPlane) -> None:

@@ -35,6 +35,8 @@ MISSING = "registry.example/missing:1"
 SIZE = 100_000_000
 _PLUGIN = Path(sys.executable).with_name("kubectl-ohsb")
 NODE_NAMES = ("one", "two")
+IMAGE_VOLUMES = pytest.mark.kubernetes(since="1.35")
+"""Pods keep images by image volumes."""
 
 
 class Kubelets(Kubelet):
@@ -142,6 +144,7 @@ async def kubelets(shelf: Shelf) -> AsyncIterator[Kubelets]:
         yield kubelets
 
 
+@IMAGE_VOLUMES
 async def test_all_images_come_to_all_nodes_and_what_fails_is_named(
     shelf: Shelf, kubelets: Kubelets, audit: Audit
 ) -> None:
@@ -170,6 +173,7 @@ async def test_all_images_come_to_all_nodes_and_what_fails_is_named(
     await eventually(lambda: _kept(shelf, one=set(), two=set(TEN[:4])))
 
 
+@IMAGE_VOLUMES
 async def test_a_window_moves_on_as_sandboxes_use_its_images(shelf: Shelf, kubelets: Kubelets) -> None:
     await shelf.list(images=TEN, parallelism=2, maxDisk="350M", nodeSelector={"disk": "one"})
     await shelf.reports(ImagesReason.KEPT, ready=3, wanted=3)
@@ -182,6 +186,7 @@ async def test_a_window_moves_on_as_sandboxes_use_its_images(shelf: Shelf, kubel
     assert item.status.bytes == 3 * SIZE
 
 
+@IMAGE_VOLUMES
 async def test_another_operator_goes_on_from_what_is_there_and_writes_nothing(
     control_plane: ControlPlane, master_key_dir: Path, tmp_path: Path, shelf: Shelf, kubelets: Kubelets, audit: Audit
 ) -> None:
@@ -221,6 +226,7 @@ async def test_a_list_without_a_bound_that_holds_is_refused_by_name(shelf: Shelf
     await shelf.reports(ImagesReason.NO_NODES, images=MOST_IMAGES)
 
 
+@IMAGE_VOLUMES
 async def test_the_plugin_adds_to_a_list_and_shows_its_progress(
     control_plane: ControlPlane, shelf: Shelf, kubelets: Kubelets, tmp_path: Path
 ) -> None:

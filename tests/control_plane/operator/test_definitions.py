@@ -3,6 +3,7 @@
 import copy
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from control_plane.cluster_scope import CUSTOM_RESOURCES, manifests
 from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
+from local_cluster.build import kubernetes_version
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.kube import KubeClient, KubeObject, Resource
 from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SANDBOXES
@@ -50,7 +52,8 @@ async def replace_all(client: KubeClient, wanted: list[KubeObject]) -> None:
 @pytest.fixture
 async def world(client: KubeClient, namespace: str) -> AsyncIterator[World]:
     world = World(client, namespace, "one")
-    await world.add_class("closed", egress="None", pod={"hostUsers": False})
+    # Servers before Kubernetes 1.33 have no user namespaces to ask for.
+    await world.add_class("closed", egress="None", pod={"hostUsers": kubernetes_version() < (1, 33)})
     yield world
     await replace_all(client, manifests())
 
@@ -98,7 +101,7 @@ async def test_nothing_is_opened_and_nothing_written_again_and_again(
 
         made = await eventually(pod)
         assert made["metadata"]["labels"]["sandbox.openhands.dev/egress"] == "None"
-        assert made["spec"]["hostUsers"] is False
+        assert made["spec"].get("hostUsers", True) is (kubernetes_version() < (1, 33))
 
         async def is_ready() -> bool:
             return await operator.status("/readyz") == 200
@@ -120,3 +123,47 @@ async def test_an_account_without_rights_reads_the_document(client: KubeClient, 
     }
     answer = await client.create(REVIEWS, "", body)
     assert answer["status"]["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        pytest.param(
+            {"pod": {"hostUsers": False}},
+            Reason.POD_REFUSED,
+            "It needs Kubernetes 1.33",
+            marks=pytest.mark.kubernetes(before="1.33"),
+        ),
+        pytest.param(
+            {"agentServer": {"image": "registry.example/agent-server:1"}},
+            Reason.IMAGE_VOLUMES_UNSUPPORTED,
+            "upgrade to Kubernetes 1.35",
+            marks=pytest.mark.kubernetes(before="1.35"),
+        ),
+    ],
+)
+async def test_what_an_older_kubernetes_lacks_is_a_reason(
+    control_plane: ControlPlane,
+    world: World,
+    master_key_dir: Path,
+    tmp_path: Path,
+    spec: dict[str, Any],
+    reason: Reason,
+    words: str,
+) -> None:
+    client, namespace = world.client, world.namespace
+    await world.add_class("modern", **spec)
+    operator = await OperatorProcess.start(control_plane.kubeconfig, namespace, master_key_dir, tmp_path / "log")
+    try:
+        await world.add(className="modern")
+        refused = await world.until(reason)
+        condition = refused.status.condition("Ready")
+        assert condition
+        assert words in condition.message
+
+        async def is_gone() -> bool:
+            return (await client.list(PODS, namespace))["items"] == []
+
+        await eventually(is_gone)
+    finally:
+        await operator.kill()

@@ -118,7 +118,7 @@ class Server:
             raise ApiError(409, "Conflict", "the UID differs")
         if resource_version and metadata["resourceVersion"] != resource_version:
             raise ApiError(409, "Conflict", "the object has been modified")
-        if resource.plural != "pods":
+        if resource.plural != "pods" or grace_seconds == 0:
             del self.objects[resource.plural, name]
 
     def _find(self, resource: Resource, name: str) -> KubeObject:

@@ -45,6 +45,9 @@ CASES = {
     ImagesReason.PULLS_FAILING: status(listed(*images(2)), [keeper(image(1)), FAILED]),
     ImagesReason.UNSCHEDULABLE: status(listed(*images(2)), [keeper(image(1)), WAITING]),
     ImagesReason.POD_REFUSED: status(listed(*images(2)), [], refusal=REFUSED),
+    ImagesReason.IMAGE_VOLUMES_UNSUPPORTED: status(
+        listed(*images(2)), [], refusal=Refusal(Reason.IMAGE_VOLUMES_UNSUPPORTED, "must specify a volume type")
+    ),
     ImagesReason.QUOTA_EXCEEDED: status(listed(*images(2)), [], refusal=OVER_QUOTA),
     ImagesReason.NO_NODES: status(listed(*images(2))),
     ImagesReason.NODES_UNKNOWN: status(listed(*images(2)), known=False),

@@ -1,8 +1,10 @@
 """What the API server's answers mean."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
 import pytest
@@ -132,6 +134,52 @@ async def test_refusals(api: Api, server: Server, error: ApiError, reason: Reaso
     assert outcome.refusal
     assert (outcome.refusal.reason, outcome.refusal.message) == (reason, error.message)
     assert (outcome.of(PODS), outcome.key_id) == (None, KEY_ID)
+
+
+def without_user_namespaces(spec: dict[str, Any]) -> dict[str, Any]:
+    """A pod's spec as servers before Kubernetes 1.33 store it."""
+    return {name: value for name, value in spec.items() if name != "hostUsers"}
+
+
+def without_image_volumes(spec: dict[str, Any]) -> dict[str, Any]:
+    """As servers before Kubernetes 1.31 store it."""
+    empty: dict[str, Any] = {"emptyDir": {}}
+    known = [{"name": each["name"], **empty} if "image" in each else each for each in spec["volumes"]]
+    return {**spec, "volumes": known}
+
+
+@pytest.mark.parametrize("lost_answer", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "stored", "reason"),
+    [
+        ({"pod": {"hostUsers": False}}, without_user_namespaces, Reason.POD_REFUSED),
+        ({"agentServer": {"image": "agent:1"}}, without_image_volumes, Reason.IMAGE_VOLUMES_UNSUPPORTED),
+    ],
+)
+async def test_a_pod_of_which_the_server_drops_a_part_goes_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+    api: Api,
+    server: Server,
+    asked: dict[str, Any],
+    stored: Callable[[dict[str, Any]], dict[str, Any]],
+    reason: Reason,
+    lost_answer: bool,
+) -> None:
+    create = server.create
+
+    async def create_as_before(resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
+        changed = {**body, "spec": stored(body["spec"])} if resource is PODS else body
+        return await create(resource, namespace, changed)
+
+    monkeypatch.setattr(server, "create", create_as_before)
+    creates = plan(World(sandbox(), class_(**asked), None, NOW, miss=NO_POOL), KEYS).creates
+    if lost_answer:
+        [made] = [each for each in creates if each.resource is PODS]
+        await create_as_before(PODS, "here", made.body)
+    outcome = await api.create(creates, UID)
+    assert outcome.refusal
+    assert outcome.refusal.reason is reason
+    assert ("pods", pod().name) not in server.objects
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,7 @@ def test_an_older_kubernetes_is_chosen_by_its_variable(monkeypatch: pytest.Monke
         family = build.FAMILIES[build.kubernetes()]
         built = build.required_version((family.source / "go.mod").read_text(), family.version_of)
         assert built.startswith(f"v{version}.")
+        assert build.kubernetes_version() == tuple(map(int, version.split(".")))
     monkeypatch.setenv(build.KUBERNETES_VARIABLE, "1.2")
     with pytest.raises(ClusterError, match=r"KUBERNETES=1\.2 is not known"):
         build.kubernetes()
