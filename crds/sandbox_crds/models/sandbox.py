@@ -272,6 +272,8 @@ class Status(Model):
 class SandboxStatus(Status):
     """The observed state, written by the operator."""
 
+    sandbox_uid: str = Field(default="", alias="sandboxUID")
+    """Differs from the metadata after a restore, until the operator has taken over what was the earlier Sandbox's."""
     pod_name: str = ""
     pod_uid: str = Field(default="", alias="podUID")
     pod_ip: str = Field(default="", alias="podIP", description="Address of the agent server.")
@@ -296,7 +298,7 @@ class SandboxStatus(Status):
     log: str = Field(default="", max_length=1024, description="End of the agent server's log before it last ended.")
     remedy: Shared = Field(default="", max_length=512, description="Remedy in the message of `Ready`.")
     workspace_kept: bool | None = Field(default=None, description="Whether /workspace outlives the pod.")
-    volume_claim: str = Field(default="", description="Volume claim that came with a warm pod.")
+    volume_claim: str = Field(default="", description="Volume claim of /workspace.")
     lost_pods: int = 0
     last_loss: Loss | None = Field(default=None, description="The latest loss.")
     first_ready_time: str = Field(default="", description="When the sandbox was first ready.")

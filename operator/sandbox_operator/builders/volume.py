@@ -4,9 +4,13 @@ from typing import Any
 
 from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import VOLUME_CLAIMS
+from sandbox_crds.api import GROUP
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.owned import owned, volume_claim_of
 from sandbox_operator.watching.pods import Pod
+
+ADOPTED_ANNOTATION = f"{GROUP}/adopted"
+"""On a volume claim that a sandbox has taken over after a restore: `"true"`. Its age says nothing about the volume."""
 
 
 def build_volume_claim(sandbox: Sandbox, class_: SandboxClass) -> KubeObject:

@@ -19,6 +19,10 @@ from sandbox_operator.watching.pulls import PullUnderWay
 
 _SHORT_RUN_SECONDS = 60.0
 _LOG_CHARACTERS = 1024
+_NO_ENVIRONMENT = (
+    "The environment that the client sent is missing. The client can send it again with /start. After a restore, also "
+    "check whether the backup has the Secret."
+)
 _IMAGE_CHARACTERS = 256
 _RESTART_CHARACTERS = 512
 
@@ -172,7 +176,10 @@ def _cannot_create_container(pod: Pod) -> Finding | None:
     container = pod.container
     if container is None or container.waiting_reason in BENIGN_WAITS | {_CRASH_LOOP}:
         return None
-    return Finding(finality.of_container(container.waiting_message), _obstacle(container))
+    reason = finality.of_container(container.waiting_message)
+    # As the kubelet says it (Kubernetes 1.36, pkg/kubelet/kubelet_pods.go). The Secret's name begins with the pod's.
+    lacks_environment = container.waiting_message.startswith(f'secret "{pod.name}-env')
+    return Finding(reason, _obstacle(container), remedy=_NO_ENVIRONMENT if lacks_environment else "")
 
 
 def _is_held_up(pod: Pod) -> Finding | None:

@@ -24,7 +24,7 @@ _CANNOT_CREATE = frozenset(
     {"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "NetworkNotReady"}
 )
 _CREATES = frozenset({"Pulling", "Pulled", "Created", "Started"})
-_UNBOUND = frozenset({"ProvisioningFailed", "FailedBinding", "ExternalProvisioning"})
+_UNBOUND = frozenset({"ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "ClaimLost", "ClaimMisbound"})
 _BINDS = frozenset({"Provisioning", "ProvisioningSucceeded"})
 
 _TOGETHER = timedelta(seconds=5)

@@ -13,6 +13,9 @@ from sandbox_operator.reporting.finality import IMAGE_TROUBLES
 from sandbox_operator.reporting.findings import Finding, restart_log, restart_reason
 from sandbox_operator.watching.pods import Pod
 
+WRITTEN_ALONG = frozenset({"sandboxUID", "volumeClaim"})
+"""Fields that an earlier version did not write. They are written with others; alone they are not worth a write."""
+
 _PAUSED = frozenset({Reason.SUSPENDING, Reason.TERMINATING, *SUSPENSIONS.values()})
 _STARTS_AGAIN = frozenset(
     {
@@ -33,6 +36,18 @@ _STARTS_AGAIN = frozenset(
 def reports(status: SandboxStatus, pod: Pod) -> bool:
     """Whether this status reports this pod, and not an earlier one of the same name."""
     return status.pod_uid == pod.uid
+
+
+def is_restored(sandbox: Sandbox) -> bool:
+    """Whether the status is of an earlier Sandbox: this one was made from a backup, and has another UID."""
+    return sandbox.status.sandbox_uid not in {"", sandbox.metadata.uid}
+
+
+def taken_over(sandbox: Sandbox) -> SandboxStatus:
+    """The status of a restored Sandbox, once it has all that was the earlier one's. Its start begins now."""
+    conditions = [condition for condition in sandbox.status.conditions if condition.type != EXPIRING]
+    update = {"sandbox_uid": sandbox.metadata.uid, "starting_since": "", "conditions": conditions}
+    return sandbox.status.model_copy(update=update)
 
 
 def launch_of(status: SandboxStatus, pod: Pod) -> Launch:
@@ -80,7 +95,8 @@ def next_status(
         "observed_generation": generation,
         "conditions": [ready, *([stalled] if finding.reason in reasons.STALLED else []), *others],
         "key_id": key_id,
-        "volume_claim": old.volume_claim or (pod.volume_claim if pod and pod.claimed else ""),
+        "sandbox_uid": old.sandbox_uid or sandbox.metadata.uid,
+        "volume_claim": old.volume_claim or (pod.volume_claim if pod else ""),
         "pool_miss": old.pool_miss or pool_miss,
         "first_ready_time": old.first_ready_time or of_pod["ready_time"],
         "starting_since": _starting_since(sandbox, finding, now) if starts else "",

@@ -12,10 +12,13 @@ from sandbox_common.event_posting import post_event
 from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
+from sandbox_common.sandboxes.builders import environment_secret
 from sandbox_common.waiting import together
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
-from sandbox_crds.names import environment_secret_name
+from sandbox_crds.names import environment_secret_name, pod_name
+from sandbox_operator.builders.owned import owned
+from sandbox_operator.builders.volume import ADOPTED_ANNOTATION
 from sandbox_operator.reporting.refusals import Refusal, refusal_of, unless_dropped
 from sandbox_operator.sandboxes.services import Service
 from sandbox_operator.sandboxes.world import Create
@@ -97,9 +100,67 @@ class Api:
             # Left over from a start that lost against a claim. It is immutable, and no pod of the sandbox uses it.
             await self._client.delete(create.resource, self._namespace, name, uid=found["metadata"]["uid"])
             return await self._client.create(create.resource, self._namespace, create.body)
+        if create.resource is VOLUME_CLAIMS and _is_left(found, create.body["metadata"]["labels"][SANDBOX_LABEL]):
+            return await self._adopt(found, create.body)
         what = f"{create.resource.kind} {name}"
         message = f"There is a {what} that does not belong to this sandbox, or is being deleted. It must go first."
         return Refusal(Reason.PENDING, message)
+
+    async def _adopt(self, claim: KubeObject, body: KubeObject) -> KubeObject | Refusal:
+        """Give a volume claim without an owner the owner of `body`, if it has not changed (else ApiError 409)."""
+        metadata = {
+            "resourceVersion": claim["metadata"]["resourceVersion"],
+            "ownerReferences": body["metadata"]["ownerReferences"],
+            "annotations": {ADOPTED_ANNOTATION: "true"},
+        }
+        try:
+            return await self._client.patch(
+                VOLUME_CLAIMS, self._namespace, claim["metadata"]["name"], {"metadata": metadata}
+            )
+        except ApiError as error:
+            if refusal := refusal_of(error):
+                return refusal
+            raise
+
+    async def take_over(self, sandbox: Sandbox) -> Refusal | None:
+        """Take over what a restored Sandbox had under its earlier UID: the volume claim and the client's environment.
+
+        Only objects that have no owner and are labelled as the sandbox's. What is missing is omitted: its absence shows
+        at the next start. Secrets cannot be renamed, so the environment is copied; then the earlier Secrets, that with
+        the keys too, are deleted. Repeat it after a failure. Raises what `create` raises.
+        """
+        if claim := sandbox.status.volume_claim:
+            try:
+                await self._existing(Create(VOLUME_CLAIMS, owned(VOLUME_CLAIMS, sandbox, claim)), sandbox.metadata.uid)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+        name, former = sandbox.metadata.name, sandbox.status.sandbox_uid
+        revision = sandbox.spec.environment_revision
+        selector = f"{SANDBOX_LABEL}={name}"
+        for secret in (await self._client.list(SECRETS, self._namespace, labelSelector=selector))["items"]:
+            found = secret["metadata"]
+            if not (_is_left(secret, name) and found["name"].startswith(pod_name(name, former))):
+                continue
+            if found["name"] == environment_secret_name(name, former, revision):
+                environment: dict[str, str] = secret.get("data") or {}
+                copy = environment_secret(sandbox, {}, revision) | {"data": environment}
+                if refusal := await self._copy(copy):
+                    return refusal
+            await self._client.delete(SECRETS, self._namespace, found["name"], uid=found["uid"])
+        return None
+
+    async def _copy(self, secret: KubeObject) -> Refusal | None:
+        """POST a Secret. An existing one is as good: an earlier attempt has made it, or the client sent it again."""
+        try:
+            await self._client.create(SECRETS, self._namespace, secret)
+        except ApiError as error:
+            if error.code == 409 and error.reason == "AlreadyExists":
+                return None
+            if refusal := refusal_of(error):
+                return refusal
+            raise
+        return None
 
     async def grow(self, claim: KubeObject, size: str) -> str:
         """Patch a claim to this size. Returns the error, or "". The next pod tries again."""
@@ -175,6 +236,15 @@ class Api:
         """Post Events. They are for people, so a failure is only logged."""
         for event in events:
             await post_event(self._client, self._namespace, event)
+
+
+def _is_left(found: KubeObject, sandbox: str) -> bool:
+    """Whether an object is the sandbox's by its label, and has no owner, as after a restore."""
+    metadata: dict[str, Any] = found["metadata"]
+    if metadata.get("ownerReferences") or "deletionTimestamp" in metadata:
+        return False
+    labels: dict[str, str] = metadata.get("labels") or {}
+    return labels.get(SANDBOX_LABEL) == sandbox
 
 
 def _key_id(secret: KubeObject) -> str:

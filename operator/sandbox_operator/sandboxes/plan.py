@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sandbox_common.keys import MasterKeys
 from sandbox_operator.pools.claim_patch import brings_volume
+from sandbox_operator.reporting.conditions import patch
 from sandbox_operator.reporting.findings import Finding
 from sandbox_operator.reporting.lifetime import (
     expired_event,
@@ -14,6 +15,7 @@ from sandbox_operator.reporting.lifetime import (
     start_timeout_event,
     start_timeout_note,
 )
+from sandbox_operator.reporting.status import is_restored, taken_over
 from sandbox_operator.sandboxes.ending import follow_deletion, replace_finished, restart, suspend, terminate
 from sandbox_operator.sandboxes.replacement import is_outdated
 from sandbox_operator.sandboxes.running import follow, is_complete, start
@@ -28,6 +30,8 @@ def plan(world: World, keys: MasterKeys) -> Plan:
     world = situation.world
     if world.sandbox.metadata.deletion_timestamp:
         return replace(terminate(situation), surplus=world.surplus)
+    if is_restored(world.sandbox):
+        return _restore(situation)
     steps = _within_limits(situation)
     if world.surplus:
         steps = replace(steps, surplus=world.surplus)
@@ -37,6 +41,14 @@ def plan(world: World, keys: MasterKeys) -> Plan:
     ):
         steps = replace(steps, service=served)
     return steps
+
+
+def _restore(situation: Situation) -> Plan:
+    """Take over what was the earlier Sandbox's. All else follows once the status is of this one."""
+    sandbox, refusal = situation.world.sandbox, situation.world.refusal
+    if refusal:
+        return situation.report_without_pod(Finding(refusal.reason, refusal.message))
+    return Plan(restore=True, status=patch(sandbox.status, taken_over(sandbox)))
 
 
 def _within_limits(situation: Situation) -> Plan:

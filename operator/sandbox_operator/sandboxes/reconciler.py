@@ -33,7 +33,7 @@ from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.services import ServiceChange, Services, refused_event
 from sandbox_operator.sandboxes.traces import StartTraces, is_traced
-from sandbox_operator.sandboxes.volumes import growth, volume_events
+from sandbox_operator.sandboxes.volumes import growth, made_at, volume_events
 from sandbox_operator.sandboxes.world import Create, Made, World
 from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.pace import Pace
@@ -145,6 +145,8 @@ class Reconciler:
         """Do the steps in order. After a step whose result matters for the plan, make a new plan."""
         turn.prepared, turn.memory.prepared = turn.memory.prepared, ""
         self._decide(turn)
+        if turn.steps.restore:
+            await self._take_over(turn)
         if starts := turn.steps.starts:
             if ready_at := self._start_queue.ready_at(turn.sandbox, self._now()):
                 self._queue.add_after(turn.key, (ready_at - self._now()).total_seconds())
@@ -200,6 +202,15 @@ class Reconciler:
             taken=memory.taken,
         )
         turn.pod, turn.steps = pod, plan(world, self._keys)
+
+    async def _take_over(self, turn: Turn) -> None:
+        """Take over what the sandbox had before it was restored."""
+        former = turn.sandbox.status.sandbox_uid
+        turn.refusal = await self._api.take_over(turn.sandbox)
+        if turn.refusal:
+            self._decide(turn)
+        else:
+            _log.info("sandbox restored", sandbox=turn.key, former_uid=former, volume=turn.sandbox.status.volume_claim)
 
     async def _claim(self, turn: Turn) -> None:
         class_ = self._classes.get(turn.sandbox.spec.class_name)
@@ -364,8 +375,7 @@ class Reconciler:
                 await self._api.drop_former_environments(sandbox, self._now())
         volume = outcome.of(VOLUME_CLAIMS)
         if outcome.key_id or complete:
-            made = times.parse(volume["metadata"]["creationTimestamp"]) if volume else None
-            memory.made = Made(outcome.key_id, pod.uid if pod and complete else "", made)
+            memory.made = Made(outcome.key_id, pod.uid if pod and complete else "", made_at(volume) if volume else None)
         class_ = self._classes.get(sandbox.spec.class_name)
         if class_ and volume:
             size = growth(class_, volume)

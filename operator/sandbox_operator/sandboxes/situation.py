@@ -14,7 +14,7 @@ from sandbox_operator.reporting.lifetime import announcement, expiring_events, n
 from sandbox_operator.reporting.losses import lost_volume, vanished_pod, with_loss
 from sandbox_operator.reporting.pod_events import redacted_events
 from sandbox_operator.reporting.redaction import has_foreign_text, redacted_pod
-from sandbox_operator.reporting.status import next_status, reports, with_expiring
+from sandbox_operator.reporting.status import WRITTEN_ALONG, next_status, reports, with_expiring
 from sandbox_operator.sandboxes.replacement import has_vanished
 from sandbox_operator.sandboxes.world import Made, Plan, World
 
@@ -92,7 +92,8 @@ class Situation:
         limit = None if is_ending else nearest_limit(sandbox.model_copy(update={"status": status}), world.class_, pod)
         expiring = announcement(sandbox, limit, world.now)
         events = expiring_events(sandbox, limit, expiring, world.now)
-        return Plan(events=events, status=patch(sandbox.status, with_expiring(status, expiring)) or None)
+        changes = patch(sandbox.status, with_expiring(status, expiring))
+        return Plan(events=events, status=changes if changes.keys() - WRITTEN_ALONG else None)
 
     def report_without_pod(self, finding: Finding, now: datetime | None = None) -> Plan:
         """Report a finding, as of now or of another time, and no pod. The status nevertheless has the sandbox's key.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from sandbox_common import times
 from sandbox_common.kube import KubeObject
@@ -9,10 +10,18 @@ from sandbox_common.losses import loss_words
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.builders.event import EventReason, build_event
 from sandbox_operator.builders.quantity import is_less
+from sandbox_operator.builders.volume import ADOPTED_ANNOTATION
 from sandbox_operator.reporting.losses import lost_volume
 from sandbox_operator.reporting.redaction import tail
 
 _REFUSAL_CHARACTERS = 300
+
+
+def made_at(claim: KubeObject) -> datetime | None:
+    """When a claim was made, and its volume with it; None if it was made for a volume that existed before."""
+    metadata: dict[str, Any] = claim["metadata"]
+    annotations: dict[str, str] = metadata.get("annotations") or {}
+    return None if ADOPTED_ANNOTATION in annotations else times.parse(metadata["creationTimestamp"])
 
 
 def growth(class_: SandboxClass, claim: KubeObject) -> str:
@@ -29,7 +38,7 @@ def volume_events(
     `refusal` says why it cannot grow; "" if it grows.
     """
     uid = claim["metadata"]["uid"]
-    if loss := lost_volume(sandbox, times.parse(claim["metadata"]["creationTimestamp"]), now):
+    if loss := lost_volume(sandbox, made_at(claim), now):
         yield build_event(
             sandbox,
             now,

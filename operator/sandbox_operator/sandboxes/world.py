@@ -92,17 +92,18 @@ class Prepare:
 class Plan:
     """The steps, in this order.
 
-    `claim`: claim a warm pod if there is one. `take`: take over the volume of this claimed pod. `look`: read the Events
-    about this pod. `events`: post them. `creates`: make these objects at the same time. `status`: write this merge
-    patch. `initialize`: initialize the agent server of this pod, which has this class. `surplus`: delete these pods.
-    `prepare`: make this pod's agent server save its work. `delete`: delete this pod; `unfit` says why it could not be
-    used. `abandon`: delete this pod without waiting for its node. `suspend`: suspend the sandbox with this note,
-    because it did not start in time. `expire`: delete the sandbox at this limit. `afterwards`: post these Events; after
-    a claim, only if it succeeded. After `claim`, `take`, `look`, `creates` and `prepare` the next plan is made with the
-    result, after `initialize` some time later. `service`: change the Service. `unreported`: there is a passing state
-    that is not worth a write yet.
+    `restore`: take over what the sandbox had before it was restored. `claim`: claim a warm pod if there is one. `take`:
+    take over the volume of this claimed pod. `look`: read the Events about this pod. `events`: post them. `creates`:
+    make these objects at the same time. `status`: write this merge patch. `initialize`: initialize the agent server of
+    this pod, which has this class. `surplus`: delete these pods. `prepare`: make this pod's agent server save its work.
+    `delete`: delete this pod; `unfit` says why it could not be used. `abandon`: delete this pod without waiting for its
+    node. `suspend`: suspend the sandbox with this note, because it did not start in time. `expire`: delete the sandbox
+    at this limit. `afterwards`: post these Events; after a claim, only if it succeeded. After `claim`, `take`, `look`,
+    `creates` and `prepare` the next plan is made with the result, after `initialize` some time later. `service`: change
+    the Service. `unreported`: there is a passing state that is not worth a write yet.
     """
 
+    restore: bool = False
     claim: bool = False
     take: Pod | None = None
     look: Pod | None = None

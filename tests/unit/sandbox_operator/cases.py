@@ -87,6 +87,7 @@ def decide(
 def writes(plan: Plan) -> tuple[str, ...]:
     """All that is done, but the status."""
     acts = {
+        "restore": plan.restore,
         "claim": plan.claim,
         "take": plan.take,
         "look": plan.look,

@@ -77,7 +77,7 @@ class Server:
         if body["metadata"]["resourceVersion"] != str(version):
             raise ApiError(409, "Conflict", "the object has been modified")
         changes = {part: _merged(found.get(part), change) for part, change in body.items() if part != "metadata"}
-        metadata: KubeObject = {**found["metadata"], **body["metadata"], "resourceVersion": str(version + 1)}
+        metadata: KubeObject = _merged(found["metadata"], body["metadata"]) | {"resourceVersion": str(version + 1)}
         if "spec" in changes:
             metadata["generation"] += 1
         stored = {**found, **changes, "metadata": metadata}

@@ -22,7 +22,7 @@ from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.world import Create, Made, Plan, Prepare, World
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, decode
 from unit.sandbox_operator.cases import NO_POOL
-from unit.sandbox_operator.samples import KEYS, NOW, UID, class_, condition, pod, ready, sandbox
+from unit.sandbox_operator.samples import BEFORE, KEYS, NOW, UID, class_, condition, pod, ready, sandbox
 
 NO_CONFIG = ClusterEvent("FailedMount", 'configmap "x" not found', "Pod", "", NOW)
 GRACE = timedelta(seconds=30)
@@ -51,7 +51,7 @@ class MadeUpCluster:
         self.others: list[Pod] = []
         """Further pods that the sandbox owns, by way of another operator."""
         self.volumes: dict[str, str] = {}
-        """UIDs of the owners of volume claims, by the claim's name."""
+        """UIDs of the owners of volume claims, by the claim's name; "": none."""
         self.left_over: set[str] = set()
         """Volumes that were taken over, and whose pods were deleted before the status named them."""
         self.taken = self.unusable = ""
@@ -87,6 +87,17 @@ class MadeUpCluster:
         """The next one knows what the objects say."""
         self.made = self.looked = self.miss = None
         self.taken = self.unusable = ""
+
+    def restore(self) -> None:
+        """Make the Sandbox again from a backup with its status, and its volume claim. All else is gone."""
+        status = self.sandbox.status.model_copy(update={"sandbox_uid": BEFORE})
+        metadata = self.sandbox.metadata.model_copy(update={"generation": 1, "creation_timestamp": rfc3339(self.now)})
+        self.sandbox = self.sandbox.model_copy(update={"status": status, "metadata": metadata})
+        self.pod, self.secret = None, ""
+        self.others.clear()
+        self.volumes = {status.volume_claim: ""} if status.volume_claim in self.volumes else {}
+        self.left_over.clear()
+        self.restart_operator()
 
     def obstacle(self) -> Miss | None:
         """Why the sandbox gets no warm pod."""
@@ -141,6 +152,8 @@ class MadeUpCluster:
     def act(self) -> int:
         """One pass; gives the number of writes, refused ones not counted."""
         steps, writes = self.plan(), 0
+        if steps.restore:
+            self.take_over()
         if steps.claim:
             self.miss = self.obstacle()
             if not self.miss:
@@ -171,6 +184,13 @@ class MadeUpCluster:
         if steps.requeue_at:
             assert self.now < steps.requeue_at
         return writes
+
+    def take_over(self) -> None:
+        """Take over the volume claim that was the sandbox's before it was restored."""
+        claim = self.sandbox.status.volume_claim
+        assert self.volumes.get(claim, "") in {"", UID}
+        if claim in self.volumes:
+            self.volumes[claim] = UID
 
     def take(self, claimed: Pod) -> int:
         """Take over the volume of the claimed pod, or find that this is impossible; gives the number of writes."""
@@ -288,7 +308,7 @@ class MadeUpCluster:
     def _choose(self) -> tuple[Pod, ...]:
         """Have `pod` be the sandbox's own; gives those that are too many."""
         pods = [*([self.pod] if self.pod else []), *self.others]
-        there = {UID, *(seen.uid for seen in pods)}
+        there = {"", UID, *(seen.uid for seen in pods)}
         self.volumes = {name: owner for name, owner in self.volumes.items() if owner in there}
         self.pod, surplus = choose(self.sandbox, pods, KEYS, self.unusable)
         self.others = [other for other in pods if other is not self.pod]

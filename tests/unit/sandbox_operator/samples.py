@@ -14,6 +14,8 @@ from sandbox_operator.watching.pods import Container, Pod, PodCondition, Run
 
 KEYS = MasterKeys.of({1: b"m" * 32})
 UID = "6a1f0000-0000-4000-8000-000000000001"
+BEFORE = "6a1f0000-0000-4000-8000-000000000000"
+"""UID of the Sandbox before it was restored."""
 KEY_ID = KEYS.key_id(UID)
 VOLUME = "one-abcdefgh"
 """Name of a volume claim."""
@@ -72,6 +74,7 @@ def status(reason: Reason, message: str = "", remedy: str = "", **fields: Any) -
         last_transition_time=rfc3339(NOW),
     )
     of_pod: dict[str, Any] = {
+        "sandbox_uid": UID,
         "pod_name": pod_name("one", UID),
         "pod_uid": POD_UID,
         "start_time": rfc3339(NOW),

@@ -297,3 +297,13 @@ def test_a_long_image_name_leaves_room_for_the_cause() -> None:
     finding = examine(replace(waits("ErrImagePull", "not found"), image="registry.example/" + "a" * 1000))
     assert finding.message.endswith("cannot be pulled: not found")
     assert len(finding.message) < 400
+
+
+def test_a_missing_environment_can_be_sent_again() -> None:
+    named = {name: examine(waits("CreateContainerConfigError", f'secret "{name}" not found')) for name in NAMES}
+    assert {name for name, finding in named.items() if "/start" in finding.remedy} == {*NAMES[:2]}
+    assert {finding.reason for finding in named.values()} == {Reason.CREATE_CONTAINER_ERROR}
+
+
+NAMES = (f"{pod().name}-env", f"{pod().name}-env-1f", "another", pod().name)
+"""Of Secrets. The first two have environments that a client has sent."""

@@ -69,6 +69,18 @@ FOUND: dict[str, tuple[Pod, list[ClusterEvent], Reason, str]] = {
         Reason.VOLUME_NOT_BOUND,
         f"{UNBOUND_WORDS} FailedBinding: no persistent volumes available",
     ),
+    "the volume is that of a claim elsewhere": (
+        UNBOUND,
+        [of_claim("FailedBinding", 'volume "pv-1" already bound to a different claim.', after=1)],
+        Reason.VOLUME_NOT_BOUND,
+        f'{UNBOUND_WORDS} FailedBinding: volume "pv-1" already bound to a different claim.',
+    ),
+    "the volume of a restored claim is gone": (
+        UNBOUND,
+        [of_claim("ClaimLost", "Bound claim has lost its PersistentVolume.", after=1)],
+        Reason.VOLUME_NOT_BOUND,
+        f"{UNBOUND_WORDS} ClaimLost: Bound claim has lost its PersistentVolume.",
+    ),
     "provisioner failed again after another try": (
         pod(),
         [of_claim("ProvisioningFailed", "quota of the cloud", after=9), of_claim("Provisioning", after=8)],

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import ApiError, KubeObject, Resource
-from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS
+from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
-from sandbox_crds.names import environment_secret_name
+from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.names import environment_secret_name, pod_name
 from sandbox_operator.builders.event import EventReason, build_event
+from sandbox_operator.builders.volume import ADOPTED_ANNOTATION, build_volume_claim
 from sandbox_operator.reporting.suspension import suspension_patch
 from sandbox_operator.sandboxes.api import Api
 from sandbox_operator.sandboxes.plan import plan
@@ -22,7 +25,7 @@ from sandbox_operator.sandboxes.world import Create, World
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION
 from unit.sandbox_operator.cases import NO_POOL
 from unit.sandbox_operator.faults import Server
-from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, UID, class_, pod, sandbox
+from unit.sandbox_operator.samples import BEFORE, KEY_ID, KEYS, LATER, NOW, UID, VOLUME, class_, pod, sandbox, status
 
 CREATES = plan(World(sandbox(), class_(), None, NOW, miss=NO_POOL), KEYS).creates
 EXCEEDED = ApiError(403, "Forbidden", 'pods "one" is forbidden: exceeded quota: small, requested: pods=1')
@@ -75,6 +78,121 @@ async def test_a_secret_with_the_key_of_another_is_replaced(api: Api, server: Se
     assert (outcome.key_id, outcome.refusal) == (theirs, None)
     assert server.objects["secrets", pod().name]["metadata"]["annotations"] == {KEY_ID_ANNOTATION: theirs}
     assert server.seen[-4:] == ["create secrets", "get secrets", "delete secrets", "create secrets"]
+
+
+def left_claim(**metadata: Any) -> KubeObject:
+    """The volume claim of a sandbox that was restored, as a backup has it."""
+    labels = {SANDBOX_LABEL: "one", "backup": "weekly"}
+    return {"metadata": {"name": VOLUME, "labels": labels, "annotations": {"a": "b"}, **metadata}, "spec": {}}
+
+
+RESTORED = sandbox(
+    status=status(Reason.READY, sandbox_uid=BEFORE, volume_claim=VOLUME),
+    environmentHash="aa" * 32,
+    environmentRevision="aa",
+)
+WANTED = Create(VOLUME_CLAIMS, build_volume_claim(RESTORED, class_(workspace={"persistent": True})))
+
+
+async def test_a_claim_that_a_backup_has_brought_back_is_adopted(api: Api, server: Server) -> None:
+    made = await server.create(VOLUME_CLAIMS, "here", left_claim())
+    outcome = await api.create([WANTED], UID)
+    assert outcome.refusal is None
+    adopted = server.objects[VOLUME_CLAIMS.plural, VOLUME]["metadata"]
+    assert (adopted["uid"], adopted["labels"]) == (made["metadata"]["uid"], made["metadata"]["labels"])
+    assert adopted["annotations"] == {"a": "b", ADOPTED_ANNOTATION: "true"}
+    assert [owner["uid"] for owner in adopted["ownerReferences"]] == [UID]
+    before = len(server.seen)
+    assert (await api.create([WANTED], UID)).refusal is None
+    assert server.seen[before:] == ["create persistentvolumeclaims", "get persistentvolumeclaims"]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"ownerReferences": [{"uid": "another", "controller": True}]},
+        {"ownerReferences": [{"uid": "another"}]},
+        {"labels": {SANDBOX_LABEL: "two"}},
+        {"labels": {}},
+        {"deletionTimestamp": "2026-11-23T12:00:00Z"},
+    ],
+)
+async def test_a_claim_that_may_be_another_s_stays_as_it_is(api: Api, server: Server, metadata: dict[str, Any]) -> None:
+    await server.create(VOLUME_CLAIMS, "here", left_claim(**metadata))
+    before = deepcopy(server.objects)
+    refusal = (await api.create([WANTED], UID)).refusal
+    assert refusal
+    assert (refusal.reason, f"PersistentVolumeClaim {VOLUME}" in refusal.message) == (Reason.PENDING, True)
+    assert await api.take_over(RESTORED) is None
+    assert server.objects == before
+
+
+async def test_an_adoption_that_is_refused_is_reported_and_one_that_came_too_late_is_repeated(
+    api: Api, server: Server
+) -> None:
+    await server.create(VOLUME_CLAIMS, "here", left_claim())
+    server.fail["patch persistentvolumeclaims"] = [
+        ApiError(403, "Forbidden", "denied by policy"),
+        ApiError(409, "Conflict", "the object has been modified"),
+    ]
+    refusal = (await api.create([WANTED], UID)).refusal
+    assert refusal
+    assert (refusal.reason, refusal.message) == (Reason.POD_REFUSED, "denied by policy")
+    with pytest.raises(ApiError, match="modified"):
+        await api.create([WANTED], UID)
+    assert (await api.create([WANTED], UID)).refusal is None
+
+
+async def left_secrets(server: Server, **labels: str) -> str:
+    """The keys and the environments of before, and what is not the sandbox's; gives the environment's new name."""
+    keys, first = pod_name("one", BEFORE), environment_secret_name("one", BEFORE)
+    for name in (keys, first, f"{first}-aa", "another"):
+        metadata = {"name": name, "labels": {SANDBOX_LABEL: "one", **labels}}
+        await server.create(SECRETS, "here", {"metadata": metadata, "data": {"TOKEN": name}})
+    return environment_secret_name("one", UID, "aa")
+
+
+async def test_the_environment_of_before_gets_the_sandbox_s_name(api: Api, server: Server) -> None:
+    wanted = await left_secrets(server)
+    await server.create(VOLUME_CLAIMS, "here", left_claim())
+    assert await api.take_over(RESTORED) is None
+    assert {name for plural, name in server.objects if plural == SECRETS.plural} == {wanted, "another"}
+    stored = server.objects[SECRETS.plural, wanted]
+    assert stored["data"] == {"TOKEN": environment_secret_name("one", BEFORE, "aa")}
+    assert [owner["uid"] for owner in stored["metadata"]["ownerReferences"]] == [UID]
+    assert (stored["immutable"], stored["metadata"]["labels"][SANDBOX_LABEL]) == (True, "one")
+    [owner] = server.objects[VOLUME_CLAIMS.plural, VOLUME]["metadata"]["ownerReferences"]
+    assert owner["uid"] == UID
+    before = deepcopy(server.objects)
+    assert await api.take_over(RESTORED) is None
+    assert server.objects == before
+
+
+async def test_the_environment_that_a_client_has_sent_again_stays(api: Api, server: Server) -> None:
+    wanted = await left_secrets(server)
+    await server.create(SECRETS, "here", {"metadata": {"name": wanted}, "data": {"TOKEN": "newer"}})
+    assert await api.take_over(RESTORED) is None
+    assert server.objects[SECRETS.plural, wanted]["data"] == {"TOKEN": "newer"}
+
+
+async def test_secrets_of_another_sandbox_are_left_alone(api: Api, server: Server) -> None:
+    await left_secrets(server, **{SANDBOX_LABEL: "two"})
+    before = deepcopy(server.objects)
+    assert await api.take_over(RESTORED) is None
+    assert server.objects == before
+
+
+async def test_no_secret_is_deleted_before_its_copy_exists(api: Api, server: Server) -> None:
+    wanted = await left_secrets(server)
+    server.fail["create secrets"] = [EXCEEDED, TimeoutError()]
+    refusal = await api.take_over(RESTORED)
+    assert refusal
+    assert refusal.reason is Reason.QUOTA_EXCEEDED
+    with pytest.raises(TimeoutError):
+        await api.take_over(RESTORED)
+    assert (SECRETS.plural, environment_secret_name("one", BEFORE, "aa")) in server.objects
+    assert await api.take_over(RESTORED) is None
+    assert (SECRETS.plural, wanted) in server.objects
 
 
 async def test_environments_that_a_client_has_replaced_are_deleted_once_they_are_old(api: Api, server: Server) -> None:

@@ -21,6 +21,7 @@ from unit.sandbox_operator.limit_cases import LIMITS
 from unit.sandbox_operator.plan_cases import BOOTING, CASES, READY
 from unit.sandbox_operator.replacement_cases import REPLACEMENTS
 from unit.sandbox_operator.samples import (
+    BEFORE,
     KEY_ID,
     KEYS,
     LATER,
@@ -124,6 +125,7 @@ def test_the_first_status_has_everything_at_once() -> None:
                 "observedGeneration": 1,
             }
         ],
+        "sandboxUID": UID,
         "podName": pod().name,
         "podUID": POD_UID,
         "podIP": "10.244.0.7",
@@ -133,6 +135,38 @@ def test_the_first_status_has_everything_at_once() -> None:
         "readyTime": rfc3339(SOON),
         "firstReadyTime": rfc3339(SOON),
         "workspaceKept": False,
+    }
+
+
+def test_a_restored_sandbox_first_takes_over_what_was_its_own() -> None:
+    before = status(Reason.STARTING, sandbox_uid=BEFORE)
+    [starting] = before.conditions
+    announced = starting.model_copy(update={"type": "Expiring", "reason": "NeverReady", "status": "True"})
+    before = before.model_copy(update={"conditions": [starting, announced]})
+    restored = sandbox(status=before)
+    made = decide(restored, now=LATER)
+    assert writes(made) == ("restore",)
+    told = [starting.model_dump(by_alias=True)]
+    assert fields(made) == {"sandboxUID": UID, "startingSince": "", "conditions": told}
+    assert writes(decide(sandbox(status=applied(before, fields(made))), now=LATER)) == ("secrets", "pods")
+    # A limit of before does not end it at once.
+    assert writes(decide(restored, class_=class_(progressDeadlineSeconds=1), now=LATER)) == ("restore",)
+    # It is not of this Sandbox as long as the environment has not been copied.
+    refused = fields(decide(restored, now=LATER, refusal=Refusal(Reason.QUOTA_EXCEEDED, "no more Secrets")))
+    assert "sandboxUID" not in refused
+    assert decide(sandbox(status=applied(before, refused)), now=LATER).restore
+
+
+def test_the_first_status_with_a_pod_names_its_volume_and_an_older_one_is_not_written_for_that() -> None:
+    seen = ready(volume_claim=pod().name)
+    assert fields(decide(sandbox(), seen, made=MADE))["volumeClaim"] == pod().name
+    of_earlier_version = applied(READY, {"sandboxUID": "", "workspaceKept": True})
+    assert decide(sandbox(status=of_earlier_version), seen, now=LATER).status is None
+    restarted = replace(seen, container=container(waiting_reason="", running_since=NOW, ready=True, restarts=1))
+    assert fields(decide(sandbox(status=of_earlier_version), restarted, now=LATER)) == {
+        "restartCount": 1,
+        "sandboxUID": UID,
+        "volumeClaim": pod().name,
     }
 
 

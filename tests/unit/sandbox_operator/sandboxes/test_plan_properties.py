@@ -13,7 +13,7 @@ from sandbox_common.reasons import MEANINGS, SUSPENSIONS, Reason
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import SandboxClass
 from sandbox_operator.pools.claim_patch import is_first_start
-from sandbox_operator.reporting.status import may_have_been_suspended
+from sandbox_operator.reporting.status import is_restored, may_have_been_suspended
 from sandbox_operator.sandboxes.situation import PATIENCE
 from sandbox_operator.sandboxes.world import Plan
 from sandbox_operator.watching.pods import Pod
@@ -208,6 +208,12 @@ class Cluster(RuleBasedStateMachine):
         sandbox = self.cluster.sandbox
         return is_first_start(sandbox) and sandbox.spec.warm_start == "Allowed"
 
+    @precondition(lambda self: self.cluster.sandbox.status.key_id != "")
+    @rule()
+    def sandbox_is_restored(self) -> None:
+        self._note_loss()
+        self.cluster.restore()
+
     # What the operator does
 
     @rule()
@@ -217,6 +223,8 @@ class Cluster(RuleBasedStateMachine):
     @rule()
     def operator_looks(self) -> None:
         turns = self.cluster.turns
+        if is_restored(self.cluster.sandbox):
+            self.cluster.act()
         self.cluster.act()
         ends = self.cluster.pod is not None and self.cluster.pod.deletion_requested is not None
         if self.cluster.turns > turns or ends:
@@ -246,6 +254,13 @@ class Cluster(RuleBasedStateMachine):
         steps = self.cluster.plan()
         self.cluster.tell(replace(steps, afterwards=()))
         self.cluster.create([create for create in steps.creates if create.resource.plural in done])
+        self.cluster.restart_operator()
+
+    @precondition(lambda self: is_restored(self.cluster.sandbox))
+    @rule()
+    def operator_dies_while_it_takes_over(self) -> None:
+        """Between the volume claim and the status."""
+        self.cluster.take_over()
         self.cluster.restart_operator()
 
     @precondition(lambda self: self.cluster.free > 0)
@@ -313,6 +328,8 @@ class Cluster(RuleBasedStateMachine):
             assert told.reason == Reason.QUOTA_EXCEEDED
         status_names = {status.volume_claim, pod().name}
         assert cluster.volumes.keys() <= status_names | cluster.left_over
+        assert not is_restored(cluster.sandbox)
+        assert "" not in cluster.volumes.values()
         told_of = {name.rpartition(".")[2] for name, reason in cluster.events.items() if reason == "PodLost"}
         assert self.lost <= told_of
         self.lost.clear()
@@ -340,7 +357,7 @@ class Cluster(RuleBasedStateMachine):
         told = status.condition("Ready")
         if told and told.status == "True" and cluster.pod and cluster.pod.uid == status.pod_uid:
             claim = cluster.pod.volume_claim
-            assert claim in {"", status.volume_claim or pod().name}
+            assert claim == status.volume_claim or not claim
             # A predecessor may have died between the pod and its claim. The pod of a pool has had one.
             assert not claim or cluster.volumes.get(claim, "" if cluster.pod.claimed else UID) == UID
 

@@ -172,7 +172,7 @@ async def test_without_its_volume_a_claimed_pod_is_lost(scene: VolumeScene, fate
     scene.now = own.created.replace(second=30)
     await scene.step()
     assert scene.status["poolMiss"] == f"VolumeFailed: {words}"
-    assert "volumeClaim" not in scene.status
+    assert scene.status["volumeClaim"] == OWN
 
 
 async def test_a_failure_that_may_pass_is_tried_again(scene: VolumeScene) -> None:

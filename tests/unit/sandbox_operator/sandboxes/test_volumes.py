@@ -6,9 +6,10 @@ from typing import Any
 from sandbox_common.losses import LossReason
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
+from sandbox_operator.builders.volume import ADOPTED_ANNOTATION
 from sandbox_operator.reporting.losses import lost_volume, with_loss
 from sandbox_operator.sandboxes.plan import plan
-from sandbox_operator.sandboxes.volumes import growth, volume_events
+from sandbox_operator.sandboxes.volumes import growth, made_at, volume_events
 from sandbox_operator.sandboxes.world import Made, World
 from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, POD_UID, class_, ready, sandbox, status
 
@@ -43,6 +44,15 @@ def test_it_is_told_once_though_the_clock_of_the_api_server_is_ahead() -> None:
     told = OLD.model_copy(update={"status": with_loss(OLD.status, lost_volume(OLD, made, SEEN))})
     assert told.status.last_loss
     assert lost_volume(told, made, SEEN + timedelta(seconds=1)) is None
+
+
+def test_a_claim_that_was_restored_is_no_empty_workspace() -> None:
+    restored = claim("5Gi", rfc3339(ANEW))
+    assert made_at(restored) == ANEW
+    assert list(volume_events(OLD, KEPT, restored, SEEN))
+    restored["metadata"]["annotations"] = {ADOPTED_ANNOTATION: "true"}
+    assert made_at(restored) is None
+    assert list(volume_events(OLD, KEPT, restored, SEEN)) == []
 
 
 def test_it_is_written_with_the_next_status() -> None:

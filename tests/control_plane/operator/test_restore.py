@@ -1,0 +1,352 @@
+"""A namespace that is lost, and rebuilt by the commands of docs/backup.md; and backups that lack something."""
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control_plane.cluster_scope import NAMESPACES
+from control_plane.conftest import MASTER
+from control_plane.gateway.support import API_KEY, Replica, add_api_key, replica
+from control_plane.operator.mortal import operator
+from control_plane.operator.world import World
+from control_plane.pools.basin import Basin, Node
+from control_plane.waiting import eventually
+from local_cluster.build import binary
+from local_cluster.control_plane import ControlPlane
+from local_cluster.kubectl import environment
+from local_cluster.paths import ROOT
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeClient, KubeObject, Resource
+from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS, VOLUME_CLAIMS
+from sandbox_common.reasons import PoolReason, Reason
+from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.models import Sandbox
+from sandbox_crds.names import environment_secret_name, pod_name
+from sandbox_operator.app import USER_AGENT
+from sandbox_operator.builders.owned import name_of
+from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.watching.pods import controller_uid
+
+KEPT = "kept"
+"""A class with volumes."""
+ENVIRONMENT = {"TOKEN": "of a client", "EMPTY": ""}
+BEFORE = "6a1f0000-0000-4000-8000-000000000000"
+"""UID of a Sandbox that is no more."""
+KEYS = MasterKeys.of({1: MASTER.encode()})
+
+_STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
+_VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
+_COMMANDS = re.compile(r"^### (\w+)\n(?:(?!^#).)*?^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMANDS = dict(_COMMANDS.findall((ROOT / "docs/backup.md").read_text()))
+"""The first commands below each of the page's headings."""
+
+
+@pytest.fixture
+async def second(control_plane: ControlPlane) -> AsyncIterator[KubeClient]:
+    """The operator's client."""
+    client = await KubeClient.connect(str(control_plane.kubeconfig), USER_AGENT)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def basin(client: KubeClient, namespace: str) -> AsyncIterator[Basin]:
+    """The test's namespace. Its class `KEPT` has volumes that outlive their claims."""
+    basin = Basin(client, namespace, "pool")
+    volumes = [f"{namespace}-{number}" for number in range(6)]
+    await client.create(_STORAGE_CLASSES, "", {"metadata": {"name": namespace}, "provisioner": "example.com/none"})
+    for name in volumes:
+        await client.create(_VOLUMES, "", {"metadata": {"name": name}, "spec": _volume(namespace)})
+    await _add_class(basin)
+    yield basin
+    for name in volumes:
+        await client.delete(_VOLUMES, "", name)
+    await client.delete(_STORAGE_CLASSES, "", namespace)
+
+
+def _volume(storage_class: str) -> KubeObject:
+    return {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": storage_class,
+        "persistentVolumeReclaimPolicy": "Retain",
+        "hostPath": {"path": "/nowhere"},
+    }
+
+
+async def _add_class(world: World) -> None:
+    await world.add_class(KEPT, workspace={"persistent": True, "size": "1Gi", "storageClassName": world.namespace})
+
+
+@dataclass(frozen=True)
+class Being:
+    """What must be equal after a restore."""
+
+    session_key: str
+    claim: str
+    volume: str
+    environment: Mapping[str, str] | None
+
+
+async def being(world: World, name: str, keys: MasterKeys) -> Being:
+    """What the sandbox has, all of which is its own."""
+    sandbox = await world.sandbox(name)
+    metadata, status = sandbox.metadata, sandbox.status
+    assert status.sandbox_uid == metadata.uid
+
+    async def bound() -> KubeObject | None:
+        found = await world.client.get(VOLUME_CLAIMS, world.namespace, status.volume_claim)
+        return found if found["status"]["phase"] == "Bound" else None
+
+    claim = await eventually(bound)
+    assert controller_uid(claim) == metadata.uid
+    return Being(
+        keys.session_key(status.key_id),
+        status.volume_claim,
+        claim["spec"]["volumeName"],
+        await environment_of(world, sandbox) if sandbox.spec.environment_hash else None,
+    )
+
+
+async def environment_of(world: World, sandbox: Sandbox) -> dict[str, str]:
+    """What the Secret has that the sandbox's pods name."""
+    metadata, revision = sandbox.metadata, sandbox.spec.environment_revision
+    secret = await world.client.get(
+        SECRETS, world.namespace, environment_secret_name(metadata.name, metadata.uid, revision)
+    )
+    return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+
+
+async def run(commands: str, control_plane: ControlPlane, namespace: str, directory: Path) -> None:
+    """Run these commands of the page as they are."""
+    variables = environment(control_plane.kubeconfig, "127.0.0.1")
+    variables |= {"NAMESPACE": namespace, "CRDS": str(ROOT / "helm/openhands-sandbox/crds")}
+    variables["PATH"] = f"{binary('kubectl').parent}:{variables['PATH']}"
+    done = await asyncio.create_subprocess_exec(
+        "bash",
+        "-euo",
+        "pipefail",
+        "-c",
+        commands,
+        cwd=directory,
+        env=variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await done.communicate()
+    assert done.returncode == 0, output.decode()
+
+
+async def lose(world: World) -> None:
+    """Delete the namespace, and make an empty one of this name."""
+    namespace = await world.client.get(NAMESPACES, "", world.namespace)
+    for pod in (await world.client.list(PODS, world.namespace))["items"]:
+        await world.client.delete(PODS, world.namespace, pod["metadata"]["name"], grace_seconds=0)
+    await world.client.delete(NAMESPACES, "", world.namespace)
+
+    async def is_gone() -> bool:
+        found = await world.client.find(NAMESPACES, "", world.namespace)
+        return found is None or found["metadata"]["uid"] != namespace["metadata"]["uid"]
+
+    await eventually(is_gone)
+
+
+async def settled(gateway: Replica, session: str) -> tuple[str, str]:
+    """The runtime id and the session key of a session, once the client has its key."""
+
+    async def look() -> tuple[str, str] | None:
+        found = await gateway.session(session)
+        return (found["runtime_id"], found["session_api_key"]) if found["session_api_key"] else None
+
+    return await eventually(look)
+
+
+async def test_a_namespace_that_is_rebuilt_by_the_page_has_its_sandboxes_again(
+    control_plane: ControlPlane,
+    basin: Basin,
+    second: KubeClient,
+    master_keys: MasterKeys,
+    tmp_path: Path,
+) -> None:
+    client, namespace = basin.client, basin.namespace
+    node = Node(client, namespace)
+    await add_api_key(client, namespace, API_KEY, "alice", policy=json.dumps({"classes": [KEPT]}))
+    async with (
+        operator(second, namespace, master_keys),
+        replica(control_plane.kubeconfig, namespace, master_keys) as gateway,
+        node.running_all(),
+    ):
+        for session in ("running", "paused"):
+            await gateway.start(session, environment=ENVIRONMENT, sandbox_class=KEPT)
+        sessions = {session: await settled(gateway, session) for session in ("running", "paused")}
+        running, paused = (sessions[session][0] for session in ("running", "paused"))
+        await basin.add_pool(replicas=1, className=KEPT)
+        await basin.told(PoolReason.FILLED)
+        await basin.add("warm", className=KEPT)
+        warm = await basin.until(Reason.READY, "warm")
+        assert (warm.status.launch, warm.status.volume_claim) == ("Warm", warm.status.pod_name)
+        for name in (running, paused):
+            await basin.until(Reason.READY, name)
+        await gateway.post("/pause", paused)
+        await basin.until(Reason.SUSPENDED, paused)
+        before = {name: await being(basin, name, master_keys) for name in (running, paused, "warm")}
+        uids = {name: (await basin.sandbox(name)).metadata.uid for name in before}
+        assert before[running].environment == ENVIRONMENT
+        await run(COMMANDS["Export"], control_plane, namespace, tmp_path)
+    await lose(basin)
+    await run(COMMANDS["Restore"], control_plane, namespace, tmp_path)
+    async with (
+        operator(second, namespace, master_keys),
+        replica(control_plane.kubeconfig, namespace, master_keys) as gateway,
+        node.running_all(),
+    ):
+        for name in (running, "warm"):
+            await basin.until(Reason.READY, name, lambda it: it.status.sandbox_uid == it.metadata.uid)
+        await basin.until(Reason.SUSPENDED, paused, lambda it: it.status.sandbox_uid == it.metadata.uid)
+        # A suspended sandbox has its own again before it is resumed.
+        assert {name: await being(basin, name, master_keys) for name in before} == before
+        assert {session: await settled(gateway, session) for session in sessions} == sessions
+        await gateway.post("/resume", paused)
+        resumed = await basin.until(Reason.READY, paused)
+        assert await being(basin, paused, master_keys) == before[paused]
+        pod = await client.get(PODS, namespace, resumed.status.pod_name)
+        mounted = [volume["persistentVolumeClaim"]["claimName"] for volume in pod["spec"]["volumes"][:1]]
+        assert mounted == [before[paused].claim]
+        secrets = {item["metadata"]["name"] for item in (await client.list(SECRETS, namespace))["items"]}
+        assert not [secret for name, uid in uids.items() for secret in secrets if pod_name(name, uid) in secret]
+        lost = await client.list(Resource("events.k8s.io", "v1", "events", "Event"), namespace)
+        reasons = {(item["regarding"]["name"], item["reason"]) for item in lost["items"]}
+        assert {name for name, reason in reasons if reason == "PodLost"} == {running, "warm"}
+        assert not [name for name, reason in reasons if reason == "WorkspaceLost"]
+        # It is the sandbox's again: it goes with it.
+        await gateway.post("/stop", paused)
+        await basin.gone(VOLUME_CLAIMS, before[paused].claim)
+        await client.get(VOLUME_CLAIMS, namespace, before[running].claim)
+
+
+async def add_restored(world: World, name: str, *, status: bool = True, **spec: Any) -> Sandbox:
+    """A Sandbox as a restore makes it. `status`: with its status of before."""
+    sandbox = await world.add(name, className=KEPT, **spec)
+    if status:
+        await write_status(world, name)
+    return sandbox
+
+
+async def write_status(world: World, name: str) -> None:
+    """Write the status of before."""
+    status = {
+        "sandboxUID": BEFORE,
+        "keyID": KEYS.key_id(BEFORE),
+        "volumeClaim": f"{name}-left",
+        "podName": "",
+        "podUID": "",
+        "firstReadyTime": "2026-01-31T12:00:00Z",
+    }
+    await world.client.patch(SANDBOXES, world.namespace, name, {"status": status}, subresource="status")
+
+
+async def add_claim(world: World, name: str, volume: str = "", **metadata: Any) -> None:
+    """The volume claim of before, for this volume."""
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": world.namespace,
+        **({"volumeName": volume} if volume else {}),
+    }
+    metadata = {"name": f"{name}-left", "labels": {SANDBOX_LABEL: name}, **metadata}
+    await world.client.create(VOLUME_CLAIMS, world.namespace, {"metadata": metadata, "spec": spec})
+
+
+async def owners(world: World, name: str) -> tuple[str, list[str]]:
+    """UID of the volume claim of before, and those of its owners."""
+    claim = await world.client.get(VOLUME_CLAIMS, world.namespace, f"{name}-left")
+    metadata = claim["metadata"]
+    return metadata["uid"], [owner["uid"] for owner in metadata.get("ownerReferences", ())]
+
+
+async def test_what_a_backup_lacks_is_said_and_nothing_is_overwritten(
+    control_plane: ControlPlane, basin: Basin, second: KubeClient, master_keys: MasterKeys
+) -> None:
+    client, namespace = basin.client, basin.namespace
+    node = Node(client, namespace)
+    other = await add_restored(basin, "other", status=False, suspend=True)
+    reference = {"apiVersion": SANDBOXES.api_version, "kind": "Sandbox", "name": "other", "uid": other.metadata.uid}
+    await client.create(_VOLUMES, "", {"metadata": {"name": f"{namespace}-taken"}, "spec": _taken(namespace)})
+    await add_restored(basin, "no-claim")
+    await add_restored(basin, "no-status", status=False)
+    await add_claim(basin, "no-status")
+    await add_restored(basin, "no-label")
+    await add_claim(basin, "no-label", labels={})
+    await add_restored(basin, "owned")
+    await add_claim(basin, "owned", ownerReferences=[reference])
+    await add_restored(basin, "elsewhere")
+    await add_claim(basin, "elsewhere", volume=f"{namespace}-taken")
+    environment_hash = master_keys.environment_hash(ENVIRONMENT)
+    lacking = await add_restored(basin, "no-environment", environmentHash=environment_hash)
+    await add_claim(basin, "no-environment")
+    before = {name: await owners(basin, name) for name in ("no-status", "no-label", "owned")}
+    async with operator(second, namespace, master_keys):
+        pod = pod_name("no-environment", lacking.metadata.uid)
+        await eventually(lambda: client.find(PODS, namespace, pod))
+        await node.bind(pod)
+        words = f'secret "{pod}-env" not found'
+        state = {"waiting": {"reason": "CreateContainerConfigError", "message": words}}
+        await node.report(pod, phase="Pending", state=state)
+        said = message(await basin.until(Reason.CREATE_CONTAINER_ERROR, "no-environment"))
+        assert words in said
+        assert "The client can send it again with /start." in said
+        for name in ("no-label", "owned"):
+            said = message(await basin.until(Reason.PENDING, name, lambda it: it.status.sandbox_uid != BEFORE))
+            assert f"There is a PersistentVolumeClaim {name}-left that does not belong to this sandbox" in said
+        said = message(await basin.until(Reason.VOLUME_NOT_BOUND, "elsewhere"))
+        assert f'FailedBinding: volume "{namespace}-taken" already bound to a different claim.' in said
+        for name in ("no-claim", "no-status"):
+            sandbox = await basin.sandbox(name)
+            await node.run(name_of(sandbox))
+            await basin.until(Reason.READY, name)
+        basin.name = "no-claim"
+        assert len(await basin.events("WorkspaceLost")) == 1
+        new = await basin.sandbox("no-status")
+        assert (new.status.key_id, new.status.volume_claim) == (master_keys.key_id(new.metadata.uid), name_of(new))
+        assert {name: await owners(basin, name) for name in before} == before
+
+        # With its status, it is the sandbox of before, even though the operator has taken it for a new one.
+        async with node.running_all():
+            await write_status(basin, "no-status")
+            again = await basin.until(
+                Reason.READY,
+                "no-status",
+                lambda it: it.status.key_id == KEYS.key_id(BEFORE) and it.status.pod_uid != new.status.pod_uid,
+            )
+        assert await owners(basin, "no-status") == (before["no-status"][0], [again.metadata.uid])
+        assert again.status.volume_claim == "no-status-left"
+        # So it can also be given a volume claim alone.
+        for name in ("no-label", "owned"):
+            assert await owners(basin, name) == before[name]
+        await client.patch(
+            VOLUME_CLAIMS, namespace, "no-label-left", {"metadata": {"labels": {SANDBOX_LABEL: "no-label"}}}
+        )
+        async with node.running_all():
+            labelled = await basin.until(Reason.READY, "no-label")
+        assert await owners(basin, "no-label") == (before["no-label"][0], [labelled.metadata.uid])
+    await client.delete(_VOLUMES, "", f"{namespace}-taken")
+
+
+def _taken(storage_class: str) -> KubeObject:
+    """A volume of another namespace's claim."""
+    claim = {"namespace": "elsewhere", "name": "another", "uid": BEFORE}
+    return {**_volume(storage_class), "claimRef": claim}
+
+
+def message(sandbox: Sandbox) -> str:
+    """What the condition says."""
+    condition = sandbox.status.condition(READY)
+    assert condition
+    return condition.message
