@@ -28,7 +28,7 @@ MASTER = "master-key-of-the-tests-0123456789abcdef"
 _SHARING = frozenset({"helm", "races"})
 """Directories whose tests share what takes long to start."""
 
-_NO_POD_GC = "--controllers=*,-pod-garbage-collector-controller"
+NO_POD_GC = "--controllers=*,-pod-garbage-collector-controller"
 """The tests' pods are bound to a node that does not exist, for which that controller deletes them after 40 s."""
 
 
@@ -91,7 +91,7 @@ def pytest_runtest_call() -> Generator[None]:
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """etcd, kube-apiserver and kube-controller-manager, which follows ownerReferences. `.kubeconfig` is the admin's."""
-    with ControlPlane(controller_manager=True, manager_flags=[_NO_POD_GC]) as running:
+    with ControlPlane(controller_manager=True, manager_flags=[NO_POD_GC]) as running:
         asyncio.run(_install(running))
         yield running
 

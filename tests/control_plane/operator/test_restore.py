@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import backup_page
 from control_plane.cluster_scope import NAMESPACES
 from control_plane.conftest import MASTER
 from control_plane.gateway.support import API_KEY, Replica, add_api_key, replica
@@ -18,10 +18,7 @@ from control_plane.operator.mortal import operator
 from control_plane.operator.world import World
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import eventually
-from local_cluster.build import binary
 from local_cluster.control_plane import ControlPlane
-from local_cluster.kubectl import environment
-from local_cluster.paths import ROOT
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, KubeObject, Resource
 from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS, VOLUME_CLAIMS
@@ -43,9 +40,6 @@ KEYS = MasterKeys.of({1: MASTER.encode()})
 
 _STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 _VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
-_COMMANDS = re.compile(r"^### (\w+)\n(?:(?!^#).)*?^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = dict(_COMMANDS.findall((ROOT / "docs/backup.md").read_text()))
-"""The first commands below each of the page's headings."""
 
 
 @pytest.fixture
@@ -124,24 +118,9 @@ async def environment_of(world: World, sandbox: Sandbox) -> dict[str, str]:
     return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
 
 
-async def run(commands: str, control_plane: ControlPlane, namespace: str, directory: Path) -> None:
-    """Run these commands of the page as they are."""
-    variables = environment(control_plane.kubeconfig, "127.0.0.1")
-    variables |= {"NAMESPACE": namespace, "CRDS": str(ROOT / "helm/openhands-sandbox/crds")}
-    variables["PATH"] = f"{binary('kubectl').parent}:{variables['PATH']}"
-    done = await asyncio.create_subprocess_exec(
-        "bash",
-        "-euo",
-        "pipefail",
-        "-c",
-        commands,
-        cwd=directory,
-        env=variables,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await done.communicate()
-    assert done.returncode == 0, output.decode()
+async def follow(heading: str, control_plane: ControlPlane, namespace: str, directory: Path) -> None:
+    """Run the page's commands below this heading."""
+    await asyncio.to_thread(backup_page.follow, heading, control_plane.kubeconfig, "127.0.0.1", namespace, directory)
 
 
 async def lose(world: World) -> None:
@@ -199,9 +178,9 @@ async def test_a_namespace_that_is_rebuilt_by_the_page_has_its_sandboxes_again(
         before = {name: await being(basin, name, master_keys) for name in (running, paused, "warm")}
         uids = {name: (await basin.sandbox(name)).metadata.uid for name in before}
         assert before[running].environment == ENVIRONMENT
-        await run(COMMANDS["Export"], control_plane, namespace, tmp_path)
+        await follow("Export", control_plane, namespace, tmp_path)
     await lose(basin)
-    await run(COMMANDS["Restore"], control_plane, namespace, tmp_path)
+    await follow("Restore", control_plane, namespace, tmp_path)
     async with (
         operator(second, namespace, master_keys),
         replica(control_plane.kubeconfig, namespace, master_keys) as gateway,
