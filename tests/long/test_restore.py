@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,7 +32,8 @@ ENVIRONMENT = {"TOKEN": "of a client"}
 
 
 @contextmanager
-def timed(progress: Progress, what: str) -> Iterator[None]:
+def timed(progress: Progress, what: str) -> Generator[None]:
+    """Print how long this took."""
     began = time.monotonic()
     yield
     progress.say(f"  {time.monotonic() - began:6.1f} s: {what}")

@@ -302,8 +302,9 @@ async def test_what_a_backup_lacks_is_said_and_nothing_is_overwritten(
             again = await basin.until(
                 Reason.READY,
                 "no-status",
-                lambda it: it.status.key_id == KEYS.key_id(BEFORE) and it.status.pod_uid != new.status.pod_uid,
+                lambda it: it.status.sandbox_uid != BEFORE and it.status.pod_uid not in {"", new.status.pod_uid},
             )
+        assert again.status.key_id == KEYS.key_id(BEFORE)
         assert await owners(basin, "no-status") == (before["no-status"][0], [again.metadata.uid])
         assert again.status.volume_claim == "no-status-left"
         # So it can also be given a volume claim alone.
