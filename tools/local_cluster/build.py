@@ -115,6 +115,14 @@ FAMILIES: Mapping[str, Family] = {
             renames={"gvisor": "containerd-shim-runsc-v1"},
         ),
         Family("kwok", ("kwok",)),
+        Family("kind", ("kind",)),
+        Family(
+            "kubeadm",
+            ("kubeadm",),
+            version_of="k8s.io/kubernetes",
+            stamp=("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"),
+            track="kubernetes",
+        ),
         Family("registry", ("registry",), packages=(".",)),
         Family("light-agent", ("light-agent",), packages=(".",)),
         Family("cyclonus", ("cyclonus",), packages=(".",)),
@@ -122,7 +130,7 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 # What a cluster needs, the longest build first. kwok (simulated nodes), cyclonus (simulated NetworkPolicies), Helm 3,
-# the registry and the light agent server of measurements are built on demand.
+# kind, kubeadm, the registry and the light agent server of measurements are built on demand.
 CLUSTER_FAMILIES = (
     "kubernetes",
     "containerd",

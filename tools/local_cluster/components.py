@@ -32,6 +32,17 @@ def _binding(name: str, role: str, user: str) -> dict[str, Any]:
     }
 
 
+POLICIES_RULES = [
+    {
+        "apiGroups": [""],
+        "resources": ["endpoints", "namespaces", "nodes", "pods", "services"],
+        "verbs": ["get", "list", "watch"],
+    },
+    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list", "watch"]},
+]
+"""What kube-router may read to enforce NetworkPolicies."""
+
 ACCESS: Sequence[dict[str, Any]] = (
     # The right to read logs and to exec goes to the API server's client certificate.
     _binding("local-cluster:apiserver-to-kubelet", "system:kubelet-api-admin", pki.KUBELET_CLIENT.common_name),
@@ -39,15 +50,7 @@ ACCESS: Sequence[dict[str, Any]] = (
         "apiVersion": f"{_RBAC}/v1",
         "kind": "ClusterRole",
         "metadata": {"name": "local-cluster:policies"},
-        "rules": [
-            {
-                "apiGroups": [""],
-                "resources": ["endpoints", "namespaces", "nodes", "pods", "services"],
-                "verbs": ["get", "list", "watch"],
-            },
-            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
-            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list", "watch"]},
-        ],
+        "rules": POLICIES_RULES,
     },
     _binding("local-cluster:policies", "local-cluster:policies", pki.POLICIES.common_name),
 )

@@ -16,6 +16,14 @@ KUBELET_PORT = 10250
 PROXY_HEALTH_PORT = 10256
 NETWORK_NAME = "openhands-sandbox"
 POLICIES_HEALTH_PORT = 20244
+POLICIES_FLAGS = (
+    "--run-firewall=true",
+    "--run-router=false",
+    "--run-service-proxy=false",
+    "--run-loadbalancer=false",
+    f"--service-cluster-ip-range={SERVICE_CIDR}",
+)
+"""The flags with which only the part of kube-router runs that enforces NetworkPolicies."""
 GVISOR = "runsc"
 """The runtime handler that is gVisor."""
 FAILING_HANDLER = "failing"
@@ -192,13 +200,9 @@ def policies_command(binary: Path, state: State) -> list[str]:
     """kube-router, of which only the part runs that enforces NetworkPolicies."""
     return [
         str(binary),
-        "--run-firewall=true",
-        "--run-router=false",
-        "--run-service-proxy=false",
-        "--run-loadbalancer=false",
+        *POLICIES_FLAGS,
         f"--kubeconfig={state.config / 'policies.kubeconfig'}",
         f"--hostname-override={NODE_NAME}",
-        f"--service-cluster-ip-range={SERVICE_CIDR}",
         f"--health-port={POLICIES_HEALTH_PORT}",
     ]
 
