@@ -26,11 +26,11 @@ $(VENV)/.synced: requirements-dev.lock.txt pyproject.toml
 venv: $(VENV)/.synced ## Make the Python environment
 
 .PHONY: demo
-demo: venv ## Cluster, images, chart and the SDK's example (CLUSTER=local, kind or current)
+demo: venv ## Cluster, images, chart and the SDK's example (CLUSTER=local, kind or current; else what the machine has)
 	@$(BIN)/python -m demo run
 
 .PHONY: down
-down: venv ## Take the local cluster down, without a trace
+down: venv ## Take the demo's cluster down, without a trace
 	@$(BIN)/python -m demo down
 
 .PHONY: env

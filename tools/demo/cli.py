@@ -15,14 +15,19 @@ from demo import workloads
 from demo.commands import follow
 from demo.outside import run_example, sdk_python
 from demo.release import NAME, Release, install, installed, read_values
-from demo.targets import NAMESPACE, Images, Target, choose
+from demo.targets import NAMESPACE, Images, Target, automatic, choose
 from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress, elapsed
 
 JOB = "sdk-example"
 
 ClusterOption = Annotated[
-    str, typer.Option(envvar="CLUSTER", help="local (this machine, needs root), kind (needs Docker), current, auto")
+    str,
+    typer.Option(
+        envvar="CLUSTER",
+        help="local (this machine, needs root), kind (needs Docker), current (that of kubectl), "
+        "or auto: kind if a Docker engine answers, else local",
+    ),
 ]
 
 app = typer.Typer(no_args_is_help=True, help="Bring up a cluster, install the chart and run the SDK's example.")
@@ -49,6 +54,9 @@ def run(
     started = time.monotonic()
     progress = Progress(sys.stdout)
     try:
+        if cluster == "auto":
+            cluster, why = automatic()
+            progress.say(f"==> Taking CLUSTER={cluster}: {why}. The others: make demo CLUSTER=local, kind or current")
         target = choose(cluster, egress=egress)
         images = _prepare(target, progress)
         release = install(target, images, NAMESPACE, progress, read_values(values) if values else None)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from demo.commands import run
+from images import docker
 from images.build import Engine, build
 from images.recipes import ImageName
 from local_cluster.build import binary, ensure
 from local_cluster.errors import ClusterError
-from local_cluster.paths import ROOT
+from local_cluster.paths import ROOT, State
 from local_cluster.ports import free_port
 from local_cluster.progress import Progress
 
@@ -88,7 +89,10 @@ class Target(Protocol):
 
 
 class KindTarget:
-    """A kind cluster, made from kind-config.yaml; needs Docker."""
+    """A kind cluster, made from kind-config.yaml; needs Docker. kind and kubectl are those on the PATH, else built.
+
+    KIND_NODE_IMAGE in the environment names a node image that Docker has, for machines that cannot pull kind's own.
+    """
 
     name = "kind"
     chart_values: Mapping[str, Any] = {}
@@ -96,15 +100,18 @@ class KindTarget:
     forward = ""
 
     def up(self, progress: Progress) -> None:
-        existing = run(["kind", "get", "clusters"], remedy="install kind: https://kind.sigs.k8s.io").split()
-        if KIND_NAME not in existing:
+        families = {"kind": "kind", "kubectl": "kubernetes"}
+        ensure(["helm", *(families[name] for name in families if shutil.which(name) is None)], progress)
+        if KIND_NAME not in self._kind("get", "clusters").split():
             with progress.step("create the kind cluster"):
-                run(["kind", "create", "cluster", "--name", KIND_NAME, "--config", str(ROOT / "kind-config.yaml")])
-        ensure(["helm"], progress)
+                image = os.environ.get("KIND_NODE_IMAGE")
+                options = [f"--image={image}"] if image else []
+                self._kind("create", "cluster", f"--config={ROOT / 'kind-config.yaml'}", "--wait=5m", *options)
 
     def down(self, progress: Progress) -> None:
+        ensure([] if shutil.which("kind") else ["kind"], progress)
         with progress.step("delete the kind cluster"):
-            run(["kind", "delete", "cluster", "--name", KIND_NAME])
+            self._kind("delete", "cluster", f"--name={KIND_NAME}")
 
     def build_images(self, progress: Progress) -> Images:
         controller = build(ImageName.CONTROLLER, Engine.DOCKER, progress)
@@ -112,14 +119,14 @@ class KindTarget:
         return Images(controller.reference, agent_server.reference)
 
     def load_images(self, images: Images) -> None:
-        run(["kind", "load", "docker-image", "--name", KIND_NAME, images.controller, images.agent_server])
+        self._kind("load", "docker-image", f"--name={KIND_NAME}", images.controller, images.agent_server)
 
     def environment(self) -> dict[str, str]:
-        run(["kubectl", "config", "use-context", f"kind-{KIND_NAME}"])
-        return path_with("helm")
+        self.kubectl("config", "use-context", f"kind-{KIND_NAME}")
+        return path_with("helm", *([] if shutil.which("kubectl") else ["kubectl"]))
 
     def kubectl_command(self, *arguments: str) -> list[str]:
-        return ["kubectl", "--context", f"kind-{KIND_NAME}", *arguments]
+        return [program("kubectl"), "--context", f"kind-{KIND_NAME}", *arguments]
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         return run(self.kubectl_command(*arguments), stdin=stdin)
@@ -130,6 +137,9 @@ class KindTarget:
     @contextmanager
     def gateway(self, namespace: str) -> Generator[str]:
         yield self.url
+
+    def _kind(self, *arguments: str) -> str:
+        return run([program("kind"), *arguments], remedy="start a Docker engine; `docker version` must answer")
 
 
 class CurrentTarget:
@@ -223,24 +233,33 @@ def path_with(*names: str) -> dict[str, str]:
     return {"PATH": ":".join([*(str(binary(name).parent) for name in names), os.environ["PATH"]])}
 
 
-def choose(name: str, *, egress: bool) -> Target:
-    """The target of this name; `auto` takes the project's own cluster where it can run, else kind.
+def program(name: str) -> str:
+    """The program on the PATH, else the one that the project builds. Raises ClusterError when it is not built."""
+    return shutil.which(name) or str(binary(name))
 
-    Raises ClusterError when there is none.
-    """
+
+def automatic() -> tuple[str, str]:
+    """The cluster that `auto` takes here, and why. Raises ClusterError when there is none."""
+    can_be_local = os.name == "posix" and os.geteuid() == 0 and os.uname().sysname == "Linux"
+    if can_be_local and State.from_environment().root.exists():
+        return "local", "it is on this machine already"
+    if docker.answers():
+        return "kind", "a Docker engine answers"
+    if can_be_local:
+        return "local", "no Docker engine answers"
+    raise ClusterError(
+        "no cluster can be made here",
+        remedy="start a Docker engine, or run it as root on Linux, "
+        "or use an existing cluster: make demo CLUSTER=current",
+    )
+
+
+def choose(name: str, *, egress: bool) -> Target:
+    """The target of this name; `auto` means that of `automatic`. Raises ClusterError when there is none."""
     from demo.local_target import LocalTarget
 
     if name == "auto":
-        if os.name == "posix" and os.geteuid() == 0 and os.uname().sysname == "Linux":
-            name = "local"
-        elif shutil.which("docker") and shutil.which("kind"):
-            name = "kind"
-        else:
-            raise ClusterError(
-                "no cluster can be made here",
-                remedy="run as root on Linux, or install Docker and kind, "
-                "or use an existing cluster: make demo CLUSTER=current",
-            )
+        name, _ = automatic()
     match name:
         case "local":
             return LocalTarget(egress)

@@ -10,6 +10,14 @@ from local_cluster.errors import ClusterError
 from local_cluster.progress import Progress
 
 
+def answers() -> bool:
+    """Whether there is a Docker client, and its engine answers within ten seconds."""
+    try:
+        return subprocess.run(["docker", "version"], capture_output=True, timeout=10).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+
+
 def build(recipe: Recipe, reference: str, scratch: Path, log: Path, progress: Progress) -> None:
     """Build `reference` unless the engine has it. Raises ClusterError."""
     if shutil.which("docker") is None:

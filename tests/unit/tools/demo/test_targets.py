@@ -1,20 +1,28 @@
 """Which cluster the demo takes, and what it says when there is none."""
 
 import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
+from typer.testing import CliRunner
 
-from demo.targets import CurrentTarget, choose
+from demo.cli import app
+from demo.targets import KIND_NAME, CurrentTarget, Images, KindTarget, automatic, choose
 from local_cluster.errors import ClusterError
+from local_cluster.paths import ROOT
 from local_cluster.progress import Progress
 
 
-def nowhere(_name: str) -> None:
-    return None
+def nothing(*_arguments: object, **_options: object) -> str:
+    return ""
 
 
-def everywhere(name: str) -> str:
-    return f"/usr/bin/{name}"
+def no_images(*_arguments: object, **_options: object) -> NoReturn:
+    raise ClusterError("this machine builds no images")
 
 
 def test_an_unknown_cluster_is_refused_with_the_known_ones() -> None:
@@ -28,18 +36,145 @@ def test_a_named_cluster_is_taken(name: str) -> None:
     assert choose(name, egress=False).name == name
 
 
-def test_without_root_and_without_kind_there_is_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("shutil.which", nowhere)
+@dataclass
+class Machine:
+    """A machine on which `make demo` is called. It is Linux, unless `system` says otherwise."""
+
+    path: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def has(self, name: str, script: str) -> None:
+        """There is a program of this name on the PATH."""
+        program = self.path / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    def is_used_by(self, uid: int, system: str = "Linux") -> None:
+        self.monkeypatch.setattr("os.geteuid", lambda: uid)
+        self.monkeypatch.setattr("os.uname", lambda: SimpleNamespace(sysname=system))
+
+    def has_local_cluster(self) -> None:
+        (self.path / "state").mkdir()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("LOCAL_CLUSTER_STATE", str(tmp_path / "state"))
+    return Machine(tmp_path, monkeypatch)
+
+
+ENGINE = "echo 28.2.2"
+CLIENT_ONLY = "echo Cannot connect to the Docker daemon >&2; exit 1"
+
+
+@pytest.mark.parametrize(("uid", "system"), [(0, "Linux"), (1000, "Linux"), (501, "Darwin")])
+def test_kind_is_taken_if_a_docker_engine_answers(machine: Machine, uid: int, system: str) -> None:
+    machine.is_used_by(uid, system)
+    machine.has("docker", ENGINE)
+    assert automatic() == ("kind", "a Docker engine answers")
+    assert choose("auto", egress=False).name == "kind"
+
+
+@pytest.mark.parametrize("client", [None, CLIENT_ONLY])
+def test_the_local_cluster_is_taken_if_no_docker_engine_answers(machine: Machine, client: str | None) -> None:
+    machine.is_used_by(0)
+    if client:
+        machine.has("docker", client)
+    assert automatic() == ("local", "no Docker engine answers")
+
+
+def test_a_local_cluster_that_exists_is_taken(machine: Machine) -> None:
+    machine.is_used_by(0)
+    machine.has("docker", ENGINE)
+    machine.has_local_cluster()
+    assert automatic() == ("local", "it is on this machine already")
+
+
+@pytest.mark.parametrize(("uid", "system"), [(1000, "Linux"), (0, "Darwin")])
+def test_without_a_docker_engine_and_root_on_linux_there_is_a_remedy(machine: Machine, uid: int, system: str) -> None:
+    machine.is_used_by(uid, system)
+    machine.has("docker", CLIENT_ONLY)
+    machine.has_local_cluster()
     with pytest.raises(ClusterError) as refusal:
-        choose("auto", egress=False)
+        automatic()
     assert "CLUSTER=current" in str(refusal.value)
 
 
-def test_kind_is_taken_without_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("shutil.which", everywhere)
-    assert choose("auto", egress=False).name == "kind"
+def test_the_demo_says_which_cluster_it_takes(machine: Machine) -> None:
+    machine.is_used_by(1000)
+    machine.has("docker", ENGINE)
+    machine.has("kind", "echo no nodes >&2; exit 1")
+    machine.monkeypatch.setattr("demo.targets.ensure", nothing)
+    machine.monkeypatch.setattr("demo.targets.build", no_images)
+    said = CliRunner().invoke(app, ["run"])
+    assert said.exit_code == 1
+    assert "Taking CLUSTER=kind: a Docker engine answers" in said.stdout
+    assert "CLUSTER=local, kind or current" in said.stdout
+    assert "no nodes" in said.stderr
+
+
+@pytest.fixture
+def kind(machine: Machine) -> Callable[[], list[str]]:
+    """What the demo asked of the programs `kind` and `kubectl`, one command a line. There is no cluster yet."""
+    for name in ("kind", "kubectl"):
+        machine.has(name, f'echo "{name} $*" >> {machine.path}/asked')
+    machine.monkeypatch.setattr("demo.targets.ensure", nothing)
+    return lambda: (machine.path / "asked").read_text().splitlines()
+
+
+def test_kind_makes_a_cluster_of_the_configuration(kind: Callable[[], list[str]], machine: Machine) -> None:
+    machine.monkeypatch.delenv("KIND_NODE_IMAGE", raising=False)
+    KindTarget().up(Progress(io.StringIO()))
+    assert kind() == ["kind get clusters", f"kind create cluster --config={ROOT}/kind-config.yaml --wait=5m"]
+
+
+def test_kind_takes_the_named_node_image(kind: Callable[[], list[str]], machine: Machine) -> None:
+    machine.monkeypatch.setenv("KIND_NODE_IMAGE", "example/node:1")
+    KindTarget().up(Progress(io.StringIO()))
+    assert kind()[1].endswith(" --image=example/node:1")
+
+
+def test_a_kind_cluster_that_exists_is_used(kind: Callable[[], list[str]], machine: Machine) -> None:
+    machine.has("kind", f'echo "kind $*" >> {machine.path}/asked; echo {KIND_NAME}')
+    KindTarget().up(Progress(io.StringIO()))
+    assert kind() == ["kind get clusters"]
+
+
+def test_kind_gets_images_and_goes_again(kind: Callable[[], list[str]]) -> None:
+    KindTarget().load_images(Images("controller:1", "agent-server:1"))
+    KindTarget().down(Progress(io.StringIO()))
+    assert kind() == [
+        f"kind load docker-image --name={KIND_NAME} controller:1 agent-server:1",
+        f"kind delete cluster --name={KIND_NAME}",
+    ]
+
+
+@pytest.mark.parametrize(("on_path", "built"), [((), ["helm", "kind", "kubernetes"]), (("kind", "kubectl"), ["helm"])])
+def test_only_missing_programs_are_built(machine: Machine, on_path: Sequence[str], built: list[str]) -> None:
+    asked: list[str] = []
+
+    def ensure(names: Sequence[str], _progress: Progress) -> None:
+        asked.extend(names)
+
+    def built_program(name: str) -> Path:
+        return machine.path / "built" / name
+
+    machine.monkeypatch.setattr("demo.targets.ensure", ensure)
+    machine.monkeypatch.setattr("demo.targets.binary", built_program)
+    for name in on_path:
+        machine.has(name, "true")
+    (machine.path / "built").mkdir()
+    for name in ("kind", "kubectl", "helm"):
+        (machine.path / "built" / name).write_text("#!/bin/sh\n")
+        (machine.path / "built" / name).chmod(0o755)
+    target = KindTarget()
+    target.up(Progress(io.StringIO()))
+    assert asked == built
+    expected = machine.path if on_path else machine.path / "built"
+    assert target.kubectl_command("get")[0] == str(expected / "kubectl")
+    paths = [str(machine.path / "built")] if on_path else [str(machine.path / "built")] * 2
+    assert target.environment()["PATH"].split(":") == [*paths, str(machine.path)]
 
 
 def test_a_cluster_of_ones_own_needs_image_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,9 +209,6 @@ class Cluster(CurrentTarget):
 
 @pytest.fixture
 def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(*_arguments: object, **_options: object) -> str:
-        return ""
-
     monkeypatch.setattr("demo.targets.run", nothing)
     monkeypatch.setattr("demo.targets.ensure", nothing)
 
