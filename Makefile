@@ -114,7 +114,7 @@ test-long: venv ## Run all tests at full count, and those that last: an hour and
 	@TEST_WHOLE=1 tools/run-tiers 'check test-unit test-control-plane' 'prepare test-cluster test-lasting test-kubernetes'
 
 .PHONY: test-lasting
-test-lasting: venv ## Tests that last: troubles of 45 s, an upgrade under load, bills of material (root on Linux)
+test-lasting: venv ## Tests that last: troubles of 45 s, an upgrade under load, restores, the demo on kind (root on Linux)
 	@tools/run-pytest lasting 0 tests/long
 
 .PHONY: conformance

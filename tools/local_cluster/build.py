@@ -119,8 +119,8 @@ FAMILIES: Mapping[str, Family] = {
         Family(
             "kubeadm",
             ("kubeadm",),
-            version_of="k8s.io/kubernetes",
-            stamp=("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"),
+            version_of=_KUBERNETES,
+            stamp=_KUBERNETES_STAMP,
             track="kubernetes",
         ),
         Family("registry", ("registry",), packages=(".",)),
