@@ -79,9 +79,13 @@ class Cluster(RuleBasedStateMachine):
         self.told_key = ""
         self.turns = 0
 
-    @initialize(class_=st.sampled_from(CLASSES), free=st.integers(0, 2))
-    def sandbox_is_made(self, class_: SandboxClass | None, free: int) -> None:
+    @initialize(class_=st.sampled_from(CLASSES), free=st.integers(0, 2), looks=st.sampled_from([0, 3]))
+    def sandbox_is_made(self, class_: SandboxClass | None, free: int, looks: int) -> None:
+        """After some looks of the operator, it may have a pod and a volume."""
         self.cluster.class_, self.cluster.free = class_, free
+        for _ in range(looks):
+            self.cluster.act()
+            self.cluster.now += PATIENCE
 
     # What others do
 
