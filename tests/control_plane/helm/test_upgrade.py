@@ -27,6 +27,9 @@ def installed(cluster: Cluster) -> dict[str, Any]:
 
 def test_an_upgrade_and_a_rollback_keep_values_and_keys(cluster: Cluster) -> None:
     former, present = f"{NAME}-{releases.VERSION}", f"{NAME}-{version()}"
+    # Other tests have applied theirs as kubectl, with which Helm would have a conflict.
+    definitions = [each["metadata"]["name"] for each in releases.definitions()]
+    cluster.run("kubectl", "delete", "crd", "--ignore-not-found", *definitions)
     cluster.run("helm", "install", NAME, str(releases.CHART), *SET)
     assert installed(cluster) == {former: (3, "kept")}
     keys, naming = cluster.keys(), cluster.entries(f"{NAME}-naming-key")

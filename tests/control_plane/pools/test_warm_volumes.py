@@ -180,9 +180,9 @@ async def test_without_its_volume_a_warm_pod_is_lost(basin: Basin, node: Node, f
         await basin.client.patch(VOLUME_CLAIMS, basin.namespace, warm, body)
     sandbox = await start(basin)
     status = sandbox.status
-    assert (status.launch, status.volume_claim, status.last_loss) == ("Cold", "", None)
+    assert (status.launch, status.volume_claim, status.last_loss) == ("Cold", status.pod_name, None)
     assert status.pool_miss.startswith(f"VolumeFailed: PersistentVolumeClaim {warm} ")
     await basin.gone(PODS, warm)
     pod = decode(await basin.pod(sandbox))
-    assert pod.volume_claim == pod.name
+    assert pod.volume_claim == pod.name == status.pod_name
     assert controller_uid(await volume(basin, pod.name)) == sandbox.metadata.uid
