@@ -63,7 +63,6 @@ def test_an_upgrade_and_a_rollback_under_load(released: Site, former: Images, im
             runtime.await_ready()
         paused.pause()
         model = model_url(site.release.namespace)
-        conversations = [used.open_conversation(model) for _ in range(CONVERSATIONS)]
         before = kept(site, used, claimed, paused)
         assert before[claimed.id]["launch"] == "Warm"
 
@@ -72,6 +71,8 @@ def test_an_upgrade_and_a_rollback_under_load(released: Site, former: Images, im
             ("rollback", lambda: roll_back(site), former.controller),
         ):
             done = lives.counts.copy()
+            # The agent server may still count WebSockets of the earlier ones.
+            conversations = [used.open_conversation(model) for _ in range(CONVERSATIONS)]
             seen = asyncio.run(meanwhile(site, used, conversations, lives, change))
             assert running_images(site) == {controller}
             print(
