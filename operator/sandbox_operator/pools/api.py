@@ -6,11 +6,11 @@ from typing import Any
 
 from sandbox_common.cluster_events import ClusterEvent
 from sandbox_common.cluster_events import decode as decode_event
-from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource, unreadable
+from sandbox_common.kube import ApiError, KubeClient, KubeObject, unreadable
 from sandbox_common.kube.resources import EVENTS, PODS, SANDBOX_POOLS, SECRETS, VOLUME_CLAIMS
 from sandbox_crds.models import Sandbox, SandboxClass, SandboxPool
 from sandbox_operator.pools.claim_patch import claim_patch, return_patch, volume_patch
-from sandbox_operator.reporting.refusals import Refusal, create_pod, refusal_of
+from sandbox_operator.reporting.refusals import Refusal, create_once, create_pod
 from sandbox_operator.watching.pods import Pod, controller_uid, decode
 
 _TAKEN = frozenset({404, 409, 422})
@@ -33,22 +33,11 @@ class PoolApi:
 
     async def create_secret(self, body: KubeObject) -> Refusal | None:
         """POST a pod's Secret. An existing one is as good, since nobody else knows the name of a new pod."""
-        return await self._create(SECRETS, body)
+        return await create_once(self._client, SECRETS, self._namespace, body)
 
     async def create_volume_claim(self, body: KubeObject) -> Refusal | None:
         """POST the claim of a pod's volume. If an existing one is not the pod's, no sandbox can take it over."""
-        return await self._create(VOLUME_CLAIMS, body)
-
-    async def _create(self, resource: Resource, body: KubeObject) -> Refusal | None:
-        try:
-            await self._client.create(resource, self._namespace, body)
-        except ApiError as error:
-            if error.code == 409 and error.reason == "AlreadyExists":
-                return None
-            if refusal := refusal_of(error):
-                return refusal
-            raise
-        return None
+        return await create_once(self._client, VOLUME_CLAIMS, self._namespace, body)
 
     async def claim(self, pod: Pod, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> KubeObject | None:
         """Claim a free warm pod for the sandbox. Returns the pod as stored; None if it is taken or being deleted.

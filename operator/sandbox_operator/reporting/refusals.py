@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox_common.kube import ApiError, KubeClient, KubeObject
+from sandbox_common.kube import ApiError, KubeClient, KubeObject, Resource
 from sandbox_common.kube.resources import PODS
 from sandbox_common.reasons import Reason
 
@@ -30,6 +30,22 @@ def refusal_of(error: ApiError) -> Refusal | None:
     if _NO_IMAGE_VOLUMES.search(error.message):
         return Refusal(Reason.IMAGE_VOLUMES_UNSUPPORTED, error.message)
     return Refusal(Reason.QUOTA_EXCEEDED if error.over_quota else Reason.POD_REFUSED, error.message)
+
+
+async def create_once(client: KubeClient, resource: Resource, namespace: str, body: KubeObject) -> Refusal | None:
+    """POST an object; an existing one of this name is as good. Returns why the API server refuses it.
+
+    Raises what KubeClient raises for failures that may pass.
+    """
+    try:
+        await client.create(resource, namespace, body)
+    except ApiError as error:
+        if error.code == 409 and error.reason == "AlreadyExists":
+            return None
+        if refusal := refusal_of(error):
+            return refusal
+        raise
+    return None
 
 
 def dropped(wanted: KubeObject, stored: KubeObject) -> Refusal | None:

@@ -19,7 +19,7 @@ from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name, pod_name
 from sandbox_operator.builders.owned import owned
 from sandbox_operator.builders.volume import ADOPTED_ANNOTATION
-from sandbox_operator.reporting.refusals import Refusal, refusal_of, unless_dropped
+from sandbox_operator.reporting.refusals import Refusal, create_once, refusal_of, unless_dropped
 from sandbox_operator.sandboxes.services import Service
 from sandbox_operator.sandboxes.world import Create
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, Pod, controller_uid
@@ -145,21 +145,10 @@ class Api:
             if found["name"] == environment_secret_name(name, former, revision):
                 environment: dict[str, str] = secret.get("data") or {}
                 copy = environment_secret(sandbox, {}, revision) | {"data": environment}
-                if refusal := await self._copy(copy):
+                # There may be one: an earlier attempt has made it, or the client sent it again.
+                if refusal := await create_once(self._client, SECRETS, self._namespace, copy):
                     return refusal
             await self._client.delete(SECRETS, self._namespace, found["name"], uid=found["uid"])
-        return None
-
-    async def _copy(self, secret: KubeObject) -> Refusal | None:
-        """POST a Secret. An existing one is as good: an earlier attempt has made it, or the client sent it again."""
-        try:
-            await self._client.create(SECRETS, self._namespace, secret)
-        except ApiError as error:
-            if error.code == 409 and error.reason == "AlreadyExists":
-                return None
-            if refusal := refusal_of(error):
-                return refusal
-            raise
         return None
 
     async def grow(self, claim: KubeObject, size: str) -> str:
