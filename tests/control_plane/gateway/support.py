@@ -1,6 +1,7 @@
 """Gateways in this process on the real API server; the test itself plays operator and kubelet."""
 
 import asyncio
+import base64
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from sandbox_common.kube.client import CALL_SECONDS
 from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS
 from sandbox_common.reasons import SUSPENSIONS, Reason
 from sandbox_crds.api import API_KEY_LABEL
+from sandbox_crds.names import environment_secret_name
 from sandbox_gateway.gateway import Gateway
 from sandbox_gateway.settings import Settings
 
@@ -177,6 +179,16 @@ async def running_agent() -> AsyncGenerator[Agent]:
         yield agent
     finally:
         await runner.cleanup()
+
+
+async def environment_of(client: KubeClient, sandbox: KubeObject) -> dict[str, str]:
+    """What the Secret holds that the operator would give to this Sandbox's pod."""
+    metadata, spec = sandbox["metadata"], sandbox["spec"]
+    if not spec["environmentHash"]:
+        return {}
+    name = environment_secret_name(metadata["name"], metadata["uid"], spec.get("environmentRevision", ""))
+    data = (await client.get(SECRETS, metadata["namespace"], name))["data"]
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
 class Operator:

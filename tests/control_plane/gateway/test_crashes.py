@@ -1,21 +1,18 @@
 """A gateway may be killed between any two writes; the client asks again, and another replica goes on."""
 
 import asyncio
-import base64
 from typing import Any
 
 import httpx
 import pytest
 
 from control_plane.audit import Audit, kinds
-from control_plane.gateway.support import USER_AGENT, Operator, Replica, replica, replica_with
+from control_plane.gateway.support import USER_AGENT, Operator, Replica, environment_of, replica, replica_with
 from control_plane.operator.mortal import DyingClient, deaths
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, KubeObject
-from sandbox_common.kube.resources import SECRETS
 from sandbox_common.reasons import Reason
-from sandbox_crds.names import environment_secret_name
 
 WRITES = [
     "create sandboxes",
@@ -54,14 +51,6 @@ class Client:
         """Both know this version."""
         for each in (self._first, self._second):
             await each.catch_up(sandbox)
-
-
-async def environment_of(client: KubeClient, sandbox: KubeObject) -> dict[str, str]:
-    """What its next pod gets."""
-    metadata, revision = sandbox["metadata"], sandbox["spec"].get("environmentRevision", "")
-    name = environment_secret_name(metadata["name"], metadata["uid"], revision)
-    data: dict[str, str] = (await client.get(SECRETS, metadata["namespace"], name))["data"]
-    return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
 async def live(asking: Client, operator: Operator, client: KubeClient) -> None:

@@ -1,13 +1,21 @@
 """/start and /resume of a session that is there: its volume never goes; what /start asks for is applied, or named."""
 
 import asyncio
-import base64
 from typing import Any
 
 import pytest
 
 from control_plane.audit import Audit, kinds
-from control_plane.gateway.support import OTHER_API_KEY, USER_AGENT, Agent, Operator, Replica, answer, refusal
+from control_plane.gateway.support import (
+    OTHER_API_KEY,
+    USER_AGENT,
+    Agent,
+    Operator,
+    Replica,
+    answer,
+    environment_of,
+    refusal,
+)
 from sandbox_common.kube import ApiError, KubeClient, KubeObject
 from sandbox_common.kube.resources import EVENTS, SANDBOXES, SECRETS
 from sandbox_common.reasons import Reason
@@ -78,16 +86,6 @@ async def test_another_environment_costs_no_sandbox(
     assert await environment_of(client, changed) == environment
     # That of before stays as it was, for a pod that still has it.
     assert await environment_of(client, sandbox) == ENVIRONMENT
-
-
-async def environment_of(client: KubeClient, sandbox: KubeObject) -> dict[str, str]:
-    """What the Secret holds that the operator would give to this Sandbox's pod."""
-    metadata, spec = sandbox["metadata"], sandbox["spec"]
-    if not spec["environmentHash"]:
-        return {}
-    name = environment_secret_name(metadata["name"], metadata["uid"], spec.get("environmentRevision", ""))
-    data = (await client.get(SECRETS, metadata["namespace"], name))["data"]
-    return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
 async def paused(gateway: Replica, operator: Operator, **fields: Any) -> KubeObject:
