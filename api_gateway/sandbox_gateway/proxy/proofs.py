@@ -24,7 +24,7 @@ UNPROVEN = (
     "cannot be reached for now: the Kubernetes API server, which says whose address it is, is overloaded or "
     "unreachable. Try again."
 )
-"""What the client is told, as the end of a sentence."""
+"""Detail for the client, without its subject, the sandbox."""
 
 _PROMPT_SECONDS = 0.3
 """An answer rarely takes longer. Then other connections are looked at, too."""

@@ -49,7 +49,7 @@ async def create_once(client: KubeClient, resource: Resource, namespace: str, bo
 
 
 def dropped(wanted: KubeObject, stored: KubeObject) -> Refusal | None:
-    """Why a new pod must go again: the API server has dropped a part that it cannot do without. None if it has not.
+    """Why a new pod cannot stay: the API server has dropped a field that it needs. None if it has kept them.
 
     Servers drop fields that they do not know, or whose feature is off. Those before Kubernetes 1.33 have no user
     namespaces by default. Those before 1.31 make an empty directory of an image volume; later ones refuse the pod.
