@@ -10,6 +10,11 @@ from aiohttp import web
 from local_cluster.ports import free_port
 
 
+def command_at(port: int) -> list[str]:
+    """The command of a container whose agent server listens at this port."""
+    return ["/usr/local/bin/openhands-agent-server", "--host", "0.0.0.0", "--port", str(port)]  # noqa: S104
+
+
 class StubAgents:
     """Answers as an idle agent server would, and counts the requests by path. `port` is that of each of them."""
 
@@ -20,7 +25,7 @@ class StubAgents:
     @property
     def command(self) -> list[str]:
         """A command line in which operator and gateway find the port."""
-        return ["/usr/local/bin/openhands-agent-server", "--host", "0.0.0.0", "--port", str(self.port)]  # noqa: S104
+        return command_at(self.port)
 
     def routes(self) -> list[web.RouteDef]:
         """What they answer."""

@@ -26,7 +26,7 @@ from sandbox_common.kube.resources import NODES, SANDBOX_CLASSES
 OWNER = "owner-0"
 """The owner of the API key."""
 
-_NODE_COUNT = 8
+_NODE_COUNT = 9
 _PODS_PER_NODE = 2500
 _UNLIMITED = ("--kube-api-qps=5000", "--kube-api-burst=5000")
 """The scheduler's own limit of 50 requests a second would be all that is measured."""
@@ -114,10 +114,10 @@ class Plane:
         """From now on."""
         return AuditSlice(self.control_plane.audit_log)
 
-    def common(self) -> tuple[str, ...]:
-        """The arguments that operators and gateways share."""
+    def common(self, kubeconfig: Path | None = None) -> tuple[str, ...]:
+        """The arguments that operators and gateways share; `kubeconfig` may lead another way to the API server."""
         return (
-            f"--kubeconfig={self.control_plane.kubeconfig}",
+            f"--kubeconfig={kubeconfig or self.control_plane.kubeconfig}",
             f"--namespace={self.namespace}",
             f"--master-key-dir={self.master_key_dir}",
         )

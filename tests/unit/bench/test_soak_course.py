@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bench.soak import Course, Sample, growth, quarters, rows
+from bench.soak.course import Course, Sample, faults, growth, quarters, rows
 
 
 def test_growth_is_percent_an_hour_from_a_minute_on() -> None:
@@ -28,3 +28,17 @@ def test_the_table_has_both_processes_and_all_troubles() -> None:
     assert table["start p50, first and last quarter"] == "0.50 s, 0.70 s"
     assert table["open files of the gateway"] == "9 at first, 10 at last"
     assert "memory of the operator" in table
+
+
+def test_growth_slow_starts_and_open_files_are_faults_of_long_runs() -> None:
+    grown = [Sample(minute, 100 + minute / 30, 9 + minute // 12) for minute in range(121)]
+    course = Course(starts=[(1.0, 1.0), (7000.0, 1.3)], samples={"operator": grown}, failed=["cold-1: lost"])
+    assert faults(course, 120) == [
+        "failed: cold-1: lost",
+        "the operator has 10 more open files than at the begin",
+        "the operator grows by 2.0 % an hour",
+        "starts take 1.30 s in the last quarter, 1.00 s in the first",
+    ]
+    # Too short to be judged.
+    short = Course(starts=[(1.0, 1.0), (590.0, 9.0)], samples={"operator": grown[:10]})
+    assert faults(short, 10) == []
