@@ -22,7 +22,7 @@ async def remains(here: Plane, sandboxes: int) -> list[str]:
         (SANDBOXES, sandboxes, {}),
         (PODS, POOL + sandboxes, {}),
         (SECRETS, POOL + sandboxes, ours),
-        (SERVICES, 0, {}),
+        (SERVICES, sandboxes, {}),
         (VOLUME_CLAIMS, sandboxes, {}),
         (_VOLUMES, sandboxes, {}),
     ):

@@ -62,7 +62,7 @@ async def soak(
                 await _stir(lives, troubles, course, rate, trouble_seconds, began + minutes * 60, draw)
                 wrong += await _settled(here, len(everyone))
                 wrong += await views(here, gateways, operators)
-                await asyncio.gather(*(resident.stop() for resident in everyone))
+            await asyncio.gather(*(resident.stop() for resident in everyone))
             wrong += await _settled(here, 0)
             await asyncio.sleep(_SETTLE_SECONDS)
             wrong += await remains(here, 0)
