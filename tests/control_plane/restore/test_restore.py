@@ -1,22 +1,29 @@
 """A namespace that is lost, and rebuilt by the commands of docs/backup.md; and backups that lack something."""
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-import backup_page
 from control_plane.cluster_scope import NAMESPACES
-from control_plane.conftest import MASTER
 from control_plane.gateway.support import API_KEY, Replica, add_api_key, replica
 from control_plane.operator.mortal import operator
 from control_plane.operator.world import World
 from control_plane.pools.basin import Basin, Node
+from control_plane.restore.backups import (
+    BEFORE,
+    KEPT,
+    KEYS,
+    VOLUMES,
+    add_claim,
+    add_restored,
+    follow,
+    message,
+    owners,
+    volume_spec,
+    write_status,
+)
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
@@ -26,57 +33,10 @@ from sandbox_common.reasons import PoolReason, Reason
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name, pod_name
-from sandbox_operator.app import USER_AGENT
 from sandbox_operator.builders.owned import name_of
-from sandbox_operator.reporting.conditions import READY
 from sandbox_operator.watching.pods import controller_uid
 
-KEPT = "kept"
-"""A class with volumes."""
 ENVIRONMENT = {"TOKEN": "of a client", "EMPTY": ""}
-BEFORE = "6a1f0000-0000-4000-8000-000000000000"
-"""UID of a Sandbox that is no more."""
-KEYS = MasterKeys.of({1: MASTER.encode()})
-
-_STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
-_VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
-
-
-@pytest.fixture
-async def second(control_plane: ControlPlane) -> AsyncIterator[KubeClient]:
-    """The operator's client."""
-    client = await KubeClient.connect(str(control_plane.kubeconfig), USER_AGENT)
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-async def basin(client: KubeClient, namespace: str) -> AsyncIterator[Basin]:
-    """The test's namespace. Its class `KEPT` has volumes that outlive their claims."""
-    basin = Basin(client, namespace, "pool")
-    volumes = [f"{namespace}-{number}" for number in range(6)]
-    await client.create(_STORAGE_CLASSES, "", {"metadata": {"name": namespace}, "provisioner": "example.com/none"})
-    for name in volumes:
-        await client.create(_VOLUMES, "", {"metadata": {"name": name}, "spec": _volume(namespace)})
-    await _add_class(basin)
-    yield basin
-    for name in volumes:
-        await client.delete(_VOLUMES, "", name)
-    await client.delete(_STORAGE_CLASSES, "", namespace)
-
-
-def _volume(storage_class: str) -> KubeObject:
-    return {
-        "capacity": {"storage": "1Gi"},
-        "accessModes": ["ReadWriteOnce"],
-        "storageClassName": storage_class,
-        "persistentVolumeReclaimPolicy": "Retain",
-        "hostPath": {"path": "/nowhere"},
-    }
-
-
-async def _add_class(world: World) -> None:
-    await world.add_class(KEPT, workspace={"persistent": True, "size": "1Gi", "storageClassName": world.namespace})
 
 
 @dataclass(frozen=True)
@@ -116,11 +76,6 @@ async def environment_of(world: World, sandbox: Sandbox) -> dict[str, str]:
         SECRETS, world.namespace, environment_secret_name(metadata.name, metadata.uid, revision)
     )
     return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
-
-
-async def follow(heading: str, control_plane: ControlPlane, namespace: str, directory: Path) -> None:
-    """Run the page's commands below this heading."""
-    await asyncio.to_thread(backup_page.follow, heading, control_plane.kubeconfig, "127.0.0.1", namespace, directory)
 
 
 async def lose(world: World) -> None:
@@ -210,46 +165,6 @@ async def test_a_namespace_that_is_rebuilt_by_the_page_has_its_sandboxes_again(
         await client.get(VOLUME_CLAIMS, namespace, before[running].claim)
 
 
-async def add_restored(world: World, name: str, *, status: bool = True, **spec: Any) -> Sandbox:
-    """A Sandbox as a restore makes it. `status`: with its status of before."""
-    sandbox = await world.add(name, className=KEPT, **spec)
-    if status:
-        await write_status(world, name)
-    return sandbox
-
-
-async def write_status(world: World, name: str) -> None:
-    """Write the status of before."""
-    status = {
-        "sandboxUID": BEFORE,
-        "keyID": KEYS.key_id(BEFORE),
-        "volumeClaim": f"{name}-left",
-        "podName": "",
-        "podUID": "",
-        "firstReadyTime": "2026-01-31T12:00:00Z",
-    }
-    await world.client.patch(SANDBOXES, world.namespace, name, {"status": status}, subresource="status")
-
-
-async def add_claim(world: World, name: str, volume: str = "", **metadata: Any) -> None:
-    """The volume claim of before, for this volume."""
-    spec = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": "1Gi"}},
-        "storageClassName": world.namespace,
-        **({"volumeName": volume} if volume else {}),
-    }
-    metadata = {"name": f"{name}-left", "labels": {SANDBOX_LABEL: name}, **metadata}
-    await world.client.create(VOLUME_CLAIMS, world.namespace, {"metadata": metadata, "spec": spec})
-
-
-async def owners(world: World, name: str) -> tuple[str, list[str]]:
-    """UID of the volume claim of before, and those of its owners."""
-    claim = await world.client.get(VOLUME_CLAIMS, world.namespace, f"{name}-left")
-    metadata = claim["metadata"]
-    return metadata["uid"], [owner["uid"] for owner in metadata.get("ownerReferences", ())]
-
-
 async def test_what_a_backup_lacks_is_said_and_nothing_is_overwritten(
     control_plane: ControlPlane, basin: Basin, second: KubeClient, master_keys: MasterKeys
 ) -> None:
@@ -257,7 +172,7 @@ async def test_what_a_backup_lacks_is_said_and_nothing_is_overwritten(
     node = Node(client, namespace)
     other = await add_restored(basin, "other", status=False, suspend=True)
     reference = {"apiVersion": SANDBOXES.api_version, "kind": "Sandbox", "name": "other", "uid": other.metadata.uid}
-    await client.create(_VOLUMES, "", {"metadata": {"name": f"{namespace}-taken"}, "spec": _taken(namespace)})
+    await client.create(VOLUMES, "", {"metadata": {"name": f"{namespace}-taken"}, "spec": _taken(namespace)})
     await add_restored(basin, "no-claim")
     await add_restored(basin, "no-status", status=False)
     await add_claim(basin, "no-status")
@@ -316,17 +231,10 @@ async def test_what_a_backup_lacks_is_said_and_nothing_is_overwritten(
         async with node.running_all():
             labelled = await basin.until(Reason.READY, "no-label")
         assert await owners(basin, "no-label") == (before["no-label"][0], [labelled.metadata.uid])
-    await client.delete(_VOLUMES, "", f"{namespace}-taken")
+    await client.delete(VOLUMES, "", f"{namespace}-taken")
 
 
 def _taken(storage_class: str) -> KubeObject:
     """A volume of another namespace's claim."""
     claim = {"namespace": "elsewhere", "name": "another", "uid": BEFORE}
-    return {**_volume(storage_class), "claimRef": claim}
-
-
-def message(sandbox: Sandbox) -> str:
-    """What the condition says."""
-    condition = sandbox.status.condition(READY)
-    assert condition
-    return condition.message
+    return {**volume_spec(storage_class), "claimRef": claim}

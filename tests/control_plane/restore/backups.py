@@ -1,0 +1,87 @@
+"""Sandboxes and volume claims as a restore makes them, and the commands of docs/backup.md."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import backup_page
+from control_plane.conftest import MASTER
+from control_plane.operator.world import World
+from local_cluster.control_plane import ControlPlane
+from sandbox_common.keys import MasterKeys
+from sandbox_common.kube import KubeObject, Resource
+from sandbox_common.kube.resources import SANDBOXES, VOLUME_CLAIMS
+from sandbox_crds.api import SANDBOX_LABEL
+from sandbox_crds.models import Sandbox
+from sandbox_operator.reporting.conditions import READY
+
+KEPT = "kept"
+"""A class with volumes."""
+BEFORE = "6a1f0000-0000-4000-8000-000000000000"
+"""UID of a Sandbox that is no more."""
+KEYS = MasterKeys.of({1: MASTER.encode()})
+VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
+
+
+def volume_spec(storage_class: str) -> KubeObject:
+    """Spec of a PersistentVolume of this class, which outlives its claim."""
+    return {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": storage_class,
+        "persistentVolumeReclaimPolicy": "Retain",
+        "hostPath": {"path": "/nowhere"},
+    }
+
+
+async def follow(heading: str, control_plane: ControlPlane, namespace: str, directory: Path) -> None:
+    """Run the page's commands below this heading."""
+    await asyncio.to_thread(backup_page.follow, heading, control_plane.kubeconfig, "127.0.0.1", namespace, directory)
+
+
+async def add_restored(world: World, name: str, *, status: bool = True, **spec: Any) -> Sandbox:
+    """A Sandbox as a restore makes it. `status`: with its status of before."""
+    sandbox = await world.add(name, className=KEPT, **spec)
+    if status:
+        await write_status(world, name)
+    return sandbox
+
+
+async def write_status(world: World, name: str, **changes: str) -> None:
+    """Write the status of before, with these changes."""
+    status = {
+        "sandboxUID": BEFORE,
+        "keyID": KEYS.key_id(BEFORE),
+        "volumeClaim": f"{name}-left",
+        "podName": "",
+        "podUID": "",
+        "firstReadyTime": "2026-01-31T12:00:00Z",
+        **changes,
+    }
+    await world.client.patch(SANDBOXES, world.namespace, name, {"status": status}, subresource="status")
+
+
+async def add_claim(world: World, name: str, volume: str = "", **metadata: Any) -> None:
+    """The volume claim of before, for this volume."""
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": world.namespace,
+        **({"volumeName": volume} if volume else {}),
+    }
+    metadata = {"name": f"{name}-left", "labels": {SANDBOX_LABEL: name}, **metadata}
+    await world.client.create(VOLUME_CLAIMS, world.namespace, {"metadata": metadata, "spec": spec})
+
+
+async def owners(world: World, name: str) -> tuple[str, list[str]]:
+    """UID of the volume claim of before, and those of its owners."""
+    claim = await world.client.get(VOLUME_CLAIMS, world.namespace, f"{name}-left")
+    metadata = claim["metadata"]
+    return metadata["uid"], [owner["uid"] for owner in metadata.get("ownerReferences", ())]
+
+
+def message(sandbox: Sandbox) -> str:
+    """What the condition says."""
+    condition = sandbox.status.condition(READY)
+    assert condition
+    return condition.message
