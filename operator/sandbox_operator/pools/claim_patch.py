@@ -19,8 +19,9 @@ _NOT_DELETED = {"op": "test", "path": "/metadata/deletionTimestamp", "value": No
 
 
 def is_first_start(sandbox: Sandbox) -> bool:
-    """Whether no key of the sandbox was reported and it never had a pod. A warm pod comes with its own key."""
-    return not sandbox.status.key_id and not sandbox.status.pod_uid
+    """Whether the sandbox never had a pod, and its status names no key and no volume: a warm pod comes with its own."""
+    status = sandbox.status
+    return not (status.key_id or status.pod_uid or status.volume_claim)
 
 
 def claim_patch(pod: Pod, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> list[dict[str, Any]]:

@@ -167,9 +167,11 @@ def _objects(situation: Situation, class_: SandboxClass, event: KubeObject | Non
         creates.append(Create(SERVICES, build_service(sandbox)))
     if world.pod is None:
         foreign = "" if key_id in keys.key_ids(sandbox.metadata.uid) else key_id
-        # A kubelet caches a Secret that it has read, even if the Secret is then replaced.
         pod = build_pod(sandbox, class_, foreign, world.pull_secrets)
-        creates.append(Create(PODS, pod, event, waits=bool(settled)))
+        # A kubelet caches a Secret that it has read, even if the Secret is then replaced. A claim that the status names
+        # may be another sandbox's.
+        waits = bool(settled or sandbox.status.volume_claim)
+        creates.append(Create(PODS, pod, event, waits=waits))
     return tuple(creates)
 
 

@@ -17,7 +17,7 @@ from sandbox_operator.pools.claim_patch import brings_volume, claim_patch, is_fi
 from sandbox_operator.watching.pods import controller_uid, decode
 from unit.sandbox_operator.faults import patched
 from unit.sandbox_operator.pools.samples import free, pool
-from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, UID, class_, pod, sandbox
+from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, UID, VOLUME, class_, pod, sandbox
 
 LABEL = "/metadata/labels/sandbox.openhands.dev~1sandbox"
 
@@ -114,6 +114,7 @@ def test_which_pods_bring_a_volume(claimed: datetime | None, claim: str, told: s
         ({"observed_generation": 1}, True),
         ({"key_id": KEY_ID}, False),
         ({"pod_uid": "gone"}, False),
+        ({"volume_claim": VOLUME}, False),
     ],
 )
 def test_only_who_has_not_been_told_a_key_may_get_one_of_a_pool(status: dict[str, object], first: bool) -> None:

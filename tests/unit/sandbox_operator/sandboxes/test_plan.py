@@ -537,6 +537,17 @@ def test_a_cold_start_makes_all_at_once_and_says_nothing_of_its_key() -> None:
     assert secret.key_ids == KEYS.key_ids(UID)
 
 
+def test_a_pod_waits_for_a_claim_that_the_status_names_and_takes_no_warm_pod() -> None:
+    named = SandboxStatus().model_copy(update={"volume_claim": VOLUME})
+    steps = decide(sandbox(status=named), class_=class_(workspace={"persistent": True}))
+    assert not steps.claim
+    assert {create.body["kind"]: create.waits for create in steps.creates} == {
+        "Secret": False,
+        "PersistentVolumeClaim": False,
+        "Pod": True,
+    }
+
+
 @pytest.mark.parametrize(
     "steps",
     [
