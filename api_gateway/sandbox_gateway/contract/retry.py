@@ -28,6 +28,7 @@ class Passing(StrEnum):
     TOO_MANY_OF_OWNER = "the owner uses its whole share of the process's connections"
     LIMIT = "the API key's owner has reached a limit"
     QUOTA = "the namespace's ResourceQuota leaves no room"
+    NAMESPACE = "the service's namespace is being deleted"
 
 
 RETRY = MappingProxyType(
@@ -49,6 +50,7 @@ RETRY = MappingProxyType(
         Passing.TOO_MANY_OF_OWNER: (429, 5),
         Passing.LIMIT: (429, 30),
         Passing.QUOTA: (429, 30),
+        Passing.NAMESPACE: (503, 30),
     }
 )
 """(status, seconds until the next attempt) of each cause."""

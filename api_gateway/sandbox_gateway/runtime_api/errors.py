@@ -18,6 +18,9 @@ from sandbox_gateway.contract.retry import RETRY, Passing
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _OVERLOADED = "The Kubernetes API server is overloaded or unreachable."
+_NAMESPACE_ENDS = (
+    "The namespace of this service is being deleted, so nothing can start in it. Ask its administrator to restore it."
+)
 _SHOWN = 10
 """The most errors of a body that a refusal lists."""
 
@@ -84,6 +87,8 @@ def _api_error(request: Request, error: Exception) -> JSONResponse:
     _log.warning("API server refused", path=request.url.path, code=error.code, reason=error.reason, message=str(error))
     if error.over_quota:
         return _for_now(Passing.QUOTA, f"The cluster's quota leaves no room: {error.message}")
+    if error.namespace_ends:
+        return _for_now(Passing.NAMESPACE, _NAMESPACE_ENDS)
     if error.code == 401 or error.lacks_right:
         return _answer(503, "The gateway lacks a permission in the cluster. Ask its administrator to look at its log.")
     if error.code in {400, 403, 413, 422}:

@@ -4,6 +4,7 @@ import aiohttp
 
 _NO_RIGHT = ' is forbidden: User "'
 _OVER_QUOTA = "exceeded quota"
+_NAMESPACE_ENDS = " because it is being terminated"
 
 
 class ApiError(Exception):
@@ -22,7 +23,7 @@ class ApiError(Exception):
 
     @property
     def lacks_right(self) -> bool:
-        """Whether no Role allows the request. Any other 403 comes from admission: a policy or a quota.
+        """Whether no Role allows the request. Any other 403 comes from admission, such as a policy or a quota.
 
         Recognized by the wording of the authorization filter of k8s.io/apiserver.
         """
@@ -32,6 +33,11 @@ class ApiError(Exception):
     def over_quota(self) -> bool:
         """Whether a ResourceQuota leaves no room. Recognized by the wording of its admission plugin."""
         return self.code == 403 and _OVER_QUOTA in self.message
+
+    @property
+    def namespace_ends(self) -> bool:
+        """Whether the namespace is being deleted. Recognized by the wording of the plugin NamespaceLifecycle."""
+        return self.code == 403 and self.message.endswith(_NAMESPACE_ENDS)
 
 
 FAILURES = (ApiError, aiohttp.ClientError, OSError)

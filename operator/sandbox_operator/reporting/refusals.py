@@ -29,6 +29,9 @@ def refusal_of(error: ApiError) -> Refusal | None:
         return None
     if _NO_IMAGE_VOLUMES.search(error.message):
         return Refusal(Reason.IMAGE_VOLUMES_UNSUPPORTED, error.message)
+    if error.namespace_ends:
+        # The Sandbox is not to blame, and its status may be what a restore begins with.
+        return Refusal(Reason.PENDING, error.message)
     return Refusal(Reason.QUOTA_EXCEEDED if error.over_quota else Reason.POD_REFUSED, error.message)
 
 

@@ -24,6 +24,7 @@ EXPECTED = {
     "TOO_MANY_OF_OWNER": (429, 5),
     "LIMIT": (429, 30),
     "QUOTA": (429, 30),
+    "NAMESPACE": (503, 30),
 }
 
 

@@ -29,6 +29,11 @@ from unit.sandbox_operator.samples import BEFORE, KEY_ID, KEYS, LATER, NOW, UID,
 
 CREATES = plan(World(sandbox(), class_(), None, NOW, miss=NO_POOL), KEYS).creates
 EXCEEDED = ApiError(403, "Forbidden", 'pods "one" is forbidden: exceeded quota: small, requested: pods=1')
+NAMESPACE_ENDS = ApiError(
+    403,
+    "Forbidden",
+    'pods "one" is forbidden: unable to create new content in namespace here because it is being terminated',
+)
 
 
 @pytest.fixture
@@ -240,6 +245,7 @@ async def test_what_is_another_s_or_about_to_go_is_waited_for(
     ("error", "reason"),
     [
         (EXCEEDED, Reason.QUOTA_EXCEEDED),
+        (NAMESPACE_ENDS, Reason.PENDING),
         (ApiError(403, "Forbidden", 'RuntimeClass "absent" not found'), Reason.POD_REFUSED),
         (ApiError(422, "Invalid", "spec.containers[0].image: Required value"), Reason.POD_REFUSED),
         (ApiError(400, "BadRequest", "strict decoding error"), Reason.POD_REFUSED),
