@@ -114,6 +114,7 @@ FAMILIES: Mapping[str, Family] = {
             packages=(".", "tool"),
             renames={"gvisor": "containerd-shim-runsc-v1"},
         ),
+        Family("etcd-tools", ("etcdctl", "etcdutl")),
         Family("kwok", ("kwok",)),
         Family("kind", ("kind",)),
         Family(
@@ -129,8 +130,8 @@ FAMILIES: Mapping[str, Family] = {
     )
 }
 
-# What a cluster needs, the longest build first. kwok (simulated nodes), cyclonus (simulated NetworkPolicies), Helm 3,
-# kind, kubeadm, the registry and the light agent server of measurements are built on demand.
+# What a cluster needs, the longest build first. etcd's tools (snapshots), kwok (simulated nodes), cyclonus (simulated
+# NetworkPolicies), Helm 3, kind, kubeadm, the registry and the light agent server of measurements are built on demand.
 CLUSTER_FAMILIES = (
     "kubernetes",
     "containerd",

@@ -105,7 +105,7 @@ class ImagesReconciler:
             return
         began = self._clock()
         memory = self._memory(item)
-        item = _newest(item, memory.written)
+        item = _newest(item, memory.written, self._watch.lists.version)
         now = self._now()
         found, left = await self._look(item, memory, now) if self._nodes.informer.synced else (None, [])
         self._gather = max(_GATHER_SECONDS, _REST * (self._clock() - began))
@@ -247,8 +247,8 @@ def _takes_over(memory: Memory, pod: Pod | None) -> bool:
     return memory.sandbox_started(full(pod.image), pod.claimed or pod.created)
 
 
-def _newest(item: SandboxImages, written: SandboxImages | None) -> SandboxImages:
-    """The list as seen, or as this process has written it later."""
-    if written and int(written.metadata.resource_version) > int(item.metadata.resource_version):
+def _newest(item: SandboxImages, written: SandboxImages | None, seen: int) -> SandboxImages:
+    """The list as seen up to this resource version, or as this process has written it later."""
+    if written and int(written.metadata.resource_version) > max(seen, int(item.metadata.resource_version)):
         return written
     return item

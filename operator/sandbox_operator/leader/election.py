@@ -116,9 +116,12 @@ class Election:
             return self._renewed_at + self._timing.renew if self.leads(now) else -math.inf
         return self._seen_at + record.duration
 
-    def observe(self, record: LeaseRecord, now: float) -> None:
-        """Take a state of the Lease from an answer or a watch. A state older than the known one is ignored."""
-        if self._record is not None and record.version < self._record.version:
+    def observe(self, record: LeaseRecord, now: float, *, present: bool = False) -> None:
+        """Take a state of the Lease from an answer or a watch.
+
+        A state older than the known one is ignored, unless it is certainly the `present` one: then etcd was restored.
+        """
+        if self._record is not None and record.version < self._record.version and not present:
             return
         # The same version decodes to another record only after this candidate's service account has changed.
         if record != self._record:

@@ -212,11 +212,14 @@ class Elector:
         return True
 
     async def _read(self) -> None:
+        known = self._election.record
         found = await self._client.find(LEASES, self._namespace, self._name)
         if found is None:
             self._election.absent(self._clock())
         else:
-            self._election.observe(self._decode(found), self._clock())
+            # A read gives the present state, unless the watch has meanwhile shown a newer one.
+            is_present = self._election.record is known
+            self._election.observe(self._decode(found), self._clock(), present=is_present)
 
     async def _write(self, step: Write) -> None:
         if not self.leads and await self._has_another_account():

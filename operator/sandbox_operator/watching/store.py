@@ -103,7 +103,7 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
             for item in page["items"]:
                 name, uid = item["metadata"]["name"], item["metadata"]["uid"]
                 present.add(uid)
-                if is_restored:
+                if is_restored or self._is_rewound(item, version):
                     self._objects.pop(name, None)
                 if is_restored or version > dropped.get(uid, version):
                     self._dropped.pop(uid, None)
@@ -111,6 +111,17 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
         for name, uid in before.items():
             if uid not in present:
                 self.drop(name, uid)
+
+    def _is_rewound(self, item: KubeObject, version: int) -> bool:
+        """Whether a list of this version has an earlier state of an object than what it must have.
+
+        So it is after etcd was restored with a higher revision, as `etcdutl snapshot restore --bump-revision` does.
+        """
+        known = self._objects.get(item["metadata"]["name"])
+        return (
+            known is not None
+            and int(item["metadata"]["resourceVersion"]) < int(known.metadata.resource_version) <= version
+        )
 
 
 type AnyStore = Store[Sandbox] | Store[SandboxClass] | Store[SandboxPool]

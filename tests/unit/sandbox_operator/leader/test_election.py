@@ -60,6 +60,17 @@ def test_an_older_state_is_nothing(me: Election) -> None:
     assert me.step(11) == Wait(18)
 
 
+def test_an_older_state_counts_if_it_is_the_present_one(me: Election) -> None:
+    leading(me, at=100)
+    me.doubt()
+    me.observe(record(1, "me"), 101, present=True)
+    assert me.leads(101)
+    assert me.record == record(1, "me")
+    me.observe(record(1, "other"), 101.5, present=True)
+    assert not me.leads(101.5), "somebody else had the Lease when the snapshot was taken"
+    assert me.step(101.5) == Wait(109.5)
+
+
 def test_it_leads_from_the_answer_until_its_deadline_after_the_request(me: Election) -> None:
     won = leading(me, at=100)
     assert me.record == won

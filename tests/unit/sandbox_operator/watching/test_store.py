@@ -194,6 +194,25 @@ async def test_an_api_server_that_stays_in_the_past_is_believed() -> None:
     assert watched.image("changed") == "image:10"
 
 
+async def test_a_newer_list_with_earlier_states_is_believed() -> None:
+    """As of an API server whose etcd has been restored with a higher revision."""
+    watched = Watched()
+    for each in (item("changed", 12), item("lost", 15), item("deleted", 8), item("later", 7)):
+        watched.store.put(each)
+    feed(watched.store, {"type": "DELETED", "object": item("deleted", 16)})
+
+    class Slow(Listing):
+        async def pages(self, *_: Any) -> AsyncGenerator[dict[str, Any]]:
+            watched.store.put(item("later", 30))
+            async for page in super().pages():
+                yield page
+
+    listing = Slow([item("changed", 5), item("deleted", 8), item("later", 7)], version=20)
+    await watched.store.sweep(cast(KubeClient, listing), "here")
+    assert (watched.image("changed"), watched.image("deleted"), watched.image("lost")) == ("image:5", "image:8", None)
+    assert watched.image("later") == "image:30", "the watch is ahead of this list"
+
+
 async def test_the_same_state_is_read_again_when_its_definition_has_changed() -> None:
     watched = Watched()
     watched.store.put(item())
