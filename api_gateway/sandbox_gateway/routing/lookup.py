@@ -74,7 +74,7 @@ class CacheDirectory:
         return NoSandbox.GONE if self._cache.is_former(key_id) else NoSandbox.UNKNOWN
 
     async def await_sandbox(self, session_api_key: str) -> None:
-        """Return when the sandbox of this genuine key is known, or after a second. Then it counts as gone.
+        """Return when the sandbox of this genuine key is known, or after a second or two. Then it counts as gone.
 
         While the API server cannot be reached, it does not count as gone, since it may exist.
         """
@@ -83,7 +83,7 @@ class CacheDirectory:
             async with asyncio.timeout(_LAG_SECONDS):
                 await self._cache.await_key_id(key_id)
         except TimeoutError:
-            if self._cache.following:
+            if await self._cache.is_current(_LAG_SECONDS):
                 self._cache.give_up(key_id)
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:

@@ -9,6 +9,7 @@ from websockets.asyncio.client import connect
 
 from control_plane.gateway.sleeper import echo_agent, listening
 from control_plane.gateway.support import API_KEY, Operator, answer, refusal
+from control_plane.link import linked
 from control_plane.races.lag import lagging
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
@@ -59,3 +60,36 @@ async def test_a_new_sandbox_is_not_gone_there(
             return refusal(found, 404) if found.status_code == 404 else None
 
         assert "has been deleted" in await eventually(ended)
+
+
+@pytest.mark.usefixtures("api_keys")
+async def test_without_a_connection_it_does_not_say_that_a_new_sandbox_has_been_deleted(
+    control_plane: ControlPlane,
+    namespace: str,
+    master_key_dir: Path,
+    operator: Operator,
+    tmp_path: Path,
+) -> None:
+    async with (
+        linked(control_plane, tmp_path, "127.0.0.9") as (link, kubeconfig),
+        listening(control_plane, namespace, master_key_dir=master_key_dir) as first,
+        listening(control_plane, namespace, master_key_dir=master_key_dir, kubeconfig=str(kubeconfig)) as lost,
+        echo_agent() as agent,
+        httpx.AsyncClient(timeout=20, trust_env=False) as http,
+    ):
+        # Nothing ends the connection of the watch.
+        link.cut()
+        body = {"image": "i", "session_id": "s", "command": f"a --port {agent.port}"}
+        starting = asyncio.create_task(http.post(f"{first}/start", json=body, headers={"X-API-Key": API_KEY}))
+        await operator.only()
+        await operator.report(Reason.READY)
+        key = {"X-Session-API-Key": answer(await starting)["session_api_key"]}
+        found = await http.get(f"{lost}/a", headers=key)
+        assert "does not know the sandbox of this session key yet" in refusal(found, 503)
+        assert found.headers["Retry-After"]
+        link.mend()
+
+        async def is_served() -> bool:
+            return (await http.get(f"{lost}/a", headers=key)).status_code == 200
+
+        await eventually(is_served)

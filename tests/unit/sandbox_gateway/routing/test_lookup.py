@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -150,12 +151,12 @@ async def test_the_key_of_a_warm_pod_may_be_told_before_its_claim_is_known_here(
     assert plane.directory.find_by_session_key(KEY) is NoSandbox.GONE
 
 
-@pytest.mark.parametrize(("following", "found"), [(True, NoSandbox.GONE), (False, NoSandbox.UNKNOWN)])
+@pytest.mark.parametrize(("current", "found"), [(True, NoSandbox.GONE), (False, NoSandbox.UNKNOWN)])
 async def test_without_news_it_is_gone_but_not_while_no_news_can_come(
-    plane: Plane, monkeypatch: pytest.MonkeyPatch, following: bool, found: NoSandbox
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, current: bool, found: NoSandbox
 ) -> None:
     monkeypatch.setattr(lookup, "_LAG_SECONDS", 0.01)
-    monkeypatch.setattr(SandboxCache, "following", following)
+    monkeypatch.setattr(SandboxCache, "is_current", AsyncMock(return_value=current))
     await plane.directory.await_sandbox(KEY)
     assert plane.directory.find_by_session_key(KEY) is found
     plane.see(status=status(Reason.READY))
