@@ -29,6 +29,14 @@ class Expectations:
         """Note a new or claimed pod of the sandbox, as the API server has stored it."""
         self._gained = _Expected(pod, clock + LIFETIME)
 
+    @property
+    def until(self) -> float | None:
+        """Clock time at which a pod that the cache does not show stops counting; None if there is no such pod.
+
+        If the pod is gone by then, no change in the cache tells of it.
+        """
+        return self._gained and self._gained.until
+
     def deleted(self, pod: Pod, clock: float) -> None:
         """Note that the API server was asked to delete this pod."""
         self._deleted[pod.uid] = _Expected(pod, clock + LIFETIME)

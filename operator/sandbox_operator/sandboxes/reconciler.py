@@ -262,10 +262,17 @@ class Reconciler:
             pod_events = await self._api.pod_events(regarding(pod)) if is_mine else pod_events
         turn.memory.looked = pod.uid, self._now(), pod_events
         self._decide(turn)
+        if turn.steps.creates:
+            # The pod has gone meanwhile. Before another one is made, and the loss reported, its absence is confirmed.
+            self._queue.add(turn.key)
+            raise _OutdatedError
 
     async def _report(self, turn: Turn) -> None:
         """Post the Events, and write the status."""
         sandbox, steps = turn.sandbox, turn.steps
+        if steps.events:
+            # A newer state may say that the operator has ended the pod, whose end the pods' watch shows first.
+            await self._confirm(sandbox)
         await self._api.post(*steps.events)
         if steps.status is None:
             return
@@ -329,6 +336,8 @@ class Reconciler:
             self._queue.forget(turn.key)
         if turn.steps.requeue_at:
             self._queue.add_after(turn.key, (turn.steps.requeue_at - self._now()).total_seconds())
+        if until := turn.memory.expectations.until:
+            self._queue.add_after(turn.key, until - time.monotonic())
 
     async def _confirm(self, sandbox: Sandbox) -> None:
         """Read the Sandbox before a pod is replaced or ended: it may have changed, and the watch may be late."""
@@ -342,10 +351,13 @@ class Reconciler:
             raise _OutdatedError
 
     async def _is_late(self, turn: Turn) -> bool:
-        """Whether the status's pod exists and only the cache lacks it. A claimed pod has its own name, so the API
-        server would not refuse to create a second one."""
+        """Whether the status's pod exists and only the cache lacks it.
+
+        A claimed pod has its own name, so the API server would not refuse to create a second one. And no Event may say
+        of a pod that exists that it is lost.
+        """
         status, pod = turn.sandbox.status, turn.pod
-        if not status.pod_uid or (pod and pod.uid == status.pod_uid) or not status.pool:
+        if not status.pod_uid or (pod and pod.uid == status.pod_uid) or not (status.pool or turn.steps.events):
             return False
         body = await self._api.get_pod(status.pod_name)
         found = decode(body) if body else None

@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
 from sandbox_crds.names import pod_name
+from sandbox_operator.sandboxes.expectations import LIFETIME
 from sandbox_operator.watching.pods import decode
 from unit.sandbox_operator.samples import KEYS, UID
 from unit.sandbox_operator.scene import WarmScene, as_ready
@@ -35,6 +36,19 @@ async def test_a_hit_reads_nothing_and_writes_twice(scene: WarmScene) -> None:
     assert await scene.step() == []
     assert (scene.started, scene.queue.retried) == (["pool"], [])
     assert [pod.name for pod in scene.pod_index.free("pool")] == ["pool-b"]
+
+
+async def test_a_pod_that_goes_before_the_cache_shows_its_claim_is_replaced(scene: WarmScene) -> None:
+    """If the watch brings claim and deletion at once, nothing tells of the loss later: somebody must look again."""
+    await scene.stock_up("pool-a")
+    scene.add()
+    await scene.step()
+    del scene.server.objects["pods", "pool-a"]
+    scene.see("pool-a")
+    scene.queue.put_off.clear()
+    assert await scene.step() == []
+    [later] = scene.queue.put_off
+    assert 0 < later <= LIFETIME
 
 
 async def test_a_pod_that_somebody_was_faster_to_claim_is_left_to_them(scene: WarmScene) -> None:

@@ -130,7 +130,7 @@ async def test_a_lost_pod_is_told_once(scene: Scene) -> None:
     with pytest.raises(TimeoutError):
         await scene.step()
     # The first attempt has posted the event, and the next one cannot know it before it tries.
-    lost = ["get sandboxes", "create events"]
+    lost = ["get sandboxes", "get pods", "create events"]
     assert await scene.step() == [*lost, "create secrets", "get secrets", "create pods", "patch sandboxes"]
     [event] = scene.events("PodLost")
     assert event["metadata"]["name"].endswith("uid-2")
@@ -195,7 +195,7 @@ async def test_a_life_that_ends_is_announced_and_ended_once(scene: Scene) -> Non
     await scene.start()
     scene.set_class(2, maximumLifeSeconds=100)
     scene.now = NOW + timedelta(seconds=90)
-    assert await scene.step() == ["create events", "patch sandboxes"]
+    assert await scene.step() == ["get sandboxes", "create events", "patch sandboxes"]
     assert [each["type"] for each in scene.stored["status"]["conditions"]] == ["Ready", "Expiring"]
     assert scene.queue.put_off[-1] == 10
     assert await scene.step() == []
