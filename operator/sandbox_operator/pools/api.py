@@ -51,12 +51,12 @@ class PoolApi:
         except ApiError as error:
             if error.code not in _TAKEN:
                 raise
-            body = await self._client.find(PODS, self._namespace, pod.name) if error.code == 422 else None
+            body = await self._client.find(PODS, self._namespace, pod.name) if error.code != 404 else None
             found = decode(body) if body else None
             if found is None or found.uid != pod.uid or found.deletion_requested:
                 return None
             if found.is_free:
-                raise  # an admission policy refuses with the same code
+                raise  # an admission policy refuses with 422, too, and others may change the pod all the time (409)
             # The answer to an earlier attempt may have been lost.
             return body if found.owner_uid == sandbox.metadata.uid else None
 
@@ -98,17 +98,9 @@ class PoolApi:
         answer = await self._client.list(EVENTS, self._namespace, fieldSelector=f"regarding.kind={VOLUME_CLAIMS.kind}")
         return tuple(unreadable.decoded(EVENTS, answer["items"], decode_event))
 
-    async def delete_pod(self, pod: Pod) -> bool:
-        """Delete the pod if it has not changed. False if it has, because a sandbox may have claimed it."""
-        try:
-            await self._client.delete(
-                PODS, self._namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
-            )
-        except ApiError as error:
-            if error.code == 409:
-                return False
-            raise
-        return True
+    async def delete_pod(self, pod: Pod) -> None:
+        """Delete the pod if it has not changed (else ApiError 409, because a sandbox may have claimed it)."""
+        await self._client.delete(PODS, self._namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version)
 
     async def patch_status(self, pool: SandboxPool, status: Mapping[str, Any]) -> KubeObject:
         """Write the status if the pool has not changed (else ApiError 409). Returns the pool as stored."""

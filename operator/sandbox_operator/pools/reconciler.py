@@ -165,15 +165,14 @@ class PoolReconciler:
         self._queue.add_after(name, LOOK_INTERVAL)
 
     async def _apply(self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass, steps: PoolPlan) -> None:
-        kept = await together([self._delete(memory, pod) for pod in steps.deletes])
-        # If a pod had changed, fewer new pods may be needed.
-        creates = 0 if any(kept) else steps.creates
-        if creates:
+        # If a pod has changed, this raises 409: fewer new pods may be needed, and the cache needs time to catch up.
+        await together([self._delete(memory, pod) for pod in steps.deletes])
+        if steps.creates:
             memory.history = memory.history.tried(self._now())
         answers = await together(
             [
                 *(self._equip(memory, pool, class_, pod) for pod in steps.equips),
-                *(self._create(memory, pool, class_) for _ in range(creates)),
+                *(self._create(memory, pool, class_) for _ in range(steps.creates)),
             ]
         )
         if answers:
@@ -182,14 +181,11 @@ class PoolReconciler:
             if refusal:
                 metrics.FAILURES.labels(pool.metadata.name, refusal.reason).inc()
                 _log.warning("refused", pool=pool.metadata.name, reason=refusal.reason, error=refusal.message)
-        _log.info("pool changed", pool=pool.metadata.name, deleted=kept.count(False), asked_for=creates)
+        _log.info("pool changed", pool=pool.metadata.name, deleted=len(steps.deletes), asked_for=steps.creates)
 
-    async def _delete(self, memory: PoolMemory, pod: Pod) -> bool:
-        """Whether the pod had changed and therefore stays."""
-        if not await self._api.delete_pod(pod):
-            return True
+    async def _delete(self, memory: PoolMemory, pod: Pod) -> None:
+        await self._api.delete_pod(pod)
         memory.expectations.deleted(pod)
-        return False
 
     async def _create(self, memory: PoolMemory, pool: SandboxPool, class_: SandboxClass) -> Refusal | None:
         made = await self._api.create_pod(build_warm_pod(pool, class_, self._keys, new_name(pool)))

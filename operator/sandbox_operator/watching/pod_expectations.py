@@ -50,8 +50,8 @@ class PodExpectations[T: Seen]:
             for uid, pod in self._created.items()
             if self._seen() < int(pod.resource_version) and ((known := get(pod.name)) is None or known.uid != uid)
         }
+        shown = [*pods, *self._created.values()]
         self._deleted = {
-            pod.uid: pod.resource_version for pod in pods if self._deleted.get(pod.uid) == pod.resource_version
+            pod.uid: pod.resource_version for pod in shown if self._deleted.get(pod.uid) == pod.resource_version
         }
-        shown = [replace(pod, deletion_requested=now) if pod.uid in self._deleted else pod for pod in pods]
-        return [*shown, *self._created.values()]
+        return [replace(pod, deletion_requested=now) if pod.uid in self._deleted else pod for pod in shown]

@@ -218,17 +218,16 @@ class Cluster(PoolApi):
         return tuple(self.events)
 
     @override
-    async def delete_pod(self, pod: Pod) -> bool:
+    async def delete_pod(self, pod: Pod) -> None:
         self._fault("delete pod")
         found = self.pods.get(pod.name)
         if found is None:
-            return True
+            return
         if (found.uid, found.resource_version) != (pod.uid, pod.resource_version):
-            return False
+            raise ApiError(409, "Conflict", "the object has been modified")
         assert not found.sandbox, "a claimed pod was deleted"
         self.change(pod.name, deletion_requested=self.now)
         self._lose()
-        return True
 
     @override
     async def patch_status(self, pool: SandboxPool, status: Mapping[str, Any]) -> KubeObject:

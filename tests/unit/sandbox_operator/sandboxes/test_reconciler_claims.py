@@ -146,6 +146,17 @@ async def test_a_claim_that_fails_is_tried_again(scene: WarmScene) -> None:
     assert await scene.step() == HIT
 
 
+async def test_a_free_pod_stays_free_if_its_claim_meets_a_conflict(scene: WarmScene) -> None:
+    """The API server answers so, too, if others change the pod all the time."""
+    await scene.stock_up("pool-a")
+    scene.server.fail["claim pods"] = [ApiError(409, "Conflict", "the object has been modified")]
+    scene.add()
+    with pytest.raises(ApiError):
+        await scene.step()
+    assert [pod.name for pod in scene.pod_index.free("pool")] == ["pool-a"]
+    assert await scene.step() == HIT
+
+
 async def test_a_pod_whose_key_nobody_can_derive_is_left_alone(scene: WarmScene) -> None:
     await scene.stock_up("pool-a")
     annotations = scene.server.objects["pods", "pool-a"]["metadata"]["annotations"]

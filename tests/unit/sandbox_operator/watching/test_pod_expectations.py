@@ -48,6 +48,13 @@ def test_a_created_pod_that_was_claimed_does_not_count() -> None:
     assert cache.shown() == []
 
 
+def test_a_created_pod_that_is_deleted_before_the_cache_shows_it_is_on_its_way() -> None:
+    cache, pod = Cache(), free("a", resource_version="5")
+    cache.expectations.created(pod)
+    cache.expectations.deleted(pod)
+    assert cache.shown() == cache.shown() == [replace(pod, deletion_requested=NOW)]
+
+
 def test_a_deleted_pod_is_on_its_way_until_it_is_seen_to_be() -> None:
     cache, pod = Cache(), free("a", resource_version="5")
     cache.put(pod)
