@@ -1,7 +1,7 @@
 """An operator inside of the test's process, and a client with which it dies between any two writes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import product
 from typing import Any, Self
@@ -106,18 +106,19 @@ async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> Asyn
     """All of the operator but kopf, whose place an informer takes: kopf cannot be killed without its process."""
     async with AgentServers(keys, PodIdentities(client, namespace).denial) as agents:
         running = Operator(client, namespace, keys, agents, workers=4)
-        parts = [
-            running.caches.run(),
-            *(_follow(client, namespace, store) for store in running.caches.stores),
-            running.lead(client),
-        ]
-        tasks = [asyncio.create_task(part) for part in parts]
+        tasks = [asyncio.create_task(part) for part in parts_of(running, client, namespace)]
         try:
             yield running
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def parts_of(running: Operator, client: KubeClient, namespace: str) -> list[Coroutine[Any, Any, None]]:
+    """What such an operator does side by side."""
+    following = (_follow(client, namespace, store) for store in running.caches.stores)
+    return [running.caches.run(), *following, running.lead(client)]
 
 
 async def _follow(client: KubeClient, namespace: str, store: AnyStore) -> None:

@@ -26,14 +26,14 @@ def patched(body: KubeObject, operations: Sequence[Mapping[str, Any]]) -> KubeOb
     return after
 
 
-def _merged(value: Any, change: Any) -> Any:
+def merged(value: Any, change: Any) -> Any:
     """As a JSON merge patch (RFC 7386) does."""
     if not isinstance(change, Mapping):
         return change
     before = cast(Mapping[str, Any], value if isinstance(value, Mapping) else {})
     after = {
         **before,
-        **{name: _merged(before.get(name), part) for name, part in cast(Mapping[str, Any], change).items()},
+        **{name: merged(before.get(name), part) for name, part in cast(Mapping[str, Any], change).items()},
     }
     return {name: part for name, part in after.items() if part is not None}
 
@@ -76,8 +76,8 @@ class Server:
         version = int(found["metadata"]["resourceVersion"])
         if body["metadata"]["resourceVersion"] != str(version):
             raise ApiError(409, "Conflict", "the object has been modified")
-        changes = {part: _merged(found.get(part), change) for part, change in body.items() if part != "metadata"}
-        metadata: KubeObject = _merged(found["metadata"], body["metadata"]) | {"resourceVersion": str(version + 1)}
+        changes = {part: merged(found.get(part), change) for part, change in body.items() if part != "metadata"}
+        metadata: KubeObject = merged(found["metadata"], body["metadata"]) | {"resourceVersion": str(version + 1)}
         if "spec" in changes:
             metadata["generation"] += 1
         stored = {**found, **changes, "metadata": metadata}
