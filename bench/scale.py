@@ -31,7 +31,7 @@ _SETTLE_SECONDS = 10.0
 """After a start or a storm, until all that follows from it is over."""
 _LISTS = 5
 _TARGET_SIZE = 5000
-"""Up to here the targets hold; above, they grow with the size."""
+"""Up to here the targets hold; above, twice as much."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Scale:
         self._size = size
         self._rest = rest_seconds
         self._progress = progress
-        self._factor = max(1, size / _TARGET_SIZE)
+        self._factor = 1 if size <= _TARGET_SIZE else 2
         self.figures: list[Figure] = []
 
     async def run(self, storm: int) -> None:
