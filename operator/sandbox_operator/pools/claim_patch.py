@@ -19,9 +19,12 @@ _NOT_DELETED = {"op": "test", "path": "/metadata/deletionTimestamp", "value": No
 
 
 def is_first_start(sandbox: Sandbox) -> bool:
-    """Whether the sandbox never had a pod, and its status names no key and no volume: a warm pod comes with its own."""
+    """Whether the sandbox never had a pod, and its status names no key and no volume: a warm pod comes with its own.
+
+    An operator that suspends what another one has begun to start reports a pod, but may not know the key.
+    """
     status = sandbox.status
-    return not (status.key_id or status.pod_uid or status.volume_claim)
+    return not (status.key_id or status.pod_uid or status.volume_claim or status.launch)
 
 
 def claim_patch(pod: Pod, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> list[dict[str, Any]]:

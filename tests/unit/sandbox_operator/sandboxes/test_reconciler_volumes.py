@@ -59,6 +59,13 @@ def scene() -> VolumeScene:
     return VolumeScene()
 
 
+async def test_a_sandbox_that_has_a_volume_claims_no_pod_with_another_one(scene: VolumeScene) -> None:
+    """The operator died during its first start, and the next one suspended it before it knew the key."""
+    await scene.stock_up("pool-a")
+    scene.add(launch="Cold", volumeClaim=OWN)
+    assert await scene.step() == COLD
+
+
 async def test_a_hit_takes_the_volume_with_one_write_more(scene: VolumeScene) -> None:
     await scene.stock_up("pool-a", "pool-b")
     assert controller_uid(scene.volume()) == "uid-of-pool-a"
