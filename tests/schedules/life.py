@@ -256,6 +256,12 @@ class Life:
             uid, sandbox = change.name.rpartition(".")[2], change.after["regarding"]["uid"]
             # The pods of a deleted Sandbox may go before an operator sees that it is deleted.
             exists = any(item["metadata"]["uid"] == sandbox for item in self._server.all("sandboxes"))
+            found = self._server.find("sandboxes", change.after["regarding"]["name"])
+            told = Sandbox.model_validate(found) if found else None
+            # A pod that does not end in time counts as lost with its node, and so does one whose watch is silent.
+            condition = told and told.status.condition(READY)
+            if condition and condition.reason == Reason.NODE_LOST:
+                return
             # Each of two leaders may end a pod that the other one takes for the sandbox's.
             if exists and uid not in self._cluster.lost and self.schedule.operators == 1:
                 self._complain(f"pod {uid} is said to be lost")

@@ -6,12 +6,14 @@ from typing import Any
 import httpx
 import pytest
 
+from control_plane import crash_points
 from control_plane.audit import Audit, kinds
 from control_plane.gateway.support import USER_AGENT, Operator, Replica, environment_of, replica, replica_with
 from control_plane.operator.mortal import DyingClient, deaths
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, KubeObject
+from sandbox_common.kube.resources import EVENTS
 from sandbox_common.reasons import Reason
 
 WRITES = [
@@ -77,6 +79,36 @@ async def live(asking: Client, operator: Operator, client: KubeClient) -> None:
     # What a lost answer had stopped already is not there.
     assert stopped.status_code in {200, 404}, stopped.text
     assert await operator.sandboxes() == []
+
+
+def test_there_is_a_death_for_each_kind_of_writes() -> None:
+    assert {*WRITES, "create events"} == set(crash_points.GATEWAY)
+
+
+@pytest.mark.usefixtures("api_keys")
+@pytest.mark.parametrize("last_is_sent", [False, True], ids=["before", "after"])
+async def test_another_replica_names_what_was_not_applied(
+    last_is_sent: bool,
+    control_plane: ControlPlane,
+    client: KubeClient,
+    namespace: str,
+    master_keys: MasterKeys,
+    operator: Operator,
+) -> None:
+    async with (
+        DyingClient.dying(control_plane, 0, last_is_sent, user_agent=USER_AGENT, at="create events") as dying,
+        replica_with(dying, namespace, master_keys) as first,
+        replica(control_plane.kubeconfig, namespace, master_keys) as second,
+    ):
+        asking = Client(first, second, dying.dead)
+        body = {"image": "agent:1", "session_id": "s"}
+        await asking.post("/start", **body)
+        await asking.catch_up(await operator.report(Reason.READY))
+        again = await asking.post("/start", **body, resource_factor=2)
+        assert again.status_code == 200, again.text
+        assert dying.dead.is_set()
+    told = (await client.list(EVENTS, namespace))["items"]
+    assert [event["reason"] for event in told] == ["StartFieldsIgnored"]
 
 
 @pytest.mark.usefixtures("api_keys")

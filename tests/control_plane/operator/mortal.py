@@ -30,48 +30,59 @@ MANY = 1000
 class DyingClient(KubeClient):
     """Sends so many writes; the next one is never sent, or its answer never comes. Afterwards nothing is sent.
 
-    Of writes to other objects than `only`, as far as it is not empty, any number is sent before. Those of usage come by
-    the clock, and do not count.
+    Of writes to other objects than `only`, and of other kinds than `at`, as far as these are not empty, any number is
+    sent before. Those of usage come by the clock, and count only if `at` names them.
     """
 
     left: int
     only: str
+    at: str
     last_is_sent: bool
     dead: asyncio.Event
 
     @classmethod
     @asynccontextmanager
     async def dying(
-        cls, control_plane: ControlPlane, left: int, last_is_sent: bool, only: str = "", user_agent: str = USER_AGENT
+        cls,
+        control_plane: ControlPlane,
+        left: int,
+        last_is_sent: bool,
+        only: str = "",
+        user_agent: str = USER_AGENT,
+        at: str = "",
     ) -> AsyncGenerator[Self]:
-        """A client, the operator's by default, which dies at the write after `left` others. Claims always count."""
+        """A client, the operator's by default, which dies at the write after `left` others. Claims always count.
+
+        `at` is a kind of writes, such as `patch sandboxes/status`.
+        """
         client = await cls.connect(str(control_plane.kubeconfig), user_agent)
-        client.left, client.last_is_sent, client.dead, client.only = left, last_is_sent, asyncio.Event(), only
+        client.left, client.last_is_sent, client.dead = left, last_is_sent, asyncio.Event()
+        client.only, client.at = only, at
         try:
             yield client
         finally:
             await client.close()
 
     async def create(self, resource: Resource, namespace: str, body: KubeObject) -> KubeObject:
-        name = body["metadata"]["name"]
-        if resource is SANDBOX_USAGES and not self.dead.is_set():
-            return await super().create(resource, namespace, body)
-        return await self._write(name, lambda: super(DyingClient, self).create(resource, namespace, body))
+        send = super().create
+        return await self._write(
+            "create", resource, body.get("metadata", {}).get("name", ""), lambda: send(resource, namespace, body)
+        )
 
     async def patch(
         self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
     ) -> KubeObject:
         send = super().patch
-        if resource is SANDBOX_USAGES and not self.dead.is_set():
-            return await send(resource, namespace, name, body)
-        return await self._write(name, lambda: send(resource, namespace, name, body, subresource=subresource))
+        return await self._write(
+            "patch", resource, name, lambda: send(resource, namespace, name, body, subresource=subresource), subresource
+        )
 
     async def json_patch(
         self, resource: Resource, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
     ) -> KubeObject:
         assert resource in {PODS, VOLUME_CLAIMS}
         send = super().json_patch
-        return await self._write(self.only, lambda: send(resource, namespace, name, operations))
+        return await self._write("patch", resource, self.only, lambda: send(resource, namespace, name, operations))
 
     async def delete(
         self,
@@ -84,10 +95,19 @@ class DyingClient(KubeClient):
         grace_seconds: int | None = None,
     ) -> None:
         send, preconditions = super().delete, {"uid": uid, "resource_version": resource_version}
-        await self._write(name, lambda: send(resource, namespace, name, **preconditions, grace_seconds=grace_seconds))
+        await self._write(
+            "delete",
+            resource,
+            name,
+            lambda: send(resource, namespace, name, **preconditions, grace_seconds=grace_seconds),
+        )
 
-    async def _write[T](self, name: str, send: Callable[[], Awaitable[T]]) -> T:
-        if not name.startswith(self.only) and not self.dead.is_set():
+    async def _write[T](
+        self, verb: str, resource: Resource, name: str, send: Callable[[], Awaitable[T]], subresource: str = ""
+    ) -> T:
+        kind = f"{verb} {'/'.join(filter(None, (resource.plural, subresource)))}"
+        is_counted = kind == self.at if self.at else name.startswith(self.only) and resource is not SANDBOX_USAGES
+        if not is_counted and not self.dead.is_set():
             return await send()
         number, self.left = self.left, self.left - 1
         if number > 0:
@@ -102,10 +122,13 @@ class DyingClient(KubeClient):
 
 
 @asynccontextmanager
-async def operator(client: KubeClient, namespace: str, keys: MasterKeys) -> AsyncGenerator[Operator]:
-    """All of the operator but kopf, whose place an informer takes: kopf cannot be killed without its process."""
+async def operator(client: KubeClient, namespace: str, keys: MasterKeys, **options: Any) -> AsyncGenerator[Operator]:
+    """All of the operator but kopf, whose place an informer takes: kopf cannot be killed without its process.
+
+    `options` are further ones of Operator.
+    """
     async with AgentServers(keys, PodIdentities(client, namespace).denial) as agents:
-        running = Operator(client, namespace, keys, agents, workers=4)
+        running = Operator(client, namespace, keys, agents, workers=4, **options)
         tasks = [asyncio.create_task(part) for part in parts_of(running, client, namespace)]
         try:
             yield running
