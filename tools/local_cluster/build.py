@@ -126,12 +126,20 @@ FAMILIES: Mapping[str, Family] = {
         ),
         Family("registry", ("registry",), packages=(".",)),
         Family("light-agent", ("light-agent",), packages=(".",)),
+        Family(
+            "traefik",
+            ("traefik",),
+            version_of="github.com/traefik/traefik/v3",
+            stamp=("github.com/traefik/traefik/v3/pkg/version.Version",),
+            track="kubernetes",
+        ),
         Family("cyclonus", ("cyclonus",), packages=(".",)),
     )
 }
 
-# What a cluster needs, the longest build first. etcd's tools (snapshots), kwok (simulated nodes), cyclonus (simulated
-# NetworkPolicies), Helm 3, kind, kubeadm, the registry and the light agent server of measurements are built on demand.
+# What a cluster needs, the longest build first. Built on demand: etcd's tools (snapshots), kwok (simulated nodes),
+# cyclonus (simulated NetworkPolicies), Helm 3, kind, kubeadm, the registry, Traefik, and the light agent server of
+# measurements.
 CLUSTER_FAMILIES = (
     "kubernetes",
     "containerd",
@@ -149,8 +157,8 @@ def directory(name: str) -> Path:
     """The cache directory for the family's binaries. Its name depends on everything that they are built from."""
     family = FAMILIES[name]
     digest = hashlib.sha256(repr((go_version(family.source), _arguments(family))).encode())
-    for file in sorted(family.source.iterdir()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    for file in sorted(path for path in family.source.rglob("*") if path.is_file()):
+        digest.update(str(file.relative_to(family.source)).encode() + b"\0" + file.read_bytes() + b"\0")
     return cache_dir() / "bin" / f"{name}-{digest.hexdigest()[:16]}"
 
 

@@ -71,12 +71,14 @@ def unpinned_bases(name: str, dockerfile: str) -> Iterator[str]:
 
 
 def unsummed(mod: str, sums: str) -> Iterator[str]:
-    """Modules of a go.mod that are not in go.sum, and those that are replaced by a directory."""
+    """Modules of a go.mod that are not in go.sum, and those that are replaced by a directory outside of its own."""
     known = {(module, version) for module, version in re.findall(r"^(\S+) (\S+) h1:\S{43}=$", sums, re.MULTILINE)}
     required = re.findall(r"^(?:require )?\t?([\w.~/-]+\.[\w.~/-]+) (v\S+)", mod, re.MULTILINE)
     replaced = re.findall(r"^(?:replace )?\t?(\S+)(?: v\S+)? => (\S+)(?: (v\S+))?", mod, re.MULTILINE)
     targets = {module: (target, version) for module, target, version in replaced}
     for module, version in (targets.get(module, (module, version)) for module, version in required):
+        if module.startswith("./"):
+            continue
         if not version:
             yield f"{module} is a directory. Name a version of a module."
         elif not {(module, version), (module, f"{version}/go.mod")} <= known:

@@ -105,6 +105,9 @@ def test_a_change_of_the_source_means_another_directory(modules: Path) -> None:
     assert build.directory("good") != before
     main.write_text(main.read_text().replace("v2", "v1"))
     assert build.directory("good") == before
+    (modules / "good" / "inner").mkdir()
+    (modules / "good" / "inner" / "inner.go").write_text("package inner\n")
+    assert build.directory("good") != before
 
 
 def test_two_runs_at_once_build_it_once(modules: Path) -> None:

@@ -137,3 +137,8 @@ def test_a_module_without_a_sum_is_named(line: int) -> None:
 def test_a_module_that_is_a_directory_is_named() -> None:
     (problem,) = pinned.unsummed(MOD.replace("example.com/d v0.2.0", "../d"), SUMS)
     assert "../d is a directory" in problem
+
+
+def test_a_module_that_is_in_this_repository_needs_no_sum() -> None:
+    sums = "".join(line for line in SUMS.splitlines(keepends=True) if "example.com/d" not in line)
+    assert list(pinned.unsummed(MOD.replace("example.com/d v0.2.0", "./d"), sums)) == []
