@@ -81,12 +81,14 @@ def installed(
     source: Path = ROOT,
     chart: Path | None = None,
     discards: bool = False,
+    entrances: Mapping[str, object] | None = None,
     **gateway: object,
 ) -> Generator[Site]:
     """A release with the model of the examples, while the context lasts.
 
     `pools`, `operator` and `gateway` are values of it. `source` is the checkout whose chart it is, unless there is a
     packaged `chart`. `discards`: its class `default`, which has no volume, accepts that suspensions lose /workspace.
+    `entrances` are its values `ingress` and `httpRoute`.
     """
     values: dict[str, Any] = yaml.safe_load((source / VALUES).read_text())
     values["gateway"] |= gateway
@@ -95,6 +97,7 @@ def installed(
     if discards:
         values["sandboxClasses"]["default"]["workspace"] = {"discardOnSuspension": True}
     values["sandboxPools"] = dict(pools or {})
+    values |= entrances or {}
     values["anyImage"] = {"agentServerImage": images.agent_server}
     try:
         release = install(target, images, namespace, progress, values, chart or source / CHART)
