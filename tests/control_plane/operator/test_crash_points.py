@@ -4,10 +4,11 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from control_plane.operator.world import World
 from control_plane.pools.basin import Basin, Node
 from control_plane.waiting import PATIENCE, eventually
 from local_cluster.control_plane import ControlPlane
+from sampling import drawn
 from sandbox_common import times
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient
@@ -91,10 +93,15 @@ async def started(place: Place) -> None:
 
 
 async def given_up(place: Place) -> None:
-    """A start that takes too long, which an Event reports."""
+    """A resume that takes too long, since no node runs its pod."""
     world = World(place.client, place.namespace, "one")
     await world.add_class(progressDeadlineSeconds=2)
-    await world.add()
+    async with Kubelet(place.client, place.namespace).running_all():
+        await world.add()
+        await world.until(Reason.READY)
+        await world.suspend(True)
+        await world.until(Reason.SUSPENDED)
+    await world.suspend(False)
     sandbox = await world.until(Reason.START_TIMEOUT)
     assert sandbox.spec.suspend_reason == "StartTimeout"
     assert await place.names(PODS) == set()
@@ -236,10 +243,12 @@ POINTS = [
 ]
 
 
-@pytest.mark.parametrize("last_is_sent", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
-    ("kind", "life"),
-    [pytest.param(*point, marks=IMAGE_VOLUMES if point[1] is kept else ()) for point in POINTS],
+    ("kind", "life", "last_is_sent"),
+    [
+        pytest.param(kind, life, sent, marks=IMAGE_VOLUMES if life is kept else ())
+        for (kind, life), sent in drawn(list(product(POINTS, (False, True))), 5)
+    ],
     ids=lambda value: getattr(value, "__name__", value),
 )
 async def test_the_next_operator_goes_on(
@@ -287,11 +296,11 @@ async def test_another_operator_leads(
         await asyncio.wait_for(leads.wait(), PATIENCE)
         lease = await client.get(LEASES, namespace, "lease")
         assert lease["spec"]["holderIdentity"] == "second"
-        await _ended(first, second)
+        for running in (first, second):
+            running.cancel()
+        # The dead one waits for an answer that never comes, and gives up.
+        await asyncio.wait({first, second})
 
 
-async def _ended(*tasks: Awaitable[None]) -> None:
-    for task in tasks:
-        assert isinstance(task, asyncio.Task)
-        task.cancel()
-    await asyncio.wait([asyncio.ensure_future(task) for task in tasks], timeout=PATIENCE)
+def test_there_is_a_life_for_each_kind_of_writes() -> None:
+    assert LIVES.keys() | _LEASES == set(crash_points.OPERATOR)
