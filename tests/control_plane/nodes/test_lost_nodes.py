@@ -15,11 +15,12 @@ from control_plane.pools.basin import Basin
 from control_plane.waiting import eventually
 from failures.observer import has_condition, is_being_deleted
 from sandbox_common.kube import KubeClient, KubeObject, Resource
-from sandbox_common.kube.resources import EVENTS, NODES, PODS
+from sandbox_common.kube.resources import EVENTS, NODES, PODS, VOLUME_CLAIMS
 from sandbox_common.losses import LOSSES, LossReason
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_crds.models import Sandbox
 from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.reporting.findings import VOLUME_OF_NODE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,7 +29,8 @@ CPU = "1500m"
 PRIORITIES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
 ALL_PODS = replace(PODS, namespaced=False)
 VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
-_STORAGE_CLASS = "by-hand"
+_STORAGE_CLASS, _OF_NODE = "by-hand", "of-node"
+"""StorageClasses, and classes with their volumes: all nodes can use them, or only the node of their directory."""
 _OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
 
 
@@ -49,7 +51,8 @@ async def classes(town: Town) -> None:
         "terminationGracePeriodSeconds": 1,
     }
     await world.add_class("impatient", **impatient)
-    await world.add_class("kept", workspace={"persistent": True, "storageClassName": _STORAGE_CLASS}, **impatient)
+    for name in (_STORAGE_CLASS, _OF_NODE):
+        await world.add_class(name, workspace={"persistent": True, "storageClassName": name}, **impatient)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -69,14 +72,17 @@ async def _is_free(client: KubeClient, name: str) -> bool:
     return not node["spec"].get("taints") and not pods
 
 
-def _volume(name: str) -> KubeObject:
+def _volume(name: str, storage_class: str = _STORAGE_CLASS, node: str = "") -> KubeObject:
+    """A volume that all nodes can use, or only this one."""
+    terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]
     return {
         "metadata": {"name": name},
         "spec": {
             "capacity": {"storage": "100Gi"},
             "accessModes": ["ReadWriteOnce"],
-            "storageClassName": _STORAGE_CLASS,
+            "storageClassName": storage_class,
             "hostPath": {"path": "/nowhere"},
+            **({"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}} if node else {}),
         },
     }
 
@@ -152,9 +158,12 @@ async def test_a_node_that_falls_silent_and_comes_back(
 async def test_a_node_that_never_comes_back(town: Town, world: World, request: pytest.FixtureRequest) -> None:
     await town.client.create(VOLUMES, "", _volume("kept"))
     first = await started(world, request.node.name, className="impatient")
-    kept = await world.add("kept", className="kept")
-    await world.until(Reason.READY, "kept")
-    assert (await world.pod(kept))["spec"]["nodeName"] == FRAIL
+    await town.client.create(VOLUMES, "", _volume("of-frail", _OF_NODE, FRAIL))
+    kept = await world.add("kept", className=_STORAGE_CLASS)
+    bound = await world.add("bound", className=_OF_NODE, owner=OWNER, sessionID="bound")
+    for sandbox in (kept, bound):
+        await world.until(Reason.READY, sandbox.metadata.name)
+        assert (await world.pod(sandbox))["spec"]["nodeName"] == FRAIL
     town.frail.fall_silent()
     await world.until(Reason.NODE_LOST)
     # Without a volume nothing is lost by not waiting for the node.
@@ -162,6 +171,9 @@ async def test_a_node_that_never_comes_back(town: Town, world: World, request: p
     assert (await world.pod(first))["spec"]["nodeName"] == STEADY
     assert moved.status.pod_uid != first.status.pod_uid
     assert moved.status.launch == "Resume"
+    assert moved.status.last_loss
+    assert moved.status.last_loss.workspace == "Lost"
+    assert "The content of /workspace is lost." in str(await explained(town, world))
     # All the time the node was the cause, also while its pod was to be deleted.
     reasons = town.observer.reasons(world.name)
     assert reasons[reasons.index("Ready") :][:2] == ["Ready", "NodeLost"]
@@ -179,9 +191,33 @@ async def test_a_node_that_never_comes_back(town: Town, world: World, request: p
         again = await world.until(Reason.READY, "kept")
         assert (await world.pod(kept))["spec"]["nodeName"] == STEADY
         assert again.status.pod_uid != lost.status.pod_uid
+        assert again.status.volume_claim == lost.status.volume_claim
+        assert again.status.last_loss
+        assert again.status.last_loss.workspace == "Kept"
+        await _gives_its_volume_up(town, world, "bound")
+        assert (await world.pod(bound))["spec"]["nodeName"] == STEADY
     finally:
         await town.client.patch(NODES, "", FRAIL, {"spec": {"taints": node["spec"]["taints"]}})
-        await world.delete("kept")
+        for name in ("kept", "bound"):
+            await world.delete(name)
+
+
+async def _gives_its_volume_up(town: Town, world: World, name: str) -> None:
+    """What the condition says about a sandbox whose volume is on the lost node, and what follows if one does it."""
+    stuck = await world.until(Reason.UNSCHEDULABLE, name)
+    assert "PersistentVolume's node affinity" in message(stuck)
+    answer = await town.gateway.get(f"/explain/{name}")
+    assert answer.json()["remedy"] == VOLUME_OF_NODE
+    claim = stuck.status.volume_claim
+    await world.suspend(True, name)
+    await world.until(Reason.SUSPENDED, name)
+    await town.client.delete(VOLUME_CLAIMS, town.namespace, claim)
+    await world.gone(VOLUME_CLAIMS, claim)
+    await town.client.create(VOLUMES, "", _volume("of-steady", _OF_NODE, STEADY))
+    await world.suspend(False, name)
+    ready = await world.until(Reason.READY, name)
+    assert ready.status.last_loss
+    assert (ready.status.last_loss.reason, ready.status.last_loss.workspace) == (LossReason.VOLUME_GONE, "Lost")
 
 
 async def test_a_node_that_is_drained(town: Town, world: World, request: pytest.FixtureRequest) -> None:
