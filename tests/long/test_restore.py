@@ -4,9 +4,6 @@ The seconds that each takes are printed: `pytest -s`.
 """
 
 import json
-import os
-import shutil
-import signal
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -85,8 +82,9 @@ def test_a_namespace_that_is_lost_is_rebuilt_by_the_page(
         set_reclaim_policy(target, namespace, "Retain")
         with timed(progress, "export"):
             backup_page.follow("Export", kubeconfig, NODE_ADDRESS, namespace, tmp_path)
-    # Its namespace is being deleted from now on.
-    target.kubectl("wait", "--for=delete", f"namespace/{namespace}", "--timeout=300s")
+    # Its namespace is being deleted from now on, while operator, gateway and one of the sandboxes run.
+    with timed(progress, "end of the namespace"):
+        target.kubectl("wait", "--for=delete", f"namespace/{namespace}", "--timeout=300s")
     with timed(progress, "restore of the objects"):
         backup_page.follow("Restore", kubeconfig, NODE_ADDRESS, namespace, tmp_path)
     began = time.monotonic()
@@ -115,22 +113,17 @@ def recorded(state: State, name: str) -> Process:
     return Process(**json.loads((state.pids / name).read_text()))
 
 
-def snapshot(state: State, copy: Path) -> None:
-    """Copy what etcd has on disk. It stands still meanwhile, so the copy is as after a loss of power."""
-    etcd = recorded(state, "etcd").pid
-    os.kill(etcd, signal.SIGSTOP)
-    try:
-        shutil.copytree(state.root / "etcd", copy)
-    finally:
-        os.kill(etcd, signal.SIGCONT)
+def etcd_command(state: State) -> list[str]:
+    """The command line of the etcd that runs."""
+    return Path(f"/proc/{recorded(state, 'etcd').pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
 
 
-def restore(state: State, copy: Path, progress: Progress) -> None:
-    """Lose the control plane and the kubelet, and start them again with what was copied."""
+def restore(state: State, directory: Path, progress: Progress) -> None:
+    """Lose the control plane and the kubelet, and start them again with the snapshot in this directory."""
     lost = ("kubelet", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
+    command = etcd_command(state)
     assert end([recorded(state, name) for name in lost]) == []
-    shutil.rmtree(state.root / "etcd")
-    shutil.copytree(copy, state.root / "etcd")
+    backup_page.rewind_etcd(command, directory)
     Cluster(state).up(progress)
 
 
@@ -141,14 +134,15 @@ def test_sandboxes_are_as_in_a_snapshot_of_etcd_with_their_volumes_of_today(
     with installed(target, images, progress, namespace, sandboxClass="persistent") as site:
         runs, sleeps = worked(site, images), worked(site, images)
         sleeps.pause()
-        snapshot(state, tmp_path / "etcd")
+        with timed(progress, "snapshot"):
+            backup_page.save_etcd(etcd_command(state), tmp_path)
         sleeps.resume()
         sleeps.run("echo later > tree/later.txt")
         checksums = [runtime.run(CHECKSUM) for runtime in (runs, sleeps)]
         runs.pause()
         new = worked(site, images)
         with timed(progress, "restore of etcd, until the cluster is ready"):
-            restore(state, tmp_path / "etcd", progress)
+            restore(state, tmp_path, progress)
         began = time.monotonic()
         site.kubectl("rollout", "restart", f"deployment/{NAME}-operator", f"deployment/{NAME}-gateway")
         for process in ("operator", "gateway"):
