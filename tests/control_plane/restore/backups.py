@@ -1,19 +1,26 @@
 """Sandboxes and volume claims as a restore makes them, and the commands of docs/backup.md."""
 
 import asyncio
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import backup_page
+from control_plane.cluster_scope import NAMESPACES
 from control_plane.conftest import MASTER
 from control_plane.operator.world import World
+from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeObject, Resource
-from sandbox_common.kube.resources import SANDBOXES, VOLUME_CLAIMS
+from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS, VOLUME_CLAIMS
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
+from sandbox_crds.names import environment_secret_name
 from sandbox_operator.reporting.conditions import READY
+from sandbox_operator.watching.pods import controller_uid
 
 KEPT = "kept"
 """A class with volumes."""
@@ -32,6 +39,65 @@ def volume_spec(storage_class: str) -> KubeObject:
         "persistentVolumeReclaimPolicy": "Retain",
         "hostPath": {"path": "/nowhere"},
     }
+
+
+@dataclass(frozen=True)
+class Being:
+    """What must be equal after a restore."""
+
+    session_key: str
+    claim: str
+    volume: str
+    environment: Mapping[str, str] | None
+
+
+async def being(world: World, name: str, keys: MasterKeys) -> Being:
+    """What the sandbox has, all of which is its own."""
+    sandbox = await world.sandbox(name)
+    metadata, status = sandbox.metadata, sandbox.status
+    assert status.sandbox_uid == metadata.uid
+
+    async def bound() -> KubeObject | None:
+        found = await world.client.get(VOLUME_CLAIMS, world.namespace, status.volume_claim)
+        return found if found["status"]["phase"] == "Bound" else None
+
+    claim = await eventually(bound)
+    assert controller_uid(claim) == metadata.uid
+    return Being(
+        keys.session_key(status.key_id),
+        status.volume_claim,
+        claim["spec"]["volumeName"],
+        await environment_of(world, sandbox) if sandbox.spec.environment_hash else None,
+    )
+
+
+async def environment_of(world: World, sandbox: Sandbox) -> dict[str, str]:
+    """What the Secret has that the sandbox's pods name."""
+    metadata, revision = sandbox.metadata, sandbox.spec.environment_revision
+    secret = await world.client.get(
+        SECRETS, world.namespace, environment_secret_name(metadata.name, metadata.uid, revision)
+    )
+    return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+
+
+async def lose(world: World) -> None:
+    """Delete the namespace, and make an empty one of this name."""
+    namespace = await world.client.get(NAMESPACES, "", world.namespace)
+    for pod in (await world.client.list(PODS, world.namespace))["items"]:
+        await world.client.delete(PODS, world.namespace, pod["metadata"]["name"], grace_seconds=0)
+    await world.client.delete(NAMESPACES, "", world.namespace)
+
+    async def is_gone() -> bool:
+        found = await world.client.find(NAMESPACES, "", world.namespace)
+        return found is None or found["metadata"]["uid"] != namespace["metadata"]["uid"]
+
+    async def are_released() -> bool:
+        volumes = (await world.client.list(VOLUMES, ""))["items"]
+        mine = [item for item in volumes if item["spec"].get("claimRef", {}).get("namespace") == world.namespace]
+        return all(item["status"]["phase"] == "Released" for item in mine)
+
+    await eventually(is_gone)
+    await eventually(are_released)
 
 
 async def follow(heading: str, control_plane: ControlPlane, namespace: str, directory: Path) -> None:
