@@ -20,7 +20,7 @@ from control_plane.operator.mortal import operator
 from control_plane.pools.basin import Basin, Node
 from control_plane.restore.backups import KEPT, Being, being, follow, lose, message
 from local_cluster.control_plane import ControlPlane
-from sampling import drawn
+from sampling import WHOLE, drawn
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, resources
 from sandbox_common.kube.resources import PODS, VOLUME_CLAIMS
@@ -184,6 +184,7 @@ async def test_what_was_lost_of_a_backup_can_be_restored_later(drill: Drill, fil
     await drill.is_whole()
 
 
+@pytest.mark.skipif(not WHOLE, reason="only in the whole run")
 async def test_a_backup_of_the_first_release_is_complete(drill: Drill) -> None:
     """0.1.0 wrote neither `sandboxUID` nor, after a cold start, `volumeClaim`."""
     basin = drill.basin
@@ -194,6 +195,7 @@ async def test_a_backup_of_the_first_release_is_complete(drill: Drill) -> None:
     await drill.is_whole()
 
 
+@pytest.mark.skipif(not WHOLE, reason="only in the whole run")
 async def test_fields_of_a_newer_version_are_named_and_no_sandbox_is_made(drill: Drill) -> None:
     await exported(drill)
     basin, [sandbox] = drill.basin, drill.items(SANDBOXES)

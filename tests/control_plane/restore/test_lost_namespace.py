@@ -166,4 +166,3 @@ async def test_a_namespace_that_is_deleted_by_accident_ends_and_is_rebuilt_by_th
         # The API key is the one of before, and the service takes new sessions.
         started = answer(await processes.http.post("/start", json={"image": "agent:1", "session_id": "new"}))
         await basin.until(Reason.READY, started["runtime_id"])
-        await processes.end()
