@@ -26,6 +26,12 @@ class Link:
         """Pass nothing on any more, and tell nobody."""
         self._whole.clear()
 
+    def strand(self) -> None:
+        """Pass nothing on any longer for the connections that are open, and tell nobody. New ones work."""
+        self._whole.clear()
+        self._whole = asyncio.Event()
+        self._whole.set()
+
     def mend(self) -> None:
         """Take new connections; those of before are broken, and what vanished has vanished."""
         for writer in self._writers:
@@ -35,14 +41,15 @@ class Link:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until one side closes it."""
         self._writers.add(writer)
+        whole = self._whole
         with contextlib.suppress(OSError):
-            await self._whole.wait()
+            await whole.wait()
             upstream, downstream = await asyncio.open_connection(*self._target, local_addr=(self.source, 0))
             self._writers.add(downstream)
             try:
                 async with asyncio.TaskGroup() as ways:
-                    ways.create_task(self._pass_on(reader, downstream))
-                    ways.create_task(self._pass_on(upstream, writer))
+                    ways.create_task(self._pass_on(reader, downstream, whole))
+                    ways.create_task(self._pass_on(upstream, writer, whole))
             except* OSError:
                 pass
             finally:
@@ -51,9 +58,9 @@ class Link:
         self._writers.discard(writer)
         writer.close()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, whole: asyncio.Event) -> None:
         while data := await reader.read(_CHUNK):
-            if self._whole.is_set():
+            if whole.is_set():
                 writer.write(data)
                 await writer.drain()
         raise ConnectionResetError

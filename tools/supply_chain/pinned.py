@@ -77,7 +77,7 @@ def unsummed(mod: str, sums: str) -> Iterator[str]:
     replaced = re.findall(r"^(?:replace )?\t?(\S+)(?: v\S+)? => (\S+)(?: (v\S+))?", mod, re.MULTILINE)
     targets = {module: (target, version) for module, target, version in replaced}
     for module, version in (targets.get(module, (module, version)) for module, version in required):
-        if module.startswith("./"):
+        if module.startswith("./") and ".." not in module.split("/"):
             continue
         if not version:
             yield f"{module} is a directory. Name a version of a module."

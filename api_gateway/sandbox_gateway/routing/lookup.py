@@ -74,16 +74,17 @@ class CacheDirectory:
         return NoSandbox.GONE if self._cache.is_former(key_id) else NoSandbox.UNKNOWN
 
     async def await_sandbox(self, session_api_key: str) -> None:
-        """Return when the sandbox of this genuine key is known, or after a second or two. Then it counts as gone.
+        """Return when the sandbox of this genuine key is known, or after some seconds.
 
-        While the API server cannot be reached, it does not count as gone, since it may exist.
+        It then counts as gone, but only if this replica knows all Sandboxes: while it cannot reach the API server, the
+        sandbox may exist.
         """
         key_id = self._key_id(session_api_key)
         try:
             async with asyncio.timeout(_LAG_SECONDS):
                 await self._cache.await_key_id(key_id)
         except TimeoutError:
-            if await self._cache.is_current(_LAG_SECONDS):
+            if await self._cache.is_current():
                 self._cache.give_up(key_id)
 
     def find_by_runtime_id(self, runtime_id: str) -> Endpoint | None:

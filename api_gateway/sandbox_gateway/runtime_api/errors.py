@@ -18,9 +18,7 @@ from sandbox_gateway.contract.retry import RETRY, Passing
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _OVERLOADED = "The Kubernetes API server is overloaded or unreachable."
-_NAMESPACE_ENDS = (
-    "The namespace of this service is being deleted, so nothing can start in it. Ask its administrator to restore it."
-)
+_NAMESPACE_ENDS = "The namespace of this service is being deleted, so no sandbox can start. Ask its administrator."
 _SHOWN = 10
 """The most errors of a body that a refusal lists."""
 

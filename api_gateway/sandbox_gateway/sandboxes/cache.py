@@ -5,10 +5,11 @@ from collections.abc import Callable, Generator, Set
 from contextlib import AbstractContextManager, contextmanager
 
 from sandbox_common.keys import MasterKeys
-from sandbox_common.kube import FAILURES, Informer, KubeClient, KubeObject
+from sandbox_common.kube import Informer, KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES
 from sandbox_common.recent import remember
 from sandbox_crds.models import Sandbox
+from sandbox_gateway.sandboxes.reads import SharedReads
 from sandbox_gateway.sandboxes.suspensions import Suspensions
 
 
@@ -16,10 +17,9 @@ class SandboxCache:
     """The Sandboxes of one namespace by name and by key id. Those being deleted count as gone."""
 
     def __init__(self, client: KubeClient, namespace: str, keys: MasterKeys) -> None:
-        self._client = client
-        self._namespace = namespace
         self._keys = keys
         self.informer = Informer(client, SANDBOXES, namespace, Sandbox.model_validate, on_change=self._on_change)
+        self._checks = SharedReads(lambda _: self.informer.is_current())
         self._ahead: dict[str, Sandbox] = {}
         self._deleted: dict[str, str] = {}
         """By name, UIDs of Sandboxes that are deleted although the informer has not seen it yet."""
@@ -37,17 +37,9 @@ class SandboxCache:
         self._followers: list[Callable[[str, Set[str]], None]] = []
         self.suspensions = Suspensions(self.listen)
 
-    async def is_current(self, seconds: float) -> bool:
-        """Whether the watch is open, and the API server answers a read within these seconds.
-
-        A connection that was lost without notice looks open for a minute and more.
-        """
-        try:
-            async with asyncio.timeout(seconds):
-                await self._client.list(SANDBOXES, self._namespace, limit="1")
-        except (TimeoutError, *FAILURES):
-            return False
-        return self.informer.following
+    async def is_current(self) -> bool:
+        """Whether all Sandboxes that existed before the call are known. It takes some seconds."""
+        return await self._checks.get("")
 
     def get(self, name: str) -> Sandbox | None:
         """The Sandbox of this name as last seen or written, unless it is being deleted."""

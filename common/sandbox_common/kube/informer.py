@@ -32,6 +32,8 @@ _SWEEP_SECONDS = 600.0
 """Seconds after which the list is read again: the periodic sweep."""
 _DOUBTFUL = 5
 """After this many failures in a row, the version may be the cause, for example if etcd was restored from a backup."""
+_CHECK_SECONDS = 3.0
+_CATCH_UP_SECONDS = 0.2
 _LASTING_SECONDS = 5.0
 """A watch that ends earlier is followed by a pause, whatever ended it."""
 _FAILURES = (*FAILURES, LookupError, TypeError, ValueError)
@@ -91,6 +93,28 @@ class Informer[T](Objects[T], Synced):
             if self._short_watches:
                 delay = max(delay, backoff(self._short_watches, FIRST_PAUSE, LONGEST_PAUSE))
             await asyncio.sleep(delay)
+
+    async def is_current(self) -> bool:
+        """Whether all that has happened before the call is known, as a second watch shows within 1 to 3 seconds.
+
+        The connection of the first one looks open for a minute and more after it was lost without notice.
+        """
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                latest = await self._latest()
+                await asyncio.sleep(_CATCH_UP_SECONDS)
+        except (TimeoutError, *_FAILURES):
+            return False
+        return self.version >= latest
+
+    async def _latest(self) -> int:
+        """The version of the last change, by a watch of one second from the known one."""
+        latest = self.version
+        query = {**self._query, "resourceVersion": str(latest), "timeoutSeconds": "1"}
+        async with self._client.watch(self._resource, self._namespace, **query) as lines:
+            while line := await lines.readline():
+                latest = int(orjson.loads(line)["object"]["metadata"]["resourceVersion"])
+        return latest
 
     async def _follow(self) -> None:
         """Read the list if it is due, and then watch until the watch ends or the next list is due."""

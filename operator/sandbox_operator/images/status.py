@@ -19,6 +19,7 @@ DUPLICATES = "Duplicates"
 _REFUSALS = {
     Reason.QUOTA_EXCEEDED: ImagesReason.QUOTA_EXCEEDED,
     Reason.IMAGE_VOLUMES_UNSUPPORTED: ImagesReason.IMAGE_VOLUMES_UNSUPPORTED,
+    Reason.PENDING: ImagesReason.PULLING,
 }
 _NAMED = 5
 """Images or nodes that a message names."""

@@ -84,11 +84,23 @@ class Claims:
 
     async def _take(self, wanted: str, sandbox: Sandbox, class_: SandboxClass, now: datetime) -> Pod | None:
         """Try one pod of this template after the other until a claim succeeds."""
+        busy: set[str] = set()
+
+        def is_usable(pod: Pod) -> bool:
+            return pod.uid not in busy and self._is_usable(pod)
+
         while True:
-            with self._pod_index.reserve(wanted, self._is_usable) as reservation:
+            with self._pod_index.reserve(wanted, is_usable) as reservation:
                 if reservation is None:
                     return None
-                claimed = await self._api.claim(reservation.pod, sandbox, class_, now)
+                try:
+                    claimed = await self._api.claim(reservation.pod, sandbox, class_, now)
+                except ApiError as error:
+                    if error.code != 409:
+                        raise
+                    # Others change this pod all the time.
+                    busy.add(reservation.pod.uid)
+                    continue
                 reservation.taken = True
                 if claimed:
                     return decode(claimed)

@@ -12,7 +12,7 @@ from sandbox_operator.pools.refill_history import RefillHistory
 from sandbox_operator.reporting.conditions import READY, condition
 from sandbox_operator.reporting.findings import Finding
 
-_REFUSALS = {Reason.QUOTA_EXCEEDED: PoolReason.QUOTA_EXCEEDED}
+_REFUSALS = {Reason.QUOTA_EXCEEDED: PoolReason.QUOTA_EXCEEDED, Reason.PENDING: PoolReason.FILLING}
 
 
 def next_status(

@@ -23,10 +23,12 @@ _NO_ENVIRONMENT = (
     "The environment that the client sent is missing. The client can send it again with /start. After a restore, also "
     "check whether the backup has the Secret."
 )
-_VOLUME_ELSEWHERE = "PersistentVolume's node affinity"
-VOLUME_OF_NODE = (
-    "The volume of /workspace can be used only on its own node. Bring this node back, or give it room. If it is lost "
-    "for good, suspend the sandbox, delete its claim (status.volumeClaim), and resume it: /workspace is then empty."
+_VOLUME_ELSEWHERE = re.compile(r"PersistentVolume's node affinity|volume node affinity conflict")
+"""Newer schedulers say the first, older ones the second."""
+VOLUME_OF_NODES = (
+    "The volume of /workspace can be used only on certain nodes: those of its zone, or a single one. Add such a node, "
+    "bring it back, or make room on it. Only if the volume itself is lost for good: suspend the sandbox, delete its "
+    "claim (status.volumeClaim), and resume it. Its /workspace is then empty."
 )
 _IMAGE_CHARACTERS = 256
 _RESTART_CHARACTERS = 512
@@ -93,7 +95,7 @@ def _is_unschedulable(pod: Pod) -> Finding | None:
     if _UNBOUND.search(words) and not any(cause in words for cause in _OTHER_CAUSES):
         # Usual for some seconds: the claim is as new as the pod, and the message stays while the volume is made.
         return Finding(Reason.VOLUME_NOT_BOUND, message, passing_since=pod.created + _VOLUME_IS_MADE)
-    return Finding(Reason.UNSCHEDULABLE, message, remedy=VOLUME_OF_NODE if _VOLUME_ELSEWHERE in words else "")
+    return Finding(Reason.UNSCHEDULABLE, message, remedy=VOLUME_OF_NODES if _VOLUME_ELSEWHERE.search(words) else "")
 
 
 def _waits_for_node(pod: Pod) -> Finding | None:

@@ -262,7 +262,7 @@ class Reconciler:
             pod_events = await self._api.pod_events(regarding(pod)) if is_mine else pod_events
         turn.memory.looked = pod.uid, self._now(), pod_events
         self._decide(turn)
-        if turn.steps.creates:
+        if turn.steps.starts:
             # The pod has gone meanwhile. Before another one is made, and the loss reported, its absence is confirmed.
             self._queue.add(turn.key)
             raise _OutdatedError

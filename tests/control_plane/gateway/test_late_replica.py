@@ -1,6 +1,7 @@
 """A replica whose watch is late meets the clients of another one."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,7 @@ from websockets.asyncio.client import connect
 
 from control_plane.gateway.sleeper import echo_agent, listening
 from control_plane.gateway.support import API_KEY, Operator, answer, refusal
-from control_plane.link import linked
+from control_plane.link import Link, linked
 from control_plane.races.lag import lagging
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
@@ -62,13 +63,15 @@ async def test_a_new_sandbox_is_not_gone_there(
         assert "has been deleted" in await eventually(ended)
 
 
+@pytest.mark.parametrize("lose", [Link.cut, Link.strand], ids=["all", "the watch's"])
 @pytest.mark.usefixtures("api_keys")
-async def test_without_a_connection_it_does_not_say_that_a_new_sandbox_has_been_deleted(
+async def test_without_its_connections_it_does_not_say_that_a_new_sandbox_has_been_deleted(
     control_plane: ControlPlane,
     namespace: str,
     master_key_dir: Path,
     operator: Operator,
     tmp_path: Path,
+    lose: Callable[[Link], None],
 ) -> None:
     async with (
         linked(control_plane, tmp_path, "127.0.0.9") as (link, kubeconfig),
@@ -78,7 +81,7 @@ async def test_without_a_connection_it_does_not_say_that_a_new_sandbox_has_been_
         httpx.AsyncClient(timeout=20, trust_env=False) as http,
     ):
         # Nothing ends the connection of the watch.
-        link.cut()
+        lose(link)
         body = {"image": "i", "session_id": "s", "command": f"a --port {agent.port}"}
         starting = asyncio.create_task(http.post(f"{first}/start", json=body, headers={"X-API-Key": API_KEY}))
         await operator.only()

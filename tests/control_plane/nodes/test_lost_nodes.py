@@ -1,5 +1,6 @@
 """Nodes that fall silent, are drained or needed for others: the real scheduler, node and taint controllers act."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from sandbox_common.losses import LOSSES, LossReason
 from sandbox_common.reasons import MEANINGS, Reason
 from sandbox_crds.models import Sandbox
 from sandbox_operator.reporting.conditions import READY
-from sandbox_operator.reporting.findings import VOLUME_OF_NODE
+from sandbox_operator.reporting.findings import VOLUME_OF_NODES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -205,9 +206,9 @@ async def test_a_node_that_never_comes_back(town: Town, world: World, request: p
 async def _gives_its_volume_up(town: Town, world: World, name: str) -> None:
     """What the condition says about a sandbox whose volume is on the lost node, and what follows if one does it."""
     stuck = await world.until(Reason.UNSCHEDULABLE, name)
-    assert "PersistentVolume's node affinity" in message(stuck)
+    assert re.search("PersistentVolume's node affinity|volume node affinity conflict", message(stuck))
     answer = await town.gateway.get(f"/explain/{name}")
-    assert answer.json()["remedy"] == VOLUME_OF_NODE
+    assert answer.json()["remedy"] == VOLUME_OF_NODES
     claim = stuck.status.volume_claim
     await world.suspend(True, name)
     await world.until(Reason.SUSPENDED, name)

@@ -50,6 +50,10 @@ class Server:
         self._watches = iter(watches)
         self.exhausted = asyncio.Event()
 
+    def next_watches(self, *watches: Watch) -> None:
+        """Answer the next ones so."""
+        self._watches = iter(watches)
+
     async def pages(self, _resource: Resource, _namespace: str, **_query: str) -> AsyncGenerator[KubeObject]:
         self.lists += 1
         version = self.versions[min(self.lists, len(self.versions)) - 1]
@@ -266,3 +270,28 @@ async def test_a_quiet_watch_that_is_broken_now_and_then_is_soon_begun_again(
     await follow(Server(*watches))
     assert len(pauses) == 20
     assert max(pauses) <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("second", "current"),
+    [
+        ([], True),
+        ([event("MODIFIED", pod("a", 10))], True),
+        ([event("ADDED", pod("b", 11))], False),
+        ([event("ERROR", {"code": 410})], False),
+        (ApiError(503, "ServiceUnavailable", ""), False),
+        (aiohttp.ClientConnectionError(), False),
+    ],
+)
+async def test_a_second_watch_shows_what_the_first_one_lacks(
+    monkeypatch: pytest.MonkeyPatch, second: Watch, current: bool
+) -> None:
+    monkeypatch.setattr(module, "_CATCH_UP_SECONDS", 0.01)
+    server = Server(items=[pod("a", 10)])
+    informer: Informer[Any] = Informer(cast(KubeClient, server), PODS, "n", lambda item: item)
+    following = asyncio.create_task(informer.run())
+    await asyncio.wait_for(server.exhausted.wait(), 10)
+    server.next_watches(second)
+    assert await informer.is_current() is current
+    assert server.watched_from == ["10", "10"]
+    following.cancel()

@@ -37,6 +37,7 @@ def status(
 EARLIER = NOW - VOLUME_IS_MADE
 REFUSED = Refusal(Reason.POD_REFUSED, 'pods "a" is forbidden')
 OVER = Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota: few")
+ENDS = Refusal(Reason.PENDING, "the namespace is being terminated")
 
 CASES: dict[str, tuple[SandboxPoolStatus, PoolReason, str]] = {
     "filled": (status([ready("a")], 1), PoolReason.FILLED, "1 of 1 free pods are ready."),
@@ -57,6 +58,7 @@ CASES: dict[str, tuple[SandboxPoolStatus, PoolReason, str]] = {
         PoolReason.POD_REFUSED,
         "runAsGroup 0, the root group, needs pod.allowRootGroup of SandboxClass default.",
     ),
+    "namespace ends": (status([ready("a")], 2, refusal=ENDS), PoolReason.FILLING, "is being terminated"),
     "over quota": (status([ready("a")], 2, refusal=OVER), PoolReason.QUOTA_EXCEEDED, "exceeded quota: few"),
     "no class": (status([ready("a")], 1, missing=True), PoolReason.SANDBOX_CLASS_NOT_FOUND, "SandboxClass default"),
     "no volume": (status([unbound("a", EARLIER), ready("b")], 2), PoolReason.VOLUME_NOT_BOUND, "unbound immediate"),

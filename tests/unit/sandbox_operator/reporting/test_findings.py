@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sandbox_common.reasons import Reason
-from sandbox_operator.reporting.findings import examine
+from sandbox_operator.reporting.findings import VOLUME_OF_NODES, examine
 from sandbox_operator.watching.pods import Obstacle, Pod
 from unit.sandbox_operator.samples import (
     IMAGE,
@@ -297,6 +297,12 @@ def test_a_long_image_name_leaves_room_for_the_cause() -> None:
     finding = examine(replace(waits("ErrImagePull", "not found"), image="registry.example/" + "a" * 1000))
     assert finding.message.endswith("cannot be pulled: not found")
     assert len(finding.message) < 400
+
+
+@pytest.mark.parametrize("words", [ELSEWHERE, "0/1 nodes are available: 1 node(s) had volume node affinity conflict."])
+def test_a_volume_that_is_elsewhere_is_named_before_more_nodes_are(words: str) -> None:
+    assert examine(pod(scheduled=condition(False, "Unschedulable", words))).remedy == VOLUME_OF_NODES
+    assert not examine(pod(scheduled=condition(False, "Unschedulable", "1 Insufficient cpu."))).remedy
 
 
 def test_a_missing_environment_can_be_sent_again() -> None:

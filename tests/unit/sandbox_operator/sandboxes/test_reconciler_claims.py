@@ -146,15 +146,15 @@ async def test_a_claim_that_fails_is_tried_again(scene: WarmScene) -> None:
     assert await scene.step() == HIT
 
 
-async def test_a_free_pod_stays_free_if_its_claim_meets_a_conflict(scene: WarmScene) -> None:
-    """The API server answers so, too, if others change the pod all the time."""
-    await scene.stock_up("pool-a")
+@pytest.mark.parametrize(("others", "writes"), [((), COLD), (("pool-b",), HIT)])
+async def test_a_pod_that_others_change_all_the_time_stays_free_and_keeps_no_other_one_from_use(
+    scene: WarmScene, others: tuple[str, ...], writes: list[str]
+) -> None:
+    await scene.stock_up("pool-a", *others)
     scene.server.fail["claim pods"] = [ApiError(409, "Conflict", "the object has been modified")]
     scene.add()
-    with pytest.raises(ApiError):
-        await scene.step()
+    assert (await scene.step())[-len(writes) :] == writes
     assert [pod.name for pod in scene.pod_index.free("pool")] == ["pool-a"]
-    assert await scene.step() == HIT
 
 
 async def test_a_pod_whose_key_nobody_can_derive_is_left_alone(scene: WarmScene) -> None:
