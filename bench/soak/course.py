@@ -15,12 +15,12 @@ _GROWTH = 1.0
 _SLOWER = 1.25
 """By this factor may the median start of the last quarter be slower than that of the first."""
 _DESCRIPTORS = 8
-"""So many more open files may a process have at the end; connections to the API server are pooled."""
+"""The most open files that a process may gain by the end; connections to the API server are pooled."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at a process: minutes since the begin, resident memory in MiB, open files."""
+    """One look at a process: minutes since the beginning, resident memory in MiB, open files."""
 
     minute: float
     memory: float
@@ -67,7 +67,7 @@ def faults(course: Course, minutes: float) -> list[str]:
     found = [f"failed: {failure}" for failure in course.failed]
     for name, samples in course.samples.items():
         if (more := samples[-1].files - min(sample.files for sample in samples[:4])) > _DESCRIPTORS:
-            found.append(f"the {name} has {more} more open files than at the begin")
+            found.append(f"the {name} has {more} more open files than at the beginning")
         if minutes > WARM_UP_MINUTES and (grown := growth(samples, WARM_UP_MINUTES)) > _GROWTH:
             found.append(f"the {name} grows by {grown:.1f} % an hour")
     first, last = (percentile(starts, 0.5) for starts in quarters(course.starts, minutes * 60))
@@ -95,13 +95,13 @@ def rows(course: Course, minutes: float) -> list[list[str]]:
         *(
             [
                 f"memory of the {name}",
-                f"{samples[0].memory:.0f} MiB at first, {samples[-1].memory:.0f} MiB at last; "
+                f"{samples[0].memory:.0f} MiB at first, {samples[-1].memory:.0f} MiB at the end; "
                 f"{growth(samples, since):+.1f} % an hour after {since:.0f} min",
             ]
             for name, samples in course.samples.items()
         ),
         *(
-            [f"open files of the {name}", f"{samples[0].files} at first, {samples[-1].files} at last"]
+            [f"open files of the {name}", f"{samples[0].files} at first, {samples[-1].files} at the end"]
             for name, samples in course.samples.items()
         ),
     ]

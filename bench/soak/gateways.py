@@ -20,6 +20,14 @@ from unit.sandbox_gateway.mounted_tls import MountedSecret, Pair
 REQUEST_SECONDS = 30.0
 
 
+class AnsweredError(RuntimeError):
+    """An answer that repeating cannot mend."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class Gateways:
     """What one does not answer is sent to the other. `key` is the API key of new requests."""
 
@@ -59,7 +67,7 @@ class Gateways:
         return process
 
     async def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **body: Any) -> Any:
-        """The JSON of an answer of 200. Raises RuntimeError for another one that repeating cannot mend."""
+        """The JSON of an answer of 200. Raises AnsweredError and TimeoutError."""
         async with asyncio.timeout(PATIENCE):
             for turn in itertools.count(secrets.randbelow(2)):
                 url = f"https://127.0.0.1:{self.ports[turn % 2][0]}{path}"
@@ -69,7 +77,8 @@ class Gateways:
                         if answer.status == 200:
                             return await answer.json()
                         if answer.status not in {429, 502, 503, 504}:
-                            raise RuntimeError(f"{method} {path} answers {answer.status}: {await answer.text()}")
+                            text = f"{method} {path} answers {answer.status}: {await answer.text()}"
+                            raise AnsweredError(answer.status, text)
                 await asyncio.sleep(0.3)
         raise AssertionError
 
@@ -96,6 +105,14 @@ class Gateways:
                 if found["pod_status"] == "ready":
                     return found
                 await asyncio.sleep(0.2)
+
+    async def stop(self, runtime_id: str) -> None:
+        """As the sandbox's client does at the end. If an answer was lost, it is gone already."""
+        try:
+            await self.ask("POST", "/stop", runtime_id=runtime_id)
+        except AnsweredError as error:
+            if error.status != 404:
+                raise
 
     async def visit(self, runtime: KubeObject) -> None:
         """A request to the sandbox that wakes an idle one, as a health check does not."""

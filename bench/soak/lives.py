@@ -3,12 +3,11 @@
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 from bench.plane import OWNER, Plane
 from bench.soak.course import Course
-from bench.soak.gateways import Gateways
+from bench.soak.gateways import AnsweredError, Gateways
 from bench.soak.patience import persist
 from sandbox_common.kube import FAILURES, ApiError, KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOXES
@@ -61,7 +60,7 @@ class Lives:
         """One life of this kind; what goes wrong is noted."""
         try:
             await self.kinds[kind](f"{kind}-{number}")
-        except (RuntimeError, TimeoutError, AssertionError, *FAILURES) as error:
+        except (AnsweredError, TimeoutError, AssertionError, *FAILURES) as error:
             self._course.fail(f"{kind}-{number}: {error!r}")
         else:
             self._course.lives[kind] += 1
@@ -69,12 +68,12 @@ class Lives:
     async def _cold(self, session_id: str) -> None:
         runtime = await self._start(session_id, environment={"TOKEN": secrets.token_hex(8)})
         await self._gateways.visit(runtime)
-        await self._stop(runtime)
+        await self._gateways.stop(runtime["runtime_id"])
 
     async def _warm(self, session_id: str) -> None:
         runtime = await self._start(session_id)
         await self._gateways.visit(runtime)
-        await self._stop(runtime)
+        await self._gateways.stop(runtime["runtime_id"])
 
     async def _paused(self, name: str) -> None:
         runtime = await self._apply(name)
@@ -83,7 +82,7 @@ class Lives:
         again = await self._gateways.until_ready(name)
         assert again["session_api_key"] == runtime["session_api_key"], "another key"
         await self._gateways.visit(again)
-        await self._stop(again)
+        await self._gateways.stop(name)
 
     async def _idle(self, name: str) -> None:
         runtime = await self._apply(name, idleTimeoutSeconds=_IDLE_SECONDS)
@@ -94,7 +93,7 @@ class Lives:
 
         await persist(is_asleep)
         await self._gateways.visit(runtime)
-        await self._stop(runtime)
+        await self._gateways.stop(runtime["runtime_id"])
 
     async def _expiring(self, name: str) -> None:
         await apply(self._here, name, self._here.agents.command, maximumLifeSeconds=_LIFE_SECONDS)
@@ -119,7 +118,7 @@ class Lives:
         await persist(is_deleted)
         await persist(is_another)
         await self._gateways.visit(await self._gateways.until_ready(name))
-        await self._stop(runtime)
+        await self._gateways.stop(runtime["runtime_id"])
 
     async def _start(self, session_id: str, **more: Any) -> KubeObject:
         began = time.monotonic()
@@ -132,10 +131,6 @@ class Lives:
     async def _apply(self, name: str, **spec: Any) -> KubeObject:
         await apply(self._here, name, self._here.agents.command, **spec)
         return await self._gateways.until_ready(name)
-
-    async def _stop(self, runtime: KubeObject) -> None:
-        with suppress(RuntimeError):  # repeated after a lost answer, it is gone
-            await self._gateways.ask("POST", "/stop", runtime_id=runtime["runtime_id"])
 
     async def _sandbox(self, name: str) -> KubeObject:
         return await self._here.client.get(SANDBOXES, self._here.namespace, name)

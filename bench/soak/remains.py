@@ -14,7 +14,7 @@ _VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespace
 
 
 async def remains(here: Plane, sandboxes: int) -> list[str]:
-    """What there is too much or too little of, with so many running sandboxes, each with a volume, and the pool."""
+    """What there is too much or too little of, besides the pool, if `sandboxes` run, each with a volume."""
     client, namespace = here.client, here.namespace
     found: list[str] = []
     ours = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGER}"}

@@ -1,4 +1,4 @@
-"""Sandboxes that live from the begin of a soak to its end, each with a real agent server of its own."""
+"""Sandboxes that live from the beginning of a soak to its end, each with a real agent server of its own."""
 
 import asyncio
 import itertools
@@ -11,7 +11,7 @@ import aiohttp
 from bench.agents import command_at
 from bench.plane import Plane
 from bench.soak.course import Course
-from bench.soak.gateways import Gateways, session_key
+from bench.soak.gateways import AnsweredError, Gateways, session_key
 from bench.soak.lives import apply
 from bench.soak.patience import persist
 from demo.outside import sdk_python
@@ -67,10 +67,6 @@ class Resident:
             process.kill()
             await process.wait()
 
-    async def stop(self) -> None:
-        """As its client does at the end."""
-        await self._gateways.ask("POST", "/stop", runtime_id=self.name)
-
     async def _keyed(self) -> KubeObject | None:
         runtime = await self._gateways.ask("GET", f"/runtime/{self.name}")
         return runtime if runtime["session_api_key"] else None
@@ -95,7 +91,7 @@ class Resident:
                 )
                 if answer["stdout"] != f"{turn}\n":
                     self._course.fail(f"{self.name}: command {turn} answers {answer}")
-            except (RuntimeError, TimeoutError, *FAILURES) as error:
+            except (AnsweredError, TimeoutError, *FAILURES) as error:
                 self._course.fail(f"{self.name}: command {turn}: {error!r}")
             self._course.visits += 1
             await asyncio.sleep(_VISIT_SECONDS)

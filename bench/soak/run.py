@@ -1,4 +1,4 @@
-"""A soak from its begin to its end: a control plane with simulated nodes, two operators and two gateways."""
+"""A soak from its beginning to its end: a control plane with simulated nodes, two operators and two gateways."""
 
 import asyncio
 import itertools
@@ -43,7 +43,7 @@ class IdleAgents(StubAgents):
 async def soak(
     minutes: float, rate: float, trouble_seconds: float, draw: random.Random, progress: Progress
 ) -> tuple[Course, list[str]]:
-    """So many lives a minute, and a trouble every so many seconds. What happened, and what must not be."""
+    """`rate` lives a minute, and a trouble every `trouble_seconds`. What happened, and what must not be."""
     course = Course()
     wrong: list[str] = []
     async with (
@@ -62,7 +62,7 @@ async def soak(
                 await _stir(lives, troubles, course, rate, trouble_seconds, began + minutes * 60, draw)
                 wrong += await _settled(here, len(everyone))
                 wrong += await views(here, gateways, operators)
-            await asyncio.gather(*(resident.stop() for resident in everyone))
+            await asyncio.gather(*(gateways.stop(resident.name) for resident in everyone))
             wrong += await _settled(here, 0)
             await asyncio.sleep(_SETTLE_SECONDS)
             wrong += await remains(here, 0)

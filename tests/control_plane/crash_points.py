@@ -1,4 +1,4 @@
-"""At which kinds of API writes operator and gateway are killed by tests, just before them and just after them.
+"""The kinds of API writes before and after which tests kill operator and gateway.
 
 `operator/test_crash_points.py` and `gateway/test_crashes.py` do it for each kind here. At the end of a run, the audit
 log must have no other kinds.
@@ -38,7 +38,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = {"sandbox-operator": OPERATOR, "sandbox-
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
-def survived_by_none(audit_log: Path) -> set[tuple[str, str]]:
+def untested_kinds(audit_log: Path) -> set[tuple[str, str]]:
     """Process and kind of each write in namespaces at which no test kills the process."""
     return set(_unknown(audit_log))
 

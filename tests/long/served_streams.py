@@ -30,7 +30,7 @@ async def up(request: Request) -> Response:
 
 
 async def down(request: Request) -> Response:
-    """Gives so many MiB, with a length."""
+    """Answers this many MiB, with a length."""
     count = int(request.query_params["mib"])
 
     async def blocks() -> AsyncIterator[bytes]:
@@ -59,7 +59,7 @@ async def event(_: Request) -> Response:
 
 
 async def silent(request: Request) -> Response:
-    """Answers after so many seconds."""
+    """Answers after these seconds."""
     await asyncio.sleep(float(request.query_params["seconds"]))
     return Response("late")
 

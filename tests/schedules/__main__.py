@@ -1,5 +1,7 @@
 """Play schedules by their seeds."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -12,6 +14,10 @@ def main(
     story: Annotated[bool, typer.Option(help="Also tell what happens if nothing is wrong.")] = False,
 ) -> None:
     """Play the schedules of these seeds, and say what was wrong. Ends with status 1 if anything was."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order of sets depends on the hashes.
+        command = [sys.executable, "-m", "schedules", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606
     virtual_time.install()
     # Not before: these modules keep references to the clocks.
     from schedules.life import play

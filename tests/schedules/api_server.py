@@ -1,6 +1,6 @@
 """An API server in memory: one namespace, optimistic concurrency, watches, and deletion as pods and claims know it.
 
-What it does is held to the real one by `tests/control_plane/crds/test_memory_server.py`.
+`tests/control_plane/crds/test_memory_server.py` compares it with the real one.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ _PAUSE = 0.5
 
 
 class Cluster:
-    """Runs pods within seconds, ends deleted ones, and deletes what nobody owns any more.
+    """Runs pods within seconds, ends deleted ones, and deletes objects without an owner.
 
     Without `runs_pods`, others play the node.
     """

@@ -127,7 +127,7 @@ class _Watch:
         self._news.set()
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Stop listening."""
         if self._changed in self._server.listeners:
             self._server.listeners.remove(self._changed)
 

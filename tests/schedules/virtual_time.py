@@ -36,13 +36,13 @@ class _Wall(datetime):
 
 
 class _Selector(selectors.DefaultSelector):
-    """Nothing comes from outside. Whoever waits is given the time."""
+    """Nothing comes from outside. A wait ends at once: the clock moves to its end."""
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("all wait for each other")
-        # Some of it always passes, as for real: else who waits for the least part of a second would wait for ever.
+        # The clock always moves a little. Otherwise a wait for a tiny time would never end.
         _clock.seconds += max(timeout, _LEAST_SECONDS)
         return []
 

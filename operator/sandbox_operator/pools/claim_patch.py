@@ -19,9 +19,9 @@ _NOT_DELETED = {"op": "test", "path": "/metadata/deletionTimestamp", "value": No
 
 
 def is_first_start(sandbox: Sandbox) -> bool:
-    """Whether the sandbox never had a pod, and its status names no key and no volume: a warm pod comes with its own.
+    """Whether the sandbox never had a pod, a key or a volume. A warm pod brings its own key and volume.
 
-    An operator that suspends what another one has begun to start reports a pod, but may not know the key.
+    A status may have `launch` without a key, if an operator died during the start.
     """
     status = sandbox.status
     return not (status.key_id or status.pod_uid or status.volume_claim or status.launch)

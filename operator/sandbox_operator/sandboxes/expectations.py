@@ -33,7 +33,7 @@ class Expectations:
     def until(self) -> float | None:
         """Clock time at which a pod that the cache does not show stops counting; None if there is no such pod.
 
-        If the pod is gone by then, no change in the cache tells of it.
+        If the pod is gone by then, no change of the cache reports this.
         """
         return self._gained and self._gained.until
 

@@ -113,7 +113,7 @@ class Store[T: (Sandbox, SandboxClass, SandboxPool)](Objects[T]):
                 self.drop(name, uid)
 
     def _is_rewound(self, item: KubeObject, version: int) -> bool:
-        """Whether a list of this version has an earlier state of an object than what it must have.
+        """Whether a list of this version has an older state of an object than the one that is known.
 
         So it is after etcd was restored with a higher revision, as `etcdutl snapshot restore --bump-revision` does.
         """

@@ -26,7 +26,7 @@ def test_the_table_has_both_processes_and_all_troubles() -> None:
     table = dict(rows(course, 2))
     assert table["troubles"] == "1 API key rotated, 2 node gone"
     assert table["start p50, first and last quarter"] == "0.50 s, 0.70 s"
-    assert table["open files of the gateway"] == "9 at first, 10 at last"
+    assert table["open files of the gateway"] == "9 at first, 10 at the end"
     assert "memory of the operator" in table
 
 
@@ -35,7 +35,7 @@ def test_growth_slow_starts_and_open_files_are_faults_of_long_runs() -> None:
     course = Course(starts=[(1.0, 1.0), (7000.0, 1.3)], samples={"operator": grown}, failed=["cold-1: lost"])
     assert faults(course, 120) == [
         "failed: cold-1: lost",
-        "the operator has 10 more open files than at the begin",
+        "the operator has 10 more open files than at the beginning",
         "the operator grows by 2.0 % an hour",
         "starts take 1.30 s in the last quarter, 1.00 s in the first",
     ]
