@@ -3,7 +3,7 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -20,7 +20,7 @@ from control_plane.operator.mortal import operator
 from control_plane.pools.basin import Basin, Node
 from control_plane.restore.backups import KEPT, Being, being, follow, lose, message
 from local_cluster.control_plane import ControlPlane
-from sampling import WHOLE, drawn
+from sampling import drawn
 from sandbox_common.keys import MasterKeys
 from sandbox_common.kube import KubeClient, resources
 from sandbox_common.kube.resources import PODS, VOLUME_CLAIMS
@@ -184,8 +184,7 @@ async def test_what_was_lost_of_a_backup_can_be_restored_later(drill: Drill, fil
     await drill.is_whole()
 
 
-@pytest.mark.skipif(not WHOLE, reason="only in the whole run")
-async def test_a_backup_of_the_first_release_is_complete(drill: Drill) -> None:
+async def of_the_first_release(drill: Drill) -> None:
     """0.1.0 wrote neither `sandboxUID` nor, after a cold start, `volumeClaim`."""
     basin = drill.basin
     gone = {"status": {"sandboxUID": None, "volumeClaim": None}}
@@ -195,8 +194,8 @@ async def test_a_backup_of_the_first_release_is_complete(drill: Drill) -> None:
     await drill.is_whole()
 
 
-@pytest.mark.skipif(not WHOLE, reason="only in the whole run")
-async def test_fields_of_a_newer_version_are_named_and_no_sandbox_is_made(drill: Drill) -> None:
+async def of_a_newer_version(drill: Drill) -> None:
+    """Its fields are named, and no Sandbox is made."""
     await exported(drill)
     basin, [sandbox] = drill.basin, drill.items(SANDBOXES)
     for part in ("spec", "status"):
@@ -208,3 +207,8 @@ async def test_fields_of_a_newer_version_are_named_and_no_sandbox_is_made(drill:
     assert (await drill.restore()).returncode == 0
     assert (await basin.sandbox(drill.name)).status.volume_claim == drill.before.claim
     await drill.is_whole()
+
+
+@pytest.mark.parametrize("restored", drawn([of_the_first_release, of_a_newer_version], 1))
+async def test_a_backup_of_another_version(drill: Drill, restored: Callable[[Drill], Awaitable[None]]) -> None:
+    await restored(drill)
