@@ -32,6 +32,11 @@ def attempt(
     return _run(heading, variables, binary("kubectl"), directory, shell)
 
 
+def command_line(pid: int) -> list[str]:
+    """Of this process, such as an etcd for `save_etcd`."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+
+
 def save_etcd(command: Sequence[str], directory: Path) -> None:
     """Take a snapshot of the etcd that runs with this command line, which listens on a Unix socket."""
     _use_etcd("Save", {"ENDPOINT": _flag(command, "--listen-client-urls")}, directory)

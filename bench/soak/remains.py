@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from bench.plane import Plane
 from bench.processes import Measured
 from bench.soak.gateways import Gateways
-from sandbox_common.kube import Resource
+from control_plane.cluster_scope import VOLUMES
 from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_crds.api import MANAGED_BY_LABEL, MANAGER
 
 POOL = 4
-_VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 
 
 async def remains(here: Plane, sandboxes: int) -> list[str]:
@@ -24,7 +23,7 @@ async def remains(here: Plane, sandboxes: int) -> list[str]:
         (SECRETS, POOL + sandboxes, ours),
         (SERVICES, sandboxes, {}),
         (VOLUME_CLAIMS, sandboxes, {}),
-        (_VOLUMES, sandboxes, {}),
+        (VOLUMES, sandboxes, {}),
     ):
         items = (await client.list(resource, namespace if resource.namespaced else "", **where))["items"]
         if len(items) != wanted:

@@ -21,15 +21,14 @@ from bench.soak.patience import persist
 from bench.soak.remains import POOL, remains, views
 from bench.soak.residents import residents
 from bench.soak.troubles import Troubles, links, operator
+from control_plane.cluster_scope import STORAGE_CLASSES
 from local_cluster.progress import Progress
-from sandbox_common.kube import Resource
 from sandbox_common.kube.resources import SANDBOX_CLASSES, SANDBOX_POOLS
 
 _SAMPLE_SECONDS = 15.0
 _SETTLE_SECONDS = 75.0
 """Longer than between two searches for garbage at rest."""
 _HOST_PATHS = "--enable-hostpath-provisioner"
-_STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 
 
 class IdleAgents(StubAgents):
@@ -117,7 +116,7 @@ async def _prepare(here: Plane) -> None:
     client, namespace = here.client, here.namespace
     annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
     storage = {"metadata": {"name": "host-path", "annotations": annotations}, "provisioner": "kubernetes.io/host-path"}
-    await client.create(_STORAGE_CLASSES, "", storage)
+    await client.create(STORAGE_CLASSES, "", storage)
     kept = {"workspace": {"persistent": True, "size": "1Mi"}, "idleTimeoutSeconds": 86_400}
     for resource, name, spec in (
         (SANDBOX_CLASSES, KEPT, kept),

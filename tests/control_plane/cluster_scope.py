@@ -1,4 +1,4 @@
-"""The administrator's connection, and what is outside of namespaces: namespaces and CustomResourceDefinitions."""
+"""The administrator's connection, and what is outside of namespaces."""
 
 import secrets
 from collections.abc import AsyncGenerator
@@ -19,6 +19,8 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 CUSTOM_RESOURCES = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
+VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
+STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 _SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 
 

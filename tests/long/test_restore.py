@@ -115,7 +115,7 @@ def recorded(state: State, name: str) -> Process:
 
 def etcd_command(state: State) -> list[str]:
     """The command line of the etcd that runs."""
-    return Path(f"/proc/{recorded(state, 'etcd').pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+    return backup_page.command_line(recorded(state, "etcd").pid)
 
 
 def restore(state: State, directory: Path, progress: Progress) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from control_plane.cluster_scope import VOLUMES
 from control_plane.naming import runtime_id
 from control_plane.nodes import warm_pods
 from control_plane.nodes.conftest import FRAIL, OWNER, STEADY, Town
@@ -29,7 +30,6 @@ CPU = "1500m"
 """What a sandbox asks for: more than half of a node."""
 PRIORITIES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
 ALL_PODS = replace(PODS, namespaced=False)
-VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 _STORAGE_CLASS, _OF_NODE = "by-hand", "of-node"
 """StorageClasses, and classes with their volumes: all nodes can use them, or only the node of their directory."""
 _OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}

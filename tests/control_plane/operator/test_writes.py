@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from control_plane.cluster_scope import STORAGE_CLASSES, VOLUMES
 from control_plane.operator.kubelet import POD_IP, Kubelet
 from control_plane.operator.ledger import Ledger
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
-from sandbox_common.kube import Resource
 from sandbox_common.kube.resources import PODS, SANDBOX_CLASSES, SECRETS, SERVICES, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
 from sandbox_common.remedies import said
@@ -19,8 +19,6 @@ from sandbox_crds.models import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
-VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 COLD_START = ["create pods", "create secrets", "patch sandboxes/status"]
 
 

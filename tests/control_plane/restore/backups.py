@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import backup_page
-from control_plane.cluster_scope import NAMESPACES
+from control_plane.cluster_scope import NAMESPACES, VOLUMES
 from control_plane.conftest import MASTER
 from control_plane.operator.world import World
 from control_plane.waiting import eventually
 from local_cluster.control_plane import ControlPlane
 from sandbox_common.keys import MasterKeys
-from sandbox_common.kube import KubeObject, Resource
+from sandbox_common.kube import KubeObject
 from sandbox_common.kube.resources import PODS, SANDBOXES, SECRETS, VOLUME_CLAIMS
 from sandbox_crds.api import SANDBOX_LABEL
 from sandbox_crds.models import Sandbox
@@ -27,7 +27,6 @@ KEPT = "kept"
 BEFORE = "6a1f0000-0000-4000-8000-000000000000"
 """UID of a Sandbox that is no more."""
 KEYS = MasterKeys.of({1: MASTER.encode()})
-VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 
 
 def volume_spec(storage_class: str) -> KubeObject:
@@ -56,12 +55,7 @@ async def being(world: World, name: str, keys: MasterKeys) -> Being:
     sandbox = await world.sandbox(name)
     metadata, status = sandbox.metadata, sandbox.status
     assert status.sandbox_uid == metadata.uid
-
-    async def bound() -> KubeObject | None:
-        found = await world.client.get(VOLUME_CLAIMS, world.namespace, status.volume_claim)
-        return found if found["status"]["phase"] == "Bound" else None
-
-    claim = await eventually(bound)
+    claim = await bound_claim(world, status.volume_claim)
     assert controller_uid(claim) == metadata.uid
     return Being(
         keys.session_key(status.key_id),
@@ -69,6 +63,16 @@ async def being(world: World, name: str, keys: MasterKeys) -> Being:
         claim["spec"]["volumeName"],
         await environment_of(world, sandbox) if sandbox.spec.environment_hash else None,
     )
+
+
+async def bound_claim(world: World, name: str) -> KubeObject:
+    """This volume claim once it is bound."""
+
+    async def look() -> KubeObject | None:
+        found = await world.client.get(VOLUME_CLAIMS, world.namespace, name)
+        return found if found["status"]["phase"] == "Bound" else None
+
+    return await eventually(look)
 
 
 async def environment_of(world: World, sandbox: Sandbox) -> dict[str, str]:

@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from control_plane.cluster_scope import STORAGE_CLASSES, VOLUMES
 from control_plane.pools.basin import Basin
-from control_plane.restore.backups import KEPT, VOLUMES, volume_spec
+from control_plane.restore.backups import KEPT, volume_spec
 from local_cluster.control_plane import ControlPlane
-from sandbox_common.kube import KubeClient, Resource
+from sandbox_common.kube import KubeClient
 from sandbox_operator.app import USER_AGENT
-
-_STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ async def basin(client: KubeClient, namespace: str) -> AsyncIterator[Basin]:
     """The test's namespace. Its class `KEPT` has volumes that outlive their claims."""
     basin = Basin(client, namespace, "pool")
     volumes = [f"{namespace}-{number}" for number in range(6)]
-    await client.create(_STORAGE_CLASSES, "", {"metadata": {"name": namespace}, "provisioner": "example.com/none"})
+    await client.create(STORAGE_CLASSES, "", {"metadata": {"name": namespace}, "provisioner": "example.com/none"})
     for name in volumes:
         await client.create(VOLUMES, "", {"metadata": {"name": name}, "spec": volume_spec(namespace)})
     workspace = {"persistent": True, "size": "1Gi", "storageClassName": namespace}
@@ -34,4 +33,4 @@ async def basin(client: KubeClient, namespace: str) -> AsyncIterator[Basin]:
     yield basin
     for name in volumes:
         await client.delete(VOLUMES, "", name)
-    await client.delete(_STORAGE_CLASSES, "", namespace)
+    await client.delete(STORAGE_CLASSES, "", namespace)

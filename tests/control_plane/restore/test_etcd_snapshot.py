@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from itertools import product
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,7 @@ from control_plane.conftest import NO_POD_GC
 from control_plane.operator.mortal import operator
 from control_plane.operator.world import World
 from control_plane.pools.basin import Node
+from control_plane.restore.backups import KEPT
 from control_plane.waiting import eventually
 from local_cluster.control_plane import DIE_WITH_PARENT, ControlPlane
 from local_cluster.daemons import PATH
@@ -35,8 +35,6 @@ from sandbox_operator.leader.election import Timing
 from sandbox_operator.leader.elector import Elector
 from sandbox_operator.watching.store import Sweeper
 
-KEPT = "kept"
-"""A class with volumes."""
 NAMES = ("runs", "sleeps", "goes")
 TIMING = Timing(duration=3, renew=0.5, deadline=2)
 
@@ -46,7 +44,7 @@ class Restorable:
 
     def __init__(self, running: ControlPlane) -> None:
         self._processes = running.processes()
-        self._commands = {name: _command(process.pid) for name, process in self._processes.items()}
+        self._commands = {name: backup_page.command_line(process.pid) for name, process in self._processes.items()}
         self._directory = running.directory
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -88,10 +86,6 @@ class Restorable:
         for child in self._children:
             child.kill()
             child.wait()
-
-
-def _command(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
 
 
 @pytest.fixture

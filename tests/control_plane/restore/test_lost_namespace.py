@@ -20,13 +20,11 @@ from control_plane.helm.release import NAME, Cluster
 from control_plane.operator.process import OperatorProcess
 from control_plane.operator.world import World
 from control_plane.pools.basin import BAD_IMAGE, Basin, Node
-from control_plane.restore.backups import KEPT, follow, message
+from control_plane.restore.backups import KEPT, bound_claim, follow, message
 from control_plane.waiting import eventually
 from local_cluster.build import ensure
 from local_cluster.control_plane import ControlPlane
 from local_cluster.progress import Progress
-from sandbox_common.kube import KubeObject
-from sandbox_common.kube.resources import VOLUME_CLAIMS
 from sandbox_common.reasons import PoolReason, Reason
 from sandbox_operator.app import USER_AGENT as OPERATOR
 
@@ -93,15 +91,10 @@ def _kubeconfig(cluster: Cluster, directory: Path, part: str) -> Path:
 
 async def volumes(world: World, *names: str) -> dict[str, tuple[str, str]]:
     """The volume claims of these sandboxes, and the volumes that are bound to them."""
-
-    async def bound(claim: str) -> KubeObject | None:
-        found = await world.client.get(VOLUME_CLAIMS, world.namespace, claim)
-        return found if found["status"]["phase"] == "Bound" else None
-
     found: dict[str, tuple[str, str]] = {}
     for name in names:
         claim = (await world.sandbox(name)).status.volume_claim
-        found[name] = claim, (await eventually(lambda claim=claim: bound(claim)))["spec"]["volumeName"]
+        found[name] = claim, (await bound_claim(world, claim))["spec"]["volumeName"]
     return found
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from control_plane.cluster_scope import VOLUMES
 from control_plane.gateway.support import API_KEY, Replica, add_api_key, replica
 from control_plane.operator.mortal import operator
 from control_plane.pools.basin import Basin, Node
@@ -10,7 +11,6 @@ from control_plane.restore.backups import (
     BEFORE,
     KEPT,
     KEYS,
-    VOLUMES,
     add_claim,
     add_restored,
     being,
