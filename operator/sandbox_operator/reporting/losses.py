@@ -89,8 +89,11 @@ def lost_volume(sandbox: Sandbox, made: datetime | None, now: datetime) -> Loss 
     status = sandbox.status
     if made is None or not status.first_ready_time or made <= times.parse(status.first_ready_time):
         return None
-    if status.last_loss and times.parse(status.last_loss.time) >= made:
-        return None
+    if (last := status.last_loss) is not None:
+        reported = times.parse(last.time)
+        # Times have seconds: a pod may have been lost in the second in which the claim was then made.
+        if reported > made or (reported == made and last.reason == LossReason.VOLUME_GONE):
+            return None
     # This clock may be behind the API server's; the loss must be reported only once nevertheless.
     return Loss(time=times.rfc3339(max(now, made)), reason=LossReason.VOLUME_GONE, workspace="Lost")
 

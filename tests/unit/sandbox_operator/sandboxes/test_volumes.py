@@ -6,6 +6,7 @@ from typing import Any
 from sandbox_common.losses import LossReason
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
+from sandbox_crds.models import Loss
 from sandbox_operator.builders.volume import ADOPTED_ANNOTATION
 from sandbox_operator.reporting.losses import lost_volume, with_loss
 from sandbox_operator.sandboxes.plan import plan
@@ -44,6 +45,15 @@ def test_it_is_told_once_though_the_clock_of_the_api_server_is_ahead() -> None:
     told = OLD.model_copy(update={"status": with_loss(OLD.status, lost_volume(OLD, made, SEEN))})
     assert told.status.last_loss
     assert lost_volume(told, made, SEEN + timedelta(seconds=1)) is None
+
+
+def test_a_pod_that_was_lost_in_the_same_second_hides_no_empty_workspace() -> None:
+    lost = Loss(time=rfc3339(ANEW), reason=LossReason.NODE_LOST, workspace="Kept", podUID=POD_UID)
+    told = OLD.model_copy(update={"status": with_loss(OLD.status, lost)})
+    loss = lost_volume(told, ANEW, ANEW)
+    assert loss
+    told = told.model_copy(update={"status": with_loss(told.status, loss)})
+    assert lost_volume(told, ANEW, SEEN) is None
 
 
 def test_a_claim_that_was_restored_is_no_empty_workspace() -> None:
