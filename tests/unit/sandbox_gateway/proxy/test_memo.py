@@ -16,7 +16,7 @@ from sandbox_gateway.proxy.head import (
     recall,
     recall_request,
 )
-from sandbox_gateway.proxy.memo import Memo
+from sandbox_gateway.proxy.memo import SECONDS, Memo
 from unit.sandbox_gateway.proxy.exchanges import EXCHANGES
 from unit.sandbox_gateway.proxy.refusals import REFUSED_FRAMING, REFUSED_HEADS, framed_request
 
@@ -143,10 +143,19 @@ def test_a_large_head_is_not_remembered(fields: bytes) -> None:
     assert recall(REQUEST_HEADS, data) is None
 
 
-def test_the_oldest_makes_room() -> None:
+def test_too_many_make_room() -> None:
     memo = Memo[int](3)
     for i in range(10):
         memo.put(b"%d" % i, i)
-        memo.put(b"%d" % i, -i)
+        assert memo.get(b"%d" % i) == i
         assert len(memo) <= 3
-    assert [memo.get(b"%d" % i) for i in range(10)] == [None] * 7 + [-7, -8, -9]
+
+
+def test_what_is_old_makes_room() -> None:
+    now = 0.0
+    memo = Memo[int](clock=lambda: now)
+    for minute in range(3):
+        for i in range(10):
+            now = minute * SECONDS + i
+            memo.put(b"%d" % (minute * 10 + i), i)
+        assert len(memo) == 10
