@@ -31,6 +31,7 @@ from sandbox_operator.sandboxes.lost_answers import Change
 from sandbox_operator.sandboxes.memory import Memory, Turn
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.plan import plan
+from sandbox_operator.sandboxes.replacement import has_vanished
 from sandbox_operator.sandboxes.services import ServiceChange, Services, refused_event
 from sandbox_operator.sandboxes.traces import StartTraces, is_traced
 from sandbox_operator.sandboxes.volumes import growth, made_at, volume_events
@@ -244,9 +245,9 @@ class Reconciler:
         """Make the pod and its objects, unless the Sandbox has changed or only the cache lacks the pod."""
         if turn.sandbox.status.pod_name:
             await self._confirm(turn.sandbox)
-        if await self._is_late(turn):
-            self._queue.add(turn.key)
-            raise _OutdatedError
+        # A claimed pod has its own name, so the API server would not refuse to create a second one.
+        if turn.sandbox.status.pool or turn.steps.events:
+            await self._confirm_absence(turn)
         await self._api.post(*turn.steps.events)
         attributes = {"openhands.sandbox.objects": ",".join(create.resource.kind for create in turn.steps.creates)}
         began = self._now()
@@ -273,6 +274,8 @@ class Reconciler:
         if steps.events:
             # A newer state may say that the operator has ended the pod, whose end the pods' watch shows first.
             await self._confirm(sandbox)
+        if steps.status and turn.pod is None and has_vanished(sandbox):
+            await self._confirm_absence(turn)
         await self._api.post(*steps.events)
         if steps.status is None:
             return
@@ -350,21 +353,17 @@ class Reconciler:
         if found["metadata"]["resourceVersion"] != sandbox.metadata.resource_version:
             raise _OutdatedError
 
-    async def _is_late(self, turn: Turn) -> bool:
-        """Whether the status's pod exists and only the cache lacks it.
-
-        A claimed pod has its own name, so the API server would not refuse to create a second one. And no Event may say
-        of a pod that exists that it is lost.
-        """
+    async def _confirm_absence(self, turn: Turn) -> None:
+        """Read the status's pod before it is replaced or called lost, if the cache lacks it: its watch may be late."""
         status, pod = turn.sandbox.status, turn.pod
-        if not status.pod_uid or (pod and pod.uid == status.pod_uid) or not (status.pool or turn.steps.events):
-            return False
+        if not status.pod_uid or (pod and pod.uid == status.pod_uid):
+            return
         body = await self._api.get_pod(status.pod_name)
         found = decode(body) if body else None
-        if found is None or found.uid != status.pod_uid or found.deletion_requested:
-            return False
-        turn.memory.expectations.gained(found, time.monotonic())
-        return True
+        if found and found.uid == status.pod_uid and not found.deletion_requested:
+            turn.memory.expectations.gained(found, time.monotonic())
+            self._queue.add(turn.key)
+            raise _OutdatedError
 
     async def _make(self, turn: Turn) -> Refusal | None:
         sandbox, memory, pod = turn.sandbox, turn.memory, turn.pod

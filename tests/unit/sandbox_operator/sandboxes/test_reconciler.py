@@ -105,6 +105,20 @@ async def test_a_pod_that_only_the_cache_lacks_is_not_reported_as_lost(scene: Sc
     assert scene.stored["status"].get("lostPods", 0) == 0
 
 
+async def test_a_pod_that_only_the_cache_lacks_is_not_lost_when_its_class_is(scene: Scene) -> None:
+    await scene.start()
+    scene.lose()
+    scene.classes.drop("default", "class")
+    assert "get pods" in await scene.step()
+    assert "lastLoss" not in scene.stored["status"]
+    scene.show(answering)
+    await scene.step()
+    del scene.server.objects["pods", scene.pod.name]
+    scene.lose()
+    await scene.step()
+    assert scene.stored["status"]["lostPods"] == 1
+
+
 async def test_a_refusal_is_told_once_and_tried_again(scene: Scene) -> None:
     scene.add()
     refusal = ApiError(403, "Forbidden", "exceeded quota: small")
