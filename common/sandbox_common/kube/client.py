@@ -372,4 +372,13 @@ def _refusal(response: aiohttp.ClientResponse, text: bytes) -> ApiError:
         str(status.get("reason") or response.reason or ""),
         str(status.get("message") or text[:500].decode(errors="replace")),
         retry_after(response.headers.get("Retry-After", "")),
+        _causes(status),
     )
+
+
+def _causes(status: KubeObject) -> list[str]:
+    match status:
+        case {"details": {"causes": [*causes]}}:
+            return [reason for cause in cast(list[KubeObject], causes) if (reason := cause.get("reason"))]
+        case _:
+            return []

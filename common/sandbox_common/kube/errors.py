@@ -1,24 +1,30 @@
 """Errors of calls to the API server."""
 
+from collections.abc import Collection
+
 import aiohttp
 
 _NO_RIGHT = ' is forbidden: User "'
 _OVER_QUOTA = "exceeded quota"
-_NAMESPACE_ENDS = " because it is being terminated"
+_NAMESPACE_ENDS = "NamespaceTerminating"
+"""A cause (k8s.io/api/core/v1)."""
 
 
 class ApiError(Exception):
-    """A refusal by the API server. `code` is the HTTP status; `reason` and `message` are from its Status object.
+    """A refusal by the API server. `code` is the HTTP status; the others are from its Status object.
 
     `uncertain`: an attempt of the same call may have succeeded, although its answer was lost.
     """
 
-    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, code: int, reason: str, message: str, retry_after: float | None = None, causes: Collection[str] = ()
+    ) -> None:
         super().__init__(f"{code} {reason}: {message}")
         self.code = code
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+        self.causes = causes
         self.uncertain = False
 
     @property
@@ -36,8 +42,8 @@ class ApiError(Exception):
 
     @property
     def namespace_ends(self) -> bool:
-        """Whether the namespace is being deleted. Recognized by the wording of the plugin NamespaceLifecycle."""
-        return self.code == 403 and self.message.endswith(_NAMESPACE_ENDS)
+        """Whether the namespace is being deleted."""
+        return _NAMESPACE_ENDS in self.causes
 
 
 FAILURES = (ApiError, aiohttp.ClientError, OSError)

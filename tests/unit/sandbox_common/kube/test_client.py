@@ -106,6 +106,24 @@ async def test_what_does_not_pass_is_raised_with_the_server_s_wish() -> None:
         assert (refusal.value.code, refusal.value.retry_after, len(methods)) == (429, 7, 2)
 
 
+@pytest.mark.parametrize(
+    ("details", "namespace_ends"),
+    [
+        ({"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]}, True),
+        ({"causes": [{"field": "spec"}, {"reason": "FieldValueInvalid"}]}, False),
+        ({"causes": None}, False),
+        ({}, False),
+        (None, False),
+        ("text of a proxy", False),
+    ],
+)
+async def test_the_causes_of_a_refusal(details: object, namespace_ends: bool) -> None:
+    async with scripted([answer(403, {"kind": "Status", "message": "no", "details": details})]) as (client, _):
+        with pytest.raises(ApiError, match="no") as caught:
+            await client.create(PODS, "here", {})
+    assert caught.value.namespace_ends == namespace_ends
+
+
 async def test_nobody_waits_for_an_impatient_client() -> None:
     async with scripted([answer(503)], patience=0) as (client, methods):
         with pytest.raises(ApiError):

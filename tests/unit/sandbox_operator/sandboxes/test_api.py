@@ -33,6 +33,7 @@ NAMESPACE_ENDS = ApiError(
     403,
     "Forbidden",
     'pods "one" is forbidden: unable to create new content in namespace here because it is being terminated',
+    causes=["NamespaceTerminating"],
 )
 
 
