@@ -77,8 +77,6 @@ class Informer[T](Objects[T], Synced):
         self._listed_at = -math.inf
         self.version = 0
         """Resource version up to which everything has been seen, a number (Kubernetes 1.35, KEP-5504)."""
-        self.following = False
-        """Whether a watch is open."""
         self.turned_at = time.monotonic()
         """Monotonic time of the last page, event, bookmark or failure: at least one in 90 s."""
 
@@ -153,7 +151,7 @@ class Informer[T](Objects[T], Synced):
         query = {**self._query, "resourceVersion": str(self.version), "allowWatchBookmarks": "true"}
         said = False
         async with self._client.watch(self._resource, self._namespace, **query) as lines:
-            self.following, opened_at = True, time.monotonic()
+            opened_at = time.monotonic()
             try:
                 while line := await lines.readline():
                     self._apply(orjson.loads(line))
@@ -161,7 +159,6 @@ class Informer[T](Objects[T], Synced):
                     self.turned_at = time.monotonic()
                     self._failures, self._quick_failures, said = 0, 0, True
             finally:
-                self.following = False
                 self._short_watches += 1
                 if time.monotonic() - opened_at >= _LASTING_SECONDS:
                     self._short_watches, self._quick_failures = 0, 0

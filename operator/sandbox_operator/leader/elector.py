@@ -1,6 +1,7 @@
 """Takes part in the election of the operator that may write. The candidates compete for one Lease."""
 
 import asyncio
+import math
 import platform
 import random
 import secrets
@@ -27,6 +28,8 @@ type RunTerm = Callable[[KubeClient], Awaitable[None]]
 
 _RELEASE_SECONDS = 2.0
 _JITTER = 0.1
+_REPEAT_SECONDS = 60.0
+"""Between two log lines about the same problem."""
 _FAILURES = (*FAILURES, orjson.JSONDecodeError, LookupError)
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -73,6 +76,7 @@ class Elector:
         self._election = Election(self.identity, timing)
         self._account = ServiceAccount()
         self._news = asyncio.Event()
+        self._problem, self._said_at = "", -math.inf
         self._informer: Informer[LeaseRecord] = Informer(
             client,
             LEASES,
@@ -234,8 +238,12 @@ class Elector:
         self._election.written(self._decode(stored), sent_at, self._clock())
 
     def _failed(self, error: BaseException) -> None:
-        self._election.failed(self._clock() + random.uniform(0, _JITTER * self._timing.retry))  # noqa: S311
-        _log.warning("the lease cannot be read or written", error=str(error) or type(error).__name__)
+        now, problem = self._clock(), str(error) or type(error).__name__
+        self._election.failed(now + random.uniform(0, _JITTER * self._timing.retry))  # noqa: S311
+        # Attempts come several times a second.
+        if problem != self._problem or now - self._said_at >= _REPEAT_SECONDS:
+            self._problem, self._said_at = problem, now
+            _log.warning("the lease cannot be read or written", error=problem)
 
     async def _release(self) -> None:
         """Release the Lease if this process holds it, so that another operator need not wait until it expires."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 
 from control_plane.waiting import PATIENCE, eventually
 from sandbox_common.kube import KubeClient, KubeObject
@@ -126,3 +127,13 @@ async def test_work_that_ends_by_itself_ends_the_candidacy_too(
     with pytest.raises(error):
         await asyncio.wait_for(elector("me").run(work), PATIENCE)
     assert not (await spec(client, namespace)).get("holderIdentity")
+
+
+async def test_a_lasting_problem_is_logged_once(client: KubeClient, namespace: str) -> None:
+    with structlog.testing.capture_logs() as logs:
+        running = asyncio.create_task(Elector(client, namespace, "Not-A-Name", TIMING).run(_ends))
+        await asyncio.sleep(20 * TIMING.retry)
+        running.cancel()
+        await asyncio.wait([running])
+    [line] = logs
+    assert "Not-A-Name" in line["error"]
