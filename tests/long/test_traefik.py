@@ -6,22 +6,18 @@ Its static configuration is that of docs/tls-and-ingress.md. Clients are outside
 import asyncio
 import hashlib
 import json
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 from cluster.runtime import Runtime
-from cluster.site import Site, installed
+from cluster.site import installed
 from cluster.support import NAMESPACE, eventually
 from demo.commands import follow
 from demo.local_target import LocalTarget
@@ -33,15 +29,14 @@ from local_cluster.network import HOST_ADDRESS, NODE_ADDRESS
 from local_cluster.pki import Identity, Pki
 from local_cluster.progress import Progress
 from long import traefik
+from long.lasting_requests import MIB, cut, long_upload, silent_command, silent_request, silent_websocket, slow_download
+from long.street import DOMAIN, Street
 from long.traefik import Traefik
 
 PROGRAM = Path(__file__).with_name("served_streams.py")
-HOST, DOMAIN = "runtime.example.com", "boxes.example.com"
+HOST = "runtime.example.com"
 HEADER_HOST = "headers.example.com"
-MIB = 1 << 20
 LARGE = 1024 * MIB
-LONG = 70
-"""Seconds: more than the 60 that Traefik's entry points give a request by default."""
 FORGED = {
     "X-Forwarded-For": "203.0.113.9",
     "X-Forwarded-Proto": "gopher",
@@ -52,61 +47,6 @@ ENTRANCES = ("websecure", "gateway")
 """By the Ingress, and by the HTTPRoute."""
 DEFAULTS = "defaults"
 """By the Ingress, where Traefik has its own times."""
-
-
-@dataclass(frozen=True)
-class Street:
-    """A release in host mode behind Traefik, with one sandbox, which serves streams at its first service port."""
-
-    site: Site
-    traefik: Traefik
-    runtime: Runtime
-    pki: Pki
-
-    @property
-    def trusted(self) -> ssl.SSLContext:
-        """Takes the certificates of the release alone."""
-        return ssl.create_default_context(cafile=str(self.pki.ca))
-
-    @property
-    def box(self) -> str:
-        """The sandbox's own host."""
-        return f"{self.runtime.id}.{DOMAIN}"
-
-    @property
-    def work(self) -> str:
-        """The host of what it serves."""
-        return f"work-1-{self.box}"
-
-    def client(self, host: str, entrance: str = "websecure", *, http2: bool = False) -> httpx.Client:
-        """A client of this host; Traefik has to show a certificate for it."""
-
-        def name(request: httpx.Request) -> None:
-            request.extensions["sni_hostname"] = host
-
-        return httpx.Client(
-            base_url=f"https://{NODE_ADDRESS}:{self.traefik.ports[entrance]}",
-            headers={"Host": host},
-            http2=http2,
-            event_hooks={"request": [name]},
-            verify=self.trusted,
-            timeout=httpx.Timeout(60, read=300),
-            trust_env=False,
-        )
-
-    def websocket(self, host: str, path: str, entrance: str, **headers: str) -> connect:
-        """A WebSocket that sends no pings."""
-        return connect(
-            f"wss://{host}{path}",
-            host=NODE_ADDRESS,
-            port=self.traefik.ports[entrance],
-            ssl=self.trusted,
-            server_hostname=host,
-            additional_headers=headers,
-            proxy=None,
-            open_timeout=60,
-            ping_interval=None,
-        )
 
 
 @pytest.fixture(scope="module")
@@ -340,64 +280,6 @@ def test_each_event_comes_when_it_happens(street: Street, entrance: str, kind: s
             assert next(events) == f"data: {number}\n\n".encode()
             assert other.post("/event").is_success
         assert list(events) == []
-
-
-def cut[**P](attempt: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> str:
-    """Why this attempt failed; empty if it did not."""
-    try:
-        attempt(*arguments, **named)
-    except (httpx.HTTPError, ConnectionClosed) as error:
-        return repr(error)
-    return ""
-
-
-def long_upload(street: Street, entrance: str, *, http2: bool) -> None:
-    """It never stands still for more than a second."""
-
-    def drops() -> Iterator[bytes]:
-        for _ in range(LONG):
-            yield b"drop"
-            time.sleep(1)
-
-    with street.client(street.work, entrance, http2=http2) as http:
-        http.post("/up", content=drops()).raise_for_status()
-
-
-def silent_request(street: Street, entrance: str, *, http2: bool) -> None:
-    with street.client(street.work, entrance, http2=http2) as http:
-        assert http.get("/silent", params={"seconds": LONG}).raise_for_status().text == "late"
-
-
-def silent_command(street: Street, entrance: str, *, http2: bool) -> None:
-    body = {"command": f"sleep {LONG}", "cwd": "/workspace", "timeout": 2 * LONG}
-    key = street.runtime.identity[2]
-    with street.client(street.box, entrance, http2=http2) as http:
-        answer = http.post("/api/bash/execute_bash_command", json=body, headers={"X-Session-API-Key": key})
-        assert answer.raise_for_status().json()["exit_code"] == 0
-
-
-def slow_download(street: Street, entrance: str, *, http2: bool) -> None:
-    mib = 4 * LONG
-    with (
-        street.client(street.work, entrance, http2=http2) as http,
-        http.stream("GET", "/down", params={"mib": mib}) as response,
-    ):
-        began, received = time.monotonic(), 0
-        for data in response.iter_raw():
-            received += len(data)
-            time.sleep(max(0.0, began + received / (4 * MIB) - time.monotonic()))
-    assert received == mib * MIB
-
-
-def silent_websocket(street: Street, entrance: str) -> None:
-    async def use() -> None:
-        async with street.websocket(street.work, "/echo", entrance) as websocket:
-            await websocket.recv()
-            await asyncio.sleep(LONG)
-            await websocket.send("still there")
-            assert await websocket.recv() == "still there"
-
-    asyncio.run(use())
 
 
 def test_what_takes_longer_than_traefiks_own_times(street: Street) -> None:
