@@ -25,9 +25,9 @@ def main(
     failed = 0
     for seed in seeds:
         life = virtual_time.run(play(seed))
-        if life.complaints or story:
-            print("\n".join([*life.story, *life.complaints]))
-        failed += bool(life.complaints)
+        if life.judge.complaints or story:
+            print("\n".join([*life.story, *life.judge.complaints]))
+        failed += bool(life.judge.complaints)
     print(f"{len(seeds)} schedules, {failed} with complaints")
     raise typer.Exit(int(failed > 0))
 
