@@ -55,7 +55,7 @@ async def soak(
         lives = Lives(here, gateways, course, began)
         troubles = Troubles(here, operators, gateways, [way for way, _ in ways], draw)
         steady = {"operator": operators[0], "gateway": gateways.processes[0]}
-        sampling = asyncio.create_task(_sample(course, steady, began))
+        beside = [asyncio.create_task(_sample(course, steady, began)), asyncio.create_task(_revive(here, course))]
         try:
             async with residents(here, gateways, course, progress) as everyone:
                 await _stir(lives, troubles, course, rate, trouble_seconds, began + minutes * 60, draw)
@@ -67,7 +67,8 @@ async def soak(
             wrong += await remains(here, 0)
             wrong += await views(here, gateways, operators)
         finally:
-            sampling.cancel()
+            for task in beside:
+                task.cancel()
         _look(course, steady, began)
     return course, [*wrong, *faults(course, minutes)]
 
@@ -147,6 +148,12 @@ async def _running(here: Plane, kubeconfigs: tuple[Path, Path]) -> AsyncGenerato
 async def _sample(course: Course, processes: dict[str, Measured], began: float) -> None:
     async for _ in _every(_SAMPLE_SECONDS, math.inf):
         _look(course, processes, began)
+
+
+async def _revive(here: Plane, course: Course) -> None:
+    """Do what a kubelet does for the controllers of a control plane."""
+    async for _ in _every(1.0, math.inf):
+        course.troubles.update(f"{name} ended" for name in here.control_plane.revive_controllers())
 
 
 def _look(course: Course, processes: dict[str, Measured], began: float) -> None:

@@ -55,6 +55,7 @@ class ControlPlane:
             prefix=DIE_WITH_PARENT,
             remedy="read the log; if another process took a port meanwhile, try again",
         )
+        self._controllers: list[Daemon] = []
         try:
             self._start(server_flags, etcd_flags)
             if controller_manager:
@@ -113,12 +114,27 @@ class ControlPlane:
         command = components.controller_manager_command(
             build.binary(name, self._family), config, self._certificates, flags
         )
-        self._daemons.start(Daemon(name, command))
+        self._start_controller(Daemon(name, command))
 
     def _start_scheduler(self, flags: Sequence[str]) -> None:
         name = "kube-scheduler"
         command = components.scheduler_command(build.binary(name, self._family), self._kubeconfig(pki.SCHEDULER), flags)
-        self._daemons.start(Daemon(name, command))
+        self._start_controller(Daemon(name, command))
+
+    def _start_controller(self, daemon: Daemon) -> None:
+        self._controllers.append(daemon)
+        self._daemons.start(daemon)
+
+    def revive_controllers(self) -> list[str]:
+        """Start controllers that have ended by themselves again, as a kubelet does. Returns their names.
+
+        kube-scheduler ends itself if its cache contradicts the API server, as after an answer that was lost
+        (Kubernetes 1.36, pkg/scheduler/backend/cache/cache.go). Call this from a thread like `restart_server`.
+        """
+        ended = [daemon for daemon in self._controllers if not self._daemons.alive(daemon.name)]
+        for daemon in ended:
+            self._daemons.start(daemon)
+        return [daemon.name for daemon in ended]
 
     def _kubeconfig(self, identity: pki.Identity) -> Path:
         return kubeconfig.write(self.directory / f"{identity.name}.kubeconfig", self.url, self._certificates, identity)

@@ -85,6 +85,18 @@ def test_a_restarted_api_server_has_its_objects_and_its_address() -> None:
         subprocess.run([*kubectl, "get", "configmap", "kept"], check=True, capture_output=True)
 
 
+def test_a_controller_that_has_ended_is_started_again() -> None:
+    with ControlPlane(scheduler=True) as other:
+        before = other.processes()
+        assert other.revive_controllers() == []
+        before["kube-scheduler"].signal(signal.SIGKILL)
+        assert wait_gone([before["kube-scheduler"]], 30) == []
+        assert other.revive_controllers() == ["kube-scheduler"]
+        after = other.processes()
+        assert after["kube-scheduler"].alive()
+        assert after["kube-apiserver"] == before["kube-apiserver"]
+
+
 def test_a_killed_test_run_leaves_no_daemon() -> None:
     with subprocess.Popen([sys.executable, "-c", STARTED_AND_KILLED], stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
