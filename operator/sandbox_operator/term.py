@@ -55,13 +55,17 @@ class Term:
         self._caches = caches
         self._keys = keys
         pool_api = PoolApi(client, namespace)
+
+        def seen() -> int:
+            return caches.pods.version
+
         self._pools = PoolReconciler(
             pool_api,
             keys,
             caches.pools,
             caches.classes,
             caches.pod_index,
-            lambda: caches.pods.version,
+            seen,
             definitions=caches.definitions,
         )
         self._images = ImagesReconciler(
@@ -81,6 +85,7 @@ class Term:
             caches.sandboxes,
             caches.classes,
             caches.pod_index,
+            seen,
             Claims(pool_api, environments, keys, caches.pod_index, caches.pools, self._pools.started),
             AgentRequests(agents, Initializer(agents, environments), self.queue),
             self._start_queue,

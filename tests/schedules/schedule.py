@@ -3,11 +3,9 @@
 import random
 from dataclasses import dataclass
 
-from sandbox_operator.sandboxes.expectations import LIFETIME
-
 POOL = "warm"
-_LONGEST_LAG = LIFETIME - 1
-"""The operator believes its own writes for so long, and then its caches, even if they lag still more."""
+_LONGEST_LAG = 20.0
+"""Seconds. While an API server is that late, its readiness has long failed."""
 
 
 @dataclass

@@ -12,8 +12,8 @@ from sandbox_operator.limits.start_queue import HeldBack
 from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.pools.matching import Miss
 from sandbox_operator.reporting.refusals import Refusal
-from sandbox_operator.sandboxes.expectations import Expectations
 from sandbox_operator.sandboxes.world import Made, Plan
+from sandbox_operator.watching.pod_expectations import PodExpectations
 from sandbox_operator.watching.pods import Pod, RunId
 
 
@@ -22,7 +22,7 @@ class Memory:
     """Memory of the sandbox with this UID."""
 
     uid: str
-    expectations: Expectations = field(default_factory=Expectations)
+    expectations: PodExpectations[Pod]
     miss: Miss | None = None
     """Why no warm pod was claimed, until the status reports it."""
     made: Made | None = None

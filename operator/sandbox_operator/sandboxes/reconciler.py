@@ -1,6 +1,5 @@
 """One pass over one sandbox: gather the state, plan, apply. And the workers that make the passes."""
 
-import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -38,6 +37,7 @@ from sandbox_operator.sandboxes.volumes import growth, made_at, volume_events
 from sandbox_operator.sandboxes.world import Create, Made, World
 from sandbox_operator.watching.definitions import Definitions
 from sandbox_operator.watching.pace import Pace
+from sandbox_operator.watching.pod_expectations import PodExpectations
 from sandbox_operator.watching.pods import Pod, decode
 from sandbox_operator.watching.pulls import PullUnderWay
 from sandbox_operator.watching.queue import WorkQueue
@@ -49,6 +49,8 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _REFUSED_RETRY_SECONDS = 1.0
 _FULL_RETRY_SECONDS = 1.0
 _SERVICE_RETRY_SECONDS = 60.0
+_LATE_SECONDS = 5.0
+"""Until the next look at a pod that the cache does not show yet. It may have come and gone."""
 _VOLUME_CLAIM = "Sandbox.status.volumeClaim"
 """Without this field, a sandbox would not find its volume again after a suspension."""
 _LOOKS_SHARE = 0.1
@@ -69,7 +71,10 @@ def _optional(failure: str, key: str) -> Generator[None]:
 
 
 class Reconciler:
-    """Brings sandboxes to their desired state. `now` is the wall clock in UTC."""
+    """Brings sandboxes to their desired state. `now` is the wall clock in UTC.
+
+    `seen()` returns the resource version up to which the index of pods is complete.
+    """
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class Reconciler:
         sandboxes: Store[Sandbox],
         classes: Store[SandboxClass],
         pod_index: PodIndex,
+        seen: Callable[[], int],
         claims: Claims,
         requests: AgentRequests,
         start_queue: StartQueue,
@@ -97,6 +103,7 @@ class Reconciler:
         self._sandboxes = sandboxes
         self._classes = classes
         self._pod_index = pod_index
+        self._seen = seen
         self._claims = claims
         self._requests = requests
         self._start_queue = start_queue
@@ -126,7 +133,7 @@ class Reconciler:
             return
         memory = self._memories.get(key)
         if memory is None or memory.uid != sandbox.metadata.uid:
-            memory = self._memories[key] = Memory(sandbox.metadata.uid)
+            memory = self._memories[key] = Memory(sandbox.metadata.uid, PodExpectations(self._seen))
         turn = Turn(key, sandbox, memory)
         if self._traces and is_traced(sandbox, self._lives.start(sandbox)):
             await self._traced(turn, self._traces)
@@ -178,7 +185,7 @@ class Reconciler:
         """Choose the sandbox's pod and make the plan from the present state."""
         sandbox, memory = turn.sandbox, turn.memory
         cached = self._pod_index.owned_by(sandbox.metadata.uid)
-        pods = memory.expectations.overlay(cached, self._now(), time.monotonic())
+        pods = memory.expectations.overlay(cached, self._pod_index.get, self._now())
         pod, surplus = choose(sandbox, pods, self._keys, memory.unusable)
         self._start_queue.look(turn.key, sandbox, pod)
         looked, pod_events = memory.pod_events(pod)
@@ -227,7 +234,7 @@ class Reconciler:
         else:
             attributes = {"k8s.pod.name": claimed.name, "openhands.sandbox.pool": claimed.pool}
             turn.wrote("claim warm pod", began, self._now(), attributes)
-            turn.memory.expectations.gained(claimed, time.monotonic())
+            turn.memory.expectations.created(claimed)
             await self._api.post(*turn.steps.afterwards)
         self._decide(turn)
 
@@ -314,7 +321,7 @@ class Reconciler:
                 await self._claims.return_volume(pod, sandbox)
         for pod in (*steps.surplus, *([steps.delete] if steps.delete else ())):
             await self._api.delete_pod(pod)
-            turn.memory.expectations.deleted(pod, time.monotonic())
+            turn.memory.expectations.deleted(pod)
         if steps.abandon:
             _log.warning("pod abandoned, its node does not end it", sandbox=turn.key, pod=steps.abandon.name)
             await self._api.delete_pod(steps.abandon, grace_seconds=0)
@@ -339,8 +346,8 @@ class Reconciler:
             self._queue.forget(turn.key)
         if turn.steps.requeue_at:
             self._queue.add_after(turn.key, (turn.steps.requeue_at - self._now()).total_seconds())
-        if until := turn.memory.expectations.until:
-            self._queue.add_after(turn.key, until - time.monotonic())
+        if turn.memory.expectations.pending:
+            self._queue.add_after(turn.key, _LATE_SECONDS)
 
     async def _confirm(self, sandbox: Sandbox) -> None:
         """Read the Sandbox before a pod is replaced or ended: it may have changed, and the watch may be late."""
@@ -361,7 +368,7 @@ class Reconciler:
         body = await self._api.get_pod(status.pod_name)
         found = decode(body) if body else None
         if found and found.uid == status.pod_uid and not found.deletion_requested:
-            turn.memory.expectations.gained(found, time.monotonic())
+            turn.memory.expectations.created(found)
             self._queue.add(turn.key)
             raise _OutdatedError
 
@@ -379,7 +386,7 @@ class Reconciler:
             self._services.made(service)
         if body := outcome.of(PODS):
             pod = decode(body)
-            memory.expectations.gained(pod, time.monotonic())
+            memory.expectations.created(pod)
         complete = pod is not None and outcome.refusal is None
         if complete and sandbox.spec.environment_revision:
             with _optional("former environments not deleted", turn.key):

@@ -89,8 +89,10 @@ class Server:
     ) -> KubeObject:
         self._answer("claim", resource)
         found = patched(self._find(resource, name), operations)
-        self.objects[resource.plural, name] = found
-        return found
+        version = str(int(found["metadata"]["resourceVersion"]) + 1)
+        stored = {**found, "metadata": {**found["metadata"], "resourceVersion": version}}
+        self.objects[resource.plural, name] = stored
+        return stored
 
     async def list(self, resource: Resource, namespace: str, **query: str) -> KubeObject:
         self._answer("list", resource)

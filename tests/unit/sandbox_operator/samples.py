@@ -10,6 +10,7 @@ from sandbox_common.remedies import with_remedy
 from sandbox_common.times import rfc3339
 from sandbox_crds.models import Condition, Sandbox, SandboxClass, SandboxStatus
 from sandbox_crds.names import pod_name
+from sandbox_operator.watching.pod_expectations import PodExpectations
 from sandbox_operator.watching.pods import Container, Pod, PodCondition, Run
 
 KEYS = MasterKeys.of({1: b"m" * 32})
@@ -93,8 +94,21 @@ def status(reason: Reason, message: str = "", remedy: str = "", **fields: Any) -
 
 def pod(**fields: Any) -> Pod:
     """A pod that has just been made and waits for a node."""
-    made = Pod(name=pod_name("one", UID), uid=POD_UID, owner_uid=UID, created=NOW, image=IMAGE, phase="Pending")
+    made = Pod(
+        name=pod_name("one", UID),
+        uid=POD_UID,
+        owner_uid=UID,
+        created=NOW,
+        image=IMAGE,
+        phase="Pending",
+        resource_version="1",
+    )
     return replace(made, **fields)
+
+
+def expectations() -> PodExpectations[Pod]:
+    """None, beside a cache that has seen nothing."""
+    return PodExpectations(lambda: 0)
 
 
 def condition(status: bool, reason: str = "", message: str = "", since: datetime = NOW) -> PodCondition:

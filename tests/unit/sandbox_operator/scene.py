@@ -88,6 +88,8 @@ class Scene:
         self.server = server or Server()
         self.queue = Queue()
         self.pod_index = PodIndex()
+        self.seen = 0
+        """The version up to which the cache of pods is complete."""
         self.lives = Lives()
         self.sandboxes: Store[Sandbox] = Store(SANDBOXES, Sandbox, self._sandbox_changed)
         self.classes: Store[SandboxClass] = Store(SANDBOX_CLASSES, SandboxClass, lambda _: None)
@@ -113,6 +115,7 @@ class Scene:
             self.sandboxes,
             self.classes,
             self.pod_index,
+            lambda: self.seen,
             Claims(pool_api, environments, KEYS, self.pod_index, self.pools, self.started.append),
             AgentRequests(self.agents, Initializer(self.agents, environments), self.queue),
             self.start_queue,
@@ -229,7 +232,7 @@ class Scene:
 
 
 def answering(pod: Pod) -> Pod:
-    return ready(uid=pod.uid, created=pod.created, sandbox=pod.sandbox)
+    return ready(uid=pod.uid, created=pod.created, sandbox=pod.sandbox, resource_version=pod.resource_version)
 
 
 def as_ready(pod: Pod) -> Pod:

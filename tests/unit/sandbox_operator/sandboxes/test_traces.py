@@ -16,7 +16,7 @@ from sandbox_operator.sandboxes.world import Plan
 from sandbox_operator.watching.pods import Pod
 from sandbox_operator.watching.pulls import FinishedPull
 from unit.exported_spans import SAMPLED, SENDER, TRACE, Exported
-from unit.sandbox_operator.samples import IMAGE, NOW, UID, class_, pod, sandbox
+from unit.sandbox_operator.samples import IMAGE, NOW, UID, class_, expectations, pod, sandbox
 from unit.sandbox_operator.scene import Agents, Queue, Scene, WarmScene, answering, as_ready
 
 
@@ -208,7 +208,9 @@ async def test_an_initialization_is_part_of_the_next_pass(failure: str, error: s
     made = sandbox()
     metadata = made.metadata.model_copy(update={"annotations": {TRACE_PARENT_ANNOTATION: SAMPLED}})
     steps = Plan(initialize=(pod(pool="a-pool", deferred=True), class_()))
-    turn = Turn("one", made.model_copy(update={"metadata": metadata}), Memory(UID), steps=steps, spans=[])
+    turn = Turn(
+        "one", made.model_copy(update={"metadata": metadata}), Memory(UID, expectations()), steps=steps, spans=[]
+    )
     AgentRequests(Agents(), Initialized(Initialization(failure)), queue).begin(turn)
     await queue.get()
     for _ in range(2):
