@@ -15,7 +15,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.synced: requirements-dev.lock.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python 3.12 or newer found. Install one (from your distribution, python.org, pyenv or uv), or name it: make PYTHON=/path/to/python3.13"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "No Python 3.12 to 3.14 found. Install one (from your distribution, python.org, pyenv or uv), or name it: make PYTHON=/path/to/python3.13"; exit 1; }
 	@echo "==> Python environment in $(VENV) ($(PYTHON))"
 	@test -x $(UV) || { "$(PYTHON)" -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
 	@$(UV) pip sync --quiet --python $(BIN)/python requirements-dev.lock.txt

@@ -108,7 +108,7 @@ class Scale:
             self._note(f"{when}: CPU of the {name}", share, "% of a core")
         self._note(f"{when}: requests to agent servers", sum(self._plane.agents.requests.values()), "")
         self._note(
-            f"{when}: lists, which are repeated every 600 s", sum(1 for _ in audit.requests("sandbox-", _is_list)), ""
+            f"{when}: lists of Sandboxes and pods", sum(1 for _ in audit.requests("sandbox-", _is_list)), ""
         )
         self._writes(when, audit.writes("sandbox-"))
 

@@ -15,19 +15,23 @@ _FIRST = re.compile(r"^### (\w+)\n(?:(?!^#).)*?^```sh\n(.*?)^```$", re.MULTILINE
 _OF_MEMBER = ("--name", "--initial-cluster", "--initial-advertise-peer-urls")
 
 
-def follow(heading: str, kubeconfig: Path, host: str, namespace: str, directory: Path) -> None:
-    """Run the first commands below this heading, in a directory, for a namespace of the cluster at `host`."""
-    done = attempt(heading, kubeconfig, host, namespace, directory)
+def follow(heading: str, kubeconfig: Path, host: str, namespace: str, directory: Path, **more: str) -> None:
+    """Run the first commands below this heading, in a directory, for a namespace of the cluster at `host`.
+
+    `more` are variables that they need besides NAMESPACE and CRDS.
+    """
+    done = attempt(heading, kubeconfig, host, namespace, directory, **more)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def attempt(
-    heading: str, kubeconfig: Path, host: str, namespace: str, directory: Path, shell: str = "-euo"
+    heading: str, kubeconfig: Path, host: str, namespace: str, directory: Path, shell: str = "-euo", **more: str
 ) -> subprocess.CompletedProcess[str]:
     """The same, with the result. With "-uo" for `shell`, it goes on after a command that fails, as a person may."""
     variables = environment(kubeconfig, host) | {
         "NAMESPACE": namespace,
         "CRDS": str(ROOT / "helm/openhands-sandbox/crds"),
+        **more,
     }
     return _run(heading, variables, binary("kubectl"), directory, shell)
 

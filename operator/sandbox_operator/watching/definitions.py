@@ -20,7 +20,10 @@ from sandbox_operator.watching.pace import pause
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-REMEDY = "Apply the CustomResourceDefinitions of this release: kubectl apply --server-side --force-conflicts -f crds/"
+REMEDY = (
+    "Apply the CustomResourceDefinitions of this release: "
+    "kubectl apply --server-side --force-conflicts --field-manager=helm -f helm/openhands-sandbox/crds/"
+)
 _OPEN = "x-kubernetes-preserve-unknown-fields"
 _PERIOD_SECONDS = 60.0
 _LACKING_SECONDS = 5.0

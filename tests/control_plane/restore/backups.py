@@ -104,9 +104,10 @@ async def lose(world: World) -> None:
     await eventually(are_released)
 
 
-async def follow(heading: str, control_plane: ControlPlane, namespace: str, directory: Path) -> None:
+async def follow(heading: str, control_plane: ControlPlane, namespace: str, directory: Path, **more: str) -> None:
     """Run the page's commands below this heading."""
-    await asyncio.to_thread(backup_page.follow, heading, control_plane.kubeconfig, "127.0.0.1", namespace, directory)
+    arguments = heading, control_plane.kubeconfig, "127.0.0.1", namespace, directory
+    await asyncio.to_thread(backup_page.follow, *arguments, **more)
 
 
 async def add_restored(world: World, name: str, *, status: bool = True, **spec: Any) -> Sandbox:

@@ -22,15 +22,17 @@ from control_plane.restore.backups import KEPT, Being, being, follow, lose, mess
 from local_cluster.control_plane import ControlPlane
 from sampling import drawn
 from sandbox_common.keys import MasterKeys
-from sandbox_common.kube import KubeClient, resources
+from sandbox_common.kube import KubeClient, Resource, resources
 from sandbox_common.kube.resources import PODS, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
 
-NAMESPACE, CLAIMS, SECRETS, SETTINGS, SANDBOXES = (
-    f"objects/{name}.json" for name in ("1-namespace", "2-claims", "3-secrets", "4-settings", "5-sandboxes")
+NAMESPACE, CLAIMS, CONFIG_MAPS, SECRETS, SETTINGS, SANDBOXES = (
+    f"objects/{name}.json"
+    for name in ("1-namespace", "2-claims", "3-configmaps", "3-secrets", "4-settings", "5-sandboxes")
 )
 VOLUMES = "volumes.json"
-FILES = (NAMESPACE, CLAIMS, SECRETS, SETTINGS, SANDBOXES, VOLUMES)
+FILES = (NAMESPACE, CLAIMS, CONFIG_MAPS, SECRETS, SETTINGS, SANDBOXES, VOLUMES)
+CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 EMPTY: dict[str, Any] = {"apiVersion": "v1", "kind": "List", "items": []}
 ENVIRONMENT = {"TOKEN": "of a client"}
 
@@ -81,6 +83,7 @@ class Drill:
         async with self.running():
             await self.is_ready()
             assert await being(self.basin, self.name, self.keys) == self.before
+        assert (await self.basin.client.get(CONFIG_MAP, self.basin.namespace, "bundle"))["data"] == {"ca.crt": "of us"}
 
 
 @pytest.fixture
@@ -89,6 +92,9 @@ async def drill(
 ) -> Drill:
     """A sandbox of a client, with a volume and an environment. It is not exported yet."""
     await add_api_key(basin.client, basin.namespace, API_KEY, "alice", policy=json.dumps({"classes": [KEPT]}))
+    await basin.client.create(
+        CONFIG_MAP, basin.namespace, {"metadata": {"name": "bundle"}, "data": {"ca.crt": "of us"}}
+    )
     async with (
         operator(second, basin.namespace, master_keys),
         Node(basin.client, basin.namespace).running_all(),
@@ -152,6 +158,8 @@ async def test_what_was_lost_of_a_backup_can_be_restored_later(drill: Drill, fil
         elif SECRETS in files:
             pod = await basin.pod(await basin.sandbox(name))
             assert await client.find(resources.SECRETS, namespace, f"{pod['metadata']['name']}-env") is None
+        elif CONFIG_MAPS in files:
+            await drill.is_ready()
         elif SETTINGS in files:
             await basin.until(Reason.SANDBOX_CLASS_NOT_FOUND, name)
         elif SANDBOXES in files:
@@ -209,6 +217,23 @@ async def of_a_newer_version(drill: Drill) -> None:
     await drill.is_whole()
 
 
-@pytest.mark.parametrize("restored", drawn([of_the_first_release, of_a_newer_version], 1))
-async def test_a_backup_of_another_version(drill: Drill, restored: Callable[[Drill], Awaitable[None]]) -> None:
+async def without_its_status(drill: Drill) -> None:
+    """As by `kubectl apply` or a GitOps tool: it is a new sandbox, until it gets its status."""
+    await exported(drill)
+    basin, name, [sandbox] = drill.basin, drill.name, drill.items(SANDBOXES)
+    drill.write(SANDBOXES, [{**sandbox, "status": {}}])
+    assert (await drill.restore()).returncode == 0
+    async with drill.running():
+        await drill.is_ready()
+        assert (await basin.sandbox(name)).status.key_id != sandbox["status"]["keyID"]
+        await basin.suspend(True, name)
+        await basin.until(Reason.SUSPENDED, name)
+        drill.write(SANDBOXES, [sandbox])
+        await follow("Status", drill.control_plane, basin.namespace, drill.directory, NAME=name)
+        await basin.suspend(False, name)
+    await drill.is_whole()
+
+
+@pytest.mark.parametrize("restored", drawn([of_the_first_release, of_a_newer_version, without_its_status], 1))
+async def test_a_backup_of_another_kind(drill: Drill, restored: Callable[[Drill], Awaitable[None]]) -> None:
     await restored(drill)
