@@ -107,9 +107,7 @@ class Scale:
             share = (process.usage().cpu - earlier.cpu) / self._rest * 100
             self._note(f"{when}: CPU of the {name}", share, "% of a core")
         self._note(f"{when}: requests to agent servers", sum(self._plane.agents.requests.values()), "")
-        self._note(
-            f"{when}: lists of Sandboxes and pods", sum(1 for _ in audit.requests("sandbox-", _is_list)), ""
-        )
+        self._note(f"{when}: lists of Sandboxes and pods", sum(1 for _ in audit.requests("sandbox-", _is_list)), "")
         self._writes(when, audit.writes("sandbox-"))
 
     async def _restart_operator(self) -> Measured:
