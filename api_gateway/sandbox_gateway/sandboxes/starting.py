@@ -173,7 +173,10 @@ class Starter:
         if new_environment:
             wanted = wanted.also(ENVIRONMENT, environment_spec(environment, self._keys, known))
         elif names_environment(request) and not seen.ready:
-            await self._environment_secrets.ensure(known, environment, known.spec.environment_revision)
+            # This reason may say that the Secret is gone, and that the client can send it again.
+            is_missing = seen.reason == Reason.CREATE_CONTAINER_ERROR
+            send = self._environment_secrets.make if is_missing else self._environment_secrets.ensure
+            await send(known, environment, known.spec.environment_revision)
         other_class = request.sandbox_class not in {"", known.spec.class_name}
         if not (failed or known.spec.suspend or (waits and (wanted.names or other_class))):
             ignored = (*wanted.of_pod, *([CLASS] if other_class else []))

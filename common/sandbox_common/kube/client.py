@@ -379,6 +379,7 @@ def _refusal(response: aiohttp.ClientResponse, text: bytes) -> ApiError:
 def _causes(status: KubeObject) -> list[str]:
     match status:
         case {"details": {"causes": [*causes]}}:
-            return [reason for cause in cast(list[KubeObject], causes) if (reason := cause.get("reason"))]
+            found = (cast(KubeObject, cause) for cause in cast(list[object], causes) if isinstance(cause, dict))
+            return [reason for cause in found if (reason := cause.get("reason"))]
         case _:
             return []

@@ -7,7 +7,8 @@ server has read at boot stays. Source: openhands_agent_server 1.58.2, `init_rout
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -26,9 +27,10 @@ DORMANT = {"name": "OH_DEFERRED_INIT", "value": "true"}
 
 @dataclass(frozen=True, slots=True)
 class Initialization:
-    """The result of an initialization. `failure` says why the pod cannot be used; "" if it succeeded."""
+    """The result of an initialization. `failure` says why the agent server cannot be used; "" if it succeeded."""
 
     failure: str = ""
+    ended: datetime | None = field(default=None, compare=False)
 
 
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -108,9 +110,9 @@ def init_body(client: Mapping[str, str], sandbox: Sandbox, class_: SandboxClass)
     """Body of `POST /api/init`, without the keys. `fixed_differences` of `client` must be empty."""
     client = _effective(client, sandbox, class_)
     body: dict[str, Any] = {"env": dict(client)}
-    for name, (field, read) in _FIELDS.items():
+    for name, (key, read) in _FIELDS.items():
         if name in client and _is_read(read, client[name]):
-            body[field] = read(client[name])
+            body[key] = read(client[name])
     if webhooks := _webhooks(client):
         body["webhooks"] = webhooks
     return body

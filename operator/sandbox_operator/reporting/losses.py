@@ -4,7 +4,7 @@ Kubelets say which limit was exceeded only in their messages (Kubernetes 1.36, p
 """
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sandbox_common import times
 from sandbox_common.losses import LossReason
@@ -17,6 +17,8 @@ from sandbox_operator.reporting.suspension import workspace_kept
 from sandbox_operator.watching.pods import Pod
 
 _MESSAGE_CHARACTERS = 512
+_SECOND = timedelta(seconds=1)
+_CLOCKS_DIFFER = timedelta(seconds=10)
 
 _EVICTED = "Evicted"
 _EVICTIONS: tuple[tuple[re.Pattern[str], LossReason], ...] = tuple(
@@ -87,12 +89,13 @@ def vanished_pod(sandbox: Sandbox, class_: SandboxClass | None, now: datetime) -
 def lost_volume(sandbox: Sandbox, made: datetime | None, now: datetime) -> Loss | None:
     """The loss of the workspace, if its claim is newer than the first readiness; None if not, or already reported."""
     status = sandbox.status
-    if made is None or not status.first_ready_time or made <= times.parse(status.first_ready_time):
+    # The first claim is made beside the first pod, in the same second or the next one.
+    if made is None or not status.first_ready_time or made <= times.parse(status.first_ready_time) + _SECOND:
         return None
     if (last := status.last_loss) is not None:
-        reported = times.parse(last.time)
-        # Times have seconds: a pod may have been lost in the second in which the claim was then made.
-        if reported > made or (reported == made and last.reason == LossReason.VOLUME_GONE):
+        # The loss of the pod that came before may have a later time: this clock may be ahead of the API server's.
+        ahead = timedelta() if last.reason == LossReason.VOLUME_GONE else _CLOCKS_DIFFER
+        if times.parse(last.time) >= made + ahead:
             return None
     # This clock may be behind the API server's; the loss must be reported only once nevertheless.
     return Loss(time=times.rfc3339(max(now, made)), reason=LossReason.VOLUME_GONE, workspace="Lost")

@@ -32,6 +32,9 @@ def refusal_of(error: ApiError) -> Refusal | None:
     if error.namespace_ends:
         # The Sandbox is not to blame, and its status may be what a restore begins with.
         return Refusal(Reason.PENDING, error.message)
+    if error.lacks_right:
+        # The operator's Role or its binding is being changed, or the API server does not know it yet.
+        return Refusal(Reason.PENDING, error.message)
     return Refusal(Reason.QUOTA_EXCEEDED if error.over_quota else Reason.POD_REFUSED, error.message)
 
 

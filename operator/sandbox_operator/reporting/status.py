@@ -144,8 +144,8 @@ def _of_pod(old: SandboxStatus, pod: Pod) -> dict[str, Any]:
     same = reports(old, pod)
     ready_time = old.ready_time if same else ""
     if pod.is_ready and not ready_time and pod.ready and pod.ready.since:
-        # The pod's readiness before the claim does not count for this sandbox.
-        ready_time = times.rfc3339(max(pod.ready.since, pod.claimed or pod.ready.since))
+        # The pod's readiness before the claim does not count for this sandbox. The node's clock may be late.
+        ready_time = times.rfc3339(max(pod.ready.since, pod.claimed or pod.created))
     # The message about a restart may change later, which is not worth a write.
     is_reported = same and pod.restarts == old.restart_count
     return {

@@ -1,5 +1,6 @@
 """The requests of a plan to the agent server of a sandbox's pod, in the background."""
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -42,7 +43,7 @@ class AgentRequests:
         self._queue.add(turn.key)
 
     def _initialized(self, turn: Turn, pod: Pod, began: datetime, result: Initialization | None) -> None:
-        turn.memory.initialized = result and (pod.run_id, result)
+        turn.memory.initialized = result and (pod.run_id, replace(result, ended=times.utc_now()))
         if turn.spans is not None:
             error = "" if result == Initialization() else "not_initialized"
             turn.memory.spans.append(

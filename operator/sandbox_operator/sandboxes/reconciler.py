@@ -30,7 +30,6 @@ from sandbox_operator.sandboxes.lost_answers import Change
 from sandbox_operator.sandboxes.memory import Memory, Turn
 from sandbox_operator.sandboxes.ownership import choose
 from sandbox_operator.sandboxes.plan import plan
-from sandbox_operator.sandboxes.replacement import has_vanished
 from sandbox_operator.sandboxes.services import ServiceChange, Services, refused_event
 from sandbox_operator.sandboxes.traces import StartTraces, is_traced
 from sandbox_operator.sandboxes.volumes import growth, made_at, volume_events
@@ -281,7 +280,7 @@ class Reconciler:
         if steps.events:
             # A newer state may say that the operator has ended the pod, whose end the pods' watch shows first.
             await self._confirm(sandbox)
-        if steps.status and turn.pod is None and has_vanished(sandbox):
+        if steps.status and turn.pod is None:
             await self._confirm_absence(turn)
         await self._api.post(*steps.events)
         if steps.status is None:
@@ -361,15 +360,17 @@ class Reconciler:
             raise _OutdatedError
 
     async def _confirm_absence(self, turn: Turn) -> None:
-        """Read the status's pod before it is replaced or called lost, if the cache lacks it: its watch may be late."""
-        status, pod = turn.sandbox.status, turn.pod
-        if not status.pod_uid or (pod and pod.uid == status.pod_uid):
+        """Read the status's pod before it counts as gone, if the cache lacks it: its watch may be late."""
+        sandbox, pod = turn.sandbox, turn.pod
+        uid = sandbox.status.pod_uid
+        if not uid or (pod and pod.uid == uid):
             return
-        body = await self._api.get_pod(status.pod_name)
+        body = await self._api.get_pod(sandbox.status.pod_name)
         found = decode(body) if body else None
-        if found and found.uid == status.pod_uid and not found.deletion_requested:
+        if found and found.uid == uid and found.owner_uid == sandbox.metadata.uid:
             turn.memory.expectations.created(found)
-            self._queue.add(turn.key)
+            # If the cache never shows it, such as without its label, the next passes come here again.
+            self._queue.retry(turn.key)
             raise _OutdatedError
 
     async def _make(self, turn: Turn) -> Refusal | None:

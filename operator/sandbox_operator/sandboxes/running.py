@@ -38,15 +38,20 @@ SIZE_PATIENCE = timedelta(seconds=3)
 LOOK_INTERVAL = timedelta(seconds=5)
 """Between two reads of the Events about one pod."""
 
+INIT_INTERVAL = timedelta(seconds=10)
+"""Between two attempts to initialize the agent server of a used pod."""
+
 
 def is_complete(world: World, pod: Pod) -> bool:
     """Whether all objects of a sandbox exist, as far as this process or the status's report of this pod shows.
 
-    A claimed pod has its Secret from the beginning.
+    A claimed pod has its Secret from the beginning. The status lacks the key if the pod was not known to be complete.
     """
     if pod.claimed and world.sandbox.spec.service == "None":
         return True
-    return reports(world.sandbox.status, pod) or (world.made is not None and world.made.pod_uid == pod.uid)
+    status = world.sandbox.status
+    is_told = reports(status, pod) and bool(status.key_id)
+    return is_told or (world.made is not None and world.made.pod_uid == pod.uid)
 
 
 def start(situation: Situation) -> Plan:
@@ -143,13 +148,20 @@ def _cause(situation: Situation, pod: Pod) -> Finding:
 
 
 def _initialize(situation: Situation, pod: Pod) -> Plan:
-    result, class_ = situation.world.initialization, situation.world.class_
-    if result:
+    world, status = situation.world, situation.world.sandbox.status
+    result, class_ = world.initialization, world.class_
+    # A pod that has been used may have work. Its container has restarted.
+    is_used = reports(status, pod) and bool(status.ready_time)
+    if result and not is_used:
         what = f"The agent server cannot be used: {result.failure}. The pod ends; a new one follows."
         steps = situation.report(Finding(Reason.POD_TERMINATING, what))
         return replace(steps, delete=pod, unfit=result.failure)
     if class_ is None:
         return without_class(situation)
+    if result:
+        what = f"The restarted agent server cannot be used: {result.failure}. It is tried again."
+        steps, again = situation.report(Finding(Reason.STARTING, what)), (result.ended or world.now) + INIT_INTERVAL
+        return replace(steps, initialize=(pod, class_)) if world.now >= again else steps.again_at(again)
     since = max(time for time in (pod.claimed, pod.ready and pod.ready.since, pod.created) if time)
     steps = situation.report(Finding(Reason.STARTING, "The agent server gets its environment.", since))
     return replace(steps, initialize=(pod, class_))

@@ -70,10 +70,11 @@ class Situation:
         pod = world.pod and redacted_pod(world.pod, secrets)
         return Situation(replace(world, pod=pod, pod_events=redacted_events(world.pod_events, secrets)), self.keys)
 
-    def report(self, finding: Finding, loss: Loss | None = None) -> Plan:
+    def report(self, finding: Finding, loss: Loss | None = None, since: datetime | None = None) -> Plan:
         """The plan that writes the finding, and a loss, into the status, now or after the finding has lasted.
 
-        If the sandbox has a pod, this also finds the loss of an earlier one.
+        The status says that it has lasted since now, or since another time. If the sandbox has a pod, this also finds
+        the loss of an earlier one.
         """
         world, sandbox, pod = self.world, self.world.sandbox, self.world.pod
         finding = self._with_history(finding)
@@ -84,7 +85,7 @@ class Situation:
                 return Plan(unreported=True, requeue_at=due)
         key_id = self.known_key_id or sandbox.status.key_id
         miss = str(world.miss) if world.miss and world.miss.reason is not MissReason.NO_POOL else ""
-        status = next_status(sandbox, pod, finding, key_id, world.now, miss)
+        status = next_status(sandbox, pod, finding, key_id, since or world.now, miss)
         status = with_loss(status, loss or (self._vanished() if pod else None))
         status = with_loss(status, lost_volume(sandbox, world.made and world.made.volume_made, world.now))
         # A time limit may count from what is reported now.
@@ -95,15 +96,15 @@ class Situation:
         changes = patch(sandbox.status, with_expiring(status, expiring))
         return Plan(events=events, status=changes if changes.keys() - WRITTEN_ALONG else None)
 
-    def report_without_pod(self, finding: Finding, now: datetime | None = None) -> Plan:
-        """Report a finding, as of now or of another time, and no pod. The status nevertheless has the sandbox's key.
+    def report_without_pod(self, finding: Finding, since: datetime | None = None) -> Plan:
+        """Report a finding, since now or another time, and no pod. The status nevertheless has the sandbox's key.
 
         A client must get its key if this lasts. Otherwise the status would have to be written once more.
         """
         world = self.world
         made = world.made or Made(self.key_id)
-        without = Situation(replace(world, pod=None, made=made, now=now or world.now), self.keys)
-        return without.report(finding, self._vanished())
+        without = Situation(replace(world, pod=None, made=made), self.keys)
+        return without.report(finding, self._vanished(), since)
 
     def _vanished(self) -> Loss | None:
         """The loss of the status's pod, if it does not exist and was not expected to end."""

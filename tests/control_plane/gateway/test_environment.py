@@ -10,6 +10,7 @@ from control_plane.gateway.support import Operator, Replica, refusal
 from control_plane.naming import runtime_id
 from sandbox_common.kube import KubeClient, KubeObject
 from sandbox_common.kube.resources import SANDBOXES, SECRETS
+from sandbox_common.reasons import Reason
 from sandbox_crds import names
 
 ENVIRONMENT = {"LLM_API_KEY": "sk-very-secret", "EMPTY": "", "lower.case-NAME": "ünïcode\nlines"}
@@ -93,6 +94,19 @@ async def test_a_retry_heals_a_crash_between_the_two_writes(
     await gateway.start("s", environment=ENVIRONMENT)
     assert data_of(await secret_of(client, left)) == ENVIRONMENT
     assert (await operator.only())["metadata"]["uid"] == left["metadata"]["uid"]
+
+
+async def test_a_secret_that_is_gone_comes_back_with_the_next_start(
+    gateway: Replica, operator: Operator, client: KubeClient, namespace: str
+) -> None:
+    await gateway.start("s", environment=ENVIRONMENT)
+    sandbox = await operator.only()
+    secret = await secret_of(client, sandbox)
+    await client.delete(SECRETS, namespace, secret["metadata"]["name"])
+    report = await operator.report(Reason.CREATE_CONTAINER_ERROR, f'secret "{secret["metadata"]["name"]}" not found')
+    await gateway.catch_up(report)
+    await gateway.start("s", environment=ENVIRONMENT)
+    assert data_of(await secret_of(client, sandbox)) == ENVIRONMENT
 
 
 async def test_one_that_no_secret_holds_is_refused_and_leaves_nothing(gateway: Replica, operator: Operator) -> None:

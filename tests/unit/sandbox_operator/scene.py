@@ -196,6 +196,11 @@ class Scene:
         """The cache sees the sandbox's own pod go."""
         self.pod_index.changed(pod_name("one", UID), None)
 
+    def end(self) -> None:
+        """The sandbox's own pod ends, and the cache sees it."""
+        del self.server.objects["pods", pod_name("one", UID)]
+        self.lose()
+
     async def step(self) -> list[str]:
         """One pass, and those that it asks for at once; gives the requests that they have made."""
         before = len(self.server.seen)

@@ -112,6 +112,7 @@ async def test_what_does_not_pass_is_raised_with_the_server_s_wish() -> None:
         ({"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]}, True),
         ({"causes": [{"field": "spec"}, {"reason": "FieldValueInvalid"}]}, False),
         ({"causes": None}, False),
+        ({"causes": ["text"]}, False),
         ({}, False),
         (None, False),
         ("text of a proxy", False),

@@ -247,6 +247,10 @@ async def test_what_is_another_s_or_about_to_go_is_waited_for(
     [
         (EXCEEDED, Reason.QUOTA_EXCEEDED),
         (NAMESPACE_ENDS, Reason.PENDING),
+        (
+            ApiError(403, "Forbidden", 'pods is forbidden: User "operator" cannot create resource "pods"'),
+            Reason.PENDING,
+        ),
         (ApiError(403, "Forbidden", 'RuntimeClass "absent" not found'), Reason.POD_REFUSED),
         (ApiError(422, "Invalid", "spec.containers[0].image: Required value"), Reason.POD_REFUSED),
         (ApiError(400, "BadRequest", "strict decoding error"), Reason.POD_REFUSED),

@@ -302,10 +302,9 @@ async def test_a_life(scene: Scene) -> None:
     with counted() as found:
         scene.edit(suspend=True, suspendReason="Idle")
         await scene.step()
-        scene.lose()
+        scene.end()
         await scene.step()
         scene.edit(suspend=False, suspendReason="")
-        scene.server.objects = {key: body for key, body in scene.server.objects.items() if key[0] != "pods"}
         await scene.step()
         scene.show(answering)
         await scene.step()

@@ -8,6 +8,7 @@ from sandbox_common.reasons import Reason
 from sandbox_crds.models import Sandbox, SandboxClass
 from sandbox_operator.pools.deferred import Initialization
 from sandbox_operator.sandboxes.plan import plan
+from sandbox_operator.sandboxes.running import INIT_INTERVAL
 from sandbox_operator.sandboxes.world import Plan, World
 from sandbox_operator.watching.pods import Pod
 from unit.sandbox_operator.samples import KEYS, LATER, NOW, SOON, class_, container, ready, sandbox, status
@@ -62,6 +63,17 @@ def test_a_failure_ends_the_pod() -> None:
     assert reason(made) == Reason.POD_TERMINATING
     assert made.status
     assert FAILED.failure in made.status["conditions"][0]["message"]
+
+
+def test_a_restarted_one_that_was_used_is_not_ended_but_tried_again() -> None:
+    pod, failed = claimed(restarts=1), replace(FAILED, ended=SOON)
+    made = decide(TOLD, pod, failed)
+    assert (made.delete, made.initialize, made.requeue_at) == (None, None, SOON + INIT_INTERVAL)
+    assert reason(made) == Reason.STARTING
+    assert made.status
+    assert FAILED.failure in made.status["conditions"][0]["message"]
+    later = plan(World(TOLD, CLASS, pod, SOON + INIT_INTERVAL, initialization=failed), KEYS)
+    assert (later.delete, later.initialize) == (None, (pod, CLASS))
 
 
 def test_one_that_was_called_ready_is_left_alone() -> None:

@@ -280,6 +280,8 @@ class Cluster(RuleBasedStateMachine):
     def operator_dies_while_it_writes(self, done: str) -> None:
         """After the events, after the status, or after the pod has been prepared, and before all that follows."""
         steps = self.cluster.plan()
+        if steps.restore:
+            self.cluster.take_over()
         if not steps.creates:
             self.cluster.tell(replace(steps, afterwards=()))
             if done != "events":

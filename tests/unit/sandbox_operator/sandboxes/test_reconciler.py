@@ -10,7 +10,7 @@ from sandbox_common.kube import ApiError, KubeObject, Resource
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
 from unit.sandbox_operator.faults import ALREADY_EXISTS
-from unit.sandbox_operator.samples import LATER
+from unit.sandbox_operator.samples import KEY_ID, LATER
 from unit.sandbox_operator.scene import Scene, answering
 
 COLD = ["create secrets", "create pods"]
@@ -117,6 +117,45 @@ async def test_a_pod_that_only_the_cache_lacks_is_not_lost_when_its_class_is(sce
     scene.lose()
     await scene.step()
     assert scene.stored["status"]["lostPods"] == 1
+
+
+async def test_a_pod_that_only_the_cache_lacks_is_ended_before_the_suspension_is_reported(scene: Scene) -> None:
+    """It is a new leader, whose watch of pods is late."""
+    await scene.start()
+    scene.lose()
+    scene.edit(suspend=True)
+    await scene.step()
+    assert scene.queue.retried
+    assert "delete pods" in await scene.step()
+    scene.end()
+    scene.seen = 2
+    await scene.step()
+    assert scene.told == Reason.SUSPENDED
+
+
+async def test_a_pod_that_the_cache_never_shows_is_looked_at_now_and_then(scene: Scene) -> None:
+    """Somebody has removed its label."""
+    await scene.start()
+    scene.lose()
+    scene.seen = 2
+    for _ in range(5):
+        assert await scene.step() == ["get sandboxes", "get pods"]
+    assert len(scene.queue.retried) == 5
+    assert scene.told == Reason.READY
+
+
+async def test_what_a_former_operator_has_not_told_is_told_though_a_pause_comes_between(scene: Scene) -> None:
+    """It has made all and died. The pod is to be suspended, and goes on after all."""
+    scene.add()
+    await scene.step()
+    scene.reconciler._memories.clear()  # pyright: ignore[reportPrivateUsage] - another process has none
+    scene.show(answering)
+    scene.edit(suspend=True)
+    scene.agents.meanwhile = lambda: scene.edit(suspend=False)
+    await scene.step()
+    await scene.step()
+    assert scene.told == Reason.READY
+    assert scene.stored["status"]["keyID"] == KEY_ID
 
 
 async def test_a_refusal_is_told_once_and_tried_again(scene: Scene) -> None:

@@ -141,11 +141,10 @@ async def test_a_pod_whose_loss_follows_from_a_suspension_that_is_not_known_yet_
     """Another operator, or this one before its watch broke, has deleted the pod; the watch has not told why."""
     await scene.start()
     scene.edit(suspend=True, seen=False)
-    del scene.server.objects["pods", pod().name]
-    scene.lose()
+    scene.end()
     scene.now = LATER
     assert await scene.step() == ["get sandboxes"]
-    assert await scene.step() == ["patch sandboxes"]
+    assert await scene.step() == ["get pods", "patch sandboxes"]
     assert (scene.told, scene.events("PodLost")) == (Reason.SUSPENDED, [])
 
 
@@ -251,8 +250,8 @@ async def test_a_start_that_takes_too_long_is_suspended(scene: Scene) -> None:
     assert await scene.step() == ["patch sandboxes", "create events"]
     assert (scene.stored["spec"]["suspend"], scene.stored["spec"]["suspendReason"]) == (True, "StartTimeout")
     assert await scene.step() == ["delete pods"]
-    scene.lose()
-    assert await scene.step() == ["patch sandboxes"]
+    scene.end()
+    assert await scene.step() == ["get pods", "patch sandboxes"]
     assert scene.told == Reason.START_TIMEOUT
     assert scene.agents.asked == []
 

@@ -105,6 +105,18 @@ async def test_the_time_of_a_start_begins_with_its_turn(scene: Scene) -> None:
     assert scene.stored["status"]["startingSince"] == rfc3339(LATER) != began
 
 
+@pytest.mark.parametrize("limit", ["maximumLifeSeconds", "progressDeadlineSeconds"])
+async def test_one_that_waits_reaches_its_own_limits(scene: Scene, limit: str) -> None:
+    scene.set_class(2, **{limit: 100})
+    scene.limits = Limits(running=1)
+    assert scene.start_queue.ask("other", scene.another("other"), scene.now) is None
+    scene.add("team")
+    for _ in range(30):
+        await scene.step()
+        scene.now += timedelta(seconds=15)
+    assert ("sandboxes", "one") not in scene.server.objects
+
+
 async def test_one_that_is_paused_before_its_start_was_told_still_counts(scene: Scene) -> None:
     scene.limits = Limits(sandboxes=1)
     scene.add("team")
@@ -112,7 +124,7 @@ async def test_one_that_is_paused_before_its_start_was_told_still_counts(scene: 
     scene.show()
     scene.edit(suspend=True)
     await scene.step()
-    scene.lose()
+    scene.end()
     await scene.step()
     assert scene.told == Reason.SUSPENDED
     held = scene.start_queue.ask("other", scene.another("other"), scene.now)

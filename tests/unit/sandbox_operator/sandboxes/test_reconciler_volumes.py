@@ -7,10 +7,11 @@ import pytest
 
 from sandbox_common.kube import ApiError
 from sandbox_common.reasons import Reason
+from sandbox_common.times import rfc3339
 from sandbox_crds.api import API_VERSION
 from sandbox_crds.names import pod_name
 from sandbox_operator.watching.pods import controller_uid, decode
-from unit.sandbox_operator.samples import UID
+from unit.sandbox_operator.samples import NOW, UID
 from unit.sandbox_operator.scene import WarmScene
 
 OWN = pod_name("one", UID)
@@ -31,10 +32,11 @@ class VolumeScene(WarmScene):
         """The volume claim of this name."""
         return self.server.objects["persistentvolumeclaims", name]
 
-    def start_anew(self) -> None:
-        """Another operator goes on; its cache shows the pod as it is."""
+    def start_anew(self, *, is_late: bool = False) -> None:
+        """Another operator goes on; its cache shows the pod as it is, or as it was before the claim."""
         self.reconciler._memories.clear()  # pyright: ignore[reportPrivateUsage] - another process has none
-        self.see("pool-a")
+        if not is_late:
+            self.see("pool-a")
 
     async def die_after_claim(self) -> None:
         """Claim `pool-a`, and nothing more."""
@@ -231,3 +233,17 @@ async def test_without_volumes_the_definition_does_not_matter(scene: VolumeScene
     scene.definitions.missing = ("Sandbox.status.volumeClaim",)
     scene.add()
     assert await scene.step() == [CLAIM, "patch sandboxes"]
+
+
+async def test_a_new_leader_with_a_late_watch_makes_no_second_pod_on_a_volume(scene: VolumeScene) -> None:
+    await scene.stock_up("pool-a")
+    scene.add()
+    await scene.step()
+    # It ends, and its node takes its time.
+    ending = {"deletionTimestamp": rfc3339(NOW), "deletionGracePeriodSeconds": 600}
+    scene.server.objects["pods", "pool-a"]["metadata"] |= ending
+    scene.start_anew(is_late=True)
+    await scene.step()
+    await scene.step()
+    assert [name for plural, name in scene.server.objects if plural == "pods"] == ["pool-a"]
+    assert scene.told == Reason.POD_TERMINATING

@@ -3,6 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from sandbox_common import times
 from sandbox_common.losses import LossReason
 from sandbox_common.reasons import Reason
 from sandbox_common.times import rfc3339
@@ -12,7 +15,7 @@ from sandbox_operator.reporting.losses import lost_volume, with_loss
 from sandbox_operator.sandboxes.plan import plan
 from sandbox_operator.sandboxes.volumes import growth, made_at, volume_events
 from sandbox_operator.sandboxes.world import Made, World
-from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, POD_UID, class_, ready, sandbox, status
+from unit.sandbox_operator.samples import KEY_ID, KEYS, LATER, NOW, POD_UID, class_, condition, ready, sandbox, status
 
 OLD = sandbox(status=status(Reason.READY))
 ANEW = LATER + timedelta(minutes=1)
@@ -47,12 +50,27 @@ def test_it_is_told_once_though_the_clock_of_the_api_server_is_ahead() -> None:
     assert lost_volume(told, made, SEEN + timedelta(seconds=1)) is None
 
 
-def test_a_pod_that_was_lost_in_the_same_second_hides_no_empty_workspace() -> None:
-    lost = Loss(time=rfc3339(ANEW), reason=LossReason.NODE_LOST, workspace="Kept", podUID=POD_UID)
+def test_a_first_claim_of_the_second_after_the_first_readiness_is_not_a_new_one() -> None:
+    ready_at = times.parse(OLD.status.first_ready_time)
+    assert lost_volume(OLD, ready_at + timedelta(seconds=1), SEEN) is None
+    assert lost_volume(OLD, ready_at + timedelta(seconds=2), SEEN)
+
+
+@pytest.mark.parametrize("ahead", [0, 9])
+def test_a_pod_that_was_lost_just_before_hides_no_empty_workspace(ahead: int) -> None:
+    """The operator's clock may be ahead of the API server's."""
+    lost_at = rfc3339(ANEW + timedelta(seconds=ahead))
+    lost = Loss(time=lost_at, reason=LossReason.NODE_LOST, workspace="Kept", podUID=POD_UID)
     told = OLD.model_copy(update={"status": with_loss(OLD.status, lost)})
     loss = lost_volume(told, ANEW, ANEW)
     assert loss
     told = told.model_copy(update={"status": with_loss(told.status, loss)})
+    assert lost_volume(told, ANEW, SEEN) is None
+
+
+def test_a_pod_that_is_lost_later_does_not_bring_it_up_again() -> None:
+    later = Loss(time=rfc3339(SEEN), reason=LossReason.NODE_LOST, workspace="Kept", podUID=POD_UID)
+    told = OLD.model_copy(update={"status": with_loss(OLD.status, later)})
     assert lost_volume(told, ANEW, SEEN) is None
 
 
@@ -69,6 +87,13 @@ def test_it_is_written_with_the_next_status() -> None:
     made = plan(World(OLD, KEPT, ready(), SEEN, Made(KEY_ID, POD_UID, ANEW)), KEYS)
     assert made.status
     assert made.status["lastLoss"]["reason"] == "VolumeGone"
+
+
+def test_a_pod_of_a_node_whose_clock_is_late_is_not_ready_before_it_was_made() -> None:
+    seen = ready(created=LATER, ready=condition(True, since=NOW))
+    made = plan(World(sandbox(), class_(), seen, LATER, Made(KEY_ID, POD_UID)), KEYS)
+    assert made.status
+    assert (made.status["readyTime"], made.status["firstReadyTime"]) == (rfc3339(LATER), rfc3339(LATER))
 
 
 def test_events_about_a_claim() -> None:
