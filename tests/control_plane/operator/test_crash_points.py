@@ -44,6 +44,7 @@ from sandbox_operator.leader.elector import Elector
 from sandbox_operator.watching.pods import KEY_ID_ANNOTATION, controller_uid
 
 TIMING = Timing(duration=2, renew=0.2, deadline=1)
+_ANSWER_SECONDS = 10.0
 OWNER = "team"
 PAUSE_IMAGE = "registry.example/pause:1"
 
@@ -270,6 +271,8 @@ async def test_the_next_operator_goes_on(
         async with operator(dying, namespace, master_keys, **options), asyncio.timeout(PATIENCE):
             dies = asyncio.create_task(dying.dead.wait())
             await asyncio.wait({living, dies}, return_when=asyncio.FIRST_COMPLETED)
+            # What is written last may be seen before it is answered.
+            await asyncio.wait({dies}, timeout=_ANSWER_SECONDS)
             assert dies.done(), f"{living}: it does not die"
         async with operator(second, namespace, master_keys, **options):
             await living
