@@ -145,11 +145,14 @@ def parts_of(running: Operator, client: KubeClient, namespace: str) -> list[Coro
 
 
 async def _follow(client: KubeClient, namespace: str, store: AnyStore) -> None:
+    uids: dict[str, str] = {}
+
     def changed(name: str, item: KubeObject | None) -> None:
-        known = store.get(name)
         if item:
+            uids[name] = item["metadata"]["uid"]
             store.put(item)
-        elif known:
-            store.drop(name, known.metadata.uid)
+        else:
+            # The store may know a later object of this name already.
+            store.drop(name, uids.pop(name))
 
     await Informer(client, store.resource, namespace, lambda item: item, on_change=changed).run()
