@@ -150,9 +150,9 @@ def _cause(situation: Situation, pod: Pod) -> Finding:
 def _initialize(situation: Situation, pod: Pod) -> Plan:
     world, status = situation.world, situation.world.sandbox.status
     result, class_ = world.initialization, world.class_
-    # A pod that has been used may have work. Its container has restarted.
-    is_used = reports(status, pod) and bool(status.ready_time)
-    if result and not is_used:
+    # Its container has restarted, and its work would go with the pod.
+    has_work = reports(status, pod) and bool(status.ready_time) and not pod.keeps_workspace
+    if result and not has_work:
         what = f"The agent server cannot be used: {result.failure}. The pod ends; a new one follows."
         steps = situation.report(Finding(Reason.POD_TERMINATING, what))
         return replace(steps, delete=pod, unfit=result.failure)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from sandbox_common.reasons import PoolReason, Reason
 from sandbox_crds.models import Sandbox
 from sandbox_crds.names import environment_secret_name
 from sandbox_operator.agents import agent_server
+from sandbox_operator.sandboxes import running
 from sandbox_operator.watching.pods import Pod, decode
 
 POOL = "pool"
@@ -217,17 +219,30 @@ async def test_a_restarted_one_gets_it_again(
 
 
 async def test_a_restart_while_no_operator_ran(
-    basin: Basin, node: Node, client: KubeClient, master_keys: MasterKeys, agent: Dormant, warm: Pod
+    basin: Basin,
+    node: Node,
+    client: KubeClient,
+    master_keys: MasterKeys,
+    agent: Dormant,
+    warm: Pod,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Its pod has the only copy of the work, so it stays, and the initialization is tried again."""
+    monkeypatch.setattr(running, "INIT_INTERVAL", timedelta(seconds=1))
     async with operator(client, basin.namespace, master_keys):
         await start(basin, master_keys, agent)
-        first = await basin.until(Reason.READY)
+        await basin.until(Reason.READY)
     agent.state = "dormant"
     await node.report(warm.name, ready=True, restarts=1)
     agent.answer = 500
     async with operator(client, basin.namespace, master_keys), node.running_all():
-        again = await basin.until(Reason.READY, keep=lambda it: it.status.pod_uid != warm.uid)
-    assert again.status.key_id == first.status.key_id == warm.key_id
+        fails = await basin.until(
+            Reason.STARTING, keep=lambda it: "It is tried again." in it.status.conditions[0].message
+        )
+        assert fails.status.pod_uid == warm.uid
+        agent.answer = 200
+        again = await basin.until(Reason.READY)
+    assert (again.status.pod_uid, again.status.key_id) == (warm.uid, warm.key_id)
 
 
 async def test_a_difference_that_comes_too_late(

@@ -74,6 +74,8 @@ def test_a_restarted_one_that_was_used_is_not_ended_but_tried_again() -> None:
     assert FAILED.failure in made.status["conditions"][0]["message"]
     later = plan(World(TOLD, CLASS, pod, SOON + INIT_INTERVAL, initialization=failed), KEYS)
     assert (later.delete, later.initialize) == (None, (pod, CLASS))
+    kept = replace(pod, volume_claim="pool-a")
+    assert plan(World(TOLD, CLASS, kept, SOON, initialization=failed, taken=kept.uid), KEYS).delete == kept
 
 
 def test_one_that_was_called_ready_is_left_alone() -> None:
