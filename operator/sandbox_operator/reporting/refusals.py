@@ -29,11 +29,8 @@ def refusal_of(error: ApiError) -> Refusal | None:
         return None
     if _NO_IMAGE_VOLUMES.search(error.message):
         return Refusal(Reason.IMAGE_VOLUMES_UNSUPPORTED, error.message)
-    if error.namespace_ends:
-        # The Sandbox is not to blame, and its status may be what a restore begins with.
-        return Refusal(Reason.PENDING, error.message)
-    if error.lacks_right:
-        # The operator's Role or its binding is being changed, or the API server does not know it yet.
+    if error.namespace_ends or error.lacks_right:
+        # The Sandbox is not to blame: its status may be what a restore begins with, or the operator's Role is changing.
         return Refusal(Reason.PENDING, error.message)
     return Refusal(Reason.QUOTA_EXCEEDED if error.over_quota else Reason.POD_REFUSED, error.message)
 
