@@ -24,6 +24,7 @@ from bench.classes import DISCARDING
 from bench.crowd import Crowd
 from bench.plane import Plane, plane
 from bench.processes import Measured, Usage
+from local_cluster.audit_log import request_kind
 from local_cluster.progress import Progress
 from sandbox_common.kube import ApiError, KubeObject
 from sandbox_common.kube.resources import PODS
@@ -37,8 +38,7 @@ _TARGET_SIZE = 5000
 
 
 def _is_list(event: Mapping[str, Any]) -> bool:
-    target: Mapping[str, str] = event.get("objectRef") or {}
-    return event["verb"] == "list" and target.get("resource") in {"sandboxes", "pods"}
+    return event["verb"] == "list" and request_kind(event) in {"list sandboxes", "list pods"}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ BAD_IMAGE = "registry.example/no-such-image:1"
 NO_STORAGE = "no-such-storage"
 """A StorageClass that does not exist."""
 
-_OWNERS = Resource("", "v1", "configmaps", "ConfigMap")
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 
 
 class Basin(World):
@@ -83,7 +83,7 @@ class Basin(World):
     async def claim(self, pod: KubeObject) -> None:
         """Claim a pod as an operator does, for somebody whom no operator knows."""
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"owner-of-{pod['metadata']['name']}"}}
-        made = await self.client.create(_OWNERS, self.namespace, owner)
+        made = await self.client.create(CONFIG_MAPS, self.namespace, owner)
         metadata = made["metadata"]
         reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": metadata["name"], "uid": metadata["uid"]}
         label = f"/metadata/labels/{SANDBOX_LABEL.replace('/', '~1')}"

@@ -17,22 +17,21 @@ from control_plane.cluster_scope import NAMESPACES
 from control_plane.gateway.support import API_KEY, add_api_key, replica
 from control_plane.helm.release import Cluster
 from control_plane.operator.mortal import operator
-from control_plane.pools.basin import Basin, Node
+from control_plane.pools.basin import CONFIG_MAPS, Basin, Node
 from control_plane.restore.backups import KEPT, Being, being, follow, lose, message
 from local_cluster.control_plane import ControlPlane
 from sampling import drawn
 from sandbox_common.keys import MasterKeys
-from sandbox_common.kube import KubeClient, Resource, resources
+from sandbox_common.kube import KubeClient, resources
 from sandbox_common.kube.resources import PODS, VOLUME_CLAIMS
 from sandbox_common.reasons import Reason
 
-NAMESPACE, CLAIMS, CONFIG_MAPS, SECRETS, SETTINGS, SANDBOXES = (
+NAMESPACE, CLAIMS, BUNDLES, SECRETS, SETTINGS, SANDBOXES = (
     f"objects/{name}.json"
     for name in ("1-namespace", "2-claims", "3-configmaps", "3-secrets", "4-settings", "5-sandboxes")
 )
 VOLUMES = "volumes.json"
-FILES = (NAMESPACE, CLAIMS, CONFIG_MAPS, SECRETS, SETTINGS, SANDBOXES, VOLUMES)
-CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
+FILES = (NAMESPACE, CLAIMS, BUNDLES, SECRETS, SETTINGS, SANDBOXES, VOLUMES)
 EMPTY: dict[str, Any] = {"apiVersion": "v1", "kind": "List", "items": []}
 ENVIRONMENT = {"TOKEN": "of a client"}
 
@@ -83,7 +82,7 @@ class Drill:
         async with self.running():
             await self.is_ready()
             assert await being(self.basin, self.name, self.keys) == self.before
-        assert (await self.basin.client.get(CONFIG_MAP, self.basin.namespace, "bundle"))["data"] == {"ca.crt": "of us"}
+        assert (await self.basin.client.get(CONFIG_MAPS, self.basin.namespace, "bundle"))["data"] == {"ca.crt": "of us"}
 
 
 @pytest.fixture
@@ -93,7 +92,7 @@ async def drill(
     """A sandbox of a client, with a volume and an environment. It is not exported yet."""
     await add_api_key(basin.client, basin.namespace, API_KEY, "alice", policy=json.dumps({"classes": [KEPT]}))
     await basin.client.create(
-        CONFIG_MAP, basin.namespace, {"metadata": {"name": "bundle"}, "data": {"ca.crt": "of us"}}
+        CONFIG_MAPS, basin.namespace, {"metadata": {"name": "bundle"}, "data": {"ca.crt": "of us"}}
     )
     async with (
         operator(second, basin.namespace, master_keys),
@@ -158,7 +157,7 @@ async def test_what_was_lost_of_a_backup_can_be_restored_later(drill: Drill, fil
         elif SECRETS in files:
             pod = await basin.pod(await basin.sandbox(name))
             assert await client.find(resources.SECRETS, namespace, f"{pod['metadata']['name']}-env") is None
-        elif CONFIG_MAPS in files:
+        elif BUNDLES in files:
             await drill.is_ready()
         elif SETTINGS in files:
             await basin.until(Reason.SANDBOX_CLASS_NOT_FOUND, name)

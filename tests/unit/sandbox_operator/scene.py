@@ -196,6 +196,10 @@ class Scene:
         """The cache sees the sandbox's own pod go."""
         self.pod_index.changed(pod_name("one", UID), None)
 
+    def forget(self) -> None:
+        """Another operator goes on, which has no memory; the caches stay as they are."""
+        self.reconciler._memories.clear()  # pyright: ignore[reportPrivateUsage] - another process has none
+
     def end(self) -> None:
         """The sandbox's own pod ends, and the cache sees it."""
         del self.server.objects["pods", pod_name("one", UID)]

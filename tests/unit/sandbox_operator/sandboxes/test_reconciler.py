@@ -148,7 +148,7 @@ async def test_what_a_former_operator_has_not_told_is_told_though_a_pause_comes_
     """It has made all and died. The pod is to be suspended, and goes on after all."""
     scene.add()
     await scene.step()
-    scene.reconciler._memories.clear()  # pyright: ignore[reportPrivateUsage] - another process has none
+    scene.forget()
     scene.show(answering)
     scene.edit(suspend=True)
     scene.agents.meanwhile = lambda: scene.edit(suspend=False)

@@ -212,7 +212,7 @@ async def test_a_claimed_pod_that_a_late_cache_shows_free_is_not_replaced(scene:
     await scene.stock_up("pool-a")
     scene.add()
     assert await scene.step() == HIT
-    scene.reconciler._memories.clear()  # pyright: ignore[reportPrivateUsage] - another process has none
+    scene.forget()
     assert await scene.step() == ["get sandboxes", "get pods"]
     assert await scene.step() == []
     scene.see("pool-a")

@@ -34,7 +34,7 @@ class VolumeScene(WarmScene):
 
     def start_anew(self, *, is_late: bool = False) -> None:
         """Another operator goes on; its cache shows the pod as it is, or as it was before the claim."""
-        self.reconciler._memories.clear()  # pyright: ignore[reportPrivateUsage] - another process has none
+        self.forget()
         if not is_late:
             self.see("pool-a")
 
